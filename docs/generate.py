@@ -3,8 +3,6 @@
 Everything comes from the code, so the pages cannot contradict the program; a test fails when a page is out of date.
 """
 
-import ast
-import inspect
 import runpy
 import textwrap
 from pathlib import Path
@@ -14,6 +12,7 @@ import msgspec
 import yaml
 
 from router import settings as module
+from router.protocol.schemas import field_docs
 from router.server.api.problems import PROBLEMS
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import Role
@@ -24,19 +23,6 @@ DOCS: Final = Path(__file__).parent
 API_PAGE: Final = DOCS / "reference" / "http-api.md"
 EXAMPLE: Final = DOCS.parent / "config" / "router.yaml"
 _LINE_WIDTH: Final = 118
-
-
-def field_docs(kind: type) -> dict[str, str]:
-    """Return the docstring below each field of a struct, by field name."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    body = tree.body[0]
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
-            assert isinstance(field.target, ast.Name) and isinstance(after.value, ast.Constant)
-            found[field.target.id] = " ".join(str(after.value.value).split())
-    return found
 
 
 def settings_page() -> str:

@@ -1,5 +1,6 @@
 """AsyncAPI document: structure required by AsyncAPI 3.0, and schemas that frames satisfy."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -11,6 +12,7 @@ import pytest
 from router.model.states import AgentState
 from router.protocol import frames as f
 from router.protocol.asyncapi import asyncapi_document
+from router.protocol.close_codes import CloseCode
 from router.protocol.session import Endpoint
 
 DOCUMENT = asyncapi_document()
@@ -108,3 +110,20 @@ def test_the_schema_refuses_what_the_decoder_refuses() -> None:
     validator = jsonschema.Draft202012Validator(schema_of("AcceptFrame"))
     assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "not an id"})
     assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "o", "more": 1})
+
+
+def test_every_property_of_every_frame_has_a_description() -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert schema["description"], name
+        for field, value in schema.get("properties", {}).items():
+            assert value["description"], f"{name}.{field}"
+
+
+def test_patterns_compile_in_other_languages() -> None:
+    assert "(?!" not in json.dumps(DOCUMENT)
+
+
+def test_every_close_code_has_a_text() -> None:
+    for code in CloseCode:
+        name = code.name.lower().replace("_", " ")
+        assert re.search(rf"\* `{int(code)}` {name}: .+\.", DOCUMENT["info"]["description"])

@@ -23,10 +23,11 @@ class CallbackFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Terms of a callback. An omitted field takes the value of the queue's policy."""
 
     mode: CallbackMode | None = None
+    """Order of assigning an agent and dialling; omitted: as in the policy."""
     channel: Name | None = None
-    """Channel whose capacity the callback uses from now on."""
+    """Channel whose capacity the callback uses from now on; omitted: as in the policy."""
     at_ms: TimeMs | None = None
-    """Earliest time of the call (epoch milliseconds); none: when the contact reaches the head of its queue."""
+    """Earliest time of the call, epoch milliseconds; omitted: when the contact reaches the head of its queue."""
 
 
 class _Command(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):

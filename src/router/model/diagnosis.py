@@ -9,61 +9,83 @@ from router.model.views import UnmetCondition
 
 
 class Severity(StrEnum):
-    """Severity of a finding.
-
-    An ``error`` harms customers now, a ``warning`` will as soon as a contact is affected, a ``note`` deserves a check.
-    """
+    """Severity of a finding."""
 
     ERROR = "error"
+    """Harms customers now."""
     WARNING = "warning"
+    """Will harm customers as soon as a contact is affected."""
     NOTE = "note"
+    """Should be reviewed."""
 
 
 class FindingCode(StrEnum):
     """Kind of a finding."""
 
     BROKEN_INVARIANT = "broken_invariant"
+    """The state contradicts itself: an error in the router."""
     NO_POLICY = "no_policy"
+    """No policy has been published."""
     CONTACTS_NO_AGENT_QUALIFIED = "contacts_no_agent_qualified"
+    """Contacts wait for which no agent qualifies."""
     CONTACTS_EXCEED_CAPACITY = "contacts_exceed_capacity"
+    """Contacts wait that use more capacity than any qualified agent has."""
     CONTACTS_NO_AGENT_READY = "contacts_no_agent_ready"
+    """Contacts wait, and no qualified agent is ready."""
     CONTACTS_EXPIRING = "contacts_expiring"
+    """Waiting contacts expire soon."""
     CONTACTS_WAITING_FOR_OPENING = "contacts_waiting_for_opening"
+    """Contacts wait for the opening of their queue."""
     CONTACTS_OVERFLOW_LIMIT = "contacts_overflow_limit"
+    """Contacts have reached the limit of overflows."""
     NO_AGENTS = "no_agents"
+    """The workspace has no agents."""
     QUEUE_WITHOUT_AGENTS = "queue_without_agents"
+    """No agent qualifies for the queue."""
     RULE_WITHOUT_AGENTS = "rule_without_agents"
+    """No agent qualifies for the contacts of an entry rule."""
     STEP_WITHOUT_AGENTS = "step_without_agents"
+    """No agent qualifies in a step of a plan, or the step prefers agents that do not exist."""
     RULE_UNREACHABLE = "rule_unreachable"
+    """Earlier entry rules match everything that this rule matches."""
     RULE_FAILS_OFTEN = "rule_fails_often"
+    """An entry rule often cannot be evaluated."""
     RULE_NEVER_MATCHED = "rule_never_matched"
+    """An entry rule has never matched."""
     SKILL_WITHOUT_AGENTS = "skill_without_agents"
+    """No agent has the skill."""
     AGENTS_NEVER_ELIGIBLE = "agents_never_eligible"
+    """Agents qualify for no queue."""
     SKILL_NOT_DECLARED = "skill_not_declared"
+    """Agents have a skill that the policy does not declare."""
     QUEUE_NOT_DECLARED = "queue_not_declared"
+    """Agents serve a queue that the policy does not declare."""
     QUEUE_NEVER_OPENS = "queue_never_opens"
+    """A closed queue has no opening within a year."""
     TARGET_BELOW_OFFER_TIMEOUT = "target_below_offer_timeout"
+    """The service-level threshold is shorter than the time to answer an offer."""
     POLICY_ADVICE = "policy_advice"
+    """The policy is valid, but probably not as intended."""
 
 
 ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.BROKEN_INVARIANT: "a bug in the router: keep the journal, run router verify on it, report it",
     FindingCode.NO_POLICY: "publish a policy: until then every contact is refused",
-    FindingCode.CONTACTS_NO_AGENT_QUALIFIED: "give an agent what is missing, or change the requirement or queue of these contacts",
+    FindingCode.CONTACTS_NO_AGENT_QUALIFIED: "give an agent the missing skills, queue or channel, or change the contacts",
     FindingCode.CONTACTS_EXCEED_CAPACITY: "raise the agents' units, or lower the channel's",
     FindingCode.CONTACTS_NO_AGENT_READY: "a qualified agent must go ready",
     FindingCode.CONTACTS_EXPIRING: "they expire soon: assign them, or move them to a queue with free agents",
     FindingCode.CONTACTS_WAITING_FOR_OPENING: "open the queue, or move them to one that is open",
     FindingCode.CONTACTS_OVERFLOW_LIMIT: "assign them, or move them; raise overflow_count_max, or shorten the chain of overflows",
-    FindingCode.NO_AGENTS: "put agents: PUT /v1/agents/{agent_id}",
-    FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent what is missing, lower what the queue requires, or remove the queue",
-    FindingCode.RULE_WITHOUT_AGENTS: "give an agent what is missing, or lower what the rule requires",
-    FindingCode.STEP_WITHOUT_AGENTS: "give an agent what is missing, lower its requirement, or remove it: it only adds delay",
+    FindingCode.NO_AGENTS: "create agents with PUT /v1/agents/{agent_id}",
+    FindingCode.QUEUE_WITHOUT_AGENTS: "give an agent the missing skills, require fewer, or remove the queue",
+    FindingCode.RULE_WITHOUT_AGENTS: "give an agent the missing skills, queue or channel, or require fewer",
+    FindingCode.STEP_WITHOUT_AGENTS: "give an agent the missing skills, require fewer, or remove the step: it only adds delay",
     FindingCode.RULE_UNREACHABLE: "move the rule before the rules that cover it, or remove it",
-    FindingCode.RULE_FAILS_OFTEN: "test `known.FACT` first where a fact may be missing, or let the gateway send it",
+    FindingCode.RULE_FAILS_OFTEN: "test `known.FACT` first where an attribute may be missing, or let the gateway send it",
     FindingCode.RULE_NEVER_MATCHED: "test it with a contact that it should match: router policy try",
     FindingCode.SKILL_WITHOUT_AGENTS: "give the skill to an agent, or remove it from the policy",
-    FindingCode.AGENTS_NEVER_ELIGIBLE: "give them a skill, queue, channel or units that some queue needs",
+    FindingCode.AGENTS_NEVER_ELIGIBLE: "give these agents a skill, queue, channel or capacity that a queue requires",
     FindingCode.SKILL_NOT_DECLARED: "declare the skill in the policy, or remove it from the agents: it has no effect",
     FindingCode.QUEUE_NOT_DECLARED: "add the queue to the policy, or remove it from the agents",
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
@@ -76,24 +98,32 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One finding. Times are epoch milliseconds, durations milliseconds."""
 
     code: FindingCode
+    """Kind of the finding."""
     severity: Severity
+    """Severity of the finding."""
     subject: str = ""
-    """Object of the finding: a requirement class, queue, skill, entry rule, or a path in the policy."""
+    """Object of the finding: a requirement class, queue, skill, entry rule, or a path in the policy. Empty: the whole workspace.
+    Object of the finding: a requirement class, queue, skill, entry rule, or a path in the policy. Empty: the whole workspace."""
     message: str
+    """What was found."""
     advice: str
+    """What to do about it."""
     contacts: int = 0
     """Number of contacts concerned."""
     contact_ids: tuple[str, ...] = ()
     """The first twenty of them, by id."""
     oldest_wait_ms: int | None = None
+    """Time since the submit of the oldest of these contacts, in milliseconds; null: none."""
     soonest_end_at_ms: int | None = None
+    """When the first of these contacts expires, epoch milliseconds; null: none does."""
     agents: int = 0
+    """Number of agents concerned."""
     agent_ids: tuple[str, ...] = ()
     """The first twenty of them, by id."""
     unmet_conditions: tuple[UnmetCondition, ...] = ()
     """Conditions that no agent meets (``has``: the best value), or with ``nearest_agents`` those that these agents do not meet."""
     nearest_agents: int = 0
-    """If not 0: each condition is met by some agent, but no agent meets all; so many agents come nearest."""
+    """Number of agents with the fewest unmet conditions; 0 if some condition is met by no agent."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -102,9 +132,14 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     as_of_seq: int
     at_ms: int
     policy_version: int
+    """Version of the active policy; 0: none has been published."""
     errors: int
+    """Number of findings of severity ``error``."""
     warnings: int
+    """Number of findings of severity ``warning``."""
     notes: int
+    """Number of findings of severity ``note``."""
     findings: tuple[Finding, ...]
+    """The findings, at most a thousand."""
     omitted: int = 0
     """Number of findings beyond the first thousand; they are included in the counts above."""

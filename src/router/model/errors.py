@@ -27,16 +27,17 @@ PROBLEM_COUNT_MAX: Final = 1_000
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """One error in a document: its position and what would be valid. Never contains the offending value.
-
-    ``path`` is the position in the document (``queues.support.overflow_to``, ``entry[3].when.channel``; empty: the whole
-    document). ``line`` and ``column`` count from 1; 0 means that the text is not available.
-    """
+    """One error in a document: its position and what would be valid. Never contains the offending value."""
 
     path: str
+    """Position in the document, for example ``queues.support.overflow_to`` or ``entry[3].when.channel``; empty: the whole
+    document."""
     message: str
+    """What would be valid."""
     line: int = 0
+    """Line, counted from 1; 0: the text is not available."""
     column: int = 0
+    """Column, counted from 1; 0: the text is not available."""
 
     def __str__(self) -> str:
         position = f"{self.line}:{self.column}: " if self.line else ""

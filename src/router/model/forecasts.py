@@ -14,30 +14,35 @@ class WaitInterval(Struct, frozen=True, kw_only=True):
     """Interval of a waiting time."""
 
     low_ms: int
+    """Lower bound in milliseconds."""
     high_ms: int
+    """Upper bound in milliseconds."""
 
 
 class ExpectedWait(_ForecastView, frozen=True, kw_only=True):
     """Expected remaining wait of one contact, as of now.
 
-    Half of the waits should end within ``interval_50`` (the quartiles), nine of ten within ``interval_90`` (5 % to 95 %). All
-    values are 0 if an agent could take the contact now. They are none, with a ``reason``, if no forecast is possible:
-    ``no_agent_qualified`` (no agent has the skills, queue and channel), ``no_agent_ready`` (no qualified agent is READY),
-    ``queue_closed`` (the queue is closed, or the contact waits for its opening), ``not_waiting`` (the contact is offered,
-    assigned or terminal, or a callback that is not in its queue now).
+    Also called estimated wait time (EWT). All values are 0 if an agent could take the contact now. They are null, with a
+    ``reason``, if no forecast is possible.
     """
 
     p50_ms: int | None = None
-    """Median."""
+    """Median in milliseconds; null: no forecast is possible."""
     p90_ms: int | None = None
-    """90th percentile."""
+    """90th percentile in milliseconds; null: no forecast is possible."""
     interval_50: WaitInterval | None = None
+    """Quartiles: half of the waits should end within it."""
     interval_90: WaitInterval | None = None
+    """5 % to 95 %: nine of ten waits should end within it."""
     reason: str | None = None
+    """Why no forecast is possible: ``no_agent_qualified`` (no agent has the skills, queue and channel), ``no_agent_ready`` (no
+    qualified agent is ``ready``), ``queue_closed`` (the queue is closed, or the contact waits for its opening) or
+    ``not_waiting`` (the contact is offered, assigned or terminal, or a callback that is not in its queue now). Null: there is
+    a forecast."""
     ahead: float = 0.0
     """Contacts that rank before it, each weighted by the share of its agents who also qualify for this contact."""
     agents: int = 0
-    """Qualified READY agents, busy or free."""
+    """Qualified ``ready`` agents, busy or free."""
     forecasts: int = 0
     """Number of answered forecasts in the calibration for this kind of contact."""
 
@@ -58,36 +63,52 @@ class ForecastAccuracy(_ForecastView, frozen=True, kw_only=True, omit_defaults=F
     withdrawn: int
     """Number of forecasts whose contact was cancelled, expired, moved, made a callback or kept for the next opening."""
     within_50: float | None
-    """Share of the answers within ``interval_50``; 0.5 is ideal."""
+    """Share of the answers within ``interval_50``; 0.5 is ideal. Null: no answers yet."""
     within_90: float | None
-    """Share of the answers within ``interval_90``; 0.9 is ideal."""
+    """Share of the answers within ``interval_90``; 0.9 is ideal. Null: no answers yet."""
     mean_error_ms: int | None
-    """Mean absolute difference between the wait and ``p50_ms``."""
+    """Mean absolute difference between the wait and ``p50_ms``; null: no answers yet."""
     bias_ms: int | None
-    """Mean of wait − ``p50_ms``; positive: customers wait longer than forecast."""
+    """Mean of wait − ``p50_ms``; positive: customers wait longer than forecast. Null: no answers yet."""
     uncalibrated_within_50: float | None
-    """As ``within_50``, without calibration; likewise the three fields below."""
+    """As ``within_50``, without calibration."""
     uncalibrated_within_90: float | None
+    """As ``within_90``, without calibration."""
     uncalibrated_mean_error_ms: int | None
+    """As ``mean_error_ms``, without calibration."""
     uncalibrated_bias_ms: int | None
+    """As ``bias_ms``, without calibration."""
     counts: "ForecastCounts"
+    """Counters and sums behind the shares and means."""
 
 
 class ForecastCounts(Struct, gc=False):
     """Counters and sums behind the shares and means. They only increase."""
 
     made: int = 0
+    """Forecasts made."""
     answered: int = 0
+    """Forecasts compared with an answer."""
     abandoned: int = 0
+    """Forecasts whose customer left before an answer."""
     withdrawn: int = 0
+    """Forecasts without a result."""
     within_50: int = 0
+    """Answers within ``interval_50``."""
     within_90: int = 0
+    """Answers within ``interval_90``."""
     error_ms: int = 0
+    """Sum of the absolute differences."""
     bias_ms: int = 0
+    """Sum of the differences."""
     raw_within_50: int = 0
+    """As ``within_50``, without calibration."""
     raw_within_90: int = 0
+    """As ``within_90``, without calibration."""
     raw_error_ms: int = 0
+    """As ``error_ms``, without calibration."""
     raw_bias_ms: int = 0
+    """As ``bias_ms``, without calibration."""
 
 
 def forecast_accuracy(counts: ForecastCounts) -> ForecastAccuracy:

@@ -37,106 +37,141 @@ class Selection(StrEnum):
     """Rule that chooses among several eligible agents. Ties: longest idle, then agent id."""
 
     LONGEST_IDLE = "longest_idle"
+    """The agent who has been idle longest."""
     LEAST_OCCUPIED = "least_occupied"
+    """The agent with the smallest share of the capacity in use."""
     HIGHEST_PROFICIENCY = "highest_proficiency"
+    """The agent with the largest sum of levels in the required skills."""
     ROUND_ROBIN = "round_robin"
+    """The agent whose last offer is longest ago."""
     LEAST_FLEXIBLE = "least_flexible"
+    """The agent with the fewest skills."""
     FEWEST_TODAY = "fewest_today"
+    """The agent with the fewest contacts of the current day."""
     WEIGHTED_RANDOM = "weighted_random"
+    """A pseudo-random agent, with the probabilities of ``weight_fact``."""
     BY_ATTRIBUTES = "by_attributes"
+    """The first agent in the order of ``order_by``."""
 
 
 class QueueOrder(StrEnum):
-    """Order within a queue: oldest first, or newest first. Newest-first queues are served after all others."""
+    """Order of the contacts within a queue."""
 
     FIFO = "fifo"
+    """Oldest first."""
     LIFO = "lifo"
+    """Newest first. Such queues are served after all others."""
 
 
 class CrossQueueOrder(StrEnum):
-    """Order between contacts of different queues: by priority and age, or by the time left to their service level's target."""
+    """Order between contacts of different queues."""
 
     PRIORITY_AND_AGE = "priority_and_age"
+    """By priority and age."""
     SERVICE_LEVEL_RISK = "service_level_risk"
+    """By the time left until the service-level threshold."""
 
 
 class Direction(StrEnum):
     """Sort direction."""
 
     ASC = "asc"
+    """Smallest value first."""
     DESC = "desc"
+    """Largest value first."""
 
 
 class LostDesktopAction(StrEnum):
-    """What happens to an agent's live contacts when the desktop stays disconnected beyond the grace period."""
+    """Whether live contacts stay with their agent, or return to their queue."""
 
     KEEP = "keep"
+    """The agent keeps them."""
     REQUEUE = "requeue"
+    """They return to their queue."""
 
 
 class FactType(StrEnum):
-    """Type of a declared fact. ``enum`` lists its values; ``ident`` is an opaque id, never free text."""
+    """Type of a declared attribute (fact)."""
 
     BOOL = "bool"
+    """true or false."""
     INT = "int"
+    """An integer."""
     ENUM = "enum"
+    """One of the declared ``values``."""
     IDENT = "ident"
+    """An opaque id, never free text."""
 
 
 class WhenFull(StrEnum):
     """What happens to a submit when its queue has ``length_max`` contacts."""
 
     REFUSE = "refuse"
+    """It is refused with ``queue_full``."""
     OVERFLOW = "overflow"
+    """It enters the queue ``overflow_to``."""
 
 
 class WhenClosed(StrEnum):
-    """What happens to a submit when its queue is closed. ``wait``: it is queued and not offered before the opening."""
+    """What happens to a submit when its queue is closed."""
 
     REFUSE = "refuse"
+    """It is refused with ``queue_closed``."""
     OVERFLOW = "overflow"
+    """It enters the queue ``overflow_to``."""
     WAIT = "wait"
+    """It is queued, and not offered before the opening."""
 
 
 class AtClosing(StrEnum):
-    """What happens to waiting contacts when their queue closes.
-
-    ``serve``: they are still offered; ``wait``: they are not offered before the opening.
-    """
+    """What happens to waiting contacts when their queue closes."""
 
     SERVE = "serve"
+    """They are still offered."""
     WAIT = "wait"
+    """They are not offered before the opening."""
     EXPIRE = "expire"
+    """They expire with the reason ``closed``."""
     OVERFLOW = "overflow"
+    """They move to the queue ``overflow_to``."""
 
 
 class WhenNoAgentsReady(StrEnum):
-    """What happens to a submit when no qualified agent is READY (busy or free)."""
+    """What happens to a submit when no qualified agent is ``ready`` (busy or free)."""
 
     WAIT = "wait"
+    """It is queued."""
     REFUSE = "refuse"
+    """It is refused with ``no_agents_ready``."""
     OVERFLOW = "overflow"
+    """It enters the queue ``overflow_to``."""
 
 
 class CallbackMode(StrEnum):
-    """Whether the agent is assigned before the customer is dialled, or after the customer has answered."""
+    """Order of assigning an agent and dialling the customer."""
 
     AGENT_FIRST = "agent_first"
+    """The agent is assigned, then the customer is dialled."""
     CUSTOMER_FIRST = "customer_first"
+    """The customer is dialled, and assigned to an agent after answering."""
 
 
 class CallbackQueuePosition(StrEnum):
-    """Queue position of a callback when its agreed time comes: by its original age, or as if it was submitted then."""
+    """Queue position of a callback when its agreed time comes."""
 
     KEEP = "keep"
+    """By its original age."""
     FROM_DUE_TIME = "from_due_time"
+    """As if it had been submitted at the agreed time."""
 
 
 class VoicemailCountsAs(StrEnum):
     """How an attempt that reaches voicemail counts."""
 
     DONE = "done"
+    """As a completed callback."""
     RETRY = "retry"
+    """As an attempt that failed."""
 
 
 class PreferredAgentKind(StrEnum):
@@ -152,10 +187,11 @@ class SkipIf(StrEnum):
     """When a plan step is skipped on entry. Each condition implies the next: no agent ready implies no agent free."""
 
     NEVER = "never"
+    """The step is always entered."""
     NO_AGENT_QUALIFIED = "no_agent_qualified"
     """No agent qualifies, regardless of states."""
     NO_AGENT_READY = "no_agent_ready"
-    """No READY agent qualifies, busy or free."""
+    """No ``ready`` agent qualifies, busy or free."""
     NO_AGENT_FREE = "no_agent_free"
     """No agent is eligible at this moment."""
 
@@ -167,12 +203,14 @@ class _PolicyStruct(
 
 
 class FactPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """A declared fact. Contacts and agents may have attributes only for declared facts."""
+    """Declaration of an attribute (fact). Contacts and agents may have only declared attributes."""
 
     type: FactType
+    """Type of the values."""
     values: tuple[Ident, ...] = ()
     """Allowed values of an ``enum``."""
     applies_to: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
+    """Whose attribute it is: ``contact`` or ``agent``."""
     non_personal: bool = False
     """Declares that no value is personal data, which disables the check of its name and values."""
 
@@ -184,33 +222,40 @@ class RateCapPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """
 
     contacts_max: Annotated[int, Meta(ge=1, le=1_000)]
+    """Maximum number of contacts within the window."""
     window_s: Annotated[int, Meta(ge=60, le=DAY_S)]
+    """Length of the window in seconds."""
 
 
 class ChannelPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """A channel: the capacity that an item uses, and the defaults of its offers, which a queue may override."""
+    """A channel: the capacity that a contact uses while offered or assigned, and defaults, which a queue may override."""
 
     units: Annotated[int, Meta(ge=0, le=10_000)] = 100
-    """Capacity that one item uses, of the agent's units."""
+    """Capacity units that one contact uses, of the agent's ``units``."""
     per_agent_max: Annotated[int, Meta(ge=1, le=1_000)] = 1
-    """Maximum number of concurrent items of this channel per agent."""
+    """Maximum number of concurrent contacts of this channel per agent."""
     blocks: tuple[Name, ...] = ()
-    """Channels on which an agent gets no new item while handling one of this channel."""
+    """Channels on which an agent gets no new contact while handling one of this channel."""
     interrupts: tuple[Name, ...] = ()
-    """Channels whose items release their capacity while the agent handles one of this channel."""
+    """Channels whose contacts release their capacity while the agent handles one of this channel."""
     rate_cap: RateCapPolicy | None = None
-    """Rate cap of this channel for each agent; none: unlimited."""
+    """Rate cap of this channel for each agent; null: unlimited."""
     park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None
-    """Maximum time a contact stays parked; then it ends. None: unlimited."""
+    """Maximum time a contact stays parked; then it ends. Null: unlimited."""
     unpark_when_not_ready: LostDesktopAction = LostDesktopAction.KEEP
-    """What happens when the customer of a parked contact writes and its agent is not READY: it stays or is requeued."""
+    """What happens when the customer of a parked contact writes and its agent is not ``ready``: ``keep``, or ``requeue``."""
     wrap_up_holds_capacity: bool = True
+    """Whether the wrap-up uses the capacity of the conversation."""
     auto_accept: bool = False
+    """Whether offers are accepted at once, without an answer of the agent."""
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 15
+    """Time for the agent to answer an offer, in seconds."""
     wrap_up_s: Seconds = 0
+    """Duration of the wrap-up (after-contact work) in seconds; 0: none."""
     wrap_up_max_s: Seconds = 600
     """Maximum duration of a wrap-up with its extensions, from its start."""
     lost_desktop: LostDesktopAction = LostDesktopAction.KEEP
+    """What happens to an agent's live contacts when the desktop stays disconnected beyond the grace period."""
     lost_desktop_prefer_s: Seconds = 30
     """After a requeue, the time for which the contact is reserved for the same agent."""
     hold_during_consult: bool = True
@@ -220,49 +265,61 @@ class ChannelPolicy(_PolicyStruct, frozen=True, kw_only=True):
 
 
 class ServiceLevelPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Service level target and its thresholds; the formula is in ``statistics/service_level.py``."""
+    """Service level target and its thresholds.
+
+    Service level: answered within the threshold / (answered + abandoned - abandoned short).
+    """
 
     target: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.8
+    """Share of contacts that should be answered within the threshold, 0 to 1."""
     threshold_s: Seconds = 20
+    """Threshold in seconds; an answer after exactly this wait is within it."""
     short_abandon_s: Seconds = 5
+    """A customer who leaves earlier does not count against the service level."""
 
 
 class RonaPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Redirection on no answer: effect of an expired offer on the agent. Does not apply to broadcast offers."""
 
     not_ready: bool = True
+    """Whether the agent is set ``not_ready``."""
     return_after_s: Seconds | None = None
-    """Time after which the router sets the agent READY again; none: the agent must do it."""
+    """Time after which the router sets the agent ``ready`` again; null: the agent must do it."""
 
 
 class AttributeOrder(_PolicyStruct, frozen=True, kw_only=True):
-    """One sort key of ``selection: by_attributes``. Agents without the fact come last in either direction."""
+    """One sort key of ``selection: by_attributes``. Agents without the attribute come last in either direction."""
 
     fact: Name
-    """A declared fact of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
+    """A declared attribute of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``).
+    A declared attribute of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
     direction: Direction = Direction.ASC
+    """Sort direction."""
 
 
 class CallbackPolicy(_PolicyStruct, frozen=True, kw_only=True):
-    """Callbacks from a queue: the customer hangs up and keeps the position in the queue."""
+    """Callbacks from a queue: the customer disconnects and keeps the position in the queue."""
 
     mode: CallbackMode = CallbackMode.AGENT_FIRST
     """Default for requests that name no mode."""
     channel: Name | None = None
-    """Channel of a callback whose request names none; none: the contact's own."""
+    """Channel of a callback whose request names none; null: the contact's own."""
     attempts_max: Annotated[int, Meta(ge=1, le=10)] = 3
+    """Maximum number of attempts."""
     retry_after_s: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)
     ] = (300,)
-    """Pauses after the first attempt, the second, …; the last value repeats."""
+    """Delays before the second attempt, the third, …; the last value repeats."""
     ring_timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 45
     """Time for the gateway to report an attempt's outcome; without a report it counts as no answer."""
     voicemail_counts_as: VoicemailCountsAs = VoicemailCountsAs.RETRY
+    """How an attempt that reaches voicemail counts."""
     schedule_max_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = 7 * DAY_S
     """How far ahead a call may be agreed; 0: no agreed times."""
     queue_position: CallbackQueuePosition = CallbackQueuePosition.KEEP
+    """Queue position when the agreed time comes."""
     expires_after_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] | None = DAY_S
-    """Lifetime from the request or the agreed time; none: unlimited. Replaces ``ttl_s`` and ``wait_max_s``."""
+    """Lifetime from the request or the agreed time; null: unlimited. Replaces ``ttl_s`` and ``wait_max_s``."""
 
 
 class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -272,16 +329,18 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """
 
     duration_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
-    """Duration; none: unlimited, for the last step only."""
+    """Duration; null: unlimited, for the last step only."""
     skills: Skills | None = None
     """Complete requirement from this step on; replaces the earlier one, including the queue's."""
     remove_skills: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
     """Skills no longer required."""
     lower_levels: Skills = {}
-    """Upper limits of required levels. A skill that is not required is not added."""
+    """Highest level that is still required, by skill: a higher required level is reduced to it. Skills that are not required are
+    not added."""
     keep_earlier_agents: bool = True
     """Whether agents who qualified in earlier steps still qualify where ``skills`` would exclude them."""
     prefer: Annotated[tuple[PreferredAgentKind, ...], Meta(max_length=2)] = ()
+    """Agents that the step reserves the contact for, by kind."""
     prefer_agents: Annotated[tuple[Ident, ...], Meta(max_length=32)] = ()
     """Agents that the step reserves the contact for, in addition to those of ``prefer``."""
     add_priority_s: PrioritySeconds = 0
@@ -291,9 +350,10 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
     queue: Name | None = None
     """Queue to which the contact moves; it keeps its age."""
     selection: Selection | None = None
-    """Selection from this step on; none: unchanged."""
+    """Selection from this step on; null: unchanged."""
     skip_if: SkipIf | None = None
-    """When to skip it; none: ``no_agent_ready`` for a step that prefers agents, else ``never``. The last step is never skipped."""
+    """When to skip it; null: ``no_agent_ready`` for a step that prefers agents, else ``never``. The last step is never skipped.
+    When to skip it; null: ``no_agent_ready`` for a step that prefers agents, else ``never``. The last step is never skipped."""
 
 
 Plan: TypeAlias = Annotated[tuple[StepPolicy, ...], Meta(min_length=1, max_length=16)]
@@ -305,43 +365,56 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     requires: Skills = {}
     """Skills required by every contact of this queue, in addition to its own."""
     selection: Selection = Selection.LONGEST_IDLE
+    """Rule that chooses among several eligible agents."""
     plan: Name | None = None
-    """Plan whose steps its contacts pass while they wait."""
+    """Plan whose steps its contacts pass while they wait; null: none."""
     priority_s: PrioritySeconds = 0
     """Seconds added to the contact's own priority."""
     priority_class: PriorityClass = 0
     """Minimum priority class of its contacts."""
     agents_when: Expression | None = None
-    """Expression over agents' facts: an agent qualifies for this queue only if it is true."""
+    """Expression over agents' attributes: an agent qualifies for this queue only if it is true; null: no condition."""
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] | None = None
+    """Time for the agent to answer an offer; null: as in the channel."""
     auto_accept: bool | None = None
+    """Whether offers are accepted at once; null: as in the channel."""
     broadcast: Annotated[int, Meta(ge=1, le=100)] = 1
     """Number of simultaneous offers of a contact; the first accept wins."""
     wrap_up_s: dict[Name, Seconds] = {}
     """Wrap-up time by channel; default: the channel's own."""
     length_max: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    """Maximum number of waiting contacts; null: unlimited."""
     when_full: WhenFull = WhenFull.REFUSE
+    """What happens to a submit when the queue is full."""
     wait_max_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
-    """Maximum wait; then the contact overflows, or expires if there is no ``overflow_to``."""
+    """Maximum wait; then the contact overflows, or expires if there is no ``overflow_to``. Null: unlimited."""
     overflow_to: Name | None = None
+    """Queue to which contacts overflow; null: none."""
     hours: Name | None = None
-    """Calendar by which the queue opens and closes; none: always open, unless a supervisor closes it."""
+    """Calendar by which the queue opens and closes; null: always open, unless a supervisor closes it."""
     when_closed: WhenClosed = WhenClosed.REFUSE
+    """What happens to a submit when the queue is closed."""
     at_closing: AtClosing = AtClosing.SERVE
+    """What happens to waiting contacts when the queue closes."""
     when_no_agents_ready: WhenNoAgentsReady = WhenNoAgentsReady.WAIT
+    """What happens to a submit when no qualified agent is ``ready``."""
     cool_down_s: Seconds = 30
     """Time after a decline or RONA for which the contact is not offered to that agent again."""
     rona: RonaPolicy = RonaPolicy()
+    """Effect of an expired offer on the agent."""
     service_level: ServiceLevelPolicy = ServiceLevelPolicy()
+    """Service level target and thresholds."""
     order: QueueOrder = QueueOrder.FIFO
+    """Order of the contacts within the queue."""
     order_by: Annotated[tuple[AttributeOrder, ...], Meta(max_length=8)] = ()
-    """Sort keys of ``selection: by_attributes``, most significant first; ties go to the longest idle."""
+    """Sort keys of agents for ``selection: by_attributes``, most significant first; ties go to the longest idle."""
     weight_fact: Name | None = None
-    """``int`` fact of agents for ``selection: weighted_random``; missing or below 1 counts as 1, above 1,000 as 1,000."""
+    """``int`` attribute of agents for ``selection: weighted_random``; missing or below 1 counts as 1, above 1,000 as 1,000."""
     callback: CallbackPolicy | None = None
-    """Terms of callbacks; none: the queue offers none."""
+    """Terms of callbacks; null: the queue accepts none."""
     expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
-    """Initial estimate of the handling time of a contact, used by expected waits until contacts have been handled."""
+    """Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled.
+    Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled."""
 
 
 TimeSpan: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]
@@ -353,19 +426,28 @@ class WeekPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Opening times by weekday, in local time; a weekday without times is closed."""
 
     mon: TimeSpans = ()
+    """Opening times on Mondays, for example ``["09:00-12:00", "13:00-17:00"]``."""
     tue: TimeSpans = ()
+    """Opening times on Tuesdays, for example ``["09:00-12:00", "13:00-17:00"]``."""
     wed: TimeSpans = ()
+    """Opening times on Wednesdays, for example ``["09:00-12:00", "13:00-17:00"]``."""
     thu: TimeSpans = ()
+    """Opening times on Thursdays, for example ``["09:00-12:00", "13:00-17:00"]``."""
     fri: TimeSpans = ()
+    """Opening times on Fridays, for example ``["09:00-12:00", "13:00-17:00"]``."""
     sat: TimeSpans = ()
+    """Opening times on Saturdays, for example ``["09:00-12:00", "13:00-17:00"]``."""
     sun: TimeSpans = ()
+    """Opening times on Sundays, for example ``["09:00-12:00", "13:00-17:00"]``."""
 
 
 class HolidaysPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Public holidays: an ISO 3166 country, and optionally a subdivision in the notation of the ``holidays`` library."""
 
     country: Annotated[str, Meta(pattern="^[A-Z]{2,3}(?!\\n)$")]
+    """Country code (ISO 3166)."""
     subdivision: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """State or province in the notation of the ``holidays`` library; null: only national holidays."""
 
 
 class CalendarPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -375,9 +457,11 @@ class CalendarPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """
 
     zone: Annotated[str, Meta(pattern=ZONE_PATTERN)]
-    """IANA time zone."""
+    """IANA time zone of the opening times."""
     week: WeekPolicy = WeekPolicy()
+    """Opening times by weekday."""
     holidays: HolidaysPolicy | None = None
+    """Public holidays; null: none."""
     holiday_hours: TimeSpans = ()
     """Opening times on public holidays; empty: closed."""
     dates: Annotated[dict[CalendarDate, TimeSpans], Meta(max_length=1_000)] = {}
@@ -388,48 +472,63 @@ class EntryCondition(_PolicyStruct, frozen=True, kw_only=True):
     """Conditions of an entry rule; all must hold. A missing attribute does not match."""
 
     channel: Name | None = None
+    """Required channel; null: any."""
     attributes: Attributes = {}
+    """Required values, by attribute."""
 
 
 class EntryRule(_PolicyStruct, frozen=True, kw_only=True):
     """Rule that chooses the queue of a contact submitted without one. The first matching rule decides."""
 
     name: Name
+    """Name of the rule, unique within the policy."""
     when: EntryCondition | Expression = EntryCondition()
-    """Equality conditions, or an expression over the facts of the contact and the queues."""
+    """Equality conditions, or an expression over the attributes of the contact and the metrics of the queues."""
     queue: Name
+    """Queue of the contacts that match."""
     priority_s: PrioritySeconds = 0
+    """Seconds of priority added to its contacts."""
     priority_class: PriorityClass = 0
+    """Minimum priority class of its contacts."""
     skills: Skills = {}
+    """Skills required in addition to those of the contact and the queue."""
     plan: Name | None = None
-    """Plan of its contacts, in place of the queue's."""
+    """Plan of its contacts, in place of the queue's; null: the queue's."""
 
 
 class AgentsPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Defaults for all agents; an agent's record may override them."""
 
     units: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    """Capacity of an agent in capacity units."""
     rate_cap: RateCapPolicy | None = None
-    """Rate cap over all channels for each agent; none: unlimited."""
+    """Rate cap over all channels for each agent; null: unlimited."""
     desktop_grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 15
+    """Time for a lost desktop to reconnect, in seconds."""
     rescind_when_not_ready: bool = True
-    """Whether pending offers are rescinded when the agent goes not ready; false: they stay until answered or expired."""
+    """Whether pending offers are rescinded when the agent goes ``not_ready``; false: they stay until answered or expired."""
 
 
 class RetentionPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """How long terminal contacts and idempotency keys stay in memory. The journal keeps the events longer."""
 
     ended_contacts_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 20_000
+    """Maximum number of terminal contacts in memory."""
     ended_contacts_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = DAY_S
+    """Time for which terminal contacts stay in memory, in seconds."""
     idempotency_s: Annotated[int, Meta(ge=DAY_S, le=7 * DAY_S)] = DAY_S
+    """Time for which idempotency keys are stored, in seconds."""
 
 
 class Policy(_PolicyStruct, frozen=True, kw_only=True):
     """The complete policy of a workspace."""
 
     channels: Annotated[dict[Name, ChannelPolicy], Meta(min_length=1, max_length=32)]
+    """Channels by name."""
     queues: Annotated[dict[Name, QueuePolicy], Meta(min_length=1, max_length=10_000)]
+    """Queues by name."""
     skills: Annotated[tuple[Name, ...], Meta(max_length=10_000)] = ()
+    """Declared skills."""
     calendars: Annotated[dict[Name, CalendarPolicy], Meta(max_length=200)] = {}
     """Opening hours by name, referred to by queues."""
     overflow_count_max: Annotated[int, Meta(ge=1, le=100)] = 10
@@ -437,16 +536,21 @@ class Policy(_PolicyStruct, frozen=True, kw_only=True):
     plans: Annotated[dict[Name, Plan], Meta(max_length=1_000)] = {}
     """Plans by name: steps that relax the requirement of a waiting contact."""
     facts: Annotated[dict[Name, FactPolicy], Meta(max_length=256)] = {}
+    """Declared attributes of contacts and agents, by name."""
     entry: Annotated[tuple[EntryRule, ...], Meta(max_length=1_000)] = ()
+    """Entry rules; the first that matches chooses the queue of a contact submitted without one."""
     default_queue: Name | None = None
-    """Queue of contacts that name no queue and match no entry rule; none: they are refused."""
+    """Queue of contacts that name no queue and match no entry rule; null: they are refused."""
     dispositions: Annotated[tuple[Ident, ...], Meta(max_length=1_000)] = ()
     """Disposition codes for completing an assignment; empty: any id."""
     not_ready_reasons: Annotated[tuple[Ident, ...], Meta(max_length=100)] = ()
-    """Allowed reasons for NOT_READY; empty: any id."""
+    """Allowed reasons for ``not_ready``; empty: any id."""
     agents: AgentsPolicy = AgentsPolicy()
+    """Defaults for all agents."""
     retention: RetentionPolicy = RetentionPolicy()
+    """Retention in memory."""
     cross_queue_order: CrossQueueOrder = CrossQueueOrder.PRIORITY_AND_AGE
+    """Order between contacts of different queues."""
     zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
     """IANA time zone that defines the workspace's days."""
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0

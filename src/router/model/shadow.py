@@ -45,6 +45,7 @@ class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One difference. Contains ids only; details are in the event ``seq`` and in the answers of ``why``."""
 
     kind: DifferenceKind
+    """Kind of the difference."""
     seq: int
     """Event at which the difference appeared; for a decision of the shadow alone, the last event before it."""
     at_ms: int
@@ -52,22 +53,28 @@ class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
     queue_id: QueueId = ""
     """Actual queue of the contact."""
     agent_id: AgentId | None = None
-    """Agent who actually got the offer."""
+    """Agent who actually got the offer; null: none."""
     shadow_queue_id: QueueId | None = None
+    """Queue chosen by the shadow policy; null: none, or the same."""
     shadow_agent_id: AgentId | None = None
-    """Agent chosen by the shadow policy; none: no agent."""
+    """Agent chosen by the shadow policy; null: no agent."""
     shadow_contact_id: ContactId | None = None
-    """Contact that the agent would have been offered instead; none: no contact."""
+    """Contact that the agent would have been offered instead; null: no contact."""
     why: tuple[str, ...] = ()
+    """Codes that explain the difference: of a refusal, or of unmet conditions."""
 
 
 class ShadowQueue(Struct, kw_only=True):
     """Totals of one queue, by the actual queue of the contacts."""
 
     submits: int = 0
+    """Submits compared, including refused ones."""
     offers: int = 0
+    """Offers made by matching."""
     same: int = 0
+    """Offers that the shadow would have made identically."""
     differences: dict[str, int] = {}
+    """Counts by kind."""
 
 
 class ShadowReport(Struct, kw_only=True):
@@ -78,10 +85,12 @@ class ShadowReport(Struct, kw_only=True):
     policy_seq: int = 0
     """Event that set the policy."""
     since_seq: int = 0
+    """Event after which the counts begin."""
     since_ms: int = 0
-    """Start of the counts: when the policy was set or the process started."""
+    """Start of the counts, epoch milliseconds: when the policy was set or the process started."""
     as_of_seq: int = 0
     as_of_ms: int = 0
+    """Time of the last event that the report includes, epoch milliseconds."""
     submits: int = 0
     """Number of submits compared, including refused ones."""
     offers: int = 0
@@ -95,6 +104,7 @@ class ShadowReport(Struct, kw_only=True):
     differences: dict[str, int] = {}
     """Counts by kind; one submit can count in several."""
     queues: dict[QueueId, ShadowQueue] = {}
+    """Totals by queue."""
     examples: dict[str, tuple[Difference, ...]] = {}
     """Latest differences of each kind, oldest first."""
     events_missed: int = 0
@@ -102,4 +112,4 @@ class ShadowReport(Struct, kw_only=True):
     restarts: int = 0
     """Number of restarts from the live state."""
     failure: str | None = None
-    """Type of the error that stopped it; details are in the log."""
+    """Type of the error that stopped it; details are in the log. Null: it runs."""

@@ -8,17 +8,24 @@ from typing import Final
 
 
 class ContactState(StrEnum):
-    """State of a contact. The last four are terminal."""
+    """State of a contact. Terminal: ``ended``, ``abandoned``, ``cancelled``, ``expired``."""
 
     QUEUED = "queued"
+    """Waiting in its queue."""
     OFFERED = "offered"
+    """Offered to at least one agent (ringing, alerting)."""
     ASSIGNED = "assigned"
+    """An agent owns it, until the conversation ends."""
     CALLBACK_SCHEDULED = "callback_scheduled"
     """A callback that waits for its agreed time, for the next attempt, or for the customer to answer."""
     ENDED = "ended"
+    """The conversation is over."""
     ABANDONED = "abandoned"
+    """The customer left before an answer."""
     CANCELLED = "cancelled"
+    """Withdrawn before an answer, by the gateway or a supervisor."""
     EXPIRED = "expired"
+    """Its time to live or the maximum wait of its queue was over, or its queue closed."""
 
     @property
     def is_terminal(self) -> bool:
@@ -39,65 +46,81 @@ class OfferState(StrEnum):
     """State of an offer. A pending offer ends in exactly one of the other four states."""
 
     PENDING = "pending"
+    """Waiting for the agent's answer."""
     ACCEPTED = "accepted"
+    """Accepted; it is an assignment now."""
     DECLINED = "declined"
+    """Declined by the agent."""
     EXPIRED = "expired"
+    """Not answered before the deadline."""
     RESCINDED = "rescinded"
+    """Withdrawn by the router."""
 
 
 class AssignmentState(StrEnum):
-    """State of an assignment. A ``PARKED`` one waits for the customer and uses no capacity."""
+    """State of an assignment."""
 
     ACTIVE = "active"
+    """The agent is in the conversation."""
     ON_HOLD = "on_hold"
+    """The customer is on hold."""
     PARKED = "parked"
+    """The agent waits for the customer's reply; no capacity is used."""
     WRAP_UP = "wrap_up"
+    """The conversation is over; the agent completes the work on it."""
     COMPLETED = "completed"
+    """Finished."""
 
 
 class AssignmentRole(StrEnum):
-    """Role of an agent in a conversation.
-
-    ``OWNER``: may end, transfer and hand over the contact; an assigned contact has exactly one. ``CONSULT``: advises the
-    owner and is not connected to the customer. ``PARTICIPANT``: is in the conversation with owner and customer.
-    """
+    """Role of an agent in a conversation."""
 
     OWNER = "owner"
+    """May end, transfer and hand over the contact; an assigned contact has exactly one owner."""
     CONSULT = "consult"
+    """Advises the owner and is not connected to the customer."""
     PARTICIPANT = "participant"
+    """Is in the conversation with the owner and the customer."""
 
 
 class AgentState(StrEnum):
-    """State that an agent has chosen. There is no state "busy": a busy agent has no free capacity."""
+    """State that an agent has chosen. A busy agent has no state of its own: the agent is ``ready`` without free capacity."""
 
     OFFLINE = "offline"
+    """Signed out."""
     NOT_READY = "not_ready"
+    """Signed in, but gets no offers."""
     READY = "ready"
+    """Gets offers within the free capacity."""
 
 
 class MatchTrigger(StrEnum):
     """What caused a match: an agent had become available, or a contact had entered a queue."""
 
     AGENT = "agent"
+    """The agent had become available and took the first contact in order."""
     CONTACT = "contact"
+    """The contact had entered a queue and the selection chose the agent."""
 
 
 class Presence(StrEnum):
-    """Whether a desktop is connected for the agent.
-
-    ``NONE``: no desktop has ever connected (the agent is controlled over HTTP). ``LOST`` lasts until the grace period ends.
-    """
+    """Whether a desktop is connected for the agent. It is not the agent's availability, which is the state."""
 
     NONE = "none"
+    """No desktop has ever connected; the agent is controlled over HTTP."""
     ATTACHED = "attached"
+    """A desktop is connected."""
     LOST = "lost"
+    """The desktop has disconnected and the grace period is running."""
 
 
 class QueueState(StrEnum):
     """Whether a queue accepts contacts now."""
 
     OPEN = "open"
+    """Contacts are accepted."""
     CLOSED = "closed"
+    """Contacts are handled by ``when_closed`` of the policy."""
 
 
 class CallbackPhase(StrEnum):
@@ -119,7 +142,12 @@ class CallbackOutcome(StrEnum):
     """Outcome of one attempt, as reported by the gateway."""
 
     CONNECTED = "connected"
+    """The customer is on the line."""
     NO_ANSWER = "no_answer"
+    """The customer did not answer."""
     BUSY = "busy"
+    """The customer's line was busy."""
     VOICEMAIL = "voicemail"
+    """A machine answered."""
     FAILED = "failed"
+    """The call could not be made."""

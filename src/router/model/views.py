@@ -32,20 +32,28 @@ class OfferView(_View, frozen=True, kw_only=True):
     channel: str
     queue_id: QueueId
     made_at_ms: int
+    """Time of the offer."""
     deadline_ms: int
+    """Time by which the agent must answer."""
     waited_ms: int
     units: int
+    """Capacity units that the offer reserves."""
     reason: str
+    """Why this agent was chosen: the queue's selection, ``preferred``, ``transfer`` or ``consult``."""
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     from_agent_id: AgentId | None = None
+    """Owner who asked for a transfer or a consult; null: neither."""
     role: AssignmentRole = AssignmentRole.OWNER
     """Role of the agent after accepting."""
     interrupted: bool = False
-    """True while it uses no capacity, because the agent has an item of a channel that interrupts this one."""
+    """True while it uses no capacity, because the agent has a contact of a channel that interrupts this one."""
     match_trigger: MatchTrigger | None = None
+    """What caused the match; null: a transfer, a consult or an assignment by a supervisor."""
     other_candidates: int = 0
+    """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] = {}
+    """Values of this agent that the selection compared."""
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
@@ -55,26 +63,33 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     contact_id: ContactId
     agent_id: AgentId
     state: AssignmentState
+    """State of the assignment."""
     channel: str
     queue_id: QueueId
     started_at_ms: int
+    """Time of the accept, or of the assignment by a supervisor."""
     units: int
-    """Capacity used now; 0 while it is parked or interrupted."""
+    """Capacity units used now; 0 while it is parked or interrupted."""
     interrupted: bool = False
-    """True while the agent has an item of a channel that interrupts this one."""
+    """True while the agent has a contact of a channel that interrupts this one."""
     parked_until_ms: int | None = None
     """End of the parking time, when the contact ends."""
     wrap_up_deadline_ms: int | None = None
+    """End of the wrap-up; null: it has not begun."""
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     role: AssignmentRole = AssignmentRole.OWNER
+    """Role of the agent in the conversation."""
     members: dict[AgentId, AssignmentRole] = {}
     """All agents of the conversation with their roles; empty: only the owner, or this agent has left."""
     reason: str = ""
     """Reason of the offer, or ``supervisor``."""
     match_trigger: MatchTrigger | None = None
+    """What caused the match; null: a transfer, a consult or an assignment by a supervisor."""
     other_candidates: int = 0
+    """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] = {}
+    """Values of this agent that the selection compared."""
 
 
 class ParticipantView(_View, frozen=True, kw_only=True):
@@ -83,23 +98,28 @@ class ParticipantView(_View, frozen=True, kw_only=True):
     agent_id: AgentId
     assignment_id: AssignmentId
     role: AssignmentRole
+    """Role in the conversation."""
     since_ms: int
+    """Time of joining."""
 
 
 class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """The callback of a contact."""
 
     mode: CallbackMode
+    """Order of assigning an agent and dialling."""
     phase: CallbackPhase
+    """Phase of the callback."""
     attempts: int
     """Number of attempts begun."""
     scheduled_at_ms: int | None
-    """Agreed time of the call."""
+    """Agreed time of the call; null: as soon as an agent is available."""
     due_at_ms: int | None
-    """Next deadline: the agreed time, the next attempt or the end of dialling."""
+    """Next deadline: the agreed time, the next attempt or the end of dialling; null: none."""
     expires_at_ms: int | None
+    """When the callback expires; null: never."""
     outcome: str | None
-    """Outcome of the last completed attempt."""
+    """Outcome of the last completed attempt; null: none yet."""
 
 
 class ContactView(_View, frozen=True, kw_only=True):
@@ -107,28 +127,37 @@ class ContactView(_View, frozen=True, kw_only=True):
 
     contact_id: ContactId
     state: ContactState
+    """State of the contact."""
     channel: str
     queue_id: QueueId
     requirement: str
     queued_at_ms: int
+    """Start of its age: the submit, or the agreed time of a callback with ``from_due_time``."""
     changed_at_ms: int
+    """Time of the last change."""
     queued_seq: int
+    """Sequence number of its ``contact.queued``; breaks ties between equal priorities."""
     priority_s: int
     priority_class: int
     skills: dict[str, int] = {}
+    """Skills required by the contact itself, in addition to those of its queue."""
     attributes: dict[str, FactValue] = {}
     reference: str | None = None
     gateway_id: GatewayId = ""
     position: int | None = None
-    """Position among the contacts waiting in its queue; 1 is the next."""
+    """Position among the contacts waiting in its queue; 1 is the next. Null: it is not waiting."""
     expected_wait: ExpectedWait | None = None
-    """Expected remaining wait; none: it is not waiting, or the view is part of a list."""
+    """Expected remaining wait; null: it is not waiting, or the view is part of a list."""
     agent_id: AgentId | None = None
+    """Owner of the contact; null: none."""
     assignment_id: AssignmentId | None = None
+    """Assignment of the owner; null: none."""
     participants: tuple[ParticipantView, ...] = ()
     """Agents in the conversation besides the owner, in the order in which they joined."""
     offers: tuple[OfferView, ...] = ()
+    """Pending offers of the contact."""
     offers_made: int = 0
+    """Number of offers so far."""
     ttl_at_ms: int | None = None
     wait_until_ms: int | None = None
     overflow_count: int = 0
@@ -136,22 +165,25 @@ class ContactView(_View, frozen=True, kw_only=True):
     waiting_for_opening: bool = False
     """True while it waits for its queue to open."""
     preferred_agent_id: AgentId | None = None
+    """Agent that the contact is reserved for; null: none."""
     parked: bool = False
     """True while its agent waits for the customer."""
     plan: str | None = None
-    """Plan in effect: its own or the queue's."""
+    """Plan in effect: its own or the queue's; null: none."""
     step: int | None = None
-    """Current step of the plan, counted from 0."""
+    """Current step of the plan, counted from 0; null: no plan."""
     step_until_ms: int | None = None
+    """End of the current step; null: it is the last one, or there is no plan."""
     preferred_agents: tuple[AgentId, ...] = ()
     last_agent_id: AgentId | None = None
     reason: str | None = None
-    """Reason of the terminal state."""
+    """Reason of the terminal state; null: it is not terminal."""
     rule: str | None = None
-    """Entry rule that chose the queue; none: the gateway named a queue, or no rule matched."""
+    """Entry rule that chose the queue; null: the gateway named a queue, or no rule matched."""
     failed_rules: tuple[str, ...] = ()
-    """Entry rules before it that could not be evaluated (missing fact, integer overflow)."""
+    """Entry rules before it that could not be evaluated (missing attribute, integer overflow)."""
     callback: CallbackView | None = None
+    """Its callback; null: it is not a callback."""
 
 
 class AgentView(_View, frozen=True, kw_only=True):
@@ -159,28 +191,41 @@ class AgentView(_View, frozen=True, kw_only=True):
 
     agent_id: AgentId
     state: AgentState
+    """State that the agent has chosen."""
     presence: Presence
+    """Whether a desktop is connected (not the agent's availability)."""
     units: int
+    """Capacity of the agent in capacity units."""
     units_used: int
+    """Capacity units in use, by offers and assignments."""
     available_channels: tuple[str, ...]
     """Channels on which the agent could get an offer now."""
     skills: dict[str, int] = {}
     queues: tuple[QueueId, ...] | None = None
+    """Queues that the agent serves; null: every queue whose required skills the agent has."""
     channel_max: dict[str, int] = {}
     paused: tuple[str, ...] = ()
     """Channels on which the agent is paused."""
     attributes: dict[str, FactValue] = {}
     reason: str | None = None
+    """Reason of the state; null: none."""
     state_since_ms: int = 0
+    """Time of the last change of the state."""
     idle_since_ms: int | None = None
+    """Time since when the agent has had no offers and assignments; null: the agent has some."""
     return_at_ms: int | None = None
+    """When the router sets the agent ``ready`` again after an expired offer; null: it does not."""
     next_state: AgentState | None = None
+    """State that follows when the agent has no open offers and assignments; null: none."""
     next_reason: str | None = None
+    """Reason of the next state."""
     offers: tuple[OfferView, ...] = ()
+    """Pending offers of the agent."""
     assignments: tuple[AssignmentView, ...] = ()
+    """Open assignments of the agent."""
     queue_ranks: dict[QueueId, int] = {}
     contacts_today: int | None = None
-    """Contacts that the agent got on the workspace's current day; none: no queue uses the count."""
+    """Contacts that the agent got on the workspace's current day; null: no queue uses the count."""
 
 
 class QueueView(_View, frozen=True, kw_only=True):
@@ -188,16 +233,21 @@ class QueueView(_View, frozen=True, kw_only=True):
 
     queue_id: QueueId
     is_open: bool
+    """Whether the queue accepts contacts now."""
     changes_at_ms: int | None = None
-    """Next time at which it closes or opens, if known; none: not within a year."""
+    """Next time at which it closes or opens, epoch milliseconds; null: not within a year, or not known."""
     closed_reason: str | None = None
-    """Why the queue is closed: ``hours``, ``holiday`` or ``supervisor``."""
+    """Why the queue is closed: ``hours``, ``holiday`` or ``supervisor``; null: it is open."""
     waiting: int
+    """Contacts that wait, without those offered to an agent now."""
     offered: int
+    """Contacts that are offered to an agent now (ringing); not the volume of offered contacts."""
     assigned: int
+    """Contacts that an agent has."""
     oldest_queued_at_ms: int | None = None
+    """Start of the age of the oldest waiting contact; null: none waits."""
     agents_ready: int = 0
-    """READY agents who qualify for at least one requirement class of this queue."""
+    """``ready`` agents who qualify for at least one requirement class of this queue."""
     agents_available: int = 0
     """Those of them who could get an offer now."""
     callbacks: int = 0
@@ -214,10 +264,11 @@ class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
     queue_id: QueueId
     as_of_seq: int
     is_open: bool
+    """Whether the queue accepts contacts now."""
     changes_at_ms: int | None
-    """Next time at which it closes or opens, if known."""
+    """Next time at which it closes or opens, epoch milliseconds; null: not within a year, or not known."""
     agents_ready: int
-    """Qualified READY agents, busy or free."""
+    """Qualified ``ready`` agents, busy or free."""
     agents_free: int
     """Those of them who could take the contact now."""
     waiting: int
@@ -225,23 +276,32 @@ class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
     accepts_contacts: bool
     """Whether the contact would be accepted now, in this queue or by overflow."""
     refusal: str | None
-    """Code with which the contact would be refused."""
+    """Code with which the contact would be refused; null: it would be accepted."""
     target_queue_id: QueueId | None
-    """Queue in which the contact would wait."""
+    """Queue in which the contact would wait; null: it would be refused."""
 
 
 class WorkspaceCounts(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Numbers of contacts by state. ``submitted`` is the sum of all others."""
 
     submitted: int
+    """All contacts."""
     queued: int
+    """Waiting in a queue."""
     offered: int
+    """Offered to an agent now (ringing)."""
     assigned: int
+    """With an agent."""
     callback_scheduled: int
+    """Callbacks that wait for their time, for the next attempt, or for the customer to answer."""
     ended: int
+    """Ended."""
     abandoned: int
+    """Abandoned."""
     cancelled: int
+    """Cancelled."""
     expired: int
+    """Expired."""
 
 
 class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
@@ -250,32 +310,43 @@ class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):
     as_of_seq: int
     at_ms: int
     policy_version: int
+    """Version of the active policy; 0: none has been published."""
     counts: WorkspaceCounts
+    """Numbers of contacts by state."""
     agents: int
+    """Number of agents."""
     agents_by_state: dict[str, int]
+    """Number of agents by state."""
     offers_pending: int
+    """Number of pending offers."""
     assignments_open: int
+    """Number of open assignments."""
     queues: tuple[QueueView, ...]
+    """All queues, by ascending id."""
 
 
 class UnmetCondition(_View, frozen=True, kw_only=True):
-    """A condition for a match that is not met by an agent and a contact.
+    """A condition for a match that is not met by an agent and a contact."""
 
-    ``code``: ``state``, ``presence``, ``next_state``, ``queue``, ``attributes`` (the queue's ``agents_when`` is false for the
+    code: str
+    """``state``, ``presence``, ``next_state``, ``queue``, ``attributes`` (the queue's ``agents_when`` is false for the
     agent or cannot be evaluated), ``skill``, ``level``, ``channel``, ``capacity``, ``channel_max``, ``blocked``,
-    ``interrupted`` (an item of the agent interrupts the channel), ``paused`` (the agent is paused on the channel),
-    ``rate_cap`` (``has``: the limit; ``channel`` none: over all channels), ``cool_down``, ``preferred`` (reserved for others),
+    ``interrupted`` (a contact of the agent interrupts the channel), ``paused`` (the agent is paused on the channel),
+    ``rate_cap`` (``has``: the limit; ``channel`` null: over all channels), ``cool_down``, ``preferred`` (reserved for others),
     ``offered``, ``owner``, ``participant`` (the agent is in the conversation already), ``closed`` (the queue is closed, and the
     contact waits for the opening), ``dialling`` (a customer is being called for the agent; ``customer_first`` callbacks only),
     ``not_waiting`` (the contact is offered or assigned to another agent).
     """
-
-    code: str
     skill: str | None = None
+    """Skill that is missing or whose level is too low."""
     has: int | None = None
+    """Present value, for example the agent's level."""
     needs: int | None = None
+    """Required value."""
     channel: str | None = None
+    """Channel concerned."""
     until_ms: int | None = None
+    """When the condition ends by time, epoch milliseconds; null: not by time, or not known."""
     items: tuple[str, ...] = ()
     """Ids of the offers and assignments that use the capacity."""
 
@@ -287,7 +358,9 @@ class AgentWhy(_View, frozen=True, kw_only=True):
     agent_id: AgentId
     as_of_seq: int
     eligible_now: bool
+    """Whether the agent could get the contact now."""
     unmet_conditions: tuple[UnmetCondition, ...] = ()
+    """Conditions that are not met; empty if the agent is eligible."""
 
 
 class ChosenAgent(_View, frozen=True, kw_only=True):
@@ -295,7 +368,7 @@ class ChosenAgent(_View, frozen=True, kw_only=True):
 
     agent_id: AgentId
     reason: str
-    """The queue's selection, ``preferred``, ``transfer`` or ``supervisor``."""
+    """The queue's selection, ``preferred``, ``transfer``, ``consult`` or ``supervisor``."""
     at_ms: int
     """Time of the offer or, after acceptance, of the assignment."""
     match_trigger: MatchTrigger | None = None
@@ -304,18 +377,21 @@ class ChosenAgent(_View, frozen=True, kw_only=True):
     other_candidates: int = 0
     """Number of other agents eligible then; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] = {}
-    """Values of the agent that were compared: ``levels``, ``contacts_today``, ``weight``, ``queue_rank``…"""
+    """Values of the agent that were compared: ``levels``, ``contacts_today``, ``weight``, ``queue_rank``, …"""
 
 
 class StepWhy(_View, frozen=True, kw_only=True):
     """A step of a waiting contact's plan: its requirement, and how many agents qualify."""
 
     step: int
+    """Number of the step, counted from 0."""
     requirement: str
     qualified: int
+    """Number of agents who qualify, regardless of their state."""
     ready: int
-    """READY agents among them, busy or free."""
+    """``ready`` agents among them, busy or free."""
     until_ms: int | None = None
+    """End of the step; null: it is the last one, or it has not begun."""
     priority_s: int = 0
     """Seconds of priority that the plan has added to the contact."""
 
@@ -326,13 +402,18 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     contact_id: ContactId
     as_of_seq: int
     state: ContactState
+    """State of the contact."""
     reason: str
-    """``waiting_for_agent``, ``no_agent_qualified``, ``queue_closed`` (the contact waits for the opening),
-    ``offered``, ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling`` or the terminal reason."""
+    """``waiting_for_agent``, ``no_agent_qualified``, ``queue_closed`` (the contact waits for the opening), ``offered``,
+    ``assigned``, ``callback_scheduled``, ``callback_retry``, ``callback_dialling``, or the reason of the terminal state."""
     requirement: str = ""
+    """Requirement class as text; for display only."""
     position: int | None = None
+    """Position in its queue; null: it is not waiting."""
     expected_wait: ExpectedWait | None = None
+    """Expected remaining wait; null: it is not waiting."""
     eligible_now: tuple[AgentId, ...] = ()
+    """Agents who could get the contact now."""
     qualified: int = 0
     """Number of agents with the required skills, queue and channel, regardless of their state."""
     unmet_conditions: dict[str, int] = {}
@@ -340,23 +421,31 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     agents: tuple[AgentWhy, ...] = ()
     """The first hundred agents, qualified ones first."""
     next_change_at_ms: int | None = None
+    """Next time at which a deadline changes something for the contact; null: none."""
     next_change: str | None = None
+    """What changes then: ``opening``, ``ttl``, ``callback_expired``, ``overflow``, ``wait_max``, ``callback`` (agreed time, next
+    attempt or end of dialling), ``preferred`` (end of a reservation), ``step`` (end of the step), ``offer_timeout``, or the
+    code of an unmet condition that ends then (``state``, ``presence``, ``rate_cap``, ``cool_down``, ``dialling``); null:
+    nothing."""
     chosen: tuple[ChosenAgent, ...] = ()
     """Agents that have an offer or assignment of the contact, with the reasons."""
     overflow_impossible: bool = False
     """True if it has reached the limit of overflows; it stays in its queue without a maximum wait."""
     step: StepWhy | None = None
+    """Current step of its plan; null: no plan, or it is assigned."""
     next_step: StepWhy | None = None
-    """Next step of its plan."""
+    """Next step of its plan; null: none."""
     rule: str | None = None
     """Entry rule that chose the queue, as in ``ContactView``."""
     failed_rules: tuple[str, ...] = ()
+    """Entry rules before it that could not be evaluated, as in ``ContactView``."""
 
 
 class RuleView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Counters of an entry rule since the policy was published."""
 
     name: str
+    """Name of the rule."""
     matched: int
     """Number of contacts whose queue it chose."""
     failed: int
@@ -368,10 +457,12 @@ class RulesView(_View, frozen=True, kw_only=True, omit_defaults=False):
 
     as_of_seq: int
     policy_version: int
+    """Version of the active policy; 0: none has been published."""
     since_ms: int
-    """Time at which the policy was published."""
+    """Time at which the policy was published, epoch milliseconds."""
     classified: int
     """Number of queued contacts that named no queue."""
     default_queue_count: int
     """Number of them for which no rule matched."""
     rules: tuple[RuleView, ...]
+    """The rules in the order of the policy."""

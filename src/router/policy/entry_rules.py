@@ -194,42 +194,51 @@ class SampleContact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A sample contact, with facts of queues that replace the present ones."""
 
     channel: Name
+    """Channel of the sample."""
     attributes: Attributes = {}
     queues: Annotated[
         dict[Name, Annotated[dict[str, FactValue], Meta(max_length=32)]], Meta(max_length=1_000)
     ] = {}
-    """Facts by queue: ``{"support": {"waiting": 21}}``."""
+    """Metrics by queue that replace the present ones: ``{"support": {"waiting": 21}}``."""
 
 
 class RuleOutcome(StrEnum):
     """Outcome of a rule in a trial. Rules after the deciding one are not evaluated."""
 
     DECIDES = "decides"
+    """The rule matches and decides."""
     NO_MATCH = "no_match"
+    """The rule does not match."""
     FAILED = "failed"
+    """The rule could not be evaluated."""
     NOT_EVALUATED = "not_evaluated"
+    """An earlier rule has decided."""
 
 
 class RuleTrial(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule of a trial, with the values of the facts that it uses."""
 
     name: str
+    """Name of the rule."""
     outcome: RuleOutcome
+    """Outcome of the rule."""
     facts: dict[str, FactValue] = {}
-    """Values of the facts that the rule uses."""
+    """Values of the attributes and metrics that the rule uses."""
     missing: tuple[str, ...] = ()
-    """Facts that the rule uses and that have no value."""
+    """Attributes and metrics that the rule uses and that have no value."""
 
 
 class EntryRuleTrial(Struct, frozen=True, kw_only=True):
     """Result of a trial: the chosen queue and the outcome of every rule."""
 
     queue_id: str | None
-    """Chosen queue; none: the contact would be refused, because no rule matches and there is no default queue."""
+    """Chosen queue; null: the contact would be refused, because no rule matches and there is no default queue."""
     rule: str | None
-    """Deciding rule; none: the default queue is used, if there is one."""
+    """Deciding rule; null: the default queue is used, if there is one."""
     failed: tuple[str, ...]
+    """Names of the rules that could not be evaluated."""
     rules: tuple[RuleTrial, ...]
+    """Outcome of every rule, in the order of the policy."""
 
 
 def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | None:

@@ -5,12 +5,11 @@ Channels are the three endpoints, messages the frames. ``send`` and ``receive`` 
 
 from typing import Any, Final, get_args
 
-import msgspec
-
 import router
 from router.protocol.close_codes import CloseCode, may_reconnect
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.frames import ServerFrame
+from router.protocol.schemas import description_of, field_docs, schemas_of
 from router.protocol.session import Endpoint
 
 _REF: Final = "#/components/schemas/{name}"
@@ -32,7 +31,7 @@ def asyncapi_document() -> dict[str, Any]:
         get_args(ServerFrame)
     )
     ordered = sorted(kinds, key=_schema_name)
-    _, schemas = msgspec.json.schema_components(ordered, ref_template=_REF)
+    _, schemas = schemas_of(ordered, _REF)
     return {
         "asyncapi": "3.0.0",
         "id": "urn:contact-router:sockets",
@@ -96,7 +95,7 @@ def _operation(endpoint: Endpoint, verb: str) -> dict[str, Any]:
 
 
 def _message(kind: type) -> dict[str, Any]:
-    doc = " ".join((kind.__doc__ or "").split())
+    doc = description_of(kind)
     return {
         "name": _tag(kind),
         "title": _tag(kind).replace("_", " ").capitalize(),
@@ -125,13 +124,15 @@ def _schema_name(kind: type) -> str:
 
 
 def _description() -> str:
+    texts = field_docs(CloseCode)
     codes = "\n".join(
-        f"* `{int(code)}` {code.name.lower().replace('_', ' ')} "
-        f"– {'reconnect' if may_reconnect(code) else 'do not reconnect automatically'}"
+        f"* `{int(code)}` {code.name.lower().replace('_', ' ')}: {texts[code.name].replace('``', '`')} "
+        f"{'The client may reconnect.' if may_reconnect(code) else 'The client must not reconnect automatically.'}"
         for code in CloseCode
     )
     return (
         "JSON and MessagePack carry the same frames; the subprotocol selects the encoding. A client's first frame is `hello`, "
-        "within five seconds. Every later frame has an `id` and is answered by exactly one `ok` or `error` with that id."
+        "within the setting `sockets.hello_timeout_s` (5 seconds by default). Every later frame has an `id`, and the reply is "
+        "exactly one `ok` or `error` with that id."
         "\n\nClose codes:\n\n" + codes
     )

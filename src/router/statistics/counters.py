@@ -35,12 +35,19 @@ class QueueFlow(Struct, gc=False):
     """Starts and ends of waits, except answers and abandons, which the service level counts."""
 
     submitted: int = 0
+    """Contacts submitted to the queue."""
     entered: int = 0
+    """Waits that began in the queue."""
     cancelled: int = 0
+    """Waits that ended by a cancel."""
     expired: int = 0
+    """Waits that ended by expiry."""
     overflowed_in: int = 0
+    """Contacts that overflowed into the queue."""
     overflowed_out: int = 0
+    """Contacts that overflowed out of the queue."""
     moved_in: int = 0
+    """Contacts moved into the queue while waiting, by a supervisor or because their queue was removed."""
     moved_out: int = 0
     """Contacts moved while waiting, by a supervisor or because the queue was removed."""
     transferred_in: int = 0
@@ -55,10 +62,15 @@ class OfferCounts(Struct, gc=False):
     """Offers made, and ended by outcome; the remainder is pending."""
 
     made: int = 0
+    """Offers made."""
     accepted: int = 0
+    """Offers accepted."""
     declined: int = 0
+    """Offers declined."""
     expired: int = 0
+    """Offers that expired without an answer."""
     rescinded: int = 0
+    """Offers that the router withdrew."""
 
 
 def rona_rate(offers: OfferCounts) -> float | None:
@@ -75,6 +87,7 @@ class CallbackCounts(Struct, gc=False):
     """Contacts that became callbacks, and their attempts by outcome."""
 
     requested: int = 0
+    """Contacts that became callbacks."""
     dialled: int = 0
     """Started attempts."""
     connected: int = 0
@@ -94,12 +107,17 @@ class HandlingCounts(Struct, gc=False):
     """Completed assignments and their durations."""
 
     handled: int = 0
+    """Completed assignments of owners."""
     talk_ms: int = 0
+    """Time in conversation, without hold."""
     hold_ms: int = 0
+    """Time on hold."""
     wrap_up_ms: int = 0
+    """Time of wrap-up."""
     transferred: int = 0
     """Assignments that ended in a transfer: to a queue, to an agent, after a consult or in a conference."""
     parked_ms: int = 0
+    """Parked time; it is not part of the handle time."""
 
     def add_assignment(
         self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0

@@ -40,11 +40,12 @@ class ServiceLevelFormula(StrEnum):
     """Service-level formula; they differ in how abandoned contacts count."""
 
     EXCLUDE_SHORT = "exclude_short"
-    """within / (answered + abandoned − abandoned short). The default."""
+    """within / (answered + abandoned − abandoned short): the default."""
     EXCLUDE_EARLY = "exclude_early"
     """within / (answered + abandoned − abandoned before the threshold)."""
     OF_OFFERED = "of_offered"
-    """within / (answered + abandoned): every abandoned contact counts against the service level."""
+    """within / (answered + abandoned): every abandoned contact counts against the service level. "Offered" means the volume
+    here, not the contact state ``offered``."""
     OF_ANSWERED = "of_answered"
     """within / answered: abandoned contacts do not count, which improves the value when many customers leave."""
     EARLY_IS_GOOD = "early_is_good"
@@ -55,9 +56,11 @@ class ServiceLevelCounts(Struct, gc=False):
     """Counters from which every formula is computed."""
 
     answered: int = 0
+    """Contacts answered by an agent."""
     answered_within: int = 0
     """Contacts answered after at most the threshold."""
     abandoned: int = 0
+    """Contacts abandoned before an answer."""
     abandoned_short: int = 0
     """Contacts abandoned before the short-abandon limit."""
     abandoned_early: int = 0

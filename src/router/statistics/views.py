@@ -46,30 +46,50 @@ class ContactStatsView(_StatsView, frozen=True, kw_only=True):
     """Statistics of a set of contacts: of a queue, a channel, an interval or the workspace."""
 
     flow: QueueFlow
+    """Starts and ends of waits."""
     service: ServiceLevelCounts
+    """Counters from which the service level is computed."""
     offers: OfferCounts
+    """Offers by outcome."""
     handling: HandlingCounts
+    """Completed assignments and their durations."""
     callbacks: CallbackCounts
+    """Callbacks and their attempts."""
     service_level: float | None
+    """Service level, 0 to 1; null: no contacts yet."""
     formula: ServiceLevelFormula = ServiceLevelFormula.EXCLUDE_SHORT
+    """Formula of the service level."""
     asa_ms: int | None
+    """Average speed of answer: mean wait of answered contacts; null: none yet."""
     mean_wait_ms: int | None
+    """Mean wait of answered and abandoned contacts; null: none yet."""
     abandonment_rate: float | None
+    """abandoned / (answered + abandoned); null: none yet."""
     abandonment_rate_without_short: float | None
+    """Abandonment rate without short abandons; null: none yet."""
     aht_ms: int | None
+    """Average handle time: (talk + hold + wrap-up) / handled; null: none yet."""
     transfer_rate: float | None
+    """Assignments that ended in a transfer / handled; null: none yet."""
     rona_rate: float | None
+    """expired / (accepted + declined + expired) offers; null: none yet."""
     acceptance_rate: float | None
+    """accepted / (accepted + declined + expired) offers; null: none yet."""
     reach_rate: float | None
+    """connected / (connected + failed) callback attempts; null: none yet."""
 
 
 class WaitStatsView(_StatsView, frozen=True, kw_only=True):
     """Quantiles of the waits of answered contacts, from fixed buckets."""
 
     p50_ms: int | None
+    """Median wait; null: none yet."""
     p90_ms: int | None
+    """90th percentile; null: none yet."""
     p95_ms: int | None
+    """95th percentile; null: none yet."""
     longest_ms: int
+    """Longest wait, exact."""
 
 
 class QueueStatsView(_StatsView, frozen=True, kw_only=True):
@@ -77,18 +97,27 @@ class QueueStatsView(_StatsView, frozen=True, kw_only=True):
 
     queue_id: str
     waiting: int
+    """Contacts that wait now, without those offered."""
     offered: int
+    """Contacts offered to an agent now (ringing)."""
     assigned: int
+    """Contacts that an agent has now."""
     callbacks: int
     """Callbacks for later or with a running attempt."""
     target: float
+    """Service level target, 0 to 1."""
     threshold_ms: int
+    """Service-level threshold in milliseconds."""
     short_abandon_ms: int
+    """Abandons before this wait are short, in milliseconds."""
     contacts: ContactStatsView
+    """Statistics of all contacts of the queue."""
     waits: WaitStatsView
+    """Quantiles of the waits of answered contacts."""
     mean_waiting: float | None
-    """Time-weighted mean of the contacts waiting (queued or offered)."""
+    """Time-weighted mean of the contacts waiting (queued or offered); null: no time has passed."""
     channels: dict[str, ContactStatsView]
+    """Statistics by channel."""
 
 
 class AgentStatsView(_StatsView, frozen=True, kw_only=True):

@@ -3,8 +3,12 @@
 import json
 import re
 
+import msgspec
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
+from router.model.policy import Policy
+from router.policy.checks.consistency import policy_problems
+from router.server.api.examples import BODY_EXAMPLES
 from router.server.api.openapi import as_openapi_3_0, openapi_document
 from router.server.api.problems import PROBLEMS
 from router.server.api.routes import ROUTES
@@ -46,6 +50,38 @@ def test_every_reference_resolves_and_every_schema_is_used() -> None:
 
 def test_patterns_are_portable() -> None:
     assert "(?!" not in json.dumps(openapi_document())
+
+
+def test_every_property_value_and_parameter_has_a_description() -> None:
+    document = openapi_document()
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["description"], name
+        for field, value in schema.get("properties", {}).items():
+            assert value["description"], f"{name}.{field}"
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for parameter in operation["parameters"]:
+                assert parameter["description"], f"{operation['operationId']} {parameter['name']}"
+
+
+def test_every_value_of_an_enum_has_a_text() -> None:
+    for name, schema in openapi_document()["components"]["schemas"].items():
+        for value in schema.get("enum", ()):
+            assert f"* `{value}`: " in schema["description"], f"{name} {value}"
+
+
+def test_every_request_body_has_a_valid_example() -> None:
+    for route in ROUTES:
+        if route.body_type is not None:
+            msgspec.convert(BODY_EXAMPLES[route.body_type], route.body_type)
+    assert set(BODY_EXAMPLES) == {route.body_type for route in ROUTES if route.body_type}
+    assert not policy_problems(msgspec.convert(BODY_EXAMPLES[Policy], Policy))
+
+
+def test_fields_that_clients_never_get_are_not_in_the_document() -> None:
+    properties = openapi_document()["components"]["schemas"]["ContactQueued"]["properties"]
+    assert "contact_id" in properties
+    assert not {"dedupe_key", "fingerprint"} & set(properties)
 
 
 def test_the_converted_document_is_valid_openapi_3_0_and_complete() -> None:

@@ -21,11 +21,14 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     channel: str
     queue_id: QueueId
     units: int
+    """Capacity units that the offer reserves."""
     deadline_ms: int
+    """Time by which the agent must answer, epoch milliseconds."""
     requirement: str
     effective_priority_s: int
     """Effective priority in seconds, including the queue's."""
     policy_version: int
+    """Version of the active policy."""
     reason: str
     """Why this agent was chosen: the queue's selection, ``preferred``, ``transfer`` or ``consult``."""
     waited_ms: int = 0
@@ -37,7 +40,7 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     role: AssignmentRole = AssignmentRole.OWNER
     """Role of the agent after accepting."""
     match_trigger: MatchTrigger | None = None
-    """What caused the match; none for a transfer or consult, and in journals written before the field existed."""
+    """What caused the match; null for a transfer or consult, and in journals written before the field existed."""
     other_candidates: int = 0
     """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] | None = None
@@ -47,7 +50,7 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
 class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"):
     """The offer has become the assignment of the same id. In a transfer, the old owner's assignment ends with this event.
 
-    With the role ``consult``, ``from_agent_id`` is the owner, who keeps the contact, and ``from_assignment_id`` is none.
+    With the role ``consult``, ``from_agent_id`` is the owner, who keeps the contact, and ``from_assignment_id`` is null.
     """
 
     offer_id: OfferId
@@ -69,7 +72,9 @@ class OfferDeclined(EventStruct, frozen=True, kw_only=True, tag="offer.declined"
     contact_id: ContactId
     agent_id: AgentId
     reason: str
+    """Reason given by the agent; ``declined`` if none was given."""
     cool_down_until_ms: int | None = None
+    """Until then the contact is not offered to the agent again; null: no limit."""
     from_agent_id: AgentId | None = None
     """For a transfer or a consult: the owner, who keeps the contact."""
 
@@ -81,23 +86,25 @@ class OfferExpired(EventStruct, frozen=True, kw_only=True, tag="offer.expired"):
     contact_id: ContactId
     agent_id: AgentId
     reason: str = "no_answer"
+    """``no_answer``."""
     cool_down_until_ms: int | None = None
+    """Until then the contact is not offered to the agent again; null: no limit."""
     from_agent_id: AgentId | None = None
     """For a transfer or a consult: the owner, who keeps the contact."""
 
 
 class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinded"):
-    """The router has withdrawn the offer.
-
-    Reasons: ``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``,
-    ``moved``, ``updated``, ``owner_ended``, ``policy``, ``callback``, ``consult_cancelled``.
-    """
+    """The router has withdrawn the offer."""
 
     offer_id: OfferId
     contact_id: ContactId
     agent_id: AgentId
     reason: str
+    """``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``, ``moved`` (the
+    contact was moved), ``updated`` (the agent no longer meets its requirement), ``owner_ended`` (the owner ended the
+    conversation), ``policy`` (the policy was replaced), ``callback`` or ``consult_cancelled``."""
     from_agent_id: AgentId | None = None
+    """Owner who asked for a transfer or consult, if any."""
 
 
 class ParticipantAdded(EventStruct, frozen=True, kw_only=True, tag="participant.added"):
@@ -126,33 +133,33 @@ class ParticipantJoined(EventStruct, frozen=True, kw_only=True, tag="participant
 
 
 class ParticipantLeft(EventStruct, frozen=True, kw_only=True, tag="participant.left"):
-    """A consulted agent or a participant has left; the owner keeps the contact. ``members`` are those who remain.
-
-    Reasons: ``left``, ``removed``, ``finished``, ``lost_desktop``, ``consult_cancelled``, ``owner_changed`` (a consult ends when
-    the owner who asked no longer owns the contact), ``contact_ended``, ``contact_moved``.
-    """
+    """A consulted agent or a participant has left; the owner keeps the contact. ``members`` are those who remain."""
 
     contact_id: ContactId
     assignment_id: AssignmentId
     agent_id: AgentId
     role: AssignmentRole
+    """Role until this event."""
     reason: str
+    """``left``, ``removed`` (by a supervisor), ``finished`` (the assignment was completed), ``lost_desktop``,
+    ``consult_cancelled``, ``owner_changed`` (a consult ends when the owner who asked no longer owns the contact),
+    ``contact_ended`` or ``contact_moved``."""
     members: dict[AgentId, AssignmentRole] = {}
     gateway_id: GatewayId = ""
 
 
 class ContactHandedOver(EventStruct, frozen=True, kw_only=True, tag="contact.handed_over"):
-    """Another agent of the conversation now owns the contact; ``from_agent_id`` owned it until this event.
-
-    Reasons: ``consult`` (a warm transfer), ``hand_over``, ``supervisor``, ``lost_desktop``.
-    """
+    """Another agent of the conversation now owns the contact; ``from_agent_id`` owned it until this event."""
 
     contact_id: ContactId
     assignment_id: AssignmentId
+    """Assignment of the new owner."""
     agent_id: AgentId
+    """New owner."""
     from_assignment_id: AssignmentId
     from_agent_id: AgentId
     reason: str
+    """``consult`` (a warm transfer), ``hand_over``, ``supervisor`` or ``lost_desktop``."""
     members: dict[AgentId, AssignmentRole] = {}
     gateway_id: GatewayId = ""
 
@@ -164,6 +171,7 @@ class AssignmentHeld(EventStruct, frozen=True, kw_only=True, tag="assignment.hel
     contact_id: ContactId
     agent_id: AgentId
     reason: str | None = None
+    """``consult``: the router did it, until the consult is over; null: the agent did it."""
 
 
 class AssignmentResumed(EventStruct, frozen=True, kw_only=True, tag="assignment.resumed"):
@@ -181,7 +189,7 @@ class AssignmentParked(EventStruct, frozen=True, kw_only=True, tag="assignment.p
     contact_id: ContactId
     agent_id: AgentId
     until_ms: int | None = None
-    """When the contact ends unless it is resumed; none: never."""
+    """When the contact ends unless it is unparked; null: never."""
     gateway_id: GatewayId = ""
 
 
@@ -201,6 +209,7 @@ class WrapUpStarted(EventStruct, frozen=True, kw_only=True, tag="assignment.wrap
     contact_id: ContactId
     agent_id: AgentId
     deadline_ms: int
+    """End of the wrap-up, epoch milliseconds."""
 
 
 class WrapUpExtended(EventStruct, frozen=True, kw_only=True, tag="assignment.wrap_up_extended"):
@@ -210,19 +219,21 @@ class WrapUpExtended(EventStruct, frozen=True, kw_only=True, tag="assignment.wra
     contact_id: ContactId
     agent_id: AgentId
     deadline_ms: int
+    """New end of the wrap-up, epoch milliseconds."""
 
 
 class AssignmentCompleted(EventStruct, frozen=True, kw_only=True, tag="assignment.completed"):
-    """The assignment is completed; emitted exactly once for each assignment.
-
-    Reasons: ``finished``, ``timer``, ``no_wrap_up``, ``lost_desktop``, ``consult_ended``, ``callback_failed``.
-    """
+    """The assignment is completed; emitted exactly once for each assignment."""
 
     assignment_id: AssignmentId
     contact_id: ContactId
     agent_id: AgentId
     reason: str
+    """``finished`` (the agent or a supervisor completed it), ``timer`` (the wrap-up time was over), ``no_wrap_up``,
+    ``lost_desktop``, ``consult_ended``, ``callback_failed`` or ``owner_away`` (the parked contact was requeued, because its
+    owner was not ready)."""
     disposition: str | None = None
+    """Disposition code; null: none was given."""
 
 
 class AgentUpdated(EventStruct, frozen=True, kw_only=True, tag="agent.updated"):
@@ -231,7 +242,9 @@ class AgentUpdated(EventStruct, frozen=True, kw_only=True, tag="agent.updated"):
     agent_id: AgentId
     skills: dict[str, int] = {}
     queues: tuple[QueueId, ...] | None = None
+    """Queues that the agent serves; null: every queue whose required skills the agent has."""
     units: int | None = None
+    """Capacity of the agent in capacity units; null: the policy's default."""
     channel_max: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
     queue_ranks: dict[QueueId, int] = {}
@@ -244,22 +257,28 @@ class AgentRemoved(EventStruct, frozen=True, kw_only=True, tag="agent.removed"):
 
 
 class AgentStateChanged(EventStruct, frozen=True, kw_only=True, tag="agent.state_changed"):
-    """The agent's state has changed. The reasons ``rona`` and ``desktop_lost`` are set by the router."""
+    """The agent's state has changed."""
 
     agent_id: AgentId
     state: AgentState
+    """New state."""
     from_state: AgentState
+    """Previous state."""
     reason: str | None = None
+    """Reason given with the command, or set by the router: ``rona`` (an offer expired), ``rona_return`` (the router has set the
+    agent ready again) or ``desktop_lost``; null: none."""
     return_at_ms: int | None = None
-    """When the router sets the agent READY again."""
+    """When the router sets the agent ``ready`` again; null: it does not."""
 
 
 class AgentNextStateSet(EventStruct, frozen=True, kw_only=True, tag="agent.next_state_set"):
-    """State that follows when the agent's work is done; none: the pending state was removed."""
+    """State that the agent gets when no offers and assignments are open."""
 
     agent_id: AgentId
     state: AgentState | None = None
+    """Next state; null: the pending change was removed."""
     reason: str | None = None
+    """Reason of the next state."""
 
 
 class AgentChannelsSet(EventStruct, frozen=True, kw_only=True, tag="agent.channels_set"):
@@ -277,8 +296,9 @@ class DesktopConnected(EventStruct, frozen=True, kw_only=True, tag="agent.deskto
 
 
 class DesktopLost(EventStruct, frozen=True, kw_only=True, tag="agent.desktop_lost"):
-    """The desktop session has disconnected: no new offers. After the grace period the agent is set OFFLINE."""
+    """The desktop session has disconnected: no new offers. After the grace period the agent is set ``offline``."""
 
     agent_id: AgentId
     session_id: str
     grace_until_ms: int
+    """End of the grace period, epoch milliseconds."""

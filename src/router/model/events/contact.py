@@ -18,10 +18,13 @@ class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults
     """Request of the gateway, where an entry rule, the default queue or an overflow changed it."""
 
     queue_id: QueueId | None = None
-    """None: the gateway named no queue."""
+    """Queue named by the gateway; null: it named none."""
     skills: dict[str, int] = {}
+    """Skills of the request."""
     priority_s: int = 0
+    """Priority of the request in seconds."""
     priority_class: int = 0
+    """Priority class of the request."""
 
 
 class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"):
@@ -31,7 +34,7 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     channel: str
     queue_id: QueueId
     requirement: str
-    """Requirement class as text: channel, queue and skills with their levels."""
+    """Requirement class as text: channel, queue and skills with their levels. For display only; do not parse it."""
     policy_version: int
     """Version of the active policy."""
     skills: dict[str, int] = {}
@@ -47,19 +50,21 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None
+    """Hash of the idempotency key; never sent to clients."""
     fingerprint: bytes | None = None
+    """Hash of the submitted fields, to recognise a key that is used with another payload; never sent to clients."""
     original_request: OriginalRequest | None = None
-    """The request as submitted; none: it was taken unchanged. A shadow policy decides on this request."""
+    """The request as submitted; null: it was accepted unchanged. A shadow policy decides on this request."""
     plan: str | None = None
-    """Plan of the contact; none: that of the queue, if any."""
+    """Plan of the contact; null: that of the queue, if any."""
     step: int = 0
-    """First step of the plan that was not skipped."""
+    """First step of the plan that was not skipped, counted from 0."""
     step_until_ms: int | None = None
-    """End of that step."""
+    """End of that step; null: it is the last one, or there is no plan."""
     preferred_agents: tuple[AgentId, ...] = ()
     last_agent_id: AgentId | None = None
     rule: str | None = None
-    """Entry rule that chose the queue; none: the gateway named a queue, or the default queue was used."""
+    """Entry rule that chose the queue; null: the gateway named a queue, or the default queue was used."""
     failed_rules: tuple[str, ...] = ()
     """Entry rules before the matching one that could not be evaluated (missing fact, integer overflow)."""
     default_queue_used: bool = False
@@ -83,31 +88,34 @@ class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.update
 
 
 class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.requeued"):
-    """The contact is waiting again and keeps its age. ``agent_id`` is the agent who had it before, if any.
-
-    Reasons: ``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back``,
-    ``owner_away``, ``drained``, ``overflow_impossible`` (the queues it would overflow to are closed, or the limit of
-    overflows is reached), ``callback_due`` (the agreed time or the time of the next attempt has come).
-    """
+    """The contact is waiting again and keeps its age, unless ``queued_at_ms`` is set."""
 
     contact_id: ContactId
     queue_id: QueueId
     requirement: str
     reason: str
+    """``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back`` (the target of
+    a transfer did not take it in time), ``owner_away`` (the customer of a parked contact has written, and its owner is not
+    ready), ``drained`` (the policy has removed its queue), ``overflow_impossible`` (the queues it would overflow to accept no
+    contacts, or the limit of overflows is reached) or ``callback_due`` (the agreed time or the time of the next attempt has
+    come)."""
     queued_seq: int
     """Sequence number of its ContactQueued; breaks ties between equal priorities."""
     wait_until_ms: int | None = None
     preferred_agent_id: AgentId | None = None
+    """Agent that the contact is reserved for until ``preferred_until_ms``; null: none."""
     preferred_until_ms: int | None = None
     """Until then the contact is reserved for ``preferred_agent_id``."""
     agent_id: AgentId | None = None
+    """Agent who had the contact before, if any."""
     cool_down_until_ms: int | None = None
     """Until then the contact is not offered to ``agent_id`` again."""
     gateway_id: GatewayId = ""
     queued_at_ms: int | None = None
-    """New start of its age; none: unchanged."""
+    """New start of its age; null: unchanged."""
     plan: str | None = None
     step: int = 0
+    """Step of its plan."""
     step_until_ms: int | None = None
     return_to_agent_id: AgentId | None = None
     """Agent that gets the next reservation if ``preferred_agent_id`` does not take it."""
@@ -116,22 +124,24 @@ class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.reque
 
 
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
-    """The contact has moved from one queue to another by overflow and keeps its age.
-
-    Reasons: ``wait_max`` (the queue's maximum wait was reached), ``closed`` (the queue closed).
-    """
+    """The contact has moved from one queue to another by overflow and keeps its age."""
 
     contact_id: ContactId
     from_queue_id: QueueId
+    """Queue that it left."""
     queue_id: QueueId
+    """Queue that it entered."""
     requirement: str
     wait_until_ms: int | None = None
     reason: str = "wait_max"
+    """``wait_max`` (the queue's maximum wait was reached), ``closed`` (the queue closed) or ``plan`` (a step of its plan has
+    another queue)."""
     overflow_count: int = 1
     """Number of overflows; more than one if closed queues passed it on."""
     gateway_id: GatewayId = ""
     plan: str | None = None
     step: int = 0
+    """Step of its plan in the new queue."""
     step_until_ms: int | None = None
 
 
@@ -146,18 +156,19 @@ class ContactPreferredAgentExpired(
 
 
 class ContactStepEntered(EventStruct, frozen=True, kw_only=True, tag="contact.step_entered"):
-    """The contact has entered another step of its plan.
-
-    Reasons: ``time``, ``absent`` (no preferred agent is ready any more), ``policy``.
-    """
+    """The contact has entered another step of its plan."""
 
     contact_id: ContactId
     queue_id: QueueId
+    """Queue of the contact."""
     step: int
+    """Step that it has entered, counted from 0."""
     requirement: str
     reason: str
+    """``time`` (the previous step was over), ``absent`` (no preferred agent is ready any more), ``policy`` (the plan was
+    changed) or ``opened`` (the queue opened, and the plan continues)."""
     step_until_ms: int | None = None
-    """End of the step; none: it is the last one."""
+    """End of the step; null: it is the last one."""
     gateway_id: GatewayId = ""
 
 
@@ -167,6 +178,7 @@ class ContactAssigned(EventStruct, frozen=True, kw_only=True, tag="contact.assig
     contact_id: ContactId
     assignment_id: AssignmentId
     agent_id: AgentId
+    """New owner."""
     units: int
     waited_ms: int
     channel: str = ""
@@ -186,6 +198,7 @@ class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.aban
     queue_id: QueueId
     waited_ms: int
     reason: str = "customer_left"
+    """``customer_left``."""
     gateway_id: GatewayId = ""
 
 
@@ -196,56 +209,59 @@ class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.canc
     queue_id: QueueId
     waited_ms: int
     reason: str
+    """Reason given with the command; ``cancelled``, or ``ended`` for an end before an answer, if none was given."""
     gateway_id: GatewayId = ""
 
 
 class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):
-    """Terminal: the contact expired before an answer.
-
-    Reasons: ``ttl`` (time to live), ``wait_max`` (the queue's maximum wait), ``closed`` (the queue closed); of a callback
-    ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed), ``callback_voicemail`` (a message
-    was left on voicemail).
-    """
+    """Terminal: the contact expired before an answer."""
 
     contact_id: ContactId
     queue_id: QueueId
     waited_ms: int
     reason: str
+    """``ttl`` (time to live), ``wait_max`` (the queue's maximum wait) or ``closed`` (the queue closed); of a callback
+    ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed) or ``callback_voicemail`` (a
+    message was left on voicemail)."""
     gateway_id: GatewayId = ""
 
 
 class ContactEnded(EventStruct, frozen=True, kw_only=True, tag="contact.ended"):
-    """Terminal: the conversation is over.
-
-    Reasons: ``ended``, ``customer_left``, ``completed``, ``park_timeout``, ``supervisor``…
-    """
+    """Terminal: the conversation is over."""
 
     contact_id: ContactId
     assignment_id: AssignmentId
     agent_id: AgentId
+    """Owner until this event."""
     reason: str
+    """``customer_left``, ``completed`` (the owner completed the assignment), ``park_timeout``, or the reason given with the
+    command that ended it; ``ended`` if none was given."""
     gateway_id: GatewayId = ""
 
 
 class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.requested"):
-    """The contact has become a callback: it keeps its position and waits on this channel without its customer."""
+    """The contact has become a callback: it keeps its position and waits on this channel while the customer is offline."""
 
     contact_id: ContactId
     queue_id: QueueId
     channel: str
+    """Channel of the callback."""
     requirement: str
     mode: CallbackMode
+    """Order of assigning an agent and dialling."""
     queue_position: CallbackQueuePosition
+    """Queue position when the agreed time comes."""
     expires_at_ms: int | None = None
     """When the callback expires; replaces the contact's time to live and its queue's maximum wait."""
     gateway_id: GatewayId = ""
 
 
 class CallbackScheduled(EventStruct, frozen=True, kw_only=True, tag="callback.scheduled"):
-    """The callback waits for the agreed time, then in its queue."""
+    """The callback is scheduled; at the agreed time it enters its queue."""
 
     contact_id: ContactId
     due_at_ms: int
+    """Agreed time, epoch milliseconds."""
     gateway_id: GatewayId = ""
 
 
@@ -259,41 +275,46 @@ class CallbackDialRequested(EventStruct, frozen=True, kw_only=True, tag="callbac
     contact_id: ContactId
     attempt: int
     mode: CallbackMode
+    """Order of assigning an agent and dialling."""
     channel: str
+    """Channel of the call."""
     deadline_ms: int
+    """Time by which the outcome must be reported, epoch milliseconds."""
     agent_id: AgentId | None = None
+    """Owner who waits for the call, with ``agent_first``."""
     for_agent_id: AgentId | None = None
+    """Agent that the call is made for, with ``customer_first``."""
     reference: str | None = None
     gateway_id: GatewayId = ""
 
 
 class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.connected"):
-    """The customer is on the line with ``agent_id``; without an agent the contact waits on its live channel and keeps its age.
-
-    ``outcome``: ``connected``, or ``voicemail`` if the policy counts that as done and an agent leaves the message.
-    """
+    """The customer is on the line with ``agent_id``; without an agent the contact waits on its live channel and keeps its age."""
 
     contact_id: ContactId
     attempt: int
     queue_id: QueueId
     requirement: str
     outcome: str = "connected"
+    """``connected``, or ``voicemail`` if the policy counts that as done and an agent leaves the message."""
     wait_until_ms: int | None = None
     agent_id: AgentId | None = None
+    """Agent on the line; null: the contact waits for one."""
     gateway_id: GatewayId = ""
 
 
 class CallbackFailed(EventStruct, frozen=True, kw_only=True, tag="callback.failed"):
-    """The attempt failed. The assignment of ``agent_id``, if any, ends with this event.
-
-    ``outcome``: ``no_answer``, ``busy``, ``voicemail``, ``failed``, or ``timeout`` (the gateway did not report in time).
-    """
+    """The attempt failed. The assignment of ``agent_id``, if any, ends with this event."""
 
     contact_id: ContactId
     attempt: int
     outcome: str
+    """``no_answer``, ``busy`` (the customer's line), ``voicemail``, ``failed``, or ``timeout`` (the gateway did not report in
+    time)."""
     due_at_ms: int | None = None
-    """Time of the next attempt; none: this was the last one."""
+    """Time of the next attempt; null: this was the last one."""
     assignment_id: AssignmentId | None = None
+    """Assignment that ends with this event, if any."""
     agent_id: AgentId | None = None
+    """Agent of that assignment, if any."""
     gateway_id: GatewayId = ""

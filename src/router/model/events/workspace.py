@@ -20,13 +20,14 @@ class EventStruct(
 class QueueOpened(EventStruct, frozen=True, kw_only=True, tag="queue.opened"):
     """The queue is open, and contacts that waited for the opening may be offered.
 
-    Also emitted for an open queue whose ``until_ms`` changes. Reasons: ``hours``, ``supervisor``.
+    Also emitted for an open queue whose ``until_ms`` changes.
     """
 
     queue_id: QueueId
     until_ms: int | None = None
-    """Time of the next change, if known; none: not within a year."""
+    """Time of the next change, epoch milliseconds; null: not within a year, or not known."""
     reason: str = "hours"
+    """``hours`` (the calendar) or ``supervisor``."""
     wait_until_ms: int | None = None
     """When contacts that waited for the opening overflow or expire: their maximum wait counts from this event."""
 
@@ -34,13 +35,14 @@ class QueueOpened(EventStruct, frozen=True, kw_only=True, tag="queue.opened"):
 class QueueClosed(EventStruct, frozen=True, kw_only=True, tag="queue.closed"):
     """The queue is closed. Also emitted for a closed queue whose ``until_ms`` or reason changes.
 
-    Reasons: ``hours``, ``holiday``, ``supervisor``. What happens to its waiting contacts is recorded by separate events.
+    What happens to its waiting contacts is recorded by separate events.
     """
 
     queue_id: QueueId
     until_ms: int | None = None
-    """Time of the next change, if known; none: not within a year."""
+    """Time of the next change, epoch milliseconds; null: not within a year, or not known."""
     reason: str = "hours"
+    """``hours`` (the calendar), ``holiday`` or ``supervisor``."""
     holds_contacts: bool = False
     """True if waiting contacts are kept until the opening."""
 
@@ -49,13 +51,15 @@ class PolicyPublished(EventStruct, frozen=True, kw_only=True, tag="policy.publis
     """A policy has become active."""
 
     version: int
+    """Version of the policy: 1, 2, 3, …"""
     policy: Policy
+    """The complete policy."""
     drain_to: dict[QueueId, QueueId] = {}
     """Queue for the contacts of each removed queue. Waiting contacts are moved by separate events."""
 
 
 class DayStarted(EventStruct, frozen=True, kw_only=True, tag="workspace.day_started"):
-    """A day of the workspace's time zone has begun, or counting by day has: all agents' contacts of the day are reset to 0."""
+    """A local day has started, or the policy has begun to use daily counts; ``contacts_today`` of all agents is reset to 0."""
 
     day: str
     """Local date (ISO 8601)."""
@@ -67,6 +71,7 @@ class ShadowPolicySet(EventStruct, frozen=True, kw_only=True, tag="policy.shadow
     """A shadow policy now runs in parallel with the active policy: it decides nothing; differences are counted."""
 
     policy: Policy
+    """The complete shadow policy."""
 
 
 class ShadowPolicyCleared(EventStruct, frozen=True, kw_only=True, tag="policy.shadow_cleared"):

@@ -1,6 +1,6 @@
 """Frames of the WebSocket protocol, in both directions. JSON and MessagePack carry the same structs.
 
-A client's first frame is ``hello``, within five seconds. Every later frame of a client has an ``id`` that the client chooses
+A client's first frame is ``hello``, within ``hello_timeout_s``. Every later frame of a client has an ``id`` that the client chooses
 and is answered by exactly one ``ok`` or ``error`` with that id. The server may add fields and frame types, which clients must
 ignore; the server refuses fields and frame types that it does not know.
 

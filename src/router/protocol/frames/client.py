@@ -88,7 +88,9 @@ class _TargetFrame(_ContactFrame, frozen=True, kw_only=True):
     """Base of the frames that name a queue or an agent."""
 
     to_queue_id: Name | None = None
+    """Target queue; omitted: the target is an agent."""
     to_agent_id: Ident | None = None
+    """Target agent; omitted: the target is a queue."""
 
     def has_one_target(self) -> bool:
         return (self.to_queue_id is None) != (self.to_agent_id is None)
@@ -98,10 +100,12 @@ class HelloFrame(_ClientFrame, frozen=True, kw_only=True, tag="hello"):
     """Open a session: credential (unless the upgrade request had an Authorization header) and position to resume from."""
 
     token: Token | None = None
+    """Token (JWT); omitted: the upgrade request had it, or a ticket is sent."""
     ticket: Token | None = None
     """Single-use ticket from ``POST /v1/ws-ticket``, for browsers."""
     resume: ResumeFrom | None = None
-    """``history_id:seq`` of the last frame received: the events after it follow, or a ``welcome`` with the full state."""
+    """``history_id:seq`` of the last frame received: the events after it follow, or a ``welcome`` with the full state. Omitted:
+    a ``welcome``."""
 
 
 class RefreshFrame(_ClientFrame, frozen=True, kw_only=True, tag="refresh"):
@@ -109,6 +113,7 @@ class RefreshFrame(_ClientFrame, frozen=True, kw_only=True, tag="refresh"):
 
     id: FrameId
     token: Token
+    """The new token."""
 
 
 class PingFrame(_ClientFrame, frozen=True, kw_only=True, tag="ping"):
@@ -122,8 +127,12 @@ class SetStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_state"):
 
     command = c.SetAgentState
     state: AgentState
+    """New state."""
     reason: Ident | None = None
+    """Reason, one of the policy's ``not_ready_reasons`` if it lists any; omitted: none."""
     after_work: bool = False
+    """True: the change takes effect when the agent has no open offers or assignments; until then it is the agent's
+    ``next_state``. False: it takes effect now. It does not mean wrap-up (after-contact work)."""
 
 
 class AcceptFrame(_OfferFrame, frozen=True, kw_only=True, tag="accept"):
@@ -137,6 +146,7 @@ class DeclineFrame(_OfferFrame, frozen=True, kw_only=True, tag="decline"):
 
     command = c.DeclineOffer
     reason: Ident = "declined"
+    """Reason, an id chosen by the client."""
 
 
 class HoldFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="hold"):
@@ -158,7 +168,7 @@ class ParkFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="park"):
 
 
 class UnparkFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="unpark"):
-    """Desktop: resume a parked conversation."""
+    """Desktop: unpark a conversation."""
 
     command = c.UnparkAssignment
 
@@ -187,6 +197,7 @@ class EndFrame(_ContactFrame, frozen=True, kw_only=True, tag="end"):
 
     command = c.EndContact
     reason: Ident = "ended"
+    """Reason, an id chosen by the client."""
 
 
 class ExtendWrapUpFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="extend_wrap_up"):
@@ -194,6 +205,7 @@ class ExtendWrapUpFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="extend
 
     command = c.ExtendWrapUp
     extend_s: Annotated[int, Meta(ge=1, le=3600)]
+    """Seconds to be added."""
 
 
 class CompleteFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="complete"):
@@ -201,6 +213,7 @@ class CompleteFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="complete")
 
     command = c.CompleteAssignment
     disposition: Ident | None = None
+    """Disposition code, one of the policy's ``dispositions`` if it lists any; omitted: none."""
 
 
 class TransferFrame(_TargetFrame, frozen=True, kw_only=True, tag="transfer"):
@@ -208,9 +221,11 @@ class TransferFrame(_TargetFrame, frozen=True, kw_only=True, tag="transfer"):
 
     command = c.TransferContact
     wait_s: WaitSeconds | None = None
-    """How long the contact is reserved for an agent who cannot take it now."""
+    """How long the contact is reserved for the target agent, if the agent cannot take it now; seconds. Omitted: such a transfer
+    is refused."""
     return_to_sender_s: WaitSeconds | None = None
-    """How long it is then reserved for the transferring agent, before it is open to all qualified agents."""
+    """How long it is then reserved for the transferring agent, before it is open to all qualified agents; seconds. Omitted: no
+    such reservation."""
 
 
 class ConsultFrame(_TargetFrame, frozen=True, kw_only=True, tag="consult"):
@@ -249,26 +264,31 @@ class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
 
     command = c.HandOverContact
     to_agent_id: Ident
+    """Participant who becomes the owner."""
 
 
 class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a new contact: the body of ``POST /v1/contacts`` and of ``submit``."""
 
     channel: Name
+    """Channel, as declared by the policy."""
     queue_id: Name | None = None
+    """Queue; omitted: the entry rules of the policy choose it."""
     skills: Skills = {}
+    """Skills required in addition to those of the queue, with their levels."""
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
     attributes: Attributes = {}
     ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
+    """Time to live in seconds, from the submit; omitted: unlimited."""
     reference: Ident | None = None
-    """Opaque id of the gateway for the contact."""
+    """Opaque id of the gateway for the contact; omitted: none."""
     callback: CallbackFields | None = None
-    """If set, the customer is not on the line and is to be called."""
+    """If set, the customer is not on the line and is to be called; omitted: the customer is on the line."""
     preferred_agents: PreferredAgents = ()
     """Agents preferred for this customer, most preferred first, used by plan steps with ``prefer: [named]``."""
     continues_contact_id: Ident | None = None
-    """Earlier contact of the same customer, used by plan steps with ``prefer: [last]``."""
+    """Earlier contact of the same customer, used by plan steps with ``prefer: [last]``; omitted: none."""
 
 
 class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
@@ -276,7 +296,9 @@ class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
 
     id: FrameId
     contact: ContactFields
+    """The contact."""
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    """A repeated submit with the same key returns the first result; omitted: every submit is a new contact."""
 
 
 class UpdateFrame(_ContactFrame, frozen=True, kw_only=True, tag="update"):
@@ -284,17 +306,23 @@ class UpdateFrame(_ContactFrame, frozen=True, kw_only=True, tag="update"):
 
     command = c.UpdateContact
     priority_s: PrioritySeconds | UnsetType = UNSET
+    """New priority in seconds; omitted: unchanged."""
     priority_class: PriorityClass | UnsetType = UNSET
+    """New priority class; omitted: unchanged."""
     skills: Skills | UnsetType = UNSET
+    """New skills required by the contact itself; omitted: unchanged."""
     attributes: Attributes | UnsetType = UNSET
+    """Attributes to be set; they replace all attributes of the contact. Omitted: unchanged."""
     preferred_agents: PreferredAgents | UnsetType = UNSET
+    """New preferred agents, most preferred first; omitted: unchanged."""
 
 
 class CancelFrame(_ContactFrame, frozen=True, kw_only=True, tag="cancel"):
-    """Gateway: withdraw a contact that is not assigned yet."""
+    """Gateway, supervisor: cancel a contact that is not assigned yet."""
 
     command = c.CancelContact
     reason: Ident = "cancelled"
+    """Reason, an id chosen by the client."""
 
 
 class AbandonFrame(_ContactFrame, frozen=True, kw_only=True, tag="abandon"):
@@ -308,8 +336,11 @@ class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
 
     command = c.RequestCallback
     mode: CallbackMode | None = None
+    """Order of assigning an agent and dialling; omitted: as in the policy."""
     channel: Name | None = None
+    """Channel of the callback; omitted: as in the policy."""
     at_ms: TimeMs | None = None
+    """Earliest time of the call, epoch milliseconds; omitted: when the contact reaches the head of its queue."""
 
     def to_command(
         self, *, agent_id: str | None = None, gateway_id: str | None = None
@@ -324,8 +355,9 @@ class CallbackResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="callbac
 
     command = c.ReportCallback
     outcome: CallbackOutcome
+    """Outcome of the attempt."""
     attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
-    """Number of the attempt from ``callback.dial_requested``; none: the current one."""
+    """Number of the attempt from ``callback.dial_requested``; omitted: the current one."""
 
 
 class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_wait"):
@@ -333,9 +365,11 @@ class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_w
 
     id: FrameId
     contact_id: Ident | None = None
+    """Waiting contact; omitted: ``queue_id`` is given."""
     queue_id: Name | None = None
+    """Queue of an arriving contact; omitted: ``contact_id`` is given."""
     channel: Name | None = None
-    """Channel of an arriving contact, as the fields below; none: the channel that the queue has handled most."""
+    """Channel of an arriving contact, as the fields below; omitted: the channel that the queue has handled most."""
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
@@ -345,10 +379,11 @@ class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_w
 
 
 class RequeueFrame(_ContactFrame, frozen=True, kw_only=True, tag="requeue"):
-    """Supervisor: put a contact into a queue; it keeps its age."""
+    """Supervisor: put a contact into a queue; it keeps its age and its position by it."""
 
     command = c.RequeueContact
     queue_id: Name | None = None
+    """Queue to which the contact returns; omitted: its own queue."""
 
 
 class AssignFrame(_ContactFrame, frozen=True, kw_only=True, tag="assign"):
@@ -356,6 +391,7 @@ class AssignFrame(_ContactFrame, frozen=True, kw_only=True, tag="assign"):
 
     command = c.AssignContact
     agent_id: Ident
+    """Agent that gets the contact."""
 
 
 class AddParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="add_participant"):
@@ -379,8 +415,12 @@ class SetAgentStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_agent
     command = c.SetAgentState
     agent_id: Ident
     state: AgentState
+    """New state."""
     reason: Ident | None = None
+    """Reason, one of the policy's ``not_ready_reasons`` if it lists any; omitted: none."""
     after_work: bool = False
+    """True: the change takes effect when the agent has no open offers or assignments; until then it is the agent's
+    ``next_state``. False: it takes effect now. It does not mean wrap-up (after-contact work)."""
 
 
 class SetAgentChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_agent_channels"):

@@ -17,21 +17,26 @@ class WelcomeFrame(_ServerFrame, frozen=True, kw_only=True, tag="welcome"):
     """Full state visible to this client, as of the event ``seq``; later events follow."""
 
     role: str
+    """Role of the credential."""
     workspace: str
+    """Workspace of the session."""
     history_id: str
     epoch: int
     seq: int
+    """Sequence number of the last event in this state."""
     at_ms: int
     heartbeat_s: int
+    """Interval of the server's WebSocket pings, in seconds."""
     session_id: str
+    """Id of the session."""
     state_page_count: int = 0
     """Number of ``state_page`` frames that follow before the first event, with the rest of ``contacts`` and ``agents``."""
     agent: AgentView | None = None
-    """Desktop: the agent, with offers and assignments."""
+    """Desktop: the agent, with offers and assignments; null for other roles."""
     contacts: tuple[ContactView, ...] = ()
     """Gateway: its live contacts."""
     stats: WorkspaceView | None = None
-    """Supervisor: totals of the workspace."""
+    """Supervisor: totals of the workspace (live counts); null for other roles."""
     agents: tuple[AgentView, ...] = ()
     """Supervisor: all agents."""
 
@@ -40,36 +45,49 @@ class StatePageFrame(_ServerFrame, frozen=True, kw_only=True, tag="state_page"):
     """Continuation of a welcome that is too long for one frame."""
 
     contacts: tuple[ContactView, ...] = ()
+    """Gateway: further live contacts."""
     agents: tuple[AgentView, ...] = ()
+    """Supervisor: further agents."""
 
 
 class ResumedFrame(_ServerFrame, frozen=True, kw_only=True, tag="resumed"):
     """Successful resume: the events after ``seq`` up to ``until_seq`` follow, then live events."""
 
     role: str
+    """Role of the credential."""
     workspace: str
+    """Workspace of the session."""
     history_id: str
     epoch: int
     seq: int
+    """Position from which the session resumes."""
     until_seq: int
+    """Sequence number of the last event of the past."""
     heartbeat_s: int
+    """Interval of the server's WebSocket pings, in seconds."""
     session_id: str
+    """Id of the session."""
 
 
 class EventFrame(_ServerFrame, frozen=True, kw_only=True, tag="event"):
     """An event visible to this client. ``seq`` never decreases on a connection; it has gaps, since other events are not sent."""
 
     seq: int
+    """Sequence number of the event."""
     at_ms: int
+    """Time of the event, epoch milliseconds."""
     event: Event
+    """The event."""
 
 
 class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="stats"):
     """Supervisor: statistics of queues that changed, at most once per ``stats_interval_ms``."""
 
     seq: int
+    """Sequence number of the last event that the counts include."""
     at_ms: int
     queues: tuple[QueueView, ...]
+    """Live counts of the queues that changed."""
 
 
 class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
@@ -77,29 +95,44 @@ class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
 
     id: str
     seq: int = 0
+    """Sequence number of the event that the command caused; 0: none."""
     subject: str = ""
+    """Id of the object that the command concerned: a contact, offer, assignment, agent or queue."""
     state: str = ""
+    """State of the object after the command."""
     replayed: bool = False
+    """True: the command had taken effect before; this frame changed nothing."""
     expected_wait: ExpectedWait | None = None
-    """Result of an ``expected_wait`` query."""
+    """Result of an ``expected_wait`` query; null for other frames."""
 
 
 class ErrorFrame(_ServerFrame, frozen=True, kw_only=True, tag="error", omit_defaults=True):
-    """The command of frame ``id`` failed. ``applied`` is ``no``, or ``unknown`` if the router cannot tell."""
+    """The command of frame ``id`` failed."""
 
     code: str
+    """Stable code of the problem, as in the problem documents of the HTTP API."""
     title: str
+    """Short text of the problem."""
     id: str | None = None
+    """Id of the client's frame; null: the frame could not be decoded."""
     detail: str = ""
+    """Which limit or condition was not met; empty: the title says it."""
     field: str | None = None
+    """Path of the invalid field; null: none."""
     state: str | None = None
+    """Present state of the object; null: the problem does not depend on it."""
     allowed: tuple[str, ...] = ()
+    """States or commands that would be allowed."""
     seq: int | None = None
+    """Sequence number of the event that led to the refusal; null: none."""
     temporary: bool = False
+    """Whether the same command may succeed later."""
     applied: str = "no"
+    """``no``, or ``unknown`` if the router cannot tell whether the command took effect."""
     retry_after_ms: int | None = None
+    """Milliseconds after which to try again; null: a retry does not help."""
     opens_at_ms: int | None = None
-    """Next opening of a closed queue, if known."""
+    """Next opening of a closed queue, epoch milliseconds; null: not known, or the queue is not closed."""
 
 
 class PongFrame(_ServerFrame, frozen=True, kw_only=True, tag="pong"):
@@ -108,12 +141,14 @@ class PongFrame(_ServerFrame, frozen=True, kw_only=True, tag="pong"):
     id: str
     at_ms: int
     seq: int = 0
+    """Position up to which all events have been sent."""
 
 
 class ReconnectFrame(_ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
     """Request to reconnect after ``after_ms`` (already jittered), because the process is shutting down."""
 
     after_ms: int
+    """Delay before reconnecting, in milliseconds."""
 
 
 ServerFrame: TypeAlias = (

@@ -32,10 +32,15 @@ class ContactChange(_Request, frozen=True, kw_only=True):
     """Changes to a live contact; omitted fields stay as they are."""
 
     priority_s: PrioritySeconds | UnsetType = UNSET
+    """New priority in seconds; omitted: unchanged."""
     priority_class: PriorityClass | UnsetType = UNSET
+    """New priority class; omitted: unchanged."""
     skills: Skills | UnsetType = UNSET
+    """New skills required by the contact itself; omitted: unchanged."""
     attributes: Attributes | UnsetType = UNSET
+    """Attributes to be set; they replace all attributes of the contact. Omitted: unchanged."""
     preferred_agents: PreferredAgents | UnsetType = UNSET
+    """New preferred agents, most preferred first; omitted: unchanged."""
 
 
 class EmptyBody(_Request, frozen=True, kw_only=True):
@@ -43,72 +48,84 @@ class EmptyBody(_Request, frozen=True, kw_only=True):
 
 
 class ReasonBody(_Request, frozen=True, kw_only=True):
-    """Reason of the action, an id; the body may be omitted."""
+    """Reason of the action; the body may be omitted."""
 
     reason: Ident | None = None
+    """Reason, an id chosen by the client; omitted: the default of the operation."""
 
 
 class QueueOverride(_Request, frozen=True, kw_only=True):
-    """Duration of opening or closing a queue; the body may be omitted: until the next such request."""
+    """Duration of opening or closing a queue; the body may be omitted."""
 
     duration_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
+    """How long the queue stays open or closed, in seconds; omitted: until the next such request."""
 
 
 class CallbackReport(_Request, frozen=True, kw_only=True):
     """Result of the call that ``callback.dial_requested`` requested."""
 
     outcome: CallbackOutcome
+    """Outcome of the attempt."""
     attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     """Attempt number from ``callback.dial_requested``; omitted: the current attempt."""
 
 
 class RequeueTarget(_Request, frozen=True, kw_only=True):
-    """Queue to which a contact returns; omitted: its own queue."""
+    """Queue to which a contact returns; the body may be omitted."""
 
     queue_id: Name | None = None
+    """Queue to which the contact returns; omitted: its own queue."""
 
 
 class TransferTarget(_Request, frozen=True, kw_only=True):
     """Target of a transfer or consult: exactly one of queue and agent."""
 
     to_queue_id: Name | None = None
+    """Target queue; omitted: the target is an agent."""
     to_agent_id: Ident | None = None
+    """Target agent; omitted: the target is a queue."""
     wait_s: WaitSeconds | None = None
-    """How long the contact waits for the target agent only, if the agent cannot take it now; seconds."""
+    """How long the contact is reserved for the target agent, if the agent cannot take it now; seconds. Omitted: such a transfer
+    is refused. Transfers only."""
     return_to_sender_s: WaitSeconds | None = None
-    """How long the contact then waits for the transferring agent only, before it is open to all agents; seconds."""
+    """How long the contact is then reserved for the transferring agent, before it is open to all agents; seconds. Omitted: no
+    such reservation. Transfers only."""
 
 
 class LeaveRequest(_Request, frozen=True, kw_only=True):
-    """Participant who leaves the conversation; omitted: the requesting agent. Required for supervisors."""
+    """Participant who leaves the conversation."""
 
     agent_id: Ident | None = None
+    """Agent who leaves; omitted: the requesting agent. Required for supervisors."""
 
 
 class HandOverTarget(_Request, frozen=True, kw_only=True):
     """Participant who becomes the owner of the contact."""
 
     to_agent_id: Ident
+    """Participant who becomes the owner."""
 
 
 class AssignTarget(_Request, frozen=True, kw_only=True):
     """Agent that gets the contact."""
 
     agent_id: Ident
+    """Agent that gets the contact, or joins the conversation."""
 
 
 class AgentRecord(_Request, frozen=True, kw_only=True):
     """Complete record of an agent; it replaces the previous one."""
 
     skills: Skills = {}
+    """Skills of the agent with their levels, 1 to 10."""
     queues: Annotated[tuple[Name, ...], Meta(max_length=1_000)] | None = None
     """Queues that the agent serves; omitted: every queue whose required skills the agent has."""
     units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
-    """Capacity in units; omitted: the default of the policy."""
+    """Capacity in capacity units; omitted: the default of the policy."""
     channel_max: Annotated[
         dict[Name, Annotated[int, Meta(ge=0, le=1_000)]], Meta(max_length=32)
     ] = {}
-    """Maximum number of concurrent items by channel; 0 excludes the agent from the channel."""
+    """Maximum number of concurrent contacts by channel; 0 excludes the agent from the channel."""
     attributes: Attributes = {}
     queue_ranks: Annotated[
         dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)
@@ -120,27 +137,33 @@ class AgentStateChange(_Request, frozen=True, kw_only=True):
     """New state of an agent."""
 
     state: AgentState
+    """New state."""
     reason: Ident | None = None
+    """Reason, one of the policy's ``not_ready_reasons`` if it lists any; omitted: none."""
     after_work: bool = False
-    """Whether the change waits until the agent's current work is done."""
+    """True: the change takes effect when the agent has no open offers or assignments; until then it is the agent's
+    ``next_state``. False: it takes effect now. It does not mean wrap-up (after-contact work)."""
 
 
 class AgentChannels(_Request, frozen=True, kw_only=True):
     """Complete set of channels on which the agent gets no new offers."""
 
     paused: Annotated[tuple[Name, ...], Meta(max_length=32)]
+    """Paused channels; an empty list: none."""
 
 
 class WrapUpExtension(_Request, frozen=True, kw_only=True):
     """Extension of the wrap-up time, in seconds."""
 
     extend_s: Annotated[int, Meta(ge=1, le=3600)]
+    """Seconds to be added."""
 
 
 class Completion(_Request, frozen=True, kw_only=True):
     """Outcome of an assignment; the body may be omitted."""
 
     disposition: Ident | None = None
+    """Disposition code, one of the policy's ``dispositions`` if it lists any; omitted: none."""
 
 
 # --- queries ---------------------------------------------------------------------------------------
@@ -154,10 +177,13 @@ class ContactsQuery(_Request, frozen=True, kw_only=True):
     """Filter and page of a contact list."""
 
     state: ContactState | None = None
+    """Only contacts in this state."""
     queue: Name | None = None
+    """Only contacts of this queue."""
     cursor: Ident | None = None
-    """``next_cursor`` of the previous page."""
+    """``next_cursor`` of the previous page; omitted: the first page."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """Maximum number of contacts in the page."""
 
 
 class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
@@ -171,7 +197,7 @@ class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
             pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$"
         ),
     ] = ""
-    """Required skills: ``skill:level``, separated by commas."""
+    """Skills required in addition to those of the queue: ``skill:level``, separated by commas."""
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
 
@@ -180,7 +206,9 @@ class AgentsQuery(_Request, frozen=True, kw_only=True):
     """Page of an agent list."""
 
     cursor: Ident | None = None
+    """``next_cursor`` of the previous page; omitted: the first page."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """Maximum number of agents in the page."""
 
 
 class AvailabilityQuery(_Request, frozen=True, kw_only=True):
@@ -197,28 +225,30 @@ class AvailabilityQuery(_Request, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    """Required skills, for example ``english:5,billing``; the default level is 1."""
+    """Skills required in addition to those of the queue, for example ``english:5,billing``; the default level is 1."""
 
 
 class EventsQuery(_Request, frozen=True, kw_only=True):
     """Start and size of a page of events."""
 
     after: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$")] | None = None
-    """``gen:seq`` of the last event seen; omitted: from the beginning."""
+    """``history_id:seq`` of the last event seen; omitted: from the beginning."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """Maximum number of events in the page."""
 
 
 class StateQuery(_Request, frozen=True, kw_only=True):
     """Minimum freshness of the state."""
 
     min_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Sequence number that the state must include; the response waits for it for a short time."""
 
 
 class PublishQuery(_Request, frozen=True, kw_only=True):
     """Target queues for contacts in queues that the new policy removes."""
 
     drain_to: Annotated[str, Meta(pattern=r"^[a-z0-9_:,-]{0,8192}(?!\n)$")] = ""
-    """``removed_queue:target_queue``, separated by commas."""
+    """``removed_queue:target_queue``, separated by commas; required for each removed queue with waiting contacts."""
 
 
 # --- responses -------------------------------------------------------------------------------------
@@ -228,9 +258,11 @@ class _Receipt(_Response, frozen=True, kw_only=True):
     """Receipt of a durable command: the resulting state and the position of the event that caused it."""
 
     state: str
+    """State of the object after the command."""
     history_id: str
     epoch: int
     seq: int
+    """Sequence number of the event that the command caused."""
 
 
 class ContactReceipt(_Receipt, frozen=True, kw_only=True):
@@ -267,9 +299,11 @@ class PolicyReceipt(_Response, frozen=True, kw_only=True):
     """Receipt of a published policy, with its version and the position of its event."""
 
     version: int
+    """Version of the published policy."""
     history_id: str
     epoch: int
     seq: int
+    """Sequence number of its event."""
 
 
 class ShadowReceipt(_Receipt, frozen=True, kw_only=True):
@@ -277,10 +311,12 @@ class ShadowReceipt(_Receipt, frozen=True, kw_only=True):
 
 
 class PolicyCheckResult(_Response, frozen=True, kw_only=True):
-    """Result of checking a policy document without errors."""
+    """Result of a successful check of a policy document."""
 
     valid: bool = True
+    """Always true; an invalid document gets the problem ``invalid_policy``."""
     advice: tuple[Problem, ...] = ()
+    """Parts that are valid, but probably not as intended."""
     removed_queues_waiting: dict[str, int] = {}
     """Contacts now waiting in queues that the policy removes; publishing it requires ``drain_to`` for each of them."""
 
@@ -289,6 +325,7 @@ class ContactList(_Response, frozen=True, kw_only=True):
     """Page of contacts by ascending id."""
 
     contacts: tuple[ContactView, ...]
+    """Contacts of the page."""
     as_of_seq: int
     next_cursor: str | None = None
     """Cursor of the next page; null on the last page."""
@@ -298,24 +335,30 @@ class AgentList(_Response, frozen=True, kw_only=True):
     """Page of agents by ascending id."""
 
     agents: tuple[AgentView, ...]
+    """Agents of the page."""
     as_of_seq: int
     next_cursor: str | None = None
+    """Cursor of the next page; null on the last page."""
 
 
 class QueueStatus(_Response, frozen=True, kw_only=True):
     """Live counts and statistics of a queue."""
 
     queue: QueueView
+    """Live counts."""
     longest_wait_ms: int | None = None
-    """Longest wait among the contacts waiting now, in milliseconds; null if none waits."""
+    """Time since the submit of the oldest contact waiting now, in milliseconds; null: none waits. It includes earlier time with
+    an agent."""
     stats: QueueStatsView | None = None
-    """Statistics since their start; the formulas are in ``stats/``. Null if the queue has had no events yet."""
+    """Statistics since their start; null: the queue has had no events yet. The formulas are documented in
+    docs/reference/metrics.md."""
 
 
 class QueueList(_Response, frozen=True, kw_only=True):
     """All queues by ascending id."""
 
     queues: tuple[QueueStatus, ...]
+    """All queues."""
     as_of_seq: int
     at_ms: int
 
@@ -325,6 +368,7 @@ class ExpectedWaitDocument(_Response, frozen=True, kw_only=True):
 
     queue_id: str
     expected_wait: ExpectedWait
+    """Expected wait of the contact."""
     as_of_seq: int
     at_ms: int
 
@@ -335,10 +379,11 @@ class EventEnvelope(_Response, frozen=True, kw_only=True):
     history_id: str
     epoch: int
     seq: int
+    """Sequence number of the event."""
     ts: int
-    """Milliseconds since 1970."""
+    """Time of the event, epoch milliseconds."""
     actor: str
-    """Author of the event: ``agent:ada``, ``gateway:web``…, or ``router`` for timers."""
+    """Author of the event: ``agent:ada``, ``gateway:web``, …, or ``router`` for timers."""
 
 
 class EventList(_Response, frozen=True, kw_only=True):
@@ -346,8 +391,9 @@ class EventList(_Response, frozen=True, kw_only=True):
 
     history_id: str
     events: tuple[Event, ...]
+    """Events of the page."""
     next: str
-    """``gen:seq`` of the last event of the page: the ``after`` of the next request."""
+    """``history_id:seq`` of the last event of the page: the ``after`` of the next request."""
     more: bool
     """Whether further events exist already."""
 
@@ -358,6 +404,7 @@ class StateDocument(_Response, frozen=True, kw_only=True):
     history_id: str
     epoch: int
     state: WorkspaceView
+    """The totals."""
 
 
 class DigestDocument(_Response, frozen=True, kw_only=True):
@@ -366,20 +413,25 @@ class DigestDocument(_Response, frozen=True, kw_only=True):
     history_id: str
     epoch: int
     seq: int
+    """Sequence number of the last event in the state."""
     digest: str
+    """Hash of the state, hexadecimal."""
 
 
 class TicketDocument(_Response, frozen=True, kw_only=True):
     """Single-use ticket for the ``hello`` frame of a WebSocket."""
 
     ticket: str
+    """The ticket."""
     expires_in_s: int
+    """Lifetime of the ticket in seconds."""
 
 
 class HealthDocument(_Response, frozen=True, kw_only=True):
     """Result of a probe: ``ok`` from the liveness probe, ``ready`` from the readiness probe."""
 
     status: str
+    """``ok`` or ``ready``."""
 
 
 def public_event(event: Event) -> Event:

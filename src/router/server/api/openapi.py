@@ -10,15 +10,14 @@ import msgspec
 
 from router import __version__
 from router.model.events import Event
+from router.protocol.schemas import FIELD_TEXTS, schemas_of
 from router.server.api.documents import EmptyQuery, EventEnvelope
+from router.server.api.examples import BODY_EXAMPLES
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
 from router.server.api.routes import ROUTES, Route
 from router.server.auth.permissions import PERMISSIONS, PUBLIC_OPERATIONS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
-
-# In Python, `$` also matches before a final newline. The lookahead that prevents this is removed for other languages.
-_PYTHON_END: Final = "(?!\n)$"
 
 _COMMON: Final = ("unauthenticated", "forbidden", "malformed", "invalid_value", "rate_limited")
 
@@ -49,7 +48,7 @@ _ETAG: Final = {"description": "The policy's version.", "schema": {"type": "stri
 def openapi_document() -> dict[str, Any]:
     """Return the document as plain data."""
     kinds = _kinds()
-    refs, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
+    refs, components = schemas_of(kinds, _TEMPLATE)
     schemas = dict(zip(kinds, refs, strict=True))
     components["EventList"]["properties"]["events"]["items"] = {
         "allOf": [schemas[EventEnvelope], schemas[Event]]
@@ -57,7 +56,7 @@ def openapi_document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
-    document = {
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "Contact Router",
@@ -77,8 +76,6 @@ def openapi_document() -> dict[str, Any]:
             },
         },
     }
-    plain: dict[str, Any] = _without_python_ends(document)
-    return plain
 
 
 _DESCRIPTION: Final = """\
@@ -87,6 +84,9 @@ A response to a command is sent once the command is durable. `history_id`, `epoc
 
 Errors are problem documents (RFC 9457). Use `code` in programs; `applied` states whether the command took effect
 (`no` or `unknown`); `temporary` and `Retry-After` state whether and when to retry.
+
+Points in time are epoch milliseconds: fields named `*_at_ms`, `*_until_ms`, `*_since_ms` and `deadline_ms`. Other fields that end
+in `_ms` or `_s` are durations. A value that does not exist is `null` or absent.
 
 Ids match `[A-Za-z0-9._:-]{1,128}`. If a JSON object has a key twice, the last value is used."""
 
@@ -122,13 +122,22 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": FIELD_TEXTS[name],
+            "schema": schema,
+        }
+        for name in names
+    ]
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
     if route.query_type is EmptyQuery:
         return []
-    _, components = msgspec.json.schema_components([route.query_type])
+    _, components = schemas_of([route.query_type], _TEMPLATE)
     found = []
     enums = {
         name: schema for name, schema in components.items() if name != route.query_type.__name__
@@ -136,13 +145,16 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     for name, schema in components[route.query_type.__name__]["properties"].items():
         options = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
         plain = dict(options[0])
+        text = schema.get("description", "")
         reference = plain.pop("$ref", None)
         if reference is not None:
             plain = dict(enums[reference.rsplit("/", 1)[1]])
+        plain.pop("description", None)
         if schema.get("default") is not None:
             plain["default"] = schema["default"]
         plain.pop("title", None)
-        found.append({"name": name, "in": "query", "required": False, "schema": plain})
+        parameter = {"name": name, "in": "query", "required": False}
+        found.append({**parameter, "description": text, "schema": plain})
     return found
 
 
@@ -162,7 +174,9 @@ def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         types.append("application/merge-patch+json")
     return {
         "required": route.is_policy_document or any(field.required for field in fields),
-        "content": {name: {"schema": schema} for name in types},
+        "content": {
+            name: {"schema": schema, "example": BODY_EXAMPLES[route.body_type]} for name in types
+        },
     }
 
 
@@ -212,19 +226,6 @@ def _problem(codes: list[str], schema: dict[str, Any]) -> dict[str, Any]:
 
 def _summary_of(kind: Any) -> str:
     return (kind.__doc__ or "").strip().split("\n")[0]
-
-
-def _without_python_ends(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: text.replace(_PYTHON_END, "$").replace("(?!\\n)$", "$")
-            if key == "pattern" and isinstance(text := inner, str)
-            else _without_python_ends(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_without_python_ends(inner) for inner in value]
-    return value
 
 
 _KEYWORDS_OF_3_1: Final = frozenset({"propertyNames", "contentEncoding"})

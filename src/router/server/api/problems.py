@@ -91,26 +91,35 @@ class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document (RFC 9457) with extension members for programs."""
 
     type: str
+    """URN of the problem: ``urn:contact-router:problem:`` and the code."""
     title: str
+    """Short text of the problem."""
     status: int
+    """HTTP status."""
     code: str
     """Stable identifier of the problem; use it instead of the title."""
     detail: str = ""
+    """Which limit or condition was not met; empty: the title says it. Never repeats input."""
     request_id: str = ""
+    """Id of the request in the router's log."""
     field: str | None = None
-    """Path of the invalid field, for example ``$.skills``."""
+    """Path of the invalid field, for example ``$.skills``; null: none."""
     applied: str = "no"
     """``no``: the command did not take effect. ``unknown``: it may have; check the state before repeating it."""
     temporary: bool = False
     """Whether the same request may succeed after ``Retry-After`` seconds."""
     retry_after_s: int | None = None
+    """Seconds after which to try again; null: a retry does not help."""
     state: str | None = None
+    """Present state of the object; null: the problem does not depend on it."""
     allowed: tuple[str, ...] = ()
+    """States or commands that would be allowed."""
     seq: int | None = None
-    """Sequence number of the event that led to the refusal."""
+    """Sequence number of the event that led to the refusal; null: none."""
     opens_at_ms: int | None = None
-    """Next opening time of a closed queue, if known; milliseconds since 1970."""
+    """Next opening time of a closed queue, epoch milliseconds; null: not known, or the queue is not closed."""
     errors: tuple[Problem, ...] = ()
+    """All errors of a document such as a policy."""
 
 
 # `applied` is part of every document, even with its default value.

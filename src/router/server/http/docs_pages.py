@@ -1,5 +1,6 @@
 """API documents (OpenAPI, AsyncAPI) and their HTML pages, served from this process without external resources."""
 
+import asyncio
 import html
 import json
 import re
@@ -11,7 +12,7 @@ import swagger_ui_bundle
 from aiohttp import hdrs, web
 
 from router.server.api.openapi import as_openapi_3_0, openapi_document
-from router.server.http.middleware import OPERATION, Handler
+from router.server.http.middleware import OPERATION
 
 # Files served from the Swagger UI bundle; no other file of the package is reachable.
 _ASSETS: Final = {
@@ -23,6 +24,7 @@ _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_OPENAPI_3_0_PATH: Final = "/docs/assets/openapi-3.0.json"
 _SWAGGER_PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
@@ -52,57 +54,69 @@ _START_SCRIPT: Final = """SwaggerUIBundle({
 
 
 class DocumentationPages:
-    """Handlers of the API documents and their pages. All content is rendered once, at construction."""
+    """Handlers of the API documents and their pages.
+
+    The documents are built when the first of them is requested, in a thread: that takes some tenths of a second, because it
+    reads the docstrings of the source, and neither the start of the process nor the event loop should wait for it.
+    """
 
     def __init__(self, asyncapi_document: Callable[[], dict[str, Any]]) -> None:
-        asyncapi = asyncapi_document()
+        self._asyncapi_document = asyncapi_document
+        self._bodies: asyncio.Future[dict[str, bytes]] | None = None
         bundle = swagger_ui_bundle.swagger_ui_path
         self._assets: dict[str, tuple[bytes, str]] = {
             name: (bundle.joinpath(name).read_bytes(), kind) for name, kind in _ASSETS.items()
         }
         self._assets["start.js"] = (_START_SCRIPT.encode(), "text/javascript")
-        openapi = openapi_document()
-        self._openapi = msgspec.json.encode(openapi)
-        older = msgspec.json.encode(as_openapi_3_0(openapi))
-        self._assets["openapi-3.0.json"] = (older, "application/json")
-        self._asyncapi = msgspec.json.encode(asyncapi)
-        self._sockets_page = _sockets_page(asyncapi).encode()
 
     def add_to(self, app: web.Application) -> None:
         """Register the documents and pages with the application."""
-        self._add(app, "openapi_document", "/openapi.json", self._openapi, "application/json")
-        self._add(app, "asyncapi_document", "/asyncapi.json", self._asyncapi, "application/json")
-        self._add(app, "docs", "/docs", _SWAGGER_PAGE.encode(), "text/html")
-        self._add(app, "docs_sockets", "/docs/sockets", self._sockets_page, "text/html")
+        self._add(app, "openapi_document", "/openapi.json", "application/json")
+        self._add(app, "asyncapi_document", "/asyncapi.json", "application/json")
+        self._add(app, "docs", "/docs", "text/html")
+        self._add(app, "docs_sockets", "/docs/sockets", "text/html")
         app.router.add_route("GET", "/docs/assets/{name}", self._asset)
 
-    def _add(
-        self, app: web.Application, operation: str, path: str, body: bytes, content_type: str
-    ) -> None:
-        app.router.add_route("GET", path, _page(operation, body, content_type))
+    def _add(self, app: web.Application, operation: str, path: str, content_type: str) -> None:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            request[OPERATION] = operation
+            body = (await self._built())[path]
+            response = web.Response(body=body, content_type=content_type, charset="utf-8")
+            if content_type == "text/html":
+                response.headers["Content-Security-Policy"] = _PAGE_POLICY
+            return response
+
+        app.router.add_route("GET", path, handle)
+
+    async def _built(self) -> dict[str, bytes]:
+        """Return the documents and pages by path; concurrent first requests build them once."""
+        if self._bodies is None or (self._bodies.done() and self._bodies.cancelled()):
+            self._bodies = asyncio.ensure_future(asyncio.to_thread(self._build))
+        return await asyncio.shield(self._bodies)
+
+    def _build(self) -> dict[str, bytes]:
+        openapi, asyncapi = openapi_document(), self._asyncapi_document()
+        return {
+            "/openapi.json": msgspec.json.encode(openapi),
+            _OPENAPI_3_0_PATH: msgspec.json.encode(as_openapi_3_0(openapi)),
+            "/asyncapi.json": msgspec.json.encode(asyncapi),
+            "/docs": _SWAGGER_PAGE.encode(),
+            "/docs/sockets": _sockets_page(asyncapi).encode(),
+        }
 
     async def _asset(self, request: web.Request) -> web.StreamResponse:
         request[OPERATION] = "docs_asset"
-        found = self._assets.get(request.match_info["name"])
-        if found is None:
+        if request.path == _OPENAPI_3_0_PATH:
+            body, content_type = (await self._built())[_OPENAPI_3_0_PATH], "application/json"
+        elif (found := self._assets.get(request.match_info["name"])) is not None:
+            body, content_type = found
+        else:
             raise web.HTTPNotFound
-        body, content_type = found
         return web.Response(
             body=body,
             content_type=content_type,
             headers={hdrs.CACHE_CONTROL: "public, max-age=3600"},
         )
-
-
-def _page(operation: str, body: bytes, content_type: str) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        request[OPERATION] = operation
-        response = web.Response(body=body, content_type=content_type, charset="utf-8")
-        if content_type == "text/html":
-            response.headers["Content-Security-Policy"] = _PAGE_POLICY
-        return response
-
-    return handle
 
 
 def _sockets_page(document: dict[str, Any]) -> str:

@@ -1,0 +1,197 @@
+"""JSON schemas of structs for the OpenAPI and AsyncAPI documents, with a description of every property.
+
+msgspec's schemas contain types, ranges and the docstrings of classes. This module adds the docstrings below the fields of
+structs and the values of enums, and replaces what only Python or this project understands:
+
+* Docstrings are read from the source, once per module and not before a document is built; importing this module is cheap.
+* A field without a docstring takes the text of ``FIELD_TEXTS``, for fields that mean the same wherever they occur.
+* Double back quotes become single ones (Markdown).
+* The lookahead before ``$`` at the end of patterns is removed: only in Python does ``$`` also match before a final newline.
+* Fields that clients never get are removed.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from functools import cache
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+
+_PYTHON_END: Final = "(?!\n)$"
+_PYTHON_END_ESCAPED: Final = "(?!\\n)$"
+
+_INTERNAL_FIELDS: Final = {"ContactQueued": ("dedupe_key", "fingerprint")}
+FIELD_TEXTS: Final[dict[str, str]] = {
+    "type": "Type of the event or frame.",
+    "id": "Id of the client's frame, chosen by the client; the reply repeats it.",
+    "contact_id": "Id of the contact.",
+    "agent_id": "Id of the agent.",
+    "queue_id": "Id of the queue.",
+    "assignment_id": "Id of the assignment; it is that of the accepted offer.",
+    "offer_id": "Id of the offer. The assignment of an accepted offer has the same id.",
+    "gateway_id": "Id of the gateway that submitted the contact; empty: none.",
+    "session_id": "Id of the desktop session.",
+    "from_agent_id": "Owner until this event; null: none.",
+    "from_assignment_id": "Assignment of the previous owner, which ends with this event; null: none.",
+    "attributes": "Attributes, declared in the policy under ``facts``.",
+    "channel": "Channel.",
+    "requirement": "Requirement class as text: channel, queue and skills with their levels. For display only; do not parse it.",
+    "skills": "Required skills with their levels, 1 to 10.",
+    "priority_s": "Seconds of priority: the contact ranks as if it had waited that much longer; negative: shorter.",
+    "priority_class": "Priority class, 0 to 9; a higher class is always served first.",
+    "preferred_agents": "Agents preferred for this customer, most preferred first.",
+    "last_agent_id": "Last agent of the customer; null: not known.",
+    "reference": "Opaque id of the gateway for the contact; null: none.",
+    "history_id": "Identifies the history; it changes only if the history is replaced.",
+    "epoch": "Number of process starts recorded in the history.",
+    "as_of_seq": "Sequence number of the last event that the answer includes.",
+    "at_ms": "Time, epoch milliseconds.",
+    "members": "All agents of the conversation after the event, with their roles; null or empty: only the owner.",
+    "role": "Role of the agent in the conversation.",
+    "units": "Capacity units that the contact uses.",
+    "waited_ms": "Time since the submit in milliseconds, including earlier time with an agent.",
+    "wait_until_ms": "When the contact overflows or expires from its queue, epoch milliseconds; null: no limit.",
+    "step_until_ms": "End of the current step of its plan, epoch milliseconds; null: none.",
+    "ttl_at_ms": "When its time to live ends, epoch milliseconds; null: unlimited.",
+    "expires_at_ms": "When it expires, epoch milliseconds; null: never.",
+    "plan": "Plan of the contact; null: that of the queue, if any.",
+    "step": "Step of its plan, counted from 0.",
+    "attempt": "Number of the attempt, counted from 1.",
+    "paused": "Channels on which the agent is paused and gets no new offers.",
+    "channel_max": "Maximum number of concurrent contacts by channel; channels not listed: as in the policy.",
+    "queue_ranks": "Preference among queues with contacts of equal priority class: 1 (first) to 9; default 5.",
+}
+
+
+def schemas_of(
+    kinds: Iterable[Any], ref_template: str
+) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    """Return the schema of each type, and the components that they refer to by name, with descriptions."""
+    ordered = list(kinds)
+    refs, components = msgspec.json.schema_components(ordered, ref_template=ref_template)
+    for kind in named_types(ordered):
+        schema = components.get(kind.__name__)
+        if schema is None:
+            continue
+        schema["description"] = description_of(kind)
+        if "properties" in schema:
+            internal = _INTERNAL_FIELDS.get(kind.__name__, ())
+            schema["properties"] = {
+                name: _described(value, field_text(kind, name))
+                for name, value in schema["properties"].items()
+                if name not in internal
+            }
+    portable: dict[str, Any] = portable_patterns(components)
+    return tuple(portable_patterns(list(refs))), portable
+
+
+def named_types(kinds: Iterable[Any]) -> list[type]:
+    """Return the structs and enums that occur in the types, each once."""
+    found: dict[type, None] = {}
+    for info in msgspec.inspect.multi_type_info(list(kinds)):
+        _collect(info, found)
+    return list(found)
+
+
+def description_of(kind: type) -> str:
+    """Return the docstring of a struct or enum; of an enum, with its values and their texts."""
+    text = _markdown(kind.__doc__ or "")
+    if not issubclass(kind, Enum):
+        return text
+    docs = field_docs(kind)
+    lines = [
+        f"* `{member.value}`: {_markdown(docs[member.name])}"
+        if member.name in docs
+        else f"* `{member.value}`"
+        for member in kind
+    ]
+    return "\n".join((text, "", *lines))
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """Return the docstring below each field or value of a class, by name, without those of its bases."""
+    return _docs_of_module(kind.__module__).get(kind.__qualname__, {})
+
+
+def portable_patterns(value: Any) -> Any:
+    """Return the schema with patterns that other languages can compile."""
+    if isinstance(value, dict):
+        return {
+            key: inner.replace(_PYTHON_END, "$").replace(_PYTHON_END_ESCAPED, "$")
+            if key == "pattern" and isinstance(inner, str)
+            else portable_patterns(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [portable_patterns(inner) for inner in value]
+    return value
+
+
+def field_text(kind: type, name: str) -> str:
+    """Return the description of a field: its docstring in the class or a base, or the text common to all fields of the name."""
+    for one in kind.__mro__:
+        text = field_docs(one).get(name)
+        if text is not None:
+            return _markdown(text)
+    return FIELD_TEXTS.get(name, "")
+
+
+def _described(schema: dict[str, Any], text: str) -> dict[str, Any]:
+    """Return the schema of a property with a description. Siblings of a reference are ignored by many readers: it is wrapped."""
+    plain = dict(schema)
+    if "$ref" in plain:
+        plain["allOf"] = [{"$ref": plain.pop("$ref")}]
+    return {"description": text, **plain} if text else plain
+
+
+def _collect(info: Any, found: dict[type, None]) -> None:
+    kind = getattr(info, "cls", None)
+    if isinstance(kind, type) and (issubclass(kind, msgspec.Struct | Enum)):
+        if kind in found:
+            return
+        found[kind] = None
+    for inner in _parts(info):
+        _collect(inner, found)
+
+
+def _parts(info: Any) -> Iterator[Any]:
+    """Yield the types that a type directly contains."""
+    for name in getattr(type(info), "__struct_fields__", ()):
+        value = getattr(info, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, msgspec.inspect.Type):
+                yield one
+            elif isinstance(one, msgspec.inspect.Field):
+                yield one.type
+
+
+@cache
+def _docs_of_module(name: str) -> dict[str, dict[str, str]]:
+    try:
+        source = inspect.getsource(sys.modules[name])
+    except (OSError, TypeError):  # Installed without sources, or a built-in module.
+        return {}
+    return {
+        node.name: dict(_docs_in(node.body))
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def _docs_in(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, after in pairwise(body):
+        if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
+            continue
+        target: ast.expr | None = field.target if isinstance(field, ast.AnnAssign) else None
+        if isinstance(field, ast.Assign) and len(field.targets) == 1:
+            target = field.targets[0]
+        if isinstance(target, ast.Name) and isinstance(after.value.value, str):
+            yield target.id, " ".join(after.value.value.split())
+
+
+def _markdown(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`")
