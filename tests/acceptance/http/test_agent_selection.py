@@ -76,7 +76,7 @@ async def test_queue_ranks_are_part_of_the_agent_record(make_router: MakeRouter)
         await a_ready_agent(admin, "ada", queue_ranks={"mails": 1, "calls": 9})
         assert (await admin.ok("GET", "/v1/agents/ada"))["queue_ranks"] == {"mails": 1, "calls": 9}
         why = await chosen(admin, mail)
-        assert (why["agent_id"], why["match_trigger"], why["values"]) == (
+        assert (why["agent_id"], why["match_trigger"], why["selection_inputs"]) == (
             "ada",
             "agent",
             {"queue_rank": 1},
@@ -111,12 +111,12 @@ async def test_daily_counts_survive_a_restart(
         assert (await admin.ok("GET", "/v1/agents/ada"))["contacts_today"] == 1
         contact = (await admin.submit(queue_id="fair"))["contact_id"]
         why = await chosen(admin, contact)
-        assert (why["agent_id"], why["rule"], why["match_trigger"]) == (
+        assert (why["agent_id"], why["reason"], why["match_trigger"]) == (
             "bob",
             "fewest_today",
             "contact",
         )
-        assert (why["other_candidates"], why.get("values")) == (1, {"contacts_today": 0})
+        assert (why["other_candidates"], why.get("selection_inputs")) == (1, {"contacts_today": 0})
 
 
 async def test_attribute_ranking_and_random_choice_are_explained(make_router: MakeRouter) -> None:
@@ -126,13 +126,13 @@ async def test_attribute_ranking_and_random_choice_are_explained(make_router: Ma
         await a_ready_agent(admin, "bob", attributes={"grade": "senior", "share": 1_000_000})
         contact = (await admin.submit(queue_id="senior"))["contact_id"]
         why = await chosen(admin, contact)
-        assert (why["agent_id"], why["values"]) == ("bob", {"grade": "senior"})
+        assert (why["agent_id"], why["selection_inputs"]) == ("bob", {"grade": "senior"})
         await admin.ok("POST", f"/v1/contacts/{contact}/cancel")
         weights = {}
         for _ in range(3):
             contact = (await admin.submit(queue_id="lot"))["contact_id"]
             why = await chosen(admin, contact)
-            weights[why["agent_id"]] = why["values"]["weight"]
+            weights[why["agent_id"]] = why["selection_inputs"]["weight"]
             await admin.ok("POST", f"/v1/contacts/{contact}/cancel")
         assert weights.items() <= {"ada": 5, "bob": 1_000}.items()
 

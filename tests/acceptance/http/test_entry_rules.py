@@ -12,7 +12,7 @@ channels: {voice: {}, chat: {}}
 queues:
   support: {}
   gold: {agents_when: agent.desk > 2}
-  crowd: {}
+  overflow: {}
 facts:
   tier: {type: enum, values: [gold, silver]}
   age: {type: int}
@@ -28,7 +28,7 @@ entry:
     queue: gold
   - name: crowded
     when: queues.support.waiting >= 1
-    queue: crowd
+    queue: overflow
 default_queue: support
 """
 
@@ -48,14 +48,14 @@ async def test_entry_rules_choose_the_queue(make_router: MakeRouter) -> None:
         assert plain["queue_id"] == "support" and "rule" not in plain
         assert plain["failed_rules"] == ["gold", "old"]
         crowded = await submit_contact(admin, tier="silver", age=30)
-        assert (crowded["queue_id"], crowded["rule"]) == ("crowd", "crowded")
+        assert (crowded["queue_id"], crowded["rule"]) == ("overflow", "crowded")
         why = await admin.ok("GET", f"/v1/contacts/{plain['contact_id']}/why")
         assert why["failed_rules"] == ["gold", "old"]
         first = next(one for one in await admin.events() if one["type"] == "contact.queued")
         assert first["rule"] == "gold"
 
         rules = await admin.ok("GET", "/v1/policy/rules")
-        assert (rules["classified"], rules["default_queue_used"]) == (3, 1)
+        assert (rules["classified"], rules["default_queue_count"]) == (3, 1)
         assert rules["rules"] == [
             {"name": "gold", "matched": 1, "failed": 1},
             {"name": "old", "matched": 0, "failed": 1},
@@ -125,9 +125,9 @@ async def test_a_sample_contact_can_be_tried_without_submitting_it(make_router: 
         sample = {"channel": "voice", "attributes": {"tier": "silver"}}
         tried = await admin.ok("POST", "/v1/policy/try", sample)
         assert (tried["queue_id"], tried["rule"], tried["failed"]) == ("support", None, ["old"])
-        crowd = {**sample, "queues": {"support": {"waiting": 3}}}
-        tried = await admin.ok("POST", "/v1/policy/try", crowd)
-        assert (tried["queue_id"], tried["rule"]) == ("crowd", "crowded")
+        busy_sample = {**sample, "queues": {"support": {"waiting": 3}}}
+        tried = await admin.ok("POST", "/v1/policy/try", busy_sample)
+        assert (tried["queue_id"], tried["rule"]) == ("overflow", "crowded")
         assert tried["rules"][1] == {"name": "old", "outcome": "failed", "missing": ["contact.age"]}
         assert tried["rules"][2]["facts"] == {"queues.support.waiting": 3}
         assert (await admin.ok("GET", "/v1/digest"))["digest"] == before
