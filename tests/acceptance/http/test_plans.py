@@ -61,7 +61,9 @@ async def test_a_returning_customer_gets_the_previous_agent(make_router: MakeRou
             await bob.ok("POST", f"/v1/contacts/{first['contact_id']}/end")
         second = await admin.submit(continues_contact_id=first["contact_id"])
         assert await _offered_to(admin, second) == "bob"
-        third = await admin.submit(continues_contact_id="forgotten", preferred_agents=["nobody-knows-him"])
+        third = await admin.submit(
+            continues_contact_id="forgotten", preferred_agents=["nobody-knows-him"]
+        )
         assert await _offered_to(admin, third) == "ada", "who is not there is not waited for"
 
 

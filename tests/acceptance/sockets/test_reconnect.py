@@ -192,6 +192,29 @@ async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> 
             assert len(welcome["contacts"]) == 30
 
 
+async def test_events_dropped_from_memory_are_resumed_from_the_journal(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+        publisher = router.writer.publisher
+        history_id, first = router.writer.history_id("default"), publisher.last_seq("default")
+        for number in range(300):
+            await router.do(a_contact(f"c{number}", gateway_id="web" if number % 3 else "mail"))
+        while publisher.covers("default", history_id, first + 100):
+            publisher._evict_oldest()
+        headers = bearer(router, "web", Role.GATEWAY)
+        async with plain(router, "/v1/gateway", headers=headers) as socket:
+            await socket.send_frame(type="hello", resume=f"{history_id}:{first}")
+            assert (await socket.receive())["type"] == "resumed"
+            await router.do(a_contact("last", gateway_id="web"))
+            contacts: list[str] = []
+            while contacts[-1:] != ["last"]:
+                frame = await socket.receive()
+                assert frame["type"] == "event"
+                if frame["event"]["type"] == "contact.queued":
+                    contacts.append(frame["event"]["contact_id"])
+        expected = [f"c{number}" for number in range(300) if number % 3]
+        assert contacts == [*expected, "last"]
+
+
 async def test_events_of_other_clients_do_not_count_as_missed(tmp_path: Path) -> None:
     async with (
         running_router(tmp_path, sockets={"resume_count_max": 20}) as router,

@@ -1,6 +1,6 @@
 """Connection registry: which clients are connected, and delivery of committed events to those that may see them.
 
-Theory of operation. The hub subscribes to the publisher, so everything it delivers is durable. For each event it looks up the
+Theory of operation. The hub subscribes to the event feed, so everything it delivers is durable. For each event it looks up the
 recipients by agent, gateway or role, encodes the event at most once per codec, and puts the frame into the write buffers of
 the recipients. It never waits for a client: a client that does not keep up overflows its own write buffer and is closed.
 
@@ -9,7 +9,7 @@ log; older ones are closed), sends changed queue statistics to supervisors at a 
 shutdown, spread over time so that the next node is not overloaded by reconnects.
 
 All state belongs to the event loop thread; only ``drain``, ``stop`` and ``look_back`` are coroutines. A subscriber receives
-events only while ``live``; see ``arrival.py`` for the transition.
+events only while ``live``; see ``synchronization.py`` for the transition.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from router.protocol.codec import JSON, SUBPROTOCOLS, frame_encoder
 from router.protocol.frames import EventFrame, ReconnectFrame, ServerFrame, StatsFrame
 from router.protocol.websocket_frames import BINARY, TEXT
 from router.protocol.websocket_frames import encode_frame as framed_as
-from router.runtime.event_feed import PublishedRecord, Publisher
+from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
 from router.server.api.documents import public_event
 from router.server.ws.disconnects import DisconnectQueue
@@ -44,6 +44,8 @@ from router.settings import SocketSettings
 _log = structlog.get_logger(__name__)
 
 _DRAIN_STEP_S: Final = 0.1
+# Attempts to deliver a record before it is skipped and counted.
+_ATTEMPTS_MAX: Final = 3
 
 
 class Subscriber(Protocol):
@@ -79,6 +81,8 @@ class _WorkspaceSubscribers:
         self.gen = ""
         self.seq = 0
         """Sequence number of the latest published event; every live subscriber has its events up to here."""
+        self.delivered_seq = 0
+        """Sequence number of the latest delivered event; a record that is delivered again continues after it."""
         self.queues: dict[str, QueueView] = {}
         self.stats_timer: asyncio.TimerHandle | None = None
         self.replay_index: ReplayIndex | None = None
@@ -112,7 +116,7 @@ class Hub:
         """Queue of cleanups after lost connections."""
         self._empty = asyncio.Event()
         self.draining = False
-        publisher.subscribe(self.on_published)
+        writer.feed.subscribe_inline("sockets", self.on_published, attempts_max=_ATTEMPTS_MAX)
 
     # --- subscribers --------------------------------------------------------------------------------
     @property
@@ -169,7 +173,7 @@ class Hub:
         self._note_empty()
 
     async def prepare_replay(self, subscriber: Subscriber, gen: str, after_seq: int) -> None:
-        """Prepare ``missed``: extend the replay index in slices, so that ``missed`` does not block the event loop."""
+        """Prepare ``missed_events``: extend the replay index in slices, so that it does not block the event loop."""
         replay_index = self._replay_index(subscriber.workspace, gen)
         if replay_index is not None and subscriber.role in ("agent", "gateway"):
             await replay_index.extend_to(after_seq)
@@ -182,6 +186,10 @@ class Hub:
         if group.replay_index is None or group.replay_index.history_id != gen:
             group.replay_index = ReplayIndex(self._publisher, workspace, gen)
         return group.replay_index
+
+    def is_replayable(self, subscriber: Subscriber, history_id: str, after_seq: int) -> bool:
+        """Return whether the events after a position are still in memory."""
+        return self._publisher.covers(subscriber.workspace, history_id, after_seq)
 
     def missed_events(
         self, subscriber: Subscriber, gen: str, after_seq: int
@@ -217,13 +225,16 @@ class Hub:
 
     # --- events ---------------------------------------------------------------------------------
     def on_published(self, published: PublishedRecord) -> None:
-        """Deliver the events of a durable record. Called by the publisher."""
+        """Deliver the events of a durable record. Called by the event feed, again if it fails."""
         group = self._groups.get(published.workspace)
         if group is None:
             return
         record = published.record
         seq = record.first_seq
         for event in record.events:
+            if seq <= group.delivered_seq:
+                seq += 1
+                continue
             kind = type(event)
             if kind is DesktopConnected:
                 self._close_older_desktops(group, cast(DesktopConnected, event))
@@ -231,6 +242,7 @@ class Hub:
             if kind is AgentRemoved:
                 for subscriber in tuple(group.desktops.get(cast(AgentRemoved, event).agent_id, ())):
                     subscriber.close(CloseCode.FORBIDDEN, "the agent was removed")
+            group.delivered_seq = seq
             seq += 1
         group.seq = max(group.seq, seq - 1)
         if group.supervisors and group.stats_timer is None:

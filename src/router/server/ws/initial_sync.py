@@ -4,8 +4,9 @@ Theory of operation. The writer provides the state as of one event, which is sen
 size. Events after it come from the publisher's recent records and are sent at the client's pace, batch by batch. When at
 most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer and the client becomes live in the same call, without an
 await in between. The event loop runs no other code there, so no event is lost or sent twice, and no events need to be
-buffered for a client that is not live. A client that resumes skips the state. A client that reads more slowly than the
-workspace produces events is closed as a slow consumer.
+buffered for a client that is not live. A client that resumes skips the state; events that have been dropped from memory are
+read from the journal through the event feed. A client that reads more slowly than the workspace produces events is closed as
+a slow consumer.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,14 +27,19 @@ from router.protocol.frames import (
     WelcomeFrame,
 )
 from router.protocol.session import resume_position
+from router.runtime.cursors import FeedPosition
 from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
 from router.server.api.documents import public_event
 from router.server.ws.hub import Hub, Subscriber
+from router.server.ws.replay_index import is_visible_to
 from router.settings import SocketSettings
 
 # Up to this many missed events are sent in one write; more are sent at the client's pace.
 _CATCH_UP_COUNT: Final = 128
+
+# Records read from the journal at once.
+_LOG_RECORDS: Final = 256
 
 _ATTEMPTS: Final = 5
 
@@ -90,13 +96,39 @@ class InitialSync:
         if after is None:
             return False
         await self._hub.prepare_replay(subscriber, now.history_id, after)
-        if (
-            subscriber.is_closing
-            or self._hub.missed_events(subscriber, now.history_id, after) is None
-        ):
+        if subscriber.is_closing:
             return False
-        await subscriber.write_and_drain([self._resumed(now, after)])
+        if self._hub.is_replayable(subscriber, now.history_id, after):
+            if self._hub.missed_events(subscriber, now.history_id, after) is None:
+                return False
+            await subscriber.write_and_drain([self._resumed(now, after)])
+        else:
+            # Dropped from memory: read from the journal, unless that is more than a resume may send.
+            if now.seq - after > self._settings.resume_count_max:
+                return False
+            await subscriber.write_and_drain([self._resumed(now, after)])
+            after = await self._send_from_log(now.history_id, after)
         return await self._catch_up(now.history_id, after)
+
+    async def _send_from_log(self, history_id: str, after: int) -> int:
+        """Send events that are no longer in memory; return the position of the last one read."""
+        subscriber, feed = self._subscriber, self._writer.feed
+        while not self._hub.is_replayable(subscriber, history_id, after):
+            position = FeedPosition(history_id, after)
+            records = await feed.read(subscriber.workspace, position, limit=_LOG_RECORDS)
+            frames: list[ServerFrame] = [
+                _event_frame((seq, published.record.at_ms, event))
+                for published in records
+                for seq, event in enumerate(published.record.events, published.record.first_seq)
+                if seq > after
+                and is_visible_to(event, role=subscriber.role, subject=subscriber.subject)
+            ]
+            if frames:
+                await subscriber.write_and_drain(frames)
+            if not records or subscriber.is_closing:
+                break
+            after = records[-1].record.last_seq
+        return after
 
     async def _catch_up(self, gen: str, after: int) -> bool:
         """Send the events after a position and become live exactly where they end."""

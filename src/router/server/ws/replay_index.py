@@ -29,7 +29,7 @@ from typing import Final, TypeAlias, get_args
 from router.model.events import Event
 from router.model.events.workspace import PolicyPublished
 from router.model.states import AssignmentRole
-from router.runtime.event_feed import Publisher
+from router.runtime.publisher import Publisher
 
 StampedEvent: TypeAlias = tuple[int, int, Event]
 """An event with its sequence number and time: (seq, at_ms, event)."""
@@ -60,10 +60,10 @@ class ReplayIndex:
         self._extending = asyncio.Lock()
 
     async def extend_to(self, after_seq: int) -> None:
-        """Extend the index back to ``after_seq`` in slices, so that ``since`` does not block the event loop."""
+        """Extend the index back to ``after_seq`` in slices, so that ``events_since`` does not block the event loop."""
         # Without the lock, every waiting client would index one slice per loop iteration.
         async with self._extending:
-            # New events keep arriving: less than one slice is left to ``since``.
+            # New events keep arriving: less than one slice is left to ``events_since``.
             while self._missing(after_seq) > _SLICE:
                 self._index_slice(after_seq)
                 await asyncio.sleep(0)
