@@ -12,15 +12,16 @@ from aiohttp import hdrs, web
 
 from router.protocol import frames as f
 from router.protocol.codec import SUBPROTOCOLS
-from router.server.api.documents import ContactReceipt
+from router.server.api.bodies import ContactReceipt
 from router.server.api.request import new_request_id
-from router.server.http.responses import ResponseWriter
-from router.server.http.submit_parser import HEAD_END, SUBMIT_REQUEST_LINE
+from router.server.http.responses import HttpResponse, ResponseWriter
 from router.server.ws.websocket import WebSocket
 
 decode_contact: Final = msgspec.json.Decoder(f.ContactFields).decode
 _encode: Final = msgspec.json.Encoder().encode
 _writer: Final = ResponseWriter(vary_by_origin=False)
+_HEAD_END: Final = b"\r\n\r\n"
+_SUBMIT_REQUEST_LINE: Final = b"POST /v1/contacts HTTP/1.1\r\n"
 
 
 class SubmitTarget(Protocol):
@@ -50,10 +51,10 @@ class NullHttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Handle one complete request; the load sends nothing else."""
-        if not data.startswith(SUBMIT_REQUEST_LINE):
+        if not data.startswith(_SUBMIT_REQUEST_LINE):
             super().data_received(data)
             return
-        head, _, body = data.partition(HEAD_END)
+        head, _, body = data.partition(_HEAD_END)
         name, size = (_value_after(head, prefix) for prefix in (b"Bearer ", b"Content-Length: "))
         assert len(body) == int(size)
         self._submit_target.post_contact(name.decode(), body, self._respond)
@@ -102,7 +103,8 @@ async def take_over_connection(request: web.Request) -> WebSocket:
 def submit_response(receipt: ContactReceipt) -> bytes:
     """Return the HTTP response to a submit."""
     location = {"Location": f"/v1/contacts/{receipt.contact_id}"}
-    return _writer.response(201, _encode(receipt), new_request_id(), headers=location)
+    response = HttpResponse(status=201, body=_encode(receipt), headers=location)
+    return _writer.encode(response, new_request_id())
 
 
 def subject_of(request: web.Request) -> str:

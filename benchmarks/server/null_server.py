@@ -45,7 +45,7 @@ from router.protocol.close_codes import CloseCode
 from router.protocol.codec import MSGPACK, FrameDecoder, frame_encoder
 from router.protocol.session import Endpoint
 from router.protocol.websocket_frames import BINARY, PING, encode_frame
-from router.server.api.documents import ContactReceipt
+from router.server.api.bodies import ContactReceipt
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import FlushScheduler, WriteBuffer
 

@@ -29,7 +29,7 @@ BANNED_BEGINNINGS: Final = ("Base", "Abstract")
 # Boundaries that isolate a failing request, connection, job or subscriber. Elsewhere a clause for every exception may only
 # clean up and raise again.
 MAY_CATCH_EVERYTHING: Final = {
-    "server/http/middleware.py",
+    "server/http/application.py",  # One request fails, and the connection goes on.
     "server/ws/websocket.py",  # One connection ends, with a trace; the others go on.
     "server/ws/connection.py",
     "server/http/submit_handler.py",  # A failing response must not fail the writer that completes it.

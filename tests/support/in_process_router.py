@@ -21,7 +21,7 @@ from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import TicketStore, mint_token, open_authenticator
 from router.server.auth.keys import create_secret
 from router.server.auth.permissions import Role
-from router.server.server import PublicServer
+from router.server.listeners import PublicServer
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import Settings, settings_from
@@ -153,9 +153,8 @@ async def running_router(
     door = WebSocketEndpoints(backend, hub)
     listener = PublicServer(
         backend,
-        add_websockets=door.add_to,
+        websockets=door,
         asyncapi_document=asyncapi_document,
-        refuse_early=door.refuse_early,
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())

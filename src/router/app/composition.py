@@ -30,7 +30,7 @@ from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import TicketStore, mint_token, open_authenticator
 from router.server.auth.keys import create_secret
 from router.server.auth.permissions import Role
-from router.server.server import MetricsServer, PublicServer, check_transport_security
+from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import JournalBackend, PolicySettings, Settings
@@ -146,9 +146,8 @@ class App:
 
         self._server = PublicServer(
             services,
-            add_websockets=sockets.add_to,
+            websockets=sockets,
             asyncapi_document=asyncapi_document,
-            refuse_early=sockets.refuse_early,
         )
         page = MetricsPage(
             self._process,

@@ -120,7 +120,7 @@ async def test_overload_refuses_only_submits_before_reading_them(
         headers = {"Authorization": f"Bearer {app.mint_token(subject='web', role='gateway')}"}
         async with aiohttp.ClientSession(headers=headers) as gateway:
             code = ""
-            # Which of the two is first at the door is not said; from then on every submit is refused.
+            # Which of the two arrives first is not determined; from then on every submit is refused.
             while code != "busy":
                 async with gateway.post(f"{app.url}/v1/contacts", data=b"no JSON") as response:
                     code = (await response.json())["code"]

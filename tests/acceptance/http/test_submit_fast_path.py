@@ -49,9 +49,7 @@ def chunked(connection: RawConnection, body: bytes, *more: str) -> bytes:
 
 def connections(app: App) -> list[Any]:
     """Those that are open, as the server sees them."""
-    server = app._server._runner.server
-    assert server is not None
-    return list(server.connections)
+    return list(app._server.connections._http)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -157,7 +155,7 @@ async def test_a_client_that_does_not_read_responses_is_not_read(tmp_path: Path)
         connection.send(connection.a_submit() * count)
         [served] = connections(app)
         # With his end of the connection full, what he has sent stays with him.
-        await until(lambda: served.writing_paused)
+        await until(lambda: served._write_paused)
         for _ in range(100):
             await asyncio.sleep(0)
         transport = served.transport
@@ -223,7 +221,7 @@ async def test_a_missing_body_times_out_and_releases_its_slot(tmp_path: Path) ->
     async with an_app(tmp_path, body_timeout_s=1, in_flight_max=1) as app:
         async with a_connection(app) as slow, a_connection(app) as other:
             slow.submit(GOOD[:5], length=len(GOOD))
-            await until(lambda: app._server._submits._admission.in_flight == 1)
+            await until(lambda: app._server.admission.in_flight == 1)
             other.submit()
             assert await other.status() == 503
             late = await slow.answer()
@@ -233,12 +231,12 @@ async def test_a_missing_body_times_out_and_releases_its_slot(tmp_path: Path) ->
             assert await other.status() == 201
             # In time after all, and gone before: both leave the place.
             other.send(other.a_submit()[:-5])
-            await until(lambda: app._server._submits._admission.in_flight == 1)
+            await until(lambda: app._server.admission.in_flight == 1)
             other.send(other.a_submit()[-5:])
             assert await other.status() == 201
             other.send(other.a_submit()[:-5])
-            await until(lambda: app._server._submits._admission.in_flight == 1)
-        await until(lambda: app._server._submits._admission.in_flight == 0)
+            await until(lambda: app._server.admission.in_flight == 1)
+        await until(lambda: app._server.admission.in_flight == 0)
 
 
 async def test_a_disconnected_client_has_submitted_and_releases_its_slot(tmp_path: Path) -> None:
@@ -249,7 +247,7 @@ async def test_a_disconnected_client_has_submitted_and_releases_its_slot(tmp_pat
         async with a_connection(app) as connection:
             connection.submit()
             await journal.committing.wait()
-        await until(lambda: app._server._submits._admission.in_flight == 0)
+        await until(lambda: app._server.admission.in_flight == 0)
         journal.may_commit.set()
         async with a_connection(app) as connection:
             head = (

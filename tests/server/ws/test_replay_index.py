@@ -17,7 +17,7 @@ from router.model.events.agent import OfferAccepted, OfferDeclined
 from router.model.events.contact import ContactEnded
 from router.model.states import AgentState, AssignmentRole
 from router.runtime.event_feed import Publisher
-from router.server.api.documents import public_event
+from router.server.api.bodies import public_event
 from router.server.ws.replay_index import (
     ReplayIndex,
     is_visible_to,

@@ -20,7 +20,7 @@ from router.model.commands import (
     UnparkAssignment,
 )
 from router.model.views import AgentView
-from router.server.api.documents import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
+from router.server.api.bodies import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
 

@@ -28,16 +28,16 @@ from router.model.commands import (
     UpdateContact,
 )
 from router.model.views import ContactView, ContactWhy
-from router.server.api.documents import ContactList
-from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse
-from router.server.api.submission import (
-    KEY_LENGTH_MAX,
+from router.server.api.bodies import ContactList
+from router.server.api.idempotency import (
     contact_receipt,
     enqueue_command,
+    idempotency_key,
     submit_response,
     with_first_epoch,
 )
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest, ApiResponse
 
 # A gateway's page skips the contacts of other gateways; at most this many contacts are examined for one page.
 _SCAN_COUNT_MAX: Final = 2_000
@@ -45,13 +45,7 @@ _SCAN_COUNT_MAX: Final = 2_000
 
 async def submit_contact(request: ApiRequest) -> ApiResponse:
     """Submit a contact. A repeat with the same ``Idempotency-Key`` returns the first result."""
-    key = request.header("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii()):
-        raise ProblemError(
-            "invalid_value",
-            f"must have 1 to {KEY_LENGTH_MAX} ASCII characters",
-            field="Idempotency-Key",
-        )
+    key = idempotency_key(request.header)
     effected = await request.execute(enqueue_command(request.credential, request.body, key))
     if effected.result.replayed:
         effected = await with_first_epoch(request.services.journal, request.workspace, effected)

@@ -6,7 +6,7 @@ from router.model.commands import CallbackFields
 from router.model.policy import Policy
 from router.policy.entry_rules import SampleContact
 from router.protocol.frames import ContactFields
-from router.server.api.documents import (
+from router.server.api.bodies import (
     AgentChannels,
     AgentRecord,
     AgentStateChange,

@@ -11,7 +11,7 @@ import msgspec
 from router import __version__
 from router.model.events import Event
 from router.protocol.schemas import FIELD_TEXTS, schemas_of
-from router.server.api.documents import EmptyQuery, EventEnvelope
+from router.server.api.bodies import EmptyQuery, EventEnvelope
 from router.server.api.examples import BODY_EXAMPLES
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
 from router.server.api.routes import ROUTES, Route

@@ -12,7 +12,7 @@ from router.model.errors import PolicyInvalid, Problem
 from router.model.policy import Policy
 from router.policy.document.parsing import parse_policy_with_advice
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error, try_entry_rules
-from router.server.api.documents import PolicyCheckResult, PolicyReceipt, ShadowReceipt
+from router.server.api.bodies import PolicyCheckResult, PolicyReceipt, ShadowReceipt
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
 

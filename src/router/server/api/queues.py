@@ -4,7 +4,7 @@ from router.engine.engine import Engine
 from router.model.commands import SetQueueOpen
 from router.model.results import Refused
 from router.model.views import QueueView
-from router.server.api.documents import ExpectedWaitDocument, QueueList, QueueReceipt, QueueStatus
+from router.server.api.bodies import ExpectedWaitDocument, QueueList, QueueReceipt, QueueStatus
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
 

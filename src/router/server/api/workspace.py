@@ -7,7 +7,7 @@ import msgspec
 
 from router.engine.engine import digest_of
 from router.journal.port import Record
-from router.server.api.documents import (
+from router.server.api.bodies import (
     DigestDocument,
     EventEnvelope,
     HealthDocument,

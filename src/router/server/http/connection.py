@@ -1,355 +1,583 @@
-"""HTTP connection: the library's protocol class with additional limits and the fast path for submits.
+"""HTTP/1.1 connection: an asyncio protocol on the httptools parser (llhttp) that serves every request of the port.
 
-Theory of operation. Bytes that start at a request boundary and form a simple submit are handled by the fast path; all others
-are passed to the library. Both paths serve one connection, so the rules that keep them apart matter:
+Theory of operation. llhttp decides where a request ends; nothing else parses framing, so no second parser can disagree with
+it. Its callbacks fill an ``HttpRequest``. When the head of a request is complete, the application checks it and may refuse it
+at once; the body of a refused request is read and discarded, so that the connection stays usable. When the body is complete,
+the application handles the request and, then or later, the response is written by ``send_response``.
 
-* The fast path is used only between requests: the library has nothing in flight and ``Boundary`` is certain.
-* One request at a time. Pipelined bytes are held until the response is written; reading is paused meanwhile, so a client
-  that does not read its responses is not read either (back-pressure).
-* After a refused submit, the next one is not read before ``pause_s`` has passed, so that a client that ignores
-  ``Retry-After`` does not take CPU time from others.
-* A request that fails in the fast path for a reason other than load is passed to the library unchanged.
+One request at a time is in progress. Requests that the client pipelines are parsed in pieces of at most ``_PIECE_BYTES``; as
+soon as one waits behind another, the remaining bytes are held and reading is paused. What a client can make the router
+buffer is thereby bounded, and a client that does not read its responses is not read either (back-pressure). After a submit
+was refused under overload, the next submit on the connection is delayed by ``refusal_pause_s``, so that a client that ignores
+``Retry-After`` does not take CPU time from others.
 
-The class uses private members of ``aiohttp.web.RequestHandler`` (``_waiter``, ``_messages``, ``_upgraded``, keep-alive
-timing). Malformed HTTP never reaches the application: it gets a minimal problem document and the connection is closed.
+Limits: size of a header and of all headers, number of headers, size of the body, time for the head (``keepalive_s``, which
+also ends idle connections) and for the body (``body_timeout_s``). Malformed HTTP gets a problem document with status 400 and
+the connection is closed. A connection that is closed while the client may still be sending stays open for a moment, because
+closing with unread data would reset it before the client has read the response.
 """
 
 import asyncio
-import logging
+import contextlib
+from collections import deque
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
-from aiohttp import hdrs, web
+import httptools
 
-from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemError, encode_problem
-from router.server.http.responses import SERVER_NAME
-from router.server.http.submit_handler import PendingSubmit, SubmitHandler
-from router.server.http.submit_parser import HEAD_END, SUBMIT_REQUEST_LINE, RequestBoundary
+from router.server.api.problems import ProblemError
+from router.server.http.application import HttpApplication, HttpRequest
 from router.settings import ServerSettings
 
-_OVERLOAD_RESPONSE: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-    b"Retry-After: 1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-)
-# The library would log client addresses and unparsed input; requests are counted by operation instead.
-_NULL_LOGGER: Final = logging.getLogger("router.server.http")
-_NULL_LOGGER.addHandler(logging.NullHandler())
-_NULL_LOGGER.propagate = False
+_PIECE_BYTES: Final = 16 * 1024
+_HEADERS_MAX: Final = 128
+# All headers together, in multiples of the limit of one.
+_HEAD_FACTOR: Final = 4
+_LINGER_S: Final = 0.5
+_METHODS: Final = {
+    name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+}
+# Spellings that most clients use, so that the name need not be decoded.
+_COMMON_NAMES: Final = {
+    spelling.encode(): name
+    for name in (
+        "host",
+        "authorization",
+        "content-type",
+        "content-length",
+        "idempotency-key",
+        "connection",
+        "user-agent",
+        "accept",
+        "accept-encoding",
+    )
+    for spelling in (name, name.title())
+}
 
 
-class ConnectionLimit:
-    """Counter of open connections with a limit."""
+class OpenConnections:
+    """The open connections of a port, with a limit on their number."""
 
     def __init__(self, connections_max: int) -> None:
         self._connections_max = connections_max
-        self.open_count = 0
+        self._http: set[HttpConnection] = set()
+        self.count = 0
+        """Number of open connections, WebSockets included."""
+        self._none_left = asyncio.Event()
 
-    @property
-    def is_exceeded(self) -> bool:
-        """Whether more connections are open than allowed."""
-        return self.open_count > self._connections_max
+    def add(self, connection: "HttpConnection") -> bool:
+        """Add a connection; return whether the limit permits it."""
+        self.count += 1
+        self._http.add(connection)
+        return self.count <= self._connections_max
+
+    def remove(self, connection: "HttpConnection") -> None:
+        """Remove a connection that is lost."""
+        self._discard(connection)
+        self.count -= 1
+
+    def _discard(self, connection: "HttpConnection") -> None:
+        self._http.discard(connection)
+        if not self._http:
+            self._none_left.set()
+
+    def detach(self, connection: "HttpConnection") -> Callable[[], None]:
+        """Remove an upgraded connection, which counts as open until the returned function is called."""
+        self._discard(connection)
+
+        def release() -> None:
+            self.count -= 1
+
+        return release
+
+    async def close(self, timeout_s: float) -> None:
+        """Close idle connections, wait for requests in progress, then abort the rest."""
+        for connection in tuple(self._http):
+            connection.shut_down()
+        if self._http:
+            self._none_left.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._none_left.wait()
+        for connection in tuple(self._http):
+            connection.abort()
 
 
-class HttpConnection(web.RequestHandler):
-    """One HTTP connection."""
+class UpgradedProtocol(Protocol):
+    """A protocol that takes over an upgraded connection."""
+
+    def data_received(self, data: bytes) -> None:
+        """Handle bytes of the client."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection of the public port."""
 
     __slots__ = (
-        "_body_timeout_s",
+        "_active",
+        "_application",
         "_body_timer",
-        "_boundary",
-        "_counted",
+        "_connections",
         "_delayed_until_s",
-        "_discard_bytes",
-        "_gate",
-        "_header_bytes_max",
+        "_discarding",
+        "_feeding",
+        "_first",
+        "_head_bytes",
+        "_header_count",
         "_held",
-        "_incomplete",
-        "_incomplete_size",
+        "_idle_since_s",
+        "_is_body_next",
+        "_is_framing_repeated",
+        "_is_head_open",
+        "_limits",
+        "_loop",
+        "_parser",
         "_pause_s",
-        "_submit",
-        "_submit_done",
-        "_submits",
-        "_turn_away",
+        "_paused",
+        "_queue",
+        "_receiving",
+        "_shutting_down",
+        "_timer",
+        "_upgraded",
+        "_write_paused",
+        "transport",
     )
 
     def __init__(
         self,
-        manager: web.Server,
-        connection_limit: ConnectionLimit,
+        application: HttpApplication,
+        connections: OpenConnections,
+        limits: ServerSettings,
         *,
+        refusal_pause_s: float,
         loop: asyncio.AbstractEventLoop,
-        settings: ServerSettings,
-        submit_handler: SubmitHandler,
-        refuse_early: Callable[[bytes], bytes | None],
     ) -> None:
-        super().__init__(
-            manager,
-            loop=loop,
-            keepalive_timeout=float(settings.keepalive_s),
-            max_line_size=settings.header_bytes_max,
-            max_field_size=settings.header_bytes_max,
-            lingering_time=2.0,
-            access_log=None,  # type: ignore[arg-type]
-            logger=_NULL_LOGGER,
-            auto_decompress=False,
-        )
-        self._header_bytes_max = settings.header_bytes_max
-        self._body_timeout_s = float(settings.body_timeout_s)
-        self._pause_s = submit_handler.refusal_pause_s
-        self._gate = connection_limit
-        self._counted = False
-        self._submits = submit_handler
-        self._turn_away: Callable[[bytes], bytes | None] | None = refuse_early
-        """Used for the first bytes of the connection only; None afterwards."""
-        self._boundary = RequestBoundary()
-        self._submit: PendingSubmit | None = None
-        """Submit in flight."""
-        self._incomplete: bytearray | None = None
-        """Received part of an incomplete submit."""
-        self._incomplete_size = 0
-        """Total size of the incomplete submit; 0: its head is incomplete."""
-        self._body_timer: asyncio.TimerHandle | None = None
-        """Body timeout of the incomplete submit; while it is set, the submit holds a slot."""
-        self._discard_bytes = 0
-        """Remaining bytes of a refused body, to be discarded."""
+        self._application = application
+        self._connections = connections
+        self._limits = limits
+        self._pause_s = refusal_pause_s
+        self._loop = loop
+        self.transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._receiving: HttpRequest | None = None
+        """Request that the parser is reading."""
+        self._active: HttpRequest | None = None
+        """Request in progress: being checked, received, handled or discarded."""
+        self._queue: deque[HttpRequest | None] = deque()
+        """Pipelined requests behind the active one; None stands for malformed input."""
+        self._held = b""
+        """Received bytes that are not parsed yet; reading is paused while there are any."""
+        self._discarding = False
+        """Whether input is discarded until the connection closes."""
+        self._upgraded: UpgradedProtocol | None = None
+        self._feeding = self._paused = self._write_paused = self._shutting_down = False
+        self._is_head_open = self._is_body_next = self._is_framing_repeated = False
+        self._head_bytes = self._header_count = 0
+        self._first = b""
+        """Input that starts with the head being parsed."""
         self._delayed_until_s = 0.0
-        """Loop time until which the next submit is delayed; 0: no submit was refused."""
-        self._held: bytes | None = None
-        """Pipelined bytes; while set, reading is paused."""
-        self._submit_done: asyncio.Future[None] | None = None
-        """Set by ``shutdown`` to wait for the submit in flight."""
+        """Loop time before which the next submit is not handled; 0: no submit was refused."""
+        self._idle_since_s = 0.0
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    # --- reading ----------------------------------------------------------------------------
-    def data_received(self, data: bytes) -> None:
-        """Handle received bytes: refuse the connection early, or serve a submit, or pass the bytes to the library."""
-        if not data:
-            # The library calls itself this way to continue with buffered data.
-            super().data_received(data)
-            return
-        turn_away, self._turn_away = self._turn_away, None
-        if turn_away is not None and (refusal := turn_away(data)) is not None:
-            if self.transport is not None:
-                self.transport.write(refusal)
-                self.transport.close()
-            return
-        self._serve(data)
+    # --- connection ------------------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # The transport class of uvloop is not a subclass of asyncio.Transport.
+        self.transport = cast(asyncio.Transport, transport)
+        self._idle_since_s = self._loop.time()
+        self._timer = self._loop.call_later(self._limits.keepalive_s, self._check_idle)
+        if not self._connections.add(self):
+            self.transport.write(self._application.overload_response())
+            self._close_after_linger()
 
-    def _serve(self, data: bytes) -> None:
-        """Serve submits on the fast path while they apply, then pass the rest to the library."""
-        if self._incomplete is not None:
-            self._incomplete += data
-            if len(self._incomplete) < self._incomplete_size:
-                return
-            data, self._incomplete = bytes(self._incomplete), None
-        while data:
-            if self._held is not None or self._submit is not None or self._paused:
-                self._hold(data)
-                return
-            if self._discard_bytes:
-                discarded = min(self._discard_bytes, len(data))
-                self._discard_bytes -= discarded
-                data = data[discarded:]
-                continue
-            served = self._serve_one(data) if self._is_between_requests() else 0
-            if served == 0:
-                self._pass_to_library(data)
-                return
-            if served < 0:
-                return
-            data = data[served:]
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._upgraded is None:
+            self._connections.remove(self)
+        self._release()
+        self.transport = None
 
-    def _serve_one(self, data: bytes) -> int:
-        """Serve one submit and return its size; 0: pass the data to the library; -1: the data waits for more or for time."""
-        end = data.find(HEAD_END) if data.startswith(SUBMIT_REQUEST_LINE) else -1
-        if (len(data) if end < 0 else end) > self._header_bytes_max:
-            return 0
-        if end < 0:
-            is_part = data.startswith(SUBMIT_REQUEST_LINE) or SUBMIT_REQUEST_LINE.startswith(data)
-            return self._wait_for_more(data, 0) if is_part else 0
-        head = self._submits.parse_head(data[len(SUBMIT_REQUEST_LINE) : end])
-        if head is None:
-            return 0
-        size = end + len(HEAD_END) + head.body_length
-        if self._body_timer is None:
-            if self._is_delayed():
-                return self._hold_until_delay_ends(data)
-            if (refusal := self._submits.overload_response(head)) is not None:
-                self._discard_bytes = max(0, size - len(data))
-                self._write(refusal)
-                self._delayed_until_s = self._loop.time() + self._pause_s
-                return min(size, len(data))
-        if len(data) < size:
-            return self._wait_for_more(data, size)
-        self._cancel_body_timer()
-        submit = self._submits.start(self, head, data[end + len(HEAD_END) : size])
-        if submit is None:
-            return 0
-        if submit.done():
-            # Refused at once.
-            self._delayed_until_s = self._loop.time() + self._pause_s
+    def _release(self) -> None:
+        """Cancel timers and release what the unfinished requests hold."""
+        for timer in (self._timer, self._body_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._body_timer = None
+        active, self._active = self._active, None
+        self._queue.clear()
+        self._held = b""
+        if active is not None and not active.is_answered:
+            active.is_answered = True
+            if active.pending is not None:
+                active.pending.abandon()
+            if not active.is_complete or active.pending is not None:
+                active.release_slot()
+
+    def shut_down(self) -> None:
+        """Close the connection now, or after the response to the request in progress."""
+        self._shutting_down = True
+        if self._active is None or self._active.is_answered:
+            self._close()
+
+    def abort(self) -> None:
+        """Close the connection immediately."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def detach(self, protocol: asyncio.Protocol) -> Callable[[], None]:
+        """Pass the connection to another protocol; call the returned function when it is lost.
+
+        Until then the connection counts as open. The protocol gets the bytes that follow the upgrade request.
+        """
+        transport = self.transport
+        assert transport is not None
+        self._upgraded = protocol
+        release = self._connections.detach(self)
+        held, self._held = self._held, b""
+        self._release()
+        self._resume_reading()
+        transport.set_protocol(protocol)
+        self.transport = None
+        if held:
+            self._loop.call_soon(protocol.data_received, held)
+        return release
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self._discarding = True
+            self.transport.close()
+
+    def _close_after_linger(self) -> None:
+        """Discard input for a moment, then close: closing with unread data would reset the connection."""
+        self._discarding = True
+        self._held = b""
+        self._resume_reading()
+        self._loop.call_later(_LINGER_S, self._close)
+
+    def _check_idle(self) -> None:
+        """Close a connection that has sent no complete head within ``keepalive_s``."""
+        now_s = self._loop.time()
+        if self._active is not None or self._queue or self._held:
+            self._idle_since_s = now_s
+        end_s = self._idle_since_s + self._limits.keepalive_s
+        if now_s >= end_s:
+            self._close()
         else:
-            self._submit = submit
-        return size
+            self._timer = self._loop.call_at(end_s, self._check_idle)
 
-    def _is_delayed(self) -> bool:
-        """Return whether a submit arrives before the delay after a refusal is over."""
-        return self._delayed_until_s > 0 and self._loop.time() < self._delayed_until_s
+    # --- reading ---------------------------------------------------------------------------------
+    def data_received(self, data: bytes) -> None:
+        """Handle bytes of the client."""
+        if self._discarding:
+            return
+        if self._held or self._feeding or self._queue or self._write_paused:
+            self._hold(self._held + data)
+        else:
+            self._feed(data)
 
-    def _hold_until_delay_ends(self, data: bytes) -> int:
-        """Hold the data and resume when the delay after a refusal is over."""
-        self._hold(data)
-        self._loop.call_at(self._delayed_until_s, self._resume)
-        return -1
+    def _is_blocked(self) -> bool:
+        return bool(self._queue) or self._write_paused
 
-    def _wait_for_more(self, data: bytes, size: int) -> int:
-        self._incomplete, self._incomplete_size = bytearray(data), size
-        if size and self._body_timer is None:
-            timeout_s = self._body_timeout_s
-            self._body_timer = self._loop.call_later(timeout_s, self._body_timed_out)
-        return -1
+    def _hold(self, data: bytes) -> None:
+        self._held = data
+        self._pause_reading()
 
-    def _body_timed_out(self) -> None:
-        self._incomplete = None
-        self._body_timer = None
-        self._write(self._submits.body_timeout_response())
-        self.force_close()
+    def _pause_reading(self) -> None:
+        if not self._paused and self.transport is not None and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
 
-    def _cancel_body_timer(self) -> None:
+    def _resume_reading(self) -> None:
+        if self._paused and self.transport is not None and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse bytes until they are used up, a request has to wait, or the connection is passed on or closed."""
+        self._feeding = True
+        while data:
+            if self._receiving is None and self._active is None:
+                cached = self._application.heads.request(self, data)
+                if cached is not None:
+                    request, size = cached
+                    self._begin(request)
+                    data = data[size:]
+                    if data and (self._queue or self._write_paused):
+                        self._hold(data)
+                        break
+                    continue
+                self._first = data
+            piece, data = (data, b"") if len(data) <= _PIECE_BYTES else _cut(data)
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = piece[upgrade.args[0] :] + data
+                if self._upgraded is not None:
+                    if data:
+                        self._upgraded.data_received(data)
+                    break
+                self._continue_without_upgrade()
+            except httptools.HttpParserError:
+                self._input_is_malformed()
+            if self._is_head_open:
+                self._head_bytes += len(piece)
+                if self._head_bytes > self._head_bytes_max:
+                    self._input_is_malformed()
+            if self._discarding or self._upgraded is not None:
+                break
+            if data and self._is_blocked():
+                self._hold(data)
+                break
+        self._feeding = False
+        self._first = b""
+        active = self._active
+        if active is not None and not active.is_complete and self._body_timer is None:
+            self._body_timer = self._loop.call_later(
+                self._limits.body_timeout_s, self._body_timed_out, active
+            )
+        if self._queue or self._paused or self._shutting_down:
+            self._advance()
+
+    def _continue_without_upgrade(self) -> None:
+        """Continue after a request whose upgrade is not accepted or not known.
+
+        The parser stops at the end of its head. A body is read by a new parser that gets only the framing of the request.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        request, self._is_body_next = self._receiving, False
+        if request is not None and not self._discarding:
+            length = request.headers.get("content-length")
+            framing = (
+                "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+            )
+            self._is_framing_repeated = True
+            self._parser.feed_data(f"POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
+
+    @property
+    def _head_bytes_max(self) -> int:
+        return _HEAD_FACTOR * self._limits.header_bytes_max + _PIECE_BYTES
+
+    def _input_is_malformed(self) -> None:
+        """Answer with 400 once the requests before are answered, and read nothing more."""
+        if self._discarding:
+            return
+        self._discarding = True
+        active = self._active
+        if active is not None and not active.is_complete:
+            # The request in progress itself is malformed.
+            if active.is_answered:
+                self._close_after_linger()
+            else:
+                active.keep_alive = False
+                self._application.fail(active, ProblemError("malformed", "invalid framing"))
+        else:
+            self._queue.append(None)
+
+    # --- parser callbacks ------------------------------------------------------------------------
+    def on_message_begin(self) -> None:
+        """Start a request."""
+        if self._is_framing_repeated:
+            return
+        self._receiving = HttpRequest(self)
+        self._is_head_open = True
+        self._head_bytes = self._header_count = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Add a part of the request target."""
+        if self._is_framing_repeated:
+            return
+        request = self._receiving
+        assert request is not None
+        request.target += url
+        if len(request.target) > self._limits.header_bytes_max:
+            self._input_is_malformed()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Add a header."""
+        if self._is_framing_repeated:
+            return
+        self._header_count += 1
+        if (
+            self._header_count > _HEADERS_MAX
+            or len(name) + len(value) > self._limits.header_bytes_max
+        ):
+            self._input_is_malformed()
+        if not self._is_head_open or self._discarding:
+            return  # Trailers are ignored.
+        request = self._receiving
+        assert request is not None
+        headers = request.headers
+        key = _COMMON_NAMES.get(name) or name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        if text[-1:] in " \t":
+            text = text.rstrip(" \t")
+        if key in headers:
+            request.repeated = (request.repeated or frozenset()) | {key}
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or queue it behind the one in progress."""
+        if self._is_framing_repeated:
+            self._is_framing_repeated = False
+            return
+        request = self._receiving
+        self._is_head_open = False
+        if request is None or self._discarding:
+            return
+        if request.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            self._input_is_malformed()
+            return
+        parser = self._parser
+        method = parser.get_method()
+        request.method = _METHODS.get(method) or method.decode("latin-1")
+        request.version = parser.get_http_version()
+        request.keep_alive = request.version == "1.1" and parser.should_keep_alive()
+        request.is_upgrade = parser.should_upgrade()
+        self._is_body_next = request.is_upgrade and not request.headers.keys().isdisjoint(
+            ("content-length", "transfer-encoding")
+        )
+        if self._active is None and not self._queue and not self._write_paused:
+            self._begin(request)
+        else:
+            self._queue.append(request)
+            self._pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Add a part of the body."""
+        request = self._receiving
+        if request is None or self._discarding:
+            return
+        size = len(request.body) + len(body)
+        if size > self._limits.body_bytes_max and request is self._active:
+            if request.is_answered:
+                self._close_after_linger()
+            else:
+                self._body_is_too_large(request)
+            return
+        request.body = request.body + body if request.body else body
+
+    def on_message_complete(self) -> None:
+        """Handle the request if it is the one in progress."""
+        if self._is_body_next:
+            return
+        request, self._receiving = self._receiving, None
+        if request is None or self._discarding:
+            return
+        request.is_complete = True
+        if request is self._active:
+            self._body_received(request)
+
+    # --- requests --------------------------------------------------------------------------------
+    def _begin(self, request: HttpRequest) -> None:
+        """Start a request whose head is complete."""
+        if self._delayed_until_s and self._is_delayed(request):
+            self._queue.appendleft(request)
+            self._pause_reading()
+            self._loop.call_at(self._delayed_until_s, self._delay_is_over)
+            return
+        self._active = request
+        self._application.check(request)
+        if self._first and not request.is_answered and request is self._receiving:
+            self._application.heads.add(request, self._first)
+        self._first = b""
+        if not request.is_answered and len(request.body) > self._limits.body_bytes_max:
+            self._body_is_too_large(request)
+        if self._upgraded is not None or self._discarding:
+            return
+        if request.is_complete:
+            self._body_received(request)
+        elif request.expects_continue and not request.is_answered and self.transport is not None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _is_delayed(self, request: HttpRequest) -> bool:
+        """Return whether a submit arrives before the delay after a refused one is over."""
+        return (
+            request.method == "POST"
+            and request.target == b"/v1/contacts"
+            and self._loop.time() < self._delayed_until_s
+        )
+
+    def _delay_is_over(self) -> None:
+        self._delayed_until_s = 0.0
+        self._advance()
+
+    def _body_received(self, request: HttpRequest) -> None:
         if self._body_timer is not None:
             self._body_timer.cancel()
             self._body_timer = None
+        if not request.is_answered:
+            self._application.handle(request)
+        elif self._active is request:
+            self._end_active()
 
-    def _pass_to_library(self, data: bytes) -> None:
-        """Pass data to the library."""
-        if self._body_timer is not None:
-            self._cancel_body_timer()
-            self._submits.release_slot()
-        if not self._upgraded:
-            self._boundary.advance(data)
-        super().data_received(data)
+    def _body_is_too_large(self, request: HttpRequest) -> None:
+        limit = self._limits.body_bytes_max
+        self._application.fail(request, ProblemError("too_large", f"the limit is {limit} bytes"))
 
-    def _is_between_requests(self) -> bool:
-        """Return whether the library is idle and the next byte starts a request."""
-        waiter, transport = self._waiter, self.transport
-        return (
-            self._boundary.is_at_request_start
-            and not self._upgraded
-            and waiter is not None
-            and not waiter.done()
-            and not self._messages
-            and transport is not None
-            and not transport.is_closing()
-        )
-
-    # --- writing -----------------------------------------------------------------------------
-    def send_response(self, data: bytes) -> None:
-        """Send the response to the submit in flight and continue with pipelined data."""
-        self._submit = None
-        self._write(data)
-        if self._submit_done is not None and not self._submit_done.done():
-            self._submit_done.set_result(None)
-        if self._held is not None:
-            self._loop.call_soon(self._resume)
-
-    def _write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-
-    def _hold(self, data: bytes) -> None:
-        self._held = data if self._held is None else self._held + data
-        self._pause_transport_reading()
-
-    def _resume(self) -> None:
-        held = self._held
-        if held is None or self._submit is not None or self._paused or self.transport is None:
+    def _body_timed_out(self, request: HttpRequest) -> None:
+        self._body_timer = None
+        if request.is_answered:
+            self._close()
             return
-        self._held = None
-        if self._loop.time() >= self._delayed_until_s:
-            self._delayed_until_s = 0.0
-        self._resume_transport_reading()
-        self._serve(held)
+        timeout_s = self._limits.body_timeout_s
+        raised = ProblemError("body_timeout", f"the body must arrive within {timeout_s:g} s")
+        self._application.fail(request, raised)
+
+    def send_response(self, request: HttpRequest, data: bytes, *, closes: bool) -> None:
+        """Write the response to the request in progress and continue with the next one."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or request is not self._active:
+            return
+        transport.write(data)
+        if request.delays_next_submit:
+            self._delayed_until_s = self._loop.time() + self._pause_s
+        if closes or self._shutting_down:
+            if request.is_complete and not self._queue and not self._held:
+                self._close()
+            else:
+                self._close_after_linger()
+        elif request.is_complete:
+            self._end_active()
+
+    def _end_active(self) -> None:
+        self._active = None
+        self._idle_since_s = self._loop.time()
+        if not self._feeding and (self._queue or self._paused or self._shutting_down):
+            self._loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Start queued requests, then parse held bytes, as far as nothing has to wait."""
+        while self._queue and self._active is None and not self._write_paused:
+            if self.transport is None or self.transport.is_closing():
+                return
+            request = self._queue.popleft()
+            if request is None:
+                self.transport.write(self._application.malformed_response())
+                self._close_after_linger()
+                return
+            self._begin(request)
+            if self._queue and self._queue[0] is request:
+                return  # Delayed.
+        if self._shutting_down and self._active is None:
+            self._close()
+        elif self._held and not self._feeding and not self._discarding and not self._is_blocked():
+            held, self._held = self._held, b""
+            self._resume_reading()
+            self._feed(held)
+        elif not self._held and not self._is_blocked():
+            self._resume_reading()
+
+    # --- writing ---------------------------------------------------------------------------------
+    def pause_writing(self) -> None:
+        """Stop handling requests while the client does not read its responses."""
+        self._write_paused = True
 
     def resume_writing(self) -> None:
-        """Resume once the client reads its responses again."""
-        super().resume_writing()
-        if self._held is not None:
-            self._loop.call_soon(self._resume)
+        """Continue once the client reads its responses again."""
+        self._write_paused = False
+        self._loop.call_soon(self._advance)
 
-    # --- connection lifecycle -----------------------------------------------------------------
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._gate.open_count += 1
-        self._counted = True
-        if self._gate.is_exceeded:
-            body = encode_problem(ProblemError("busy").document, "")
-            # The transport class of uvloop is not a subclass of asyncio.Transport.
-            stream = cast(asyncio.Transport, transport)
-            stream.write(_OVERLOAD_RESPONSE % len(body) + body)
-            stream.close()
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self._counted:
-            self._gate.open_count -= 1
-            self._counted = False
-        if self._body_timer is not None:
-            self._cancel_body_timer()
-            self._submits.release_slot()
-        if self._submit is not None:
-            self._submit.abandon()
-            self._submit = None
-        if self._submit_done is not None and not self._submit_done.done():
-            self._submit_done.set_result(None)
-        super().connection_lost(exc)
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  (the library's)
-        """Wait for the submit in flight, at most ``timeout`` seconds, then shut down the library's part."""
-        if self._submit is not None:
-            self._submit_done = self._loop.create_future()
-            await asyncio.wait([self._submit_done], timeout=timeout)
-        await super().shutdown(timeout)
-
-    def _process_keepalive(self) -> None:
-        if self._submit is not None or self._body_timer is not None:
-            # The library does not know about the submit and would close the connection as idle.
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
-
-    def detach(self, heir: asyncio.Protocol) -> Callable[[], None]:
-        """Pass an upgraded connection to another protocol and free the library's state.
-
-        Call the returned function when the connection is lost; until then it counts as open.
-        """
-        transport, self.transport = (
-            self.transport,
-            None,
-        )  # So that connection_lost does not close it.
-        assert transport is not None
-        self._counted = False
-        super().connection_lost(None)
-        transport.set_protocol(heir)
-
-        def release() -> None:
-            self._gate.open_count -= 1
-
-        return release
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Return a minimal problem document for malformed HTTP or a failure outside the application, and close."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the response has started")
-        raised = ProblemError("malformed" if status < 500 else "internal")
-        response = web.Response(
-            status=raised.document.status,
-            body=encode_problem(raised.document, ""),
-            content_type=PROBLEM_CONTENT_TYPE,
-            headers={hdrs.SERVER: SERVER_NAME, "X-Content-Type-Options": "nosniff"},
-        )
-        response.force_close()
-        return response
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    return data[:_PIECE_BYTES], data[_PIECE_BYTES:]

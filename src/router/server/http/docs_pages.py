@@ -4,15 +4,15 @@ import asyncio
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 import swagger_ui_bundle
-from aiohttp import hdrs, web
 
 from router.server.api.openapi import as_openapi_3_0, openapi_document
-from router.server.http.middleware import OPERATION
+from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
+from router.server.http.responses import HttpResponse
 
 # Files served from the Swagger UI bundle; no other file of the package is reachable.
 _ASSETS: Final = {
@@ -43,6 +43,7 @@ _SWAGGER_PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
+_ASSET_HEADERS: Final = {"Cache-Control": "public, max-age=3600"}
 _CODE: Final = re.compile(r"`+([^`]+)`+")
 _START_SCRIPT: Final = """SwaggerUIBundle({
   url: "/docs/assets/openapi-3.0.json",
@@ -69,24 +70,25 @@ class DocumentationPages:
         }
         self._assets["start.js"] = (_START_SCRIPT.encode(), "text/javascript")
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the documents and pages with the application."""
-        self._add(app, "openapi_document", "/openapi.json", "application/json")
-        self._add(app, "asyncapi_document", "/asyncapi.json", "application/json")
-        self._add(app, "docs", "/docs", "text/html")
-        self._add(app, "docs_sockets", "/docs/sockets", "text/html")
-        app.router.add_route("GET", "/docs/assets/{name}", self._asset)
+    def add_to(self, router: HttpRouter) -> None:
+        """Register the documents and pages."""
+        html_headers = {"Content-Security-Policy": _PAGE_POLICY}
+        for operation, path, content_type, headers in (
+            ("openapi_document", "/openapi.json", "application/json", {}),
+            ("asyncapi_document", "/asyncapi.json", "application/json", {}),
+            ("docs", "/docs", "text/html", html_headers),
+            ("docs_sockets", "/docs/sockets", "text/html", html_headers),
+            ("docs_asset", _OPENAPI_3_0_PATH, "application/json", _ASSET_HEADERS),
+        ):
+            response = HttpResponse(content_type=f"{content_type}; charset=utf-8", headers=headers)
+            router.add("GET", path, DocumentHandler(operation, response, self.document, path))
+        for name, (body, content_type) in self._assets.items():
+            response = HttpResponse(body=body, content_type=content_type, headers=_ASSET_HEADERS)
+            router.add("GET", f"/docs/assets/{name}", DocumentHandler("docs_asset", response))
 
-    def _add(self, app: web.Application, operation: str, path: str, content_type: str) -> None:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            request[OPERATION] = operation
-            body = (await self._built())[path]
-            response = web.Response(body=body, content_type=content_type, charset="utf-8")
-            if content_type == "text/html":
-                response.headers["Content-Security-Policy"] = _PAGE_POLICY
-            return response
-
-        app.router.add_route("GET", path, handle)
+    async def document(self, path: str) -> bytes:
+        """Return the document or page of a path."""
+        return (await self._built())[path]
 
     async def _built(self) -> dict[str, bytes]:
         """Return the documents and pages by path; concurrent first requests build them once."""
@@ -104,19 +106,33 @@ class DocumentationPages:
             "/docs/sockets": _sockets_page(asyncapi).encode(),
         }
 
-    async def _asset(self, request: web.Request) -> web.StreamResponse:
-        request[OPERATION] = "docs_asset"
-        if request.path == _OPENAPI_3_0_PATH:
-            body, content_type = (await self._built())[_OPENAPI_3_0_PATH], "application/json"
-        elif (found := self._assets.get(request.match_info["name"])) is not None:
-            body, content_type = found
-        else:
-            raise web.HTTPNotFound
-        return web.Response(
-            body=body,
-            content_type=content_type,
-            headers={hdrs.CACHE_CONTROL: "public, max-age=3600"},
-        )
+
+class DocumentHandler:
+    """Handler of one document or asset."""
+
+    def __init__(
+        self,
+        operation: str,
+        response: HttpResponse,
+        document: Callable[[str], Awaitable[bytes]] | None = None,
+        path: str = "",
+    ) -> None:
+        """``document``: returns the body for ``path``; None: the response is complete."""
+        self.operation = operation
+        self._response = response
+        self._document = document
+        self._path = path
+
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Accept every request."""
+        return None
+
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Return the response."""
+        return self._response if self._document is None else self._load(self._document)
+
+    async def _load(self, document: Callable[[str], Awaitable[bytes]]) -> HttpResponse:
+        return msgspec.structs.replace(self._response, body=await document(self._path))
 
 
 def _sockets_page(document: dict[str, Any]) -> str:

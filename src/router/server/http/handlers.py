@@ -1,22 +1,20 @@
-"""Request handlers generated from the route table.
+"""Request handlers of the API, generated from the route table, and decoding of bodies and queries.
 
-A handler checks in this order: free slot, credential, rate, permission, readiness, overload (submits only), query and body;
-then it runs the operation. Cheap checks come before expensive ones. The probes skip all of them.
-
-Decoding of request bodies and queries into typed structs.
+A handler checks the head of a request in this order: free slot, credential, permission, readiness, overload (submits only),
+rate, declared size and encoding of the body. Cheap checks come before expensive ones, and a request that is refused here has
+cost no decoding. When the body is complete, path, query and body are decoded into typed structs and the operation runs. The
+probes skip all checks, so they respond even under overload.
 
 Invalid input becomes a problem that names the field and repeats none of the input. If a JSON object has a key twice, the
 last value is used, as in most JSON implementations.
 """
 
-import asyncio
 import re
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import hdrs, web
 
-from router.model.errors import CommandQueueFull
 from router.model.ids import Ident
 from router.protocol.codec import redacted_error
 from router.server.api.admission import AdmissionControl
@@ -25,129 +23,170 @@ from router.server.api.request import ApiRequest, ApiResponse, Services
 from router.server.api.routes import ROUTES, Route
 from router.server.auth.credentials import AuthFailed, Credential
 from router.server.auth.permissions import PUBLIC_OPERATIONS, is_permitted
-from router.server.http.middleware import ACTOR, OPERATION, Handler
+from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
+from router.server.http.responses import HttpResponse
 
+T = TypeVar("T")
+
+JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
+YAML_TYPES: Final = frozenset(
+    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
+)
+_JSON_ONLY: Final = frozenset({"application/json"})
+_QUERY_PARAMETERS_MAX: Final = 100
 _encode: Final = msgspec.json.Encoder().encode
 
-_JSON_ONLY: Final = frozenset({"application/json"})
 
-_SUBMIT: Final = "submit_contact"
+class ProbeHandler:
+    """Handler of a public operation: no credential and no slot."""
 
+    def __init__(self, services: Services, route: Route) -> None:
+        self.operation = route.name
+        self._services = services
+        self._route = route
 
-class ApiHandlers:
-    """Handlers of all routes of the API."""
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Accept every request."""
+        return None
 
-    def __init__(self, backend: Services) -> None:
-        self._backend = backend
-        self._limits = backend.settings.server
-        self.admission = AdmissionControl(backend.settings.server)
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Run the operation."""
+        return self._run(request)
 
-    def add_to(self, app: web.Application) -> None:
-        """Register every route with the application."""
-        for route in ROUTES:
-            app.router.add_route(
-                route.method,
-                route.path,
-                self._public_handler(route)
-                if route.name in PUBLIC_OPERATIONS
-                else self._authenticated_handler(route),
-                expect_handler=_expect,
-            )
-
-    def _public_handler(self, route: Route) -> Handler:
-        """Return the handler of a probe: no credential and no slot, so it responds even under overload."""
-
-        async def handle(request: web.Request) -> web.StreamResponse:
-            request[OPERATION] = route.name
-            api_request = ApiRequest(
-                self._backend,
-                None,
-                path_params={},
-                query_params=None,
-                body=None,
-                header=request.headers.get,
-            )
-            return _as_response(await route.operation(api_request))
-
-        return handle
-
-    def _authenticated_handler(self, route: Route) -> Handler:
-        decoder = _body_decoder(route)
-        empty_query = _empty_query(route)
-
-        async def handle(request: web.Request) -> web.StreamResponse:
-            request[OPERATION] = route.name
-            with self.admission.slot():
-                credential = self._authenticate(request)
-                request[ACTOR] = credential.actor
-                self.admission.check_rate(credential.rate_limit_key)
-                if not is_permitted(credential.role, route.name):
-                    raise ProblemError("forbidden")
-                if not self._backend.readiness.ready:
-                    raise ProblemError("not_ready")
-                if route.name == _SUBMIT:
-                    # Under overload a refusal must be cheap: refuse before the body is decoded.
-                    self._admit_submit(credential.workspace)
-                api_request = ApiRequest(
-                    self._backend,
-                    credential,
-                    path_params=_path_params(request),
-                    query_params=empty_query
-                    if empty_query is not None and not request.query_string
-                    else decode_query(request, route.query_type),
-                    body=await self._body(request, route, decoder),
-                    header=request.headers.get,
-                )
-                return _as_response(await route.operation(api_request))
-
-        return handle
-
-    def _admit_submit(self, workspace: str) -> None:
-        try:
-            self._backend.writer.admit_submit(workspace)
-        except CommandQueueFull:
-            raise ProblemError("busy") from None
-
-    def _authenticate(self, request: web.Request) -> Credential:
-        values = request.headers.getall(hdrs.AUTHORIZATION, [])
-        try:
-            if len(values) != 1:
-                raise AuthFailed("header")
-            scheme, _, token = values[0].partition(" ")
-            if scheme.lower() != "bearer":
-                raise AuthFailed("scheme")
-            return self._backend.authenticator.verify(token.strip())
-        except AuthFailed as failed:
-            self._backend.process_metrics.auth_failures.labels(str(failed)).inc()
-            self.admission.count_failed_login()
-            raise ProblemError(
-                "unauthenticated", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
-            ) from None
-
-    async def _body(
-        self, request: web.Request, route: Route, decoder: "msgspec.json.Decoder[Any] | None"
-    ) -> Any:
-        body = await read_body(
-            request,
-            bytes_max=self._limits.body_bytes_max,
-            timeout_s=self._limits.body_timeout_s,
+    async def _run(self, request: HttpRequest) -> HttpResponse:
+        api_request = ApiRequest(
+            self._services,
+            None,
+            path_params={},
+            query_params=None,
+            body=None,
+            header=request.header,
         )
+        return as_http_response(await self._route.operation(api_request))
+
+
+class OperationHandler:
+    """Handler of an operation that needs a credential."""
+
+    def __init__(self, services: Services, admission: AdmissionControl, route: Route) -> None:
+        self.operation = route.name
+        self._services = services
+        self._admission = admission
+        self._route = route
+        self._body_bytes_max = services.settings.server.body_bytes_max
+        self._decoder = None if route.body_type is None else msgspec.json.Decoder(route.body_type)
+        self._is_body_required = route.body_type is not None and any(
+            field.required for field in msgspec.structs.fields(route.body_type)
+        )
+        self._empty_query = _empty_query(route)
+
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Check everything that the head decides. Raises ProblemError."""
+        admission = self._admission
+        if not admission.acquire_slot():
+            raise ProblemError("busy")
+        request.admission = admission
+        credential = request.credential
+        if credential is None or self._services.authenticator.is_expired(credential):
+            credential = self._authenticate(request)
+        if not is_permitted(credential.role, self.operation):
+            admission.check_rate(credential.rate_limit_key)
+            raise ProblemError("forbidden")
+        if not self._services.readiness.ready:
+            raise ProblemError("not_ready")
+        if (refusal := self.check_load(request, credential)) is not None:
+            return refusal
+        admission.check_rate(credential.rate_limit_key)
+        headers = request.headers
+        # Refused unread: a small compressed body could expand to a huge one.
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise ProblemError("unsupported_media_type", "Content-Encoding is not supported")
+        length = headers.get("content-length")
+        if length is not None and int(length) > self._body_bytes_max:
+            raise ProblemError("too_large", f"the limit is {self._body_bytes_max} bytes")
+        return None
+
+    def check_load(self, request: HttpRequest, credential: Credential) -> bytes | None:
+        """Refuse the request under overload; by default none is refused."""
+        return None
+
+    def _authenticate(self, request: HttpRequest) -> Credential:
+        value = request.headers.get("authorization", "")
+        try:
+            if not value or (request.repeated is not None and "authorization" in request.repeated):
+                raise AuthFailed("header")
+            scheme, _, token = value.partition(" ")
+            if scheme != "Bearer" and scheme.lower() != "bearer":
+                raise AuthFailed("scheme")
+            credential = self._services.authenticator.verify(token.strip())
+        except AuthFailed as failed:
+            self._services.process_metrics.auth_failures.labels(str(failed)).inc()
+            self._admission.count_failed_login()
+            raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
+        request.credential, request.actor = credential, credential.actor
+        return credential
+
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Decode the request and run the operation. Raises ProblemError."""
+        api_request = ApiRequest(
+            self._services,
+            request.credential,
+            path_params=_valid_path_params(request),
+            query_params=self._query(request),
+            body=self.decode_body(request),
+            header=request.header,
+        )
+        return self._run(api_request)
+
+    async def _run(self, api_request: ApiRequest) -> HttpResponse:
+        return as_http_response(await self._route.operation(api_request))
+
+    def _query(self, request: HttpRequest) -> Any:
+        if not request.query and self._empty_query is not None:
+            return self._empty_query
+        return decode_query(request.query, self._route.query_type)
+
+    def decode_body(self, request: HttpRequest) -> Any:
+        """Return the decoded body. Raises ProblemError."""
+        body, decoder = request.body, self._decoder
         if decoder is None:
             if body:
                 raise ProblemError("malformed", "this operation has no request body")
             return None
-        if route.is_policy_document:
+        if self._route.is_policy_document:
             require_media_type(request, JSON_TYPES | YAML_TYPES)
             return body
-        if not body and not _is_body_required(route.body_type):
-            return route.body_type()
-        require_media_type(request, JSON_TYPES if route.method == "PATCH" else _JSON_ONLY)
+        if not body and not self._is_body_required:
+            return self._route.body_type()
+        require_media_type(request, JSON_TYPES if self._route.method == "PATCH" else _JSON_ONLY)
         return decode_json(body, decoder)
 
 
-def _body_decoder(route: Route) -> "msgspec.json.Decoder[Any] | None":
-    """Return the decoder of the route's request bodies; None if it has none."""
-    return None if route.body_type is None else msgspec.json.Decoder(route.body_type)
+def add_api_routes(
+    router: HttpRouter,
+    services: Services,
+    admission: AdmissionControl,
+    replaced: dict[str, OperationHandler],
+) -> None:
+    """Add every route of the API. ``replaced``: handlers of their own, by operation."""
+    for route in ROUTES:
+        handler: ProbeHandler | OperationHandler
+        if route.name in PUBLIC_OPERATIONS:
+            handler = ProbeHandler(services, route)
+        else:
+            handler = replaced.get(route.name) or OperationHandler(services, admission, route)
+        router.add(route.method, route.path, handler)
+
+
+def as_http_response(response: ApiResponse) -> HttpResponse:
+    """Return the HTTP response of an operation's response."""
+    body = response.body if isinstance(response.body, bytes) else _encode(response.body)
+    return HttpResponse(
+        status=response.status,
+        body=body,
+        content_type=response.content_type,
+        headers=response.headers,
+    )
 
 
 def _empty_query(route: Route) -> Any:
@@ -158,79 +197,35 @@ def _empty_query(route: Route) -> Any:
         return None
 
 
-def _is_body_required(kind: Any) -> bool:
-    return any(field.required for field in msgspec.structs.fields(kind))
-
-
-def _path_params(request: web.Request) -> dict[str, str]:
-    """Return the path parameters. Raises ProblemRaised (not_found) if one is not a valid id."""
-    params = request.match_info
-    if not params:
-        return {}
-    for value in params.values():
+def _valid_path_params(request: HttpRequest) -> dict[str, str]:
+    """Return the path parameters. Raises ProblemError (not_found) if one is not a valid id."""
+    for value in request.path_params.values():
         try:
             msgspec.convert(value, Ident)
         except msgspec.ValidationError:
             raise ProblemError("not_found") from None
-    return dict(params)
+    return dict(request.path_params)
 
 
-def _as_response(answer: ApiResponse) -> web.Response:
-    body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
-    return web.Response(
-        body=body, status=answer.status, headers=answer.headers, content_type=answer.content_type
-    )
-
-
-async def _expect(_request: web.Request) -> None:
-    """Defer ``100 Continue`` to the handler, which sends it after checking the credential."""
-
-
-T = TypeVar("T")
-
-JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
-
-YAML_TYPES: Final = frozenset(
-    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
-)
-
-
-async def read_body(request: web.Request, *, bytes_max: int, timeout_s: float) -> bytes:
-    """Read the whole body. Raises ProblemRaised if it exceeds ``bytes_max`` or takes longer than ``timeout_s``."""
-    # Refused unread: a small compressed body could expand to a huge one.
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
-        raise ProblemError("unsupported_media_type", "Content-Encoding is not supported")
-    if request.content_length is not None and request.content_length > bytes_max:
-        raise ProblemError("too_large", f"the limit is {bytes_max} bytes")
-    if request.headers.get(hdrs.EXPECT) and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        if request.content.is_eof():
-            # Most bodies have arrived completely with the head: no timeout needed.
-            return await request.read()
-        async with asyncio.timeout(timeout_s):
-            return await request.read()
-    except TimeoutError:
-        raise ProblemError("body_timeout", f"the body must arrive within {timeout_s:g} s") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise ProblemError("too_large", f"the limit is {bytes_max} bytes") from None
-    except web.RequestPayloadError:
-        raise ProblemError("malformed", "invalid framing of the body") from None
-
-
-def require_media_type(request: web.Request, allowed: frozenset[str]) -> str:
-    """Return the media type of the body. Raises ProblemRaised if it is not an allowed one in UTF-8."""
-    media_type = request.content_type
-    charset = request.charset
-    if media_type not in allowed or (charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+def require_media_type(request: HttpRequest, allowed: frozenset[str]) -> None:
+    """Check that the body has one of the media types, in UTF-8. Raises ProblemError."""
+    content_type = request.headers.get("content-type", "")
+    if content_type in allowed:
+        return
+    media_type, _, parameters = content_type.partition(";")
+    charset = ""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+    if media_type.strip().lower() not in allowed or charset not in ("", "utf-8", "utf8"):
         raise ProblemError(
             "unsupported_media_type", "Content-Type must be " + " or ".join(sorted(allowed))
         )
-    return media_type
 
 
 def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode a JSON body. Raises ProblemRaised: 400 if it is not JSON, 422 if it does not match the type."""
+    """Decode a JSON body. Raises ProblemError: 400 if it is not JSON, 422 if it does not match the type."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -241,13 +236,15 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise ProblemError("malformed", "the body is nested too deeply") from None
 
 
-def decode_query(request: web.Request, kind: type[T]) -> T:
-    """Decode the query string. Raises ProblemRaised."""
-    values: dict[str, Any] = {}
-    for name, value in request.query.items():
-        if name in values:
-            raise ProblemError("malformed", "a query parameter occurs twice")
-        values[name] = value
+def decode_query(query: str, kind: type[T]) -> T:
+    """Decode a query string. Raises ProblemError."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_QUERY_PARAMETERS_MAX)
+    except ValueError:
+        raise ProblemError("malformed", "too many query parameters") from None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ProblemError("malformed", "a query parameter occurs twice")
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -3,7 +3,7 @@
 Theory of operation. The session (``protocol/session.py``) is a pure state machine; this class feeds it frames and times and
 carries out what it returns: send, authenticate, start, perform a command, close. Commands go to the writer in the order of
 their frames, without waiting for each other's commits; each reply is sent when its result is durable. Receiving a frame and
-sending its reply are plain calls; only the initial synchronization (``initial_sync.py``) and the expected-wait query run as
+sending its reply are plain calls; only the initial synchronization (``synchronization.py``) and the expected-wait query run as
 tasks.
 
 At ``in_flight_max`` commands the connection stops reading (back-pressure) and continues at half of that. A connection that
@@ -57,7 +57,7 @@ from router.server.ws.frame_commands import (
     reply_to_frame,
 )
 from router.server.ws.hub import Hub
-from router.server.ws.initial_sync import InitialSync
+from router.server.ws.synchronization import InitialSync
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import WriteBuffer
 from router.settings import SocketSettings

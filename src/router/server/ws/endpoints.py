@@ -9,26 +9,20 @@ queue at the upgrade rate, so that clients neither return so early that most are
 unused. The queue only computes times; it reserves nothing, and a client is admitted whenever a token is available.
 """
 
+import base64
+import hashlib
 import random
-import re
-import secrets
-from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, cast
-
-from aiohttp import hdrs, web
+from collections.abc import Callable
+from typing import Final
 
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.session import Endpoint, FrameRateLimiter
-from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemError, encode_problem
-from router.server.api.request import Services
+from router.server.api.problems import ProblemError
+from router.server.api.request import Services, new_request_id
 from router.server.auth.credentials import AuthFailed, Credential
+from router.server.http.application import HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
-from router.server.http.middleware import ACTOR, OPERATION
-from router.server.http.responses import (
-    DEFAULT_CONTENT_SECURITY_POLICY,
-    SECURITY_HEADERS,
-    SERVER_NAME,
-)
+from router.server.http.responses import SERVER_NAME, problem_response
 from router.server.ws.connection import ConnectionContext, WebSocketConnection, monotonic_ms
 from router.server.ws.hub import Hub
 from router.server.ws.websocket import WebSocket
@@ -43,93 +37,56 @@ ENDPOINT_PATHS: Final = {
 # Refused clients get random retry times, so that they do not return together.
 _RETRY_AFTER_S: Final = (1, 10)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class WebSocketEndpoints:
-    """Handlers of the three WebSocket endpoints and registry of their connections."""
+    """The three WebSocket endpoints and the registry of their connections."""
 
-    def __init__(self, backend: Services, hub: Hub) -> None:
-        self._backend = backend
+    def __init__(self, services: Services, hub: Hub) -> None:
+        self.services = services
         self._hub = hub
-        self._limits: SocketSettings = backend.settings.sockets
-        self._origins = frozenset(backend.settings.server.allowed_origins)
+        self._limits: SocketSettings = services.settings.sockets
+        self._origins = frozenset(services.settings.server.allowed_origins)
         self._context = ConnectionContext(
             hub=hub,
-            writer=backend.writer,
-            verify=backend.authenticator.verify,
-            redeem=backend.tickets.redeem,
+            writer=services.writer,
+            verify=services.authenticator.verify,
+            redeem=services.tickets.redeem,
             settings=self._limits,
-            may_connect=self._may_join,
+            may_connect=self._may_connect,
         )
         self._connections: set[WebSocketConnection] = set()
-        self._opening = 0
         self._upgrades = UpgradeLimiter(self._limits)
-        self.refuse_early = EarlyUpgradeRefusal(backend, self._upgrades).response
-        """Function for the server that refuses upgrade requests above the rate limit from their first bytes."""
 
     @property
     def open_count(self) -> int:
         """Number of open WebSockets, authenticated or not."""
-        return len(self._connections) + self._opening
+        return len(self._connections)
 
-    def handler(self, endpoint: Endpoint) -> Handler:
-        """Return the handler of one endpoint."""
+    def add_to(self, application: HttpApplication) -> None:
+        """Register the three endpoints."""
+        for endpoint, path in ENDPOINT_PATHS.items():
+            application.router.add("GET", path, UpgradeHandler(self, endpoint, application))
 
-        async def handle(request: web.Request) -> web.StreamResponse:
-            return await self._handle(request, endpoint)
-
-        return handle
-
-    def add_to(self, app: web.Application) -> None:
-        """Register the three endpoints with the application."""
-        for kind, path in ENDPOINT_PATHS.items():
-            app.router.add_get(path, self.handler(kind), name=f"{kind}_socket", allow_head=False)
-        app.on_shutdown.append(self._abort_all)
-
-    async def _abort_all(self, _app: web.Application) -> None:
+    def abort_all(self) -> None:
         """Abort the connections that are still open when the server closes."""
         for connection in tuple(self._connections):
             connection.abort()
 
-    async def _handle(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
-        request[OPERATION] = f"{endpoint}_socket"
-        self._admit(request)
-        credential = self._credential(request, endpoint)
-        if credential is not None:
-            request[ACTOR] = credential.actor
-        ws = web.WebSocketResponse(
-            protocols=SUBPROTOCOLS,
-            max_msg_size=self._limits.frame_bytes_max,
-            compress=False,
-        )
-        ws.headers[hdrs.SERVER] = SERVER_NAME
-        # No await between the admission and the count, so the limit holds.
-        self._opening += 1
-        try:
-            await ws.prepare(request)
-            self._detach(request, endpoint, ws.ws_protocol or "", credential)
-        finally:
-            self._opening -= 1
-        return _DetachedResponse()
-
-    def _detach(
-        self,
-        request: web.Request,
-        endpoint: Endpoint,
-        subprotocol: str,
-        credential: Credential | None,
-    ) -> None:
-        """Take the transport from the HTTP library after the handshake and create the connection."""
-        if request.transport is None:
+    def attach(self, request: HttpRequest, endpoint: Endpoint, subprotocol: str) -> None:
+        """Take the transport of an accepted upgrade from its HTTP connection and create the WebSocket connection."""
+        http_connection = request.connection
+        assert isinstance(http_connection, HttpConnection)
+        transport = http_connection.transport
+        if transport is None or transport.is_closing():
             return  # The connection is already lost.
-        protocol = cast(HttpConnection, request.protocol)
         socket = WebSocket(
-            request.transport,
+            transport,
             heartbeat_s=self._limits.heartbeat_s,
             message_bytes_max=self._limits.frame_bytes_max,
         )
-        release = protocol.detach(socket)
+        release = http_connection.detach(socket)
 
         def lost(connection: WebSocketConnection) -> None:
             self._connections.discard(connection)
@@ -140,81 +97,137 @@ class WebSocketEndpoints:
             self._context,
             endpoint=endpoint,
             subprotocol=subprotocol,
-            credential=credential,
+            credential=request.credential,
             on_lost=lost,
         )
         self._connections.add(connection)
         socket.attach_owner(connection)
 
     # --- before the upgrade ---------------------------------------------------------------------------
-    def _admit(self, request: web.Request) -> None:
-        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-            raise ProblemError("upgrade_required", headers={hdrs.UPGRADE: "websocket"})
-        if self._backend.readiness.stopping or self._hub.draining:
+    def admit(self, request: HttpRequest, endpoint: Endpoint) -> None:
+        """Check an upgrade request. Raises ProblemError."""
+        headers = request.headers
+        if not request.is_upgrade or headers.get("upgrade", "").lower() != "websocket":
+            raise ProblemError("upgrade_required", headers={"Upgrade": "websocket"})
+        if self.services.readiness.stopping or self._hub.draining:
             raise ProblemError("stopping", retry_after_s=_retry_after_s())
-        if not self._backend.readiness.ready:
+        if not self.services.readiness.ready:
             raise ProblemError("not_ready", retry_after_s=_retry_after_s())
-        origin = request.headers.get(hdrs.ORIGIN)
+        origin = headers.get("origin")
         if origin is not None and origin not in self._origins:
             # Only browsers send Origin. An unknown one is refused; otherwise any page could act for its user.
             raise ProblemError("origin_forbidden")
-        offered = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
-        names = {name.strip() for line in offered for name in line.split(",")}
-        if names.isdisjoint(SUBPROTOCOLS):
+        if not _offered(request):
             raise ProblemError(
                 "malformed", "Sec-WebSocket-Protocol must offer " + " or ".join(SUBPROTOCOLS)
             )
-        if request.query_string:
+        if request.query:
             raise ProblemError(
                 "malformed",
                 "no query parameters are allowed; send the token in a header or in hello",
             )
+        if not _is_valid_handshake(headers):
+            raise ProblemError("malformed", "invalid WebSocket handshake")
         if self.open_count >= self._limits.connections_max:
             raise ProblemError("busy", retry_after_s=_retry_after_s())
-        if not self._upgrades.take():
-            raise ProblemError("busy", retry_after_s=self._upgrades.retry_after_s())
 
-    def _credential(self, request: web.Request, endpoint: Endpoint) -> Credential | None:
+    def refuse_above_rate(self) -> ProblemError | None:
+        """Return the refusal of an upgrade above the rate limit; None: it is admitted."""
+        if self._upgrades.take():
+            return None
+        return ProblemError("busy", retry_after_s=self._upgrades.retry_after_s())
+
+    def credential(self, request: HttpRequest, endpoint: Endpoint) -> Credential | None:
         """Return the credential of the header; None if there is no header: then ``hello`` must carry one."""
-        header = request.headers.get(hdrs.AUTHORIZATION)
+        header = request.headers.get("authorization")
         if header is None:
             return None
         scheme, _, token = header.partition(" ")
         try:
             if scheme.lower() != "bearer":
                 raise AuthFailed("scheme")
-            credential = self._backend.authenticator.verify(token.strip())
+            credential = self.services.authenticator.verify(token.strip())
         except AuthFailed:
-            raise ProblemError(
-                "unauthenticated", headers={hdrs.WWW_AUTHENTICATE: "Bearer"}
-            ) from None
+            raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
         if str(credential.role) not in endpoint.roles:
             raise ProblemError("forbidden")
-        if not self._may_join(credential):
+        if not self._may_connect(credential):
             raise ProblemError("busy", retry_after_s=_retry_after_s())
+        request.actor = credential.actor
         return credential
 
-    def _may_join(self, credential: Credential) -> bool:
+    def _may_connect(self, credential: Credential) -> bool:
         count = self._hub.connection_count(
             credential.workspace, str(credential.role), credential.subject
         )
         return count < self._limits.credential_connections_max
 
 
-class _DetachedResponse(web.StreamResponse):
-    """Placeholder response for the library after the connection was detached; nothing is sent."""
+class UpgradeHandler:
+    """Request handler of one WebSocket endpoint."""
 
-    def __init__(self) -> None:
-        super().__init__(status=101)
+    def __init__(
+        self, endpoints: WebSocketEndpoints, endpoint: Endpoint, application: HttpApplication
+    ) -> None:
+        self.operation = f"{endpoint}_socket"
+        self._endpoints = endpoints
+        self._endpoint = endpoint
+        self._application = application
+        metrics = endpoints.services.process_metrics
+        self._refused_busy = metrics.requests.labels(self.operation, "503")
+        self._problems_busy = metrics.problems.labels("busy")
 
-    @property
-    def prepared(self) -> bool:
-        """Whether the head was sent: always."""
-        return True
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Check the upgrade. Raises ProblemError. A refused client has to open a new connection."""
+        keep_alive, request.keep_alive = request.keep_alive, False
+        self._endpoints.admit(request, self._endpoint)
+        refusal = self._endpoints.refuse_above_rate()
+        if refusal is not None:
+            # Counted but not logged: writing a log line would cost more than the refusal itself.
+            self._refused_busy.inc()
+            self._problems_busy.inc()
+            request_id = new_request_id()
+            response = problem_response(refusal, request_id)
+            return self._application.writer.encode(response, request_id, closes=True)
+        request.credential = self._endpoints.credential(request, self._endpoint)
+        request.keep_alive = keep_alive
+        return None
 
-    async def prepare(self, request: web.BaseRequest) -> NoReturn:
-        """Report the connection as lost to the library."""
-        raise ConnectionResetError("detached")
+    def handle(self, request: HttpRequest) -> None:
+        """Answer the handshake and pass the connection on."""
+        if request.body:
+            raise ProblemError("malformed", "an upgrade request has no body")
+        subprotocol = _offered(request)
+        key = request.headers["sec-websocket-key"].encode("ascii")
+        accept = base64.b64encode(
+            hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
+        )
+        head = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept.decode()}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n"
+            f"Server: {SERVER_NAME}\r\n\r\n"
+        )
+        self._application.record(request, 101, new_request_id(), has_duration=False)
+        connection = request.connection
+        assert isinstance(connection, HttpConnection)
+        if connection.transport is not None:
+            connection.transport.write(head.encode())
+            self._endpoints.attach(request, self._endpoint, subprotocol)
+
+
+def _offered(request: HttpRequest) -> str:
+    """Return the first supported subprotocol that the client offers; empty: none."""
+    offered = request.headers.get("sec-websocket-protocol", "").split(",")
+    return next((name for part in offered if (name := part.strip()) in SUBPROTOCOLS), "")
+
+
+def _is_valid_handshake(headers: dict[str, str]) -> bool:
+    """Return whether version and key of a handshake are those of RFC 6455."""
+    try:
+        key = base64.b64decode(headers.get("sec-websocket-key", ""), validate=True)
+    except ValueError:
+        return False
+    return headers.get("sec-websocket-version") == "13" and len(key) == 16
 
 
 def _retry_after_s() -> int:
@@ -225,23 +238,6 @@ def _retry_after_s() -> int:
 _QUEUE_TIME_FACTOR: Final = 1.1
 
 _RETRY_AFTER_S_MAX: Final = 60
-
-_REQUEST_LINE: Final = re.compile(rb"GET /v1/(desktop|gateway|supervisor) HTTP/1\.1\r\n")
-
-_UPGRADE: Final = re.compile(rb"\r\nupgrade: *websocket *\r\n", re.IGNORECASE)
-
-# Headers that require another response.
-_UNSUPPORTED: Final = re.compile(
-    rb"\r\n(?:transfer-encoding|content-length|expect|origin|x-(?:http-)?method)", re.IGNORECASE
-)
-
-_HEADERS: Final = {
-    **SECURITY_HEADERS,
-    "Content-Security-Policy": DEFAULT_CONTENT_SECURITY_POLICY,
-    "Cache-Control": "no-store",
-    "Content-Type": PROBLEM_CONTENT_TYPE,
-    "Connection": "close",
-}
 
 
 class UpgradeLimiter:
@@ -279,42 +275,3 @@ class UpgradeLimiter:
         # The header has whole seconds: the random part keeps the clients of one second from returning together.
         wait_s = int((self._queue_end_ms - now_ms) / 1000 + self._uniform(0, 2))
         return min(max(1, wait_s), _RETRY_AFTER_S_MAX)
-
-
-class EarlyUpgradeRefusal:
-    """Refusal of a simple upgrade request from its first bytes, before the HTTP library builds a request object.
-
-    A refusal in the handler would cost half as much as an accepted upgrade: enough to saturate the loop when many clients
-    reconnect at once.
-    """
-
-    def __init__(self, backend: Services, upgrades: UpgradeLimiter) -> None:
-        self._upgrades = upgrades
-        self._readiness = backend.readiness
-        self._problems = backend.process_metrics.problems.labels("busy")
-        self._requests = {
-            str(door): backend.process_metrics.requests.labels(f"{door}_socket", "503")
-            for door in Endpoint
-        }
-
-    def response(self, data: bytes) -> bytes | None:
-        """Return the refusal for the first bytes of a connection; None: handle them in the ordinary way."""
-        condition = self._readiness
-        request_line = _REQUEST_LINE.match(data)
-        if request_line is None or condition.stopping or not condition.ready:
-            return None
-        is_simple = data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
-        if not is_simple or not _UPGRADE.search(data) or _UNSUPPORTED.search(data):
-            return None
-        if not self._upgrades.is_exhausted:
-            return None
-        # Counted like any other response but not logged: writing a log line would cost more than the refusal itself.
-        self._requests[request_line[1].decode()].inc()
-        self._problems.inc()
-        request_id = secrets.token_hex(8)
-        problem = ProblemError("busy", retry_after_s=self._upgrades.retry_after_s())
-        body = encode_problem(problem.document, request_id)
-        headers = _HEADERS | problem.headers | {"X-Request-ID": request_id}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 503 Service Unavailable\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body

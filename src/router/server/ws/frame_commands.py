@@ -13,9 +13,9 @@ from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, Refused
 from router.protocol.frames import DesktopFrame, ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame
 from router.runtime.writer import Writer
+from router.server.api.idempotency import enqueue_command
 from router.server.api.problems import PROBLEMS, problem_code
 from router.server.api.request import is_hidden_from_agent
-from router.server.api.submission import enqueue_command
 from router.server.auth.credentials import Credential
 
 _BUSY_RETRY_MS = 200

@@ -30,7 +30,7 @@ from router.protocol.websocket_frames import BINARY, TEXT
 from router.protocol.websocket_frames import encode_frame as framed_as
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
-from router.server.api.documents import public_event
+from router.server.api.bodies import public_event
 from router.server.ws.disconnects import DisconnectQueue
 from router.server.ws.replay_index import (
     ReplayIndex,
@@ -116,6 +116,8 @@ class Hub:
         """Queue of cleanups after lost connections."""
         self._empty = asyncio.Event()
         self.draining = False
+        self.log_reads = 0
+        """Number of clients that are reading missed events from the journal."""
         writer.feed.subscribe_inline("sockets", self.on_published, attempts_max=_ATTEMPTS_MAX)
 
     # --- subscribers --------------------------------------------------------------------------------
@@ -186,6 +188,10 @@ class Hub:
         if group.replay_index is None or group.replay_index.history_id != gen:
             group.replay_index = ReplayIndex(self._publisher, workspace, gen)
         return group.replay_index
+
+    def dropped_count(self, subscriber: Subscriber, after_seq: int) -> int:
+        """Return how many events after a position are no longer in memory."""
+        return max(0, self._publisher.evicted_seq(subscriber.workspace) - after_seq)
 
     def is_replayable(self, subscriber: Subscriber, history_id: str, after_seq: int) -> bool:
         """Return whether the events after a position are still in memory."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from router.model.commands import CallbackFields
 from router.protocol.frames import ContactFields
-from router.server.api.submission import enqueue_command, fingerprint_of
+from router.server.api.idempotency import enqueue_command, fingerprint_of
 from router.server.auth.credentials import Credential
 from router.server.auth.permissions import Role
 

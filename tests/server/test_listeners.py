@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from router.model.errors import SettingsInvalid
-from router.server.server import check_transport_security
+from router.server.listeners import check_transport_security
 from router.settings import ServerSettings
 
 

@@ -6,6 +6,7 @@ retry may use either.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,7 +16,8 @@ from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.ids import WorkspaceId
 from router.protocol.frames import ContactFields
-from router.server.api.documents import ContactReceipt
+from router.server.api.bodies import ContactReceipt
+from router.server.api.problems import ProblemError
 from router.server.api.request import ApiResponse, AppliedCommand, RandomIdGenerator
 from router.server.auth.credentials import Credential
 from router.server.auth.permissions import Role
@@ -53,6 +55,18 @@ class _FingerprintFields(
 
 new_contact_id: Final = RandomIdGenerator(16).next_id
 """Return a fresh contact id: 128 random bits in hexadecimal."""
+
+
+def idempotency_key(header: Callable[[str], str | None]) -> str | None:
+    """Return the ``Idempotency-Key`` of a request. Raises ProblemError for an invalid one."""
+    key = header("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii()):
+        raise ProblemError(
+            "invalid_value",
+            f"must have 1 to {KEY_LENGTH_MAX} ASCII characters",
+            field="Idempotency-Key",
+        )
+    return key
 
 
 def enqueue_command(
@@ -112,35 +126,35 @@ def _hash(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def submit_response(effected: AppliedCommand) -> ApiResponse:
+def submit_response(applied: AppliedCommand) -> ApiResponse:
     """Return the response to a submit that took effect, now or on an earlier attempt."""
-    contact_id = effected.result.subject
+    contact_id = applied.result.subject
     return ApiResponse(
         status=201,
-        body=contact_receipt(effected),
-        headers={**effected.headers, "Location": f"/v1/contacts/{contact_id}"},
+        body=contact_receipt(applied),
+        headers={**applied.headers, "Location": f"/v1/contacts/{contact_id}"},
     )
 
 
-def contact_receipt(effected: AppliedCommand) -> ContactReceipt:
+def contact_receipt(applied: AppliedCommand) -> ContactReceipt:
     """Return the receipt of a command on a contact."""
     return ContactReceipt(
-        contact_id=effected.result.subject,
-        state=effected.result.state,
-        history_id=effected.history_id,
-        epoch=effected.epoch,
-        seq=effected.result.seq,
+        contact_id=applied.result.subject,
+        state=applied.result.state,
+        history_id=applied.history_id,
+        epoch=applied.epoch,
+        seq=applied.result.seq,
     )
 
 
 async def with_first_epoch(
-    journal: Journal, workspace: WorkspaceId, effected: AppliedCommand
+    journal: Journal, workspace: WorkspaceId, applied: AppliedCommand
 ) -> AppliedCommand:
     """Return the result of a repeated submit with the epoch of its first execution, read from the journal.
 
     A repeat thereby gets the first response unchanged, even after a restart.
     """
-    done = effected.result
+    done = applied.result
     records = await journal.read(workspace, after_seq=done.seq - 1, limit=1)
-    epoch = records[0].epoch if records else effected.epoch
-    return AppliedCommand(result=done, epoch=epoch, history_id=effected.history_id)
+    epoch = records[0].epoch if records else applied.epoch
+    return AppliedCommand(result=done, epoch=epoch, history_id=applied.history_id)

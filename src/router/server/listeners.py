@@ -5,20 +5,24 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
-
-from aiohttp import web
+from typing import Any, Final
 
 from router.model.errors import SettingsInvalid
+from router.server.api.admission import AdmissionControl
 from router.server.api.request import Services
-from router.server.http.connection import ConnectionLimit, HttpConnection
+from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
+from router.server.http.connection import HttpConnection, OpenConnections
 from router.server.http.docs_pages import DocumentationPages
-from router.server.http.handlers import ApiHandlers
-from router.server.http.middleware import Middleware
-from router.server.http.responses import SERVER_NAME
+from router.server.http.handlers import OperationHandler, add_api_routes
+from router.server.http.responses import HttpResponse
 from router.server.http.submit_handler import SubmitHandler
+from router.server.ws.endpoints import WebSocketEndpoints
 from router.settings import ServerSettings, TelemetrySettings
 from router.telemetry.metrics_page import CONTENT_TYPE, MetricsPage
+
+# How long requests in flight may take when the server closes.
+_CLOSE_TIMEOUT_S: Final = 1.0
+_METRICS_CONNECTIONS_MAX: Final = 100
 
 
 class PublicServer:
@@ -28,27 +32,26 @@ class PublicServer:
         self,
         services: Services,
         *,
-        add_websockets: Callable[[web.Application], None] | None = None,
+        websockets: WebSocketEndpoints | None = None,
         asyncapi_document: Callable[[], dict[str, Any]] = dict,
-        refuse_early: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
-        """``add_sockets`` registers the WebSocket endpoints.
-
-        ``turn_away`` gets the first bytes of every connection and returns a response, after which the connection is closed,
-        or None to serve it.
-        """
         self._settings = services.settings.server
         check_transport_security(self._settings)
-        app = web.Application(client_max_size=self._settings.body_bytes_max)
-        operations = ApiHandlers(services)
-        operations.add_to(app)
-        DocumentationPages(asyncapi_document).add_to(app)
-        if add_websockets is not None:
-            add_websockets(app)
-        self._turn_away = refuse_early
-        self._entrance = Middleware(services.settings, services.process_metrics)
-        self._submits = SubmitHandler(services, operations.admission, self._entrance)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._application = HttpApplication(
+            allowed_origins=self._settings.allowed_origins,
+            access_log=services.settings.telemetry.access_log,
+            process=services.process_metrics,
+        )
+        self.admission = AdmissionControl(self._settings)
+        self._submits = SubmitHandler(services, self.admission, self._application)
+        router = self._application.router
+        handlers: dict[str, OperationHandler] = {self._submits.operation: self._submits}
+        add_api_routes(router, services, self.admission, handlers)
+        DocumentationPages(asyncapi_document).add_to(router)
+        self._websockets = websockets
+        if websockets is not None:
+            websockets.add_to(self._application)
+        self.connections = OpenConnections(self._settings.connections_max)
         self._listener: asyncio.Server | None = None
         self.port = 0
 
@@ -67,24 +70,16 @@ class PublicServer:
 
     async def start(self) -> None:
         """Start listening. Raises SettingsInvalid if the address or the certificate cannot be used."""
-        await self._runner.setup()
-        manager = self._runner.server
-        assert manager is not None
-        # Around the whole application, so that requests without a matching route pass it as well.
-        manager.request_handler = self._entrance.wrap(manager.request_handler)  # type: ignore[assignment]
         limits = self._settings
-        gate = ConnectionLimit(limits.connections_max)
-        submits, turn_away = self._submits, self._turn_away
         loop = asyncio.get_running_loop()
 
         def connect() -> HttpConnection:
             return HttpConnection(
-                manager,
-                gate,
+                self._application,
+                self.connections,
+                limits,
+                refusal_pause_s=self._submits.refusal_pause_s,
                 loop=loop,
-                settings=limits,
-                submit_handler=submits,
-                refuse_early=turn_away,
             )
 
         self._listener = await loop.create_server(
@@ -104,7 +99,9 @@ class PublicServer:
     async def close(self) -> None:
         """Close all connections. Requests in flight get one second to finish."""
         await self.stop_listening()
-        await self._runner.cleanup()
+        if self._websockets is not None:
+            self._websockets.abort_all()
+        await self.connections.close(_CLOSE_TIMEOUT_S)
 
 
 def check_transport_security(settings: ServerSettings) -> None:
@@ -167,43 +164,51 @@ def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
 class MetricsServer:
     """Listener for metrics; it does nothing if the settings have no port."""
 
-    def __init__(self, settings: TelemetrySettings, exposition: MetricsPage) -> None:
+    operation = "metrics"
+
+    def __init__(self, settings: TelemetrySettings, page: MetricsPage) -> None:
         self._settings = settings
-        self._exposition = exposition
-        self._runner: web.AppRunner | None = None
+        self._page = page
+        self._listener: asyncio.Server | None = None
+        self._connections = OpenConnections(_METRICS_CONNECTIONS_MAX)
         self.port: int | None = None
 
     async def start(self) -> None:
         """Start listening. Raises SettingsInvalid if the address cannot be bound."""
         if self._settings.metrics_port is None:
             return
-        app = web.Application(client_max_size=1024)
-        app.router.add_route("GET", "/metrics", self._metrics)
-        self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=30.0, shutdown_timeout=1.0
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.metrics_host, self._settings.metrics_port)
+        application = HttpApplication()
+        application.router.add("GET", "/metrics", self)
+        limits = ServerSettings()
+        loop = asyncio.get_running_loop()
+
+        def connect() -> HttpConnection:
+            return HttpConnection(
+                application, self._connections, limits, refusal_pause_s=0.0, loop=loop
+            )
+
         try:
-            await site.start()
+            self._listener = await loop.create_server(
+                connect, self._settings.metrics_host, self._settings.metrics_port
+            )
         except OSError as error:
-            await self.close()
             raise SettingsInvalid(f"$.telemetry.metrics_port: {error.strerror}") from None
-        self.port = self._runner.addresses[0][1]
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        """Stop listening and close the connections."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+            await self._connections.close(_CLOSE_TIMEOUT_S)
 
-    async def _metrics(self, _request: web.Request) -> web.StreamResponse:
-        page = await self._exposition.render()
-        return web.Response(
-            body=page,
-            headers={
-                "Content-Type": CONTENT_TYPE,
-                "Cache-Control": "no-store",
-                "Server": SERVER_NAME,
-            },
-        )
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Accept every request."""
+        return None
+
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Render the page."""
+        return self._render()
+
+    async def _render(self) -> HttpResponse:
+        return HttpResponse(body=await self._page.render(), content_type=CONTENT_TYPE)

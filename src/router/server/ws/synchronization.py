@@ -4,8 +4,8 @@ Theory of operation. The writer provides the state as of one event, which is sen
 size. Events after it come from the publisher's recent records and are sent at the client's pace, batch by batch. When at
 most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer and the client becomes live in the same call, without an
 await in between. The event loop runs no other code there, so no event is lost or sent twice, and no events need to be
-buffered for a client that is not live. A client that resumes skips the state; events that have been dropped from memory are
-read from the journal through the event feed. A client that reads more slowly than the workspace produces events is closed as
+buffered for a client that is not live. A client that resumes skips the state; a moderate number of events that have been
+dropped from memory is read from the journal through the event feed. A client that reads more slowly than the workspace produces events is closed as
 a slow consumer.
 """
 
@@ -30,7 +30,7 @@ from router.protocol.session import resume_position
 from router.runtime.cursors import FeedPosition
 from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
-from router.server.api.documents import public_event
+from router.server.api.bodies import public_event
 from router.server.ws.hub import Hub, Subscriber
 from router.server.ws.replay_index import is_visible_to
 from router.settings import SocketSettings
@@ -40,6 +40,11 @@ _CATCH_UP_COUNT: Final = 128
 
 # Records read from the journal at once.
 _LOG_RECORDS: Final = 256
+
+# A resume may read this many events from the journal, and this many clients at the same time: reading is on the journal's
+# thread, between commits. Others get the full state, which is cheaper than a long history.
+_LOG_EVENTS_MAX: Final = 2_000
+_LOG_READS_MAX: Final = 4
 
 _ATTEMPTS: Final = 5
 
@@ -103,11 +108,19 @@ class InitialSync:
                 return False
             await subscriber.write_and_drain([self._resumed(now, after)])
         else:
-            # Dropped from memory: read from the journal, unless that is more than a resume may send.
-            if now.seq - after > self._settings.resume_count_max:
+            dropped = self._hub.dropped_count(subscriber, after)
+            if (
+                dropped > _LOG_EVENTS_MAX
+                or now.seq - after > self._settings.resume_count_max
+                or self._hub.log_reads >= _LOG_READS_MAX
+            ):
                 return False
-            await subscriber.write_and_drain([self._resumed(now, after)])
-            after = await self._send_from_log(now.history_id, after)
+            self._hub.log_reads += 1
+            try:
+                await subscriber.write_and_drain([self._resumed(now, after)])
+                after = await self._send_from_log(now.history_id, after)
+            finally:
+                self._hub.log_reads -= 1
         return await self._catch_up(now.history_id, after)
 
     async def _send_from_log(self, history_id: str, after: int) -> int:

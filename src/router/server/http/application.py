@@ -1,0 +1,472 @@
+"""HTTP application: routing, the checks common to all requests, error responses, counting and the access log.
+
+``HttpApplication`` is what a connection calls: ``check`` when the head of a request has arrived, ``handle`` when its body is
+complete. Every exception becomes a problem document here. Neither the response nor the log repeats client input: the log has
+the operation name instead of the URL, and only ids that the router created.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterable, Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from urllib.parse import unquote
+
+import structlog
+
+from router.server.api.admission import AdmissionControl
+from router.server.api.problems import ProblemError
+from router.server.api.request import new_request_id
+from router.server.auth.credentials import Credential
+from router.server.http.responses import (
+    HttpResponse,
+    ResponseWriter,
+    problem_response,
+)
+from router.telemetry.process_metrics import ProcessMetrics
+
+_OVERRIDES: Final = ("x-http-method-override", "x-method-override", "x-http-method")
+_CHECKED: Final = frozenset({*_OVERRIDES, "expect", "access-control-request-method"})
+_REFUSED_FOR_LOAD: Final = (429, 503)
+_HEAD_END: Final = b"\r\n\r\n"
+_HEADS_MAX: Final = 4096
+_UNCACHED: Final = frozenset({*_CHECKED, "transfer-encoding", "idempotency-key", "origin"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CORS_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
+_CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match"
+_CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-ID"
+_CORS_MAX_AGE_S: Final = "600"
+# A repeated header of these is ambiguous: an intermediary may have used the other value.
+_SINGLE: Final = frozenset(
+    {
+        "host",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "expect",
+        "idempotency-key",
+        "if-match",
+    }
+)
+
+_log: Final = structlog.get_logger("router.server.access")
+
+
+class HttpTransport(Protocol):
+    """The connection of a request, as the application uses it."""
+
+    def send_response(self, request: "HttpRequest", data: bytes, *, closes: bool) -> None:
+        """Send the response to the request in progress. Must not raise."""
+
+
+class HttpRequest:
+    """A request: head, body as far as received, and what the handler attaches to it."""
+
+    # Defaults are class attributes: most requests change few of them, and creating a request is on the hot path.
+    method = ""
+    version = "1.1"
+    query = ""
+    body = b""
+    repeated: frozenset[str] | None = None
+    """Names of repeated headers."""
+    path_params: Mapping[str, str] = MappingProxyType({})
+    keep_alive = True
+    is_upgrade = False
+    is_complete = False
+    """Whether the body has been received."""
+    is_answered = False
+    expects_continue = False
+    delays_next_submit = False
+    """Whether it was refused under overload, so that the next submit of the connection is delayed."""
+    handler: "RequestHandler | None" = None
+    credential: Credential | None = None
+    actor = ""
+    admission: AdmissionControl | None = None
+    """Set while the request holds a slot among the requests in flight."""
+    pending: Any = None
+    """What the handler waits for; it is notified when the connection is lost."""
+
+    def __init__(self, connection: HttpTransport) -> None:
+        self.connection = connection
+        self.target = b""
+        self.headers: dict[str, str] = {}
+        """By lower-case name; the values of a repeated header are joined with a comma."""
+        self.started_ns = time.perf_counter_ns()
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header; the name is case-insensitive."""
+        return self.headers.get(name.lower())
+
+    def release_slot(self) -> None:
+        """Release the slot among the requests in flight. Idempotent."""
+        admission, self.admission = self.admission, None
+        if admission is not None:
+            admission.release_slot()
+
+
+class _KnownHead(NamedTuple):
+    """Parse result of a head."""
+
+    method: str
+    target: bytes
+    headers: dict[str, str]
+    handler: "RequestHandler"
+    credential: Credential
+    body_length: int
+
+
+class HeadCache:
+    """Parse results of request heads, by the SHA-256 of their bytes.
+
+    The heads of a client's requests are often equal to the byte: a gateway repeats the same headers with every submit. Parsing
+    them again costs about as much as routing the contact. The cache holds only what the parser itself has produced from
+    exactly these bytes, for requests whose framing is a ``Content-Length``, so a cached head cannot be read differently from
+    a parsed one. Keyed by hash, so that no token stays in memory longer than its request. Heads that failed a check and heads
+    with an idempotency key, which differ every time, are not cached.
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, _KnownHead] = {}
+
+    def request(self, connection: HttpTransport, data: bytes) -> tuple[HttpRequest, int] | None:
+        """Return the complete request at the start of ``data`` with its size, if its head is cached."""
+        end = data.find(_HEAD_END) + 4
+        known = self._heads.get(sha256(data[:end]).digest()) if end > 3 else None
+        if known is None or len(data) < end + known.body_length:
+            return None
+        request = HttpRequest(connection)
+        request.method, request.target, request.headers = known.method, known.target, known.headers
+        request.handler, request.credential = known.handler, known.credential
+        request.actor = known.credential.actor
+        size = end + known.body_length
+        request.body = data[end:size]
+        request.is_complete = True
+        return request, size
+
+    def add(self, request: HttpRequest, data: bytes) -> None:
+        """Add the head of a request that passed its checks; ``data`` starts with it."""
+        headers, credential, handler = request.headers, request.credential, request.handler
+        head = data[: data.find(_HEAD_END) + 4]
+        if (
+            credential is None
+            or handler is None
+            or not head
+            or head.count(b"\n") != head.count(b"\r\n")
+            or "content-length" not in headers
+            or not _UNCACHED.isdisjoint(headers)
+            or request.repeated is not None
+            or request.is_upgrade
+            or not request.keep_alive
+            or request.query
+        ):
+            return
+        if len(self._heads) >= _HEADS_MAX:
+            self._heads.clear()
+        self._heads[sha256(head).digest()] = _KnownHead(
+            request.method,
+            request.target,
+            headers,
+            handler,
+            credential,
+            int(headers["content-length"]),
+        )
+
+
+HandlerResult: TypeAlias = HttpResponse | Coroutine[Any, Any, HttpResponse] | None
+
+
+class RequestHandler(Protocol):
+    """Handler of one route."""
+
+    @property
+    def operation(self) -> str:
+        """Name of the operation in metrics and log."""
+
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Check the head; raises ProblemError. Encoded bytes are sent as the response, already counted."""
+
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Handle a complete request; raises ProblemError. None: the handler sends the response itself."""
+
+
+class _Node:
+    """Node of the routing tree: children by path segment, and handlers by method."""
+
+    __slots__ = ("children", "handlers", "parameter")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.parameter: tuple[str, _Node] | None = None
+        self.handlers: dict[str, RequestHandler] = {}
+
+
+class HttpRouter:
+    """Routes by method and path template. A literal segment takes precedence over a parameter."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self.static: dict[tuple[str, bytes], RequestHandler] = {}
+        """Handlers of paths without parameters, by method and request target."""
+
+    def add(self, method: str, path: str, handler: RequestHandler) -> None:
+        """Add a route; ``{name}`` in the path matches one segment."""
+        node = self._root
+        for segment in path.split("/")[1:]:
+            if segment.startswith("{"):
+                if node.parameter is None:
+                    node.parameter = (segment[1:-1], _Node())
+                node = node.parameter[1]
+            else:
+                node = node.children.setdefault(segment, _Node())
+        node.handlers[method] = handler
+        if "{" not in path:
+            self.static[method, path.encode()] = handler
+
+    def find(self, request: HttpRequest) -> RequestHandler:
+        """Return the handler of a request and set its query and path parameters. Raises ProblemError."""
+        target = request.target.decode("latin-1")
+        if not target.startswith("/"):
+            scheme, separator, rest = target.partition("://")
+            target = "/" + rest.partition("/")[2] if separator and scheme else target
+        path, _, request.query = target.partition("#")[0].partition("?")
+        node: _Node | None = self._root
+        is_encoded = "%" in path
+        params: dict[str, str] = {}
+        for segment in path.split("/")[1:]:
+            assert node is not None
+            text = unquote(segment) if is_encoded else segment
+            child = node.children.get(text)
+            if child is None and node.parameter is not None and text:
+                name, child = node.parameter
+                params[name] = text
+            if child is None:
+                raise ProblemError("not_found")
+            node = child
+        if node is None or not node.handlers or not path.startswith("/"):
+            raise ProblemError("not_found")
+        handler = node.handlers.get(request.method)
+        if handler is None:
+            allowed = ",".join(sorted(node.handlers))
+            raise ProblemError("method_not_allowed", headers={"Allow": allowed})
+        request.path_params = params
+        return handler
+
+
+class HttpApplication:
+    """Dispatch of requests to handlers, with common checks, error responses and records."""
+
+    def __init__(
+        self,
+        *,
+        allowed_origins: Iterable[str] = (),
+        access_log: bool = False,
+        process: ProcessMetrics | None = None,
+    ) -> None:
+        """``process``: metrics of the process; None: requests are neither counted nor logged."""
+        self.router = HttpRouter()
+        self.heads = HeadCache()
+        self._origins = frozenset(allowed_origins)
+        self._access_log = access_log
+        self._process = process
+        self.writer = ResponseWriter(vary_by_origin=bool(self._origins))
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- a request -------------------------------------------------------------------------------
+    def check(self, request: HttpRequest) -> None:
+        """Check the head of a request: send an error response, or leave it to be handled when complete."""
+        try:
+            if (
+                request.repeated is not None
+                or request.version != "1.1"
+                or not _CHECKED.isdisjoint(request.headers)
+            ):
+                preflight = self._check_headers(request)
+                if preflight is not None:
+                    self.respond(request, preflight)
+                    return
+            handler = request.handler
+            if handler is None:
+                router, key = self.router, (request.method, request.target)
+                handler = request.handler = router.static.get(key) or router.find(request)
+            encoded = handler.check(request)
+        except ProblemError as raised:
+            request.delays_next_submit = raised.document.status in _REFUSED_FOR_LOAD
+            self.fail(request, raised)
+        except Exception:
+            self.fail_unexpectedly(request)
+        else:
+            if encoded is not None:
+                self._send(request, encoded, closes=not request.keep_alive)
+
+    def handle(self, request: HttpRequest) -> None:
+        """Handle a complete request."""
+        handler = request.handler
+        assert handler is not None
+        try:
+            result = handler.handle(request)
+        except ProblemError as raised:
+            self.fail(request, raised)
+        except Exception:
+            self.fail_unexpectedly(request)
+        else:
+            if isinstance(result, HttpResponse):
+                self.respond(request, result)
+            elif result is not None:
+                task = asyncio.get_running_loop().create_task(self._await(request, result))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _await(self, request: HttpRequest, result: Coroutine[Any, Any, HttpResponse]) -> None:
+        try:
+            response = await result
+        except ProblemError as raised:
+            self.fail(request, raised)
+        except Exception:
+            self.fail_unexpectedly(request)
+        else:
+            self.respond(request, response)
+
+    # --- responses -------------------------------------------------------------------------------
+    def respond(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Record a response and send it."""
+        self.respond_as(request, response, new_request_id())
+
+    def respond_as(self, request: HttpRequest, response: HttpResponse, request_id: str) -> None:
+        """Record a response under a request id and send it."""
+        if request.is_answered:
+            request.release_slot()
+            return
+        origin = request.headers.get("origin")
+        if origin is not None and origin in self._origins:
+            # The exact origin, never `*`. Credentials are not allowed: no cookies are used.
+            allowed = {
+                "Access-Control-Allow-Origin": origin,
+                "Access-Control-Expose-Headers": _CORS_EXPOSED,
+            }
+            response = HttpResponse(
+                status=response.status,
+                body=response.body,
+                content_type=response.content_type,
+                headers={**response.headers, **allowed},
+                closes_connection=response.closes_connection,
+                problem_code=response.problem_code,
+            )
+        closes = response.closes_connection or not request.keep_alive
+        data = self.writer.encode(
+            response, request_id, closes=closes, is_head=request.method == "HEAD"
+        )
+        if self._process is not None:
+            self.record(request, response.status, request_id, response.problem_code)
+        self._send(request, data, closes=closes)
+
+    def fail(self, request: HttpRequest, raised: ProblemError) -> None:
+        """Send a problem document."""
+        request_id = new_request_id()
+        self.respond_as(request, problem_response(raised, request_id), request_id)
+
+    def fail_unexpectedly(self, request: HttpRequest, error: BaseException | None = None) -> None:
+        """Log an unexpected error and send a problem document without details."""
+        request_id = new_request_id()
+        _log.error(
+            "a request failed",
+            action="request_failed",
+            operation="" if request.handler is None else request.handler.operation,
+            request_id=request_id,
+            exc_info=error or True,
+        )
+        self.respond_as(request, problem_response(ProblemError("internal"), request_id), request_id)
+
+    def _send(self, request: HttpRequest, data: bytes, *, closes: bool) -> None:
+        request.is_answered = True
+        admission, request.admission = request.admission, None
+        if admission is not None:
+            admission.release_slot()
+        request.connection.send_response(request, data, closes=closes)
+
+    def malformed_response(self) -> bytes:
+        """Return the response to bytes that are not HTTP; the connection is closed afterwards."""
+        request_id = new_request_id()
+        response = problem_response(ProblemError("malformed"), request_id)
+        if self._process is not None:
+            self._process.problems.labels("malformed").inc()
+        return self.writer.encode(response, request_id, closes=True)
+
+    def overload_response(self) -> bytes:
+        """Return the response to a connection beyond the limit; the connection is closed afterwards."""
+        request_id = new_request_id()
+        response = problem_response(ProblemError("busy"), request_id)
+        return self.writer.encode(response, request_id, closes=True)
+
+    def record(
+        self,
+        request: HttpRequest,
+        status: int,
+        request_id: str,
+        problem_code: str = "",
+        *,
+        has_duration: bool = True,
+    ) -> None:
+        """Count a response and write it to the access log.
+
+        ``has_duration``: False for WebSocket upgrades, whose duration is not a response time.
+        """
+        process = self._process
+        if process is None:
+            return
+        handler = request.handler
+        operation = "" if handler is None else handler.operation
+        duration_ns = time.perf_counter_ns() - request.started_ns
+        if problem_code:
+            process.problems.labels(problem_code).inc()
+        process.count_request(operation, status)
+        if has_duration:
+            process.observe_request(operation, duration_ns / 1e9)
+        if self._access_log:
+            _log.info(
+                "request",
+                action="request",
+                operation=operation,
+                method=request.method if request.method in _METHODS else "",
+                status=status,
+                actor=request.actor,
+                request_id=request_id,
+                duration_us=duration_ns // 1000,
+            )
+
+    # --- common checks ---------------------------------------------------------------------------
+    def _check_headers(self, request: HttpRequest) -> HttpResponse | None:
+        headers = request.headers
+        if request.repeated is not None and not _SINGLE.isdisjoint(request.repeated):
+            raise ProblemError("malformed", "a header occurs twice")
+        if request.version not in ("1.1", "1.0"):
+            raise ProblemError("malformed", "HTTP/1.0 or HTTP/1.1 is required")
+        if any(name in headers for name in _OVERRIDES):
+            raise ProblemError(
+                "method_not_allowed",
+                "method override headers are not supported",
+                headers={"Allow": ""},
+            )
+        expectation = headers.get("expect")
+        if expectation is not None:
+            if expectation.lower() != "100-continue":
+                raise ProblemError("expectation_failed", "only `100-continue` is supported")
+            request.expects_continue = request.version == "1.1"
+        if request.method == "OPTIONS" and "access-control-request-method" in headers:
+            origin = headers.get("origin")
+            if origin is not None:
+                return self._preflight(origin)
+        return None
+
+    def _preflight(self, origin: str) -> HttpResponse:
+        if origin not in self._origins:
+            raise ProblemError("origin_forbidden")
+        return HttpResponse(
+            status=204,
+            headers={
+                "Access-Control-Allow-Methods": _CORS_METHODS,
+                "Access-Control-Allow-Headers": _CORS_HEADERS,
+                "Access-Control-Max-Age": _CORS_MAX_AGE_S,
+            },
+        )

@@ -1,0 +1,236 @@
+"""HTTP connection on a fake transport: any cut of the bytes gives the same requests, and a cached head the same as a parsed one."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.server.api.admission import AdmissionControl
+from router.server.auth.credentials import Credential
+from router.server.auth.permissions import Role
+from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
+from router.server.http.connection import HttpConnection, OpenConnections
+from router.server.http.responses import HttpResponse
+from router.settings import ServerSettings
+
+CREDENTIAL = Credential(
+    subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40
+)
+LIMITS = ServerSettings(body_bytes_max=1024, header_bytes_max=1024)
+
+
+class FakeTransport(asyncio.Transport):
+    """Transport that records what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.reading = True
+        self.ended = False
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.ended
+
+    def close(self) -> None:
+        self.ended = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Recorder:
+    """Handler that records the requests it gets and responds at once, or later by ``release``."""
+
+    operation = "record"
+
+    def __init__(self, application: HttpApplication, *, is_slow: bool = False) -> None:
+        self.application = application
+        self.is_slow = is_slow
+        self.seen: list[tuple[str, bytes, dict[str, str], bytes]] = []
+        self.waiting: list[HttpRequest] = []
+
+    def check(self, request: HttpRequest) -> bytes | None:
+        request.credential = CREDENTIAL
+        return None
+
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        headers = dict(request.headers)
+        self.seen.append((request.method, request.target, headers, request.body))
+        if self.is_slow:
+            self.waiting.append(request)
+            return None
+        return HttpResponse(body=b"{}")
+
+    def release(self) -> None:
+        self.application.respond(self.waiting.pop(0), HttpResponse(body=b"{}"))
+
+
+class Bench:
+    """An application with one handler, and one connection to it at a time."""
+
+    def __init__(self, *, is_slow: bool = False) -> None:
+        self.application = HttpApplication()
+        self.recorder = Recorder(self.application, is_slow=is_slow)
+        for method in ("GET", "POST"):
+            self.application.router.add(method, "/v1/contacts", self.recorder)
+        self.connections = OpenConnections(1_000)
+        self.connect()
+
+    def connect(self) -> None:
+        self.transport = FakeTransport()
+        self.connection = HttpConnection(
+            self.application,
+            self.connections,
+            LIMITS,
+            refusal_pause_s=0.05,
+            loop=asyncio.get_running_loop(),
+        )
+        self.connection.connection_made(self.transport)
+
+    async def receive(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.connection.data_received(piece)
+        for _ in range(40):
+            await asyncio.sleep(0)
+
+    def taken(self) -> list[tuple[str, bytes, dict[str, str], bytes]]:
+        seen, self.recorder.seen = self.recorder.seen, []
+        return seen
+
+    @property
+    def statuses(self) -> list[int]:
+        parts = self.transport.written.split(b"HTTP/1.1 ")[1:]
+        return [int(part[:3]) for part in parts]
+
+
+def a_submit(body: bytes = b"{}", *more: bytes) -> bytes:
+    lines = (
+        b"POST /v1/contacts HTTP/1.1",
+        b"Host: a",
+        b"content-TYPE: application/json",
+        b"Content-Length: %d" % len(body),
+        *more,
+    )
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _chunked(body: bytes) -> bytes:
+    head = b"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    return head + chunk + b"0\r\n\r\n"
+
+
+_BODIES = st.binary(max_size=40)
+_HEADERS = st.lists(
+    st.sampled_from([b"X-A: b", b"X-C:  b \t", b"X-B:", b"Idempotency-Key: k", b"Accept: */*"]),
+    max_size=2,
+    unique=True,
+)
+_REQUESTS = st.one_of(
+    st.builds(lambda body, headers: a_submit(body, *headers), _BODIES, _HEADERS),
+    st.builds(_chunked, _BODIES),
+    st.just(b"GET /v1/contacts HTTP/1.1\r\nHost: a\r\n\r\n"),
+    st.just(a_submit(b"{}", b"Connection: Upgrade", b"Upgrade: h2c")),
+)
+
+
+@given(
+    requests=st.lists(_REQUESTS, min_size=1, max_size=6),
+    cuts=st.lists(st.integers(1, 60), min_size=1, max_size=8),
+)
+async def test_any_cut_and_the_cache_give_the_same_requests(
+    requests: list[bytes], cuts: list[int]
+) -> None:
+    expected = []
+    for request in requests:
+        fresh = Bench()
+        await fresh.receive(request)
+        expected += fresh.taken()
+    assert len(expected) == len(requests)
+    stream, start = b"".join(requests), 0
+    pieces: list[bytes] = []
+    while start < len(stream):
+        size = cuts[len(pieces) % len(cuts)]
+        pieces.append(stream[start : start + size])
+        start += size
+    bench = Bench()
+    # The second time, heads come from the cache where they can.
+    for data in ([stream], requests, pieces, requests, [stream]):
+        bench.connect()
+        await bench.receive(*data)
+        assert bench.taken() == expected
+        assert bench.statuses == [200] * len(requests)
+
+
+async def test_a_repeated_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    await bench.receive(a_submit(b"[1]"))
+    monkeypatch.setattr(HttpConnection, "on_message_begin", None)
+    await bench.receive(a_submit(b"[2]"))
+    assert [body for *_, body in bench.taken()] == [b"[1]", b"[2]"]
+
+
+async def test_pipelined_requests_wait_and_reading_is_paused() -> None:
+    bench = Bench(is_slow=True)
+    await bench.receive(a_submit() + a_submit() + a_submit())
+    assert len(bench.recorder.seen) == 1
+    assert not bench.transport.reading
+    for count in (2, 3):
+        bench.recorder.release()
+        await bench.receive()
+        assert len(bench.recorder.seen) == count
+    bench.recorder.release()
+    await bench.receive()
+    assert bench.statuses == [200, 200, 200]
+    assert bench.transport.reading
+
+
+async def test_malformed_input_behind_a_request_is_answered_after_it() -> None:
+    bench = Bench(is_slow=True)
+    await bench.receive(a_submit() + b"nonsense\r\n\r\n")
+    assert bench.statuses == []
+    bench.recorder.release()
+    await bench.receive()
+    assert bench.statuses == [200, 400]
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        a_submit(b"{}", b"Content-Length: 2"),
+        a_submit(b"{}", b"Transfer-Encoding: chunked"),
+        a_submit(b"{}", b"X-A: a\nContent-Length: 1"),
+        a_submit(b"{}", b"X A: b"),
+        a_submit(b"{}", b" folded: line"),
+        a_submit(b"{}", b"Host: b"),
+        a_submit(b"{}", b"X-A: " + b"a" * 2_000),
+        a_submit(b"{}", *(b"X-%d: a" % number for number in range(200))),
+        a_submit(b"x" * 2_000),
+        b"GET /" + b"a" * 2_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_ambiguous_or_oversized_requests_are_refused(request_bytes: bytes) -> None:
+    bench = Bench()
+    await bench.receive(request_bytes)
+    assert bench.taken() == []
+    assert bench.statuses in ([400], [413])
+
+
+async def test_a_lost_connection_releases_its_slot() -> None:
+    bench = Bench(is_slow=True)
+    admission = AdmissionControl(ServerSettings(in_flight_max=1))
+    await bench.receive(a_submit()[:-1])
+    request = bench.connection._active
+    assert request is not None and admission.acquire_slot()
+    request.admission = admission
+    bench.connection.connection_lost(None)
+    assert admission.in_flight == 0
+    assert bench.connections.count == 0
