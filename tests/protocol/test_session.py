@@ -13,7 +13,6 @@ from router.protocol.session import (
     Effect,
     Endpoint,
     ExecuteCommand,
-    FrameRateLimiter,
     Reauthenticate,
     SendFrame,
     SendPong,
@@ -21,6 +20,7 @@ from router.protocol.session import (
     SessionIdentity,
     SessionPhase,
     StartStream,
+    TokenBucket,
     resume_position,
 )
 
@@ -36,7 +36,7 @@ def a_session(
     burst: int = 40,
 ) -> Session:
     return Session(
-        endpoint, now_ms=0, rate_limiter=FrameRateLimiter(per_s, burst, now_ms=0), identity=identity
+        endpoint, now_ms=0, rate_limiter=TokenBucket(per_s, burst, now_ms=0), identity=identity
     )
 
 

@@ -80,20 +80,20 @@ class SessionIdentity(Struct, frozen=True, kw_only=True):
         )
 
 
-class FrameRateLimiter:
-    """Token bucket: ``burst`` frames at once, ``per_s`` on average."""
+class TokenBucket:
+    """Token bucket: ``burst`` at once, ``per_s`` on average. The only one: frames, requests, logins and upgrades use it."""
 
     __slots__ = ("_burst", "_per_ms", "_tokens", "_updated_at_ms")
 
-    def __init__(self, per_s: float, burst: int, *, now_ms: int) -> None:
+    def __init__(self, per_s: float, burst: float, *, now_ms: float) -> None:
         self._per_ms = per_s / 1000
         self._burst = float(burst)
         self._tokens = float(burst)
         self._updated_at_ms = now_ms
 
-    def try_acquire(self, now_ms: int) -> bool:
+    def try_acquire(self, now_ms: float) -> bool:
         """Take one token; return false if there is none."""
-        passed = max(0, now_ms - self._updated_at_ms)
+        passed = max(0.0, now_ms - self._updated_at_ms)
         self._tokens = min(self._burst, self._tokens + passed * self._per_ms)
         self._updated_at_ms = now_ms
         if self._tokens < 1:
@@ -101,10 +101,15 @@ class FrameRateLimiter:
         self._tokens -= 1
         return True
 
-    def is_exhausted(self, now_ms: int) -> bool:
+    def is_exhausted(self, now_ms: float) -> bool:
         """Return whether there is no token now."""
-        passed = max(0, now_ms - self._updated_at_ms)
+        passed = max(0.0, now_ms - self._updated_at_ms)
         return self._tokens + passed * self._per_ms < 1
+
+    @property
+    def wait_s(self) -> float:
+        """Time until the next token, as of the last attempt; in seconds."""
+        return (1 - self._tokens) / (self._per_ms * 1000)
 
     @property
     def is_full(self) -> bool:
@@ -211,7 +216,7 @@ class Session:
         endpoint: Endpoint,
         *,
         now_ms: int,
-        rate_limiter: FrameRateLimiter,
+        rate_limiter: TokenBucket,
         identity: SessionIdentity | None = None,
         hello_timeout_ms: int = HELLO_TIMEOUT_MS,
         bad_frames_max: int = BAD_FRAMES_MAX,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from router.protocol.session import TokenBucket
 from router.server.api.problems import ProblemError
 from router.settings import ServerSettings
 
@@ -32,22 +33,22 @@ class RateLimiter:
         self._burst = float(burst)
         self._keys_max = keys_max
         self._now_s = now_s
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, key: str) -> int | None:
         """Take one token; return None, or the seconds to wait if the bucket is empty."""
-        now_s = self._now_s()
-        left, at_s = self._buckets.pop(key, (self._burst, now_s))
-        left = min(self._burst, left + (now_s - at_s) * self._per_s)
-        wait_s = None
-        if left >= 1:
-            left -= 1
+        now_ms = self._now_s() * 1000
+        buckets = self._buckets
+        bucket = buckets.get(key)
+        if bucket is None:
+            bucket = buckets[key] = TokenBucket(self._per_s, self._burst, now_ms=now_ms)
+            if len(buckets) > self._keys_max:
+                buckets.popitem(last=False)
         else:
-            wait_s = max(1, round((1 - left) / self._per_s))
-        self._buckets[key] = (left, now_s)
-        if len(self._buckets) > self._keys_max:
-            self._buckets.popitem(last=False)
-        return wait_s
+            buckets.move_to_end(key)
+        if bucket.try_acquire(now_ms):
+            return None
+        return max(1, round(bucket.wait_s))
 
 
 class AdmissionControl:
@@ -74,7 +75,7 @@ class AdmissionControl:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold a slot among the requests in flight. Raises ProblemRaised if none is free."""
+        """Hold a slot among the requests in flight. Raises ProblemError if none is free."""
         if not self.acquire_slot():
             raise ProblemError("busy")
         try:
@@ -83,7 +84,7 @@ class AdmissionControl:
             self.release_slot()
 
     def acquire_slot(self) -> bool:
-        """Acquire a slot, to be released by ``leave``; return whether one was free."""
+        """Acquire a slot, to be released by ``release_slot``; return whether one was free."""
         if self.in_flight >= self._in_flight_max:
             return False
         self.in_flight += 1
@@ -94,13 +95,13 @@ class AdmissionControl:
         self.in_flight -= 1
 
     def check_rate(self, credential_key: str) -> None:
-        """Count a request of a credential. Raises ProblemRaised above its rate."""
+        """Count a request of a credential. Raises ProblemError above its rate."""
         wait_s = self._rates.take(credential_key)
         if wait_s is not None:
             raise ProblemError("rate_limited", retry_after_s=wait_s)
 
     def count_failed_login(self) -> None:
-        """Count a request without a valid credential. Raises ProblemRaised above the limit of all such requests."""
+        """Count a request without a valid credential. Raises ProblemError above the limit of all such requests."""
         wait_s = self._failures.take(_SHARED_KEY)
         if wait_s is not None:
             raise ProblemError("rate_limited", retry_after_s=wait_s)

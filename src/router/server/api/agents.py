@@ -174,7 +174,7 @@ async def complete_assignment(request: ApiRequest) -> ApiResponse:
 
 
 def _permitted_agent_id(request: ApiRequest) -> str:
-    """Return the agent id of the path. Raises ProblemRaised if an agent names another agent."""
+    """Return the agent id of the path. Raises ProblemError if an agent names another agent."""
     agent_id = request.path_params["agent_id"]
     if request.agent_id is not None and request.agent_id != agent_id:
         raise ProblemError("unknown_agent")

@@ -150,7 +150,7 @@ async def requeue_contact(request: ApiRequest) -> ApiResponse:
 
 
 def require_one_target(request: ApiRequest) -> Any:
-    """Return the body if it names a queue or an agent. Raises ProblemRaised if it names both or neither."""
+    """Return the body if it names a queue or an agent. Raises ProblemError if it names both or neither."""
     target = request.body
     if (target.to_queue_id is None) == (target.to_agent_id is None):
         raise ProblemError(
@@ -224,7 +224,7 @@ async def execute_on_contact(request: ApiRequest, command: Command) -> ApiRespon
 
 
 async def _visible(request: ApiRequest) -> ContactView:
-    """Return the contact of the path. Raises ProblemRaised if it is unknown or hidden from this credential."""
+    """Return the contact of the path. Raises ProblemError if it is unknown or hidden from this credential."""
     contact_id = path_contact_id(request)
     view = (await request.query_engine(lambda engine: engine.contact(contact_id))).value
     if view is None or not _may_see(request, view):

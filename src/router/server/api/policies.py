@@ -101,7 +101,7 @@ async def try_policy(request: ApiRequest) -> ApiResponse:
 
 
 async def parse_policy(document: bytes) -> tuple[Policy, list[Problem]]:
-    """Parse a policy document; return the policy and the advice on it. Raises ProblemRaised with all errors."""
+    """Parse a policy document; return the policy and the advice on it. Raises ProblemError with all errors."""
     try:
         # A large document takes long to parse: do not block the event loop.
         return await asyncio.to_thread(parse_policy_with_advice, document)

@@ -128,7 +128,7 @@ class ApiRequest:
         """Execute a command and wait until it is durable.
 
         ``noun``: kind of the resource in the path; an agent who may not see the resource gets ``unknown_<noun>``. Raises
-        ProblemRaised for a refusal, an overload or a timeout.
+        ProblemError for a refusal, an overload or a timeout.
         """
         reply: Reply = await self._answer(
             self.services.writer.execute(self.workspace, command, actor=self.credential.actor)

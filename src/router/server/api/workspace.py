@@ -77,7 +77,7 @@ async def get_digest(request: ApiRequest) -> ApiResponse:
 
 
 def _start_seq(text: str | None, *, gen: str, last_seq: int) -> int:
-    """Return the sequence number in ``history_id:seq``. Raises ProblemRaised if this history does not contain the position."""
+    """Return the sequence number in ``history_id:seq``. Raises ProblemError if this history does not contain the position."""
     if text is None:
         return 0
     requested_gen, _, seq = text.partition(":")

@@ -36,13 +36,13 @@ from router.protocol.session import (
     Effect,
     Endpoint,
     ExecuteCommand,
-    FrameRateLimiter,
     Reauthenticate,
     SendFrame,
     SendPong,
     Session,
     SessionIdentity,
     StartStream,
+    TokenBucket,
 )
 from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
@@ -184,7 +184,7 @@ class WebSocketConnection:
         self._session = Session(
             endpoint,
             now_ms=now_ms,
-            rate_limiter=FrameRateLimiter(
+            rate_limiter=TokenBucket(
                 settings.gateway_frames_per_s if of_gateway else settings.frames_per_s,
                 settings.gateway_frames_burst if of_gateway else settings.frames_burst,
                 now_ms=now_ms,

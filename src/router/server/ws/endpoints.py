@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from router.protocol.codec import SUBPROTOCOLS
-from router.protocol.session import Endpoint, FrameRateLimiter
+from router.protocol.session import Endpoint, TokenBucket
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services, new_request_id
 from router.server.auth.credentials import AuthFailed, Credential
@@ -253,7 +253,7 @@ class UpgradeLimiter:
         """``now_ms`` and ``uniform`` are replaceable for tests."""
         self._now_ms = now_ms
         self._uniform = uniform
-        self._bucket = FrameRateLimiter(
+        self._bucket = TokenBucket(
             settings.upgrades_per_s, settings.upgrades_burst, now_ms=now_ms()
         )
         self._each_ms = 1000 / settings.upgrades_per_s * _QUEUE_TIME_FACTOR
