@@ -4,9 +4,11 @@ Theory of operation. The writer provides the state as of one event, which is sen
 size. Events after it come from the publisher's recent records and are sent at the client's pace, batch by batch. When at
 most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer and the client becomes live in the same call, without an
 await in between. The event loop runs no other code there, so no event is lost or sent twice, and no events need to be
-buffered for a client that is not live. A client that resumes skips the state; a moderate number of events that have been
-dropped from memory is read from the journal through the event feed. A client that reads more slowly than the workspace produces events is closed as
-a slow consumer.
+buffered for a client that is not live.
+
+A client that resumes skips the state; a moderate number of events that have been dropped from memory is read from the
+journal through the event feed. A client that reads more slowly than the workspace produces events is closed as a slow
+consumer.
 """
 
 from collections.abc import Callable, Iterator
