@@ -1,4 +1,4 @@
-"""Bytes to the router and back, as no library would send them."""
+"""A client connection that sends and receives raw HTTP bytes."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ GOOD = b'{"channel": "voice", "queue_id": "support"}'
 
 
 class Answer(NamedTuple):
-    """One answer, as it came."""
+    """A response as received."""
 
     status: int
     headers: dict[str, str]
@@ -32,7 +32,7 @@ class RawConnection:
         self._token = token
 
     async def open(self, *, buffer_bytes: int = 65_536) -> None:
-        """Connect. ``room_bytes``: for answers that nobody has asked for yet, about, in the kernel and here."""
+        """Connect. ``buffer_bytes``: approximate space for unread responses in the kernel and in this process."""
         sock = socket.socket()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
@@ -44,7 +44,7 @@ class RawConnection:
     def submit(
         self, body: bytes = GOOD, *, length: int | None = None, token: str | None = None
     ) -> None:
-        """Send a submit as most clients would; ``length``: other than the body's."""
+        """Send an ordinary submit. ``length``: a declared length other than the body's."""
         self.send(self.a_submit(body, length=length, token=token))
 
     def a_submit(
@@ -54,7 +54,7 @@ class RawConnection:
         length: int | None = None,
         token: str | None = None,
     ) -> bytes:
-        """Its bytes. ``more``: further header lines."""
+        """Return the bytes of a submit. ``more``: further header lines."""
         lines = (
             "POST /v1/contacts HTTP/1.1",
             "Host: a",
@@ -70,7 +70,7 @@ class RawConnection:
         self._writer.write(data)
 
     async def answer(self) -> Answer:
-        """The next answer. Raises IncompleteReadError at the end of the connection."""
+        """Return the next response. Raises IncompleteReadError at the end of the connection."""
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
         fields = [line.partition(":") for line in lines]
@@ -80,11 +80,11 @@ class RawConnection:
         return Answer(int(first.split()[1]), headers, body)
 
     async def status(self) -> int:
-        """The next answer's."""
+        """Return the status of the next response."""
         return (await self.answer()).status
 
     async def end(self) -> bytes:
-        """What comes until the other side closes."""
+        """Return what the server sends until it closes."""
         return await self._reader.read()
 
     async def close(self) -> None:

@@ -32,7 +32,7 @@ async def a_ready_agent(admin: Api, agent_id: str, **record: Any) -> None:
 
 
 async def chosen(admin: Api, contact_id: str) -> dict[str, Any]:
-    """Who has or was offered the contact, and why he."""
+    """Return the agent that has or was offered the contact, and the reason of the choice."""
     why = await admin.ok("GET", f"/v1/contacts/{contact_id}/why")
     (one,) = why["chosen"]
     assert isinstance(one, dict)
@@ -40,7 +40,7 @@ async def chosen(admin: Api, contact_id: str) -> dict[str, Any]:
 
 
 async def serve(admin: Api, contact_id: str) -> None:
-    """Given to the agent who has the offer, and over."""
+    """Let the agent with the offer accept, end and complete the contact."""
     contact = await admin.ok("GET", f"/v1/contacts/{contact_id}")
     agent_id = contact["offers"][0]["agent_id"]
     await admin.ok("POST", f"/v1/contacts/{contact_id}/assign", {"agent_id": agent_id})

@@ -1,4 +1,4 @@
-"""The composition root inside the test's own process, as the demo uses it."""
+"""The application inside the test process, as the demo uses it."""
 
 import asyncio
 import io
@@ -31,14 +31,14 @@ def some_settings(tmp_path: Path, **server: Any) -> Settings:
 
 
 class Terminal(io.StringIO):
-    """Says that somebody looks at it."""
+    """Output stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 class FailingJournal(MemoryJournal):
-    """Its disk fails from the moment that it is told to."""
+    """Journal whose disk fails once ``fails`` is set."""
 
     fails = False
 
@@ -49,7 +49,7 @@ class FailingJournal(MemoryJournal):
 
 
 class SlowJournal(MemoryJournal):
-    """Makes a batch durable when the test says so."""
+    """Journal that commits a batch when the test permits it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class SlowJournal(MemoryJournal):
 
 
 class JournalWithoutSnapshots(MemoryJournal):
-    """Its disk has no room for them."""
+    """Journal whose disk is full when a snapshot is saved."""
 
     async def save_snapshot(self, workspace: str, snapshot: Any) -> None:
         raise JournalUnavailable("the disk is full")
@@ -89,7 +89,7 @@ async def test_the_app_starts_serves_and_stops_inside_another_program(tmp_path: 
 
 
 async def test_a_failing_journal_ends_the_app_with_an_error(tmp_path: Path) -> None:
-    """F4: nothing is acknowledged any more, and whoever watches over the app learns it."""
+    """F4: nothing more is acknowledged, and ``failure`` reports the error."""
     journal = FailingJournal()
     app = App(some_settings(tmp_path), journal=journal)
     await app.start()
@@ -198,15 +198,15 @@ async def test_a_connection_with_refused_submits_keeps_its_framing(tmp_path: Pat
         accepted = [group.create_task(submit(app))]
         await journal.committing.wait()
         accepted.append(group.create_task(submit(app)))
-        while not app._writer.queue_depth:  # noqa: ASYNC110  (nobody says so)
+        while not app._writer.queue_depth:  # noqa: ASYNC110  (polls the queue depth)
             await asyncio.sleep(0)
         connection.submit(good)
         assert await connection.status() == 503
-        # The body comes after the answer, and is none of the next request's.
+        # The body arrives after the response and does not belong to the next request.
         connection.submit(good[:5], length=len(good))
         assert await connection.status() == 503
         connection.send(good[5:])
-        connection.submit(b"", token="nobody's")
+        connection.submit(b"", token="unknown")
         assert await connection.status() == 401
         connection.submit(good)
         connection.submit(good)

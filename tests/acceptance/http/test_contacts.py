@@ -1,4 +1,4 @@
-"""Contacts over HTTP, from the submit to the end, as gateways, agents and supervisors see them."""
+"""Contacts over HTTP from submit to end, as gateways, agents and supervisors see them."""
 
 import asyncio
 from uuid import uuid4
@@ -222,8 +222,8 @@ async def test_why_uses_the_routing_rules(router: RouterProcess) -> None:
         one = await admin.ok("GET", f"/v1/contacts/{contact}/why/{ada}")
         lacks = {lack["code"]: lack for lack in one["unmet_conditions"]}
         assert lacks["level"]["has"] == 3 and lacks["level"]["needs"] == 5
-        nobody = await admin.call("GET", f"/v1/contacts/{contact}/why/nobody")
-        assert nobody.code == "unknown_agent"
+        missing = await admin.call("GET", f"/v1/contacts/{contact}/why/missing")
+        assert missing.code == "unknown_agent"
         nothing = await admin.call("GET", f"/v1/contacts/nothing/why/{ada}")
         assert nothing.code == "unknown_contact"
         await admin.ok("POST", f"/v1/contacts/{contact}/cancel")

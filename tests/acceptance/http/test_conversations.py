@@ -1,4 +1,4 @@
-"""Consult, warm transfer and conference over HTTP, as owners, advisers, supervisors, gateways and strangers see them."""
+"""Consult, warm transfer and conference over HTTP, as owners, consulted agents, supervisors, gateways and others see them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +11,7 @@ from tests.support.router_process import RouterProcess
 
 
 class Floor:
-    """A supervisor, a gateway and agents of this test alone."""
+    """A supervisor, a gateway and agents of one test."""
 
     def __init__(self, admin: Api, gateway: Api, desks: dict[str, Api]) -> None:
         self.admin = admin
@@ -20,19 +20,19 @@ class Floor:
         self.contact = ""
 
     async def accept(self, agent_id: str) -> str:
-        """Take whatever is offered to him."""
+        """Accept the pending offer of an agent."""
         view = await self.desks[agent_id].ok("GET", f"/v1/agents/{agent_id}")
         offer_id = str(view["offers"][0]["offer_id"])
         await self.desks[agent_id].ok("POST", f"/v1/offers/{offer_id}/accept")
         return offer_id
 
     async def act(self, agent_id: str, action: str, body: Any = None) -> Any:
-        """What an agent does about the contact."""
+        """Execute an operation on the contact as an agent."""
         path = f"/v1/contacts/{self.contact}/{action}"
         return await self.desks[agent_id].ok("POST", path, body)
 
     async def refused(self, agent_id: str, action: str, body: Any = None) -> tuple[int, str]:
-        """The same, where it must not work."""
+        """Execute an operation that must be refused."""
         got = await self.desks[agent_id].call("POST", f"/v1/contacts/{self.contact}/{action}", body)
         return got.status, got.code
 
@@ -41,7 +41,7 @@ class Floor:
         return await self.gateway.ok("GET", f"/v1/contacts/{self.contact}")
 
     async def work(self, agent_id: str) -> list[tuple[str, str, dict[str, str]]]:
-        """His assignments: role, state, who is in it."""
+        """Return role, state and members of an agent's assignments."""
         view = await self.desks[agent_id].ok("GET", f"/v1/agents/{agent_id}")
         return [
             (one.get("role", "owner"), one["state"], one.get("members", {}))
@@ -143,7 +143,7 @@ async def test_refusals_state_the_reason(router: RouterProcess) -> None:
         assert await floor.refused(ada, "consult", {}) == (422, "invalid_value")
         both = {"to_agent_id": bob, "to_queue_id": "support"}
         assert await floor.refused(ada, "consult", both) == (422, "invalid_value")
-        assert await floor.refused(ada, "consult", {"to_agent_id": "nobody"}) == (
+        assert await floor.refused(ada, "consult", {"to_agent_id": "missing"}) == (
             404,
             "unknown_agent",
         )
@@ -196,7 +196,7 @@ async def test_a_conversation_is_hidden_from_other_agents_and_gateways(
             nothing = await floor.desks[cy].call("POST", f"/v1/contacts/nothing/{action}", body)
             assert (nothing.status, nothing.code) == (404, "unknown_contact"), action
         assert await floor.refused(cy, "leave", {"agent_id": bob}) == (404, "unknown_agent")
-        # The adviser is in it, but nothing of it is his to decide.
+        # The consulted agent participates but may not decide anything.
         assert await floor.refused(bob, "consult/complete") == (404, "unknown_contact")
         assert await floor.refused(bob, "end", {}) == (404, "unknown_contact")
 

@@ -1,4 +1,4 @@
-"""The history as a checker reads it: gap-free, the same for everybody, and true to what was answered."""
+"""The event history: without gaps, equal for all readers and consistent with the receipts."""
 
 import asyncio
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Plans from outside: steps open the circle in time, survive a kill, and `why` tells what comes next."""
+"""Plans over HTTP: steps widen the selection in time, survive a kill, and `why` shows the next step."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ async def test_a_plan_step_widens_the_selection_in_time_and_survives_a_kill(
         await admin.ok("PUT", "/v1/agents/eva", {"skills": {"loans": 3}})
         contact_id = (await admin.submit())["contact_id"]
         contact = await admin.ok("GET", f"/v1/contacts/{contact_id}")
-        assert (contact["plan"], contact["step"]) == ("loans", 1), "nobody is preferred"
+        assert (contact["plan"], contact["step"]) == ("loans", 1), "no preferred agent"
         why = await admin.ok("GET", f"/v1/contacts/{contact_id}/why")
         assert why["step"]["step"] == 1 and why["step"]["qualified"] == 0
         assert why["step"]["requirement"] == "voice/support:loans>=8"
@@ -62,7 +62,7 @@ async def test_a_returning_customer_gets_the_previous_agent(make_router: MakeRou
         second = await admin.submit(continues_contact_id=first["contact_id"])
         assert await _offered_to(admin, second) == "bob"
         third = await admin.submit(
-            continues_contact_id="forgotten", preferred_agents=["nobody-knows-him"]
+            continues_contact_id="forgotten", preferred_agents=["unknown-agent"]
         )
         assert await _offered_to(admin, third) == "ada", "who is not there is not waited for"
 

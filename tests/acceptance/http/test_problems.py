@@ -1,4 +1,4 @@
-"""What goes wrong at the door: one shape for all of it, the right status, and never a word of what was sent."""
+"""Error responses: one form, the right status, and none of the input."""
 
 from typing import Any
 
@@ -208,8 +208,8 @@ async def test_an_invalid_credential_is_a_401_without_details(
 ) -> None:
     """S26, S31."""
     headers = {} if header is None else {"Authorization": header}
-    async with Api(router, role=None) as nobody:
-        got = await nobody.call("GET", "/v1/queues", headers=headers)
+    async with Api(router, role=None) as anonymous:
+        got = await anonymous.call("GET", "/v1/queues", headers=headers)
     assert (got.status, got.code) == (401, "unauthenticated")
     assert got.headers["WWW-Authenticate"] == "Bearer" and "detail" not in got.json
 
@@ -217,9 +217,9 @@ async def test_an_invalid_credential_is_a_401_without_details(
 async def test_a_token_in_the_url_is_ignored(router: RouterProcess) -> None:
     """S14."""
     token = router.token("admin")
-    async with Api(router, role=None) as nobody:
+    async with Api(router, role=None) as anonymous:
         for query in (f"access_token={token}", f"token={token}"):
-            assert (await nobody.call("GET", f"/v1/queues?{query}")).status == 401
+            assert (await anonymous.call("GET", f"/v1/queues?{query}")).status == 401
     assert token not in "".join(router.log)
 
 

@@ -128,8 +128,8 @@ async def test_every_line_of_the_log_is_json_without_addresses_or_queries(
 async def test_the_readiness_probe_follows_start_and_drain(make_router: MakeRouter) -> None:
     """F60, F61."""
     router = make_router(server__drain_s=5).start()
-    async with Api(router, role=None) as nobody, aiohttp.ClientSession() as session:
-        assert (await nobody.call("GET", "/readyz")).status == 200
+    async with Api(router, role=None) as anonymous, aiohttp.ClientSession() as session:
+        assert (await anonymous.call("GET", "/readyz")).status == 200
         token = router.token("gateway", "web")
         async with session.ws_connect(
             f"{router.url}/v1/gateway",
@@ -179,7 +179,7 @@ async def test_only_allowed_origins_may_use_the_api(make_router: MakeRouter) -> 
 
 async def test_documentation_pages_load_nothing_from_other_hosts(make_router: MakeRouter) -> None:
     router = make_router().start()
-    async with Api(router, role=None) as nobody:
+    async with Api(router, role=None) as anonymous:
         for path, kind in (
             ("/openapi.json", "application/json"),
             ("/asyncapi.json", "application/json"),
@@ -190,8 +190,8 @@ async def test_documentation_pages_load_nothing_from_other_hosts(make_router: Ma
             ("/docs/assets/start.js", "text/javascript"),
             ("/docs/assets/openapi-3.0.json", "application/json"),
         ):
-            got = await nobody.call("GET", path)
+            got = await anonymous.call("GET", path)
             assert got.status == 200 and got.headers["Content-Type"].startswith(kind)
             if kind == "text/html":
                 assert b"http://" not in got.body and b"https://" not in got.body
-        assert (await nobody.call("GET", "/docs/assets/index.html")).status == 404
+        assert (await anonymous.call("GET", "/docs/assets/index.html")).status == 404

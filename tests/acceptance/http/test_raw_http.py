@@ -1,6 +1,6 @@
 """Bytes that no client library sends: smuggling, slow and endless requests, broken framing. S3, S4, S5, F65, F71.
 
-After whatever was sent the router must still serve, and what is refused must not be taken for a second request.
+The router must keep serving, and the body of a refused request must not be taken for a second request.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def a_socket(router: RouterProcess, timeout_s: float = 3.0) -> Iterator[socket.s
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Everything until the other side closes."""
+    """Return everything until the server closes."""
     found = b""
     with contextlib.suppress(ConnectionError):
         while data := sock.recv(65_536):
@@ -77,7 +77,7 @@ def test_malformed_http_is_refused_and_the_connection_closed(
     router: RouterProcess, name: str
 ) -> None:
     answer = exchange(router, MALFORMED[name])
-    # No more than one answer: nothing of it was taken for a second request.
+    # One response at most: nothing was taken for a second request.
     assert statuses(answer) in ([400], []), answer[:200]
     assert b"aiohttp" not in answer and b"Python" not in answer
     assert b"Traceback" not in answer

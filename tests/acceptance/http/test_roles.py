@@ -1,4 +1,4 @@
-"""Every role over every route: what the matrix allows is let in, everything else is a 403, and nobody is a 401. S36."""
+"""Every role on every route: permitted, or 403; without a credential, 401. S36."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def an_address(route: Route) -> str:
 async def test_a_role_may_use_exactly_its_operations(router: RouterProcess, role: str) -> None:
     async with Api(router, role, "walker") as api:
         for route in ROUTES:
-            # A body that does not fit: whoever is let in learns that, and nothing is changed.
+            # An invalid body: a permitted role gets 422, and nothing is changed.
             body: list[int] | None = [] if route.body_type is not None else None
             got = await api.call(route.method, an_address(route), body)
             allowed = route.name in PUBLIC_OPERATIONS or role in EXPECTED[route.name].split()
@@ -91,9 +91,9 @@ async def test_a_role_may_use_exactly_its_operations(router: RouterProcess, role
 
 
 async def test_only_public_operations_work_without_a_credential(router: RouterProcess) -> None:
-    async with Api(router, role=None) as nobody:
+    async with Api(router, role=None) as anonymous:
         for route in ROUTES:
-            got = await nobody.call(route.method, an_address(route))
+            got = await anonymous.call(route.method, an_address(route))
             assert got.status == (200 if route.name in PUBLIC_OPERATIONS else 401), route.name
 
 

@@ -75,7 +75,7 @@ async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Pa
             event async for event in desktop.events() if isinstance(event, e.OfferMade)
         )
         assert offer.channel == "voice"
-        # A supervisor changes him behind his back: his mirror hears of it like of everything.
+        # A change by a supervisor reaches the mirror of the agent like any other event.
         mirror: CachedAgent = desktop.state
         assert mirror.paused == ("chat",)
         view = await router.writer.query("default", lambda engine: engine.agent("a0"))

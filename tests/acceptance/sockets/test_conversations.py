@@ -28,12 +28,12 @@ OWNER, CONSULT, PARTICIPANT = AssignmentRole
 
 
 async def an_event(client: WebSocketClient, kind: type[e.Event]) -> e.Event:
-    """The next event of this kind that the client hears."""
+    """Return the next event of a type that the client receives."""
     return await anext(event async for event in client.events() if isinstance(event, kind))
 
 
 class Participants:
-    """Three desktops, the first with a contact; a gateway and a supervisor who hear of it."""
+    """Three desktops, the first with a contact; a gateway and a supervisor."""
 
     def __init__(self, router: InProcessRouter, stack: AsyncExitStack) -> None:
         self.router = router
@@ -41,7 +41,7 @@ class Participants:
         self.contact_id = ""
 
     async def open(self, codec: str) -> None:
-        """Everybody comes; ``a0`` gets the contact."""
+        """Connect all clients; ``a0`` gets the contact."""
         enter = self.stack.enter_async_context
         self.gateway = await enter(self.router.gateway(codec=codec))
         self.supervisor = await enter(self.router.supervisor(codec=codec))
@@ -56,14 +56,14 @@ class Participants:
         await asyncio.gather(self.bob.ready(), self.cy.ready())
 
     async def answer(self, desktop: DesktopClient) -> str:
-        """Take what is offered; the assignment's id."""
+        """Accept the pending offer; return the assignment id."""
         await desktop.ping()
         (offer_id,) = desktop.state.offers
         await desktop.accept(offer_id)
         return offer_id
 
     def role(self, desktop: DesktopClient) -> tuple[AssignmentRole, AssignmentState]:
-        """What he is in the conversation, by his own mirror."""
+        """Return the role in the conversation, according to the agent's mirror."""
         (work,) = desktop.state.assignments.values()
         return work.role, work.state
 
@@ -73,7 +73,7 @@ class Participants:
         return answered.value
 
     async def assert_all_mirrors_current(self) -> None:
-        """Every mirror equals a fresh one."""
+        """Check that every mirror equals the state of a fresh connection."""
         desktops = (self.ada, self.bob, self.cy)
         clients: Iterable[WebSocketClient] = (*desktops, self.gateway, self.supervisor)
         await asyncio.gather(*(client.ping() for client in clients))

@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle of a burst: nothing acknowledged is lost, everybody comes back by himself, nothing comes twice."""
+"""``kill -9`` during a burst: nothing acknowledged is lost, clients reconnect, no event is duplicated."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def url_of(router: RouterProcess) -> str:
 
 
 async def work(desktop: DesktopClient) -> None:
-    """Accept whatever comes, end it, complete it; over all interruptions."""
+    """Accept, end and complete every offered contact, across interruptions."""
     while True:
         for offer_id in tuple(desktop.state.offers):
             with contextlib.suppress(RouterRefused, OutcomeUnknown):
@@ -63,13 +63,13 @@ def enough(answers: list[f.OkFrame], count: int) -> bool:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    """Look until it holds; the test's own time limit is the end."""
+    """Poll until the condition holds; the time limit of the test applies."""
     while not holds():  # noqa: ASYNC110  (what is looked at is another task's plain data)
         await asyncio.sleep(0.01)
 
 
 async def until_answered(ask: Callable[[], Awaitable[object]]) -> None:
-    """Ask again for as long as connections are lost over it."""
+    """Repeat a query while connections are lost."""
     while True:
         with contextlib.suppress(OutcomeUnknown):
             await ask()

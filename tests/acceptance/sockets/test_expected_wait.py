@@ -23,8 +23,8 @@ async def test_a_gateway_queries_hypothetical_and_waiting_contacts(
         router.supervisor(codec=codec) as supervisor,
         asyncio.timeout(PATIENCE_S),
     ):
-        nobody = await gateway.expected_wait(queue_id="support", channel="voice")
-        assert nobody.reason == "no_agent_ready"
+        forecast = await gateway.expected_wait(queue_id="support", channel="voice")
+        assert forecast.reason == "no_agent_ready"
         await desktop.ready()
         await gateway.submit("voice", queue_id="support")
         offer = await anext(one async for one in desktop.events() if isinstance(one, e.OfferMade))

@@ -19,7 +19,7 @@ TIMEOUT_S = 10
 async def status_of(
     router: InProcessRouter, path: str, **options: Any
 ) -> tuple[int, dict[str, Any]]:
-    """The answer to an upgrade that is refused."""
+    """Return status and problem of a refused upgrade."""
     headers = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -39,7 +39,7 @@ async def status_of(
 
 
 class Plain:
-    """A JSON socket without any help."""
+    """WebSocket with JSON frames and no client logic."""
 
     def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.ws = ws
@@ -56,7 +56,7 @@ class Plain:
         return frame
 
     async def close_code(self) -> int | None:
-        """Read to the end; the code of the close."""
+        """Read to the end and return the close code."""
         while not self.ws.closed:
             await self.ws.receive()
         return self.ws.close_code
@@ -73,7 +73,7 @@ class _RawWebSocket:
 
     async def __aenter__(self) -> Plain:
         self._http = aiohttp.ClientSession()
-        # The reference keeps it open: a socket that nobody holds is closed by the collector.
+        # Keep a reference: an unreferenced socket is closed by the garbage collector.
         self._plain = Plain(await self._http.ws_connect(self._url, **self._options))
         return self._plain
 

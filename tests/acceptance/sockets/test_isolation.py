@@ -1,4 +1,4 @@
-"""Who sees what: nothing crosses a workspace, and within one everybody sees his own."""
+"""Isolation: no event crosses workspaces, and clients see only what concerns them."""
 
 import asyncio
 from pathlib import Path
@@ -135,7 +135,7 @@ async def test_a_supervisor_receives_every_event_without_idempotency_fields(tmp_
                 break
 
 
-# --- frames that nobody in his right mind would send ------------------------------------------------
+# --- arbitrary frames ------------------------------------------------------------------------------
 
 _TAGS = sorted(
     {kind.__struct_config__.tag for door in Endpoint for kind in door.client_frames.__args__}
@@ -180,7 +180,7 @@ _FRAMES = st.lists(
 
 @pytest.mark.parametrize("door", Endpoint)
 async def test_no_frame_crashes_the_router(tmp_path: Path, door: Endpoint) -> None:
-    """I44: whatever is sent, the router answers the next one; no task ends with an exception."""
+    """I44: after any input the router answers the next frame; no task ends with an exception."""
     role = {Endpoint.DESKTOP: Role.AGENT, Endpoint.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
     unhandled: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()

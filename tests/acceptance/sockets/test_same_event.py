@@ -1,4 +1,4 @@
-"""I26: whoever hears of an event hears the same, under the same number, in either codec; and so the journal has it."""
+"""I26: all clients receive the same event with the same number in both codecs, as stored in the journal."""
 
 import asyncio
 from pathlib import Path

@@ -427,11 +427,24 @@ class TicketDocument(_Response, frozen=True, kw_only=True):
     """Lifetime of the ticket in seconds."""
 
 
+class SubscriptionHealth(_Response, frozen=True, kw_only=True):
+    """State of an internal subscription to the event log, for example ``sockets``."""
+
+    name: str
+    """Name of the subscription."""
+    state: str
+    """``live``, ``catching_up``, ``retrying`` or ``closed``."""
+    lag_events: int
+    """Number of published events that are not delivered yet."""
+
+
 class HealthDocument(_Response, frozen=True, kw_only=True):
     """Result of a probe: ``ok`` from the liveness probe, ``ready`` from the readiness probe."""
 
     status: str
     """``ok`` or ``ready``."""
+    subscriptions: tuple[SubscriptionHealth, ...] = ()
+    """Readiness probe only: subscriptions to the event log. A failing one does not make the router unready."""
 
 
 def public_event(event: Event) -> Event:

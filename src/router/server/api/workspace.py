@@ -12,6 +12,7 @@ from router.server.api.bodies import (
     EventEnvelope,
     HealthDocument,
     StateDocument,
+    SubscriptionHealth,
     TicketDocument,
     public_event,
 )
@@ -139,4 +140,8 @@ async def readyz(request: ApiRequest) -> ApiResponse:
         raise ProblemError("stopping", retry_after_s=5)
     if not condition.ready:
         raise ProblemError("not_ready")
-    return ApiResponse(body=HealthDocument(status="ready"))
+    subscriptions = tuple(
+        SubscriptionHealth(name=one.name, state=str(one.state), lag_events=one.lag_events)
+        for one in request.services.writer.feed.statuses()
+    )
+    return ApiResponse(body=HealthDocument(status="ready", subscriptions=subscriptions))

@@ -8,7 +8,7 @@ The hub also decides which desktop session of an agent stays open (the one whose
 log; older ones are closed), sends changed queue statistics to supervisors at a fixed interval, and drains connections at
 shutdown, spread over time so that the next node is not overloaded by reconnects.
 
-All state belongs to the event loop thread; only ``drain``, ``stop`` and ``look_back`` are coroutines. A subscriber receives
+All state belongs to the event loop thread; only ``drain``, ``stop`` and ``prepare_replay`` are coroutines. A subscriber receives
 events only while ``live``; see ``synchronization.py`` for the transition.
 """
 

@@ -40,7 +40,7 @@ class WebSocketOwner(Protocol):
         """Handle the loss of the connection. Called once, as the last call."""
 
     def close(self, code: CloseCode, text: str) -> None:
-        """Begin to close for this reason; the owner then calls ``Socket.close``."""
+        """Begin to close for this reason; the owner then calls ``WebSocket.close``."""
 
 
 class WebSocket(asyncio.Protocol):
@@ -94,11 +94,11 @@ class WebSocket(asyncio.Protocol):
             self._deliver(messages)
 
     def pause_delivery(self) -> None:
-        """Deliver nothing until ``go_on``. Once data arrives meanwhile, reading is paused (back-pressure)."""
+        """Deliver nothing until ``resume_delivery``. Once data arrives meanwhile, reading is paused (back-pressure)."""
         self._delivery_paused = True
 
     def resume_delivery(self) -> None:
-        """Deliver the messages received meanwhile, until ``hold_back`` is called again."""
+        """Deliver the messages received meanwhile, until ``pause_delivery`` is called again."""
         self._delivery_paused = False
         waiting, self._undelivered = self._undelivered, None
         if waiting is not None:

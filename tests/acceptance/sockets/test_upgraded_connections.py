@@ -1,4 +1,4 @@
-"""The connection that the HTTP library hands over: on either loop, in the clear and over TLS, to either end."""
+"""WebSocket connections after the upgrade: on both event loops, with and without TLS, closed from either side."""
 
 import asyncio
 import datetime
@@ -27,7 +27,7 @@ Visit = Callable[[InProcessRouter, aiohttp.ClientSession], Awaitable[None]]
 
 
 def a_certificate(tmp_path: Path) -> dict[str, Any]:
-    """The settings of a port with a certificate that nobody vouches for."""
+    """Return server settings with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "router")])
     now = datetime.datetime.now(datetime.UTC)
@@ -63,7 +63,7 @@ def trusting() -> ssl.SSLContext:
 async def enter(
     router: InProcessRouter, http: aiohttp.ClientSession
 ) -> aiohttp.ClientWebSocketResponse:
-    """A desktop of the same agent each time, up to its welcome."""
+    """Connect a desktop of the agent and read its welcome."""
     token = router.token("a0", Role.AGENT)
     ws = await http.ws_connect(
         router.server.url + "/v1/desktop",
@@ -93,7 +93,7 @@ async def emptied(router: InProcessRouter) -> None:
 
 
 async def closes(router: InProcessRouter, http: aiohttp.ClientSession) -> None:
-    """The client's close is answered, and the place is free."""
+    """A close of the client is answered and the connection removed."""
     ws = await enter(router, http)
     await ws.send_str('{"type": "ping", "id": "p"}')
     assert (await heard(ws))["id"] == "p"
@@ -102,7 +102,7 @@ async def closes(router: InProcessRouter, http: aiohttp.ClientSession) -> None:
 
 
 async def is_superseded(router: InProcessRouter, http: aiohttp.ClientSession) -> None:
-    """The server's close has its code, and waits for the client's."""
+    """A close of the server has its code and waits for that of the client."""
     first = await enter(router, http)
     second = await enter(router, http)
     assert await close_code(first) == CloseCode.TAKEN_OVER
@@ -111,7 +111,7 @@ async def is_superseded(router: InProcessRouter, http: aiohttp.ClientSession) ->
 
 
 async def vanishes(router: InProcessRouter, http: aiohttp.ClientSession) -> None:
-    """Without a close the connection's end is enough."""
+    """A connection that ends without a close frame is removed."""
     ws = await enter(router, http)
     transport = ws.get_extra_info("socket")
     assert transport is not None
@@ -120,7 +120,7 @@ async def vanishes(router: InProcessRouter, http: aiohttp.ClientSession) -> None
 
 
 async def sends_much(router: InProcessRouter, http: aiohttp.ClientSession) -> None:
-    """More than one read holds, in frames that the reads cut anywhere, with ids that come back in order."""
+    """Frames larger than one read arrive complete and in order."""
     ws = await enter(router, http)
     ids = [f"{number:050}" for number in range(3_000)]
     for id in ids:
@@ -133,7 +133,7 @@ async def sends_much(router: InProcessRouter, http: aiohttp.ClientSession) -> No
 async def stays_while_the_server_closes(
     router: InProcessRouter, http: aiohttp.ClientSession
 ) -> None:
-    """Whoever has not even said hello is cut off with the server."""
+    """A client without hello is disconnected when the server stops."""
     ws = await http.ws_connect(router.server.url + "/v1/desktop", protocols=[JSON])
     await router.server.close()
     await emptied(router)

@@ -1,4 +1,4 @@
-"""Submits that are read without the HTTP library: no client can tell, however it cuts and mixes its bytes."""
+"""Submits over HTTP: any cut and mix of bytes, pipelining, delays after refusals, timeouts and shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ from tests.acceptance.http.test_app import SlowJournal, some_settings
 from tests.support.raw_connection import GOOD, RawConnection
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-# The library's alone, and without it the same request.
+# Never taken from the cache of heads.
 CHUNKED = "Transfer-Encoding: chunked"
 
 
@@ -48,12 +48,12 @@ def chunked(connection: RawConnection, body: bytes, *more: str) -> bytes:
 
 
 def connections(app: App) -> list[Any]:
-    """Those that are open, as the server sees them."""
+    """Return the open HTTP connections of the server."""
     return list(app._server.connections._http)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  (nobody says so)
+    while not condition():  # noqa: ASYNC110  (polls a condition)
         await asyncio.sleep(0)
 
 
@@ -73,7 +73,7 @@ async def until(condition: Callable[[], bool]) -> None:
     ],
 )
 @pytest.mark.parametrize("origins", [[], ["https://desk.example"]])
-async def test_the_response_equals_that_of_the_library_path(
+async def test_the_response_does_not_depend_on_the_framing(
     tmp_path: Path, body: bytes, more: tuple[str, ...], status: int, origins: list[str]
 ) -> None:
     async with an_app(tmp_path, allowed_origins=origins) as app, a_connection(app) as connection:
@@ -94,7 +94,7 @@ async def test_the_response_equals_that_of_the_library_path(
         assert plain.json[name] == usual.json[name], name
 
 
-async def test_a_repeat_gets_the_first_response_on_either_path(tmp_path: Path) -> None:
+async def test_a_repeat_gets_the_first_response_in_either_framing(tmp_path: Path) -> None:
     async with an_app(tmp_path) as app, a_connection(app) as connection:
         answers = []
         for make in (connection.a_submit, lambda *a: chunked(connection, *a), connection.a_submit):
@@ -118,7 +118,7 @@ async def test_a_submit_may_arrive_in_any_two_pieces(tmp_path: Path) -> None:
         whole = connection.a_submit()
         for cut in range(1, len(whole)):
             connection.send(whole[:cut])
-            # The router runs on this loop, too: it has its turn, and reads what is there.
+            # The router runs on the same loop and reads the first piece now.
             for _ in range(3):
                 await asyncio.sleep(0)
             connection.send(whole[cut:])
@@ -133,13 +133,13 @@ async def test_pipelined_submits_are_answered_in_order(tmp_path: Path) -> None:
     async with an_app(tmp_path) as app, a_connection(app) as connection:
         good = connection.a_submit()
         bad = connection.a_submit(b"no JSON")
-        stranger = connection.a_submit(token="nobody's")
+        stranger = connection.a_submit(token="unknown")
         lines = [(good, 201), (good, 201), (GET, 200), (good, 201), (bad, 400), (good, 201)]
         lines += [(chunked(connection, GOOD), 201), (good, 201), (stranger, 401), (good, 201)]
         for _ in range(3):
             connection.send(b"".join(data for data, _ in lines))
             assert [await connection.status() for _ in lines] == [status for _, status in lines]
-        # And cut where no request ends.
+        # Cut in the middle of requests.
         everything = b"".join(data for data, _ in lines)
         for start in range(0, len(everything), 97):
             connection.send(everything[start : start + 97])
@@ -154,7 +154,7 @@ async def test_a_client_that_does_not_read_responses_is_not_read(tmp_path: Path)
         count = 1_000
         connection.send(connection.a_submit() * count)
         [served] = connections(app)
-        # With his end of the connection full, what he has sent stays with him.
+        # While the client does not read, its further requests are not read either.
         await until(lambda: served._write_paused)
         for _ in range(100):
             await asyncio.sleep(0)
@@ -176,7 +176,7 @@ async def test_after_a_refusal_an_immediate_retry_is_delayed(
         for status in (201, 201, 429):
             connection.submit()
             assert await connection.status() == status
-        # Whatever else he asks is answered.
+        # Other requests are answered.
         connection.send(GET)
         assert await connection.status() == 200
         [served] = connections(app)
@@ -229,7 +229,7 @@ async def test_a_missing_body_times_out_and_releases_its_slot(tmp_path: Path) ->
             assert await slow.end() == b""
             other.submit()
             assert await other.status() == 201
-            # In time after all, and gone before: both leave the place.
+            # A body in time and a lost connection both release the slot.
             other.send(other.a_submit()[:-5])
             await until(lambda: app._server.admission.in_flight == 1)
             other.send(other.a_submit()[-5:])
