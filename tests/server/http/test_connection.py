@@ -1,7 +1,7 @@
 """HTTP connection on a fake transport: any cut of the bytes gives the same requests, and a cached head the same as a parsed one."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,16 @@ CREDENTIAL = Credential(
     subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40
 )
 LIMITS = ServerSettings(body_bytes_max=1024, header_bytes_max=1024)
+
+
+class Seen(NamedTuple):
+    """A request as its handler got it."""
+
+    method: str
+    target: bytes
+    path_params: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
 
 
 class FakeTransport(asyncio.Transport):
@@ -54,7 +64,7 @@ class Recorder:
     def __init__(self, application: HttpApplication, *, is_slow: bool = False) -> None:
         self.application = application
         self.is_slow = is_slow
-        self.seen: list[tuple[str, bytes, dict[str, str], bytes]] = []
+        self.seen: list[Seen] = []
         self.waiting: list[HttpRequest] = []
 
     def check(self, request: HttpRequest) -> bytes | None:
@@ -62,8 +72,9 @@ class Recorder:
         return None
 
     def handle(self, request: HttpRequest) -> HandlerResult:
-        headers = dict(request.headers)
-        self.seen.append((request.method, request.target, headers, request.body))
+        headers, params = dict(request.headers), dict(request.path_params)
+        assert request.credential is CREDENTIAL
+        self.seen.append(Seen(request.method, request.target, params, headers, request.body))
         if self.is_slow:
             self.waiting.append(request)
             return None
@@ -81,6 +92,7 @@ class Bench:
         self.recorder = Recorder(self.application, is_slow=is_slow)
         for method in ("GET", "POST"):
             self.application.router.add(method, "/v1/contacts", self.recorder)
+            self.application.router.add(method, "/v1/contacts/{contact_id}/end", self.recorder)
         self.connections = OpenConnections(1_000)
         self.connect()
 
@@ -101,7 +113,7 @@ class Bench:
         for _ in range(40):
             await asyncio.sleep(0)
 
-    def taken(self) -> list[tuple[str, bytes, dict[str, str], bytes]]:
+    def taken(self) -> list[Seen]:
         seen, self.recorder.seen = self.recorder.seen, []
         return seen
 
@@ -139,6 +151,9 @@ _REQUESTS = st.one_of(
     st.builds(_chunked, _BODIES),
     st.just(b"GET /v1/contacts HTTP/1.1\r\nHost: a\r\n\r\n"),
     st.just(a_submit(b"{}", b"Connection: Upgrade", b"Upgrade: h2c")),
+    st.sampled_from([b"/v1/contacts/c1/end", b"/v1/contacts/c%32/end", b"/v1/contacts?x=1"]).map(
+        lambda target: a_submit().replace(b"/v1/contacts", target)
+    ),
 )
 
 
@@ -175,7 +190,7 @@ async def test_a_repeated_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPat
     await bench.receive(a_submit(b"[1]"))
     monkeypatch.setattr(HttpConnection, "on_message_begin", None)
     await bench.receive(a_submit(b"[2]"))
-    assert [body for *_, body in bench.taken()] == [b"[1]", b"[2]"]
+    assert [seen.body for seen in bench.taken()] == [b"[1]", b"[2]"]
 
 
 async def test_pipelined_requests_wait_and_reading_is_paused() -> None:

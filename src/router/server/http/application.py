@@ -113,6 +113,7 @@ class _KnownHead(NamedTuple):
     target: bytes
     headers: dict[str, str]
     handler: "RequestHandler"
+    path_params: Mapping[str, str]
     credential: Credential
     body_length: int
 
@@ -138,7 +139,8 @@ class HeadCache:
             return None
         request = HttpRequest(connection)
         request.method, request.target, request.headers = known.method, known.target, known.headers
-        request.handler, request.credential = known.handler, known.credential
+        request.handler, request.path_params = known.handler, known.path_params
+        request.credential = known.credential
         request.actor = known.credential.actor
         size = end + known.body_length
         request.body = data[end:size]
@@ -169,6 +171,7 @@ class HeadCache:
             request.target,
             headers,
             handler,
+            request.path_params,
             credential,
             int(headers["content-length"]),
         )
