@@ -50,7 +50,7 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     path: str = "var/journal.db"
     """File of the journal. Its directory also holds the high-water mark and, if no issuer is set, the token secret."""
     high_water_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
-    """Interval of updates of the high-water mark beside the journal; the process does not start with a journal shorter than it."""
+    """Interval of updates of the high-water mark; at start, a journal that ends before the mark is refused as damaged."""
     high_water_sync: bool = False
     """Whether the mark is synchronized to disk with every commit, which also detects the loss of a whole write-ahead log."""
     checkpoint_bytes_max: Annotated[int, Meta(ge=65_536, le=1024**3)] = 16 * 1024 * 1024
@@ -210,7 +210,7 @@ class IssuerSettings(_Settings, frozen=True, kw_only=True):
     keys: Annotated[tuple[KeySettings, ...], Meta(min_length=1, max_length=16)]
     """Its keys; several during a key rotation."""
     workspaces: tuple[Name, ...] | None = None
-    """Workspaces for which its tokens are valid; none: all."""
+    """Workspaces for which its tokens are valid; null: all."""
 
 
 class AuthSettings(_Settings, frozen=True, kw_only=True):
@@ -219,7 +219,7 @@ class AuthSettings(_Settings, frozen=True, kw_only=True):
     audience: Annotated[str, Meta(min_length=1, max_length=256)] = "contact-router"
     """Required `aud` of all tokens."""
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=16)] = ()
-    """Trusted issuers. If empty, the router creates a secret beside the journal, with which `router token` issues tokens."""
+    """Trusted issuers. If empty, the router creates a secret stored with the journal, with which `router token` issues tokens."""
     leeway_s: Annotated[int, Meta(ge=0, le=60)] = 30
     """Tolerated difference between clocks."""
     lifetime_s_max: Annotated[int, Meta(ge=60, le=86_400)] = 12 * 3600
@@ -242,7 +242,7 @@ class TelemetrySettings(_Settings, frozen=True, kw_only=True):
     metrics_host: str = "127.0.0.1"
     """Address of the listener for `/metrics`. It has no authentication: restrict it to the operations network."""
     metrics_port: Annotated[int, Meta(ge=0, le=65_535)] | None = 9464
-    """Port of the listener; 0 selects a free one, none disables it."""
+    """Port of the listener; 0 selects a free one, null disables it."""
     label_sets_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Maximum number of label sets per metric; further ones are counted under `other`."""
     loop_lag_interval_ms: Annotated[int, Meta(ge=10, le=60_000)] = 100

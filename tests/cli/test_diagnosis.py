@@ -157,10 +157,10 @@ def test_every_finding_code_has_advice_and_a_row_in_the_documentation() -> None:
 
 
 # --- verify ----------------------------------------------------------------------------------------
-def test_an_intact_journal_is_reported_as_sound(journal: Path) -> None:
+def test_an_intact_journal_is_reported_as_ok(journal: Path) -> None:
     result = run_command("verify", str(journal))
     assert result.exit_code == 0
-    assert "sound" in result.stdout
+    assert ": ok" in result.stdout
     found = msgspec.json.decode(run_command("verify", str(journal), "--json").stdout)
     assert found["ok"] is True
     assert found["workspaces"][0]["events"] == 1
@@ -176,7 +176,7 @@ def test_a_damaged_journal_is_reported_as_not_sound(journal: Path) -> None:
     result = run_command("verify", str(journal), "--json")
     assert result.exit_code == 1
     assert msgspec.json.decode(result.stdout)["ok"] is False
-    assert "NOT SOUND" in run_command("verify", str(journal)).stdout
+    assert "FAILED" in run_command("verify", str(journal)).stdout
 
 
 def test_verifying_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:

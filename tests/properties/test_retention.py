@@ -21,7 +21,7 @@ class ShortRetentionWorkload(workload.Workload):
         return msgspec.structs.replace(super().policy(), retention=kept)
 
 
-def test_dropping_ended_contacts_violates_nothing() -> None:
+def test_dropping_ended_contacts_violates_no_invariant() -> None:
     """Check I30 and I41."""
     assert sum(_walk(seed) for seed in range(12)) > 100
 

@@ -70,11 +70,11 @@ def test_time_includes_the_suspension_of_the_machine() -> None:
 def test_clock_advances_from_a_raised_floor() -> None:
     machine = Machine()
     clock = machine.clock()
-    clock.raise_floor(1_700_000_100_000)
+    clock.set_minimum(1_700_000_100_000)
     assert clock.now_ms() == 1_700_000_100_000
     machine.run(10)
     assert 1_700_000_109_900 <= clock.now_ms() <= 1_700_000_110_000
-    clock.raise_floor(5)
+    clock.set_minimum(5)
     assert clock.now_ms() >= 1_700_000_109_900
 
 

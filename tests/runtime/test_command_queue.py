@@ -11,71 +11,71 @@ from router.runtime.command_queue import OVERLOAD_SUBMIT_COUNT, SUBMIT_SHARE, Co
 
 
 def test_items_of_one_workspace_are_served_in_order() -> None:
-    inbox: CommandQueue[int] = CommandQueue()
+    command_queue: CommandQueue[int] = CommandQueue()
     for number in range(5):
-        inbox.put("a", number)
-    assert inbox.pop_many(3) == [("a", 0), ("a", 1), ("a", 2)]
-    assert inbox.pop_many(9) == [("a", 3), ("a", 4)]
-    assert inbox.pop() is None
+        command_queue.put("a", number)
+    assert command_queue.pop_many(3) == [("a", 0), ("a", 1), ("a", 2)]
+    assert command_queue.pop_many(9) == [("a", 3), ("a", 4)]
+    assert command_queue.pop() is None
 
 
 def test_round_robin_continues_across_batches() -> None:
     """I39."""
-    inbox: CommandQueue[int] = CommandQueue()
+    command_queue: CommandQueue[int] = CommandQueue()
     for number in range(6):
-        inbox.put("noisy", number)
-    inbox.put("quiet", 0)
-    inbox.put("calm", 0)
-    assert [name for name, _ in inbox.pop_many(2)] == ["noisy", "quiet"]
-    assert [name for name, _ in inbox.pop_many(2)] == ["calm", "noisy"]
+        command_queue.put("noisy", number)
+    command_queue.put("quiet", 0)
+    command_queue.put("calm", 0)
+    assert [name for name, _ in command_queue.pop_many(2)] == ["noisy", "quiet"]
+    assert [name for name, _ in command_queue.pop_many(2)] == ["calm", "noisy"]
 
 
 def test_a_workspace_at_its_limit_does_not_block_others() -> None:
-    inbox: CommandQueue[int] = CommandQueue(count_max=2)
-    inbox.put("a", 1)
-    inbox.put("a", 2)
+    command_queue: CommandQueue[int] = CommandQueue(count_max=2)
+    command_queue.put("a", 1)
+    command_queue.put("a", 2)
     with pytest.raises(CommandQueueFull):
-        inbox.put("a", 3)
-    inbox.put("b", 1)
-    inbox.pop()
-    inbox.put("a", 3)
-    assert len(inbox) == 3
+        command_queue.put("a", 3)
+    command_queue.put("b", 1)
+    command_queue.pop()
+    command_queue.put("a", 3)
+    assert len(command_queue) == 3
 
 
 def test_all_workspaces_together_have_a_limit() -> None:
-    inbox: CommandQueue[int] = CommandQueue(count_max=2)
+    command_queue: CommandQueue[int] = CommandQueue(count_max=2)
     for name in "abcd":
-        inbox.put(name, 1)
-        inbox.put(name, 2)
+        command_queue.put(name, 1)
+        command_queue.put(name, 2)
     with pytest.raises(CommandQueueFull):
-        inbox.put("e", 1)
+        command_queue.put("e", 1)
 
 
 def test_internal_commands_ignore_the_limit() -> None:
-    inbox: CommandQueue[int] = CommandQueue(count_max=1)
+    command_queue: CommandQueue[int] = CommandQueue(count_max=1)
     for number in range(10):
-        inbox.put("a", number, ignore_limit=True)
-    assert list(inbox.drain()) == list(range(10))
-    assert len(inbox) == 0
+        command_queue.put("a", number, ignore_limit=True)
+    assert list(command_queue.drain()) == list(range(10))
+    assert len(command_queue) == 0
 
 
 async def test_wait_returns_with_the_first_item() -> None:
-    inbox: CommandQueue[int] = CommandQueue()
-    waiting = asyncio.create_task(inbox.wait(None))
+    command_queue: CommandQueue[int] = CommandQueue()
+    waiting = asyncio.create_task(command_queue.wait(None))
     await asyncio.sleep(0)
     assert not waiting.done()
-    inbox.put("a", 1)
+    command_queue.put("a", 1)
     await waiting
-    await inbox.wait(None)
+    await command_queue.wait(None)
 
 
 async def test_wait_returns_at_the_timeout_or_when_woken() -> None:
-    inbox: CommandQueue[int] = CommandQueue()
-    await inbox.wait(0.001)
-    await inbox.wait(0)
-    waiting = asyncio.create_task(inbox.wait(None))
+    command_queue: CommandQueue[int] = CommandQueue()
+    await command_queue.wait(0.001)
+    await command_queue.wait(0)
+    waiting = asyncio.create_task(command_queue.wait(None))
     await asyncio.sleep(0)
-    inbox.wake()
+    command_queue.wake()
     await waiting
 
 
@@ -83,12 +83,12 @@ async def test_wait_returns_at_the_timeout_or_when_woken() -> None:
 def test_in_any_batch_no_workspace_is_served_two_more_times_than_one_that_waits_throughout(
     names: list[str], size: int
 ) -> None:
-    inbox: CommandQueue[int] = CommandQueue()
+    command_queue: CommandQueue[int] = CommandQueue()
     for number, name in enumerate(names):
-        inbox.put(name, number)
+        command_queue.put(name, number)
     left = {name: names.count(name) for name in set(names)}
     served: list[int] = []
-    while batch := inbox.pop_many(size):
+    while batch := command_queue.pop_many(size):
         turns = [name for name, _ in batch]
         for name, _ in batch:
             left[name] -= 1
@@ -101,89 +101,89 @@ def test_in_any_batch_no_workspace_is_served_two_more_times_than_one_that_waits_
 def submits(**limits: int) -> tuple[CommandQueue[str], list[float]]:
     """Return a queue in which items starting with ``s`` are submits, and its manual clock."""
     now_s = [10.0]
-    inbox = CommandQueue[str](
+    command_queue = CommandQueue[str](
         is_submit=lambda item: item.startswith("s"), now_s=lambda: now_s[0], **limits
     )
-    return inbox, now_s
+    return command_queue, now_s
 
 
 def test_without_overload_submits_and_other_items_are_served_in_order() -> None:
-    inbox, _ = submits()
+    command_queue, _ = submits()
     for item in ("s0", "o0", "s1", "o1", "o2"):
-        inbox.put("a", item)
-    assert [item for _, item in inbox.pop_many(9)] == ["s0", "o0", "s1", "o1", "o2"]
+        command_queue.put("a", item)
+    assert [item for _, item in command_queue.pop_many(9)] == ["s0", "o0", "s1", "o1", "o2"]
 
 
 def test_under_overload_other_items_go_first_and_submits_keep_a_share() -> None:
-    inbox, _ = submits()
+    command_queue, _ = submits()
     for number in range(OVERLOAD_SUBMIT_COUNT + 1):
-        inbox.put("a", f"s{number}")
+        command_queue.put("a", f"s{number}")
     for number in range(9):
-        inbox.put("a", f"o{number}")
-    taken = [item for _, item in inbox.pop_many(9)]
+        command_queue.put("a", f"o{number}")
+    taken = [item for _, item in command_queue.pop_many(9)]
     # After the second submit the workspace is no longer overloaded, so arrival order applies again.
     assert taken == ["o0", "o1", "o2", "s0", "o3", "o4", "o5", "s1", "s2"]
 
 
 def test_submits_are_refused_when_many_are_queued_and_the_oldest_waits_too_long() -> None:
-    inbox, now_s = submits(submit_wait_ms_max=50)
+    command_queue, now_s = submits(submit_wait_ms_max=50)
     for number in range(OVERLOAD_SUBMIT_COUNT + 5):
-        inbox.put("a", f"s{number}")
+        command_queue.put("a", f"s{number}")
     now_s[0] += 0.051
     with pytest.raises(CommandQueueFull):
-        inbox.put("a", "s")
+        command_queue.put("a", "s")
     with pytest.raises(CommandQueueFull):
-        inbox.admit_submit("a")
-    assert inbox.refused_submits == 2
-    inbox.put("a", "o")
-    inbox.put("b", "s")
-    inbox.admit_submit("b")
-    assert len(inbox) == OVERLOAD_SUBMIT_COUNT + 7
+        command_queue.admit_submit("a")
+    assert command_queue.refused_submits == 2
+    command_queue.put("a", "o")
+    command_queue.put("b", "s")
+    command_queue.admit_submit("b")
+    assert len(command_queue) == OVERLOAD_SUBMIT_COUNT + 7
 
 
 def test_a_few_submits_are_admitted_however_long_the_oldest_waits() -> None:
-    inbox, now_s = submits(submit_wait_ms_max=50)
-    inbox.put("a", "s0")
+    command_queue, now_s = submits(submit_wait_ms_max=50)
+    command_queue.put("a", "s0")
     now_s[0] += 60
     for number in range(1, OVERLOAD_SUBMIT_COUNT):
-        inbox.put("a", f"s{number}")
-    assert inbox.refused_submits == 0
+        command_queue.put("a", f"s{number}")
+    assert command_queue.refused_submits == 0
 
 
 def test_submits_are_admitted_again_when_the_oldest_has_waited_less() -> None:
-    inbox, now_s = submits(submit_wait_ms_max=50)
-    inbox.put("a", "s")
+    command_queue, now_s = submits(submit_wait_ms_max=50)
+    command_queue.put("a", "s")
     now_s[0] += 0.06
     for number in range(OVERLOAD_SUBMIT_COUNT - 1):
-        inbox.put("a", f"s{number}")
+        command_queue.put("a", f"s{number}")
     with pytest.raises(CommandQueueFull):
-        inbox.put("a", "s")
-    inbox.pop()
+        command_queue.put("a", "s")
+    command_queue.pop()
     for _ in range(9):
-        inbox.put("a", "s")
+        command_queue.put("a", "s")
 
 
 def test_submits_can_fill_half_of_the_queue() -> None:
-    inbox, _ = submits(count_max=6)
+    command_queue, _ = submits(count_max=6)
     for number in range(3):
-        inbox.put("a", f"s{number}")
+        command_queue.put("a", f"s{number}")
     with pytest.raises(CommandQueueFull):
-        inbox.put("a", "s")
+        command_queue.put("a", "s")
     for number in range(3):
-        inbox.put("a", f"o{number}")
+        command_queue.put("a", f"o{number}")
     with pytest.raises(CommandQueueFull):
-        inbox.put("a", "o")
+        command_queue.put("a", "o")
 
 
 @given(st.lists(st.sampled_from(["put s", "put o", "pop"]), max_size=200), st.integers(0, 200))
 def test_each_kind_keeps_its_order_and_neither_starves(steps: list[str], many: int) -> None:
-    inbox, _ = submits()
+    command_queue, _ = submits()
     put, passed = 0, 0
     taken: list[str] = []
     left = {"s": 0, "o": 0}
     for step in ["put s"] * many + steps:
         if step == "pop":
-            popped = inbox.pop()
+            popped = command_queue.pop()
             if popped is None:
                 assert left == {"s": 0, "o": 0}
                 continue
@@ -196,8 +196,8 @@ def test_each_kind_keeps_its_order_and_neither_starves(steps: list[str], many: i
         else:
             put += 1
             left[step[-1]] += 1
-            inbox.put("a", f"{step[-1]}{put:04d}")
-    taken += inbox.drain()
+            command_queue.put("a", f"{step[-1]}{put:04d}")
+    taken += command_queue.drain()
     assert len(taken) == put
     for kind in "so":
         of_kind = [item for item in taken if item[0] == kind]

@@ -18,7 +18,7 @@ class ManualClock:
     def now_ms(self) -> int:
         return self._now_ms
 
-    def raise_floor(self, at_ms: int) -> None:
+    def set_minimum(self, at_ms: int) -> None:
         self._now_ms = max(self._now_ms, at_ms)
 
     def delay_s(self, at_ms: int) -> float:

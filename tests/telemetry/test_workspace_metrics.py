@@ -56,7 +56,7 @@ def found_of(
     return values(list(metric_families([taken])))
 
 
-def test_a_wait_is_in_every_bucket_from_its_own_on() -> None:
+def test_histogram_buckets_are_cumulative() -> None:
     found = found_of(a_day())
     buckets = {
         dict(labels)["le"]: value
@@ -93,7 +93,7 @@ def test_queues_beyond_the_label_limit_are_added_up() -> None:
     assert total(whole) == total(capped) == 3
 
 
-def test_a_label_is_never_withdrawn() -> None:
+def test_a_label_once_given_is_kept() -> None:
     cap = LabelLimit(1)
     assert cap.label("w", "a") == "a"
     assert cap.label("w", "b") == OTHER

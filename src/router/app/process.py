@@ -154,7 +154,7 @@ def show_first_token(app: App, terminal: TextIO | None = None) -> None:
     out = terminal if terminal is not None else sys.stderr
     if not out.isatty():
         _log.info(
-            "first start: make an admin token with `router token --role admin`",
+            "first start: create an admin token with `router token --role admin`",
             action="first_start",
         )
         return

@@ -181,4 +181,4 @@ def _print_verify_report(report: "JournalVerification") -> None:
     for one in report.workspaces:
         for problem in one.problems:
             click.echo(f"{report.path}: {one.workspace}: {problem}")
-    click.echo(f"{report.path}: {'sound' if report.ok else 'NOT SOUND'}")
+    click.echo(f"{report.path}: {'ok' if report.ok else 'FAILED'}")

@@ -76,7 +76,7 @@ def serve(
     """Run the router until SIGTERM or Ctrl-C; a second signal stops it at once.
 
     Settings come from the defaults, the file, the environment (ROUTER__SERVER__PORT=8080) and these options; later sources
-    win. The first start prints a one-time admin token.
+    win. The first start prints, once, an admin token valid for one hour.
     """
     settings = load_command_settings(
         config,
@@ -119,7 +119,7 @@ def token(
     lifetime_s: int,
     as_json: bool,
 ) -> None:
-    """Sign a token with the secret beside the router's journal, or with the first hmac issuer of the settings."""
+    """Sign a token with the secret stored with the router's journal, or with the first hmac issuer of the settings."""
     if not re.match(ID_PATTERN, subject):
         raise click.BadParameter(
             "an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : -",

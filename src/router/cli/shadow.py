@@ -1,4 +1,4 @@
-"""``router shadow``: evaluate a second policy beside the active one and report the decisions that would differ."""
+"""``router shadow``: evaluate a second policy in parallel with the active policy and report its differences."""
 
 import asyncio
 from pathlib import Path
@@ -82,7 +82,7 @@ def shadow(
     scratch: Path | None,
     as_json: bool,
 ) -> None:
-    """Evaluate a second policy beside the active one: it has no effect on routing, and its differing decisions are reported.
+    """Evaluate a second policy in parallel with the active policy: without effect on routing, with a report of differing decisions.
 
     `put` starts it, `report` prints its findings, `stop` ends it, all on a running router. With --journal and --policy the
     whole history of a stopped router is evaluated instead.

@@ -47,7 +47,9 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--replications", type=click.IntRange(1, 100_000), help="Independent runs of a workload."
 )
 @click.option(
-    "--audit/--no-audit", default=True, help="Audit the run independently.  [default: audit]"
+    "--audit/--no-audit",
+    default=True,
+    help="Check the run with an independent implementation of the rules.  [default: audit]",
 )
 @click.option(
     "--json",
@@ -83,7 +85,7 @@ def simulate(
     """Run a day in virtual time and report service level, waits and occupancy.
 
     Give either --log or --workload. With two or more policies the same day runs once under each, and the results are shown
-    side by side. The same input gives the same bytes of JSON. Exits with 1 if the audit finds a violation.
+    side by side. The JSON is byte-identical for the same input. Exits with 1 if the audit finds a violation.
     """
     if bool(logs) == (workload is not None):
         raise click.UsageError("Give either --log or --workload.")

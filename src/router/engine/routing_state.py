@@ -15,7 +15,7 @@ class SnapshotInProgress(Protocol):
         """Save the records that this event is about to change."""
 
     def cancel(self) -> None:
-        """Give up the snapshot."""
+        """Cancel the snapshot."""
 
 
 class RoutingState(WorkspaceRecords):

@@ -98,7 +98,7 @@ class CommitIndex(Struct, kw_only=True):
 
 
 class TailUpdate(Struct, frozen=True, gc=False):
-    """The end of one workspace after a commit."""
+    """The last committed position of a workspace."""
 
     workspace: WorkspaceId
     last_seq: int

@@ -239,7 +239,7 @@ async def open_session(
         raise LoadTestFailed("the day has no contacts")
     day = structs.replace(day, contacts=tuple(contact.plan for contact in tracker.contacts))
     await _run_in_parallel([api.put_agent(agent) for agent in day.agents])
-    clients = _Clients.of(target, day)
+    clients = _Clients.from_day(target, day)
     async with (
         _connected_clients([clients.supervisor], [clients.gateway, *clients.desktops]),
         asyncio.TaskGroup() as group,
@@ -287,7 +287,7 @@ class _Clients(Struct, frozen=True):
     desktops: list[DesktopClient]
 
     @classmethod
-    def of(cls, target: RouterTarget, day: Day) -> "_Clients":
+    def from_day(cls, target: RouterTarget, day: Day) -> "_Clients":
         """Create the clients of a day, not connected yet; the desktops are in the order of the agents."""
         url, tokens, options = target.socket_url, target.token_factory, _CONNECTION_OPTIONS
         return cls(

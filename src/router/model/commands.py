@@ -1,6 +1,6 @@
 """Commands: requests to the engine of one workspace.
 
-A command is plain data without a time; the writer adds the time. The ``actor`` who sends it is stored beside it in the
+A command is plain data without a time; the writer adds the time. The ``actor`` who sends it is stored with it in the
 journal's record. The caller generates the ids of new objects and looks up everything that a decision needs before it sends
 the command, because the engine makes no queries.
 """

@@ -9,7 +9,7 @@ import router
 from router.protocol.close_codes import CloseCode, may_reconnect
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.frames import ServerFrame
-from router.protocol.schemas import description_of, field_docs, schemas_of
+from router.protocol.schemas import description_of, field_docs, markdown, schemas_of
 from router.protocol.session import Endpoint
 
 _REF: Final = "#/components/schemas/{name}"
@@ -126,7 +126,7 @@ def _schema_name(kind: type) -> str:
 def _description() -> str:
     texts = field_docs(CloseCode)
     codes = "\n".join(
-        f"* `{int(code)}` {code.name.lower().replace('_', ' ')}: {texts[code.name].replace('``', '`')} "
+        f"* `{int(code)}` {code.name.lower().replace('_', ' ')}: {markdown(texts[code.name])} "
         f"{'The client may reconnect.' if may_reconnect(code) else 'The client must not reconnect automatically.'}"
         for code in CloseCode
     )

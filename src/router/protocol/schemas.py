@@ -99,12 +99,12 @@ def named_types(kinds: Iterable[Any]) -> list[type]:
 
 def description_of(kind: type) -> str:
     """Return the docstring of a struct or enum; of an enum, with its values and their texts."""
-    text = _markdown(kind.__doc__ or "")
+    text = markdown(kind.__doc__ or "")
     if not issubclass(kind, Enum):
         return text
     docs = field_docs(kind)
     lines = [
-        f"* `{member.value}`: {_markdown(docs[member.name])}"
+        f"* `{member.value}`: {markdown(docs[member.name])}"
         if member.name in docs
         else f"* `{member.value}`"
         for member in kind
@@ -136,8 +136,8 @@ def field_text(kind: type, name: str) -> str:
     for one in kind.__mro__:
         text = field_docs(one).get(name)
         if text is not None:
-            return _markdown(text)
-    return FIELD_TEXTS.get(name, "")
+            return markdown(text)
+    return markdown(FIELD_TEXTS.get(name, ""))
 
 
 def _described(schema: dict[str, Any], text: str) -> dict[str, Any]:
@@ -193,5 +193,6 @@ def _docs_in(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
             yield target.id, " ".join(after.value.value.split())
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
+    """Return a docstring as one line of Markdown."""
     return " ".join(text.split()).replace("``", "`")

@@ -34,7 +34,7 @@ class Clock(Protocol):
         """Return epoch milliseconds, never less than before."""
         ...
 
-    def raise_floor(self, at_ms: int) -> None:
+    def set_minimum(self, at_ms: int) -> None:
         """Make the clock read at least ``at_ms`` and advance from there."""
         ...
 
@@ -73,7 +73,7 @@ class SystemClock:
             self._now_ms = max(self._now_ms, int(self._exact_ms))
         return self._now_ms
 
-    def raise_floor(self, at_ms: int) -> None:
+    def set_minimum(self, at_ms: int) -> None:
         """Make the clock read at least ``at_ms`` and advance from there, rather than wait for the wall clock."""
         if self.now_ms() < at_ms:
             self._exact_ms = float(at_ms)

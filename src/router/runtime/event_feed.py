@@ -78,7 +78,7 @@ class EventFeed:
     ) -> list[PublishedRecord]:
         """Return at most ``limit`` published records with events after a position, oldest first.
 
-        At least one record is returned where the position is not the newest. The first record may also hold events up to the
+        At least one record is returned if the position is not the newest. The first record may also hold events up to the
         position. Raises UnknownPosition, KeyError for an unknown workspace, and JournalError where the journal has to be read
         and fails.
         """

@@ -1,4 +1,4 @@
-"""Execution of shadow policies beside the writer: at most one shadow per workspace, fed with durable records.
+"""Execution of shadow policies in parallel with the writer: at most one shadow per workspace, fed with durable records.
 
 A callback appends each record to a bounded backlog and returns. One task processes the backlogs in slices of ``_TIME_SLICE_S``
 with pauses in between, so that the shadows use at most a fifth of the event loop and routing never waits for them. A shadow that

@@ -213,9 +213,9 @@ class SnapshotScheduler:
             future.set_result(made)
 
     def _save(self, workspace: WorkspaceRuntime) -> Coroutine[Any, Any, None]:
-        events, meters = workspace.events_since_snapshot, workspace.stats.snapshot()
+        events, stats = workspace.events_since_snapshot, workspace.stats.snapshot()
         workspace.events_since_snapshot = 0
-        return self._write(workspace, self._begin_image(workspace), events, meters)
+        return self._write(workspace, self._begin_image(workspace), events, stats)
 
     async def _write(
         self, workspace: WorkspaceRuntime, image: IncrementalSnapshot, events: int, stats: bytes

@@ -145,7 +145,7 @@ class Writer:
             replay_record_count=self._limits.replay_record_count,
         )
         engine = recovered.engine
-        self.clock.raise_floor(engine.at_ms)
+        self.clock.set_minimum(engine.at_ms)
         runtime = WorkspaceRuntime(
             workspace=history.workspace,
             history_id=history.history_id,

@@ -69,7 +69,7 @@ class AgentBehaviour(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlannedAgent(Struct, frozen=True, kw_only=True):
-    """Agent of the day. Without shifts, the staff levels of the group put the agent on duty."""
+    """Agent of the day. Without shifts, the group's staffing levels determine the shifts."""
 
     agent_id: AgentId
     group: str = "agents"

@@ -111,7 +111,10 @@ def _part_of(progress: Progress | None, index: int, count: int) -> Progress | No
 
 
 def _check_fit(days: Mapping[str, Day]) -> None:
-    """Check that every policy has what the contacts and agents name; the contacts are read from the first day only."""
+    """Check that every policy declares the queues, skills and channels that agents and contacts use.
+
+    The contacts are read from the first day only.
+    """
     needed = list(dict.fromkeys(_needs(next(iter(days.values())))))
     for name, day in days.items():
         lacking = [f"{kind} {what}" for kind, what in needed if what not in _has(day.policy, kind)]

@@ -23,7 +23,7 @@ def a_sound_world() -> World:
     return world
 
 
-def test_a_sound_state_violates_nothing() -> None:
+def test_a_sound_state_violates_no_invariant() -> None:
     state = a_sound_world().engine._state
     assert broken_invariants(state) == [] and orphaned_records(state) == []
 

@@ -16,7 +16,7 @@ from tests.support.builders import (
 )
 
 
-def test_waits_that_end_under_one_policy_alone() -> None:
+def test_a_wait_ending_under_one_policy_only_is_reported() -> None:
     queues = {"support": a_queue(wait_max_s=10, overflow_to="sales"), "sales": a_queue()}
     live = a_policy(queues=queues)
     stays = a_policy(queues={"support": a_queue(), "sales": a_queue()})

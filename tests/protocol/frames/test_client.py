@@ -193,6 +193,6 @@ def test_a_target_is_a_queue_or_an_agent_and_not_both() -> None:
 
 
 @pytest.mark.parametrize("frame", [frame for frame, _ in DESKTOP], ids=_name)
-def test_the_resource_of_a_frame_is_what_its_id_names(frame: f.CommandFrame) -> None:
+def test_the_resource_of_a_frame_is_the_kind_of_its_id(frame: f.CommandFrame) -> None:
     named = [name for name in ("offer", "assignment", "contact") if hasattr(frame, f"{name}_id")]
     assert frame.resource == "".join(named)

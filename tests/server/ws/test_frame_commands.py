@@ -23,7 +23,7 @@ def credential(role: Role, subject: str) -> Credential:
         (Role.ADMIN, EndContact(contact_id="c1")),
     ],
 )
-def test_the_credential_says_who_acts(role: Role, command: EndContact) -> None:
+def test_the_agent_id_comes_from_the_credential(role: Role, command: EndContact) -> None:
     frame = frames.EndFrame(id="1", contact_id="c1")
     assert command_from_frame(frame, credential(role, "x")) == command
 

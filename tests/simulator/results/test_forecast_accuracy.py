@@ -61,7 +61,7 @@ def test_a_wait_within_the_quantiles_counts() -> None:
     assert (sums.error_ms, sums.bias_ms) == (26_000 + 5_000 + 40_000, -26_000 - 5_000 + 40_000)
 
 
-def test_queues_add_up_and_those_without_answers_are_omitted() -> None:
+def test_totals_are_the_sum_of_queues_and_queues_without_answers_are_omitted() -> None:
     found = forecast_reports(
         {
             "a": ForecastSums(answered=1, lost=2, expected=EstimatorSums(error_ms=3_000)),

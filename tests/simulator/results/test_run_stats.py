@@ -174,7 +174,7 @@ def test_counts_agree_with_a_recount_from_the_events() -> None:
     assert 0 <= busy_ms - sum(sums.handling_ms.values()) < 16 * 600_000
 
 
-def test_the_live_statistics_agree() -> None:
+def test_the_statistics_equal_those_of_a_live_workspace() -> None:
     def drawn() -> Day:
         return workload.draw_day(
             workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0

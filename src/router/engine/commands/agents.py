@@ -78,12 +78,14 @@ def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
         if channel not in policy.channels:
             return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel_max")
         if not 0 <= most <= 1_000:
-            return Refused(code=RefusalCode.INVALID_VALUE, field="channel_max", detail="0 to 1000")
+            return Refused(
+                code=RefusalCode.INVALID_VALUE, field="channel_max", detail="must be 0 to 1,000"
+            )
     refused = validate_queue_ranks(policy, command.queue_ranks)
     if refused is not None:
         return refused
     if command.units is not None and not 0 <= command.units <= 100_000:
-        return Refused(code=RefusalCode.INVALID_VALUE, field="units", detail="0 to 100000")
+        return Refused(code=RefusalCode.INVALID_VALUE, field="units", detail="must be 0 to 100,000")
     return None
 
 

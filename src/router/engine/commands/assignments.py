@@ -171,7 +171,9 @@ def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
     if assignment.wrap_up_deadline_ms is None or assignment.wrap_up_started_at_ms is None:
         return wrong_assignment_state(assignment)
     if command.extend_s < 1:
-        return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="at least 1")
+        return Refused(
+            code=RefusalCode.INVALID_VALUE, field="extend_s", detail="must be at least 1 second"
+        )
     channel = tx.state.index.channels.by_name.get(assignment.channel)
     most_s = 0 if channel is None else channel.policy.wrap_up_max_s
     deadline_ms = assignment.wrap_up_deadline_ms + 1000 * command.extend_s

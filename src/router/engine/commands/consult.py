@@ -74,7 +74,7 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
         return Refused(
             code=RefusalCode.INVALID_VALUE,
             field="to_queue_id",
-            detail="exactly one of to_queue_id and to_agent_id",
+            detail="give exactly one of to_queue_id and to_agent_id",
         )
     contact = _owned_contact(tx, command)
     if isinstance(contact, Refused):

@@ -83,7 +83,7 @@ def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
             return Refused(
                 code=RefusalCode.INVALID_VALUE,
                 field="duration_s",
-                detail=f"1 to {_OVERRIDE_MAX_S}, and only to open or close",
+                detail=f"must be 1 to {_OVERRIDE_MAX_S:,} seconds, and is allowed only with open or close",
             )
         until_ms = tx.at_ms + 1000 * command.duration_s
     present = state.hours.get(queue_id)

@@ -9,7 +9,7 @@ since the last round: each takes the first contact, in the total order of waitin
 queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
 
 A third list, ``index.agents.unavailable``, holds agents who left although a step of some plan reserves contacts for them:
-such a step ends at once when no other agent is there for it.
+such a step ends at once when no other reserved agent is ready.
 
 Freed agents are served in idle order and contacts in the total order, so the result does not depend on the order of the
 lists. Both orders are total; ties cannot occur.

@@ -76,7 +76,7 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     if command.callback is not None:
         convert_to_callback(tx, state.contacts[command.contact_id], command.callback)
     elif known_line is None and event.original_request is None and event.rule is None:
-        _remember_class(state, policy, command)
+        _cache_class(state, policy, command)
     if arriving is not None:
         match_arriving_contact(tx, arriving)
     return Done(command.contact_id, _QUEUED, seq)
@@ -132,7 +132,7 @@ def _enqueue_known_class(
     return Done(contact_id, _QUEUED, seq)
 
 
-def _remember_class(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
+def _cache_class(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
     """Remember the requirement class of a submit, if its queue admits every contact and has no plan."""
     index, queue_id = state.index, command.queue_id
     if queue_id is None or index.lines.has_plans:
@@ -140,7 +140,7 @@ def _remember_class(state: RoutingState, policy: Policy, command: EnqueueContact
     queue = policy.queues[queue_id]
     if queue.length_max is None and queue.when_no_agents_ready is _WAIT:
         line = index.lines.line_without_plan(queue_id, command.channel, command.skills)
-        index.lines.remember_class((queue_id, command.channel, *command.skills.items()), line)
+        index.lines.cache_class((queue_id, command.channel, *command.skills.items()), line)
 
 
 def decide_enqueue(
@@ -186,7 +186,9 @@ def _validate_submit(
     if command.contact_id in state.contacts:
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
     if command.ttl_s is not None and command.ttl_s < 1:
-        return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="at least 1")
+        return Refused(
+            code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="must be at least 1 second"
+        )
     if len(command.preferred_agents) > PREFERRED_AGENTS_MAX:
         return too_many_preferred_agents()
     if command.skills and (refused := validate_skills(policy, command.skills)):

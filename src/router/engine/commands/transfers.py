@@ -117,7 +117,7 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
         return Refused(
             code=RefusalCode.INVALID_VALUE,
             field="to_queue_id",
-            detail="exactly one of to_queue_id and to_agent_id",
+            detail="give exactly one of to_queue_id and to_agent_id",
         )
     if contact.state is not _ASSIGNED:
         return wrong_contact_state(contact.state)
@@ -153,7 +153,9 @@ def _validate_transfer_times(command: TransferContact) -> Refused | None:
     ):
         if seconds is not None and not 1 <= seconds <= _RESERVATION_MAX_S:
             return Refused(
-                code=RefusalCode.INVALID_VALUE, field=field, detail=f"1 to {_RESERVATION_MAX_S}"
+                code=RefusalCode.INVALID_VALUE,
+                field=field,
+                detail=f"must be 1 to {_RESERVATION_MAX_S:,} seconds",
             )
     return None
 

@@ -41,9 +41,15 @@ def validate_attributes(
 def validate_priority(priority_s: int, priority_class: int) -> Refused | None:
     """Check that the priority is at most a day, positive or negative, and the priority class is 0 to 9."""
     if not -_DAY_S <= priority_s <= _DAY_S:
-        return Refused(code=RefusalCode.INVALID_VALUE, field="priority_s", detail="-86400 to 86400")
+        return Refused(
+            code=RefusalCode.INVALID_VALUE,
+            field="priority_s",
+            detail="must be -86,400 to 86,400 seconds",
+        )
     if not 0 <= priority_class <= 9:
-        return Refused(code=RefusalCode.INVALID_VALUE, field="priority_class", detail="0 to 9")
+        return Refused(
+            code=RefusalCode.INVALID_VALUE, field="priority_class", detail="must be 0 to 9"
+        )
     return None
 
 
@@ -51,14 +57,16 @@ def validate_queue_ranks(policy: Policy, ranks: dict[QueueId, int]) -> Refused |
     """Check that all queues exist, their ranks are 1 to 9, and there are at most 1,000 of them."""
     if len(ranks) > _QUEUE_RANKS_MAX:
         return Refused(
-            code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="at most 1000 queues"
+            code=RefusalCode.INVALID_VALUE,
+            field="queue_ranks",
+            detail="must have at most 1,000 queues",
         )
     for queue_id, rank in ranks.items():
         if queue_id not in policy.queues:
             return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_ranks")
         if not 1 <= rank <= 9:
             return Refused(
-                code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="ranks are 1 to 9"
+                code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="ranks must be 1 to 9"
             )
     return None
 

@@ -132,11 +132,11 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
     state.submitted += 1
     state.queue_counts(queue_id)[_QUEUED] += 1
     if event.dedupe_key is not None:
-        _remember_key(state, event, event.dedupe_key)
+        _store_key(state, event, event.dedupe_key)
     return contact
 
 
-def _remember_key(state: RoutingState, event: ContactQueued, key: bytes) -> None:
+def _store_key(state: RoutingState, event: ContactQueued, key: bytes) -> None:
     """Store the first answer to an idempotency key and drop at most two keys beyond retention."""
     assert state.policy is not None
     state.idempotency_records[key] = IdempotencyRecord(

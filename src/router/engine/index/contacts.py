@@ -56,7 +56,7 @@ class ContactIndex:
         self.dialling = {}
         waiting: list[Contact] = []
         for contact in self._records.contacts.values():
-            _forget_line(contact)
+            _reset_line(contact)
             if contact.state is _QUEUED or contact.state is _OFFERED:
                 waiting.append(contact)
             elif contact.callback is not None and contact.callback.for_agent_id is not None:
@@ -148,7 +148,7 @@ class ContactIndex:
         for line in lines:
             self._lines.detach(line)
         for contact in found.values():
-            _forget_line(contact)
+            _reset_line(contact)
         self._enqueue_many(found.values())
 
     def _insert(self, contact: Contact, line: WaitingLine) -> None:
@@ -265,6 +265,6 @@ def calls_customer_first(contact: Contact) -> bool:
     return callback is not None and callback.mode is _CUSTOMER_FIRST and callback.phase is _WAITING
 
 
-def _forget_line(contact: Contact) -> None:
+def _reset_line(contact: Contact) -> None:
     contact.waiting_line, contact.order_key = None, 0
     contact.plan_priority_s = contact.plan_priority_class = 0

@@ -159,7 +159,7 @@ class LineIndex:
             contact.plan_priority_s = stage.added_priority_s
             contact.plan_priority_class = stage.priority_class
 
-    def remember_class(self, key: tuple[object, ...], line: WaitingLine) -> None:
+    def cache_class(self, key: tuple[object, ...], line: WaitingLine) -> None:
         """Remember that a submit of this class is valid and leads to this line."""
         if len(self.submit_classes) >= _CLASSES_MAX:
             self.submit_classes.clear()

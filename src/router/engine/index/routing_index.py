@@ -87,7 +87,7 @@ class RoutingIndex:
         contacts.free_qualified_agents(requeued | change.rebroadcast_queues)
 
     def discard_matching_work(self) -> None:
-        """Clear what was to be matched, because the journal records how it was matched."""
+        """Clear the pending matches: during replay the journal contains their outcome."""
         self.agents.freed.clear()
         self.agents.unavailable.clear()
         self.contacts.to_match.clear()

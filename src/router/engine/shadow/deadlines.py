@@ -1,7 +1,7 @@
-"""Deadlines of a shadow for which reality has no event: cool-downs, rate caps, and waits that end under one policy alone.
+"""Deadlines of a shadow for which live routing has no event: cool-downs, rate caps, and waits that end under one policy alone.
 
-A deadline that is due in reality arrives as an event. The timers of the shadow's state only say which of its own deadlines have
-passed by then.
+A deadline that is due in live routing arrives as an event. The timers of the shadow's state only say which of its own deadlines
+have passed by then.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ from router.model.ids import ContactId
 from router.model.states import ContactState
 
 # A live AdvanceTime fires a limited number of timers and leaves the rest to the next one. So an overdue wait has this long to
-# end in reality before the shadow ends it on its own.
+# end in live routing before the shadow ends it on its own.
 _ADVANCE_GRACE_MS: Final = 1_000
 ADVANCE_TIME_COMMAND: Final = "time.advance"
 _WAIT_TIMERS: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
@@ -36,7 +36,7 @@ class ShadowDeadlines:
         self._shadow = shadow
         self._state = shadow.state
         self._overdue: dict[tuple[ContactId, int], int] = {}
-        """When waits and plan steps ended that have ended here but not in reality, by contact and kind of timer."""
+        """When waits and plan steps ended that have ended here but not in live routing, by contact and kind of timer."""
 
     def open_rate_caps_before(self, event: Event) -> None:
         """Open rate caps that were due before the deadline that caused this event.

@@ -154,7 +154,7 @@ def _translate_offer_end(shadow: ShadowState, event: OfferDeclined | OfferExpire
 
 
 def _translate_transition(shadow: ShadowState, event: WaitTransition) -> Event | None:
-    """Translate the end of a wait or step in reality into what the shadow policy does with the contact."""
+    """Translate the end of a wait or step in live routing into what the shadow policy does with the contact."""
     contact = shadow.state.contacts[event.contact_id]
     if event.contact_id in shadow.excluded:
         own = None

@@ -3,8 +3,8 @@
 **Theory of operation.** The live matcher serves freed agents in idle order, then seeking contacts in rank order, and starts the
 next round with the agents and contacts that have become free or waiting in the meantime. This class goes through the same
 rounds along the offers that were really made. Each offer is compared with what the shadow would have done at that point of the
-round; agents and contacts that reality skips although the shadow would have matched them are remembered. ``finish_rounds`` ends
-the rounds and returns the pairs that only the shadow would have made.
+round; agents and contacts that live routing skips although the shadow would have matched them are remembered. ``finish_rounds``
+ends the rounds and returns the pairs that only the shadow would have made.
 
 To bound the work, at most ``_CANDIDATES_MAX`` agents or contacts before the pair are examined; beyond that the verdict is about
 the pair alone.
@@ -62,7 +62,7 @@ class ShadowMatcher:
         state = self._state
         earlier = self._advance_to_pair(contact, agent)
         if not contact.order_key:
-            # Broadcast to one more agent in reality; here it already has the intended number of offers.
+            # Broadcast to one more agent in live routing; here it already has the intended number of offers.
             return OfferVerdict(kind=DifferenceKind.NOT_ELIGIBLE, why=("broadcast",))
         unmet = unmet_conditions(state, agent, contact, state.at_ms)
         if unmet:
@@ -177,7 +177,7 @@ class ShadowMatcher:
 
     # --- the end of a run ------------------------------------------------------------------------------
     def finish_rounds(self) -> list[tuple[Contact, Agent]]:
-        """Finish all rounds and return the pairs that the shadow would make now and reality has not made."""
+        """Finish all rounds and return the pairs that the shadow would make now and live routing has not made."""
         if not self.is_started:
             self._start_round()
         while True:

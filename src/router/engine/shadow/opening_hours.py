@@ -90,7 +90,7 @@ class ShadowHours:
         self._recompute()
 
     def translate(self, event: QueueOpened | QueueClosed) -> Event | None:
-        """Return the opening or closing of a queue in reality as an event of the shadow; none if nothing changes here."""
+        """Return the opening or closing of a queue in live routing as an event of the shadow; none if nothing changes here."""
         if event.queue_id not in self._policy.queues:
             return None
         now = OpeningState(isinstance(event, QueueOpened), event.until_ms, event.reason)

@@ -56,7 +56,7 @@ _OWNER_RESCIND_REASONS: Final = frozenset({"moved", "owner_ended"})
 
 
 def is_matcher_event(event: Event, previous: Event | None) -> bool:
-    """Return whether the matcher may have emitted this event, in going from one offer to the next."""
+    """Return whether the matcher may have emitted this event, between two consecutive offers."""
     match event:
         case OfferMade():
             return event.from_agent_id is None
@@ -121,7 +121,7 @@ def starts_command(state: RoutingState, event: Event, previous: Event | None) ->
 
 
 def _owner_removed_by_timer(state: RoutingState, contact_id: ContactId) -> bool:
-    """Return whether the owner's desktop is given up at this moment, or the time of the owner's parked contact is over."""
+    """Return whether the grace period of the owner's desktop, or the time of the owner's parked contact, has just ended."""
     work = state.assignments.get(state.contacts[contact_id].assignment_id or "")
     if work is None:
         return False

@@ -1,6 +1,6 @@
 """Apply live events to a shadow, and compare each decision with what the shadow policy would have done.
 
-**Theory of operation.** Facts of reality are taken over as they are: offers, answers, work, agent states, desktops, deadlines.
+**Theory of operation.** Facts of live routing are taken over as they are: offers, answers, work, agent states, desktops, deadlines.
 What the policy says about a waiting contact (queue, requirement, rank, overflow, cool-down, capacity of an item) is decided
 again under the shadow policy. For each record of the journal, ``apply_record`` goes through its events in order:
 
@@ -176,7 +176,7 @@ class Shadow:
 
     # --- submits ------------------------------------------------------------------------------------
     def _translate_submit(self, event: ContactQueued, callback: CallbackFields | None) -> Event:
-        """Return what the shadow policy makes of a submit, and report how that differs from reality."""
+        """Return what the shadow policy makes of a submit, and report how that differs from live routing."""
         shadow = self._state
         self.counters.count_submit(event.queue_id)
         requested = event if event.original_request is None else event.original_request

@@ -1,8 +1,8 @@
-"""State of a shadow: the routing state under the shadow policy, and what differs from it in reality.
+"""State of a shadow: the routing state under the shadow policy, and what differs from it in live routing.
 
 **Theory of operation.** ``state`` is a complete ``RoutingState`` whose policy is the shadow's. Events reach it after
-translation (``event_translation.py``), so its agents, offers and assignments are those of reality, while queues, requirements
-and ranks of waiting contacts are those of the shadow policy. A contact whose values differ in reality has them in
+translation (``event_translation.py``), so its agents, offers and assignments are those of live routing, while queues, requirements
+and ranks of waiting contacts are those of the shadow policy. A contact whose values differ in live routing has them in
 ``live_values``. A contact that the shadow policy would not have admitted, or whose queue or channel it lacks, is in
 ``excluded``: its work keeps agents busy, but it is in no waiting line and its offers are not compared.
 
@@ -58,7 +58,7 @@ class _DifferenceReporter(Protocol):
 
 
 class _LiveContact(Struct):
-    """Queue, skills and rank of a contact in reality, where they differ from the shadow's."""
+    """Queue, skills and rank of a contact in live routing, where they differ from the shadow's."""
 
     queue_id: QueueId
     skills: dict[str, int]
@@ -177,7 +177,7 @@ class ShadowState:
         """Queues of the active policy."""
         return {} if self.live_policy is None else self.live_policy.queues
 
-    # --- contacts whose values differ from reality -----------------------------------------------------
+    # --- contacts whose values differ from live routing -----------------------------------------------------
     def exclude(self, event: ContactQueued) -> ContactQueued:
         """Exclude a contact that the shadow would refuse, and return its event without queue and plan."""
         self.excluded.add(event.contact_id)
@@ -207,12 +207,12 @@ class ShadowState:
             self.live_values[event.contact_id] = live
 
     def live_queue_id(self, contact: Contact) -> QueueId:
-        """Return the queue in which the contact is in reality."""
+        """Return the queue in which the contact is in live routing."""
         live = self.live_values.get(contact.contact_id)
         return contact.queue_id if live is None else live.queue_id
 
     def set_live_queue(self, contact: Contact, queue_id: QueueId) -> None:
-        """Record that the contact is in this queue in reality."""
+        """Record that the contact is in this queue in live routing."""
         live = self.live_values.get(contact.contact_id)
         if live is None:
             live = _LiveContact(
@@ -279,11 +279,11 @@ class ShadowState:
         return min(over, default=None)
 
     def end_wait(self, contact: Contact) -> None:
-        """Apply the end of a wait or step that continues in reality."""
+        """Apply the end of a wait or step that continues in live routing."""
         self._apply_own_transition(contact, self.own_transition(contact))
 
     def leave_closed_queues(self) -> None:
-        """Move contacts out of queues that are closed here, where they stay in reality."""
+        """Move contacts out of queues that are closed here, where they stay in live routing."""
         found = self.hours.take_contacts_to_move()
         back, self.returned_contacts = self.returned_contacts, set()
         found += [self.state.contacts[name] for name in sorted(back) if name in self.state.contacts]
@@ -291,7 +291,7 @@ class ShadowState:
             self._apply_own_transition(contact, self.own_transition(contact, closing=True))
 
     def leave_unserved_step(self, contact: Contact) -> None:
-        """End the contact's step here if no agent serves it."""
+        """End the contact's step in the shadow state if no agent serves it."""
         dry_run = DryRunTransaction(self.state)
         skip_absent_step(dry_run, contact)
         self._apply_own_transition(contact, dry_run.first_transition)

@@ -95,7 +95,7 @@ WEIGHT_MAX: Final = 1 << _WEIGHT_SHIFT
 
 _HALF: Final = WEIGHT_MAX >> 1
 
-# A sample is limited to this multiple of the mean, so that one forgotten conversation does not spoil it.
+# A sample is limited to this multiple of the mean, so that one conversation left open does not distort it.
 _SAMPLE_MAX: Final = 10
 
 # Each new wait discounts the sum of earlier ones by 1/256. Before any customer has left, a mean patience of one hour is assumed.

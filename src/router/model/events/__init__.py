@@ -8,7 +8,7 @@ journals can be read and older versions can read newer journals.
 
 Addressing: ``gateway_id`` of a contact's event names the gateway that is notified, ``agent_id`` the desktop. ``members``
 maps all agents of the conversation after the event to their roles; it is present where the conversation has or had agents
-beside its owner, and all of them are notified.
+besides its owner, and all of them are notified.
 
 The classes are defined in modules by subject; import them from here.
 """

@@ -107,7 +107,8 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
         yield Problem(
             path=f"{path}.service_level.short_abandon_s",
-            message="longer than threshold_s: abandons after threshold_s are not counted",
+            message="longer than threshold_s: abandons between threshold_s and short_abandon_s do not count "
+            "against the service level",
         )
 
 

@@ -87,7 +87,7 @@ async def set_agent_state(request: ApiRequest) -> ApiResponse:
 
 
 async def set_agent_channels(request: ApiRequest) -> ApiResponse:
-    """Pause channels: no new offers on them. The list replaces the previous one; the agent's state stays."""
+    """Set the paused channels, on which the agent gets no new offers. The agent state is unchanged."""
     return await _agent(
         request, SetAgentChannels(agent_id=_permitted_agent_id(request), paused=request.body.paused)
     )

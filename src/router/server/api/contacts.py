@@ -138,12 +138,12 @@ async def park_contact(request: ApiRequest) -> ApiResponse:
 
 
 async def unpark_contact(request: ApiRequest) -> ApiResponse:
-    """Resume a parked conversation, for example on a customer message. A contact that is not parked is no error."""
+    """Unpark a conversation, for example on a customer message. No effect if the contact is not parked."""
     return await execute_on_contact(request, UnparkContact(contact_id=path_contact_id(request)))
 
 
 async def requeue_contact(request: ApiRequest) -> ApiResponse:
-    """Return a contact to its queue or another one; it keeps its waiting time."""
+    """Return a contact to its queue or another one; it keeps its age."""
     return await execute_on_contact(
         request, RequeueContact(contact_id=path_contact_id(request), queue_id=request.body.queue_id)
     )
@@ -242,7 +242,7 @@ def _may_see(request: ApiRequest, view: ContactView) -> bool:
 
 
 async def request_callback(request: ApiRequest) -> ApiResponse:
-    """Turn a waiting contact into a callback. It keeps its place in the queue."""
+    """Turn a waiting contact into a callback. It keeps its position in the queue."""
     return await execute_on_contact(
         request,
         RequestCallback(contact_id=request.path_params["contact_id"], callback=request.body),
@@ -283,14 +283,14 @@ async def complete_consult(request: ApiRequest) -> ApiResponse:
 
 
 async def cancel_consult(request: ApiRequest) -> ApiResponse:
-    """Cancel a pending consult or end an active one; the owner keeps the contact."""
+    """Cancel a pending consult or end a running one; the owner keeps the contact."""
     return await execute_on_contact(
         request, CancelConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
     )
 
 
 async def start_conference(request: ApiRequest) -> ApiResponse:
-    """Turn an active consult into a conference with the customer."""
+    """Turn a running consult into a conference with the customer."""
     return await execute_on_contact(
         request, JoinConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
     )

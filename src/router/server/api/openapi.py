@@ -10,7 +10,7 @@ import msgspec
 
 from router import __version__
 from router.model.events import Event
-from router.protocol.schemas import FIELD_TEXTS, schemas_of
+from router.protocol.schemas import FIELD_TEXTS, markdown, schemas_of
 from router.server.api.bodies import EmptyQuery, EventEnvelope
 from router.server.api.examples import BODY_EXAMPLES
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
@@ -105,7 +105,7 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     roles = sorted(PERMISSIONS.get(route.name, ()))
     operation: dict[str, Any] = {
         "operationId": route.name,
-        "summary": route.summary.rstrip("."),
+        "summary": markdown(route.summary).rstrip("."),
         "description": "No credential required." if public else f"Roles: {', '.join(roles)}.",
         "tags": [route.tag],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
@@ -225,7 +225,7 @@ def _problem(codes: list[str], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary_of(kind: Any) -> str:
-    return (kind.__doc__ or "").strip().split("\n")[0]
+    return markdown((kind.__doc__ or "").strip().split("\n")[0])
 
 
 _KEYWORDS_OF_3_1: Final = frozenset({"propertyNames", "contentEncoding"})

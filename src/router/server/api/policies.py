@@ -180,5 +180,5 @@ async def delete_shadow(request: ApiRequest) -> ApiResponse:
     )
 
 
-def _receipt(state: str, gen: str, epoch: int, seq: int) -> ShadowReceipt:
-    return ShadowReceipt(state=state, history_id=gen, epoch=epoch, seq=seq)
+def _receipt(state: str, history_id: str, epoch: int, seq: int) -> ShadowReceipt:
+    return ShadowReceipt(state=state, history_id=history_id, epoch=epoch, seq=seq)

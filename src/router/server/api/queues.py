@@ -32,7 +32,7 @@ async def get_queue(request: ApiRequest) -> ApiResponse:
 
 
 async def get_availability(request: ApiRequest) -> ApiResponse:
-    """Get how many agents of a queue could take a contact now. Cacheable for one second."""
+    """Get the availability of a queue for a new contact. May be cached for one second."""
     queue_id, query = request.path_params["queue_id"], request.query_params
     skills = {}
     for part in query.skills.split(",") if query.skills else ():
@@ -119,11 +119,13 @@ def _skills(text: str) -> dict[str, int]:
 
 
 def _status(request: ApiRequest, view: QueueView, at_ms: int) -> QueueStatus:
-    meters = request.services.stats.get(request.workspace)
-    figures = meters.queue_stats(view.queue_id, at_ms) if meters is not None else None
+    workspace_stats = request.services.stats.get(request.workspace)
+    queue_stats = None
+    if workspace_stats is not None:
+        queue_stats = workspace_stats.queue_stats(view.queue_id, at_ms)
     oldest_ms = view.oldest_queued_at_ms
     return QueueStatus(
         queue=view,
         longest_wait_ms=None if oldest_ms is None else max(0, at_ms - oldest_ms),
-        stats=figures,
+        stats=queue_stats,
     )

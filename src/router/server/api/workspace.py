@@ -28,7 +28,7 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.events_page_size_max)
     position = await request.query_engine(lambda _engine: None)
-    after_seq = _start_seq(query.after, gen=position.history_id, last_seq=position.seq)
+    after_seq = _start_seq(query.after, history_id=position.history_id, last_seq=position.seq)
     records = await request.services.journal.read(
         request.workspace, after_seq=after_seq, limit=limit
     )
@@ -77,12 +77,12 @@ async def get_digest(request: ApiRequest) -> ApiResponse:
     )
 
 
-def _start_seq(text: str | None, *, gen: str, last_seq: int) -> int:
+def _start_seq(text: str | None, *, history_id: str, last_seq: int) -> int:
     """Return the sequence number in ``history_id:seq``. Raises ProblemError if this history does not contain the position."""
     if text is None:
         return 0
-    requested_gen, _, seq = text.partition(":")
-    if requested_gen != gen or int(seq) > last_seq:
+    requested_id, _, seq = text.partition(":")
+    if requested_id != history_id or int(seq) > last_seq:
         raise ProblemError(
             "history_reset",
             "position not in this history; start again without `after`",
@@ -91,7 +91,9 @@ def _start_seq(text: str | None, *, gen: str, last_seq: int) -> int:
     return int(seq)
 
 
-def _encoded_events(record: Record, gen: str, *, after_seq: int, count_max: int) -> list[bytes]:
+def _encoded_events(
+    record: Record, history_id: str, *, after_seq: int, count_max: int
+) -> list[bytes]:
     """Encode the events of a record after ``after_seq`` as JSON objects: envelope fields first, then the event's."""
     encoded: list[bytes] = []
     for seq, event in enumerate(record.events, start=record.first_seq):
@@ -100,7 +102,7 @@ def _encoded_events(record: Record, gen: str, *, after_seq: int, count_max: int)
         if len(encoded) == count_max:
             break
         envelope = EventEnvelope(
-            history_id=gen, epoch=record.epoch, seq=seq, ts=record.at_ms, actor=record.actor
+            history_id=history_id, epoch=record.epoch, seq=seq, ts=record.at_ms, actor=record.actor
         )
         encoded.append(_encode(envelope)[:-1] + b"," + _encode(public_event(event))[1:])
     return encoded

@@ -1,7 +1,7 @@
 """Verification keys of the token issuers, read once at the start.
 
 Keys come from files that the settings name; a token can neither carry a key nor point to one. Where no issuer is
-configured, the router is its own issuer: a random secret in a file beside the journal, readable by its owner alone.
+configured, the router is its own issuer: a random secret in a file stored with the journal, readable by its owner alone.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ def open_keyring(settings: Settings) -> Keyring:
 
 
 def secret_path(settings: Settings) -> Path:
-    """Return the path of the built-in secret, beside the journal."""
+    """Return the path of the built-in secret, stored with the journal."""
     return Path(settings.journal.path).with_name("token.secret")
 
 

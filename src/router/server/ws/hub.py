@@ -78,7 +78,7 @@ class _WorkspaceSubscribers:
         self.desktops: dict[str, list[Subscriber]] = {}
         self.gateways: dict[str, list[Subscriber]] = {}
         self.supervisors: list[Subscriber] = []
-        self.gen = ""
+        self.history_id = ""
         self.seq = 0
         """Sequence number of the latest published event; every live subscriber has its events up to here."""
         self.delivered_seq = 0
@@ -174,19 +174,19 @@ class Hub:
         self._closing.discard(subscriber)
         self._note_empty()
 
-    async def prepare_replay(self, subscriber: Subscriber, gen: str, after_seq: int) -> None:
+    async def prepare_replay(self, subscriber: Subscriber, history_id: str, after_seq: int) -> None:
         """Prepare ``missed_events``: extend the replay index in slices, so that it does not block the event loop."""
-        replay_index = self._replay_index(subscriber.workspace, gen)
+        replay_index = self._replay_index(subscriber.workspace, history_id)
         if replay_index is not None and subscriber.role in ("agent", "gateway"):
             await replay_index.extend_to(after_seq)
 
-    def _replay_index(self, workspace: str, gen: str) -> ReplayIndex | None:
+    def _replay_index(self, workspace: str, history_id: str) -> ReplayIndex | None:
         """Return the replay index of a workspace; None if the workspace has no subscribers any more."""
         group = self._groups.get(workspace)
         if group is None:
             return None
-        if group.replay_index is None or group.replay_index.history_id != gen:
-            group.replay_index = ReplayIndex(self._publisher, workspace, gen)
+        if group.replay_index is None or group.replay_index.history_id != history_id:
+            group.replay_index = ReplayIndex(self._publisher, workspace, history_id)
         return group.replay_index
 
     def dropped_count(self, subscriber: Subscriber, after_seq: int) -> int:
@@ -198,14 +198,14 @@ class Hub:
         return self._publisher.covers(subscriber.workspace, history_id, after_seq)
 
     def missed_events(
-        self, subscriber: Subscriber, gen: str, after_seq: int
+        self, subscriber: Subscriber, history_id: str, after_seq: int
     ) -> list[StampedEvent] | None:
         """Return the events for a subscriber after a position, oldest first; None if too many or no longer held."""
         count_max = self._settings.resume_count_max
         event_count = self._publisher.last_seq(subscriber.workspace) - after_seq
         if subscriber.role not in ("agent", "gateway") and event_count > count_max:
             return None  # A supervisor receives all events.
-        replay_index = self._replay_index(subscriber.workspace, gen)
+        replay_index = self._replay_index(subscriber.workspace, history_id)
         if replay_index is None:
             return None
         events = replay_index.events_since(

@@ -145,14 +145,14 @@ class InitialSync:
             after = records[-1].record.last_seq
         return after
 
-    async def _catch_up(self, gen: str, after: int) -> bool:
+    async def _catch_up(self, history_id: str, after: int) -> bool:
         """Send the events after a position and become live exactly where they end."""
         subscriber = self._subscriber
         while True:
-            await self._hub.prepare_replay(subscriber, gen, after)
+            await self._hub.prepare_replay(subscriber, history_id, after)
             if subscriber.is_closing:
                 return False
-            events = self._hub.missed_events(subscriber, gen, after)
+            events = self._hub.missed_events(subscriber, history_id, after)
             if events is None:
                 return False
             if len(events) <= _CATCH_UP_COUNT:

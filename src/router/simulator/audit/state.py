@@ -49,7 +49,7 @@ class AuditLog:
         self.at_ms = 0
 
     def check(self, holds: object, violation: str) -> None:
-        """Make a check, and report a violation unless it holds."""
+        """Record a violation unless the condition holds."""
         self.checks += 1
         if not holds:
             self.report(violation)
