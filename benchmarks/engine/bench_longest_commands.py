@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -54,6 +54,7 @@ SKILLS = 25
 """Together 500 requirement classes."""
 TARGET_MS = 5.0
 FEW, MANY = 500, 10_000
+_Returned = TypeVar("_Returned")
 
 
 class CollectorPauses:
@@ -147,7 +148,7 @@ class LongestTimes:
         self.workspace = workspace
         self.times_ms: dict[str, list[float]] = {}
 
-    def time(self, kind: str, operation: Callable[[], Any]) -> Any:
+    def time(self, kind: str, operation: Callable[[], _Returned]) -> _Returned:
         """Time an operation and record it for its kind."""
         started = process_time()
         found = operation()
@@ -156,8 +157,7 @@ class LongestTimes:
 
     def time_command(self, kind: str, command: Command) -> Outcome:
         """Time a command."""
-        outcome: Outcome = self.time(kind, lambda: self.workspace.execute(command))
-        return outcome
+        return self.time(kind, lambda: self.workspace.execute(command))
 
 
 def lifecycles(recorder: LongestTimes, count: int) -> None:
@@ -309,7 +309,7 @@ def snapshots(recorder: LongestTimes, pauses: CollectorPauses) -> bytes:
     workspace = recorder.workspace
     image = recorder.time("snapshot: it is begun", workspace.engine.incremental_snapshot)
     n = 0
-    while recorder.time("snapshot: a piece of it", image.proceed):
+    while recorder.time("snapshot: a piece of it", image.advance):
         n += 1
         agent_id, contact_id = workspace.busy.popleft()
         recorder.time_command(
@@ -325,8 +325,7 @@ def snapshots(recorder: LongestTimes, pauses: CollectorPauses) -> bytes:
         "snapshot: its parts are put together beside the loop", lambda: b"".join(image.parts())
     )
     pauses.close()  # The following creates large tables: garbage collection counts where they are created.
-    data: bytes = recorder.time("snapshot in one go (by tools)", workspace.engine.snapshot)
-    return data
+    return recorder.time("snapshot in one go (by tools)", workspace.engine.snapshot)
 
 
 def main() -> None:
