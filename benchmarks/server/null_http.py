@@ -1,4 +1,4 @@
-"""HTTP front of the null server: upgrades are handled by aiohttp, submits by a parser of their own, as in the router.
+"""HTTP front of the null server: upgrades are handled by aiohttp, submits by a minimal parser.
 
 Used by the null server in one process (``null_server.py``) and by its edge processes (``null_front.py``).
 """
@@ -87,7 +87,7 @@ async def start_listening(
 
 
 async def take_over_connection(request: web.Request) -> WebSocket:
-    """Let aiohttp answer the handshake, then take over the transport, as the router does (`server/ws/endpoints.py`)."""
+    """Let aiohttp answer the handshake, then take over the transport for a WebSocket of the router."""
     ws = web.WebSocketResponse(protocols=SUBPROTOCOLS, max_msg_size=65536, compress=False)
     ws.headers[hdrs.SERVER] = "contact-router"
     await ws.prepare(request)

@@ -1,6 +1,6 @@
 """The null server: the same requests, frames and durable appends as the router, without the engine.
 
-It is the baseline of the server benchmarks. aiohttp on uvloop handles upgrades, the submit parser handles HTTP submits, and
+It is the baseline of the server benchmarks. aiohttp on uvloop handles upgrades, a minimal parser handles HTTP submits, and
 WebSockets, codec, write buffers and `SqliteJournal` (one commit at a time) are the router's. For each command it writes and sends
 the same events, records, frames and answers as the router, except for ids and times (`same_frames.py` checks this). The desktop
 that has been idle longest gets the next contact; there are no checks, explanations, timers, rate limits, sessions or resume. There
