@@ -46,19 +46,19 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     """Journal: storage of the event log."""
 
     backend: JournalBackend = JournalBackend.SQLITE
-    """`sqlite` stores every acknowledged command durably; `memory` loses all at the end of the process (for tests)."""
+    """`sqlite` stores every acknowledged command durably; `memory` loses everything when the process exits (for tests)."""
     path: str = "var/journal.db"
     """File of the journal. Its directory also holds the high-water mark and, if no issuer is set, the token secret."""
     high_water_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
     """Interval of updates of the high-water mark; at start, a journal that ends before the mark is refused as damaged."""
     high_water_sync: bool = False
-    """Whether the mark is synchronized to disk with every commit, which also detects the loss of a whole write-ahead log."""
+    """Whether the mark is synchronized to disk with every commit; then the loss of the whole write-ahead log is detected too."""
     checkpoint_bytes_max: Annotated[int, Meta(ge=65_536, le=1024**3)] = 16 * 1024 * 1024
     """Size of the write-ahead log at which a checkpoint is made even under load."""
     checkpoint_idle_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 1_000
     """Time without a commit after which a checkpoint is made."""
     reserved_bytes: Annotated[int, Meta(ge=0, le=1024**3)] = 64 * 1024 * 1024
-    """Reserved disk space, released when the disk is full so that the process can stop in order."""
+    """Reserved disk space, released when the disk is full so that the process can shut down gracefully."""
 
 
 class RuntimeSettings(_Settings, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Minimum interval between the starts of commits, unless many commands wait. A single command is not delayed; under load
     commands share the cost of a commit. 0: no minimum."""
     snapshot_event_count: Count = 250_000
-    """Number of events after which a snapshot is taken, a tenth of it when idle; bounds the time of a start."""
+    """Number of events between snapshots (one tenth of it while idle); bounds the recovery time at start."""
     history_record_count_max: Count = 16_384
     """Latest records of a workspace kept in memory, about 1 KB each, so that sockets resume without reading the journal. Covers
     some seconds in a very busy contact centre, minutes in others."""
@@ -88,7 +88,7 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     shadow_backlog_count_max: Count = 10_000
     """Records that may wait for the shadow policy; beyond the limit it skips them, reports it and restarts."""
     stop_timeout_s: PositiveSeconds = 60
-    """Maximum duration of an orderly stop. Acknowledged commands are on disk in any case."""
+    """Maximum duration of a graceful shutdown. Acknowledged commands are on disk in any case."""
 
 
 class ServerSettings(_Settings, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     tls_key_path: str | None = None
     """PEM file with the private key."""
     allowed_origins: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
-    """Origins of web pages that may use the API and the sockets, compared exactly (`https://desk.example`). None by default."""
+    """Origins of web pages that may use the API and the sockets, compared exactly (`https://desk.example`). Empty by default."""
     backlog_count: Annotated[int, Meta(ge=16, le=65_535)] = 4096
     """Size of the kernel's listen backlog; large enough for a mass reconnect of desktops."""
     send_buffer_bytes: Annotated[int, Meta(ge=4096, le=16 * 1024**2)] = 128 * 1024
@@ -137,7 +137,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     events_page_size_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
     """Maximum `limit` of `GET /v1/events`."""
     drain_s: PositiveSeconds = 30
-    """Time that a drain gives clients to disconnect."""
+    """Time allowed for clients to disconnect during a drain."""
 
 
 class SocketSettings(_Settings, frozen=True, kw_only=True):
@@ -152,7 +152,7 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     write_buffer_count_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 1_024
     """Maximum number of frames waiting for a client; beyond it the socket is closed (4408) and the client can resume."""
     write_buffer_bytes_max: Annotated[int, Meta(ge=65_536, le=256 * 1024**2)] = 1024 * 1024
-    """Maximum number of bytes waiting for a client, without a welcome; beyond it the socket is closed (4408)."""
+    """Maximum number of bytes waiting for a client, not counting the `welcome` frame; beyond it the socket is closed (4408)."""
     send_timeout_s: PositiveSeconds = 5
     """Maximum duration of a write; beyond it the socket is closed (4408)."""
     frames_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
@@ -164,7 +164,7 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     gateway_frames_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000
     """Burst of frames from a gateway."""
     in_flight_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
-    """Maximum number of unanswered commands of a socket; at the limit the socket is not read."""
+    """Maximum number of commands of a socket without a reply; at the limit the socket is not read."""
     bad_frames_max: Annotated[int, Meta(ge=0, le=1_000)] = 5
     """Number of consecutive malformed frames that are tolerated; one more closes the socket (4500)."""
     connections_max: Count = 10_000
@@ -172,9 +172,9 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     credential_connections_max: Count = 100
     """Maximum number of open sockets per workspace, subject and role; a further one gets 503, or is closed (1013) after `hello`."""
     upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 600
-    """Average rate of upgrades, about a third of a core; beyond it: 503 with a Retry-After that spreads the clients over time."""
+    """Average rate of upgrades; 600/s use about a third of a core. Beyond it: 503 with a Retry-After that spreads the clients."""
     upgrades_burst: Annotated[int, Meta(ge=1, le=100_000)] = 50
-    """Burst of upgrades; established connections wait for as many."""
+    """Upgrades accepted at once; while they are processed, established connections are delayed."""
     resume_count_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10_000
     """Maximum number of missed events that a resume sends; beyond it the client gets a `welcome` with the full state."""
     stats_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1_000

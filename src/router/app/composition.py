@@ -226,7 +226,7 @@ class App:
         )
         gauge(
             "router_ready",
-            "1: ready to serve.",
+            "1: ready to serve; 0: recovering or shutting down.",
             lambda: float(self.readiness.ready and not self.readiness.stopping),
         )
         is_durable = self.settings.journal.backend is JournalBackend.SQLITE

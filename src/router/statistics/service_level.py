@@ -21,7 +21,7 @@ abandoned); without short abandons = (abandoned − short) / (answered + abandon
 and Mandelbaum, "Telephone Call Centers: Tutorial, Review, and Research Prospects", M&SOM 5(2), 2003.
 
 **Quantiles** are interpolated in fixed buckets, each about a quarter wider than the previous one (ten per factor of ten). Memory
-is bounded, histograms can be merged, and the error is at most the width of a bucket, 26 % of the value.
+is bounded, histograms can be merged, and the error is at most the width of a bucket, 27 % of the value.
 """
 
 from bisect import bisect_left

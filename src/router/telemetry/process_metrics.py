@@ -35,7 +35,7 @@ class ProcessMetrics:
         )
         self.request_seconds = Histogram(
             "router_http_request_seconds",
-            "Time from request to answer, by operation.",
+            "Time from request to response, by operation.",
             ("operation",),
             buckets=_REQUEST_BUCKETS_S,
             registry=self.registry,

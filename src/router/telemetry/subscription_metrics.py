@@ -86,7 +86,7 @@ class SubscriptionMetrics(Collector):
         )
         skipped = CounterMetricFamily(
             "router_subscription_skipped_records",
-            "Records that the subscription gave up after its maximum of attempts.",
+            "Records that the subscription skipped after the maximum number of attempts.",
             labels=("subscription",),
         )
         for health in self._read():

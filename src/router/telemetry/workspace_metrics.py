@@ -262,7 +262,8 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     )
     level = GaugeMetricFamily(
         "router_service_level_ratio",
-        "Share answered within the threshold: within / (answered + abandoned - abandoned short).",
+        "Share answered within the threshold since the beginning of the history: "
+        "within / (answered + abandoned - abandoned short).",
         labels=by_queue,
     )
     for workspace, queue_id, queue in (
