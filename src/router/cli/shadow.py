@@ -110,7 +110,7 @@ def shadow(
 @click.argument("file", type=_POLICY_FILE)
 @click.pass_obj
 def put(router: _RunningRouter, file: Path) -> None:
-    """Start the policy in FILE (YAML or JSON; - is standard input) as the shadow policy."""
+    """Set the policy in FILE (YAML or JSON; - is standard input) as the shadow policy."""
     router.request("PUT", role="admin", document=_read_policy(file))
     click.echo(f"{router.workspace}: {file} is active as the shadow policy")
 
@@ -136,7 +136,7 @@ def report(router: _RunningRouter, as_json: bool) -> None:
 @shadow.command()
 @click.pass_obj
 def stop(router: _RunningRouter) -> None:
-    """Stop the shadow policy."""
+    """Clear the shadow policy."""
     router.request("DELETE", role="admin")
     click.echo(f"{router.workspace}: the shadow policy is stopped")
 

@@ -369,7 +369,7 @@ class SetShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.set_shado
 
 
 class ClearShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.clear_shadow"):
-    """Remove the shadow policy."""
+    """Clear the shadow policy."""
 
 
 class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):

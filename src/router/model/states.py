@@ -107,7 +107,7 @@ class Presence(StrEnum):
     """Whether a desktop is connected for the agent. It is not the agent's availability, which is the state."""
 
     NONE = "none"
-    """No desktop has ever connected; the agent is controlled over HTTP."""
+    """No desktop: none has connected yet, or the grace period has ended. The agent can be controlled over HTTP."""
     ATTACHED = "attached"
     """A desktop is connected."""
     LOST = "lost"

@@ -212,7 +212,8 @@ class AgentView(_View, frozen=True, kw_only=True):
     state_since_ms: int = 0
     """Time of the last change of the state."""
     idle_since_ms: int | None = None
-    """Time since when the agent has had no offers and assignments; null: the agent has some."""
+    """Start of the idle time that ``longest_idle`` compares: the agent became ``ready``, or has just been busy; null: the agent
+    is not ``ready``."""
     return_at_ms: int | None = None
     """When the router sets the agent ``ready`` again after an expired offer; null: it does not."""
     next_state: AgentState | None = None

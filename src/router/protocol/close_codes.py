@@ -24,7 +24,7 @@ class CloseCode(IntEnum):
     SERVICE_RESTART = 1012
     """The process restarts."""
     TRY_AGAIN_LATER = 1013
-    """The process is overloaded; reconnect after a delay."""
+    """No session can be opened now, for example because a limit is reached; reconnect after a delay."""
 
     TOKEN_EXPIRED = 4401
     """The token has expired; reconnect with a new token, as the old one is refused (4501)."""

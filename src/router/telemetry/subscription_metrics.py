@@ -14,7 +14,7 @@ from router.model.ids import WorkspaceId
 _log: Final = structlog.get_logger("router.subscriptions")
 
 
-class SubscriptionHealth(Protocol):
+class ObservedSubscription(Protocol):
     """What is known of one subscription, as ``SubscriptionStatus`` of the event feed."""
 
     @property
@@ -52,7 +52,7 @@ class SubscriptionMetrics(Collector):
     """Metrics of all subscriptions, by name."""
 
     def __init__(
-        self, registry: CollectorRegistry, read: Callable[[], Iterable[SubscriptionHealth]]
+        self, registry: CollectorRegistry, read: Callable[[], Iterable[ObservedSubscription]]
     ) -> None:
         """Register the collector; ``read`` must be safe to call from another thread."""
         self._read = read

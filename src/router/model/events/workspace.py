@@ -75,4 +75,4 @@ class ShadowPolicySet(EventStruct, frozen=True, kw_only=True, tag="policy.shadow
 
 
 class ShadowPolicyCleared(EventStruct, frozen=True, kw_only=True, tag="policy.shadow_cleared"):
-    """The shadow policy was removed."""
+    """The shadow policy was cleared."""

@@ -62,7 +62,7 @@ class ResumedFrame(_ServerFrame, frozen=True, kw_only=True, tag="resumed"):
     seq: int
     """Position from which the session resumes."""
     until_seq: int
-    """Sequence number of the last event of the past."""
+    """Sequence number of the last missed event; live events follow it."""
     heartbeat_s: int
     """Interval of the server's WebSocket pings, in seconds."""
     session_id: str

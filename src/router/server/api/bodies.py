@@ -241,7 +241,7 @@ class StateQuery(_Request, frozen=True, kw_only=True):
     """Minimum freshness of the state."""
 
     min_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    """Sequence number that the state must include; the response waits for it for a short time."""
+    """Sequence number that the state must include; an older state is answered with ``event_not_reached``."""
 
 
 class PublishQuery(_Request, frozen=True, kw_only=True):

@@ -171,7 +171,7 @@ async def get_shadow(request: ApiRequest) -> ApiResponse:
 
 
 async def delete_shadow(request: ApiRequest) -> ApiResponse:
-    """End the shadow policy and discard its report."""
+    """Clear the shadow policy and discard its report."""
     effected = await request.execute(ClearShadowPolicy())
     return ApiResponse(
         body=_receipt(
