@@ -221,7 +221,7 @@ class App:
         gauge("router_sockets_open", "Open WebSockets.", lambda: sockets.open_count)
         gauge(
             "router_epoch",
-            "Number of starts of the default workspace.",
+            "Number of process starts recorded for the workspace `default`.",
             lambda: writer.epoch("default"),
         )
         gauge(
