@@ -19,8 +19,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from router.journal.port import Record
-from router.journal.record_codec import encode_body, encode_envelope
+from router.journal.records import Record, encode_body, encode_envelope
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.events import ContactQueued, OfferMade
 

@@ -33,7 +33,8 @@ from urllib.error import URLError
 import msgspec
 
 from router.engine.engine import Engine
-from router.journal.port import Record, Snapshot
+from router.journal.port import Snapshot
+from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import (
     AcceptOffer,

@@ -35,7 +35,7 @@ from benchmarks.server.null_http import (
     take_over_connection,
 )
 from router.app.process import SWITCH_INTERVAL_S, freeze_and_resume_garbage_collection
-from router.journal.port import Record
+from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model import events as e
 from router.model.states import AgentState, MatchTrigger, Presence

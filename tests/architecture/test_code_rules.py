@@ -34,9 +34,9 @@ MAY_CATCH_EVERYTHING: Final = {
     "server/ws/connection.py",
     "server/http/submit_handler.py",  # A failing response must not fail the writer that completes it.
     "server/ws/write_buffer.py",
-    "journal/thread.py",  # The exception of a job goes to the coroutine that waits for it.
-    "runtime/batch.py",
-    "runtime/subscription.py",  # A failing subscriber is isolated, counted and restarted.
+    "journal/sqlite/journal.py",  # The exception of a job goes to the coroutine that waits for it.
+    "runtime/command_queue.py",
+    "runtime/event_feed.py",  # A failing subscriber is isolated, counted and restarted.
     "runtime/shadow_runner.py",  # A shadow that fails must not end the router.
 }
 # Wall time enters through the writer's clock; the others compare it with the expiry of a token or the time of a report.

@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 from msgspec import structs
 
-from router.journal.port import Journal, JournalOutdated, Position, Record, WorkspaceHistory
-from router.journal.record_codec import FORMAT, encode_body
+from router.journal.port import Journal, JournalOutdated, WorkspaceHistory
+from router.journal.records import FORMAT, Position, Record, encode_body
 from router.model.errors import (
     JournalCorrupt,
     JournalLocked,

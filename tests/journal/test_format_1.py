@@ -7,8 +7,7 @@ import msgspec
 import pytest
 
 from router.journal.format_1 import Shape, to_format_1, to_format_2
-from router.journal.port import Record
-from router.journal.record_codec import decode_envelope, encode_body
+from router.journal.records import Record, decode_envelope, encode_body
 from router.model.events import Event
 from tests.support.golden_journal import extract
 

@@ -1,6 +1,6 @@
 """The start of a commit: at once, or after the gap together with more commands."""
 
-from router.runtime.batch import FULL_BATCH_COUNT, CommitPacer
+from router.runtime.command_queue import FULL_BATCH_COUNT, CommitPacer
 
 
 class ManualTime:

@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.journal.memory import MemoryJournal
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model.errors import JournalUnavailable
 from router.model.ids import WorkspaceId
-from router.runtime import subscription as subscription_module
+from router.runtime import event_feed as subscription_module
 from router.runtime.cursors import CursorStore, FeedPosition, FileCursorStore, MemoryCursorStore
-from router.runtime.event_feed import EventFeed
+from router.runtime.event_feed import EventFeed, Subscription, SubscriptionState
 from router.runtime.publisher import PublishedRecord
-from router.runtime.subscription import Subscription, SubscriptionState
 from tests.support.builders import START_MS, a_contact, published
 from tests.support.event_log import Handler, Log, caught_up, until
 from tests.support.manual_clock import ManualClock

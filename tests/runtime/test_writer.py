@@ -8,7 +8,7 @@ import pytest
 
 from router.engine.engine import Engine
 from router.journal.memory import MemoryJournal, MemoryStorage
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model.commands import AcceptOffer, ConnectDesktop
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.events import ContactQueued, DesktopLost, OfferExpired, OfferMade

@@ -6,7 +6,7 @@ from typing import Final
 from click.testing import CliRunner, Result
 
 from router.cli import cli
-from router.journal.port import Record
+from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.events import PolicyPublished
 from tests.support.builders import START_MS, a_policy

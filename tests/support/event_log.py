@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from router.journal.memory import MemoryJournal, MemoryStorage
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model.ids import WorkspaceId
-from router.runtime.event_feed import EventFeed
+from router.runtime.event_feed import EventFeed, SubscriptionState
 from router.runtime.publisher import PublishedRecord, Publisher
-from router.runtime.subscription import SubscriptionState
 from tests.support.journal_records import a_record
 
 

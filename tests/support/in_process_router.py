@@ -18,9 +18,8 @@ from router.protocol.asyncapi import asyncapi_document
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Reply, Writer
 from router.server.api.request import Readiness, Services
-from router.server.auth.credentials import TicketStore, mint_token, open_authenticator
+from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
 from router.server.auth.keys import create_secret
-from router.server.auth.permissions import Role
 from router.server.listeners import PublicServer
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub

@@ -1,6 +1,7 @@
 """Small records for tests, all different, that use every width of the envelope fields."""
 
-from router.journal.port import Record, Snapshot
+from router.journal.port import Snapshot
+from router.journal.records import Record
 from router.model.events import AgentUpdated, ContactQueued, Event, PolicyPublished
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from router.journal.port import Journal, Record
+from router.journal.port import Journal
+from router.journal.records import Record
 from router.model.commands import AcceptOffer, Command, EndContact
 from router.model.events import OfferMade
 from router.model.ids import WorkspaceId

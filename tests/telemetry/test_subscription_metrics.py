@@ -11,9 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from router.journal.memory import MemoryJournal
-from router.runtime.event_feed import EventFeed
+from router.runtime.event_feed import EventFeed, SubscriptionState, SubscriptionStatus
 from router.runtime.publisher import PublishedRecord, Publisher
-from router.runtime.subscription import SubscriptionState, SubscriptionStatus
 from router.telemetry.logs import configure_logs
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
 from tests.support.journal_records import a_record

@@ -27,9 +27,8 @@ from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.server.api.request import Readiness, Services
-from router.server.auth.credentials import TicketStore, mint_token, open_authenticator
+from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
 from router.server.auth.keys import create_secret
-from router.server.auth.permissions import Role
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub

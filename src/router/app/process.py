@@ -19,7 +19,7 @@ from router.app.composition import App
 from router.journal.backends import open_journal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Role
 from router.settings import Settings
 from router.telemetry.logs import configure_logs
 

@@ -33,8 +33,7 @@ from router.loadtest.router_process import RouterSubprocess
 from router.loadtest.run import LoadTestPlan, RunOptions, run_day, token_factory
 from router.loadtest.session import LoadTestSession, RouterTarget
 from router.model.errors import SettingsInvalid
-from router.server.auth.credentials import mint_token
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Role, mint_token
 from router.settings import JournalSettings, ServerSettings, Settings, TelemetrySettings
 from router.simulator.run import SimulationSpec, first_day, resolved_options
 

@@ -23,7 +23,7 @@ from hashlib import blake2b
 from typing import Final
 
 from router.engine.commands import COMMAND_HANDLERS
-from router.engine.commands.match_all import match_all
+from router.engine.commands.offers import match_all
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.timers import fire_timer
 from router.engine.commands.transaction import SnapshotTransaction, Transaction

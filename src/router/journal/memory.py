@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from router.journal.port import JournalOutdated, Position, Record, Snapshot, WorkspaceHistory
-from router.journal.record_codec import (
+from router.journal.port import JournalOutdated, Snapshot, WorkspaceHistory
+from router.journal.records import (
     FORMAT,
     ChainVerifier,
     DamagedRecord,
+    Position,
+    Record,
     corrupt_record,
     decode_envelope,
     decode_record,

@@ -19,38 +19,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from router.journal.records import Position, Record
 from router.model.errors import JournalError
-from router.model.events import Event
 from router.model.ids import WorkspaceId
 
 
 class JournalOutdated(JournalError):
     """The journal has an older format; ``router journal migrate`` converts it once."""
-
-
-class Position(Struct, frozen=True, order=True, gc=False):
-    """A position in the history of a workspace: ``epoch`` grows with every start of the process, ``seq`` has no gaps."""
-
-    epoch: int
-    seq: int
-
-
-class Record(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """The events of one command in one workspace, durable together or not at all."""
-
-    epoch: int
-    first_seq: int
-    at_ms: int
-    actor: str
-    """Issuer of the command: ``agent:ada``, ``gateway:web``, ``supervisor:eve``, ``admin:…``, or ``router`` for timers."""
-    cause: str
-    """Tag of the command."""
-    events: tuple[Event, ...]
-
-    @property
-    def last_seq(self) -> int:
-        """Return the sequence number of the last event."""
-        return self.first_seq + len(self.events) - 1
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

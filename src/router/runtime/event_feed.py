@@ -4,25 +4,359 @@ The journal is the source of truth: it holds every durable record of every works
 memory and announces each record once it is durable. The feed combines both. A read after a position is answered from memory where
 the publisher still retains the records, otherwise from the journal; it never returns a record before it has been published.
 ``wait`` returns when there are events after a position. ``subscribe`` and ``subscribe_inline`` deliver all records to a handler, at
-least once and in order, and isolate its failures (``subscription.py``). ``statuses`` reports the health of all subscriptions.
+least once and in order, and isolate its failures. ``statuses`` reports the health of all subscriptions.
+
+Theory of operation of a subscription. It delivers all records to one handler, in order within each workspace, at least once. It
+keeps one cursor per workspace, which advances only after the handler has returned. An *inline* handler is a plain function that
+is called within the commit, before the replies are sent, as long as its cursor is at the end of the log (``LIVE``); otherwise a
+task delivers the missing records and then switches back to inline delivery. A coroutine handler always runs in a task. With a
+``CursorStore`` the cursors survive a restart of the process.
+
+Failures are isolated. An exception of a handler never reaches the writer, other subscriptions, or other workspaces of the same
+subscription. The failed record is delivered again after a delay that doubles up to ``retry_max_s`` (``RETRYING``), and delivery
+continues from the cursor, so nothing is lost. A handler that can never handle a record would retry permanently; with
+``attempts_max`` the record is skipped and counted instead. Nothing is queued in memory for a slow or failing subscriber: its
+records wait in the journal.
+
+A cursor must never advance before its record is handled, and inline delivery must never start while records are missing: these
+are the two mistakes that lose events silently.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import StrEnum
+from typing import Final, Protocol, TypeAlias, cast
+
+from msgspec import Struct
 
 from router.journal.port import Journal
+from router.journal.records import Record
 from router.model.errors import RouterError
 from router.model.ids import WorkspaceId
-from router.runtime.cursors import CursorStore, FeedPosition
+from router.runtime.cursors import Cursors, CursorStore, FeedPosition
 from router.runtime.publisher import PublishedRecord, Publisher
-from router.runtime.subscription import (
-    CoroutineHandler,
-    InlineHandler,
-    Subscription,
-    SubscriptionObserver,
-    SubscriptionState,
-    SubscriptionStatus,
-)
+
+# Records of one read, and records delivered before other tasks can run.
+_READ_RECORDS: Final = 256
+
+_SLICE_RECORDS: Final = 32
+
+# Cursors are saved this long after the first record that is not saved yet.
+SAVE_INTERVAL_S: Final = 1.0
+
+InlineHandler: TypeAlias = Callable[[PublishedRecord], None]
+
+CoroutineHandler: TypeAlias = Callable[[PublishedRecord], Awaitable[None]]
+
+
+class SubscriptionState(StrEnum):
+    """How a subscription is doing; of several workspaces the worst state counts."""
+
+    LIVE = "live"
+    """Everything published has been handled, and new records are delivered as they are published."""
+    CATCHING_UP = "catching_up"
+    """Records from before are being delivered."""
+    RETRYING = "retrying"
+    """The handler has failed; the record is delivered again after a delay."""
+    CLOSED = "closed"
+
+
+_WORST_FIRST: Final = (SubscriptionState.RETRYING, SubscriptionState.CATCHING_UP)
+
+
+class SubscriptionStatus(Struct, frozen=True, kw_only=True):
+    """The health of one subscription."""
+
+    name: str
+    state: SubscriptionState
+    lag_events: int
+    """Events published but not yet handled, over all workspaces."""
+    failures: int
+    """Exceptions of the handler, of reads for it, and of its cursor store, since the start."""
+    recoveries: int
+    """Deliveries that succeeded after at least one failure, since the start."""
+    skipped_records: int
+    """Records given up after ``attempts_max`` attempts, since the start."""
+    last_error: str | None
+    """Type of the newest exception; None where there was none."""
+
+
+class SubscriptionObserver(Protocol):
+    """Receives the failures of subscriptions, for logs. Called on the event loop; must be quick and must not raise."""
+
+    def on_subscriber_failure(
+        self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float
+    ) -> None:
+        """Handle a failure that is retried after ``retry_s``; ``workspace`` is None for the cursor store."""
+        ...
+
+    def on_subscriber_recovery(self, subscription: str, workspace: WorkspaceId) -> None:
+        """Handle the first success after a failure."""
+        ...
+
+    def on_record_skipped(self, subscription: str, workspace: WorkspaceId, record: Record) -> None:
+        """Handle a record that was given up."""
+        ...
+
+
+class RecordSource(Protocol):
+    """What a subscription needs of the event feed."""
+
+    @property
+    def publisher(self) -> Publisher:
+        """Return the publisher, which knows the newest event of each workspace."""
+        ...
+
+    @property
+    def observer(self) -> SubscriptionObserver | None:
+        """Return the receiver of failures, None where there is none."""
+        ...
+
+    def retry_delay_s(self, failures: int) -> float:
+        """Return the delay before the next attempt, after this number of failures in a row."""
+        ...
+
+    async def read(
+        self, workspace: WorkspaceId, after: FeedPosition, *, limit: int
+    ) -> list[PublishedRecord]:
+        """Return at most ``limit`` records after a position, oldest first; at least one where there are any."""
+        ...
+
+
+class _Cursor:
+    """The delivery state of one subscription in one workspace."""
+
+    __slots__ = ("attempts", "failing", "seq", "state", "task", "workspace")
+
+    def __init__(self, workspace: WorkspaceId, seq: int) -> None:
+        self.workspace = workspace
+        self.seq = seq
+        """Every event up to this one has been handled or skipped."""
+        self.state = SubscriptionState.LIVE
+        self.task: asyncio.Task[None] | None = None
+        self.attempts = 0
+        """Failed deliveries of the next record."""
+        self.failing = 0
+        """Failures without a success in between, which determine the delay."""
+
+
+class Subscription:
+    """One handler with its cursors. Created by ``EventFeed``."""
+
+    def __init__(
+        self,
+        feed: RecordSource,
+        name: str,
+        handler: InlineHandler | CoroutineHandler,
+        *,
+        is_inline: bool,
+        store: CursorStore | None,
+        attempts_max: int | None,
+        on_close: Callable[["Subscription"], None],
+    ) -> None:
+        self.name: Final = name
+        self._feed = feed
+        self._handler = handler
+        self._is_inline = is_inline
+        self._store = store
+        self._attempts_max = attempts_max
+        self._on_close = on_close
+        self._cursors: dict[WorkspaceId, _Cursor] = {}
+        self._saving: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._saved: Cursors = {}
+        self._is_closed = False
+        self._failures = self._recoveries = self._skipped_records = 0
+        self._last_error: str | None = None
+
+    def start(self, *, from_start: bool) -> None:
+        """Place the cursors and begin to deliver; called once by the feed."""
+        stored = {} if self._store is None else self._store.load(self.name)
+        self._saved = dict(stored)
+        for workspace in self._feed.publisher.workspaces:
+            newest_seq = self._feed.publisher.last_seq(workspace)
+            position = stored.get(workspace)
+            if position is not None:
+                seq = min(position.seq, newest_seq)
+            else:
+                seq = 0 if from_start else newest_seq
+            cursor = self._cursors[workspace] = _Cursor(workspace, seq)
+            if seq < newest_seq:
+                self._run_task(cursor)
+
+    def position(self, workspace: WorkspaceId) -> FeedPosition:
+        """Return the cursor of a workspace. Raises KeyError where nothing was delivered and nothing was published."""
+        history_id = self._feed.publisher.history_id(workspace)
+        return FeedPosition(history_id, self._cursors[workspace].seq)
+
+    def status(self) -> SubscriptionStatus:
+        """Return the health of the subscription. Safe to call from another thread."""
+        cursors = list(self._cursors.values())
+        states = {cursor.state for cursor in cursors}
+        state = next((one for one in _WORST_FIRST if one in states), SubscriptionState.LIVE)
+        last_seq = self._feed.publisher.last_seq
+        return SubscriptionStatus(
+            name=self.name,
+            state=SubscriptionState.CLOSED if self._is_closed else state,
+            lag_events=sum(max(0, last_seq(one.workspace) - one.seq) for one in cursors),
+            failures=self._failures,
+            recoveries=self._recoveries,
+            skipped_records=self._skipped_records,
+            last_error=self._last_error,
+        )
+
+    async def close(self) -> None:
+        """Stop delivering and save the cursors. Idempotent."""
+        self._is_closed = True
+        self._on_close(self)
+        tasks = [cursor.task for cursor in self._cursors.values() if cursor.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._closing.set()
+        if self._saving is not None:
+            await self._saving
+        await self._save()
+
+    # --- delivery ----------------------------------------------------------------------
+
+    def on_record(self, published: PublishedRecord) -> None:
+        """Deliver a record inline, or leave it to the task of its workspace; called by the feed."""
+        record = published.record
+        cursor = self._cursors.get(published.workspace)
+        if cursor is None:
+            cursor = _Cursor(published.workspace, record.first_seq - 1)
+            self._cursors[published.workspace] = cursor
+        if cursor.task is not None or self._is_closed:
+            return
+        # Inline only where nothing is missing before this record.
+        if self._is_inline and cursor.seq >= record.first_seq - 1:
+            try:
+                cast(InlineHandler, self._handler)(published)
+            except Exception as error:
+                self._delivery_failed(cursor, record, error)
+            else:
+                self._delivered(cursor, record)
+        if cursor.seq < record.last_seq:
+            self._run_task(cursor)
+
+    def _run_task(self, cursor: _Cursor) -> None:
+        name = f"subscription {self.name}: {cursor.workspace}"
+        cursor.task = asyncio.get_running_loop().create_task(self._run(cursor), name=name)
+
+    async def _run(self, cursor: _Cursor) -> None:
+        """Deliver until nothing is missing, with a delay after each failure."""
+        try:
+            await self._catch_up(cursor)
+            # No await since the last look at the log: nothing can have been published in between.
+            cursor.state = SubscriptionState.LIVE
+        finally:
+            # After an unexpected error the next record starts another task, from the same cursor.
+            cursor.task = None
+
+    async def _catch_up(self, cursor: _Cursor) -> None:
+        feed, workspace = self._feed, cursor.workspace
+        while cursor.seq < feed.publisher.last_seq(workspace) and not self._is_closed:
+            if cursor.failing:
+                await asyncio.sleep(feed.retry_delay_s(cursor.failing))
+            else:
+                cursor.state = SubscriptionState.CATCHING_UP
+            try:
+                records = await feed.read(workspace, self.position(workspace), limit=_READ_RECORDS)
+            except RouterError as error:
+                self._failed(cursor, error)
+                continue
+            await self._deliver(cursor, records)
+            await asyncio.sleep(0)
+
+    async def _deliver(self, cursor: _Cursor, records: list[PublishedRecord]) -> None:
+        """Deliver records up to the first failure."""
+        for count, published in enumerate(records, start=1):
+            try:
+                waiting = self._handler(published)
+                if waiting is not None:
+                    await waiting
+            except Exception as error:
+                if not self._delivery_failed(cursor, published.record, error):
+                    return
+            else:
+                self._delivered(cursor, published.record)
+            if count % _SLICE_RECORDS == 0:
+                await asyncio.sleep(0)
+
+    def _delivered(self, cursor: _Cursor, record: Record) -> None:
+        self._advance(cursor, record)
+        if cursor.failing:
+            cursor.failing = 0
+            self._recoveries += 1
+            if self._feed.observer is not None:
+                self._feed.observer.on_subscriber_recovery(self.name, cursor.workspace)
+
+    def _advance(self, cursor: _Cursor, record: Record) -> None:
+        cursor.seq = record.last_seq
+        cursor.attempts = 0
+        if self._store is not None and self._saving is None:
+            self._saving = asyncio.get_running_loop().create_task(self._save_later())
+
+    # --- failures ----------------------------------------------------------------------
+
+    def _delivery_failed(self, cursor: _Cursor, record: Record, error: Exception) -> bool:
+        """Count a failed delivery; return whether the record is skipped."""
+        self._failed(cursor, error)
+        cursor.attempts += 1
+        if self._attempts_max is None or cursor.attempts < self._attempts_max:
+            return False
+        self._skipped_records += 1
+        cursor.failing = 0
+        cursor.state = (
+            SubscriptionState.LIVE if cursor.task is None else SubscriptionState.CATCHING_UP
+        )
+        self._advance(cursor, record)
+        if self._feed.observer is not None:
+            self._feed.observer.on_record_skipped(self.name, cursor.workspace, record)
+        return True
+
+    def _failed(self, cursor: _Cursor, error: Exception) -> None:
+        cursor.failing += 1
+        cursor.state = SubscriptionState.RETRYING
+        self._count_failure(error, cursor.workspace, self._feed.retry_delay_s(cursor.failing))
+
+    def _count_failure(
+        self, error: Exception, workspace: WorkspaceId | None, retry_s: float
+    ) -> None:
+        self._failures += 1
+        self._last_error = type(error).__name__
+        if self._feed.observer is not None:
+            self._feed.observer.on_subscriber_failure(self.name, workspace, error, retry_s)
+
+    # --- cursors -----------------------------------------------------------------------
+
+    async def _save_later(self) -> None:
+        """Save the cursors at intervals until everything handled is saved."""
+        while not self._is_closed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_INTERVAL_S):
+                    await self._closing.wait()
+            await self._save()
+            if self._saved == self._positions():
+                break
+        self._saving = None
+
+    async def _save(self) -> None:
+        positions = self._positions()
+        if self._store is None or positions == self._saved:
+            return
+        try:
+            await asyncio.to_thread(self._store.save, self.name, positions)
+        except (OSError, RouterError) as error:
+            self._count_failure(error, None, SAVE_INTERVAL_S)
+        else:
+            self._saved = positions
+
+    def _positions(self) -> Cursors:
+        return self._saved | {workspace: self.position(workspace) for workspace in self._cursors}
+
 
 __all__ = [
     "EventFeed",
@@ -37,6 +371,7 @@ __all__ = [
 ]
 
 RETRY_MIN_S: Final = 0.1
+
 RETRY_MAX_S: Final = 30.0
 
 

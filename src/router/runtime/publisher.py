@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, cast
 
 from msgspec import Struct
 
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model.ids import WorkspaceId
 
 # Enough for a desktop that was disconnected for a minute in a busy workspace.

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from router.engine.engine import Engine
-from router.journal.port import Journal, Record, WorkspaceHistory
+from router.journal.port import Journal, WorkspaceHistory
+from router.journal.records import Record
 from router.model.errors import JournalCorrupt
 from router.model.events import Event
 from router.model.ids import WorkspaceId

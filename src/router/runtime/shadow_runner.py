@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from router.engine.shadow import Shadow
 from router.engine.shadow.counters import ShadowCounters
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model.commands import EnqueueContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.events import ShadowPolicyCleared, ShadowPolicySet

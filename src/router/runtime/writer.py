@@ -28,9 +28,16 @@ from router.model.commands import Command, EnqueueContact, LoseDesktop
 from router.model.errors import JournalUnavailable, Stopping
 from router.model.ids import WorkspaceId
 from router.model.results import RefusalCode
-from router.runtime.batch import ROUTER_ACTOR, Batch, BatchProcessor, CommitPacer
 from router.runtime.clock import Clock, SystemClock, WakeupSchedule
-from router.runtime.command_queue import COUNT_MAX, SUBMIT_WAIT_MS_MAX, CommandQueue
+from router.runtime.command_queue import (
+    COUNT_MAX,
+    ROUTER_ACTOR,
+    SUBMIT_WAIT_MS_MAX,
+    Batch,
+    BatchProcessor,
+    CommandQueue,
+    CommitPacer,
+)
 from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace

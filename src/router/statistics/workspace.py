@@ -11,8 +11,8 @@ import msgspec
 
 from router.model.events import Event
 from router.model.views import WorkspaceCounts
-from router.statistics.agent_events import EVENT_HANDLERS
 from router.statistics.counters import ContactCounters, sum_counters
+from router.statistics.event_handlers import EVENT_HANDLERS
 from router.statistics.occupancy import AgentActivity, WorkforceTime, occupancy, utilisation
 from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED
 from router.statistics.service_level import WaitHistogram

@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from router import __version__
-from router.journal.port import Journal, Record, Snapshot, WorkspaceHistory
+from router.journal.port import Journal, Snapshot, WorkspaceHistory
+from router.journal.records import Record
 from router.model.ids import WorkspaceId
 
 _REQUEST_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model.ids import WorkspaceId
 
 _log: Final = structlog.get_logger("router.subscriptions")

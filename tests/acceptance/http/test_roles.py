@@ -3,7 +3,7 @@
 import pytest
 
 from router.server.api.routes import ROUTES, Route
-from router.server.auth.permissions import PERMISSIONS, PUBLIC_OPERATIONS, Role
+from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS, Role
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
 

@@ -10,7 +10,7 @@ import pytest
 
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON, MSGPACK
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Role
 from tests.support.in_process_router import InProcessRouter, running_router
 
 TIMEOUT_S = 10

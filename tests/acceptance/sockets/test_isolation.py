@@ -14,7 +14,7 @@ from router.model import events as e
 from router.protocol import frames as f
 from router.protocol.codec import JSON
 from router.protocol.session import Endpoint
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Role
 from tests.acceptance.sockets.test_handshake import bearer, plain
 from tests.support.builders import a_contact, an_agent, ready
 from tests.support.in_process_router import running_router

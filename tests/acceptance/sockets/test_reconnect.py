@@ -11,7 +11,7 @@ from router.model import events as e
 from router.model.states import AgentState, Presence
 from router.protocol import frames as f
 from router.protocol.close_codes import CloseCode
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Role
 from tests.acceptance.sockets.test_handshake import bearer, plain
 from tests.support.builders import a_contact, an_agent
 from tests.support.in_process_router import AT_ONCE, running_router

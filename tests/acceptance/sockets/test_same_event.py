@@ -8,7 +8,7 @@ import msgspec
 from router.client.websocket_client import WebSocketClient
 from router.model import events as e
 from router.protocol import frames as f
-from router.server.api.bodies import public_event
+from router.server.api.idempotency import public_event
 from tests.support.in_process_router import running_router
 
 PATIENCE_S = 20

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Role
 from tests.support.in_process_router import InProcessRouter, running_router
 
 PATIENCE_S = 10

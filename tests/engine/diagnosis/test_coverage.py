@@ -6,7 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from router.engine.engine import Engine
-from router.engine.state.records import format_requirement, requirement_key
+from router.engine.state.contact import requirement_key
+from router.engine.state.records import format_requirement
 from router.model import commands as c
 from router.model.diagnosis import FindingCode
 from router.model.policy import (

@@ -6,8 +6,7 @@ import pytest
 
 from router.engine.index.qualification import QualificationIndex
 from router.engine.state.agent import Agent, AgentGroup, agent_group_key
-from router.engine.state.contact import WaitingLine
-from router.engine.state.records import requirement_key
+from router.engine.state.contact import WaitingLine, requirement_key
 from router.model.policy import ChannelPolicy, Policy
 from tests.support.builders import a_policy, a_queue
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from router.engine.state.records import EntryRuleCounts, format_requirement, requirement_key
+from router.engine.state.contact import requirement_key
+from router.engine.state.records import EntryRuleCounts, format_requirement
 from router.model.policy import QueuePolicy
 
 

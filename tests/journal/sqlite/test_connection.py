@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from router.journal.port import JournalOutdated
-from router.journal.record_codec import FORMAT
+from router.journal.records import FORMAT
 from router.journal.sqlite.connection import (
     PRAGMAS,
     DiskFull,

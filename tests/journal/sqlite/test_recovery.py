@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from router.journal.port import Record, Snapshot
+from router.journal.port import Snapshot
+from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import (
     JournalCorrupt,

@@ -5,8 +5,7 @@ from typing import Any
 from router.model.commands import CallbackFields
 from router.protocol.frames import ContactFields
 from router.server.api.idempotency import enqueue_command, fingerprint_of
-from router.server.auth.credentials import Credential
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Credential, Role
 
 
 def a_credential(subject: str = "web", role: Role = Role.GATEWAY) -> Credential:

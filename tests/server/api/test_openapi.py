@@ -12,7 +12,7 @@ from router.server.api.examples import BODY_EXAMPLES
 from router.server.api.openapi import as_openapi_3_0, openapi_document
 from router.server.api.problems import PROBLEMS
 from router.server.api.routes import ROUTES
-from router.server.auth.permissions import PERMISSIONS, PUBLIC_OPERATIONS
+from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:

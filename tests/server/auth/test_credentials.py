@@ -12,9 +12,14 @@ import msgspec
 import pytest
 
 from router.model.errors import SettingsInvalid
-from router.server.auth.credentials import Authenticator, AuthFailed, mint_token, open_authenticator
+from router.server.auth.credentials import (
+    Authenticator,
+    AuthFailed,
+    Role,
+    mint_token,
+    open_authenticator,
+)
 from router.server.auth.keys import create_secret, open_keyring
-from router.server.auth.permissions import Role
 from router.settings import Settings, settings_from
 from tests.support.tokens import (
     EC,

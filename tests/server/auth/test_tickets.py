@@ -2,8 +2,7 @@
 
 import pytest
 
-from router.server.auth.credentials import Credential, TicketsExhausted, TicketStore
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Credential, Role, TicketsExhausted, TicketStore
 
 
 class Clock:

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.server.api.admission import AdmissionControl
-from router.server.auth.credentials import Credential
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Credential, Role
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection, OpenConnections
 from router.server.http.responses import HttpResponse

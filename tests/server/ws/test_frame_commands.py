@@ -5,8 +5,7 @@ import pytest
 from router.model.commands import AcceptOffer, EndContact, EnqueueContact, LeaveContact
 from router.model.results import Outcome, RefusalCode, Refused
 from router.protocol import frames
-from router.server.auth.credentials import Credential
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Credential, Role
 from router.server.ws.frame_commands import command_from_frame, reply_to_frame
 
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.journal.port import Record
+from router.journal.records import Record
 from router.model import events as e
 from router.model.events import Event
 from router.model.events.agent import OfferAccepted, OfferDeclined
 from router.model.events.contact import ContactEnded
 from router.model.states import AgentState, AssignmentRole
 from router.runtime.event_feed import Publisher
-from router.server.api.bodies import public_event
+from router.server.api.idempotency import public_event
 from router.server.ws.replay_index import (
     ReplayIndex,
     is_visible_to,

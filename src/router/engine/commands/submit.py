@@ -13,7 +13,7 @@ import msgspec
 
 from router.engine.commands.admission import admit_to_queue
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
-from router.engine.commands.match_all import match_arriving_contact
+from router.engine.commands.offers import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent, AgentGroup
+from router.engine.state.contact import requirement_key
 from router.engine.state.plan_stages import effective_plan, stage_requirement
-from router.engine.state.records import RequirementKey, requirement_key
+from router.engine.state.records import RequirementKey
 from router.model.ids import QueueId
 from router.model.policy import Policy
 from router.model.views import UnmetCondition

@@ -13,7 +13,7 @@ from typing import Final
 
 from router.engine.index.qualification import QualificationIndex
 from router.engine.state.channels import ChannelTable
-from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey
+from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, requirement_key
 from router.engine.state.plan_stages import (
     NO_PLAN,
     PlanStage,
@@ -23,7 +23,7 @@ from router.engine.state.plan_stages import (
     routing_criteria,
     stage_requirement,
 )
-from router.engine.state.records import RequirementKey, requirement_key
+from router.engine.state.records import RequirementKey
 from router.engine.state.workspace import WorkspaceRecords
 from router.model.ids import AgentId, QueueId
 from router.model.policy import CrossQueueOrder, Policy

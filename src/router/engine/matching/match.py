@@ -4,7 +4,7 @@ Only the heads of waiting lines are compared, because all contacts of a line hav
 line the search continues only past contacts that are excluded for the agent: by a cool-down, by an offer of the same contact
 that the agent already has, or because another customer is being called on behalf of the agent.
 
-The functions only read the state; ``commands.match_all`` makes the offers.
+The functions only read the state; ``commands.offers.match_all`` makes the offers.
 """
 
 from typing import Final

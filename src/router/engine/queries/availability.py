@@ -13,8 +13,9 @@ from router.engine.commands import validation as checks
 from router.engine.commands.admission import admit_to_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import AgentGroup
+from router.engine.state.contact import requirement_key
 from router.engine.state.plan_stages import effective_plan, stage_requirement
-from router.engine.state.records import RequirementKey, requirement_key
+from router.engine.state.records import RequirementKey
 from router.engine.wait.estimate import expected_wait_of_new_contact, most_common_requirement
 from router.model.forecasts import ExpectedWait
 from router.model.ids import QueueId

@@ -71,164 +71,6 @@ class CallbackState(Struct, kw_only=True, gc=False):
     """Result of the last attempt, and the ``seq`` of the event that recorded it."""
 
 
-class Contact(Struct, array_like=True, gc=False):
-    """A contact: live, or ended within the retention period."""
-
-    contact_id: ContactId
-    channel: str
-    queue_id: QueueId
-    state: ContactState
-    queued_at_ms: int
-    changed_at_ms: int
-    queued_seq: int
-    skills: dict[str, int] = {}
-    priority_s: int = 0
-    priority_class: int = 0
-    attributes: dict[str, FactValue] = {}
-    reference: str | None = None
-    gateway_id: str = ""
-    ttl_at_ms: int | None = None
-    wait_until_ms: int | None = None
-    overflow_count: int = 0
-    """Number of overflows so far."""
-    waiting_for_opening: bool = False
-    """Whether it waits for its queue to open; until then it is offered to no agent."""
-    offers_made: int = 0
-    pending_offer_ids: tuple[OfferId, ...] = ()
-    """Ids of its pending offers."""
-    agent_id: AgentId | None = None
-    assignment_id: AssignmentId | None = None
-    """Owner and the owner's assignment; kept after the contact has ended."""
-    participant_assignment_ids: tuple[AssignmentId, ...] = ()
-    """Assignments of the consulted agents and participants, in joining order; the owner's is not among them."""
-    answered_seq: int = 0
-    """``seq`` of the event that gave the contact to its owner."""
-    preferred_agent_id: AgentId | None = None
-    preferred_until_ms: int | None = None
-    return_to_agent_id: AgentId | None = None
-    return_to_sender_ms: int | None = None
-    """Agent who is preferred next, and for how many milliseconds, if the preferred agent does not take the contact."""
-    plan: str | None = None
-    """Name of its own plan; None: the queue's plan applies."""
-    step: int = 0
-    step_until_ms: int | None = None
-    preferred_agents: tuple[AgentId, ...] = ()
-    last_agent_id: AgentId | None = None
-    cool_downs: dict[AgentId, int] | None = None
-    ended_offers: dict[OfferId, tuple[OfferState, int, AgentId]] | None = None
-    """Final state, ``seq`` of the final event and agent of each offer that has ended."""
-    ended_seq: int = 0
-    reason: str | None = None
-    entry_rule: str | None = None
-    failed_rules: tuple[str, ...] = ()
-    """Entry rule that classified the contact, and the rules that failed to evaluate before it."""
-    callback: CallbackState | None = None
-    waiting_line: WaitingLine | None = None
-    """Derived: the waiting line it is in, or returns to when its offer ends."""
-    order_key: int = 0
-    """Derived: its sort key within that line; 0: it is not in the line now."""
-    plan_priority_s: int = 0
-    """Derived: seconds of priority added by its plan."""
-    plan_priority_class: int = 0
-    """Derived: the least priority class that its plan demands."""
-
-    @property
-    def awaits_customer(self) -> bool:
-        """Return whether it is a callback whose customer is not connected; such a customer gets no position or wait estimate."""
-        callback = self.callback
-        return callback is not None and callback.phase is not CallbackPhase.CONNECTED
-
-
-# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
-_LIFO: Final = QueueOrder.LIFO
-_CLASS_MAX: Final = 9
-
-# Leaves space for days of priority before the year 1970, and for times far beyond 2100.
-_TIME_OFFSET: Final = 1 << 50
-SEQ_BITS: Final = 52
-_TIME_BITS: Final = 54
-_SEQ_MASK: Final = (1 << SEQ_BITS) - 1
-_TIME_MASK: Final = (1 << _TIME_BITS) - 1
-_CLASS_SHIFT: Final = SEQ_BITS + _TIME_BITS + 1
-_LIFO_RANKING: Final = 1 << (SEQ_BITS + _TIME_BITS)
-
-
-def total_order_rank(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int:
-    """Return the contact's rank in the total order. Unique within a workspace, never 0.
-
-    ``due_after_ms`` is the answer time promised by the queue, where due dates are compared; 0 elsewhere.
-    """
-    base, key = queue_base_rank(queue, due_after_ms), order_key_of(contact, queue)
-    return base - key if queue.order is _LIFO else base + key
-
-
-def queue_base_rank(queue: QueuePolicy, due_after_ms: int = 0) -> int:
-    """Return the queue's part of the rank, to which the order key is added (``lifo``: from which it is subtracted).
-
-    Kept apart from the order key so that a changed queue moves its lines without touching their contacts.
-    """
-    class_part = _CLASS_MAX - queue.priority_class << _CLASS_SHIFT
-    credit_ms = 1000 * queue.priority_s
-    if queue.order is _LIFO:
-        time_part = _TIME_MASK - _TIME_OFFSET - credit_ms << SEQ_BITS
-        return class_part + _LIFO_RANKING + time_part + _SEQ_MASK
-    return class_part + (_TIME_OFFSET + due_after_ms - credit_ms << SEQ_BITS)
-
-
-def order_key_of(contact: Contact, queue: QueuePolicy) -> int:
-    """Return the sort key among contacts of the same queue, later is larger. Never 0.
-
-    Without a priority or class of its own, a contact's key is its submit time and, in the last ``SEQ_BITS``, its ``queued_seq``,
-    whatever the queue's order and class.
-    """
-    key = contact.queued_at_ms << SEQ_BITS | contact.queued_seq
-    if not is_individually_ranked(contact):
-        return key
-    ahead = 1000 * (contact.priority_s + contact.plan_priority_s) << SEQ_BITS
-    above = max(contact.priority_class, contact.plan_priority_class) - queue.priority_class
-    if above > 0:
-        ahead += above << _CLASS_SHIFT
-    return key + ahead if queue.order is _LIFO else key - ahead
-
-
-def is_individually_ranked(contact: Contact) -> bool:
-    """Return whether the contact or its plan sets a priority or class."""
-    return bool(
-        contact.priority_s
-        or contact.priority_class
-        or contact.plan_priority_s
-        or contact.plan_priority_class
-    )
-
-
-def inverted_priority_class(rank: int) -> int:
-    """Return the inverted priority class of a rank: 0 is the highest class."""
-    return rank >> _CLASS_SHIFT
-
-
-# Queue, channel, requirement, agents it is reserved for (None: any agent), alternative requirements, selection set by a plan
-# (None: the queue's).
-WaitingLineKey: TypeAlias = tuple[
-    QueueId,
-    str,
-    RequirementKey,
-    tuple[AgentId, ...] | None,
-    tuple[RequirementKey, ...],
-    Selection | None,
-]
-
-
-# Keys in one segment of the sorted list (the load factor of sortedcontainers, set as its documentation shows). Removing the first
-# key shifts the rest of its segment; segments are shorter than the default of 1,000 because the first key is removed most often.
-_SORTED_LIST_LOAD: Final = 128
-
-# Up to this length a plain list, whose removal of the first key shifts all others, beats a sorted list (0.7 against 0.9 µs).
-_PLAIN_LIST_MAX: Final = 4_096
-
-# If more than one key in this many changes, all keys are sorted again.
-_RESORT_SHARE: Final = 16
-
-
 class WaitingLine:
     """The waiting contacts of one requirement class."""
 
@@ -465,3 +307,178 @@ class WaitingLine:
         if key >= last:
             return int(len(waiting) - (key == last))
         return bisect_left(waiting, key) if self._is_plain_list else int(waiting.bisect_left(key))
+
+
+class Contact(Struct, array_like=True, gc=False):
+    """A contact: live, or ended within the retention period."""
+
+    contact_id: ContactId
+    channel: str
+    queue_id: QueueId
+    state: ContactState
+    queued_at_ms: int
+    changed_at_ms: int
+    queued_seq: int
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    priority_class: int = 0
+    attributes: dict[str, FactValue] = {}
+    reference: str | None = None
+    gateway_id: str = ""
+    ttl_at_ms: int | None = None
+    wait_until_ms: int | None = None
+    overflow_count: int = 0
+    """Number of overflows so far."""
+    waiting_for_opening: bool = False
+    """Whether it waits for its queue to open; until then it is offered to no agent."""
+    offers_made: int = 0
+    pending_offer_ids: tuple[OfferId, ...] = ()
+    """Ids of its pending offers."""
+    agent_id: AgentId | None = None
+    assignment_id: AssignmentId | None = None
+    """Owner and the owner's assignment; kept after the contact has ended."""
+    participant_assignment_ids: tuple[AssignmentId, ...] = ()
+    """Assignments of the consulted agents and participants, in joining order; the owner's is not among them."""
+    answered_seq: int = 0
+    """``seq`` of the event that gave the contact to its owner."""
+    preferred_agent_id: AgentId | None = None
+    preferred_until_ms: int | None = None
+    return_to_agent_id: AgentId | None = None
+    return_to_sender_ms: int | None = None
+    """Agent who is preferred next, and for how many milliseconds, if the preferred agent does not take the contact."""
+    plan: str | None = None
+    """Name of its own plan; None: the queue's plan applies."""
+    step: int = 0
+    step_until_ms: int | None = None
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
+    cool_downs: dict[AgentId, int] | None = None
+    ended_offers: dict[OfferId, tuple[OfferState, int, AgentId]] | None = None
+    """Final state, ``seq`` of the final event and agent of each offer that has ended."""
+    ended_seq: int = 0
+    reason: str | None = None
+    entry_rule: str | None = None
+    failed_rules: tuple[str, ...] = ()
+    """Entry rule that classified the contact, and the rules that failed to evaluate before it."""
+    callback: CallbackState | None = None
+    waiting_line: WaitingLine | None = None
+    """Derived: the waiting line it is in, or returns to when its offer ends."""
+    order_key: int = 0
+    """Derived: its sort key within that line; 0: it is not in the line now."""
+    plan_priority_s: int = 0
+    """Derived: seconds of priority added by its plan."""
+    plan_priority_class: int = 0
+    """Derived: the least priority class that its plan demands."""
+
+    @property
+    def awaits_customer(self) -> bool:
+        """Return whether it is a callback whose customer is not connected; such a customer gets no position or wait estimate."""
+        callback = self.callback
+        return callback is not None and callback.phase is not CallbackPhase.CONNECTED
+
+
+# Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
+_LIFO: Final = QueueOrder.LIFO
+
+_CLASS_MAX: Final = 9
+
+# Leaves space for days of priority before the year 1970, and for times far beyond 2100.
+_TIME_OFFSET: Final = 1 << 50
+
+SEQ_BITS: Final = 52
+
+_TIME_BITS: Final = 54
+
+_SEQ_MASK: Final = (1 << SEQ_BITS) - 1
+
+_TIME_MASK: Final = (1 << _TIME_BITS) - 1
+
+_CLASS_SHIFT: Final = SEQ_BITS + _TIME_BITS + 1
+
+_LIFO_RANKING: Final = 1 << (SEQ_BITS + _TIME_BITS)
+
+
+def total_order_rank(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int:
+    """Return the contact's rank in the total order. Unique within a workspace, never 0.
+
+    ``due_after_ms`` is the answer time promised by the queue, where due dates are compared; 0 elsewhere.
+    """
+    base, key = queue_base_rank(queue, due_after_ms), order_key_of(contact, queue)
+    return base - key if queue.order is _LIFO else base + key
+
+
+def queue_base_rank(queue: QueuePolicy, due_after_ms: int = 0) -> int:
+    """Return the queue's part of the rank, to which the order key is added (``lifo``: from which it is subtracted).
+
+    Kept apart from the order key so that a changed queue moves its lines without touching their contacts.
+    """
+    class_part = _CLASS_MAX - queue.priority_class << _CLASS_SHIFT
+    credit_ms = 1000 * queue.priority_s
+    if queue.order is _LIFO:
+        time_part = _TIME_MASK - _TIME_OFFSET - credit_ms << SEQ_BITS
+        return class_part + _LIFO_RANKING + time_part + _SEQ_MASK
+    return class_part + (_TIME_OFFSET + due_after_ms - credit_ms << SEQ_BITS)
+
+
+def order_key_of(contact: Contact, queue: QueuePolicy) -> int:
+    """Return the sort key among contacts of the same queue, later is larger. Never 0.
+
+    Without a priority or class of its own, a contact's key is its submit time and, in the last ``SEQ_BITS``, its ``queued_seq``,
+    whatever the queue's order and class.
+    """
+    key = contact.queued_at_ms << SEQ_BITS | contact.queued_seq
+    if not is_individually_ranked(contact):
+        return key
+    ahead = 1000 * (contact.priority_s + contact.plan_priority_s) << SEQ_BITS
+    above = max(contact.priority_class, contact.plan_priority_class) - queue.priority_class
+    if above > 0:
+        ahead += above << _CLASS_SHIFT
+    return key + ahead if queue.order is _LIFO else key - ahead
+
+
+def is_individually_ranked(contact: Contact) -> bool:
+    """Return whether the contact or its plan sets a priority or class."""
+    return bool(
+        contact.priority_s
+        or contact.priority_class
+        or contact.plan_priority_s
+        or contact.plan_priority_class
+    )
+
+
+def inverted_priority_class(rank: int) -> int:
+    """Return the inverted priority class of a rank: 0 is the highest class."""
+    return rank >> _CLASS_SHIFT
+
+
+# Queue, channel, requirement, agents it is reserved for (None: any agent), alternative requirements, selection set by a plan
+# (None: the queue's).
+WaitingLineKey: TypeAlias = tuple[
+    QueueId,
+    str,
+    RequirementKey,
+    tuple[AgentId, ...] | None,
+    tuple[RequirementKey, ...],
+    Selection | None,
+]
+
+# Keys in one segment of the sorted list (the load factor of sortedcontainers, set as its documentation shows). Removing the first
+# key shifts the rest of its segment; segments are shorter than the default of 1,000 because the first key is removed most often.
+_SORTED_LIST_LOAD: Final = 128
+
+# Up to this length a plain list, whose removal of the first key shifts all others, beats a sorted list (0.7 against 0.9 µs).
+_PLAIN_LIST_MAX: Final = 4_096
+
+# If more than one key in this many changes, all keys are sorted again.
+_RESORT_SHARE: Final = 16
+
+
+def requirement_key(queue: QueuePolicy, skills: dict[str, int]) -> RequirementKey:
+    """Return the requirement of queue and contact combined: the higher level of each skill, sorted by skill name."""
+    if not queue.requires:
+        return tuple(sorted(skills.items())) if len(skills) > 1 else tuple(skills.items())
+    needs = dict(queue.requires)
+    for skill, level in skills.items():
+        if level > needs.get(skill, 0):
+            needs[skill] = level
+    return tuple(sorted(needs.items()))

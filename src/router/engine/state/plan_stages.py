@@ -10,8 +10,8 @@ Which agents meet a requirement is decided by the index.
 
 from typing import Final, NamedTuple
 
-from router.engine.state.contact import Contact
-from router.engine.state.records import RequirementKey, requirement_key
+from router.engine.state.contact import Contact, requirement_key
+from router.engine.state.records import RequirementKey
 from router.model.ids import AgentId, QueueId
 from router.model.policy import (
     Policy,

@@ -11,16 +11,8 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
-from router.model.policy import (
-    FactValue,
-    QueuePolicy,
-)
-from router.model.states import (
-    AssignmentRole,
-    AssignmentState,
-    MatchTrigger,
-    OfferState,
-)
+from router.model.policy import FactValue
+from router.model.states import AssignmentRole, AssignmentState, MatchTrigger, OfferState
 
 
 class Offer(Struct, array_like=True, gc=False):
@@ -99,17 +91,6 @@ class IdempotencyRecord(Struct, frozen=True, array_like=True, gc=False):
 
 
 RequirementKey: TypeAlias = tuple[tuple[str, int], ...]
-
-
-def requirement_key(queue: QueuePolicy, skills: dict[str, int]) -> RequirementKey:
-    """Return the requirement of queue and contact combined: the higher level of each skill, sorted by skill name."""
-    if not queue.requires:
-        return tuple(sorted(skills.items())) if len(skills) > 1 else tuple(skills.items())
-    needs = dict(queue.requires)
-    for skill, level in skills.items():
-        if level > needs.get(skill, 0):
-            needs[skill] = level
-    return tuple(sorted(needs.items()))
 
 
 def format_requirement(

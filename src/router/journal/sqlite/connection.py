@@ -21,9 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from router.journal.commit_index import COMMIT_INDEX_WORKSPACE
 from router.journal.port import JournalOutdated
-from router.journal.record_codec import FORMAT
+from router.journal.records import COMMIT_INDEX_WORKSPACE, FORMAT
 from router.model.errors import (
     JournalCorrupt,
     JournalError,

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from copy import copy
 from typing import Final, TypeVar
 
-from router.journal.commit_index import CommitBuilder, CommitIndex, PreparedCommit, WorkspaceTail
 from router.journal.crash_points import crash_point
 from router.journal.files import (
     JournalPaths,
@@ -26,8 +25,16 @@ from router.journal.files import (
     restrict_to_owner,
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
-from router.journal.port import JournalOutdated, Record, Snapshot, WorkspaceHistory
-from router.journal.record_codec import CHAIN_BYTES, ChainVerifier
+from router.journal.port import JournalOutdated, Snapshot, WorkspaceHistory
+from router.journal.records import (
+    CHAIN_BYTES,
+    ChainVerifier,
+    CommitBuilder,
+    CommitIndex,
+    PreparedCommit,
+    Record,
+    WorkspaceTail,
+)
 from router.journal.sqlite.connection import (
     DELETE_COMMIT_INDEX_BELOW,
     INSERT_WORKSPACE,

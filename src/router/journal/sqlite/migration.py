@@ -31,16 +31,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from router.journal.commit_index import WorkspaceTail
 from router.journal.files import DIRECTORY_MODE, JournalPaths, check_regular_file, fsync_directory
 from router.journal.format_1 import to_format_1
 from router.journal.highwater import HighWaterFile, HighWaterMark
-from router.journal.port import Record
-from router.journal.record_codec import (
+from router.journal.records import (
     FORMAT,
     ChainVerifier,
     DamagedRecord,
     Envelope,
+    Record,
+    WorkspaceTail,
     corrupt_record,
     decode_record,
     encode_body,

@@ -15,17 +15,16 @@ from typing import Final
 
 from msgspec import Struct
 
-from router.journal.commit_index import (
+from router.journal.highwater import HighWaterMark
+from router.journal.port import WorkspaceHistory
+from router.journal.records import (
     _DIGEST_BYTES,
     COMMIT_INDEX_WORKSPACE,
-    CommitIndex,
-    WorkspaceTail,
-)
-from router.journal.highwater import HighWaterMark
-from router.journal.port import Position, WorkspaceHistory
-from router.journal.record_codec import (
     ChainVerifier,
+    CommitIndex,
     DamagedRecord,
+    Position,
+    WorkspaceTail,
     corrupt_record,
     decode_envelope,
     decode_record,

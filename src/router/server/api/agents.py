@@ -21,6 +21,7 @@ from router.model.commands import (
 )
 from router.model.views import AgentView
 from router.server.api.bodies import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
+from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
 
@@ -214,4 +215,4 @@ def _answer(
         seq=done.seq,
         **members,
     )
-    return ApiResponse(body=body, headers=effected.headers)
+    return ApiResponse(body=body, headers=replay_headers(effected))

@@ -2,12 +2,10 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.errors import Problem
 from router.model.events import Event
-from router.model.events.contact import ContactQueued
 from router.model.forecasts import ExpectedWait
 from router.model.ids import Ident, Name
 from router.model.policy import DAY_S, Attributes, PriorityClass, PrioritySeconds, Skills
@@ -445,10 +443,3 @@ class HealthDocument(_Response, frozen=True, kw_only=True):
     """``ok`` or ``ready``."""
     subscriptions: tuple[SubscriptionHealth, ...] = ()
     """Readiness probe only: subscriptions to the event log. A failing one does not make the router unready."""
-
-
-def public_event(event: Event) -> Event:
-    """Return the event without the fields that clients must not see: idempotency key hash and fingerprint."""
-    if isinstance(event, ContactQueued) and event.dedupe_key is not None:
-        return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
-    return event

@@ -33,6 +33,7 @@ from router.server.api.idempotency import (
     contact_receipt,
     enqueue_command,
     idempotency_key,
+    replay_headers,
     submit_response,
     with_first_epoch,
 )
@@ -220,7 +221,7 @@ async def execute_on_contact(request: ApiRequest, command: Command) -> ApiRespon
         # The gateway of a contact never changes, so checking before executing is not a race.
         await _visible(request)
     effected = await request.execute(command)
-    return ApiResponse(body=contact_receipt(effected), headers=effected.headers)
+    return ApiResponse(body=contact_receipt(effected), headers=replay_headers(effected))
 
 
 async def _visible(request: ApiRequest) -> ContactView:

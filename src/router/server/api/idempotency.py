@@ -6,7 +6,9 @@ retry may use either.
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,13 +16,24 @@ from msgspec import Struct
 
 from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
+from router.model.events import Event
+from router.model.events.contact import ContactQueued
 from router.model.ids import WorkspaceId
 from router.protocol.frames import ContactFields
-from router.server.api.bodies import ContactReceipt
+from router.server.api.bodies import (
+    ContactReceipt,
+)
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiResponse, AppliedCommand, RandomIdGenerator
-from router.server.auth.credentials import Credential
-from router.server.auth.permissions import Role
+from router.server.api.request import ApiResponse, AppliedCommand
+from router.server.auth.credentials import Credential, Role
+
+
+def public_event(event: Event) -> Event:
+    """Return the event without the fields that clients must not see: idempotency key hash and fingerprint."""
+    if isinstance(event, ContactQueued) and event.dedupe_key is not None:
+        return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
+    return event
+
 
 KEY_LENGTH_MAX: Final = 255
 
@@ -53,7 +66,7 @@ class _FingerprintFields(
     continues_contact_id: str | None
 
 
-new_contact_id: Final = RandomIdGenerator(16).next_id
+new_contact_id: Final = partial(secrets.token_hex, 16)
 """Return a fresh contact id: 128 random bits in hexadecimal."""
 
 
@@ -126,13 +139,18 @@ def _hash(*parts: bytes) -> bytes:
     return digest.digest()
 
 
+def replay_headers(applied: AppliedCommand) -> dict[str, str]:
+    """Return the response headers of a command: ``Idempotency-Replayed`` marks the result of a repeated command."""
+    return {"Idempotency-Replayed": "true"} if applied.result.replayed else {}
+
+
 def submit_response(applied: AppliedCommand) -> ApiResponse:
     """Return the response to a submit that took effect, now or on an earlier attempt."""
     contact_id = applied.result.subject
     return ApiResponse(
         status=201,
         body=contact_receipt(applied),
-        headers={**applied.headers, "Location": f"/v1/contacts/{contact_id}"},
+        headers={**replay_headers(applied), "Location": f"/v1/contacts/{contact_id}"},
     )
 
 

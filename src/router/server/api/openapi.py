@@ -15,7 +15,7 @@ from router.server.api.bodies import EmptyQuery, EventEnvelope
 from router.server.api.examples import BODY_EXAMPLES
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
 from router.server.api.routes import ROUTES, Route
-from router.server.auth.permissions import PERMISSIONS, PUBLIC_OPERATIONS
+from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 

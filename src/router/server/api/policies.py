@@ -13,6 +13,7 @@ from router.model.policy import Policy
 from router.policy.document.parsing import parse_policy_with_advice
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error, try_entry_rules
 from router.server.api.bodies import PolicyCheckResult, PolicyReceipt, ShadowReceipt
+from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
 
@@ -54,7 +55,7 @@ async def put_policy(request: ApiRequest) -> ApiResponse:
         epoch=effected.epoch,
         seq=effected.result.seq,
     )
-    return ApiResponse(body=receipt, headers={**effected.headers, "ETag": f'"{version}"'})
+    return ApiResponse(body=receipt, headers={**replay_headers(effected), "ETag": f'"{version}"'})
 
 
 async def check_policy(request: ApiRequest) -> ApiResponse:

@@ -5,6 +5,7 @@ from router.model.commands import SetQueueOpen
 from router.model.results import Refused
 from router.model.views import QueueView
 from router.server.api.bodies import ExpectedWaitDocument, QueueList, QueueReceipt, QueueStatus
+from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
 
@@ -78,7 +79,7 @@ async def _set_open(request: ApiRequest, *, is_open: bool | None) -> ApiResponse
             epoch=effected.epoch,
             history_id=effected.history_id,
         ),
-        headers=effected.headers,
+        headers=replay_headers(effected),
     )
 
 

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -26,8 +27,7 @@ from router.server.api.problems import (
     ProblemError,
     problem_from_refusal,
 )
-from router.server.auth.credentials import Authenticator, Credential, TicketStore
-from router.server.auth.permissions import Role
+from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.process_metrics import ProcessMetrics
@@ -76,11 +76,6 @@ class AppliedCommand(Struct, frozen=True, kw_only=True):
     result: Done
     epoch: int
     history_id: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Response headers: ``Idempotency-Replayed`` marks the result of a repeated command."""
-        return {"Idempotency-Replayed": "true"} if self.result.replayed else {}
 
 
 class ApiRequest:
@@ -183,25 +178,5 @@ def is_hidden_from_agent(refusal: Refused) -> bool:
 
 Operation: TypeAlias = Callable[[ApiRequest], Awaitable[ApiResponse]]
 
-_DRAW_BYTES: Final = 4096
-
-
-class RandomIdGenerator:
-    """Generator of random hexadecimal ids. Not thread-safe; a forked process must create its own."""
-
-    def __init__(self, size_bytes: int) -> None:
-        """``size_bytes``: random bytes in each id, which has twice as many hexadecimal digits."""
-        self._digits = size_bytes * 2
-        self._count = _DRAW_BYTES // size_bytes
-        self._ready: list[str] = []
-
-    def next_id(self) -> str:
-        """Return a fresh id."""
-        if not self._ready:
-            digits, drawn = self._digits, secrets.token_hex(self._digits // 2 * self._count)
-            self._ready = [drawn[at : at + digits] for at in range(0, len(drawn), digits)]
-        return self._ready.pop()
-
-
-new_request_id: Final = RandomIdGenerator(8).next_id
+new_request_id: Final = partial(secrets.token_hex, 8)
 """Return a fresh request id of 16 hexadecimal digits."""

@@ -1,6 +1,7 @@
 """Route table of the HTTP API, the common source of the server's routes and the OpenAPI document.
 
-``permissions.py`` lists the roles of each operation by its name, ``problems.py`` the meaning of each problem code.
+``PERMISSIONS`` of ``auth/credentials.py`` lists the roles of each operation by its name, ``problems.py`` the meaning of each
+problem code.
 """
 
 from typing import Any, Final

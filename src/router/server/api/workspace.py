@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from router.engine.engine import digest_of
-from router.journal.port import Record
+from router.journal.records import Record
 from router.server.api.bodies import (
     DigestDocument,
     EventEnvelope,
@@ -14,8 +14,8 @@ from router.server.api.bodies import (
     StateDocument,
     SubscriptionHealth,
     TicketDocument,
-    public_event,
 )
+from router.server.api.idempotency import public_event
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
 from router.server.auth.credentials import TicketsExhausted

@@ -21,8 +21,7 @@ from router.server.api.admission import AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
 from router.server.api.routes import ROUTES, Route
-from router.server.auth.credentials import AuthFailed, Credential
-from router.server.auth.permissions import PUBLIC_OPERATIONS, is_permitted
+from router.server.auth.credentials import PUBLIC_OPERATIONS, AuthFailed, Credential, is_permitted
 from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
 from router.server.http.responses import HttpResponse
 

@@ -11,8 +11,10 @@ fails or is closed detaches from the hub at once; the remaining cleanup goes thr
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -47,7 +49,6 @@ from router.protocol.session import (
 from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
 from router.runtime.writer import Writer
-from router.server.api.request import RandomIdGenerator
 from router.server.auth.credentials import AuthFailed, Credential
 from router.server.ws.frame_commands import (
     command_from_frame,
@@ -64,7 +65,7 @@ from router.settings import SocketSettings
 
 _log = structlog.get_logger(__name__)
 
-_new_session_id: Final = RandomIdGenerator(12).next_id
+_new_session_id: Final = partial(secrets.token_hex, 12)
 
 
 class _PendingReply:

@@ -30,7 +30,7 @@ from router.protocol.websocket_frames import BINARY, TEXT
 from router.protocol.websocket_frames import encode_frame as framed_as
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
-from router.server.api.bodies import public_event
+from router.server.api.idempotency import public_event
 from router.server.ws.disconnects import DisconnectQueue
 from router.server.ws.replay_index import (
     ReplayIndex,

@@ -32,7 +32,7 @@ from router.protocol.session import resume_position
 from router.runtime.cursors import FeedPosition
 from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
-from router.server.api.bodies import public_event
+from router.server.api.idempotency import public_event
 from router.server.ws.hub import Hub, Subscriber
 from router.server.ws.replay_index import is_visible_to
 from router.settings import SocketSettings

@@ -20,8 +20,8 @@ from router.model.events.contact import CallbackConnected, ContactAssigned, Cont
 from router.model.policy import Policy, QueuePolicy, ServiceLevelPolicy
 from router.model.results import Outcome, Refused
 from router.simulator.day import Day, PlannedContact
-from router.statistics.agent_events import EVENT_HANDLERS
 from router.statistics.counters import ContactCounters, add_to_all
+from router.statistics.event_handlers import EVENT_HANDLERS
 from router.statistics.occupancy import AgentActivity
 from router.statistics.open_records import (
     QUEUED,

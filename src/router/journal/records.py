@@ -1,4 +1,4 @@
-"""Encoding of records to bytes and back, and the hash chain over them.
+"""Records of the journal: their encoding, the hash chain over them, and the commit index.
 
 A record's **body** is the MessagePack encoding of ``Record``. It is stored in an **envelope**, big-endian:
 
@@ -14,10 +14,20 @@ records or raises ``JournalCorrupt`` naming workspace and seq.
 Bodies of older formats are converted by ``UPCASTERS``, one format at a time, before they are decoded. Reading never rewrites a
 body: the chain covers exactly the bytes that were acknowledged. A file of an older format is converted as a whole, once, by
 ``router journal migrate`` (``sqlite/migration.py``).
+
+**The commit index** has one row per commit that authenticates the end of every workspace. The body of the row is the
+exclusive-or of the digests of all workspace tails after the commit. A commit therefore costs one row regardless of the number
+of workspaces, and at start-up one comparison shows whether any workspace ends at another record than it did.
+
+``CommitBuilder`` prepares a commit: the envelopes and chain values of its records, and its row of the commit index. This runs on
+the event loop, immediately before the commit is passed to the journal thread. On the journal thread the encoding
+would compete with the event loop for the interpreter lock at every record, so only the disk I/O runs there. Commits are
+executed in the order in which they were prepared, so the workspace tails held here are ahead of the disk by the commits in
+progress, and by no more.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -26,8 +36,9 @@ from crc32c import crc32c
 from msgspec import Struct
 
 from router.journal.format_1 import to_format_2
-from router.journal.port import Record
+from router.journal.highwater import HighWaterMark
 from router.model.errors import JournalCorrupt
+from router.model.events import Event
 from router.model.ids import WorkspaceId
 
 FORMAT: Final = 2
@@ -36,13 +47,35 @@ FORMAT: Final = 2
 CHAIN_BYTES: Final = 16
 
 _HEADER: Final = struct.Struct(">IHIQq16s")
+
 _CRC: Final = struct.Struct(">I")
+
 _ENVELOPE_BYTES_MIN: Final = _HEADER.size + _CRC.size
 
 # Converters from format n to n + 1, on plain MessagePack data.
 UPCASTERS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: to_format_2}
 
 _encoder = msgspec.msgpack.Encoder()
+
+
+class Record(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The events of one command in one workspace, durable together or not at all."""
+
+    epoch: int
+    first_seq: int
+    at_ms: int
+    actor: str
+    """Issuer of the command: ``agent:ada``, ``gateway:web``, ``supervisor:eve``, ``admin:…``, or ``router`` for timers."""
+    cause: str
+    """Tag of the command."""
+    events: tuple[Event, ...]
+
+    @property
+    def last_seq(self) -> int:
+        """Return the sequence number of the last event."""
+        return self.first_seq + len(self.events) - 1
+
+
 _decoder = msgspec.msgpack.Decoder(Record)
 
 
@@ -209,3 +242,149 @@ class ChainVerifier:
 def corrupt_record(workspace: WorkspaceId, seq: int, reason: str) -> JournalCorrupt:
     """Return a JournalCorrupt that names the workspace and the sequence number."""
     return JournalCorrupt(f"workspace {workspace}, seq {seq}: {reason}")
+
+
+COMMIT_INDEX_WORKSPACE: Final = 0
+
+_DIGEST_BYTES: Final = CHAIN_BYTES
+
+# Write-ahead log bytes of one commit besides its records: the last pages of two B-trees and the pages that rebalancing touches.
+# Measured: 4 pages for one record, 29 for a hundred.
+_COMMIT_WAL_BYTES: Final = 4 * 4120
+
+_RECORD_WAL_SHARE: Final = 1.5
+
+
+class WorkspaceTail(Struct, kw_only=True):
+    """The end of the records of one workspace."""
+
+    number: int
+    workspace: WorkspaceId
+    history_id: str
+    chain: bytes
+    last_seq: int = 0
+    epoch: int = 0
+    digest: int = 0
+
+    @classmethod
+    def empty(cls, number: int, workspace: WorkspaceId, history_id: str) -> "WorkspaceTail":
+        """Return the tail of a workspace without records."""
+        tail = cls(
+            number=number,
+            workspace=workspace,
+            history_id=history_id,
+            chain=initial_chain(workspace),
+        )
+        tail.digest = tail.compute_digest()
+        return tail
+
+    def compute_digest(self) -> int:
+        """Return a digest over everything that the commit index authenticates about this workspace."""
+        text = f"{self.number} {self.workspace} {self.history_id} {self.last_seq} ".encode()
+        return int.from_bytes(blake2b(text + self.chain, digest_size=_DIGEST_BYTES).digest())
+
+
+class CommitIndex(Struct, kw_only=True):
+    """The newest row of the commit index."""
+
+    number: int
+    chain: bytes
+    digests: int
+
+    @property
+    def mark(self) -> HighWaterMark:
+        """Return the high-water mark that names this commit."""
+        return HighWaterMark(self.number, self.chain)
+
+    def append_row(self, *, at_ms: int, count: int) -> tuple[int, int, bytes]:
+        """Advance to the next commit and return its row: workspace number, key, envelope."""
+        self.number += 1
+        body = self.digests.to_bytes(_DIGEST_BYTES)
+        data = encode_envelope(
+            seq=self.number, at_ms=at_ms, count=count, previous=self.chain, body=body
+        )
+        self.chain = next_chain(self.chain, body)
+        return COMMIT_INDEX_WORKSPACE, self.number, data
+
+    @classmethod
+    def create(cls, root: bytes) -> tuple["CommitIndex", tuple[int, int, bytes]]:
+        """Return the commit index of a new journal and its row 0; the random ``root`` makes the chain unique to the journal."""
+        index = cls(number=-1, chain=root, digests=0)
+        return index, index.append_row(at_ms=0, count=0)
+
+
+class TailUpdate(Struct, frozen=True, gc=False):
+    """The last committed position of a workspace."""
+
+    workspace: WorkspaceId
+    last_seq: int
+    chain: bytes
+
+
+class PreparedCommit(Struct, frozen=True):
+    """Everything that one transaction writes."""
+
+    values: list[int | bytes]
+    """Flat row values: workspace, key, envelope; workspace, key, envelope; …; the row of the commit index last."""
+    mark: HighWaterMark
+    """High-water mark to write once the commit is durable."""
+    tail_updates: list[TailUpdate]
+    wal_bytes: int
+    """Estimated growth of the write-ahead log in bytes."""
+
+
+class CommitBuilder:
+    """Build commits, tracking the tails of all workspaces and the commit index as of the newest prepared commit."""
+
+    def __init__(self, commit_index: CommitIndex, tails: dict[WorkspaceId, WorkspaceTail]) -> None:
+        self._commit_index = commit_index
+        self._tails = tails
+
+    def build_commit(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> PreparedCommit:
+        """Return one commit of all these records, whose sequence numbers must continue without a gap."""
+        values: list[int | bytes] = []
+        moved: dict[int, WorkspaceTail] = {}
+        size = 0
+        for workspace, record in batch:
+            tail = self._tails[workspace]
+            first_seq, count, previous = record.first_seq, len(record.events), tail.chain
+            assert first_seq == tail.last_seq + 1 and count, "the sequence numbers have a gap"
+            body = encode_body(record)
+            size += len(body)
+            envelope = encode_envelope(
+                seq=first_seq, at_ms=record.at_ms, count=count, previous=previous, body=body
+            )
+            values += (tail.number, first_seq, envelope)
+            tail.last_seq = first_seq + count - 1
+            tail.chain = next_chain(previous, body)
+            moved[tail.number] = tail
+        for tail in moved.values():
+            # Exchange the old digest for the new one: workspaces without new records need no work.
+            self._commit_index.digests ^= tail.digest
+            tail.digest = tail.compute_digest()
+            self._commit_index.digests ^= tail.digest
+        values += self._commit_index.append_row(at_ms=batch[-1][1].at_ms, count=len(batch))
+        return PreparedCommit(
+            values,
+            self._commit_index.mark,
+            [TailUpdate(tail.workspace, tail.last_seq, tail.chain) for tail in moved.values()],
+            _COMMIT_WAL_BYTES + int(size * _RECORD_WAL_SHARE),
+        )
+
+    def add_workspace(
+        self, workspace: WorkspaceId, history_id: str
+    ) -> tuple[WorkspaceTail, PreparedCommit]:
+        """Add a workspace and return its tail and the commit that records it."""
+        assert workspace not in self._tails
+        number = max((tail.number for tail in self._tails.values()), default=0) + 1
+        tail = self._tails[workspace] = WorkspaceTail.empty(number, workspace, history_id)
+        self._commit_index.digests ^= tail.digest
+        values: list[int | bytes] = [*self._commit_index.append_row(at_ms=0, count=0)]
+        return tail, PreparedCommit(values, self._commit_index.mark, [], _COMMIT_WAL_BYTES)
+
+
+class Position(Struct, frozen=True, order=True, gc=False):
+    """A position in the history of a workspace: ``epoch`` grows with every start of the process, ``seq`` has no gaps."""
+
+    epoch: int
+    seq: int

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.journal.port import Record
-from router.journal.record_codec import (
+from router.journal.records import (
     FORMAT,
     UPCASTERS,
     DamagedRecord,
+    Record,
     decode_envelope,
     decode_record,
     encode_body,

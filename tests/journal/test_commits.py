@@ -2,13 +2,14 @@
 
 import pytest
 
-from router.journal.commit_index import (
+from router.journal.records import (
     COMMIT_INDEX_WORKSPACE,
+    ChainVerifier,
     CommitBuilder,
     CommitIndex,
     WorkspaceTail,
+    decode_envelope,
 )
-from router.journal.record_codec import ChainVerifier, decode_envelope
 from tests.support.journal_records import a_record, records
 
 
