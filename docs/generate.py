@@ -15,8 +15,7 @@ from router import settings as module
 from router.protocol.schemas import field_docs
 from router.server.api.problems import PROBLEMS
 from router.server.api.routes import ROUTES
-from router.server.auth.credentials import Role
-from router.server.auth.permissions import PERMISSIONS
+from router.server.auth.credentials import PERMISSIONS, Role
 from router.settings import Settings
 
 DOCS: Final = Path(__file__).parent
