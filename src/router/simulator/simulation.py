@@ -178,10 +178,13 @@ class Simulation:
                     queue_ranks=agent.queue_ranks,
                 )
             )
-            for shift in agent.shifts:
-                self._schedule(shift.from_ms, _ScheduledKind.SHIFT_START, agent)
-                if shift.to_ms is not None:
-                    self._schedule(shift.to_ms, _ScheduledKind.SHIFT_END, agent)
+        shifts = [(agent, shift) for agent in self._day.agents for shift in agent.shifts]
+        # Shifts that began before the day start in their order, so that the idle order of their agents is kept.
+        for agent, shift in sorted(shifts, key=lambda pair: pair[1].from_ms):
+            self._schedule(shift.from_ms, _ScheduledKind.SHIFT_START, agent)
+        for agent, shift in shifts:
+            if shift.to_ms is not None:
+                self._schedule(shift.to_ms, _ScheduledKind.SHIFT_END, agent)
         for level in self._day.levels:
             self._schedule(level.at_ms, _ScheduledKind.LEVEL, level)
         self._schedule_next_arrival()

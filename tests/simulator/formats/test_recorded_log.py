@@ -11,6 +11,7 @@ from router.simulator.formats.recorded_log import (
     day_from_log,
     shifts_of,
 )
+from router.simulator.run import SimulationSpec, simulate
 
 VANAD = """\
 date_received,queue_name,agent_number,answered,consult,transfer,hangup
@@ -72,7 +73,7 @@ def test_contacts_and_agents_of_one_day_are_merged(tmp_path: Path) -> None:
     assert log.agents[0].skills == {"english": 7, "billing": 2, "german": 1}
     assert len(log.agents[0].shifts) == 3
     day = day_from_log(log, policy=None, behaviour_seed=1)
-    assert (day.start_ms, day.window_to_ms) == (0, 12_501)
+    assert (day.start_ms, day.window_from_ms, day.window_to_ms) == (3_000, 3_000, 12_501)
     assert day.policy.skills == ("english", "billing", "german")
 
 
@@ -85,3 +86,62 @@ def test_a_day_requires_contacts_agents_and_unique_contact_ids(tmp_path: Path) -
         day_from_log(parse_logs([agents]), policy=None, behaviour_seed=1)
     with pytest.raises(WorkloadInvalid, match="contact id more than once"):
         parse_logs([contacts, contacts])
+
+
+# --- the bounds of a day --------------------------------------------------------------------------------------------
+ISO_CONTACTS = """\
+arrival,queue,handle_s
+2020-01-06T09:00:00Z,calls,60
+2020-01-06T09:04:00Z,calls,60
+"""
+
+
+def logs_of(tmp_path: Path, contacts: str, agents: str) -> tuple[str, str]:
+    return (
+        "contacts:" + write(tmp_path / "day.csv", contacts),
+        "agents:" + write(tmp_path / "team.csv", agents),
+    )
+
+
+@pytest.mark.parametrize(
+    ("agents", "on_duty_s", "occupancy"),
+    [
+        ("agent_id\nada\n", 240.001, 60.001 / 240.001),
+        ("agent_id,shifts\nada,2020-01-06T08:00:00Z/\n", 240.001, 60.001 / 240.001),
+        ("agent_id,shifts\nada,2020-01-06T09:02:00Z/\n", 120.001, 60.001 / 120.001),
+    ],
+)
+def test_the_bounds_of_a_day_are_those_of_its_arrivals(
+    tmp_path: Path, agents: str, on_duty_s: float, occupancy: float
+) -> None:
+    # Duty before the first arrival, since 1970 without shifts, is no time of the day.
+    report = simulate(SimulationSpec(logs=logs_of(tmp_path, ISO_CONTACTS, agents)))
+    assert report.window_s == 240.001
+    assert report.agent_groups["agents"].on_duty_s == on_duty_s
+    assert report.occupancy == pytest.approx(occupancy)
+    assert report.audit.violations == ()
+
+
+def test_a_shift_that_is_over_before_the_first_arrival_is_dropped(tmp_path: Path) -> None:
+    agents = "agent_id,shifts\nada,2020-01-06T05:00:00Z/2020-01-06T09:00:00Z\nbob,\n"
+    report = simulate(SimulationSpec(logs=logs_of(tmp_path, ISO_CONTACTS, agents)))
+    assert report.load is not None
+    assert (report.load.agents, report.load.contacts_min) == (1, 2)
+
+
+def test_agents_whose_shifts_began_before_the_day_keep_their_idle_order(tmp_path: Path) -> None:
+    agents = "agent_id,group,shifts\nada,late,50-\nbob,early,10-\n"
+    contacts = "arrival,queue,handle_s\n100,calls,5\n300,calls,5\n301,calls,5\n"
+    report = simulate(SimulationSpec(logs=logs_of(tmp_path, contacts, agents)))
+    # The first contact is bob's, who has been idle for longer; the second is then ada's.
+    answered = {name: group.answered for name, group in report.agent_groups.items()}
+    assert answered == {"early": 2, "late": 1}
+
+
+@pytest.mark.parametrize("shifts", ["0-28800", "2021-01-06T05:00:00Z/"])
+def test_agents_who_are_never_on_duty_between_the_arrivals_are_refused(
+    tmp_path: Path, shifts: str
+) -> None:
+    logs = logs_of(tmp_path, ISO_CONTACTS, f"agent_id,shifts\nada,{shifts}\n")
+    with pytest.raises(WorkloadInvalid, match="no agent is on duty"):
+        simulate(SimulationSpec(logs=logs))

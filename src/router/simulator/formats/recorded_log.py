@@ -140,21 +140,34 @@ def derived_policy(log: RecordedLog) -> Policy:
 
 
 def day_from_log(log: RecordedLog, *, policy: Policy | None, behaviour_seed: int) -> Day:
-    """Return the day of a log. Raises ``WorkloadInvalid`` if it has no contacts or no agents."""
+    """Return the day of a log, from its first arrival to its last.
+
+    Raises ``WorkloadInvalid`` if it has no contacts, no agents, or no agent on duty between these arrivals.
+    """
     if not log.contacts:
         raise WorkloadInvalid("the logs have no contacts")
     if not log.agents:
         raise WorkloadInvalid("the logs have no agents")
-    starts = [shift.from_ms for agent in log.agents for shift in agent.shifts]
-    start_ms = min([log.contacts[0].at_ms, *starts])
+    start_ms, last_ms = log.contacts[0].at_ms, log.contacts[-1].at_ms
+    agents = tuple(_without_early_shifts(agent, start_ms) for agent in log.agents)
+    if not any(shift.from_ms <= last_ms for agent in agents for shift in agent.shifts):
+        raise WorkloadInvalid(
+            "no agent is on duty between the first and the last arrival: contacts and agents must use the same kind of time"
+        )
     return Day(
         name=log.name,
         policy=policy or derived_policy(log),
         contacts=log.contacts,
         contacts_expected=len(log.contacts),
-        agents=log.agents,
+        agents=agents,
         start_ms=start_ms,
         window_from_ms=start_ms,
-        window_to_ms=log.contacts[-1].at_ms + 1,
+        window_to_ms=last_ms + 1,
         behaviour_seed=behaviour_seed,
     )
+
+
+def _without_early_shifts(agent: PlannedAgent, start_ms: int) -> PlannedAgent:
+    """Drop the shifts that are over before the day begins; the simulation starts the others at its beginning."""
+    kept = tuple(s for s in agent.shifts if s.to_ms is None or s.to_ms > start_ms)
+    return agent if kept == agent.shifts else structs.replace(agent, shifts=kept)
