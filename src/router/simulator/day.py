@@ -40,6 +40,8 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     """Time from the accept to the end of the conversation."""
     patience_ms: int | None = None
     """Wait after which the customer abandons; none: never."""
+    waited_ms: int | None = None
+    """Wait of the contact in the log, if it was served there; none: not served, or unknown."""
     channel: str = "voice"
     skills: dict[str, int] = {}
     priority_s: int = 0

@@ -60,10 +60,10 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read_contacts(path: Path) -> RecordedLog:
     """Read contacts. Raises ``WorkloadInvalid``."""
     contacts = []
-    for n, (location, row) in enumerate(_read(path, ContactRow, _contact_cells), start=1):
+    for location, row in _read(path, ContactRow, _contact_cells):
         contacts.append(
             PlannedContact(
-                contact_id=row.contact_id or f"{_stem(path)}.{n}",
+                contact_id=row.contact_id or "",
                 at_ms=_timestamp_ms(location, "arrival", row.arrival),
                 queue_id=row.queue,
                 handle_ms=to_ms(row.handle_s),
@@ -75,7 +75,6 @@ def read_contacts(path: Path) -> RecordedLog:
                 stream=row.stream,
             )
         )
-    contacts.sort(key=lambda contact: contact.at_ms)
     return RecordedLog(name=_stem(path), contacts=tuple(contacts), agents=())
 
 

@@ -18,7 +18,11 @@ GAP_MS_MAX: Final = 600_000
 
 
 class RecordedLog(Struct, frozen=True, kw_only=True):
-    """Contents of a log: contacts in order of arrival, agents by id, and the skill that each queue requires."""
+    """Contents of a log: contacts, agents, and the skill that each queue requires.
+
+    A reader leaves the ids of contacts empty unless the log has ids. ``merge_logs`` brings contacts and agents into their order and
+    gives contacts without an id their place in it.
+    """
 
     name: str
     contacts: tuple[PlannedContact, ...]
@@ -91,20 +95,54 @@ def shifts_of(busy: Iterable[tuple[int, int]]) -> tuple[Shift, ...]:
     return tuple(found)
 
 
+def arrival_order(contact: PlannedContact) -> tuple[object, ...]:
+    """Return the sort key of a contact: the time of arrival, then the wait in the log, then all other contents.
+
+    A log has whole seconds, in which several contacts arrive. Neither the order of their rows nor the name of the file may decide
+    the results, so that the order follows from the contents alone. Contacts without a recorded wait come last.
+    """
+    wait_ms = contact.patience_ms if contact.waited_ms is None else contact.waited_ms
+    return (
+        contact.at_ms,
+        wait_ms is None,
+        wait_ms or 0,
+        contact.queue_id,
+        contact.channel,
+        -contact.priority_class,
+        -contact.priority_s,
+        contact.stream,
+        sorted(contact.skills.items()),
+        contact.handle_ms,
+        contact.contact_id,
+    )
+
+
+def _with_ids(contacts: Iterable[PlannedContact]) -> tuple[PlannedContact, ...]:
+    """Name each contact without an id by its place in the order."""
+    return tuple(
+        contact if contact.contact_id else structs.replace(contact, contact_id=f"contact.{n}")
+        for n, contact in enumerate(contacts, start=1)
+    )
+
+
 def merge_logs(logs: Sequence[RecordedLog]) -> RecordedLog:
-    """Merge logs. An agent in several of them has all skills and shifts; a contact id may occur only once."""
+    """Merge logs: contacts in the order of ``arrival_order``, agents by id.
+
+    An agent in several logs has all skills and shifts, and all else from the first of them. Raises ``WorkloadInvalid`` if a contact
+    id occurs more than once.
+    """
     agents: dict[str, PlannedAgent] = {}
     for agent in (agent for log in logs for agent in log.agents):
         known = agents.get(agent.agent_id)
         agents[agent.agent_id] = agent if known is None else _merge_agents(known, agent)
-    contacts = sorted((c for log in logs for c in log.contacts), key=lambda c: c.at_ms)
+    contacts = _with_ids(sorted((c for log in logs for c in log.contacts), key=arrival_order))
     if len({c.contact_id for c in contacts}) < len(contacts):
         raise WorkloadInvalid("the logs contain a contact id more than once")
     return RecordedLog(
         name="+".join(dict.fromkeys(log.name for log in logs)),
-        contacts=tuple(contacts),
+        contacts=contacts,
         agents=tuple(agents[agent_id] for agent_id in sorted(agents)),
-        queue_skills={k: v for log in logs for k, v in log.queue_skills.items()},
+        queue_skills=dict(sorted((k, v) for log in logs for k, v in log.queue_skills.items())),
     )
 
 
@@ -112,7 +150,8 @@ def _merge_agents(one: PlannedAgent, two: PlannedAgent) -> PlannedAgent:
     skills = dict(one.skills)
     for skill, level in two.skills.items():
         skills[skill] = max(level, skills.get(skill, 0))
-    return structs.replace(one, skills=skills, shifts=one.shifts + two.shifts)
+    shifts = sorted(one.shifts + two.shifts, key=lambda shift: shift.from_ms)
+    return structs.replace(one, skills=skills, shifts=tuple(shifts))
 
 
 def derived_policy(log: RecordedLog) -> Policy:
