@@ -77,6 +77,21 @@ def test_invalid_load_test_options_are_usage_errors(
     assert run_command("replay", *source, *arguments).exit_code == 2
 
 
+def test_notes_are_shown_and_never_mixed_with_json(tmp_path: Path) -> None:
+    policy = tmp_path / "rules.yaml"
+    rule = "entry: [{name: talk, when: {channel: voice}, queue: english}]\n"
+    policy.write_text(Path(ONE).read_text() + rule)
+    arguments = ("simulate", "--workload", DAY, "--policy", str(policy), "--no-audit")
+    shown = run_command(*arguments)
+    assert "note: the entry rules are never evaluated" in shown.stdout
+    result = run_command(*arguments, "--json", "-")
+    (note,) = msgspec.json.decode(result.stdout)["notes"]
+    assert f"note: {note}" in result.stderr
+    both = run_command(*arguments, "--policy", ONE, "--json", "-")
+    assert msgspec.json.decode(both.stdout)["notes"] == [f"rules: {note}"]
+    assert f"note: rules: {note}" in both.stderr
+
+
 # --- comparison of policies -------------------------------------------------------------------------
 def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -> None:
     report, svg = tmp_path / "report.json", tmp_path / "day.svg"

@@ -120,6 +120,8 @@ def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: boo
         write_json(report.to_json(with_speed=timing), json_path)
     if str(json_path) != "-":
         print_renderable(render(report))
+    else:
+        _print_notes(report.notes)
     if report.audit.violations:
         raise SystemExit(EXIT_FAILED)
 
@@ -146,6 +148,8 @@ def _compare_policies(
         write_file(comparison_chart(comparison), chart_path)
     if str(json_path) != "-":
         print_renderable(render(comparison))
+    else:
+        _print_notes(comparison.notes)
     if comparison.violations:
         raise SystemExit(EXIT_FAILED)
 
@@ -154,6 +158,12 @@ def _print_options(options: dict[str, str | int | float | bool | None]) -> None:
     """Print the inputs of the run on standard error before it starts."""
     for name, value in options.items():
         click.echo(f"{name}: {'-' if value is None else value}", err=True)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    """Print the remarks on a report on standard error, where standard output carries JSON only."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 ``announced`` returns the seed and all options before the run; ``simulate`` runs the specification.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -20,7 +20,8 @@ from router.simulator.audit.auditor import Auditor
 from router.simulator.day import Day, WorkloadInvalid
 from router.simulator.distributions import derived_seed
 from router.simulator.formats import RecordedLog, parse_log, parse_logs
-from router.simulator.formats.recorded_log import day_from_log, derived_policy
+from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
+from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
 from router.simulator.results.estimates import (
     AgentLoadReport,
     BatchSums,
@@ -68,9 +69,13 @@ class _RunPlan(Struct, frozen=True, kw_only=True):
     policy: Policy
     log: RecordedLog | None
     workload: Workload | None
+    notes: tuple[str, ...]
 
     def day(self, replication: int) -> Day:
         """Return the day of a replication; its contacts can be read once."""
+        return structs.replace(self._drawn_day(replication), notes=self.notes)
+
+    def _drawn_day(self, replication: int) -> Day:
         if self.workload is not None:
             return workloads.draw_day(
                 self.workload, policy=self.policy, seed=self.seed, replication=replication
@@ -191,6 +196,7 @@ class _Replications:
             events=self._events,
             digests=(self._digest.hexdigest(), self._state_digest),
             forecasts=forecast_reports(self._forecasts),
+            notes=plan.notes,
             audit=AuditResult(checks=self._checks, violations=tuple(self._violations)),
         )
 
@@ -211,15 +217,17 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
         raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
     log = parse_logs(spec.logs)
     seed = 1 if spec.seed is None else spec.seed
+    chosen = _checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s))
     return _RunPlan(
         name=log.name,
         source=tuple(_shown(source) for source in spec.logs),
         seed=seed,
         replications=1,
         options={"seed": seed, **_common_options(spec)},
-        policy=_checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s)),
+        policy=chosen,
         log=log,
         workload=None,
+        notes=_placement_notes(chosen, unplaced_kinds(log)),
     )
 
 
@@ -239,17 +247,28 @@ def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     if workload.day_factor is not None and replications == 1:
         factor = workloads.draw_day_factor(workload, seed=seed, replication=0)
         options["day_factor"] = round(factor, 6)
-    chosen = policy or workload.policy or workloads.derived_policy(workload)
+    chosen = _checked(
+        _with_wrap_up(
+            policy or workload.policy or workloads.derived_policy(workload), spec.wrap_up_s
+        )
+    )
     return _RunPlan(
         name=workload.name,
         source=(f"workload:{Path(spec.workload).name}",),
         seed=seed,
         replications=replications,
         options=options,
-        policy=_checked(_with_wrap_up(chosen, spec.wrap_up_s)),
+        policy=chosen,
         log=None,
         workload=workload,
+        notes=_placement_notes(chosen, workloads.unplaced_kinds(workload)),
     )
+
+
+def _placement_notes(policy: Policy, kinds: Sequence[ContactKind]) -> tuple[str, ...]:
+    """Check that a queue can be chosen for contacts that name none, and return notes on entry rules."""
+    check_placement(policy, kinds)
+    return entry_rule_notes(policy, kinds)
 
 
 def _common_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:

@@ -109,5 +109,5 @@ def test_an_invalid_row_of_the_native_format_is_reported_with_its_line(
 
 def test_an_invalid_json_line_is_reported_with_its_line(tmp_path: Path) -> None:
     source = write(tmp_path / "file.jsonl", CONTACTS_JSONL + '{"arrival": 1}\n')
-    with pytest.raises(WorkloadInvalid, match=r"file.jsonl:4: .*queue"):
+    with pytest.raises(WorkloadInvalid, match=r"file.jsonl:4: .*handle_s"):
         parse_log(f"contacts:{source}")

@@ -129,7 +129,7 @@ def read(path: Path) -> RecordedLog:
         name=f"bank-{path.name.partition('.')[0]}",
         contacts=tuple(contacts),
         agents=_agents(served),
-        queue_skills={queue: queue for queue in sorted({c.queue_id for c in contacts})},
+        queue_skills={queue: queue for queue in sorted({call.queue_id for _, call in asked})},
     )
 
 

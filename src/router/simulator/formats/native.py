@@ -31,8 +31,10 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     arrival: float | str
     """Seconds from the beginning of the day, or ISO 8601."""
-    queue: Name
     handle_s: NonNegative
+    queue: Name | None = None
+    """Queue; none: the entry rules choose it by the attributes."""
+    attributes: Attributes | None = None
     contact_id: Ident | None = None
     patience_s: NonNegative | None = None
     channel: Name = "voice"
@@ -61,6 +63,8 @@ def read_contacts(path: Path) -> RecordedLog:
     """Read contacts. Raises ``WorkloadInvalid``."""
     contacts = []
     for location, row in _read(path, ContactRow, _contact_cells):
+        if row.queue is None and row.attributes is None:
+            raise WorkloadInvalid(f"{location}: give queue or attributes")
         contacts.append(
             PlannedContact(
                 contact_id=row.contact_id or "",
@@ -70,6 +74,7 @@ def read_contacts(path: Path) -> RecordedLog:
                 patience_ms=None if row.patience_s is None else to_ms(row.patience_s),
                 channel=row.channel,
                 skills=row.skills,
+                attributes=row.attributes or {},
                 priority_s=row.priority_s,
                 priority_class=row.priority_class,
                 stream=row.stream,
@@ -178,6 +183,9 @@ def _contact_cells(cells: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {k: v for k, v in cells.items() if v}
     if "skills" in found:
         found["skills"] = _levels(found["skills"], 1)
+    if "attributes" in cells:
+        # An empty cell of the column is a contact without attributes, not one for which they are unknown.
+        found["attributes"] = _attributes(cells["attributes"]) if cells["attributes"] else {}
     return found
 
 

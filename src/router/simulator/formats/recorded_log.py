@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
 from router.simulator.day import Day, PlannedAgent, PlannedContact, Shift, WorkloadInvalid
+from router.simulator.placement import ContactKind, derived_facts, distinct_kinds
 
 # An agent without work for longer than this is taken to be off duty.
 GAP_MS_MAX: Final = 600_000
@@ -106,12 +107,13 @@ def arrival_order(contact: PlannedContact) -> tuple[object, ...]:
         contact.at_ms,
         wait_ms is None,
         wait_ms or 0,
-        contact.queue_id,
+        contact.queue_id or "",
         contact.channel,
         -contact.priority_class,
         -contact.priority_s,
         contact.stream,
         sorted(contact.skills.items()),
+        sorted((name, type(v).__name__, v) for name, v in contact.attributes.items()),
         contact.handle_ms,
         contact.contact_id,
     )
@@ -156,7 +158,8 @@ def _merge_agents(one: PlannedAgent, two: PlannedAgent) -> PlannedAgent:
 
 def derived_policy(log: RecordedLog) -> Policy:
     """Return the minimal policy for a log, as described for the package."""
-    queues = dict.fromkeys([*log.queue_skills, *(c.queue_id for c in log.contacts)])
+    named = (contact.queue_id for contact in log.contacts if contact.queue_id is not None)
+    queues = dict.fromkeys([*log.queue_skills, *named])
     skills = dict.fromkeys(
         [
             *log.queue_skills.values(),
@@ -174,7 +177,20 @@ def derived_policy(log: RecordedLog) -> Policy:
             for name in queues
         },
         skills=tuple(skills),
+        facts=derived_facts(
+            (contact.attributes for contact in log.contacts),
+            (agent.attributes for agent in log.agents),
+        ),
         retention=RetentionPolicy(ended_contacts_max=1_000),
+    )
+
+
+def unplaced_kinds(log: RecordedLog) -> list[ContactKind]:
+    """Return channel and attributes of the contacts that name no queue."""
+    return distinct_kinds(
+        (contact.channel, contact.attributes)
+        for contact in log.contacts
+        if contact.queue_id is None
     )
 
 
