@@ -18,9 +18,10 @@ from router.policy.document.parsing import parse_policy
 from router.simulator import workload as workloads
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import Day, WorkloadInvalid
-from router.simulator.distributions import derived_seed
+from router.simulator.distributions import derived_seed, random_generator
 from router.simulator.formats import RecordedLog, parse_log, parse_logs
 from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
+from router.simulator.patience import PatienceSource, estimate_patience, patience_notes
 from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
 from router.simulator.results.estimates import (
     AgentLoadReport,
@@ -54,6 +55,8 @@ class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Master seed; none: that of the workload, 1 for logs."""
     replications: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     """Number of replications; none: that of the workload. A log is always run once."""
+    patience: PatienceSource | None = None
+    """Patience of the customers who were served in the logs; none: recorded, in comparisons of policies estimated."""
     audit: bool = True
     """Whether the run is audited, which takes about as long as the run itself."""
 
@@ -215,24 +218,37 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
         return _workload_plan(spec, policy)
     if (spec.replications or 1) > 1:
         raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
-    log = parse_logs(spec.logs)
     seed = 1 if spec.seed is None else spec.seed
+    patience = spec.patience or PatienceSource.RECORDED
+    log, patience_remarks = _log_with_patience(parse_logs(spec.logs), patience, seed=seed)
     chosen = _checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s))
     return _RunPlan(
         name=log.name,
         source=tuple(_shown(source) for source in spec.logs),
         seed=seed,
         replications=1,
-        options={"seed": seed, **_common_options(spec)},
+        options={"seed": seed, "patience": patience.value, **_common_options(spec)},
         policy=chosen,
         log=log,
         workload=None,
-        notes=_placement_notes(chosen, unplaced_kinds(log)),
+        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *patience_remarks),
     )
+
+
+def _log_with_patience(
+    log: RecordedLog, source: PatienceSource, *, seed: int
+) -> tuple[RecordedLog, list[str]]:
+    """Return the log with the patience of the served customers, and notes on it."""
+    contacts = log.contacts
+    if source is PatienceSource.ESTIMATED:
+        contacts = estimate_patience(contacts, random_generator(seed, 0, "patience"))
+    return structs.replace(log, contacts=contacts), patience_notes(log.contacts, contacts)
 
 
 def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     assert spec.workload is not None
+    if spec.patience is not None:
+        raise WorkloadInvalid("patience: a workload has its own; use this option with logs")
     workload = workloads.load_workload(Path(spec.workload))
     seed = workload.seed if spec.seed is None else spec.seed
     replications = spec.replications or workload.replications

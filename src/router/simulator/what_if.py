@@ -12,6 +12,7 @@ from msgspec import structs
 from router.model.errors import PolicyInvalid
 from router.model.policy import Policy
 from router.simulator.day import Day, WorkloadInvalid
+from router.simulator.patience import PatienceSource
 from router.simulator.results.comparison import Comparison, PolicyRun, compare_runs
 from router.simulator.results.day_profile import DayProfileRecorder
 from router.simulator.run import Progress, SimulationSpec, first_day, resolved_options, simulate
@@ -81,6 +82,9 @@ def _specs(spec: SimulationSpec, policies: Sequence[str]) -> dict[str, Simulatio
     """Return the specification of each policy, by the name of its file without the suffix."""
     if not 2 <= len(policies) <= POLICIES_MAX:
         raise WorkloadInvalid(f"policies: give two to {POLICIES_MAX} to compare")
+    if spec.logs and spec.patience is None:
+        # Customers who never leave would favour each policy that lets them wait for longer than they did.
+        spec = structs.replace(spec, patience=PatienceSource.ESTIMATED)
     specs: dict[str, SimulationSpec] = {}
     for path in policies:
         name = Path(path).stem

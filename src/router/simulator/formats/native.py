@@ -37,6 +37,9 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: Attributes | None = None
     contact_id: Ident | None = None
     patience_s: NonNegative | None = None
+    """Wait after which the customer abandons."""
+    wait_s: NonNegative | None = None
+    """Wait of a customer who was served, from which a patience can be estimated."""
     channel: Name = "voice"
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
@@ -65,6 +68,8 @@ def read_contacts(path: Path) -> RecordedLog:
     for location, row in _read(path, ContactRow, _contact_cells):
         if row.queue is None and row.attributes is None:
             raise WorkloadInvalid(f"{location}: give queue or attributes")
+        if row.patience_s is not None and row.wait_s is not None:
+            raise WorkloadInvalid(f"{location}: give patience_s (abandoned) or wait_s (served)")
         contacts.append(
             PlannedContact(
                 contact_id=row.contact_id or "",
@@ -72,6 +77,7 @@ def read_contacts(path: Path) -> RecordedLog:
                 queue_id=row.queue,
                 handle_ms=to_ms(row.handle_s),
                 patience_ms=None if row.patience_s is None else to_ms(row.patience_s),
+                waited_ms=None if row.wait_s is None else to_ms(row.wait_s),
                 channel=row.channel,
                 skills=row.skills,
                 attributes=row.attributes or {},
