@@ -77,6 +77,38 @@ def test_invalid_load_test_options_are_usage_errors(
     assert run_command("replay", *source, *arguments).exit_code == 2
 
 
+def test_notes_are_shown_and_never_mixed_with_json(tmp_path: Path) -> None:
+    policy = tmp_path / "rules.yaml"
+    rule = "entry: [{name: talk, when: {channel: voice}, queue: english}]\n"
+    policy.write_text(Path(ONE).read_text() + rule)
+    arguments = ("simulate", "--workload", DAY, "--policy", str(policy), "--no-audit")
+    shown = run_command(*arguments)
+    assert "note: the entry rules are never evaluated" in shown.stdout
+    result = run_command(*arguments, "--json", "-")
+    (note,) = msgspec.json.decode(result.stdout)["notes"]
+    assert f"note: {note}" in result.stderr
+    both = run_command(*arguments, "--policy", ONE, "--json", "-")
+    assert msgspec.json.decode(both.stdout)["notes"] == [f"rules: {note}"]
+    assert f"note: rules: {note}" in both.stderr
+
+
+def test_the_patience_of_the_served_is_an_option_for_logs(tmp_path: Path) -> None:
+    contacts, agents = tmp_path / "contacts.csv", tmp_path / "agents.csv"
+    contacts.write_text(
+        "arrival,queue,handle_s,patience_s,wait_s\n0,english,9,,20\n1,english,9,5,\n2,english,9,,30\n"
+    )
+    agents.write_text("agent_id\nada\n")
+    arguments = ("simulate", "--log", f"contacts:{contacts}", "--log", f"agents:{agents}")
+    plain = run_command(*arguments, "--json", "-")
+    assert "patience: recorded" in plain.stderr
+    assert "2 customers who did not abandon in the log: unlimited" in plain.stderr
+    estimated = run_command(*arguments, "--patience", "estimated", "--json", "-")
+    assert "patience: estimated" in estimated.stderr
+    assert "2 served customers: drawn from the log" in estimated.stderr
+    refused = run_command("simulate", "--workload", DAY, "--patience", "estimated")
+    assert refused.exit_code == 2
+
+
 # --- comparison of policies -------------------------------------------------------------------------
 def test_two_policies_are_compared_in_a_table_a_chart_and_json(tmp_path: Path) -> None:
     report, svg = tmp_path / "report.json", tmp_path / "day.svg"
@@ -146,6 +178,7 @@ def test_a_recorded_day_can_be_compared(tmp_path: Path) -> None:
     logs = ("--log", f"contacts:{contacts}", "--log", f"agents:{agents}")
     result = run_command("simulate", *logs, "--policy", ONE, "--policy", TWO, "--json", "-")
     assert result.exit_code == 0, result.stderr
+    assert "patience: estimated" in result.stderr
     first, other = msgspec.json.decode(result.stdout)["policies"]
     assert first["stats"]["contacts"] == other["stats"]["contacts"] == 2
     assert first["profile"]["from_s"] % 1800 == 0

@@ -26,10 +26,12 @@ class FakeGateway:
     def __init__(self) -> None:
         self.refusal: str | None = None
         self.failures = 0
-        self.commands: list[tuple[str, ...]] = []
+        self.commands: list[tuple[str | None, ...]] = []
+        self.attributes: list[dict[str, Any]] = []
 
     async def submit(self, channel: str, **fields: Any) -> OkFrame:
         self.commands.append(("submit", channel, fields["queue_id"]))
+        self.attributes.append(fields["attributes"])
         if self.refusal is not None:
             raise RouterRefused(ErrorFrame(code=self.refusal, title="refused"))
         return OkFrame(id="1", subject=f"c{len(self.commands)}")
@@ -70,8 +72,9 @@ async def a_run(*plans: PlannedContact) -> AsyncIterator[Run]:
 
 
 def a_call(at_ms: int = 0, **changes: Any) -> PlannedContact:
+    fields: dict[str, Any] = {"queue_id": "calls"}
     return PlannedContact(
-        contact_id=f"plan-{at_ms}", at_ms=at_ms, queue_id="calls", handle_ms=1_000, **changes
+        contact_id=f"plan-{at_ms}", at_ms=at_ms, handle_ms=1_000, **(fields | changes)
     )
 
 
@@ -86,6 +89,13 @@ async def test_contacts_are_submitted_in_order_and_their_ids_recorded() -> None:
     assert run.gateway.commands == [("submit", "voice", "calls")] * 2
     assert [contact.contact_id for contact in run.tracker.contacts] == ["c1", "c2"]
     assert run.driver.all_submitted
+
+
+async def test_a_contact_is_submitted_with_its_attributes_and_without_a_queue() -> None:
+    async with a_run(a_call(queue_id=None, attributes={"topic": "card"})) as run:
+        await run.driver.submit_all()
+    assert run.gateway.commands == [("submit", "voice", None)]
+    assert run.gateway.attributes == [{"topic": "card"}]
 
 
 async def test_a_customer_whose_patience_ends_abandons() -> None:

@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from router.loadtest.execution import DayClock
 from router.loadtest.report import (
@@ -14,6 +15,7 @@ from router.loadtest.report import (
 )
 from router.loadtest.tracker import ContactTracker
 from router.model import events as ev
+from router.model.policy import EntryCondition, EntryRule, FactPolicy, FactType, Policy, QueuePolicy
 from router.simulator.day import Day, PlannedAgent
 from router.simulator.results.report import AuditResult
 from tests.loadtest.histories import POLICY, a_tracker, ended, life, recorded
@@ -44,13 +46,15 @@ def test_submit_delays_are_of_the_submitted_contacts() -> None:
     assert submit_lateness_ms(tracker, 1.0) == 2
 
 
-def report_of(tracker: ContactTracker, *events: ev.Event) -> LoadTestReport:
+def report_of(
+    tracker: ContactTracker, *events: ev.Event, policy: Policy = POLICY
+) -> LoadTestReport:
     clock = DayClock(start_ms=0, speed=SPEED)
     clock._router_started_at_ms = 1_000
     history = recorded(*events)
     day = Day(
         name="day",
-        policy=POLICY,
+        policy=policy,
         contacts=[contact.plan for contact in tracker.contacts],
         contacts_expected=len(tracker.contacts),
         agents=(PlannedAgent(agent_id="ada"),),
@@ -106,3 +110,29 @@ def test_a_blocked_contact_and_a_withdrawn_contact_are_counted_as_such() -> None
     cancelled = ev.ContactCancelled(contact_id="c2", queue_id="calls", waited_ms=9, reason="closed")
     report = report_of(tracker, *life(tracker, "c1"), queued_only, cancelled)
     assert (report.blocked, report.unfinished, report.cancelled) == (1, 1, 0)
+
+
+def test_a_contact_without_a_queue_counts_in_the_queue_that_the_entry_rules_chose() -> None:
+    rule = EntryRule(name="vip", when=EntryCondition(attributes={"vip": True}), queue="gold")
+    policy = replace(
+        POLICY,
+        facts={"vip": FactPolicy(type=FactType.BOOL)},
+        queues={**POLICY.queues, "gold": QueuePolicy()},
+        entry=(rule,),
+        default_queue="calls",
+    )
+    tracker = a_tracker("c1", "c2", "c3")
+    for contact, attributes in zip(
+        tracker.contacts, ({"vip": True}, {}, {"vip": True}), strict=True
+    ):
+        contact.plan = replace(contact.plan, queue_id=None, attributes=attributes)
+    ended(tracker, "c1", "c2")
+    tracker.contacts[2].blocked = True
+    # The event of the first contact names its rule; the refused one has no event.
+    queued, *rest = life(tracker, "c1")
+    assert isinstance(queued, ev.ContactQueued)
+    history = (replace(queued, rule="vip", queue_id="gold"), *rest, *life(tracker, "c2"))
+    report = report_of(tracker, *history, policy=policy)
+    parts = {name: (part.contacts, part.blocked) for name, part in report.queues.items()}
+    assert parts == {"gold": (2, 1), "calls": (1, 0)}
+    assert report.p_wait == 0

@@ -3,9 +3,11 @@
 from router.model import commands as c
 from router.model.results import Done, Outcome
 from router.simulator.audit.auditor import Auditor
+from router.statistics.counters import OfferCounts
 from router.statistics.views import AgentStatsView, ContactStatsView
 from router.statistics.workspace import WorkspaceStats
 from tests.support.builders import a_channel, a_contact, a_policy, an_agent, ready
+from tests.support.event_history import EventHistory
 from tests.support.world import World, a_world
 
 
@@ -88,6 +90,36 @@ def test_a_hand_over_is_a_transfer_only_if_the_owner_made_it() -> None:
         world.done(command)
         queue, _ = stats_of(world)
         assert queue.handling.transferred == transferred
+
+
+def test_an_accept_counts_up_for_the_agent_who_accepts_and_for_no_other() -> None:
+    world = a_conversation()
+    _, agents = stats_of(world)
+    assert agents["ada"].offers == OfferCounts(made=1, accepted=1)
+    assert agents["ada"].rona_rate == 0.0
+    assert agents["bob"].offers == agents["cy"].offers == OfferCounts()
+    world.done(c.StartConsult(contact_id="c1", to_agent_id="bob"))
+    world.done(c.AcceptOffer(offer_id="c1.2", agent_id="bob"))
+    queue, agents = stats_of(world)
+    assert agents["ada"].offers == agents["bob"].offers == OfferCounts(made=1, accepted=1)
+    assert (queue.offers.made, queue.offers.accepted) == (2, 2)
+
+
+def test_each_end_of_an_offer_counts_once_for_its_agent() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1")
+    day.accept(day.offer("c1"))
+    for end in (day.decline, day.expire_offer, day.rescind):
+        contact_id = f"c-{end.__name__}"
+        day.submit(contact_id)
+        end(day.offer(contact_id))
+    stats = day.workspace_stats()
+    ada, queue = stats.agent_stats("ada", day.now_ms), stats.queue_stats("a", day.now_ms)
+    assert ada is not None and queue is not None
+    expected = OfferCounts(made=4, accepted=1, declined=1, expired=1, rescinded=1)
+    assert ada.offers == queue.contacts.offers == expected
+    assert ada.rona_rate == 1 / 3
 
 
 def test_the_audit_agrees() -> None:

@@ -118,6 +118,38 @@ def test_activity_time_is_split_at_interval_boundaries() -> None:
     assert [interval.contacts.flow.submitted for interval in by_queue] == [0, 1, 0]
 
 
+def test_an_event_exactly_on_the_quarter_hour_counts_in_the_interval_that_begins() -> None:
+    begins_ms = INTERVAL_MS * 1_000_000
+    day = EventHistory(start_ms=begins_ms - 5 * MINUTE)
+    day.agent("ada")
+    day.submit("c1")
+    day.now_ms = begins_ms - 1
+    day.submit("c2")
+    day.now_ms = begins_ms
+    day.submit("c3")
+    day.answer("c1")
+    day.now_ms = begins_ms + INTERVAL_MS
+    day.submit("c4")
+    stats = day.workspace_stats()
+    for found in (stats.intervals(), stats.intervals("a")):
+        assert [one.start_ms for one in found] == [
+            begins_ms - INTERVAL_MS,
+            begins_ms,
+            begins_ms + INTERVAL_MS,
+        ]
+        assert [one.contacts.flow.submitted for one in found] == [2, 1, 1]
+        assert [one.contacts.service.answered for one in found] == [0, 1, 0]
+    # Activity that changes on the quarter hour has no time in the interval that ends.
+    assert [one.occupancy for one in stats.intervals()] == [0.0, 1.0, None]
+
+
+def test_the_first_event_of_all_exactly_on_the_quarter_hour_begins_its_interval() -> None:
+    day = EventHistory(start_ms=INTERVAL_MS * 1_000_000)
+    day.submit("c1")
+    (only,) = day.workspace_stats().intervals()
+    assert (only.start_ms, only.contacts.flow.submitted) == (day.start_ms, 1)
+
+
 def test_intervals_cover_one_day_after_any_gap() -> None:
     day = EventHistory()
     day.agent("ada")

@@ -47,6 +47,12 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--replications", type=click.IntRange(1, 100_000), help="Independent runs of a workload."
 )
 @click.option(
+    "--patience",
+    type=click.Choice(["recorded", "estimated"]),
+    help="Patience of customers who were served in a log: unlimited, or drawn from the log.  "
+    "[default: recorded; estimated with several policies]",
+)
+@click.option(
     "--audit/--no-audit",
     default=True,
     help="Check the run with an independent implementation of the rules.  [default: audit]",
@@ -77,6 +83,7 @@ def simulate(
     wrap_up_s: int | None,
     seed: int | None,
     replications: int | None,
+    patience: str | None,
     audit: bool,
     json_path: Path | None,
     chart_path: Path | None,
@@ -89,8 +96,11 @@ def simulate(
     """
     if bool(logs) == (workload is not None):
         raise click.UsageError("Give either --log or --workload.")
+    if patience is not None and not logs:
+        raise click.UsageError("--patience requires --log.")
     if chart_path is not None and len(policies) < 2:
         raise click.UsageError("--chart draws a comparison: give --policy at least twice.")
+    from router.simulator.patience import PatienceSource
     from router.simulator.run import SimulationSpec
 
     spec = SimulationSpec(
@@ -100,6 +110,7 @@ def simulate(
         wrap_up_s=wrap_up_s,
         seed=seed,
         replications=replications,
+        patience=None if patience is None else PatienceSource(patience),
         audit=audit,
     )
     if len(policies) > 1:
@@ -120,6 +131,8 @@ def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: boo
         write_json(report.to_json(with_speed=timing), json_path)
     if str(json_path) != "-":
         print_renderable(render(report))
+    else:
+        _print_notes(report.notes)
     if report.audit.violations:
         raise SystemExit(EXIT_FAILED)
 
@@ -146,6 +159,8 @@ def _compare_policies(
         write_file(comparison_chart(comparison), chart_path)
     if str(json_path) != "-":
         print_renderable(render(comparison))
+    else:
+        _print_notes(comparison.notes)
     if comparison.violations:
         raise SystemExit(EXIT_FAILED)
 
@@ -154,6 +169,12 @@ def _print_options(options: dict[str, str | int | float | bool | None]) -> None:
     """Print the inputs of the run on standard error before it starts."""
     for name, value in options.items():
         click.echo(f"{name}: {'-' if value is None else value}", err=True)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    """Print the remarks on a report on standard error, where standard output carries JSON only."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 @click.command()

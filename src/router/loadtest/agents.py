@@ -126,7 +126,8 @@ class AgentDriver:
         contact = self._context.tracker.by_contact_id(event.contact_id)
         handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else contact.plan.handle_ms
         work = self.desktop.state.assignments.get(event.assignment_id)
-        queue_id = contact.plan.queue_id if contact else (work.queue_id if work else "")
+        named = contact.plan.queue_id if contact else None
+        queue_id = named or (work.queue_id if work else "")
         channel = contact.plan.channel if contact else (work.channel if work else "")
         rest_ms = wrap_up_ms(self._context.policy, queue_id=queue_id, channel=channel)
         task = self._context.tasks.start(

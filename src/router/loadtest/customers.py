@@ -77,6 +77,7 @@ class CustomerDriver:
                 plan.channel,
                 queue_id=plan.queue_id,
                 skills=plan.skills,
+                attributes=plan.attributes,
                 priority_s=self._priority_s[plan.priority_s],
                 priority_class=plan.priority_class,
                 reference=contact.reference,

@@ -22,8 +22,10 @@ from router.loadtest.scaling import is_auto_accepted
 from router.loadtest.tracker import ContactTracker, TrackedContact
 from router.model import events as ev
 from router.model.commands import AdvanceTime, EnqueueContact
+from router.model.policy import Policy
 from router.model.results import Outcome, RefusalCode, Refused
-from router.simulator.day import Day
+from router.policy.entry_rules import classify
+from router.simulator.day import Day, PlannedContact
 from router.simulator.results.estimates import BatchSums, agent_load, percentile
 from router.simulator.results.report import (
     AuditResult,
@@ -139,6 +141,7 @@ def make_report(
         events=len(history),
         digests=digests,
         audit=audit,
+        notes=day.notes,
     )
     plain = {name: getattr(report, name) for name in SimulationReport.__struct_fields__}
     rate = round(report.contacts / run.wall_s, 1)
@@ -176,16 +179,36 @@ def _measure(
             if isinstance(event, ev.ContactQueued):
                 contact = tracker.by_contact_id(event.contact_id)
                 assert contact is not None
+                contact.plan = _with_queue(contact.plan, day.policy, event)
                 stats.on_arrival(structs.replace(contact.plan, contact_id=event.contact_id))
             elif (agent_id := getattr(event, "agent_id", None)) is not None:
                 introduce(agent_id)
         stats.on_outcome(AdvanceTime(), outcome_at(step, at_ms=at_ms, events=events))
     for contact in tracker.contacts:
         if contact.blocked:
+            contact.plan = _with_queue(contact.plan, day.policy, None)
             _record_blocked(stats, contact, at_ms)
     stats.close()
     _recount_waited(stats, day, tracker, history)
     return stats
+
+
+def _with_queue(
+    plan: PlannedContact, policy: Policy, event: ev.ContactQueued | None
+) -> PlannedContact:
+    """Return a planned contact with the queue that the entry rules chose, if it names none.
+
+    A refused contact has no event; its queue is that of the rules without the facts of queues, which are no longer known.
+    """
+    if plan.queue_id is not None:
+        return plan
+    if event is None:
+        rule = classify(policy, plan.channel, plan.attributes).rule
+    else:
+        rule = next((one for one in policy.entry if one.name == event.rule), None)
+    return structs.replace(
+        plan, queue_id=(policy.default_queue or "") if rule is None else rule.queue
+    )
 
 
 def _is_counted(event: ev.Event, tracker: ContactTracker) -> bool:
@@ -231,6 +254,7 @@ def _recount_waited(
     for contact_id in answered:
         contact = tracker.by_contact_id(contact_id)
         if contact is not None and stats.cuts[0] <= contact.plan.at_ms < stats.cuts[-1]:
+            assert contact.plan.queue_id is not None, "the queue of a queued contact is known"
             key = (contact.plan.stream or contact.plan.queue_id, contact.plan.queue_id)
             not_waited[key] = not_waited.get(key, 0) + 1
     for (_, stream, queue_id), tally in stats.counts.items():

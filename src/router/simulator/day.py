@@ -35,18 +35,22 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
 
     contact_id: ContactId
     at_ms: int
-    queue_id: QueueId
+    queue_id: QueueId | None
+    """Queue that the contact names; none: the entry rules of the policy choose it."""
     handle_ms: int
     """Time from the accept to the end of the conversation."""
     patience_ms: int | None = None
     """Wait after which the customer abandons; none: never."""
+    waited_ms: int | None = None
+    """Wait of the contact in the log, if it was served there; none: not served, or unknown."""
     channel: str = "voice"
     skills: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
     priority_s: int = 0
     priority_class: int = 0
     callback: PlannedCallback | None = None
     stream: str = ""
-    """Arrival stream in the report; empty: the queue id."""
+    """Arrival stream in the report; empty: the queue."""
 
 
 class Shift(Struct, frozen=True, kw_only=True, gc=False):
@@ -106,6 +110,8 @@ class Day(Struct, frozen=True, kw_only=True):
     """Start of the measured window; earlier arrivals are the warm-up and are not counted."""
     window_to_ms: int
     """End of the measured window (exclusive), for arrivals and for time-weighted statistics."""
+    notes: tuple[str, ...] = ()
+    """Remarks that a reader of the results must know, such as entry rules that are never evaluated."""
     batches: int = 1
     """Number of equal parts of the window, for the confidence intervals of a single run."""
     behaviour_seed: int = 0

@@ -3,7 +3,7 @@
 ``announced`` returns the seed and all options before the run; ``simulate`` runs the specification.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -18,9 +18,11 @@ from router.policy.document.parsing import parse_policy
 from router.simulator import workload as workloads
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import Day, WorkloadInvalid
-from router.simulator.distributions import derived_seed
+from router.simulator.distributions import derived_seed, random_generator
 from router.simulator.formats import RecordedLog, parse_log, parse_logs
-from router.simulator.formats.recorded_log import day_from_log, derived_policy
+from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
+from router.simulator.patience import PatienceSource, estimate_patience, patience_notes
+from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
 from router.simulator.results.estimates import (
     AgentLoadReport,
     BatchSums,
@@ -53,6 +55,8 @@ class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Master seed; none: that of the workload, 1 for logs."""
     replications: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     """Number of replications; none: that of the workload. A log is always run once."""
+    patience: PatienceSource | None = None
+    """Patience of the customers who were served in the logs; none: recorded, in comparisons of policies estimated."""
     audit: bool = True
     """Whether the run is audited, which takes about as long as the run itself."""
 
@@ -68,9 +72,13 @@ class _RunPlan(Struct, frozen=True, kw_only=True):
     policy: Policy
     log: RecordedLog | None
     workload: Workload | None
+    notes: tuple[str, ...]
 
     def day(self, replication: int) -> Day:
         """Return the day of a replication; its contacts can be read once."""
+        return structs.replace(self._drawn_day(replication), notes=self.notes)
+
+    def _drawn_day(self, replication: int) -> Day:
         if self.workload is not None:
             return workloads.draw_day(
                 self.workload, policy=self.policy, seed=self.seed, replication=replication
@@ -191,6 +199,7 @@ class _Replications:
             events=self._events,
             digests=(self._digest.hexdigest(), self._state_digest),
             forecasts=forecast_reports(self._forecasts),
+            notes=plan.notes,
             audit=AuditResult(checks=self._checks, violations=tuple(self._violations)),
         )
 
@@ -209,22 +218,37 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
         return _workload_plan(spec, policy)
     if (spec.replications or 1) > 1:
         raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
-    log = parse_logs(spec.logs)
     seed = 1 if spec.seed is None else spec.seed
+    patience = spec.patience or PatienceSource.RECORDED
+    log, patience_remarks = _log_with_patience(parse_logs(spec.logs), patience, seed=seed)
+    chosen = _checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s))
     return _RunPlan(
         name=log.name,
         source=tuple(_shown(source) for source in spec.logs),
         seed=seed,
         replications=1,
-        options={"seed": seed, **_common_options(spec)},
-        policy=_checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s)),
+        options={"seed": seed, "patience": patience.value, **_common_options(spec)},
+        policy=chosen,
         log=log,
         workload=None,
+        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *patience_remarks),
     )
+
+
+def _log_with_patience(
+    log: RecordedLog, source: PatienceSource, *, seed: int
+) -> tuple[RecordedLog, list[str]]:
+    """Return the log with the patience of the served customers, and notes on it."""
+    contacts = log.contacts
+    if source is PatienceSource.ESTIMATED:
+        contacts = estimate_patience(contacts, random_generator(seed, 0, "patience"))
+    return structs.replace(log, contacts=contacts), patience_notes(log.contacts, contacts)
 
 
 def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     assert spec.workload is not None
+    if spec.patience is not None:
+        raise WorkloadInvalid("patience: a workload has its own; use this option with logs")
     workload = workloads.load_workload(Path(spec.workload))
     seed = workload.seed if spec.seed is None else spec.seed
     replications = spec.replications or workload.replications
@@ -239,17 +263,28 @@ def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     if workload.day_factor is not None and replications == 1:
         factor = workloads.draw_day_factor(workload, seed=seed, replication=0)
         options["day_factor"] = round(factor, 6)
-    chosen = policy or workload.policy or workloads.derived_policy(workload)
+    chosen = _checked(
+        _with_wrap_up(
+            policy or workload.policy or workloads.derived_policy(workload), spec.wrap_up_s
+        )
+    )
     return _RunPlan(
         name=workload.name,
         source=(f"workload:{Path(spec.workload).name}",),
         seed=seed,
         replications=replications,
         options=options,
-        policy=_checked(_with_wrap_up(chosen, spec.wrap_up_s)),
+        policy=chosen,
         log=None,
         workload=workload,
+        notes=_placement_notes(chosen, workloads.unplaced_kinds(workload)),
     )
+
+
+def _placement_notes(policy: Policy, kinds: Sequence[ContactKind]) -> tuple[str, ...]:
+    """Check that a queue can be chosen for contacts that name none, and return notes on entry rules."""
+    check_placement(policy, kinds)
+    return entry_rule_notes(policy, kinds)
 
 
 def _common_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:

@@ -22,6 +22,7 @@ from random import Random
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import structs
 
 from router.engine.engine import Engine
 from router.model.commands import (
@@ -52,9 +53,11 @@ from router.model.events.contact import (
     ContactCancelled,
     ContactEnded,
     ContactExpired,
+    ContactQueued,
 )
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import AgentState
+from router.policy.entry_rules import EntryRuleClassifier
 from router.simulator.behaviour import CallbackCustomers, Workforce
 from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
 
@@ -74,7 +77,7 @@ class RunListener(Protocol):
     """Observer of a run; receives every arrival and every outcome in order."""
 
     def on_arrival(self, plan: PlannedContact) -> None:
-        """Observe a contact that is about to be submitted."""
+        """Observe the arrival of a contact, before the outcome of its submit; its queue is known."""
 
     def on_outcome(self, command: Command, outcome: Outcome) -> None:
         """Observe a command and its outcome."""
@@ -116,6 +119,8 @@ class Simulation:
         self._more_arrivals = True
         self._workforce = Workforce(day.agents)
         self._rng = Random(day.behaviour_seed)
+        self._classifier = EntryRuleClassifier(day.policy)
+        self._rule_queues = {rule.name: rule.queue for rule in day.policy.entry}
         self._handlers: dict[type[Event], Callable[[Event], None]] = {
             OfferMade: self._offer_made,
             OfferAccepted: self._offer_accepted,
@@ -178,10 +183,13 @@ class Simulation:
                     queue_ranks=agent.queue_ranks,
                 )
             )
-            for shift in agent.shifts:
-                self._schedule(shift.from_ms, _ScheduledKind.SHIFT_START, agent)
-                if shift.to_ms is not None:
-                    self._schedule(shift.to_ms, _ScheduledKind.SHIFT_END, agent)
+        shifts = [(agent, shift) for agent in self._day.agents for shift in agent.shifts]
+        # Shifts that began before the day start in their order, so that the idle order of their agents is kept.
+        for agent, shift in sorted(shifts, key=lambda pair: pair[1].from_ms):
+            self._schedule(shift.from_ms, _ScheduledKind.SHIFT_START, agent)
+        for agent, shift in shifts:
+            if shift.to_ms is not None:
+                self._schedule(shift.to_ms, _ScheduledKind.SHIFT_END, agent)
         for level in self._day.levels:
             self._schedule(level.at_ms, _ScheduledKind.LEVEL, level)
         self._schedule_next_arrival()
@@ -252,7 +260,10 @@ class Simulation:
 
     def _handle(self, command: Command) -> Refused | None:
         """Send a command to the engine, notify the listeners, react to its events, and return a refusal."""
-        outcome = self.engine.handle(command, self.at_ms)
+        return self._react(command, self.engine.handle(command, self.at_ms))
+
+    def _react(self, command: Command, outcome: Outcome) -> Refused | None:
+        """Notify the listeners of an outcome, react to its events, and return a refusal."""
         for listener in self._listeners:
             listener.on_outcome(command, outcome)
         for event in outcome.events:
@@ -268,12 +279,9 @@ class Simulation:
         refused = self._handle(command)
         if refused is None:
             return
-        what = f"{type(command).__name__} is refused: {refused.code.name.lower()}"
-        if isinstance(command, (EnqueueContact, PutAgent, PublishPolicy)):
-            field = f" at {refused.field}" if refused.field else ""
-            raise WorkloadInvalid(
-                f"{self._day.name}: {what}{field}: the policy does not fit the day"
-            )
+        what = _refusal_text(command, refused)
+        if isinstance(command, (PutAgent, PublishPolicy)):
+            raise WorkloadInvalid(f"{self._day.name}: {what}")
         raise AssertionError(what)
 
     def _schedule_next_arrival(self) -> None:
@@ -285,22 +293,25 @@ class Simulation:
             self._schedule(plan.at_ms, _ScheduledKind.ARRIVAL, plan)
 
     def _arrive(self, plan: PlannedContact) -> None:
-        self._plans[plan.contact_id] = plan
-        for listener in self._listeners:
-            listener.on_arrival(plan)
         command = EnqueueContact(
             contact_id=plan.contact_id,
             channel=plan.channel,
             queue_id=plan.queue_id,
             skills=plan.skills,
+            attributes=plan.attributes,
             priority_s=plan.priority_s,
             priority_class=plan.priority_class,
         )
-        refused = self._handle(command)
+        outcome = self.engine.handle(command, self.at_ms)
+        if isinstance(outcome.result, Refused) and outcome.result.code not in _BLOCKING_CODES:
+            raise WorkloadInvalid(f"{self._day.name}: {_refusal_text(command, outcome.result)}")
+        if plan.queue_id is None:
+            plan = structs.replace(plan, queue_id=self._chosen_queue(plan, outcome))
+        self._plans[plan.contact_id] = plan
+        for listener in self._listeners:
+            listener.on_arrival(plan)
+        refused = self._react(command, outcome)
         if refused is not None:
-            if refused.code not in _BLOCKING_CODES:
-                what = refused.code.name.lower()
-                raise WorkloadInvalid(f"{self._day.name}: EnqueueContact is refused: {what}")
             del self._plans[plan.contact_id]
         elif plan.patience_ms is not None and plan.contact_id not in self._answered:
             self._schedule(
@@ -310,6 +321,28 @@ class Simulation:
             at_ms = self.at_ms + plan.callback.after_ms
             self._schedule(at_ms, _ScheduledKind.CALLBACK_REQUEST, plan.contact_id)
         self._schedule_next_arrival()
+
+    def _chosen_queue(self, plan: PlannedContact, outcome: Outcome) -> str | None:
+        """Return the queue that the entry rules chose for a contact, before any overflow.
+
+        The event names the deciding rule. A refusal does not, but it leaves the state unchanged, so that the same rules give the
+        same answer once more.
+        """
+        if isinstance(outcome.result, Refused):
+            rule = self._classifier.classify(
+                plan.channel,
+                plan.attributes,
+                lambda queue_id, name: self.engine.queue_fact(queue_id, plan.channel, name),
+            ).rule
+            return self._day.policy.default_queue if rule is None else rule.queue
+        (queued,) = [
+            event
+            for event in outcome.events
+            if isinstance(event, ContactQueued) and event.contact_id == plan.contact_id
+        ]
+        if queued.rule is None:
+            return self._day.policy.default_queue
+        return self._rule_queues[queued.rule]
 
     def _start_shift(self, agent_id: str) -> None:
         self._workforce.start_shift(agent_id)
@@ -382,6 +415,12 @@ class Simulation:
         if self._workforce.is_not_ready_on_shift(event.agent_id) and event.return_at_ms is None:
             delay_ms = self._workforce.behaviour(event.agent_id).ready_again_ms
             self._schedule(self.at_ms + delay_ms, _ScheduledKind.READY_AGAIN, event.agent_id)
+
+
+def _refusal_text(command: Command, refused: Refused) -> str:
+    field = f" at {refused.field}" if refused.field else ""
+    what = f"{type(command).__name__} is refused: {refused.code.name.lower()}{field}"
+    return f"{what}: the policy does not fit the day"
 
 
 class HistoryDigest:

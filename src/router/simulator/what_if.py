@@ -12,6 +12,7 @@ from msgspec import structs
 from router.model.errors import PolicyInvalid
 from router.model.policy import Policy
 from router.simulator.day import Day, WorkloadInvalid
+from router.simulator.patience import PatienceSource
 from router.simulator.results.comparison import Comparison, PolicyRun, compare_runs
 from router.simulator.results.day_profile import DayProfileRecorder
 from router.simulator.run import Progress, SimulationSpec, first_day, resolved_options, simulate
@@ -40,7 +41,7 @@ def prepare_what_if(spec: SimulationSpec, policies: Sequence[str]) -> "PreparedC
     specs = _specs(spec, policies)
     days = {name: _day_of(name, one) for name, one in specs.items()}
     _check_fit(days)
-    return PreparedComparison(specs, _notes({name: day.policy for name, day in days.items()}))
+    return PreparedComparison(specs, _notes(days))
 
 
 class PreparedComparison:
@@ -81,6 +82,9 @@ def _specs(spec: SimulationSpec, policies: Sequence[str]) -> dict[str, Simulatio
     """Return the specification of each policy, by the name of its file without the suffix."""
     if not 2 <= len(policies) <= POLICIES_MAX:
         raise WorkloadInvalid(f"policies: give two to {POLICIES_MAX} to compare")
+    if spec.logs and spec.patience is None:
+        # Customers who never leave would favour each policy that lets them wait for longer than they did.
+        spec = structs.replace(spec, patience=PatienceSource.ESTIMATED)
     specs: dict[str, SimulationSpec] = {}
     for path in policies:
         name = Path(path).stem
@@ -128,8 +132,10 @@ def _check_fit(days: Mapping[str, Day]) -> None:
 def _needs(day: Day) -> Iterator[tuple[str, str]]:
     """Yield the queues, channels, skills and attributes that contacts and agents name, with repetitions."""
     for contact in day.contacts:
-        yield "queue", contact.queue_id
+        if contact.queue_id is not None:
+            yield "queue", contact.queue_id
         yield "channel", contact.channel
+        yield from (("fact", fact) for fact in contact.attributes)
         yield from (("skill", skill) for skill in contact.skills)
     for agent in day.agents:
         yield from (("skill", skill) for skill in agent.skills)
@@ -151,11 +157,12 @@ def _has(policy: Policy, kind: str) -> Iterable[str]:
             return policy.skills
 
 
-def _notes(policies: Mapping[str, Policy]) -> list[str]:
-    """Return a note for each policy whose service-level thresholds differ from those of the first."""
-    (first, base), *others = policies.items()
-    found = []
-    for name, policy in others:
+def _notes(days: Mapping[str, Day]) -> list[str]:
+    """Return the notes of the days, and one for each policy whose service-level thresholds differ from those of the first."""
+    (first, day), *others = days.items()
+    base = day.policy
+    found = _notes_of_days(days)
+    for name, policy in ((name, other.policy) for name, other in others):
         differing = [
             queue_id
             for queue_id, queue in policy.queues.items()
@@ -169,6 +176,15 @@ def _notes(policies: Mapping[str, Policy]) -> list[str]:
                 f"queues {listed}"
             )
     return found
+
+
+def _notes_of_days(days: Mapping[str, Day]) -> list[str]:
+    """Return the notes of all days once, and the others with the name of their policy."""
+    shared = [
+        n for n in next(iter(days.values())).notes if all(n in d.notes for d in days.values())
+    ]
+    named = [f"{name}: {n}" for name, day in days.items() for n in day.notes if n not in shared]
+    return shared + named
 
 
 def _level_limits(policy: Policy, queue_id: str) -> tuple[int, int]:

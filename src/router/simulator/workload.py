@@ -45,6 +45,7 @@ from router.simulator.distributions import (
     random_generator,
     to_ms,
 )
+from router.simulator.placement import ContactKind, derived_facts, distinct_kinds
 
 Rates: TypeAlias = Annotated[tuple[NonNegative, ...], Meta(min_length=1, max_length=10_000)]
 AgentCount: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
@@ -120,9 +121,11 @@ class ArrivalStream(_Document, frozen=True, kw_only=True):
     patience: Distribution | Annotated[tuple[Distribution, ...], Meta(min_length=1)] | None = None
     """Patience; none: no customer abandons. A list works as for ``handle``."""
     queue: Name | None = None
-    """Queue id; none: the name of the stream."""
+    """Queue id; none: the name of the stream or, with ``attributes``, the choice of the entry rules."""
     channel: Name = "voice"
     skills: Skills = {}
+    attributes: Attributes | None = None
+    """Values of declared facts; given without a queue, even empty: the entry rules of the policy choose the queue."""
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
     callbacks: CallbackSpec | None = None
@@ -131,6 +134,10 @@ class ArrivalStream(_Document, frozen=True, kw_only=True):
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
         if lists and self.arrivals.period_s is None:
             raise ValueError("a list of distributions requires arrivals.period_s")
+
+    def queue_of(self, name: str) -> str | None:
+        """Return the queue of the contacts, given the name of the stream; none: the entry rules choose it."""
+        return self.queue or (name if self.attributes is None else None)
 
 
 class AgentBehaviourSpec(_Document, frozen=True, kw_only=True):
@@ -233,7 +240,8 @@ def derived_policy(workload: Workload) -> Policy:
     """Return the minimal policy for a workload: default queues, automatic accept, no wrap-up."""
     streams, groups = workload.streams, workload.agent_groups
     channels = dict.fromkeys(s.channel for s in streams.values())
-    queues = dict.fromkeys(s.queue or name for name, s in streams.items())
+    named = [stream.queue_of(name) for name, stream in streams.items()]
+    queues = dict.fromkeys(name for name in named if name is not None)
     skills = dict.fromkeys(
         [
             *(skill for stream in streams.values() for skill in stream.skills),
@@ -244,8 +252,21 @@ def derived_policy(workload: Workload) -> Policy:
         channels={name: ChannelPolicy(auto_accept=True) for name in channels},
         queues={name: QueuePolicy() for name in queues},
         skills=tuple(skills),
+        facts=derived_facts(
+            (stream.attributes or {} for stream in streams.values()),
+            (group.attributes for group in groups.values()),
+        ),
         # A long run ends millions of contacts, which are not queried again.
         retention=RetentionPolicy(ended_contacts_max=1_000),
+    )
+
+
+def unplaced_kinds(workload: Workload) -> list[ContactKind]:
+    """Return channel and attributes of the streams whose contacts name no queue."""
+    return distinct_kinds(
+        (stream.channel, stream.attributes or {})
+        for name, stream in workload.streams.items()
+        if stream.queue_of(name) is None
     )
 
 
@@ -309,11 +330,12 @@ def _contacts(
         yield PlannedContact(
             contact_id=f"{name}-{n}",
             at_ms=round(time_ms),
-            queue_id=stream.queue or name,
+            queue_id=stream.queue_of(name),
             handle_ms=to_ms(handle.draw(handle_rng)),
             patience_ms=None if patience is None else to_ms(patience.draw(patience_rng)),
             channel=stream.channel,
             skills=stream.skills,
+            attributes=stream.attributes or {},
             priority_s=stream.priority_s,
             priority_class=stream.priority_class,
             callback=callback

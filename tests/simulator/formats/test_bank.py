@@ -34,3 +34,15 @@ def test_bank_calls_have_priority_credit_and_exclude_phantoms_and_menu_hangups(
         ("S1", {"nw": 1, "ps": 1}),
         ("S2", {"ps": 1}),
     ]
+
+
+def test_a_wait_that_passes_midnight_is_complete(tmp_path: Path) -> None:
+    day = tmp_path / "jan.csv"
+    day.write_text(
+        BANK
+        + "A1,7,0,0,PS,2020-01-06,23:59:30,23:59:50,20,23:59:50,0:00:10,20,HANG,0:00:00,0:00:00,0,\n"
+        + "A1,8,0,0,PS,2020-01-06,23:59:30,23:59:51,20,23:59:51,0:00:21,30,AGENT,0:00:21,0:00:51,30,S2\n"
+    )
+    *_, left, served = parse_log(f"bank:{day}").contacts
+    assert (left.patience_ms, left.waited_ms) == (20_000, None)
+    assert (served.patience_ms, served.waited_ms) == (None, 30_000)

@@ -17,7 +17,7 @@ CONTACTS_JSONL = """\
 {"arrival": 12.5, "queue": "support", "handle_s": 200, "patience_s": 30.25, "channel": "chat", \
 "skills": {"english": 3, "billing": 1}, "priority_s": 45, "priority_class": 1, "stream": "walk-in", "contact_id": "first"}
 
-{"arrival": 3, "queue": "sales", "handle_s": 100, "contact_id": "day.2"}
+{"arrival": 3, "queue": "sales", "handle_s": 100, "contact_id": "contact.1"}
 """
 AGENTS_CSV = """\
 agent_id,group,skills,queues,units,channel_max,queue_ranks,attributes,shifts
@@ -109,5 +109,5 @@ def test_an_invalid_row_of_the_native_format_is_reported_with_its_line(
 
 def test_an_invalid_json_line_is_reported_with_its_line(tmp_path: Path) -> None:
     source = write(tmp_path / "file.jsonl", CONTACTS_JSONL + '{"arrival": 1}\n')
-    with pytest.raises(WorkloadInvalid, match=r"file.jsonl:4: .*queue"):
+    with pytest.raises(WorkloadInvalid, match=r"file.jsonl:4: .*handle_s"):
         parse_log(f"contacts:{source}")

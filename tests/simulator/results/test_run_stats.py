@@ -117,6 +117,20 @@ def test_batches_add_up_to_the_whole() -> None:
         assert sum(part[name][1] for part in parts) == pytest.approx(denominator)
 
 
+def test_an_arrival_exactly_between_two_batches_counts_in_the_batch_that_begins() -> None:
+    contacts = [
+        a_contact(f"c{at_ms}", at_ms / 1000, handle_s=1)
+        for at_ms in (0, 99_999, 100_000, 199_999, 200_000)
+    ]
+    stats = SimulatedRun(a_day(*contacts, batches=2, window_to_ms=200_000)).stats
+    by_batch = [
+        sum(counts.contacts for (batch, _, _), counts in stats.counts.items() if batch == n)
+        for n in range(2)
+    ]
+    # The window ends before its end: the arrival at 200 s does not count.
+    assert by_batch == [2, 2]
+
+
 class LiveStatsListener:
     """Run listener with the statistics of a live router."""
 

@@ -65,6 +65,23 @@ class BankCall:
             return 0
         return (self.ser_exit_ms - self.ser_start_ms) % _DAY_MS
 
+    @property
+    def wait_ms(self) -> int | None:
+        """Time until the service or, without one, until the queue was left; none: not in the log."""
+        end_ms = self.ser_start_ms if self.was_served else self.q_exit_ms
+        if end_ms is None or self.at_ms is None:
+            return None
+        # A wait may pass midnight, and the clocks of menu and service may differ by a second.
+        passed_ms = end_ms - self.at_ms
+        return max(0, passed_ms + _DAY_MS if passed_ms < -_DAY_MS // 2 else passed_ms)
+
+    @property
+    def order(self) -> tuple[int, str, bool, int, str, str]:
+        """Sort key of calls that arrive in the same second, which does not depend on their rows."""
+        wait_ms = self.wait_ms
+        known = _DAY_MS if wait_ms is None else wait_ms
+        return known, self.queue_id, not self.is_vip, self.handle_ms, self.server, self.outcome
+
 
 def _clock_ms(row: CsvRow, column: str, date_ms: int) -> int | None:
     text = row.cells.get(column) or "0:00:00"
@@ -87,23 +104,23 @@ def read(path: Path) -> RecordedLog:
     """Read a month or a part of it. Raises ``WorkloadInvalid``."""
     wanted = [(call.at_ms, call) for call in calls(path) if call.at_ms is not None]
     asked = [(at, call) for at, call in wanted if call.was_served or call.q_start_ms is not None]
-    asked.sort(key=lambda pair: pair[0])
+    asked.sort(key=lambda pair: (pair[0], *pair[1].order))
     handle_ms: dict[str, int] = {}
     for _, call in reversed(asked):
         if call.was_served:
             handle_ms[call.queue_id] = call.handle_ms
     contacts = []
-    for n, (at_ms, call) in enumerate(asked, start=1):
+    for at_ms, call in asked:
         if call.was_served:
             handle_ms[call.queue_id] = call.handle_ms
-        left_ms = None if call.was_served else call.q_exit_ms
         contacts.append(
             PlannedContact(
-                contact_id=f"bank.{n}",
+                contact_id="",
                 at_ms=at_ms,
                 queue_id=call.queue_id,
                 handle_ms=handle_ms.get(call.queue_id, 0),
-                patience_ms=None if left_ms is None else max(0, left_ms - at_ms),
+                patience_ms=None if call.was_served else call.wait_ms,
+                waited_ms=call.wait_ms if call.was_served else None,
                 priority_s=PRIORITY_CREDIT_S if call.is_vip else 0,
             )
         )
@@ -112,7 +129,7 @@ def read(path: Path) -> RecordedLog:
         name=f"bank-{path.name.partition('.')[0]}",
         contacts=tuple(contacts),
         agents=_agents(served),
-        queue_skills={queue: queue for queue in sorted({c.queue_id for c in contacts})},
+        queue_skills={queue: queue for queue in sorted({call.queue_id for _, call in asked})},
     )
 
 

@@ -31,10 +31,15 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     arrival: float | str
     """Seconds from the beginning of the day, or ISO 8601."""
-    queue: Name
     handle_s: NonNegative
+    queue: Name | None = None
+    """Queue; none: the entry rules choose it by the attributes."""
+    attributes: Attributes | None = None
     contact_id: Ident | None = None
     patience_s: NonNegative | None = None
+    """Wait after which the customer abandons."""
+    wait_s: NonNegative | None = None
+    """Wait of a customer who was served, from which a patience can be estimated."""
     channel: Name = "voice"
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
@@ -60,22 +65,27 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read_contacts(path: Path) -> RecordedLog:
     """Read contacts. Raises ``WorkloadInvalid``."""
     contacts = []
-    for n, (location, row) in enumerate(_read(path, ContactRow, _contact_cells), start=1):
+    for location, row in _read(path, ContactRow, _contact_cells):
+        if row.queue is None and row.attributes is None:
+            raise WorkloadInvalid(f"{location}: give queue or attributes")
+        if row.patience_s is not None and row.wait_s is not None:
+            raise WorkloadInvalid(f"{location}: give patience_s (abandoned) or wait_s (served)")
         contacts.append(
             PlannedContact(
-                contact_id=row.contact_id or f"{_stem(path)}.{n}",
+                contact_id=row.contact_id or "",
                 at_ms=_timestamp_ms(location, "arrival", row.arrival),
                 queue_id=row.queue,
                 handle_ms=to_ms(row.handle_s),
                 patience_ms=None if row.patience_s is None else to_ms(row.patience_s),
+                waited_ms=None if row.wait_s is None else to_ms(row.wait_s),
                 channel=row.channel,
                 skills=row.skills,
+                attributes=row.attributes or {},
                 priority_s=row.priority_s,
                 priority_class=row.priority_class,
                 stream=row.stream,
             )
         )
-    contacts.sort(key=lambda contact: contact.at_ms)
     return RecordedLog(name=_stem(path), contacts=tuple(contacts), agents=())
 
 
@@ -179,6 +189,9 @@ def _contact_cells(cells: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {k: v for k, v in cells.items() if v}
     if "skills" in found:
         found["skills"] = _levels(found["skills"], 1)
+    if "attributes" in cells:
+        # An empty cell of the column is a contact without attributes, not one for which they are unknown.
+        found["attributes"] = _attributes(cells["attributes"]) if cells["attributes"] else {}
     return found
 
 

@@ -12,13 +12,18 @@ from msgspec import Struct, structs
 
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
 from router.simulator.day import Day, PlannedAgent, PlannedContact, Shift, WorkloadInvalid
+from router.simulator.placement import ContactKind, derived_facts, distinct_kinds
 
 # An agent without work for longer than this is taken to be off duty.
 GAP_MS_MAX: Final = 600_000
 
 
 class RecordedLog(Struct, frozen=True, kw_only=True):
-    """Contents of a log: contacts in order of arrival, agents by id, and the skill that each queue requires."""
+    """Contents of a log: contacts, agents, and the skill that each queue requires.
+
+    A reader leaves the ids of contacts empty unless the log has ids. ``merge_logs`` brings contacts and agents into their order and
+    gives contacts without an id their place in it.
+    """
 
     name: str
     contacts: tuple[PlannedContact, ...]
@@ -91,20 +96,55 @@ def shifts_of(busy: Iterable[tuple[int, int]]) -> tuple[Shift, ...]:
     return tuple(found)
 
 
+def arrival_order(contact: PlannedContact) -> tuple[object, ...]:
+    """Return the sort key of a contact: the time of arrival, then the wait in the log, then all other contents.
+
+    A log has whole seconds, in which several contacts arrive. Neither the order of their rows nor the name of the file may decide
+    the results, so that the order follows from the contents alone. Contacts without a recorded wait come last.
+    """
+    wait_ms = contact.patience_ms if contact.waited_ms is None else contact.waited_ms
+    return (
+        contact.at_ms,
+        wait_ms is None,
+        wait_ms or 0,
+        contact.queue_id or "",
+        contact.channel,
+        -contact.priority_class,
+        -contact.priority_s,
+        contact.stream,
+        sorted(contact.skills.items()),
+        sorted((name, type(v).__name__, v) for name, v in contact.attributes.items()),
+        contact.handle_ms,
+        contact.contact_id,
+    )
+
+
+def _with_ids(contacts: Iterable[PlannedContact]) -> tuple[PlannedContact, ...]:
+    """Name each contact without an id by its place in the order."""
+    return tuple(
+        contact if contact.contact_id else structs.replace(contact, contact_id=f"contact.{n}")
+        for n, contact in enumerate(contacts, start=1)
+    )
+
+
 def merge_logs(logs: Sequence[RecordedLog]) -> RecordedLog:
-    """Merge logs. An agent in several of them has all skills and shifts; a contact id may occur only once."""
+    """Merge logs: contacts in the order of ``arrival_order``, agents by id.
+
+    An agent in several logs has all skills and shifts, and all else from the first of them. Raises ``WorkloadInvalid`` if a contact
+    id occurs more than once.
+    """
     agents: dict[str, PlannedAgent] = {}
     for agent in (agent for log in logs for agent in log.agents):
         known = agents.get(agent.agent_id)
         agents[agent.agent_id] = agent if known is None else _merge_agents(known, agent)
-    contacts = sorted((c for log in logs for c in log.contacts), key=lambda c: c.at_ms)
+    contacts = _with_ids(sorted((c for log in logs for c in log.contacts), key=arrival_order))
     if len({c.contact_id for c in contacts}) < len(contacts):
         raise WorkloadInvalid("the logs contain a contact id more than once")
     return RecordedLog(
         name="+".join(dict.fromkeys(log.name for log in logs)),
-        contacts=tuple(contacts),
+        contacts=contacts,
         agents=tuple(agents[agent_id] for agent_id in sorted(agents)),
-        queue_skills={k: v for log in logs for k, v in log.queue_skills.items()},
+        queue_skills=dict(sorted((k, v) for log in logs for k, v in log.queue_skills.items())),
     )
 
 
@@ -112,12 +152,14 @@ def _merge_agents(one: PlannedAgent, two: PlannedAgent) -> PlannedAgent:
     skills = dict(one.skills)
     for skill, level in two.skills.items():
         skills[skill] = max(level, skills.get(skill, 0))
-    return structs.replace(one, skills=skills, shifts=one.shifts + two.shifts)
+    shifts = sorted(one.shifts + two.shifts, key=lambda shift: shift.from_ms)
+    return structs.replace(one, skills=skills, shifts=tuple(shifts))
 
 
 def derived_policy(log: RecordedLog) -> Policy:
     """Return the minimal policy for a log, as described for the package."""
-    queues = dict.fromkeys([*log.queue_skills, *(c.queue_id for c in log.contacts)])
+    named = (contact.queue_id for contact in log.contacts if contact.queue_id is not None)
+    queues = dict.fromkeys([*log.queue_skills, *named])
     skills = dict.fromkeys(
         [
             *log.queue_skills.values(),
@@ -135,26 +177,52 @@ def derived_policy(log: RecordedLog) -> Policy:
             for name in queues
         },
         skills=tuple(skills),
+        facts=derived_facts(
+            (contact.attributes for contact in log.contacts),
+            (agent.attributes for agent in log.agents),
+        ),
         retention=RetentionPolicy(ended_contacts_max=1_000),
     )
 
 
+def unplaced_kinds(log: RecordedLog) -> list[ContactKind]:
+    """Return channel and attributes of the contacts that name no queue."""
+    return distinct_kinds(
+        (contact.channel, contact.attributes)
+        for contact in log.contacts
+        if contact.queue_id is None
+    )
+
+
 def day_from_log(log: RecordedLog, *, policy: Policy | None, behaviour_seed: int) -> Day:
-    """Return the day of a log. Raises ``WorkloadInvalid`` if it has no contacts or no agents."""
+    """Return the day of a log, from its first arrival to its last.
+
+    Raises ``WorkloadInvalid`` if it has no contacts, no agents, or no agent on duty between these arrivals.
+    """
     if not log.contacts:
         raise WorkloadInvalid("the logs have no contacts")
     if not log.agents:
         raise WorkloadInvalid("the logs have no agents")
-    starts = [shift.from_ms for agent in log.agents for shift in agent.shifts]
-    start_ms = min([log.contacts[0].at_ms, *starts])
+    start_ms, last_ms = log.contacts[0].at_ms, log.contacts[-1].at_ms
+    agents = tuple(_without_early_shifts(agent, start_ms) for agent in log.agents)
+    if not any(shift.from_ms <= last_ms for agent in agents for shift in agent.shifts):
+        raise WorkloadInvalid(
+            "no agent is on duty between the first and the last arrival: contacts and agents must use the same kind of time"
+        )
     return Day(
         name=log.name,
         policy=policy or derived_policy(log),
         contacts=log.contacts,
         contacts_expected=len(log.contacts),
-        agents=log.agents,
+        agents=agents,
         start_ms=start_ms,
         window_from_ms=start_ms,
-        window_to_ms=log.contacts[-1].at_ms + 1,
+        window_to_ms=last_ms + 1,
         behaviour_seed=behaviour_seed,
     )
+
+
+def _without_early_shifts(agent: PlannedAgent, start_ms: int) -> PlannedAgent:
+    """Drop the shifts that are over before the day begins; the simulation starts the others at its beginning."""
+    kept = tuple(s for s in agent.shifts if s.to_ms is None or s.to_ms > start_ms)
+    return agent if kept == agent.shifts else structs.replace(agent, shifts=kept)

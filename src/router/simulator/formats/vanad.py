@@ -38,28 +38,39 @@ class _VanadCall:
         if self.end_ms < (self.answered_ms or at_ms):
             raise row.error("hangup", "is before the beginning of the call")
 
+    @property
+    def wait_ms(self) -> int:
+        """Time until the answer or, without one, until the abandonment."""
+        return (self.end_ms if self.answered_ms is None else self.answered_ms) - self.at_ms
+
+    @property
+    def order(self) -> tuple[int, int, str, str, int]:
+        """Sort key of the call, which does not depend on its row."""
+        return self.at_ms, self.wait_ms, self.queue_id, self.agent_id, self.end_ms
+
 
 def read(path: Path) -> RecordedLog:
     """Read the log of a day. Raises ``WorkloadInvalid``."""
     calls = [_VanadCall(row) for row in rows(path, _COLUMNS)]
-    calls.sort(key=lambda call: call.at_ms)
+    calls.sort(key=lambda call: call.order)
     handle_ms: dict[str, int] = {}
     for call in reversed(calls):
         # Leaves the first answered call of each queue, used for abandoned calls before it.
         if call.answered_ms is not None:
             handle_ms[call.queue_id] = call.end_ms - call.answered_ms
     contacts = []
-    for n, call in enumerate(calls, start=1):
-        patience_ms = call.end_ms - call.at_ms
+    for call in calls:
+        was_served = call.answered_ms is not None
         if call.answered_ms is not None:
             handle_ms[call.queue_id] = call.end_ms - call.answered_ms
         contacts.append(
             PlannedContact(
-                contact_id=f"{path.stem}.{n}",
+                contact_id="",
                 at_ms=call.at_ms,
                 queue_id=call.queue_id,
                 handle_ms=handle_ms.get(call.queue_id, 0),
-                patience_ms=None if call.answered_ms is not None else patience_ms,
+                patience_ms=None if was_served else call.wait_ms,
+                waited_ms=call.wait_ms if was_served else None,
             )
         )
     queues = sorted({call.queue_id for call in calls})

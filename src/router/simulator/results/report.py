@@ -136,6 +136,8 @@ class SimulationReport(Struct, frozen=True, kw_only=True):
     speed: RunSpeed | None = None
     forecasts: dict[str, ForecastReport] = {}
     """Accuracy of expected waits by queue; ``*``: all queues."""
+    notes: tuple[str, ...] = ()
+    """Remarks that a reader of the results must know, such as entry rules that are never evaluated."""
 
     def to_json(self, *, with_speed: bool = False) -> bytes:
         """Return indented JSON; the same input gives the same bytes unless the speed is included."""
@@ -257,6 +259,7 @@ def build_report(
     digests: tuple[str, str],
     audit: AuditResult,
     forecasts: dict[str, ForecastReport] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> SimulationReport:
     """Build the report of one run or of several replications."""
     total = sums.total
@@ -295,6 +298,7 @@ def build_report(
         state_digest=digests[1],
         audit=audit,
         forecasts=forecasts or {},
+        notes=notes,
     )
 
 
@@ -309,6 +313,7 @@ def render(report: SimulationReport) -> RenderableType:
     parts.append(_groups_table(report))
     if report.forecasts:
         parts.append(_forecasts_table(report))
+    parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     if report.audit.violations:
         parts.append(Text("\n".join(("VIOLATIONS", *report.audit.violations)), style="bold red"))
     else:

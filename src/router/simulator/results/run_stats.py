@@ -345,7 +345,8 @@ class RunStats:
 
     def on_arrival(self, plan: PlannedContact) -> None:
         """Count an arrival; its outcome shows whether it is admitted."""
-        counts = self._counts_of(plan)
+        assert plan.queue_id is not None, "a listener learns of a contact once its queue is known"
+        counts = self._counts_of(plan, plan.queue_id)
         counts.contacts += 1
         queue = self._policy.queues.get(plan.queue_id, QueuePolicy())
         self._target.arrivals[plan.contact_id] = _Arrival(counts, queue.service_level)
@@ -372,12 +373,12 @@ class RunStats:
             for integral in integrals.values():
                 integral.change(max(self._target.at_ms, self.cuts[-1]), 0)
 
-    def _counts_of(self, plan: PlannedContact) -> RunCounts:
+    def _counts_of(self, plan: PlannedContact, queue_id: str) -> RunCounts:
         """Return the counts that an arrival belongs to; those of arrivals outside the window are discarded."""
         batch = (plan.at_ms - self.cuts[0]) // (self.cuts[1] - self.cuts[0])
         if not self.cuts[0] <= plan.at_ms < self._end_ms or batch >= self.batches:
             return self._outside
-        key = (batch, plan.stream or plan.queue_id, plan.queue_id)
+        key = (batch, plan.stream or queue_id, queue_id)
         counts = self.counts.get(key)
         if counts is None:
             counts = self.counts[key] = RunCounts()
