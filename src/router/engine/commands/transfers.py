@@ -183,7 +183,7 @@ def _transfer_to_agent(
                 code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
             )
         return _wait_for_agent(tx, contact, agent, command)
-    offers.offer_transfer(tx, contact, agent, tx.state.index.lines.line_for(contact))
+    offers.offer_transfer(tx, contact, agent, tx.state.index.lines.line_of_assigned(contact))
     return tx.done(contact.contact_id, contact.state)
 
 
