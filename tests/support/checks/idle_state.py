@@ -37,6 +37,7 @@ class IdleStateChecker(EngineChecker):
             assert work.assignment_id in mine, "I7: an assignment is missing from its contact"
         for offer in reference.pending_offers():
             assert offer.deadline_ms > self.at_ms, "I15: an offer is pending past its deadline"
+            assert reference.may_keep(offer), f"I12: {offer.agent_id} no longer qualifies"
         self._check_hours()
         missed = reference.missed_matches(self.at_ms)
         assert not missed, f"I22: missed match: {missed}"

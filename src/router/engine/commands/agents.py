@@ -8,7 +8,12 @@ from router.engine.commands.conference import (
     hand_over_to_successor,
     remove_disconnected_participant,
 )
-from router.engine.commands.rescind import enter_next_state, has_open_work, rescind_agent_offers
+from router.engine.commands.rescind import (
+    enter_next_state,
+    has_open_work,
+    rescind_agent_offers,
+    rescind_unqualified_of_agent,
+)
 from router.engine.commands.transaction import Transaction, already_done, unknown_agent
 from router.engine.commands.transfers import requeue_after_lost_desktop
 from router.engine.commands.validation import (
@@ -62,7 +67,10 @@ def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
             queue_ranks=command.queue_ranks,
         )
     )
-    return tx.done(command.agent_id, state.agents[command.agent_id].state)
+    answer = tx.done(command.agent_id, state.agents[command.agent_id].state)
+    if agent is not None and agent.offers:
+        rescind_unqualified_of_agent(tx, agent, "agent_updated")
+    return answer
 
 
 def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
