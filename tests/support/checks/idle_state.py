@@ -125,6 +125,13 @@ class IdleStateChecker(EngineChecker):
                     )
             case ContactState.OFFERED:
                 assert live, "I9: offered without a pending offer"
+                later_steps = reference.plan(contact)[contact.step + 1 :]
+                moves = any(step.queue is not None for step in later_steps)
+                if len(live) < reference.queue_of(contact).broadcast and not moves:
+                    over_ms = contact.step_until_ms
+                    assert over_ms is None or over_ms > self.at_ms, (
+                        "a step lasts too long under a broadcast"
+                    )
             case ContactState.CALLBACK_SCHEDULED:
                 assert not live, "I8: a scheduled callback with a pending offer"
                 assert contact.callback is not None and contact.callback.due_at_ms is not None

@@ -21,8 +21,8 @@ lists. Both orders are total; ties cannot occur.
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.engine.commands.absent_agents import advance_absent_steps, stop_waiting_for_absent
 from router.engine.commands.assignments import hold_for_consult, release_assignment
-from router.engine.commands.plan_steps import advance_absent_steps, skip_absent_step
 from router.engine.commands.rescind import (
     enter_next_state,
     requeue_unaccepted,
@@ -115,7 +115,7 @@ def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
             agent = choose_agent(index, line, contact, tx.at_ms)
             if agent is None:
                 if line.reserved_for is not None:
-                    skip_absent_step(tx, contact)
+                    stop_waiting_for_absent(tx, contact)
                 break
             _offer_pair(tx, contact, agent, line, _CONTACT)
 

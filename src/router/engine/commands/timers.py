@@ -7,6 +7,7 @@ from router.engine.commands import agents, callbacks, contacts, hours, offers, o
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
+from router.engine.commands.rescind import rescind_unqualified
 from router.engine.commands.transaction import Transaction
 from router.engine.commands.transfers import return_to_sender
 from router.engine.state.plan_stages import routing_criteria
@@ -93,7 +94,10 @@ def _fire_callback(tx: Transaction, contact_id: str) -> None:
 
 
 def _expire_step(tx: Transaction, contact_id: str) -> None:
-    expire_plan_step(tx, tx.state.contacts[contact_id])
+    contact = tx.state.contacts[contact_id]
+    expire_plan_step(tx, contact)
+    if contact.pending_offer_ids:
+        rescind_unqualified(tx, contact, "step")
 
 
 _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {

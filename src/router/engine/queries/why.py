@@ -154,7 +154,7 @@ def _next_change(
         deadlines.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None:
         deadlines.append((contact.preferred_until_ms, "preferred"))
-    if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:
+    if contact.awaits_offers and contact.step_until_ms is not None:
         deadlines.append((contact.step_until_ms, "step"))
     deadlines += [
         (state.offers[offer_id].deadline_ms, "offer_timeout")

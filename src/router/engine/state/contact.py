@@ -379,6 +379,11 @@ class Contact(Struct, array_like=True, gc=False):
         callback = self.callback
         return callback is not None and callback.phase is not CallbackPhase.CONNECTED
 
+    @property
+    def awaits_offers(self) -> bool:
+        """Return whether it waits for an offer, the first one or, in a broadcast, a further one."""
+        return self.state is ContactState.QUEUED or self.order_key != 0
+
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _LIFO: Final = QueueOrder.LIFO

@@ -103,7 +103,7 @@ class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinde
     """``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``, ``agent_updated``
     (the agent was changed and no longer qualifies), ``moved`` (the contact was moved), ``updated`` (the contact was changed and
     the agent no longer meets its requirement), ``owner_ended`` (the owner ended the conversation), ``policy`` (the policy was
-    replaced), ``callback`` or ``consult_cancelled``."""
+    replaced), ``step`` (the plan has moved on to other agents), ``callback`` or ``consult_cancelled``."""
     from_agent_id: AgentId | None = None
     """Owner who asked for a transfer or consult, if any."""
 
