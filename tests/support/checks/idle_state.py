@@ -119,6 +119,9 @@ class IdleStateChecker(EngineChecker):
                 )
                 over_ms = contact.step_until_ms
                 assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
+                assert contact.waiting_for_opening or not reference.waits_for_an_agent_who_left(
+                    contact
+                ), "reserved for an agent who went offline on purpose or was removed"
                 if not contact.waiting_for_opening and reference.is_preferred_step(contact):
                     assert reference.has_ready_preferred_agent(contact), (
                         "reserved for agents that are not ready"

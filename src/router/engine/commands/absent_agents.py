@@ -1,13 +1,14 @@
-"""Contacts that wait for certain agents who have left: their steps end, and they wait for others."""
+"""Contacts that wait for certain agents who have left: their steps and reservations end, and they wait for others."""
 
 from router.engine.commands.plan_steps import skip_absent_step
+from router.engine.commands.queue_moves import end_reservation
 from router.engine.commands.rescind import rescind_unqualified
 from router.engine.commands.transaction import Transaction
 from router.engine.state.contact import Contact
 
 
 def advance_absent_steps(tx: Transaction) -> None:
-    """End the steps of contacts that waited for agents who have left, if no other agent of the step is there."""
+    """End the steps and reservations of contacts that waited for agents who have left, if no other agent is there for them."""
     index = tx.state.index
     names = sorted(index.agents.unavailable)
     index.agents.unavailable.clear()
@@ -22,10 +23,18 @@ def advance_absent_steps(tx: Transaction) -> None:
 
 
 def stop_waiting_for_absent(tx: Transaction, contact: Contact) -> None:
-    """End the present step of a contact if it is reserved for certain agents and none of them is there."""
-    skip_absent_step(tx, contact)
-    if contact.pending_offer_ids:
-        rescind_unqualified(tx, contact, "step")
+    """End the reservation of a contact, or the step of its plan, if the agents that it waits for have left.
+
+    A reservation outlasts a lost desktop, for which it is made, but not an agent who goes offline on purpose or is removed.
+    """
+    if contact.preferred_agent_id is None:
+        skip_absent_step(tx, contact)
+        if contact.pending_offer_ids:
+            rescind_unqualified(tx, contact, "step")
+        return
+    agent = tx.state.agents.get(contact.preferred_agent_id)
+    if contact.order_key and (agent is None or agent.went_offline):
+        end_reservation(tx, contact)
 
 
 def _position(contact: Contact) -> int:

@@ -232,6 +232,7 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
     Offers are rescinded, and the agent leaves the conversations of other owners. The agent's own conversations are kept or
     requeued, as the channel says; instead of being requeued, one with a present participant is handed over to that agent.
     """
+    went_offline = agent.went_offline
     tx.emit(
         AgentStateChanged(
             agent_id=agent.agent_id,
@@ -250,7 +251,9 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
             continue
         policy = channels[assignment.channel].policy
         if policy.lost_desktop is LostDesktopAction.REQUEUE:
-            _hand_over_or_requeue(tx, assignment, policy.lost_desktop_prefer_s)
+            # An agent who went offline on purpose is not waited for.
+            prefer_s = 0 if went_offline else policy.lost_desktop_prefer_s
+            _hand_over_or_requeue(tx, assignment, prefer_s)
 
 
 def _hand_over_or_requeue(tx: Transaction, assignment: Assignment, prefer_s: int) -> None:

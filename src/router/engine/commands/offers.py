@@ -11,8 +11,8 @@ since the last round: each takes the first contact, in the total order of waitin
 ``index.contacts.to_match`` holds the contacts that started to wait: each is given the agent that the selection rule of its
 queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
 
-A third list, ``index.agents.unavailable``, holds agents who left although a step of some plan reserves contacts for them:
-such a step ends at once when no other reserved agent is ready.
+A third list, ``index.agents.unavailable``, holds agents who left although contacts are reserved for them: a step of a plan ends
+at once when no other reserved agent is ready, and so does a reservation for an agent who went offline on purpose.
 
 Freed agents are served in idle order and contacts in the total order, so the result does not depend on the order of the
 lists. Both orders are total; ties cannot occur.

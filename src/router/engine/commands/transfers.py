@@ -206,13 +206,6 @@ def _wait_for_agent(
     return answer
 
 
-def return_to_sender(tx: Transaction, contact: Contact) -> None:
-    """Reserve the contact for the agent who transferred it, because the target agent did not take it in time."""
-    assert contact.return_to_agent_id is not None and contact.return_to_sender_ms is not None
-    reservation = Reservation(contact.return_to_agent_id, contact.return_to_sender_ms)
-    requeue(tx, contact, contact.queue_id, "transfer_back", reservation=reservation)
-
-
 def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
     state = tx.state
     contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.agent_id)

@@ -71,8 +71,10 @@ def is_matcher_event(event: Event, previous: Event | None) -> bool:
             return isinstance(previous, OfferRescinded) and previous.agent_id == event.agent_id
         case ContactStepEntered():
             return event.reason == "absent"
-        case ContactOverflowed():
+        case ContactOverflowed() | ContactPreferredAgentExpired():
             return True
+        case ContactRequeued():
+            return event.reason == "transfer_back"
         case _:
             return False
 

@@ -87,6 +87,11 @@ class Agent(Struct, kw_only=True, array_like=True):
     group: AgentGroup | None = None
     """Derived: group of agents who qualify for the same waiting lines."""
 
+    @property
+    def went_offline(self) -> bool:
+        """Return whether the agent is OFFLINE on purpose, not because of a lost desktop."""
+        return self.state is AgentState.OFFLINE and self.reason != "desktop_lost"
+
 
 QueueRanks: TypeAlias = tuple[tuple[QueueId, int], ...]
 AgentGroupKey: TypeAlias = tuple[
