@@ -391,7 +391,7 @@ class ReferenceModel(PlanQualification):
             case Selection.HIGHEST_PROFICIENCY:
                 first = -sum(self.level_of(agent, skill) for skill in self.requirement(contact))
             case Selection.ROUND_ROBIN:
-                first = agent.last_offer_seq
+                first = agent.last_offer_seqs.get(contact.queue_id, 0)
             case Selection.LEAST_FLEXIBLE:
                 first = self.skill_count(agent)
             case Selection.FEWEST_TODAY:

@@ -90,7 +90,8 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     agent = _find_consultant(tx, contact, command)
     if isinstance(agent, Refused):
         return agent
-    offers.offer_consult(tx, contact, agent, tx.state.index.lines.line_of_assigned(contact))
+    line = tx.state.index.lines.line_of_assigned(contact)
+    offers.offer_consult(tx, contact, agent, line, command.to_queue_id)
     return tx.done(contact.contact_id, contact.state)
 
 

@@ -47,6 +47,7 @@ from router.model.events.agent import (
     OfferMade,
 )
 from router.model.events.contact import CallbackDialRequested
+from router.model.ids import QueueId
 from router.model.policy import CallbackPolicy, FactValue, Selection
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState
@@ -179,8 +180,14 @@ def offer_transfer(tx: Transaction, contact: Contact, agent: Agent, line: Waitin
     make_offer(tx, contact, agent, line, "transfer", None, from_agent_id=contact.agent_id)
 
 
-def offer_consult(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine) -> None:
-    """Offer a consult to an agent; the owner keeps the contact in any case."""
+def offer_consult(
+    tx: Transaction,
+    contact: Contact,
+    agent: Agent,
+    line: WaitingLine,
+    to_queue_id: QueueId | None,
+) -> None:
+    """Offer a consult to an agent, chosen by the owner or from a queue; the owner keeps the contact in any case."""
     make_offer(
         tx,
         contact,
@@ -190,6 +197,7 @@ def offer_consult(tx: Transaction, contact: Contact, agent: Agent, line: Waiting
         None,
         from_agent_id=contact.agent_id,
         role=_CONSULT,
+        to_queue_id=to_queue_id,
     )
 
 
@@ -205,6 +213,7 @@ def make_offer(
     *,
     from_agent_id: str | None = None,
     role: AssignmentRole = AssignmentRole.OWNER,
+    to_queue_id: QueueId | None = None,
 ) -> None:
     """Offer a contact to an agent; with ``auto_accept`` the accept follows at once.
 
@@ -236,6 +245,7 @@ def make_offer(
             match_trigger,
             other_candidates,
             selection_inputs,
+            to_queue_id,
         )
     )
     if line.auto_accept:

@@ -60,7 +60,8 @@ class Agent(Struct, kw_only=True, array_like=True):
     idle_number: int = 0
     """Position in the idle order; a smaller number has been idle longer."""
     idle_since_ms: int | None = None
-    last_offer_seq: int = 0
+    last_offer_seqs: dict[QueueId, int] = {}
+    """``seq`` of the latest offer by queue, for queues in which a round robin may choose (``round_robin_queues``)."""
     paused: tuple[str, ...] = ()
     """Channels on which the agent currently accepts no new contacts."""
     recent_contact_times: dict[str, tuple[int, ...]] = {}

@@ -45,6 +45,8 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] | None = None
     """Values of this agent that the selection compared."""
+    to_queue_id: QueueId | None = None
+    """Consulted queue, whose selection chose the agent of a consult; null: the owner chose the agent, or it is no consult."""
 
 
 class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"):
