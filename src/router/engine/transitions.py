@@ -77,7 +77,7 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (
         _OFFERED,
         ContactStepEntered,
-    ): _OFFERED,  # By a new policy; a step ends by time only while the contact waits.
+    ): _OFFERED,  # Broadcast: the plan goes on while more agents are sought. Or by a new policy.
     (_QUEUED, ContactRequeued): _QUEUED,  # Moved to another queue.
     (
         _OFFERED,

@@ -429,7 +429,8 @@ class ContactWhy(_View, frozen=True, kw_only=True):
     code of an unmet condition that ends then (``state``, ``presence``, ``rate_cap``, ``cool_down``, ``dialling``); null:
     nothing."""
     chosen: tuple[ChosenAgent, ...] = ()
-    """Agents that have an offer or assignment of the contact, with the reasons."""
+    """Agents that have an offer or assignment of the contact, with the reasons; after the end of an answered contact its last
+    owner."""
     overflow_impossible: bool = False
     """True if it has reached the limit of overflows; it stays in its queue without a maximum wait."""
     step: StepWhy | None = None

@@ -153,3 +153,24 @@ async def test_an_invalid_selection_policy_is_refused_with_its_path(
         paths = {problem["path"] for problem in got.json["errors"]}
         assert paths == {"zone", "queues.senior.order_by[0].fact"}
         assert "Atlantis" not in got.body.decode()
+
+
+async def test_round_robin_goes_round_the_agents_of_each_queue(make_router: MakeRouter) -> None:
+    policy = """\
+channels: {chat: {units: 1, per_agent_max: 50}}
+queues:
+  support: {selection: round_robin}
+  sales: {selection: round_robin}
+"""
+    router = make_router(policy=policy).start()
+    async with Api(router) as admin:
+        for name in ("ada", "bob"):
+            await admin.ok("PUT", f"/v1/agents/{name}", {})
+            await admin.ok("POST", f"/v1/agents/{name}/state", {"state": "ready"})
+        found: dict[str, list[str]] = {"support": [], "sales": []}
+        for _ in range(4):
+            for queue_id, agents in found.items():
+                contact = await admin.submit(channel="chat", queue_id=queue_id)
+                why = await chosen(admin, contact["contact_id"])
+                agents.append(why["agent_id"])
+        assert found == {"support": ["ada", "bob"] * 2, "sales": ["ada", "bob"] * 2}

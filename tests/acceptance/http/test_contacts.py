@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+from tests.acceptance.conftest import MakeRouter
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
 
@@ -227,3 +228,17 @@ async def test_why_uses_the_routing_rules(router: RouterProcess) -> None:
         nothing = await admin.call("GET", f"/v1/contacts/nothing/why/{ada}")
         assert nothing.code == "unknown_contact"
         await admin.ok("POST", f"/v1/contacts/{contact}/cancel")
+
+
+async def test_why_still_says_who_was_chosen_after_the_end(make_router: MakeRouter) -> None:
+    router, ada = make_router().start(), a_name("ada")
+    async with Api(router) as admin, Api(router, "agent", ada) as agent:
+        await admin.ok("PUT", f"/v1/agents/{ada}", {})
+        await admin.ok("POST", f"/v1/agents/{ada}/state", {"state": "ready"})
+        contact = (await admin.submit())["contact_id"]
+        await agent.ok("POST", f"/v1/offers/{contact}.1/accept")
+        before = await admin.ok("GET", f"/v1/contacts/{contact}/why")
+        assert [one["agent_id"] for one in before["chosen"]] == [ada]
+        await agent.ok("POST", f"/v1/contacts/{contact}/end")
+        after = await admin.ok("GET", f"/v1/contacts/{contact}/why")
+        assert (after["state"], after["chosen"]) == ("ended", before["chosen"])

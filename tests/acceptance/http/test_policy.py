@@ -107,3 +107,20 @@ async def test_the_policy_is_there_after_a_restart(make_router: MakeRouter) -> N
         after = await admin.call("GET", "/v1/policy")
     assert after.headers["ETag"] == '"2"'
     assert msgspec.json.decode(after.body) == msgspec.json.decode(before.body)
+
+
+async def test_a_patch_is_not_refused_for_fields_that_it_does_not_send(
+    make_router: MakeRouter,
+) -> None:
+    facts = "facts: {tier: {type: enum, values: [gold, silver]}}\n"
+    common = "channels: {voice: {}}\nqueues: {support: {}}\ndefault_queue: support\n"
+    router = make_router(policy=common + "skills: [german]\n" + facts).start()
+    async with Api(router) as admin:
+        submitted = await admin.submit(skills={"german": 5}, attributes={"tier": "gold"})
+        path = f"/v1/contacts/{submitted['contact_id']}"
+        assert (await put(admin, common.encode())).status == 200
+        await admin.ok("PATCH", path, {"priority_s": 600})
+        contact = await admin.ok("GET", path)
+        assert (contact["priority_s"], contact["skills"]) == (600, {"german": 5})
+        refused = await admin.call("PATCH", path, {"skills": {"german": 5}})
+        assert (refused.status, refused.code) == (422, "unknown_skill")

@@ -1,15 +1,20 @@
 """Records, states and desktops of agents."""
 
+from typing import Any
+
+import pytest
+
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import AgentsPolicy, LostDesktopAction
+from router.model.policy import AgentsPolicy, AtClosing, LostDesktopAction
 from router.model.results import RefusalCode
 from router.model.states import AgentState, AssignmentState
 from tests.support.builders import (
     a_channel,
     a_contact,
     a_policy,
+    a_queue,
     an_agent,
     not_ready,
     offline,
@@ -17,7 +22,9 @@ from tests.support.builders import (
     ready,
 )
 from tests.support.engine_worlds import accept, offers_of, owner_of, state_of
-from tests.support.world import a_world
+from tests.support.world import World, a_world
+
+CONNECT = c.ConnectDesktop(agent_id="ada", session_id="s1")
 
 
 def test_an_agent_who_toggles_between_ready_and_not_ready_causes_no_offer_storm() -> None:
@@ -107,6 +114,100 @@ def test_a_contact_is_reserved_for_its_agent_only_for_a_time() -> None:
     assert offers_of(world, "c1") == {}
     world.later(30)
     assert list(offers_of(world, "c1")) == ["bob"]
+
+
+def a_lost_call(*before_the_loss: c.Command, seconds: float = 15, **queue: Any) -> World:
+    """Return a world in which ada's desktop was lost during ``c1``, after these commands, while ``bob`` is free."""
+    channel = a_channel(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=300)
+    policy = a_policy(channels={"voice": channel}, queues={"support": a_queue(**queue)})
+    world = a_world(policy, an_agent(), ready(), CONNECT, a_contact())
+    accept(world, "c1", "ada")
+    world.done_all(an_agent("bob"), ready("bob"), *before_the_loss)
+    world.done(c.LoseDesktop(agent_id="ada", session_id="s1"))
+    world.later(seconds)
+    return world
+
+
+def reserved_for(world: World, contact_id: str = "c1") -> str | None:
+    return world.engine._state.contacts[contact_id].preferred_agent_id
+
+
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        (offline(),),
+        (CONNECT, offline()),
+        (CONNECT, not_ready(), offline()),
+        (c.RemoveAgent(agent_id="ada"),),
+    ],
+    ids=["offline", "returned", "after_a_break", "removed"],
+)
+def test_a_contact_is_not_reserved_for_an_agent_who_goes_offline_on_purpose(
+    leaving: tuple[c.Command, ...],
+) -> None:
+    world = a_lost_call()
+    assert (reserved_for(world), offers_of(world, "c1")) == ("ada", {})
+    world.done_all(*leaving[:-1])
+    assert (reserved_for(world), offers_of(world, "c1")) == ("ada", {})
+    world.done(leaving[-1])
+    assert reserved_for(world) is None
+    assert list(offers_of(world, "c1")) == ["bob"]
+
+
+@pytest.mark.parametrize("seconds", [0, 15], ids=["before_the_loss", "in_the_grace_period"])
+def test_the_call_of_an_agent_who_had_gone_offline_is_not_reserved(seconds: float) -> None:
+    before = (offline(),) if not seconds else ()
+    world = a_lost_call(*before, seconds=5)
+    if seconds:
+        world.done(offline())
+    requeued = [one for one in world.later(10) if isinstance(one, e.ContactRequeued)]
+    assert [one.preferred_agent_id for one in requeued] == [None]
+    assert list(offers_of(world, "c1")) == ["bob"]
+
+
+def test_a_reservation_for_an_agent_who_left_ends_when_the_queue_opens() -> None:
+    world = a_lost_call(at_closing=AtClosing.WAIT)
+    world.done_all(c.SetQueueOpen(queue_id="support", is_open=False), offline())
+    world.done(c.SetQueueOpen(queue_id="support", is_open=True))
+    assert reserved_for(world) is None
+    assert list(offers_of(world, "c1")) == ["bob"]
+
+
+def a_waiting_transfer(**changes: Any) -> World:
+    """Return a world in which ``bob`` has transferred ``c2`` to the busy ``ada``, and ``cy`` is free."""
+    world = a_world(None, an_agent(), ready(), a_contact("c1"))
+    accept(world, "c1", "ada")
+    world.done_all(an_agent("bob"), ready("bob"), a_contact("c2"))
+    accept(world, "c2", "bob")
+    world.done_all(an_agent("cy"), ready("cy"))
+    transfer = c.TransferContact(
+        contact_id="c2", agent_id="bob", to_agent_id="ada", wait_s=300, **changes
+    )
+    world.done_all(transfer, not_ready("bob"))
+    assert reserved_for(world, "c2") == "ada"
+    return world
+
+
+def test_a_transfer_does_not_wait_for_an_agent_who_goes_offline() -> None:
+    world = a_waiting_transfer()
+    world.done(offline("ada"))
+    assert list(offers_of(world, "c2")) == ["cy"]
+
+
+def test_a_transfer_returns_to_its_sender_when_the_agent_goes_offline() -> None:
+    world = a_waiting_transfer(return_to_sender_s=60)
+    world.done(offline("ada"))
+    assert (reserved_for(world, "c2"), offers_of(world, "c2")) == ("bob", {})
+    world.done(offline("bob"))
+    assert (reserved_for(world, "c2"), list(offers_of(world, "c2"))) == (None, ["cy"])
+
+
+def test_a_transfer_does_not_return_to_a_sender_who_has_gone_offline() -> None:
+    world = a_waiting_transfer(return_to_sender_s=60)
+    world.done(offline("bob"))
+    assert reserved_for(world, "c2") == "ada"
+    world.later(300)
+    assert (reserved_for(world, "c2"), list(offers_of(world, "c2"))) == (None, ["cy"])
 
 
 def test_work_is_kept_when_an_agent_goes_offline() -> None:

@@ -1,10 +1,13 @@
 """Updates, cancellations and ends of contacts, and their repetition."""
 
+from typing import Any
+
 import pytest
 
 from router.model import commands as c
+from router.model.policy import FactPolicy, FactType
 from router.model.results import RefusalCode
-from tests.support.builders import a_contact, an_agent, ready
+from tests.support.builders import a_contact, a_policy, an_agent, published, ready
 from tests.support.engine_worlds import accept, kinds
 from tests.support.world import a_world
 
@@ -74,3 +77,31 @@ def test_commands_after_the_end_of_a_contact_change_nothing(end: str) -> None:
     assert agent is not None and agent.offers == () and agent.assignments == ()
     assert world.engine.check_invariants() == []
     assert world.engine.diagnose(thorough=True).errors == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"priority_s": 600}, {"priority_class": 3}, {"preferred_agents": ("bob",)}],
+    ids=["priority", "class", "preferred_agents"],
+)
+def test_an_update_checks_only_the_fields_that_are_sent(change: dict[str, Any]) -> None:
+    tier = FactPolicy(type=FactType.ENUM, values=("gold", "silver"))
+    known = a_policy(facts={"tier": tier, "age": FactPolicy(type=FactType.INT)})
+    gold = a_contact(skills={"german": 5}, attributes={"tier": "gold", "age": 40})
+    world = a_world(known, gold)
+    world.done(
+        published(
+            a_policy(
+                skills=("english",),
+                facts={"tier": FactPolicy(type=FactType.ENUM, values=("silver",))},
+            )
+        )
+    )
+    assert kinds(world.done(c.UpdateContact(contact_id="c1", **change))) == ["ContactUpdated"]
+    view = world.engine.contact("c1")
+    assert view is not None
+    assert (view.skills, view.attributes) == ({"german": 5}, {"tier": "gold", "age": 40})
+    refused = world.refused(c.UpdateContact(contact_id="c1", skills={"german": 5}, **change))
+    assert (refused.code, refused.field) == (RefusalCode.UNKNOWN_SKILL, "skills")
+    refused = world.refused(c.UpdateContact(contact_id="c1", attributes={"tier": "gold"}, **change))
+    assert refused.code is RefusalCode.UNKNOWN_FACT

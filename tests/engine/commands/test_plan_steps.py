@@ -1,10 +1,11 @@
 """Routing plans: the requirement of each step, computed by hand, and that age and position are kept."""
 
+from router.engine.engine import Engine
 from router.model import commands as c
-from router.model.events import ContactOverflowed, ContactStepEntered, OfferMade
-from router.model.policy import PreferredAgentKind, SkipIf, StepPolicy
+from router.model.events import ContactOverflowed, ContactStepEntered, OfferMade, OfferRescinded
+from router.model.policy import AgentsPolicy, PreferredAgentKind, SkipIf, StepPolicy
 from router.model.states import AgentState
-from tests.support.builders import a_contact, a_policy, a_queue, an_agent, offline, ready
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, not_ready, offline, ready
 from tests.support.engine_worlds import accept, offers_of, with_agents
 from tests.support.world import World, a_world
 
@@ -130,3 +131,85 @@ def test_one_customer_on_another_channel_gets_the_same_agent() -> None:
     accept(world, "c2", "ada")
     world.done(a_contact("c3", channel="chat", continues_contact_id="c2"))
     assert list(offers_of(world, "c3")) == ["ada"]
+
+
+def a_broadcast(*steps: StepPolicy, most: int = 2) -> World:
+    """Return a world in which ``ada``, who has the skill, is offered ``c1``, and ``bob``, who lacks it, is free."""
+    world = a_planned_world(*steps, broadcast=most, offer_timeout_s=60, cool_down_s=600)
+    world.done_all(an_agent("ada", skills={"german": 5}), ready("ada"))
+    world.done_all(an_agent("bob"), ready("bob"), a_contact("c1", skills={"german": 5}))
+    assert list(offers_of(world, "c1")) == ["ada"]
+    return world
+
+
+def test_the_plan_goes_on_while_a_broadcast_seeks_further_agents() -> None:
+    world = a_broadcast(StepPolicy(duration_s=10), StepPolicy(remove_skills=("german",)))
+    world.later(9)
+    assert list(offers_of(world, "c1")) == ["ada"]
+    found = world.engine.why("c1")
+    assert found is not None
+    assert (found.next_change, found.next_change_at_ms) == ("step", world.at_ms + 1_000)
+    assert [type(one) for one in world.later(1)] == [ContactStepEntered, OfferMade]
+    assert sorted(offers_of(world, "c1")) == ["ada", "bob"]
+
+
+def test_the_steps_of_a_full_broadcast_are_caught_up_when_an_offer_ends() -> None:
+    world = a_broadcast(StepPolicy(duration_s=10), StepPolicy(remove_skills=("german",)), most=1)
+    assert world.later(20) == []
+    events = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    assert [one.step for one in events if isinstance(one, ContactStepEntered)] == [1]
+    assert list(offers_of(world, "c1")) == ["bob"]
+
+
+def test_the_plan_of_a_broadcast_goes_on_after_a_restore() -> None:
+    world = a_broadcast(StepPolicy(duration_s=10), StepPolicy(remove_skills=("german",)))
+    world.later(5)
+    restored = Engine.restore(world.engine.snapshot())
+    events = restored.handle(c.AdvanceTime(), world.at_ms + 5_000).events
+    assert events == world.later(5)
+    assert [type(one) for one in events] == [ContactStepEntered, OfferMade]
+
+
+def test_a_step_without_the_earlier_agents_rescinds_their_offers() -> None:
+    other = StepPolicy(skills={"loans": 1}, keep_earlier_agents=False)
+    world = a_broadcast(StepPolicy(duration_s=10), other)
+    events = world.later(10)
+    rescinded = [one for one in events if isinstance(one, OfferRescinded)]
+    assert [(one.agent_id, one.reason) for one in rescinded] == [("ada", "step")]
+    assert offers_of(world, "c1") == {}
+
+
+def test_a_broadcast_moves_to_another_queue_when_its_offers_have_ended() -> None:
+    world = a_broadcast(StepPolicy(duration_s=10), StepPolicy(queue="backup"))
+    assert world.later(30) == []
+    assert list(offers_of(world, "c1")) == ["ada"]
+    events = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    assert [type(one).__name__ for one in events[:3]] == [
+        "OfferDeclined",
+        "ContactRequeued",
+        "ContactOverflowed",
+    ]
+    view = world.engine.contact("c1")
+    assert view is not None and view.queue_id == "backup"
+
+
+def test_a_broadcast_whose_preferred_agents_have_left_does_not_move_while_it_rings() -> None:
+    world = a_world(
+        a_policy(
+            agents=AgentsPolicy(rescind_when_not_ready=False),
+            plans={
+                "near": (
+                    StepPolicy(duration_s=600, prefer_agents=("ada", "bob")),
+                    StepPolicy(queue="backup"),
+                )
+            },
+            queues={"support": a_queue(plan="near", broadcast=2), "backup": a_queue()},
+        )
+    )
+    world.done_all(an_agent("ada"), ready("ada"), a_contact("c1"))
+    assert list(offers_of(world, "c1")) == ["ada"]
+    world.done(not_ready("ada"))
+    assert list(offers_of(world, "c1")) == ["ada"]
+    world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
+    view = world.engine.contact("c1")
+    assert view is not None and view.queue_id == "backup"

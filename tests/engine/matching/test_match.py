@@ -260,3 +260,41 @@ def test_a_chat_has_a_position_in_the_queue_like_a_call() -> None:
     world.done(c.AbandonContact(contact_id="c1"))
     view = world.engine.contact("c2")
     assert view is not None and view.position == 1
+
+
+def many_queues(count: int) -> dict[str, QueuePolicy]:
+    return {f"queue{number:02}": a_queue(cool_down_s=600) for number in range(count)}
+
+
+def test_an_agent_of_many_queues_is_offered_their_contacts_in_the_total_order() -> None:
+    queues = many_queues(20)
+    world = a_world(a_policy(queues=queues, channels={"voice": ChannelPolicy(units=1)}))
+    # The priorities make the total order differ from the order of arrival and from that of the queues.
+    priorities = {number: 60 * (7 * number % 20) for number in range(20)}
+    for number, queue_id in enumerate(sorted(queues)):
+        world.done(a_contact(f"c{number:02}", queue_id=queue_id, priority_s=priorities[number]))
+        world.later(1)
+    world.done(an_agent(units=20, channel_max={"voice": 20}))
+    in_order = sorted(priorities, key=lambda number: number - priorities[number])
+    assert offers(world.done(ready())) == [(f"c{number:02}", "ada") for number in in_order]
+
+
+def test_an_agent_of_many_queues_takes_a_contact_behind_a_head_in_cool_down_in_its_order() -> None:
+    queues = many_queues(20)
+    world = a_world(a_policy(queues=queues), a_contact("first", queue_id="queue00"))
+    world.done_all(an_agent(), ready())
+    world.done_all(c.DeclineOffer(offer_id="first.1", agent_id="ada"), not_ready())
+    world.later(1)
+    for number in range(1, 20):
+        world.done(a_contact(f"c{number:02}", queue_id=f"queue{number:02}"))
+        world.later(1)
+    # Behind the declined contact, but by its priority between the third and the fourth of the others.
+    world.done(a_contact("c00", queue_id="queue00", priority_s=16))
+    world.later(1)
+    found: list[tuple[str, str]] = []
+    events = world.done(ready())
+    while made := offers(events):
+        found += made
+        events = world.done(c.CancelContact(contact_id=made[0][0]))
+    in_order = [1, 2, 3, 4, 0, *range(5, 20)]
+    assert found == [(f"c{number:02}", "ada") for number in in_order]

@@ -1,6 +1,7 @@
 """Selection rules: fewest contacts today, weighted random and by attributes; and what is recorded of the selection."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,14 @@ from router.model.policy import (
     Direction,
     FactPolicy,
     FactType,
+    Policy,
     QueuePolicy,
     Selection,
     StepPolicy,
 )
 from tests.support.builders import (
     START_MS,
+    a_channel,
     a_contact,
     a_policy,
     a_policy_with_queue,
@@ -320,3 +323,84 @@ def test_the_least_occupied_available_agent_gets_the_contact() -> None:
         accept(world, f"c{number}", agent_id)
         taken.append(agent_id)
     assert sorted(taken) == ["ada", "ada", "bob", "bob"]
+
+
+def two_rotations(**changes: Any) -> Policy:
+    """Return a policy with two queues that rotate, and chats of which an agent takes any number."""
+    rotating = a_queue(selection=Selection.ROUND_ROBIN)
+    queues = {"support": rotating, "sales": rotating}
+    channels = {"chat": a_channel(units=1, per_agent_max=100)}
+    return a_policy(**{"queues": queues, "channels": channels, **changes})
+
+
+def next_in(world: World, queue_id: str, contact_id: str) -> str:
+    """Return the agent who is offered a new chat of the queue."""
+    events = world.done(a_contact(contact_id, channel="chat", queue_id=queue_id))
+    (made,) = [one for one in events if isinstance(one, e.OfferMade)]
+    return made.agent_id
+
+
+def test_round_robin_counts_the_offers_of_its_own_queue() -> None:
+    world = staffed(two_rotations(), an_agent("ada"), an_agent("bob"))
+    queues = ["support", "sales"] * 3
+    found = [next_in(world, queue_id, f"c{n}") for n, queue_id in enumerate(queues)]
+    # Counted over all queues, ada would get every contact of one queue and bob every one of the other.
+    assert found == ["ada", "ada", "bob", "bob", "ada", "ada"]
+    assert chosen(world, "c2").selection_inputs == {"last_offer_seq": 0}
+    restored = Engine.restore(world.engine.snapshot())
+    assert restored.digest() == world.engine.digest() == world.replayed().digest()
+    again = restored.handle(a_contact("c9", channel="chat", queue_id="sales"), world.at_ms).events
+    assert [one.agent_id for one in again if isinstance(one, e.OfferMade)] == ["bob"]
+
+
+def test_round_robin_is_not_moved_by_the_offers_of_other_queues() -> None:
+    queues = {
+        "support": a_queue(selection=Selection.ROUND_ROBIN),
+        "sales": a_queue(requires={"german": 1}),
+    }
+    world = staffed(
+        two_rotations(queues=queues), an_agent("ada", skills={"german": 1}), an_agent("bob")
+    )
+    found = []
+    for number in range(4):
+        found.append(next_in(world, "support", f"c{number}"))
+        assert next_in(world, "sales", f"s{number}") == "ada"
+    assert found == ["ada", "bob", "ada", "bob"]
+
+
+def test_consults_of_a_queue_go_round_its_agents() -> None:
+    world = staffed(two_rotations(), an_agent("ada", queues=("support",)))
+    world.done(a_contact("c1", channel="chat"))
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    for name in ("bob", "cy"):
+        world.done_all(an_agent(name, queues=("sales",)), ready(name))
+    found = []
+    for _ in range(4):
+        events = world.done(c.StartConsult(contact_id="c1", to_queue_id="sales", agent_id="ada"))
+        (made,) = [one for one in events if isinstance(one, e.OfferMade)]
+        assert (made.queue_id, made.to_queue_id) == ("support", "sales")
+        found.append(made.agent_id)
+        world.done(c.CancelConsult(contact_id="c1", agent_id="ada"))
+    assert found == ["bob", "cy", "bob", "cy"]
+
+
+def test_a_round_robin_of_a_step_counts_in_every_queue() -> None:
+    plans = {"rotate": (StepPolicy(selection=Selection.ROUND_ROBIN),)}
+    queues = {"support": a_queue(plan="rotate"), "sales": a_queue(plan="rotate")}
+    world = staffed(two_rotations(queues=queues, plans=plans), an_agent("ada"), an_agent("bob"))
+    order = ["support", "sales"] * 2
+    found = [next_in(world, queue_id, f"c{n}") for n, queue_id in enumerate(order)]
+    assert found == ["ada", "ada", "bob", "bob"]
+
+
+def test_latest_offers_are_kept_only_where_a_round_robin_may_choose() -> None:
+    world = staffed(two_rotations(), an_agent("ada"))
+    next_in(world, "support", "c1")
+    next_in(world, "sales", "c2")
+    ada = world.engine._state.agents["ada"]
+    assert sorted(ada.last_offer_seqs) == ["sales", "support"]
+    rotating = a_queue(selection=Selection.ROUND_ROBIN)
+    world.done(published(two_rotations(queues={"support": a_queue(), "sales": rotating})))
+    assert sorted(ada.last_offer_seqs) == ["sales"]
+    next_in(world, "support", "c3")
+    assert sorted(ada.last_offer_seqs) == ["sales"]

@@ -1,5 +1,7 @@
 """Explanations of waiting contacts: reasons, eligible agents, unmet conditions, and the next change."""
 
+import pytest
+
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.policy import CallbackPolicy, Selection, StepPolicy
@@ -7,6 +9,7 @@ from router.model.states import ContactState
 from router.model.views import ContactWhy
 from tests.support.builders import (
     START_MS,
+    a_channel,
     a_contact,
     a_policy,
     a_policy_with_queue,
@@ -99,6 +102,40 @@ def test_an_assigned_contact_shows_why_its_agent_was_chosen() -> None:
         1,
     )
     assert chosen.at_ms == START_MS
+
+
+@pytest.mark.parametrize("wrap_up_s", [0, 20], ids=["no_wrap_up", "wrap_up"])
+def test_an_ended_contact_still_shows_why_its_agent_was_chosen(wrap_up_s: int) -> None:
+    queues = {"support": a_queue(selection=Selection.HIGHEST_PROFICIENCY)}
+    channels = {"voice": a_channel(wrap_up_s=wrap_up_s)}
+    world = World(a_policy(queues=queues, channels=channels))
+    for name, level in (("ada", 3), ("bob", 7)):
+        world.done_all(an_agent(name, skills={"english": level}), ready(name))
+    world.done_all(a_contact(skills={"english": 1}), c.AcceptOffer(offer_id="c1.1", agent_id="bob"))
+    before = why(world).chosen
+    assert [(one.agent_id, one.selection_inputs) for one in before] == [("bob", {"levels": 7})]
+    world.later(5)
+    world.done(c.EndContact(contact_id="c1"))
+    assert (why(world).state, why(world).chosen) == (ContactState.ENDED, before)
+    world.later(60)
+    assert why(world).chosen == before
+    restored, replayed = Engine.restore(world.engine.snapshot()), world.replayed()
+    for engine in (restored, replayed):
+        again = engine.why("c1")
+        assert again is not None and again.chosen == before
+        assert engine.digest() == world.engine.digest()
+
+
+def test_an_ended_contact_shows_its_last_owner_and_an_abandoned_one_shows_none() -> None:
+    world = World(a_policy())
+    world.done_all(an_agent(), ready(), a_contact(), a_contact("c2"))
+    world.done_all(
+        c.AcceptOffer(offer_id="c1.1", agent_id="ada"), an_agent("bob"), not_ready("bob")
+    )
+    world.done_all(c.AssignContact(contact_id="c1", agent_id="bob"), c.EndContact(contact_id="c1"))
+    assert [(one.agent_id, one.reason) for one in why(world).chosen] == [("bob", "supervisor")]
+    world.done(c.AbandonContact(contact_id="c2"))
+    assert why(world, "c2").chosen == ()
 
 
 def test_a_scheduled_callback_shows_its_phase_and_time() -> None:

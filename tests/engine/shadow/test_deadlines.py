@@ -2,6 +2,7 @@
 
 from router.model import commands as c
 from router.model.policy import (
+    Policy,
     RateCapPolicy,
     StepPolicy,
 )
@@ -50,6 +51,22 @@ def test_plans_continue_under_their_own_policy() -> None:
     step, offer = after(shadowed, 10)
     assert (step.kind, step.why) == (K.STEP, ("would_go_on",))
     assert (offer.kind, offer.shadow_agent_id) == (K.SOONER, "ada")
+
+
+def test_plans_continue_under_a_broadcast() -> None:
+    def wider(duration_s: int) -> Policy:
+        steps = (StepPolicy(duration_s=duration_s), StepPolicy(remove_skills=("german",)))
+        queue = a_queue(requires={"german": 3}, plan="wider", broadcast=2, offer_timeout_s=60)
+        return a_policy(queues={"support": queue}, plans={"wider": steps})
+
+    ringing = (an_agent(skills={"german": 3}), ready(), an_agent("bob"), ready("bob"), a_contact())
+    assert after(ShadowedEngine(wider(10), wider(10), *ringing), 10) == []
+    step, offer = after(ShadowedEngine(wider(10), wider(50), *ringing), 10)
+    assert (step.kind, step.why) == (K.STEP, ("would_stay",))
+    assert (offer.kind, offer.why) == (K.NOT_ELIGIBLE, ("skill",))
+    step, offer = after(ShadowedEngine(wider(50), wider(10), *ringing), 11)
+    assert (step.kind, step.why) == (K.STEP, ("would_go_on",))
+    assert (offer.kind, offer.shadow_agent_id) == (K.SOONER, "bob")
 
 
 def test_a_rate_cap_of_the_shadow_opens_without_an_event() -> None:

@@ -1,14 +1,39 @@
 """Tests of timers: deadlines fire in order, stale entries never fire, and a rebuilt heap equals the current one."""
 
+from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
 
+from router.engine.engine import Engine
 from router.engine.routing_state import RoutingState
 from router.engine.state.records import QueueHours
 from router.engine.state.timers import TimerEntry, TimerKind, Timers
+from router.model import commands as c
+from router.model.policy import (
+    CalendarPolicy,
+    CallbackPolicy,
+    LostDesktopAction,
+    Policy,
+    RateCapPolicy,
+    RonaPolicy,
+    Selection,
+    StepPolicy,
+    WeekPolicy,
+)
+from router.model.states import AgentState, Presence
 from tests.properties.workload import Workload
-from tests.support.world import World
+from tests.support.builders import (
+    START_MS,
+    a_channel,
+    a_contact,
+    a_policy,
+    a_queue,
+    an_agent,
+    ready,
+)
+from tests.support.world import World, a_world
 
 
 def timers_of(next_check_ms: dict[str, int]) -> Timers:
@@ -87,3 +112,108 @@ def test_rebuilt_timers_are_those_that_a_walk_has_set(seed: int) -> None:
         before = current_entries(world)
         world.engine._state.timers.rebuild()
         assert current_entries(world) == before
+
+
+ACCEPT = c.AcceptOffer(offer_id="c1.1", agent_id="ada")
+END = c.EndContact(contact_id="c1")
+DESKTOP = (
+    an_agent(),
+    ready(),
+    c.ConnectDesktop(agent_id="ada", session_id="s1"),
+    c.LoseDesktop(agent_id="ada", session_id="s1"),
+)
+
+
+def with_voice(queue: dict[str, Any] | None = None, **channel: Any) -> Policy:
+    return a_policy(
+        channels={"voice": a_channel(**channel)}, queues={"support": a_queue(**(queue or {}))}
+    )
+
+
+KEPT: dict[str, Any] = {"lost_desktop": LostDesktopAction.REQUEUE, "lost_desktop_prefer_s": 30}
+MORNING = CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("10:00-12:00",)))
+EXPIRED = "ContactPreferredAgentExpired"
+PLAN = {"wider": (StepPolicy(duration_s=30), StepPolicy(add_priority_s=60))}
+
+# For each kind of timer: a policy, commands that set the timer, seconds after which it is pending, and its first event.
+TIMERS: dict[str, tuple[Policy, Sequence[c.Command], int, str]] = {
+    "offer": (a_policy(), (an_agent(), ready(), a_contact()), 1, "OfferExpired"),
+    "wrap_up": (
+        with_voice(wrap_up_s=20),
+        (an_agent(), ready(), a_contact(), ACCEPT, END),
+        1,
+        "AssignmentCompleted",
+    ),
+    "parking": (
+        with_voice(park_max_s=60),
+        (an_agent(), ready(), a_contact(), ACCEPT, c.ParkContact(contact_id="c1")),
+        1,
+        "ContactEnded",
+    ),
+    "ttl": (a_policy(), (a_contact(ttl_s=30),), 1, "ContactExpired"),
+    "wait": (with_voice({"wait_max_s": 30}), (a_contact(),), 1, "ContactExpired"),
+    "preferred": (with_voice(**KEPT), (*DESKTOP[:3], a_contact(), ACCEPT, DESKTOP[3]), 20, EXPIRED),
+    "cool_down": (
+        with_voice({"cool_down_s": 30}),
+        (an_agent(), ready(), a_contact(), c.DeclineOffer(offer_id="c1.1", agent_id="ada")),
+        1,
+        "OfferMade",
+    ),
+    "return": (
+        with_voice({"rona": RonaPolicy(return_after_s=60), "cool_down_s": 0}),
+        (an_agent(), ready(), a_contact()),
+        20,
+        "AgentStateChanged",
+    ),
+    "grace": (a_policy(), DESKTOP, 1, "AgentStateChanged"),
+    "rate_cap": (
+        with_voice(rate_cap=RateCapPolicy(contacts_max=1, window_s=60)),
+        (an_agent(), ready(), a_contact(), ACCEPT, END, a_contact("c2")),
+        1,
+        "OfferMade",
+    ),
+    "day": (with_voice({"selection": Selection.FEWEST_TODAY}), (), 1, "DayStarted"),
+    "hours": (
+        a_policy(queues={"support": a_queue(hours="morning")}, calendars={"morning": MORNING}),
+        (),
+        1,
+        "QueueOpened",
+    ),
+    "callback": (
+        with_voice({"callback": CallbackPolicy()}),
+        (a_contact(callback=c.CallbackFields(at_ms=START_MS + 600_000)),),
+        1,
+        "ContactRequeued",
+    ),
+    "step": (
+        a_policy(queues={"support": a_queue(plan="wider")}, plans=PLAN),
+        (a_contact(),),
+        1,
+        "ContactStepEntered",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TIMERS)
+def test_a_deadline_fires_after_a_restore_as_without(kind: str) -> None:
+    policy, commands, wait_s, expected = TIMERS[kind]
+    world = a_world(policy, *commands)
+    world.later(wait_s)
+    restored = Engine.restore(world.engine.snapshot())
+    due_ms = world.engine.next_deadline_ms()
+    assert due_ms is not None and restored.next_deadline_ms() == due_ms
+    live, again = (one.handle(c.AdvanceTime(), due_ms) for one in (world.engine, restored))
+    assert type(live.events[0]).__name__ == expected
+    assert again.events == live.events
+    assert restored.digest() == world.engine.digest()
+
+
+def test_an_agent_goes_offline_after_a_restore_within_the_grace_period() -> None:
+    world = a_world(a_policy(), *DESKTOP)
+    world.later(5)
+    restored = Engine.restore(world.engine.snapshot())
+    restored.handle(c.AdvanceTime(), world.at_ms + 10_000)
+    view = restored.agent("ada")
+    assert view is not None
+    assert (view.state, view.presence) == (AgentState.OFFLINE, Presence.NONE)
+    assert view.reason == "desktop_lost"

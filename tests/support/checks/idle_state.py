@@ -37,6 +37,7 @@ class IdleStateChecker(EngineChecker):
             assert work.assignment_id in mine, "I7: an assignment is missing from its contact"
         for offer in reference.pending_offers():
             assert offer.deadline_ms > self.at_ms, "I15: an offer is pending past its deadline"
+            assert reference.may_keep(offer), f"I12: {offer.agent_id} no longer qualifies"
         self._check_hours()
         missed = reference.missed_matches(self.at_ms)
         assert not missed, f"I22: missed match: {missed}"
@@ -118,12 +119,22 @@ class IdleStateChecker(EngineChecker):
                 )
                 over_ms = contact.step_until_ms
                 assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
+                assert contact.waiting_for_opening or not reference.waits_for_an_agent_who_left(
+                    contact
+                ), "reserved for an agent who went offline on purpose or was removed"
                 if not contact.waiting_for_opening and reference.is_preferred_step(contact):
                     assert reference.has_ready_preferred_agent(contact), (
                         "reserved for agents that are not ready"
                     )
             case ContactState.OFFERED:
                 assert live, "I9: offered without a pending offer"
+                later_steps = reference.plan(contact)[contact.step + 1 :]
+                moves = any(step.queue is not None for step in later_steps)
+                if len(live) < reference.queue_of(contact).broadcast and not moves:
+                    over_ms = contact.step_until_ms
+                    assert over_ms is None or over_ms > self.at_ms, (
+                        "a step lasts too long under a broadcast"
+                    )
             case ContactState.CALLBACK_SCHEDULED:
                 assert not live, "I8: a scheduled callback with a pending offer"
                 assert contact.callback is not None and contact.callback.due_at_ms is not None

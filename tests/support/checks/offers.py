@@ -146,7 +146,8 @@ class OfferChecker(EngineChecker):
                     used, units = reference.units_used(agent), reference.units(agent)
                     expected = {"units_used": used, "units": units}
                 case Selection.ROUND_ROBIN:
-                    expected = {"last_offer_seq": agent.last_offer_seq}
+                    latest = agent.last_offer_seqs.get(contact.queue_id, 0)
+                    expected = {"last_offer_seq": latest}
                 case Selection.FEWEST_TODAY:
                     expected = {"contacts_today": agent.contacts_today}
                 case Selection.WEIGHTED_RANDOM:
@@ -175,6 +176,7 @@ class OfferChecker(EngineChecker):
         if command.to_queue_id is not None:
             choice = reference.consult_target(contact, command.to_queue_id, self.at_ms)
             wanted = None if choice is None else choice.agent_id
+        assert made.to_queue_id == command.to_queue_id
         assert made.agent_id == wanted, f"{made.agent_id} is consulted, not {wanted}"
 
     def _check_successor(self, event: e.Event) -> None:

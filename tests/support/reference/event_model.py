@@ -78,6 +78,12 @@ class EventModel(ContactEventModel, WorkEventModel):
                 for contact in self.contacts.values():
                     if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED):
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
+                for agent in self.agents.values():
+                    agent.last_offer_seqs = {
+                        name: seq
+                        for name, seq in agent.last_offer_seqs.items()
+                        if self.may_use_round_robin(name)
+                    }
                 if not self.counts_days():
                     self._reset_day_counts(None, 0)
             case e.DayStarted():

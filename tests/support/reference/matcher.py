@@ -234,6 +234,15 @@ class ReferenceModel(PlanQualification):
             and self.is_unrestricted_pair(contact, agent, at_ms)
         )
 
+    def may_keep(self, offer: RefOffer) -> bool:
+        """Return whether the agent still qualifies for a pending offer, whatever the agent does at the moment."""
+        agent, contact = self.agents[offer.agent_id], self.contacts[offer.contact_id]
+        if offer.units > self.units(agent):
+            return False
+        if offer.from_agent_id is not None:
+            return self.channel_max(agent, offer.channel) > 0
+        return self.qualifies(agent, contact)
+
     def has_ready_agent(self, contact: RefContact) -> bool:
         """Return whether an agent that qualifies in some step of the plan is READY, busy or free."""
         steps = range(len(self.plan(contact)) or 1)
@@ -382,7 +391,7 @@ class ReferenceModel(PlanQualification):
             case Selection.HIGHEST_PROFICIENCY:
                 first = -sum(self.level_of(agent, skill) for skill in self.requirement(contact))
             case Selection.ROUND_ROBIN:
-                first = agent.last_offer_seq
+                first = agent.last_offer_seqs.get(contact.queue_id, 0)
             case Selection.LEAST_FLEXIBLE:
                 first = self.skill_count(agent)
             case Selection.FEWEST_TODAY:

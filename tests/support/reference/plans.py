@@ -114,6 +114,15 @@ class PlanQualification(AttributeQualification):
             chosen = step.selection or chosen
         return chosen
 
+    def waits_for_an_agent_who_left(self, contact: RefContact) -> bool:
+        """Return whether the contact is reserved for an agent who is OFFLINE on purpose, or removed."""
+        if contact.preferred_agent_id is None:
+            return False
+        agent = self.agents.get(contact.preferred_agent_id)
+        if agent is None:
+            return True
+        return agent.state is AgentState.OFFLINE and agent.reason != "desktop_lost"
+
     def is_preferred_step(self, contact: RefContact) -> bool:
         """Return whether the step is reserved for agents, not the last one, and left when none of them is ready."""
         plan = self.plan(contact)

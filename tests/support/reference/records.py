@@ -115,7 +115,7 @@ class RefAgent:
     recent_contact_times: dict[str, list[int]] = field(default_factory=dict)
     """Times of contacts taken, by capped channel; ``all`` for the cap over all channels."""
     idle_number: int = 0
-    last_offer_seq: int = 0
+    last_offer_seqs: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, FactValue] = field(default_factory=dict)
     queue_ranks: dict[str, int] = field(default_factory=dict)
     contacts_today: int = 0

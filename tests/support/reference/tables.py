@@ -3,7 +3,14 @@
 Which event changes what is written in ``event_model.py``, ``contact_events.py`` and ``work_events.py``.
 """
 
-from router.model.policy import AtClosing, ChannelPolicy, Policy, QueuePolicy, RateCapPolicy
+from router.model.policy import (
+    AtClosing,
+    ChannelPolicy,
+    Policy,
+    QueuePolicy,
+    RateCapPolicy,
+    Selection,
+)
 from router.model.states import AssignmentRole, AssignmentState, ContactState, OfferState
 from tests.support.reference.records import TERMINAL, RefAgent, RefAssignment, RefContact, RefOffer
 
@@ -32,6 +39,14 @@ class EventModelTables:
         self.day: str | None = None
         self.day_until_ms = 0
         self._idle_counter = 0
+
+    def may_use_round_robin(self, queue_id: str) -> bool:
+        """Return whether the queue, or some step of a plan, selects by round robin; only then offers are counted by queue."""
+        assert self.policy is not None
+        steps = [step for plan in self.policy.plans.values() for step in plan]
+        chosen = [step.selection for step in steps]
+        queue = self.policy.queues.get(queue_id)
+        return queue is not None and Selection.ROUND_ROBIN in [queue.selection, *chosen]
 
     def _check_members(self, contact: RefContact, listed: dict[str, AssignmentRole] | None) -> None:
         """Check the members that an event lists; they may be left out while the owner is alone."""

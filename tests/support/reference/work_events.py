@@ -39,7 +39,9 @@ class WorkEventModel(EventModelTables):
                 assert (
                     self.assignments[contact.owner_assignment_id].agent_id == event.from_agent_id
                 ), "I7"
-            self.agents[event.agent_id].last_offer_seq = self.seq
+            queue_id = event.to_queue_id or event.queue_id
+            if self.may_use_round_robin(queue_id):
+                self.agents[event.agent_id].last_offer_seqs[queue_id] = self.seq
             self.offers[event.offer_id] = RefOffer(
                 event.offer_id,
                 event.contact_id,

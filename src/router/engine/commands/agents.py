@@ -8,7 +8,12 @@ from router.engine.commands.conference import (
     hand_over_to_successor,
     remove_disconnected_participant,
 )
-from router.engine.commands.rescind import enter_next_state, has_open_work, rescind_agent_offers
+from router.engine.commands.rescind import (
+    enter_next_state,
+    has_open_work,
+    rescind_agent_offers,
+    rescind_unqualified_of_agent,
+)
 from router.engine.commands.transaction import Transaction, already_done, unknown_agent
 from router.engine.commands.transfers import requeue_after_lost_desktop
 from router.engine.commands.validation import (
@@ -62,7 +67,10 @@ def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
             queue_ranks=command.queue_ranks,
         )
     )
-    return tx.done(command.agent_id, state.agents[command.agent_id].state)
+    answer = tx.done(command.agent_id, state.agents[command.agent_id].state)
+    if agent is not None and agent.offers:
+        rescind_unqualified_of_agent(tx, agent, "agent_updated")
+    return answer
 
 
 def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
@@ -224,6 +232,7 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
     Offers are rescinded, and the agent leaves the conversations of other owners. The agent's own conversations are kept or
     requeued, as the channel says; instead of being requeued, one with a present participant is handed over to that agent.
     """
+    went_offline = agent.went_offline
     tx.emit(
         AgentStateChanged(
             agent_id=agent.agent_id,
@@ -242,7 +251,9 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
             continue
         policy = channels[assignment.channel].policy
         if policy.lost_desktop is LostDesktopAction.REQUEUE:
-            _hand_over_or_requeue(tx, assignment, policy.lost_desktop_prefer_s)
+            # An agent who went offline on purpose is not waited for.
+            prefer_s = 0 if went_offline else policy.lost_desktop_prefer_s
+            _hand_over_or_requeue(tx, assignment, prefer_s)
 
 
 def _hand_over_or_requeue(tx: Transaction, assignment: Assignment, prefer_s: int) -> None:

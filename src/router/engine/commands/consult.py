@@ -90,7 +90,8 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     agent = _find_consultant(tx, contact, command)
     if isinstance(agent, Refused):
         return agent
-    offers.offer_consult(tx, contact, agent, tx.state.index.lines.line_for(contact))
+    line = tx.state.index.lines.line_of_assigned(contact)
+    offers.offer_consult(tx, contact, agent, line, command.to_queue_id)
     return tx.done(contact.contact_id, contact.state)
 
 
@@ -129,6 +130,7 @@ def _select_from_queue(tx: Transaction, contact: Contact, queue_id: str) -> Agen
     """Return the agent who would be offered the contact now if it were first in that queue."""
     index = tx.state.index
     line = index.lines.line_without_plan(queue_id, contact.channel, contact.skills)
+    index.lines.drop_if_unused(line)
     mask = index.agents.open_group_bits[line.channel_index] & line.group_mask
     if not mask:
         return None

@@ -41,6 +41,7 @@ from router.model.events.contact import (
     ContactCancelled,
     ContactUpdated,
 )
+from router.model.policy import Policy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import CallbackPhase, ContactState
 
@@ -76,6 +77,9 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
         return unknown_contact()
     if contact.state.is_terminal:
         return wrong_contact_state(contact.state)
+    refused = _validate_sent_fields(policy, command)
+    if refused is not None:
+        return refused
     skills = contact.skills if command.skills is UNSET else command.skills
     priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s
     priority_class = (
@@ -85,15 +89,6 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     preferred_agents = command.preferred_agents
     if preferred_agents is UNSET:
         preferred_agents = contact.preferred_agents
-    if len(preferred_agents) > PREFERRED_AGENTS_MAX:
-        return too_many_preferred_agents()
-    refused = (
-        validate_skills(policy, skills)
-        or validate_priority(priority_s, priority_class)
-        or validate_attributes(policy, attributes)
-    )
-    if refused is not None:
-        return refused
     if (skills, priority_s, priority_class, preferred_agents) == (
         contact.skills,
         contact.priority_s,
@@ -121,6 +116,22 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     if contact.state is _OFFERED:
         rescind_unqualified(tx, contact, "updated")
     return answer
+
+
+def _validate_sent_fields(policy: Policy, command: UpdateContact) -> Refused | None:
+    """Check the fields that are sent; the others keep their values, even if the policy no longer allows them."""
+    preferred = command.preferred_agents
+    if preferred is not UNSET and len(preferred) > PREFERRED_AGENTS_MAX:
+        return too_many_preferred_agents()
+    if command.skills is not UNSET and (refused := validate_skills(policy, command.skills)):
+        return refused
+    refused = validate_priority(
+        0 if command.priority_s is UNSET else command.priority_s,
+        0 if command.priority_class is UNSET else command.priority_class,
+    )
+    if refused is not None or command.attributes is UNSET:
+        return refused
+    return validate_attributes(policy, command.attributes)
 
 
 def _cancel_contact(tx: Transaction, command: CancelContact) -> CommandResult:

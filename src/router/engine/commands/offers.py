@@ -11,8 +11,8 @@ since the last round: each takes the first contact, in the total order of waitin
 ``index.contacts.to_match`` holds the contacts that started to wait: each is given the agent that the selection rule of its
 queue chooses. A pair that has not changed since the last round was examined then and need not be examined again.
 
-A third list, ``index.agents.unavailable``, holds agents who left although a step of some plan reserves contacts for them:
-such a step ends at once when no other reserved agent is ready.
+A third list, ``index.agents.unavailable``, holds agents who left although contacts are reserved for them: a step of a plan ends
+at once when no other reserved agent is ready, and so does a reservation for an agent who went offline on purpose.
 
 Freed agents are served in idle order and contacts in the total order, so the result does not depend on the order of the
 lists. Both orders are total; ties cannot occur.
@@ -21,8 +21,8 @@ lists. Both orders are total; ties cannot occur.
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.engine.commands.absent_agents import advance_absent_steps, stop_waiting_for_absent
 from router.engine.commands.assignments import hold_for_consult, release_assignment
-from router.engine.commands.plan_steps import advance_absent_steps, skip_absent_step
 from router.engine.commands.rescind import (
     enter_next_state,
     requeue_unaccepted,
@@ -47,6 +47,7 @@ from router.model.events.agent import (
     OfferMade,
 )
 from router.model.events.contact import CallbackDialRequested
+from router.model.ids import QueueId
 from router.model.policy import CallbackPolicy, FactValue, Selection
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState
@@ -115,7 +116,7 @@ def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
             agent = choose_agent(index, line, contact, tx.at_ms)
             if agent is None:
                 if line.reserved_for is not None:
-                    skip_absent_step(tx, contact)
+                    stop_waiting_for_absent(tx, contact)
                 break
             _offer_pair(tx, contact, agent, line, _CONTACT)
 
@@ -179,8 +180,14 @@ def offer_transfer(tx: Transaction, contact: Contact, agent: Agent, line: Waitin
     make_offer(tx, contact, agent, line, "transfer", None, from_agent_id=contact.agent_id)
 
 
-def offer_consult(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine) -> None:
-    """Offer a consult to an agent; the owner keeps the contact in any case."""
+def offer_consult(
+    tx: Transaction,
+    contact: Contact,
+    agent: Agent,
+    line: WaitingLine,
+    to_queue_id: QueueId | None,
+) -> None:
+    """Offer a consult to an agent, chosen by the owner or from a queue; the owner keeps the contact in any case."""
     make_offer(
         tx,
         contact,
@@ -190,6 +197,7 @@ def offer_consult(tx: Transaction, contact: Contact, agent: Agent, line: Waiting
         None,
         from_agent_id=contact.agent_id,
         role=_CONSULT,
+        to_queue_id=to_queue_id,
     )
 
 
@@ -205,6 +213,7 @@ def make_offer(
     *,
     from_agent_id: str | None = None,
     role: AssignmentRole = AssignmentRole.OWNER,
+    to_queue_id: QueueId | None = None,
 ) -> None:
     """Offer a contact to an agent; with ``auto_accept`` the accept follows at once.
 
@@ -236,6 +245,7 @@ def make_offer(
             match_trigger,
             other_candidates,
             selection_inputs,
+            to_queue_id,
         )
     )
     if line.auto_accept:

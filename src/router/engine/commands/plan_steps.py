@@ -21,13 +21,14 @@ from router.engine.state.plan_stages import (
 from router.model.events import ContactOverflowed, ContactStepEntered
 from router.model.ids import QueueId
 from router.model.policy import SkipIf, StepPolicy
-from router.model.states import AgentState
+from router.model.states import AgentState, ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _NEVER: Final = SkipIf.NEVER
 _NO_AGENT_FREE: Final = SkipIf.NO_AGENT_FREE
 _NO_AGENT_QUALIFIED: Final = SkipIf.NO_AGENT_QUALIFIED
 _NO_AGENTS_READY: Final = SkipIf.NO_AGENT_READY
+_QUEUED: Final = ContactState.QUEUED
 _READY: Final = AgentState.READY
 
 # Conditions that are checked again when an agent leaves. "No agent free" is checked on entering a step only, because an agent
@@ -113,7 +114,11 @@ def expire_plan_step(tx: Transaction, contact: Contact) -> None:
 
 
 def advance_plan(tx: Transaction, contact: Contact, reason: str, begins_at_ms: int) -> None:
-    """Advance to the next step that is not skipped; the last step of a plan has no end."""
+    """Advance to the next step that is not skipped; the last step of a plan has no end.
+
+    A contact that is still offered to some agents (broadcast) does not move to another queue: the step is caught up when its
+    offers have ended.
+    """
     state = tx.state
     assert state.policy is not None
     criteria = routing_criteria(contact)
@@ -125,7 +130,7 @@ def advance_plan(tx: Transaction, contact: Contact, reason: str, begins_at_ms: i
     target = plan[number].queue
     if target is None or target == contact.queue_id or not _may_move(tx, contact, target):
         enter_plan_step(tx, contact, number, until_ms, reason)
-    else:
+    elif contact.state is _QUEUED:
         if contact.plan is None:
             # In the target queue its plan applies from the first step.
             moved = criteria._replace(queue_id=target, step=0)
@@ -223,21 +228,6 @@ def overflow_contact(
     )
 
 
-def advance_absent_steps(tx: Transaction) -> None:
-    """End the steps of contacts that waited for agents who have left, if no other agent of the step is there."""
-    index = tx.state.index
-    names = sorted(index.agents.unavailable)
-    index.agents.unavailable.clear()
-    for name in names:
-        waiting = [
-            c
-            for line in index.qualification.reserved_lines.get(name, ())
-            for c in line.contacts_by_key.values()
-        ]
-        for contact in sorted(waiting, key=_position):
-            skip_absent_step(tx, contact)
-
-
 def skip_absent_step(tx: Transaction, contact: Contact) -> None:
     """Advance to the next step if the present one is reserved for certain agents and none of them is there."""
     state, line = tx.state, contact.waiting_line
@@ -255,7 +245,3 @@ def skip_absent_step(tx: Transaction, contact: Contact) -> None:
     condition = _RECHECKED_AS.get(skip_condition(plan[contact.step]))
     if condition is not None and _has_no_agents(state.index, line, condition):
         advance_plan(tx, contact, "absent", tx.at_ms)
-
-
-def _position(contact: Contact) -> int:
-    return 0 if contact.waiting_line is None else contact.waiting_line.rank_of(contact)

@@ -63,6 +63,10 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
             if before is not None and with_plans:
                 _restart_changed_plan(tx, contact, before)
                 skip_absent_step(tx, contact)
+                if contact.pending_offer_ids:
+                    rescind_unqualified(tx, contact, "policy")
+    for contact in sorted(_assigned_with_offers(state), key=_queued_seq):
+        rescind_unqualified(tx, contact, "policy")
     return answer
 
 
@@ -83,6 +87,12 @@ def _affected_contacts(state: RoutingState, policy: Policy) -> list[Contact]:
         if _is_waiting(contact):
             found[contact.contact_id] = contact
     return list(found.values())
+
+
+def _assigned_with_offers(state: RoutingState) -> list[Contact]:
+    """Return the contacts in a conversation that are offered to another agent, as a transfer or a consult."""
+    found = {offer.contact_id: state.contacts[offer.contact_id] for offer in state.offers.values()}
+    return [contact for contact in found.values() if contact.state is ContactState.ASSIGNED]
 
 
 def _problem_text(problem: Problem) -> str:

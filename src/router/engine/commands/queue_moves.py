@@ -7,7 +7,7 @@ from router.engine.commands.transaction import Transaction
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Assignment
-from router.model.events.contact import ContactRequeued
+from router.model.events.contact import ContactPreferredAgentExpired, ContactRequeued
 from router.model.ids import AgentId, QueueId
 
 
@@ -95,3 +95,26 @@ def requeue_at_place(
             return_to_sender_ms=contact.return_to_sender_ms,
         )
     )
+
+
+def end_reservation(tx: Transaction, contact: Contact) -> None:
+    """End the reservation of a waiting contact: it is reserved for the sender of a transfer next, or available to all."""
+    if contact.return_to_agent_id is not None:
+        _return_to_sender(tx, contact)
+        return
+    tx.emit(
+        ContactPreferredAgentExpired(
+            contact_id=contact.contact_id,
+            requirement=tx.requirement_text(
+                routing_criteria(contact)._replace(reserved_agent_id=None)
+            ),
+            gateway_id=contact.gateway_id,
+        )
+    )
+
+
+def _return_to_sender(tx: Transaction, contact: Contact) -> None:
+    """Reserve the contact for the agent who transferred it, because the target agent did not take it in time."""
+    assert contact.return_to_agent_id is not None and contact.return_to_sender_ms is not None
+    reservation = Reservation(contact.return_to_agent_id, contact.return_to_sender_ms)
+    requeue(tx, contact, contact.queue_id, "transfer_back", reservation=reservation)

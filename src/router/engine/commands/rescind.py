@@ -72,11 +72,32 @@ def rescind_offer(tx: Transaction, offer: Offer, reason: str) -> None:
 
 def rescind_unqualified(tx: Transaction, contact: Contact, reason: str) -> None:
     """Rescind the offers of a contact to agents who no longer qualify for it."""
-    state = tx.state
     for offer_id in contact.pending_offer_ids:
-        offer = state.offers[offer_id]
-        if not is_qualified(state, state.agents[offer.agent_id], contact):
+        offer = tx.state.offers[offer_id]
+        if not _still_qualifies(tx, offer):
             rescind_offer(tx, offer, reason)
+
+
+def rescind_unqualified_of_agent(tx: Transaction, agent: Agent, reason: str) -> None:
+    """Rescind the offers of an agent who no longer qualifies for them."""
+    # By id, because the order of the mapping may differ after a restore.
+    for _, offer in sorted(agent.offers.items()):
+        if not _still_qualifies(tx, offer):
+            rescind_offer(tx, offer, reason)
+
+
+def _still_qualifies(tx: Transaction, offer: Offer) -> bool:
+    """Return whether the agent qualifies for the offered contact and has the units for it alone.
+
+    Queue, skills and attributes do not matter to a transfer or a consult, for which the owner has chosen the agent.
+    """
+    state = tx.state
+    agent = state.agents[offer.agent_id]
+    if offer.units > agent.capacity.units:
+        return False
+    if offer.from_agent_id is not None:
+        return agent.channel_max.get(offer.channel) != 0
+    return is_qualified(state, agent, state.contacts[offer.contact_id])
 
 
 def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:

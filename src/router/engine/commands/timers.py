@@ -7,11 +7,11 @@ from router.engine.commands import agents, callbacks, contacts, hours, offers, o
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
+from router.engine.commands.queue_moves import end_reservation
+from router.engine.commands.rescind import rescind_unqualified
 from router.engine.commands.transaction import Transaction
-from router.engine.commands.transfers import return_to_sender
-from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.timers import TimerEntry, TimerKind
-from router.model.events import AgentStateChanged, ContactPreferredAgentExpired
+from router.model.events import AgentStateChanged
 from router.model.states import AgentState, AssignmentState
 
 
@@ -69,19 +69,7 @@ def _expire_wait(tx: Transaction, contact_id: str) -> None:
 
 
 def _expire_preference(tx: Transaction, contact_id: str) -> None:
-    contact = tx.state.contacts[contact_id]
-    if contact.return_to_agent_id is not None:
-        return_to_sender(tx, contact)
-        return
-    tx.emit(
-        ContactPreferredAgentExpired(
-            contact_id=contact.contact_id,
-            requirement=tx.requirement_text(
-                routing_criteria(contact)._replace(reserved_agent_id=None)
-            ),
-            gateway_id=contact.gateway_id,
-        )
-    )
+    end_reservation(tx, tx.state.contacts[contact_id])
 
 
 def _start_next_day(tx: Transaction, subject: str) -> None:
@@ -93,7 +81,10 @@ def _fire_callback(tx: Transaction, contact_id: str) -> None:
 
 
 def _expire_step(tx: Transaction, contact_id: str) -> None:
-    expire_plan_step(tx, tx.state.contacts[contact_id])
+    contact = tx.state.contacts[contact_id]
+    expire_plan_step(tx, contact)
+    if contact.pending_offer_ids:
+        rescind_unqualified(tx, contact, "step")
 
 
 _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {

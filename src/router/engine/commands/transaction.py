@@ -59,8 +59,8 @@ class Transaction:
         return self.wait_until_ms(queue_id)
 
     def requirement_text(self, criteria: RoutingCriteria) -> str:
-        """Return the text of the requirement class that events name; its waiting line is created if necessary."""
-        return self.state.index.lines.line_for_requirements(criteria).requirement_text
+        """Return the text of the requirement class that events name."""
+        return self.state.index.lines.requirement_text(criteria)
 
     def done(self, subject: str, state: str) -> Done:
         """Return the answer to a command that was carried out, with the sequence number of the last event."""

@@ -183,7 +183,7 @@ def _transfer_to_agent(
                 code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
             )
         return _wait_for_agent(tx, contact, agent, command)
-    offers.offer_transfer(tx, contact, agent, tx.state.index.lines.line_for(contact))
+    offers.offer_transfer(tx, contact, agent, tx.state.index.lines.line_of_assigned(contact))
     return tx.done(contact.contact_id, contact.state)
 
 
@@ -204,13 +204,6 @@ def _wait_for_agent(
     for participant in participants:
         release_participant(tx, participant)
     return answer
-
-
-def return_to_sender(tx: Transaction, contact: Contact) -> None:
-    """Reserve the contact for the agent who transferred it, because the target agent did not take it in time."""
-    assert contact.return_to_agent_id is not None and contact.return_to_sender_ms is not None
-    reservation = Reservation(contact.return_to_agent_id, contact.return_to_sender_ms)
-    requeue(tx, contact, contact.queue_id, "transfer_back", reservation=reservation)
 
 
 def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:

@@ -75,6 +75,8 @@ def _state_changed(state: RoutingState, event: AgentStateChanged) -> None:
         state.index.agents.move_to_idle_end(agent)
     else:
         agent.idle_since_ms = None
+    if event.state is AgentState.OFFLINE:
+        state.index.agents.note_unavailable(agent)
     state.index.agents.refresh_open_channels(agent)
 
 

@@ -15,7 +15,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
-from router.engine.state.records import Assignment, IdempotencyRecord, Offer
+from router.engine.state.records import Assignment, IdempotencyRecord, Offer, selection_record
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import (
@@ -302,6 +302,8 @@ def _ended(
     if kind is not ContactEnded:
         record_end(state, contact, abandoned=kind is ContactAbandoned)
     change_state(state, contact, _TERMINAL[kind])
+    if isinstance(event, ContactEnded):
+        contact.selection = selection_record(state.assignments[event.assignment_id])
     state.ended_counts[contact.state] += 1
     contact.reason = event.reason
     contact.ended_seq = state.seq

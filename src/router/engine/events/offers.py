@@ -76,7 +76,9 @@ def _made(state: RoutingState, event: OfferMade) -> None:
     state.offers[offer_id] = offer
     agent = state.agents[event.agent_id]
     agent.offers[offer_id] = offer
-    agent.last_offer_seq = state.seq
+    queue_id = event.to_queue_id or event.queue_id
+    if queue_id in index.round_robin_queues:
+        agent.last_offer_seqs[queue_id] = state.seq
     index.agents.take_capacity(agent, channel, units)
     state.timers.add(event.deadline_ms, _OFFER, offer_id)
 

@@ -52,8 +52,20 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     state.calendars = {}
     if state.hours:
         state.hours = {name: h for name, h in state.hours.items() if name in event.policy.queues}
+    counted = state.index.round_robin_queues
     state.index.apply_policy(before, event.policy)
+    if counted - state.index.round_robin_queues:
+        _drop_unused_last_offers(state)
     state.wait_statistics.retain_queues(event.policy.queues)
+
+
+def _drop_unused_last_offers(state: RoutingState) -> None:
+    """Drop the latest offers of queues in which no round robin may choose any more."""
+    needed = state.index.round_robin_queues
+    for agent in state.agents.values():
+        agent.last_offer_seqs = {
+            name: seq for name, seq in agent.last_offer_seqs.items() if name in needed
+        }
 
 
 def caps_of(policy: Policy) -> list[object]:

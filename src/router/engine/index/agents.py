@@ -89,7 +89,7 @@ class AgentIndex:
         key = agent_group_key(agent, qualification.conditions, self._ranked_attributes)
         group = qualification.groups.get(key) or self._make_group(key)
         if agent.group is not group:
-            self._note_unavailable(agent)
+            self.note_unavailable(agent)
             self._leave_group(agent)
             agent.group = group
             group.agent_count += 1
@@ -100,6 +100,7 @@ class AgentIndex:
 
     def remove(self, agent: Agent) -> None:
         """Remove a deregistered agent from the index."""
+        self.note_unavailable(agent)
         self._leave_group(agent)
         self._release_capacity_state(agent.capacity)
 
@@ -345,9 +346,10 @@ class AgentIndex:
         agent.group.ready_count += 1 if ready else -1
         agent.is_counted_ready = ready
         if not ready:
-            self._note_unavailable(agent)
+            self.note_unavailable(agent)
 
-    def _note_unavailable(self, agent: Agent) -> None:
+    def note_unavailable(self, agent: Agent) -> None:
+        """Have the contacts that are reserved for an agent examined, because the agent may have become unavailable."""
         if agent.agent_id in self._qualification.reserved_lines:
             self.unavailable[agent.agent_id] = agent
 

@@ -186,10 +186,10 @@ class ContactIndex:
     def has_open_agent(self, criteria: RoutingCriteria) -> bool:
         """Return whether a new contact with these requirements would be offered at once."""
         line = self._lines.line_for_requirements(criteria)
+        self._lines.drop_if_unused(line)
         i = line.channel_index
         if line.reserved_for is None:
             return bool(self._agents.open_group_bits[i] & line.group_mask)
-        self._lines.drop_if_unused(line)
         agents = self.reserved_agents(line, line.reserved_for)
         return any(agent.open_channel_bits >> i & 1 for agent in agents)
 
@@ -204,10 +204,10 @@ class ContactIndex:
 
     def _has_ready_agent_in_step(self, criteria: RoutingCriteria) -> bool:
         line = self._lines.line_for_requirements(criteria)
+        self._lines.drop_if_unused(line)
         if line.reserved_for is None:
             groups = self._qualification.groups_in(line.group_mask)
             return any(group.ready_count for group in groups)
-        self._lines.drop_if_unused(line)
         return any(agent.state is _READY for agent in self.reserved_agents(line, line.reserved_for))
 
     def reserved_agents(self, line: WaitingLine, agent_ids: tuple[AgentId, ...]) -> Iterator[Agent]:

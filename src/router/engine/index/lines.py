@@ -131,6 +131,18 @@ class LineIndex:
         self._last_planned = (criteria, line, stage)
         return line
 
+    def requirement_text(self, criteria: RoutingCriteria) -> str:
+        """Return the text of the requirement class that events name; it keeps no line that has no other use."""
+        line = self.line_for_requirements(criteria)
+        self.drop_if_unused(line)
+        return line.requirement_text
+
+    def line_of_assigned(self, contact: Contact) -> WaitingLine:
+        """Return the line whose settings apply to an offer of an assigned contact, which belongs to no line itself."""
+        line = self.line_for(contact)
+        self.drop_if_unused(line)
+        return line
+
     def plan_stage(self, criteria: RoutingCriteria) -> PlanStage:
         """Return the requirement of a plan step, preferred agents left aside."""
         known = self._last_planned
@@ -231,19 +243,18 @@ class LineIndex:
         return line
 
     def drop_if_unused(self, line: WaitingLine) -> None:
-        """Drop a reserved line that no contact belongs to."""
-        if line.reserved_for is not None and not line.reference_count:
-            self._drop(line)
-
-    def release(self, line: WaitingLine) -> None:
-        """Remove one contact's reference to a line, and drop the line if it is not worth keeping."""
-        line.reference_count -= 1
+        """Drop a line that no contact belongs to if it is not worth keeping; its attributes stay readable."""
         if not line.reference_count and (
             line.reserved_for is not None
             or line.waiting_for_opening
             or len(self.by_key) > _EMPTY_LINES_MAX
         ):
             self._drop(line)
+
+    def release(self, line: WaitingLine) -> None:
+        """Remove one contact's reference to a line, and drop the line if it is not worth keeping."""
+        line.reference_count -= 1
+        self.drop_if_unused(line)
 
     def detach(self, line: WaitingLine) -> None:
         """Drop a line whose contacts are about to be put into lines again."""

@@ -29,9 +29,11 @@ from router.engine.index.qualification import QualificationIndex
 from router.engine.state.channels import ChannelTable
 from router.engine.state.timers import Timers
 from router.engine.state.workspace import WorkspaceRecords
-from router.model.policy import Policy
+from router.model.ids import QueueId
+from router.model.policy import Policy, Selection, selections_of_plans
 from router.policy.entry_rules import EntryRuleClassifier
 
+_ROUND_ROBIN: Final = Selection.ROUND_ROBIN
 _NO_POLICY: Final = Policy(channels={}, queues={})
 
 
@@ -46,9 +48,12 @@ class RoutingIndex:
         self.contacts = ContactIndex(records, self.lines, self.agents, self.qualification)
         self.classifier = EntryRuleClassifier(_NO_POLICY)
         """Compiled entry rules."""
+        self.round_robin_queues: frozenset[QueueId] = frozenset()
+        """Queues for which the latest offers of agents are kept, because a round robin may choose there."""
 
     def rebuild(self, policy: Policy) -> None:
         """Rebuild everything for this policy; every agent with an open channel is matched again."""
+        self.round_robin_queues = round_robin_queues(policy)
         self.classifier = EntryRuleClassifier(policy)
         self.channels.set_policy(policy)
         self.qualification.reset(policy)
@@ -62,6 +67,7 @@ class RoutingIndex:
         if change.everything:
             self.rebuild(policy)
             return
+        self.round_robin_queues = round_robin_queues(policy)
         lines, contacts, agents = self.lines, self.contacts, self.agents
         if change.entry_rules:
             self.classifier = EntryRuleClassifier(policy)
@@ -91,3 +97,12 @@ class RoutingIndex:
         self.agents.freed.clear()
         self.agents.unavailable.clear()
         self.contacts.to_match.clear()
+
+
+def round_robin_queues(policy: Policy) -> frozenset[QueueId]:
+    """Return the queues in which a round robin may choose; all of them if a step of a plan sets it."""
+    if _ROUND_ROBIN in selections_of_plans(policy):
+        return frozenset(policy.queues)
+    return frozenset(
+        name for name, queue in policy.queues.items() if queue.selection is _ROUND_ROBIN
+    )

@@ -95,7 +95,7 @@ def _occupancy_input(line: WaitingLine, agent: Agent) -> SelectionInputs:
 
 
 def _last_offer_input(line: WaitingLine, agent: Agent) -> SelectionInputs:
-    return {"last_offer_seq": agent.last_offer_seq}
+    return {"last_offer_seq": agent.last_offer_seqs.get(line.queue_id, 0)}
 
 
 def _contacts_today_input(line: WaitingLine, agent: Agent) -> SelectionInputs:

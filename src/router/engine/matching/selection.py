@@ -117,8 +117,13 @@ def least_occupied(
 def round_robin(
     groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
 ) -> Agent | None:
-    """Choose the agent whose last offer is the oldest."""
-    return min(_all_idle(groups, line, excluded), key=_last_offer_key, default=None)
+    """Choose the agent whose last offer from this queue is the oldest."""
+    queue_id = line.queue_id
+    return min(
+        _all_idle(groups, line, excluded),
+        key=lambda agent: (agent.last_offer_seqs.get(queue_id, 0), agent.idle_number),
+        default=None,
+    )
 
 
 def fewest_today(
@@ -182,10 +187,6 @@ def _occupancy_key(agent: Agent) -> tuple[int, int]:
     capacity = agent.capacity
     share = capacity.units_used * _SHARE_SCALE // capacity.units if capacity.units else 0
     return share, agent.idle_number
-
-
-def _last_offer_key(agent: Agent) -> tuple[int, int]:
-    return agent.last_offer_seq, agent.idle_number
 
 
 SELECTION_FUNCTIONS: Final[dict[Selection, SelectionFunction]] = {

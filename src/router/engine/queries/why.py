@@ -13,6 +13,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan, routing_criteria
+from router.engine.state.records import SelectionRecord, selection_record
 from router.engine.wait.estimate import expected_wait
 from router.model.states import ContactState
 from router.model.views import AgentWhy, ChosenAgent, ContactWhy, StepWhy, UnmetCondition
@@ -44,6 +45,7 @@ def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
             state=contact.state,
             reason=contact.reason or str(contact.state),
             requirement=view.requirement,
+            chosen=() if contact.selection is None else (_chosen_agent(contact.selection),),
             rule=contact.entry_rule,
             failed_rules=contact.failed_rules,
         )
@@ -86,14 +88,7 @@ def _selection_records(state: RoutingState, contact: Contact) -> Iterator[Chosen
     """Yield the agents who have the contact or an offer of it, each with the rule by which the agent was selected."""
     assignment = state.assignments.get(contact.assignment_id or "")
     if assignment is not None:
-        yield ChosenAgent(
-            agent_id=assignment.agent_id,
-            reason=assignment.reason,
-            at_ms=assignment.started_at_ms,
-            match_trigger=assignment.match_trigger,
-            other_candidates=assignment.other_candidates,
-            selection_inputs=assignment.selection_inputs or {},
-        )
+        yield _chosen_agent(selection_record(assignment))
     for offer_id in contact.pending_offer_ids:
         offer = state.offers[offer_id]
         yield ChosenAgent(
@@ -104,6 +99,17 @@ def _selection_records(state: RoutingState, contact: Contact) -> Iterator[Chosen
             other_candidates=offer.other_candidates,
             selection_inputs=offer.selection_inputs or {},
         )
+
+
+def _chosen_agent(record: SelectionRecord) -> ChosenAgent:
+    return ChosenAgent(
+        agent_id=record.agent_id,
+        reason=record.reason,
+        at_ms=record.at_ms,
+        match_trigger=record.match_trigger,
+        other_candidates=record.other_candidates,
+        selection_inputs=record.selection_inputs or {},
+    )
 
 
 def _is_waiting(contact: Contact) -> bool:
@@ -148,7 +154,7 @@ def _next_change(
         deadlines.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None:
         deadlines.append((contact.preferred_until_ms, "preferred"))
-    if contact.state is ContactState.QUEUED and contact.step_until_ms is not None:
+    if contact.awaits_offers and contact.step_until_ms is not None:
         deadlines.append((contact.step_until_ms, "step"))
     deadlines += [
         (state.offers[offer_id].deadline_ms, "offer_timeout")

@@ -121,5 +121,6 @@ def _timer_entry(due_ms: int | None, kind: TimerKind, subject: str) -> TimerEntr
 
 
 def _waits_until(contact: Contact, kind: int, due_ms: int) -> bool:
-    until_ms = contact.wait_until_ms if kind == TimerKind.WAIT else contact.step_until_ms
-    return contact.state is ContactState.QUEUED and until_ms == due_ms
+    if kind == TimerKind.STEP:
+        return contact.awaits_offers and contact.step_until_ms == due_ms
+    return contact.state is ContactState.QUEUED and contact.wait_until_ms == due_ms

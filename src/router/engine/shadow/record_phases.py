@@ -51,7 +51,7 @@ _COMMAND_REQUEUE_REASONS: Final = frozenset({"transferred", "supervisor", "drain
 _TIMER_LEAVE_REASONS: Final = frozenset({"lost_desktop"})
 # Participants who leave because the owner does: the owner's desktop is lost, the parked contact ends, or it has been moved.
 _OWNER_LEAVE_REASONS: Final = frozenset({"contact_moved", "owner_changed", "contact_ended"})
-_FOLLOW_UP_RESCIND_REASONS: Final = frozenset({"agent_not_ready", "expired"})
+_FOLLOW_UP_RESCIND_REASONS: Final = frozenset({"agent_not_ready", "expired", "step"})
 _OWNER_RESCIND_REASONS: Final = frozenset({"moved", "owner_ended"})
 
 
@@ -71,8 +71,10 @@ def is_matcher_event(event: Event, previous: Event | None) -> bool:
             return isinstance(previous, OfferRescinded) and previous.agent_id == event.agent_id
         case ContactStepEntered():
             return event.reason == "absent"
-        case ContactOverflowed():
+        case ContactOverflowed() | ContactPreferredAgentExpired():
             return True
+        case ContactRequeued():
+            return event.reason == "transfer_back"
         case _:
             return False
 

@@ -15,8 +15,9 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from router.engine.commands.absent_agents import advance_absent_steps
 from router.engine.commands.overflow import apply_at_closing
-from router.engine.commands.plan_steps import advance_absent_steps, resume_plan, skip_absent_step
+from router.engine.commands.plan_steps import resume_plan, skip_absent_step
 from router.engine.commands.timers import fire_timer
 from router.engine.events import EVENT_HANDLERS
 from router.engine.routing_state import RoutingState
@@ -256,7 +257,9 @@ class ShadowState:
 
         ``closing``: the contact's queue has closed.
         """
-        if contact.contact_id in self.excluded or contact.state is not ContactState.QUEUED:
+        if contact.contact_id in self.excluded or not contact.awaits_offers:
+            return None
+        if closing and contact.state is not ContactState.QUEUED:
             return None
         due, dry_run = self.overdue_wait(contact), DryRunTransaction(self.state)
         if contact.waiting_for_opening:
@@ -272,7 +275,9 @@ class ShadowState:
 
     def overdue_wait(self, contact: Contact) -> tuple[int, TimerKind] | None:
         """Return the time and kind of the contact's first overdue deadline, of its maximum wait and its plan step."""
-        ends = (contact.wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
+        # A contact that a broadcast offers to some agents stays in its queue, but its plan goes on.
+        wait_until_ms = contact.wait_until_ms if contact.state is ContactState.QUEUED else None
+        ends = (wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
         over = [
             (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
         ]

@@ -27,7 +27,7 @@ from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
 from router.model.states import ContactState
 
-SNAPSHOT_FORMAT: Final = 4
+SNAPSHOT_FORMAT: Final = 5
 
 DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
     Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class"}),

@@ -60,7 +60,8 @@ class Agent(Struct, kw_only=True, array_like=True):
     idle_number: int = 0
     """Position in the idle order; a smaller number has been idle longer."""
     idle_since_ms: int | None = None
-    last_offer_seq: int = 0
+    last_offer_seqs: dict[QueueId, int] = {}
+    """``seq`` of the latest offer by queue, for queues in which a round robin may choose (``round_robin_queues``)."""
     paused: tuple[str, ...] = ()
     """Channels on which the agent currently accepts no new contacts."""
     recent_contact_times: dict[str, tuple[int, ...]] = {}
@@ -86,6 +87,11 @@ class Agent(Struct, kw_only=True, array_like=True):
     """Derived: whether the agent is included in the READY count of the agent group."""
     group: AgentGroup | None = None
     """Derived: group of agents who qualify for the same waiting lines."""
+
+    @property
+    def went_offline(self) -> bool:
+        """Return whether the agent is OFFLINE on purpose, not because of a lost desktop."""
+        return self.state is AgentState.OFFLINE and self.reason != "desktop_lost"
 
 
 QueueRanks: TypeAlias = tuple[tuple[QueueId, int], ...]

@@ -32,6 +32,7 @@ from sortedcontainers import SortedList
 
 from router.engine.state.records import (
     RequirementKey,
+    SelectionRecord,
     format_requirement,
 )
 from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
@@ -361,6 +362,8 @@ class Contact(Struct, array_like=True, gc=False):
     failed_rules: tuple[str, ...] = ()
     """Entry rule that classified the contact, and the rules that failed to evaluate before it."""
     callback: CallbackState | None = None
+    selection: SelectionRecord | None = None
+    """Why its last owner was chosen; set at the end of an answered contact."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0
@@ -375,6 +378,11 @@ class Contact(Struct, array_like=True, gc=False):
         """Return whether it is a callback whose customer is not connected; such a customer gets no position or wait estimate."""
         callback = self.callback
         return callback is not None and callback.phase is not CallbackPhase.CONNECTED
+
+    @property
+    def awaits_offers(self) -> bool:
+        """Return whether it waits for an offer, the first one or, in a broadcast, a further one."""
+        return self.state is ContactState.QUEUED or self.order_key != 0
 
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.

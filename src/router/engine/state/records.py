@@ -65,6 +65,29 @@ class Assignment(Struct, array_like=True, gc=False):
     selection_inputs: dict[str, FactValue] | None = None
 
 
+class SelectionRecord(Struct, frozen=True, array_like=True, gc=False):
+    """Why the owner of a contact was chosen; kept with the contact after its end."""
+
+    agent_id: AgentId
+    reason: str
+    at_ms: int
+    match_trigger: MatchTrigger | None
+    other_candidates: int
+    selection_inputs: dict[str, FactValue] | None
+
+
+def selection_record(assignment: Assignment) -> SelectionRecord:
+    """Return why the agent of the assignment was chosen."""
+    return SelectionRecord(
+        assignment.agent_id,
+        assignment.reason,
+        assignment.started_at_ms,
+        assignment.match_trigger,
+        assignment.other_candidates,
+        assignment.selection_inputs,
+    )
+
+
 class QueueHours(Struct, array_like=True, gc=False):
     """Opening state of a queue with opening hours. A queue without such a record is always open."""
 

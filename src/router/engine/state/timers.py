@@ -200,7 +200,7 @@ class Timers:
         if kind == _CALLBACK:
             return contact.callback is not None and contact.callback.due_at_ms == due
         if kind == _STEP:
-            return contact.step_until_ms == due and contact.state is _QUEUED
+            return contact.step_until_ms == due and contact.awaits_offers
         if kind == _PREFERRED:
             return contact.preferred_until_ms == due and contact.order_key != 0
         return contact.order_key != 0 and (contact.cool_downs or {}).get(other) == due

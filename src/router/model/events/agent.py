@@ -45,6 +45,8 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] | None = None
     """Values of this agent that the selection compared."""
+    to_queue_id: QueueId | None = None
+    """Consulted queue, whose selection chose the agent of a consult; null: the owner chose the agent, or it is no consult."""
 
 
 class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"):
@@ -100,9 +102,10 @@ class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinde
     contact_id: ContactId
     agent_id: AgentId
     reason: str
-    """``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``, ``moved`` (the
-    contact was moved), ``updated`` (the agent no longer meets its requirement), ``owner_ended`` (the owner ended the
-    conversation), ``policy`` (the policy was replaced), ``callback`` or ``consult_cancelled``."""
+    """``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``, ``agent_updated``
+    (the agent was changed and no longer qualifies), ``moved`` (the contact was moved), ``updated`` (the contact was changed and
+    the agent no longer meets its requirement), ``owner_ended`` (the owner ended the conversation), ``policy`` (the policy was
+    replaced), ``step`` (the plan has moved on to other agents), ``callback`` or ``consult_cancelled``."""
     from_agent_id: AgentId | None = None
     """Owner who asked for a transfer or consult, if any."""
 
