@@ -5,13 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.model.commands import AcceptOffer, EndContact
 from router.statistics.state import INTERVAL_MS, INTERVALS_MAX
 from router.statistics.views import QueueStatsView
+from router.statistics.workspace import WorkspaceStats
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.event_history import (
     SECOND,
     EventHistory,
     RandomHistory,
 )
+from tests.support.world import a_world
 
 
 def queue_of(history: EventHistory, queue_id: str = "a") -> QueueStatsView:
@@ -196,3 +200,27 @@ def assert_flow_is_conserved(queue: QueueStatsView) -> None:
     assert flow.entered == (
         queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
     )
+
+
+def test_conversations_of_a_removed_queue_count_in_the_queue_that_takes_them() -> None:
+    """The engine moves a conversation with its queue's contacts, without an event of its own; so do the statistics."""
+    queues = {"vip": a_queue(), "support": a_queue()}
+    world = a_world(a_policy(queues=queues), an_agent(), ready())
+    world.done(a_contact("c1", queue_id="vip"))
+    world.done(AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    world.done(published(a_policy(), drain_to={"vip": "support"}))
+    stats = WorkspaceStats()
+    for first_seq, at_ms, events in world.records:
+        for seq, event in enumerate(events, first_seq):
+            stats.apply(event, seq, at_ms)
+    (queue,) = world.engine.workspace().queues
+    counted = stats.queue_stats("support", world.at_ms)
+    assert counted is not None
+    assert (counted.waiting, counted.offered, counted.assigned) == (0, 0, 1)
+    assert queue.assigned == 1
+    world.done(EndContact(contact_id="c1", agent_id="ada"))
+    first_seq, at_ms, events = world.records[-1]
+    for seq, event in enumerate(events, first_seq):
+        stats.apply(event, seq, at_ms)
+    counted = stats.queue_stats("support", world.at_ms)
+    assert counted is not None and counted.assigned == 0

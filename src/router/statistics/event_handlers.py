@@ -40,6 +40,7 @@ from router.model.events.contact import (
     ContactQueued,
     ContactRequeued,
 )
+from router.model.ids import QueueId
 from router.model.states import AssignmentRole
 from router.statistics.open_records import (
     ASSIGNED,
@@ -389,7 +390,28 @@ def _agent_removed(target: StatsTarget, event: AgentRemoved, at_ms: int) -> None
 
 
 def _policy_published(target: StatsTarget, event: PolicyPublished, at_ms: int) -> None:
+    if event.drain_to:
+        _move_drained(target, event.drain_to, at_ms)
     target.apply_policy(event.policy)
+
+
+def _move_drained(target: StatsTarget, drain_to: dict[QueueId, QueueId], at_ms: int) -> None:
+    """Move conversations and scheduled callbacks of removed queues, as the engine does; waiting contacts have events of their own."""
+    for contact_id, contact in target.contacts.items():
+        old_queue_id, state = contact.queue_id, contact.state
+        queue_id = drain_to.get(old_queue_id)
+        if queue_id is None or state not in (ASSIGNED, CALLBACK):
+            continue
+        contact.queue_id = queue_id
+        if state == CALLBACK:
+            target.counters_for(contact_id, old_queue_id, contact.channel).flow.moved_out += 1
+            flow = target.counters_for(contact_id, queue_id, contact.channel).flow
+            flow.moved_in += 1
+            flow.entered += 1
+        target.move_contact(old_queue_id, state, None, at_ms)
+        target.move_contact(queue_id, None, state, at_ms)
+    for assignment in target.assignments.values():
+        assignment.queue_id = drain_to.get(assignment.queue_id, assignment.queue_id)
 
 
 EVENT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
