@@ -56,6 +56,9 @@ async def work(desktop: DesktopClient) -> None:
                 await desktop.complete(assignment_id)
         if not desktop.state.offers and not desktop.state.assignments:
             await anext(desktop.__aiter__())
+        else:
+            # A refused command is repeated; without a pause a slow router would see too many frames.
+            await asyncio.sleep(0.02)
 
 
 def enough(answers: list[f.OkFrame], count: int) -> bool:
