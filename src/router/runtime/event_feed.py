@@ -237,6 +237,10 @@ class Subscription:
             except Exception as error:
                 self._delivery_failed(cursor, record, error)
             else:
+                if not cursor.failing and not cursor.attempts and self._store is None:
+                    # The usual case, within the commit of every record: nothing to recover, nothing to save.
+                    cursor.seq = record.last_seq
+                    return
                 self._delivered(cursor, record)
         if cursor.seq < record.last_seq:
             self._run_task(cursor)
