@@ -82,17 +82,13 @@ def _committed(revision: str) -> Iterator[Result]:
 def _git(*arguments: str) -> str | None:
     """Return the output of git; None if it exits with an error."""
     try:
-        done = subprocess.run(
-            ("git", *arguments), cwd=HERE.parent, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(("git", *arguments), cwd=HERE.parent, capture_output=True, text=True, check=False)
     except OSError as error:
         raise FiguresInvalid(f"git cannot be run: {error.strerror}") from error
     return done.stdout if done.returncode == 0 else None
 
 
-def figure_changes(
-    before: dict[str, Result], after: dict[str, Result], noise: float
-) -> list[FigureChange]:
+def figure_changes(before: dict[str, Result], after: dict[str, Result], noise: float) -> list[FigureChange]:
     """Return the change of every figure that occurs in both runs."""
     found = []
     for name, old in before.items():
@@ -100,11 +96,7 @@ def figure_changes(
             continue
         noise_min = machine_change(old.header, after[name].header)
         new = {figure.id: figure for figure in after[name].figures}
-        found += [
-            figure_change(name, figure, new[figure.id], noise, noise_min)
-            for figure in old.figures
-            if figure.id in new
-        ]
+        found += [figure_change(name, figure, new[figure.id], noise, noise_min) for figure in old.figures if figure.id in new]
     return found
 
 
@@ -116,9 +108,7 @@ def machine_change(before: Header | None, after: Header | None) -> float:
     return max(NOISE_MIN, ratio - 1, 1 / ratio - 1)
 
 
-def figure_change(
-    name: str, before: Figure, after: Figure, noise: float, noise_min: float = NOISE_MIN
-) -> FigureChange:
+def figure_change(name: str, before: Figure, after: Figure, noise: float, noise_min: float = NOISE_MIN) -> FigureChange:
     """Return the change of one figure with its verdict; ``noise``: for a figure without repeats."""
     ratio = _ratio(before.value, after.value)
     baseline_ratio = None
@@ -136,13 +126,7 @@ def figure_change(
     )
 
 
-def _verdict(
-    before: Figure,
-    after: Figure,
-    ratio: float | None,
-    baseline_ratio: float | None,
-    noise: float,
-) -> Verdict:
+def _verdict(before: Figure, after: Figure, ratio: float | None, baseline_ratio: float | None, noise: float) -> Verdict:
     if before.title != after.title or before.unit != after.unit:
         return "other"
     if ratio is None:
@@ -239,14 +223,10 @@ def _description(header: Header) -> str:
 
 def main() -> int:
     """Compare the two runs given on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", metavar="A")
     parser.add_argument("after", metavar="B")
-    parser.add_argument(
-        "--noise", type=float, default=NOISE, help="noise of figures without repeats, a share"
-    )
+    parser.add_argument("--noise", type=float, default=NOISE, help="noise of figures without repeats, a share")
     parser.add_argument("--all", action="store_true", help="also show unchanged figures")
     parser.add_argument("--strict", action="store_true", help="exit 1 if a figure is worse")
     options = parser.parse_args()
@@ -255,9 +235,7 @@ def main() -> int:
             raise FiguresInvalid("--noise is a share, 0.2 for 20 %")
         before, after = load_results(options.before), load_results(options.after)
         if not before.keys() & after.keys():
-            raise FiguresInvalid(
-                f"no script in common: {', '.join(before)} before, {', '.join(after)} after"
-            )
+            raise FiguresInvalid(f"no script in common: {', '.join(before)} before, {', '.join(after)} after")
     except FiguresInvalid as error:
         print(error, file=sys.stderr)
         return 2

@@ -147,9 +147,7 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise FiguresInvalid(f"{subject} has a target but no direction")
         for picture in self.pictures:
             if "/" in picture or not picture.endswith(".svg"):
-                raise FiguresInvalid(
-                    f"{self.name}: picture {picture!r} is not the name of an SVG file"
-                )
+                raise FiguresInvalid(f"{self.name}: picture {picture!r} is not the name of an SVG file")
 
 
 def save(path: Path, result: Result) -> None:
@@ -206,9 +204,7 @@ def save_picture(options: argparse.Namespace, name: str, svg: bytes | str) -> li
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser of the options that every benchmark has; ``doc`` is the script's docstring."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="run the short form, for `make bench`")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     return parser
@@ -223,9 +219,7 @@ def format_number(value: float) -> str:
 
 def table(result: Result) -> Table:
     """Return the figures as a table for the terminal."""
-    table = Table(
-        title=result.name, title_justify="left", caption=result.what, caption_justify="left"
-    )
+    table = Table(title=result.name, title_justify="left", caption=result.what, caption_justify="left")
     table.add_column("figure")
     for column in ("value", "target", "baseline"):
         table.add_column(column, justify="right")

@@ -14,15 +14,7 @@ from typing import Final, Literal
 from benchmarks.figures import Header
 
 _HERE: Final = Path(__file__).parent
-LIBRARIES: Final = (
-    "contact-router",
-    "aiohttp",
-    "uvloop",
-    "msgspec",
-    "sortedcontainers",
-    "crc32c",
-    "cel-expr-python",
-)
+LIBRARIES: Final = ("contact-router", "aiohttp", "uvloop", "msgspec", "sortedcontainers", "crc32c", "cel-expr-python")
 """The libraries that process a contact."""
 _SYNC_COUNT: Final = 300
 _RUNS: Final = 9
@@ -62,9 +54,7 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ("git", *arguments), cwd=_HERE, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run(("git", *arguments), cwd=_HERE, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _version(name: str) -> str:

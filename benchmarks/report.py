@@ -47,17 +47,10 @@ def read(folder: Path) -> list[Result]:
 def write(folder: Path, failed: Mapping[str, str]) -> Path:
     """Write the report of a folder and return its path; ``failed`` maps scripts without a result to the reason."""
     found = [load(path) for path in sorted(folder.glob("bench_*.json"))]
-    with_target = [
-        (result.name, figure)
-        for result in found
-        for figure in result.figures
-        if figure.met is not None
-    ]
+    with_target = [(result.name, figure) for result in found for figure in result.figures if figure.met is not None]
     (folder / TARGETS).unlink(missing_ok=True)
     if with_target:
-        (folder / TARGETS).write_bytes(
-            chart_of_targets("Figures compared with their targets", with_target)
-        )
+        (folder / TARGETS).write_bytes(chart_of_targets("Figures compared with their targets", with_target))
     page = folder / REPORT
     page.write_text(markdown(found, failed), encoding="utf-8")
     return page
@@ -73,15 +66,10 @@ def markdown(found: Sequence[Result], failed: Mapping[str, str]) -> str:
         lines += [f"| {name} | {_cell(value)} |" for name, value in header_rows(headers[-1])]
         lines.append("")
     if len(runs) > 1:
-        lines += [
-            f"The results are from {len(runs)} runs; the table describes the last one in the list.",
-            "",
-        ]
+        lines += [f"The results are from {len(runs)} runs; the table describes the last one in the list.", ""]
     for name, reason in failed.items():
         lines += [f"**{name} failed:** {_cell(reason)}", ""]
-    with_target = [
-        (result, figure) for result in found for figure in result.figures if figure.met is not None
-    ]
+    with_target = [(result, figure) for result in found for figure in result.figures if figure.met is not None]
     if with_target:
         missed = [(result, figure) for result, figure in with_target if not figure.met]
         lines += [

@@ -42,11 +42,7 @@ def scripts(names: list[str], here: Path = HERE) -> list[Path]:
     for name in names:
         if not any(name in (script.parent.name, script.stem) for script in found):
             raise LookupError(name)
-    return [
-        script
-        for script in found
-        if not names or script.parent.name in names or script.stem in names
-    ]
+    return [script for script in found if not names or script.parent.name in names or script.stem in names]
 
 
 def quick_budget_s(script: Path) -> int:
@@ -90,9 +86,7 @@ def measure(script: Path, results: Path, head: figures.Header) -> str | None:
             found = figures.load(file)
             figures.save(file, msgspec.structs.replace(found, header=head, seconds=round(took_s)))
         except figures.FiguresInvalid as error:
-            failure = str(error).replace(
-                f"{results}/", ""
-            )  # Local paths do not belong in a report.
+            failure = str(error).replace(f"{results}/", "")  # Local paths do not belong in a report.
     if failure is not None:
         file.unlink(missing_ok=True)
     over = ", OVER ITS BUDGET" if took_s > budget_s else ""
@@ -110,9 +104,7 @@ def remove_stale_results(results: Path, chosen: list[Path]) -> None:
 
 def main() -> int:
     """Run the selected benchmarks and write the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="engine, journal, bench_plans …; default: all")
     parser.add_argument("--full", action="store_true", help="run the long form of each")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
@@ -135,9 +127,7 @@ def main() -> int:
     failures = {script.stem: measure(script, options.results, head) for script in chosen}
     failed = {name: failure for name, failure in failures.items() if failure is not None}
     page = report.write(options.results, failed)
-    print(
-        f"\n{len(chosen) - len(failed)} done, {len(failed)} failed, {perf_counter() - started:.0f} s; {page}"
-    )
+    print(f"\n{len(chosen) - len(failed)} done, {len(failed)} failed, {perf_counter() - started:.0f} s; {page}")
     for name, failure in failed.items():
         print(f"  {name}: {failure}")
     return 1 if failed else 0

@@ -126,18 +126,11 @@ def _plain(field: Any) -> str:
 
 def _comment(text: str, indent: str) -> list[str]:
     return textwrap.wrap(
-        text,
-        width=_LINE_WIDTH,
-        initial_indent=f"{indent}# ",
-        subsequent_indent=f"{indent}# ",
-        break_on_hyphens=False,
+        text, width=_LINE_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ", break_on_hyphens=False
     )
 
 
-_NESTED: Final = {
-    "IssuerSettings": "One of `auth.issuers`",
-    "KeySettings": "One of an issuer's `keys`",
-}
+_NESTED: Final = {"IssuerSettings": "One of `auth.issuers`", "KeySettings": "One of an issuer's `keys`"}
 _PAGE_HEAD: Final = """\
 # Settings
 

@@ -27,11 +27,7 @@ SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
         CONTACT_TRANSITIONS,
     ),
     ("Offer", "An offer is pending until it ends in exactly one way.", OFFER_TRANSITIONS),
-    (
-        "Assignment",
-        "An assignment has the id of the offer from which it arose.",
-        ASSIGNMENT_TRANSITIONS,
-    ),
+    ("Assignment", "An assignment has the id of the offer from which it arose.", ASSIGNMENT_TRANSITIONS),
     (
         "Queue",
         "A queue is open initially. Only queues with opening hours, or opened and closed by a supervisor, have these events.",
@@ -47,9 +43,7 @@ SECTIONS: Final[tuple[tuple[str, str, Mapping[tuple[Any, type], Any]], ...]] = (
 
 def rows(title: str, table: Mapping[tuple[Any, type], Any]) -> list[tuple[str, str, str]]:
     """Return (state before, event, state after) in the order of the table; an empty state means that it does not exist yet."""
-    found = [
-        (str(before or ""), event.__name__, str(after)) for (before, event), after in table.items()
-    ]
+    found = [(str(before or ""), event.__name__, str(after)) for (before, event), after in table.items()]
     if title == "Agent":
         changes = sorted((str(before), str(after)) for before, after in AGENT_STATE_CHANGES)
         found += [(before, "AgentStateChanged", after) for before, after in changes]
@@ -76,11 +70,7 @@ def section(title: str, sentence: str, table: Mapping[tuple[Any, type], Any]) ->
     final = list(dict.fromkeys(row[2] for row in table_rows if row[2] not in before))
     lines = [f"| {a or '–'} | {event} | {b} |" for a, event, b in table_rows]
     head = "| before | event | after |\n|---|---|---|"
-    return (
-        f"## {title}\n\n{sentence}\n\n{diagram(table_rows, final=final)}\n\n{head}\n"
-        + "\n".join(lines)
-        + "\n"
-    )
+    return f"## {title}\n\n{sentence}\n\n{diagram(table_rows, final=final)}\n\n{head}\n" + "\n".join(lines) + "\n"
 
 
 def page() -> str:

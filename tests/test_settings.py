@@ -15,9 +15,7 @@ def test_flags_override_the_environment_and_the_environment_the_file(tmp_path: P
     file = tmp_path / "router.yaml"
     file.write_text("server: {port: 1, host: localhost}\njournal: {path: a}\n")
     environment = {"ROUTER__SERVER__PORT": "2", "ROUTER__JOURNAL__PATH": "b", "PATH": "x"}
-    found = load_settings(
-        file, environment=environment, flags={"server.port": 3, "server.host": None}
-    )
+    found = load_settings(file, environment=environment, flags={"server.port": 3, "server.host": None})
     assert (found.server.port, found.server.host, found.journal.path) == (3, "localhost", "b")
 
 

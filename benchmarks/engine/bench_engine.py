@@ -35,15 +35,7 @@ from router.model.commands import (
     PutAgent,
     SetAgentState,
 )
-from router.model.events import (
-    AssignmentCompleted,
-    ContactEnded,
-    ContactQueued,
-    Event,
-    OfferAccepted,
-    OfferMade,
-    WrapUpStarted,
-)
+from router.model.events import AssignmentCompleted, ContactEnded, ContactQueued, Event, OfferAccepted, OfferMade, WrapUpStarted
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy
 from router.model.results import Refused
 from router.model.states import AgentState
@@ -91,9 +83,7 @@ class BenchmarkWorkspace:
         )
         for n in range(agents):
             agent_id = f"a{n}"
-            self.execute(
-                PutAgent(agent_id=agent_id, skills={f"s{n % classes}": 5, f"s{n * 7 % classes}": 3})
-            )
+            self.execute(PutAgent(agent_id=agent_id, skills={f"s{n % classes}": 5, f"s{n * 7 % classes}": 3}))
             self.execute(SetAgentState(agent_id=agent_id, state=AgentState.READY))
         self.busy: list[tuple[str, str, str]] = []
         """(agent, contact, skill) of every conversation in progress."""
@@ -124,11 +114,7 @@ class BenchmarkWorkspace:
     def enqueue(self, skill: str) -> list[Event]:
         """Submit a contact that requires one skill."""
         self.submitted += 1
-        return self.execute(
-            EnqueueContact(
-                contact_id=f"c{self.submitted}", channel="voice", queue_id="q", skills={skill: 2}
-            )
-        )
+        return self.execute(EnqueueContact(contact_id=f"c{self.submitted}", channel="voice", queue_id="q", skills={skill: 2}))
 
     def submit(self, skill: str) -> None:
         """Submit a contact that a free agent is offered at once."""
@@ -184,18 +170,7 @@ def baseline_us(count: int) -> float:
         c, a = f"c{n}", f"a{n}"
         o = f"{c}.1"
         req = "voice/q:s1>=2"
-        encode(
-            [
-                ContactQueued(
-                    contact_id=c,
-                    channel="voice",
-                    queue_id="q",
-                    requirement=req,
-                    policy_version=1,
-                    skills={"s1": 2},
-                )
-            ]
-        )
+        encode([ContactQueued(contact_id=c, channel="voice", queue_id="q", requirement=req, policy_version=1, skills={"s1": 2})])
         encode(
             [
                 OfferMade(
@@ -299,10 +274,7 @@ def result(rows: dict[str, dict[str, Any]], baselines: list[float]) -> Result:
         what="Whole lifecycles (submit, offer, accept, end, end of wrap-up: four commands, six events) through the engine alone, "
         "CPU time, in a small and a large centre. Baseline: the same six events created and encoded, without routing.",
         figures=figures,
-        details={
-            "situations": rows,
-            "baseline_us": [round(repeat_us, 2) for repeat_us in baselines],
-        },
+        details={"situations": rows, "baseline_us": [round(repeat_us, 2) for repeat_us in baselines]},
     )
 
 
@@ -316,18 +288,12 @@ def main() -> None:
     options = arguments.parse_args()
     small = {"agents": 1_000, "classes": 10, "waiting": 10}
     divisor = 10 if options.quick else 1
-    large = {
-        "agents": options.agents // divisor,
-        "classes": options.classes,
-        "waiting": options.waiting // divisor,
-    }
+    large = {"agents": options.agents // divisor, "classes": options.classes, "waiting": options.waiting // divisor}
     lifecycles = min(options.lifecycles, 14_000) if options.quick else options.lifecycles
     rows: dict[str, dict[str, Any]] = {}
     for situation in ("backlog", "idle"):
         for size_name, size in (("small", small), ("large", large)):
-            rows[f"{situation}_{size_name}"] = measure(
-                size, idle=situation == "idle", lifecycles=lifecycles
-            )
+            rows[f"{situation}_{size_name}"] = measure(size, idle=situation == "idle", lifecycles=lifecycles)
             gc.collect()
     baselines = [baseline_us(5_000) for _ in range(REPEATS)]
     finish(result(rows, baselines), options)

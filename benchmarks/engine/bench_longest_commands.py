@@ -38,13 +38,7 @@ from router.model.commands import (
     SetAgentState,
 )
 from router.model.events import OfferMade
-from router.model.policy import (
-    ChannelPolicy,
-    Policy,
-    QueuePolicy,
-    RetentionPolicy,
-    ServiceLevelPolicy,
-)
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy, ServiceLevelPolicy
 from router.model.results import Outcome, Refused
 from router.model.states import AgentState
 
@@ -124,14 +118,7 @@ class LargeWorkspace:
     def enqueue(self, queue_id: str, skill: str) -> Outcome:
         """Submit a contact that requires one skill."""
         self.submitted += 1
-        return self.execute(
-            EnqueueContact(
-                contact_id=f"c{self.submitted}",
-                channel="voice",
-                queue_id=queue_id,
-                skills={skill: 2},
-            )
-        )
+        return self.execute(EnqueueContact(contact_id=f"c{self.submitted}", channel="voice", queue_id=queue_id, skills={skill: 2}))
 
     def accept(self, outcome: Outcome) -> None:
         """Accept the offer among these events."""
@@ -173,19 +160,14 @@ def lifecycles(recorder: LongestTimes, count: int) -> None:
         recorder.time_command(
             "submit",
             EnqueueContact(
-                contact_id=f"c{workspace.submitted}",
-                channel="voice",
-                queue_id=f"q{n % QUEUES}",
-                skills={f"s{n * 3 % SKILLS}": 2},
+                contact_id=f"c{workspace.submitted}", channel="voice", queue_id=f"q{n % QUEUES}", skills={f"s{n * 3 % SKILLS}": 2}
             ),
         )
         recorder.time_command("end", EndContact(contact_id=contact_id, agent_id=agent_id))
         done = CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id)
         offer = recorder.time_command("complete, offer the next", done).events[-1]
         assert isinstance(offer, OfferMade)
-        recorder.time_command(
-            "accept", AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
-        )
+        recorder.time_command("accept", AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id))
         workspace.busy.append((offer.agent_id, offer.contact_id))
 
 
@@ -245,9 +227,7 @@ def agents(recorder: LongestTimes) -> None:
     for n in range(FEW):
         workspace.submitted += 1
         required = {f"s{i}": 1 + (n >> i & 1) for i in range(1, 10)}
-        new = EnqueueContact(
-            contact_id=f"c{workspace.submitted}", channel="voice", queue_id="q0", skills=required
-        )
+        new = EnqueueContact(contact_id=f"c{workspace.submitted}", channel="voice", queue_id="q0", skills=required)
         recorder.time_command("a contact of a new class", new)
 
 
@@ -265,35 +245,16 @@ def policies(recorder: LongestTimes) -> None:
         ("policy: nothing changes", policy),
         (
             "policy: a queue's times and targets",
-            with_queues(
-                policy,
-                q1=QueuePolicy(
-                    offer_timeout_s=20, service_level=ServiceLevelPolicy(threshold_s=30)
-                ),
-            ),
+            with_queues(policy, q1=QueuePolicy(offer_timeout_s=20, service_level=ServiceLevelPolicy(threshold_s=30))),
         ),
         ("policy: a queue is added", with_queues(policy, new=QueuePolicy())),
         ("policy: a queue's skills", with_queues(policy, q1=QueuePolicy(requires={"s1": 1}))),
         ("policy: a queue's priority", with_queues(policy, q1=QueuePolicy(priority_s=60))),
         ("policy: a queue is last in first out", with_queues(policy, q1=QueuePolicy(order="lifo"))),  # type: ignore[arg-type]
-        (
-            "policy: a channel's times",
-            replace(policy, channels={"voice": replace(voice, offer_timeout_s=20, wrap_up_s=40)}),
-        ),
-        (
-            "policy: what an agent can hold",
-            replace(policy, channels={"voice": replace(voice, units=90)}),
-        ),
-        (
-            "policy: every queue's priority",
-            with_queues(policy, **{f"q{n}": QueuePolicy(priority_s=60) for n in range(QUEUES)}),
-        ),
-        (
-            "policy: every queue's skills",
-            with_queues(
-                policy, **{f"q{n}": QueuePolicy(requires={"s1": 1}) for n in range(QUEUES)}
-            ),
-        ),
+        ("policy: a channel's times", replace(policy, channels={"voice": replace(voice, offer_timeout_s=20, wrap_up_s=40)})),
+        ("policy: what an agent can hold", replace(policy, channels={"voice": replace(voice, units=90)})),
+        ("policy: every queue's priority", with_queues(policy, **{f"q{n}": QueuePolicy(priority_s=60) for n in range(QUEUES)})),
+        ("policy: every queue's skills", with_queues(policy, **{f"q{n}": QueuePolicy(requires={"s1": 1}) for n in range(QUEUES)})),
     )
     for kind, changed in changes:
         recorder.time_command(kind, PublishPolicy(policy=changed))
@@ -312,18 +273,14 @@ def snapshots(recorder: LongestTimes, pauses: CollectorPauses) -> bytes:
     while recorder.time("snapshot: a piece of it", image.advance):
         n += 1
         agent_id, contact_id = workspace.busy.popleft()
-        recorder.time_command(
-            "end, while a snapshot is made", EndContact(contact_id=contact_id, agent_id=agent_id)
-        )
+        recorder.time_command("end, while a snapshot is made", EndContact(contact_id=contact_id, agent_id=agent_id))
         done = CompleteAssignment(assignment_id=f"{contact_id}.1", agent_id=agent_id)
         offer = recorder.time_command("complete, while a snapshot is made", done).events[-1]
         assert isinstance(offer, OfferMade)
         accept = AcceptOffer(offer_id=offer.offer_id, agent_id=offer.agent_id)
         recorder.time_command("accept, while a snapshot is made", accept)
         workspace.busy.append((offer.agent_id, offer.contact_id))
-    recorder.time(
-        "snapshot: its parts are put together beside the loop", lambda: b"".join(image.parts())
-    )
+    recorder.time("snapshot: its parts are put together beside the loop", lambda: b"".join(image.parts()))
     pauses.close()  # The following creates large tables: garbage collection counts where they are created.
     return recorder.time("snapshot in one go (by tools)", workspace.engine.snapshot)
 
@@ -349,9 +306,7 @@ def main() -> None:
     finish(_result(recorder, pauses, size, len(data)), options)
 
 
-def _result(
-    recorder: LongestTimes, pauses: CollectorPauses, size: dict[str, int], snapshot_bytes: int
-) -> Result:
+def _result(recorder: LongestTimes, pauses: CollectorPauses, size: dict[str, int], snapshot_bytes: int) -> Result:
     figures = []
     without_target = ("restore", "snapshot in one go", "snapshot: its parts")
     for kind, times in recorder.times_ms.items():
@@ -383,9 +338,7 @@ def _result(
         what=f"The longest single command, CPU time. {text}; a snapshot has {snapshot_bytes:,} bytes.",
         figures=figures,
         details={
-            "median_ms": {
-                kind: round(median(times), 4) for kind, times in recorder.times_ms.items()
-            },
+            "median_ms": {kind: round(median(times), 4) for kind, times in recorder.times_ms.items()},
             "times": {kind: len(times) for kind, times in recorder.times_ms.items()},
             "garbage_collections": {str(n): count for n, count in pauses.collections.items()},
         },

@@ -26,13 +26,7 @@ from router.model.commands import (
     SetAgentState,
 )
 from router.model.events import ContactStepEntered, Event, OfferMade
-from router.model.policy import (
-    ChannelPolicy,
-    Policy,
-    QueuePolicy,
-    RetentionPolicy,
-    StepPolicy,
-)
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RetentionPolicy, StepPolicy
 from router.model.results import Refused
 from router.model.states import AgentState
 
@@ -88,11 +82,7 @@ class PlanWorkspace:
     def enqueue(self, queue_id: str, skills: dict[str, int]) -> list[Event]:
         """Submit a contact."""
         self.submitted += 1
-        return self.execute(
-            EnqueueContact(
-                contact_id=f"c{self.submitted}", channel="voice", queue_id=queue_id, skills=skills
-            )
-        )
+        return self.execute(EnqueueContact(contact_id=f"c{self.submitted}", channel="voice", queue_id=queue_id, skills=skills))
 
     def plain(self, count: int) -> float:
         """Run lifecycles without a plan and return the microseconds of each."""
@@ -131,9 +121,7 @@ def main() -> None:
     arguments.add_argument("--waiting", type=int, default=1_000)
     arguments.add_argument("--lifecycles", type=int, default=9_000)
     options = arguments.parse_args()
-    workspace = PlanWorkspace(
-        agents=options.agents, classes=options.classes, waiting=options.waiting
-    )
+    workspace = PlanWorkspace(agents=options.agents, classes=options.classes, waiting=options.waiting)
     workspace.plain(500)
     workspace.planned(500)
     gc.collect()
@@ -144,14 +132,7 @@ def main() -> None:
     plain, planned = (list(repeats) for repeats in zip(*pairs, strict=True))
     size = f"{options.agents:,} agents, {options.classes:,} classes, {options.waiting:,} waiting"
     figures = [
-        Figure.of_repeats(
-            plain,
-            best=True,
-            id="plain_us",
-            title=f"A lifecycle without a plan: {size}",
-            unit="µs",
-            better="lower",
-        ),
+        Figure.of_repeats(plain, best=True, id="plain_us", title=f"A lifecycle without a plan: {size}", unit="µs", better="lower"),
         Figure.of_repeats(
             planned,
             best=True,

@@ -128,9 +128,7 @@ async def journal(directory: Path, batch: int, seconds: float) -> BatchTimes:
     await sqlite.create_workspace("main")
     maintenance = asyncio.create_task(sqlite.run_maintenance())
     record = new_record(1)
-    size = len(
-        encode_envelope(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record))
-    )
+    size = len(encode_envelope(seq=1, at_ms=1, count=2, previous=bytes(16), body=encode_body(record)))
     times: list[float] = []
     next_seq = 1
     ends_s = time.perf_counter() + seconds
@@ -172,10 +170,7 @@ def result(rows: list[BatchTimes]) -> Result:
                 baseline=bare.records_per_second,
             )
         )
-        for share, value, bare_value in (
-            ("p50", row.p50_ms, bare.p50_ms),
-            ("p99", row.p99_ms, bare.p99_ms),
-        ):
+        for share, value, bare_value in (("p50", row.p50_ms, bare.p50_ms), ("p99", row.p99_ms, bare.p99_ms)):
             figures.append(
                 Figure(
                     id=f"acknowledged_{share}_ms.{row.batch}",
@@ -198,9 +193,7 @@ def result(rows: list[BatchTimes]) -> Result:
 def main() -> None:
     """Measure records per second and acknowledgement times by batch size."""
     arguments = parser(__doc__)
-    arguments.add_argument(
-        "--seconds", type=float, default=2.0, help="duration of each of the eight runs"
-    )
+    arguments.add_argument("--seconds", type=float, default=2.0, help="duration of each of the eight runs")
     arguments.add_argument("--directory", type=Path, help="directory on the disk to measure")
     options = arguments.parse_args()
     seconds = min(options.seconds, 1.0) if options.quick else options.seconds

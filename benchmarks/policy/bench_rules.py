@@ -14,15 +14,7 @@ from itertools import count
 from pathlib import Path
 from time import process_time
 
-from router.model.policy import (
-    ChannelPolicy,
-    EntryCondition,
-    EntryRule,
-    FactPolicy,
-    FactType,
-    Policy,
-    QueuePolicy,
-)
+from router.model.policy import ChannelPolicy, EntryCondition, EntryRule, FactPolicy, FactType, Policy, QueuePolicy
 from router.policy.entry_rules import EntryRuleClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -36,17 +28,11 @@ REPEATS = 9
 
 def policy(when: Callable[[int], EntryCondition | str]) -> Policy:
     """Return a policy with ten entry rules; ``when`` gives the condition of each."""
-    rules = tuple(
-        EntryRule(name=f"r{number}", when=when(number), queue="support")
-        for number in range(RULE_COUNT)
-    )
+    rules = tuple(EntryRule(name=f"r{number}", when=when(number), queue="support") for number in range(RULE_COUNT))
     return Policy(
         channels={"voice": ChannelPolicy()},
         queues={"support": QueuePolicy()},
-        facts={
-            "customer": FactPolicy(type=FactType.IDENT),
-            "level": FactPolicy(type=FactType.INT),
-        },
+        facts={"customer": FactPolicy(type=FactType.IDENT), "level": FactPolicy(type=FactType.INT)},
         entry=rules,
     )
 

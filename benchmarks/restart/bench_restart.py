@@ -36,15 +36,7 @@ from router.engine.engine import Engine
 from router.journal.port import Snapshot
 from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.commands import (
-    AcceptOffer,
-    Command,
-    EndContact,
-    EnqueueContact,
-    PublishPolicy,
-    PutAgent,
-    SetAgentState,
-)
+from router.model.commands import AcceptOffer, Command, EndContact, EnqueueContact, PublishPolicy, PutAgent, SetAgentState
 from router.model.events import Event, OfferMade
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import Refused
@@ -108,9 +100,7 @@ class JournalBuilder:
     async def prepare(self) -> None:
         """Publish the policy and make the agents ready."""
         policy = Policy(
-            channels={"voice": ChannelPolicy(wrap_up_s=0)},
-            queues={"support": QueuePolicy()},
-            skills=("english", "rare"),
+            channels={"voice": ChannelPolicy(wrap_up_s=0)}, queues={"support": QueuePolicy()}, skills=("english", "rare")
         )
         await self.execute(PublishPolicy(policy=policy, expected_version=0), "admin:bench")
         for number in range(AGENTS):
@@ -140,12 +130,7 @@ class JournalBuilder:
         """Save a snapshot and return its size in bytes."""
         await self.flush()
         engine = self._engine
-        snapshot = Snapshot(
-            seq=engine.seq,
-            at_ms=engine.at_ms,
-            engine_state=engine.snapshot(),
-            stats_state=self._stats.snapshot(),
-        )
+        snapshot = Snapshot(seq=engine.seq, at_ms=engine.at_ms, engine_state=engine.snapshot(), stats_state=self._stats.snapshot())
         await self._journal.save_snapshot("default", snapshot)
         return len(snapshot.engine_state) + len(snapshot.stats_state)
 
@@ -284,12 +269,7 @@ def run(options: argparse.Namespace) -> Result:
                 target=TARGET_S,
             ),
             Figure(id="rss_mib", title=f"memory when ready, {size}", value=rss_mib, unit="MiB"),
-            Figure(
-                id="journal_mib",
-                title=f"journal on the disk, {size}",
-                value=journal_mib,
-                unit="MiB",
-            ),
+            Figure(id="journal_mib", title=f"journal on the disk, {size}", value=journal_mib, unit="MiB"),
         ],
         details=msgspec.to_builtins(details),
     )

@@ -51,29 +51,21 @@ async def measure(side: Side, directory: Path, agents: int, seconds: float) -> d
     async with connected(side, directory, agents) as (server, load):
         window = min(WINDOW_MAX, max(1, agents // 2))
         await load.warm_up(window)
-        cpu_s, load_cpu_s, count, started_s = (
-            server.cpu_s(),
-            time.process_time(),
-            load.lifecycles,
-            time.monotonic(),
-        )
+        cpu_s, load_cpu_s, count, started_s = (server.cpu_s(), time.process_time(), load.lifecycles, time.monotonic())
         rate = await load.closed_loop(seconds, window)
         completed = load.lifecycles - count
         found: dict[str, Any] = {
             "lifecycles_per_s": round(rate, 1),
             "server_cpu_us": round((server.cpu_s() - cpu_s) / completed * 1e6, 1),
-            "load_share": round(
-                (time.process_time() - load_cpu_s) / (time.monotonic() - started_s), 3
-            ),
+            "load_share": round((time.process_time() - load_cpu_s) / (time.monotonic() - started_s), 3),
         }
         for offered in (RATE, FAST_RATE):
             if rate < HEADROOM * offered:
                 continue
             latencies = await load.open_loop(max(2 * seconds, OFFERS_MIN / offered), offered)
-            found[_key(offered)] = {
-                f"p{share * 100:g}": round(_quantile_ms(latencies, share), 3)
-                for share in (0.5, 0.99)
-            } | {"offers": len(latencies)}
+            found[_key(offered)] = {f"p{share * 100:g}": round(_quantile_ms(latencies, share), 3) for share in (0.5, 0.99)} | {
+                "offers": len(latencies)
+            }
         found |= {"rss_mib": round(server.rss_mib(), 1), "errors": load.errors}
     return found
 
@@ -181,14 +173,9 @@ def main() -> None:
     arguments.add_argument("--agents", type=int, nargs="+", default=[200, 1_000])
     arguments.add_argument("--side", nargs="+", choices=[side.key for side in SIDES], default=[])
     arguments.add_argument(
-        "--seconds",
-        type=float,
-        default=5.0,
-        help="duration of the throughput measurement; latency twice as long",
+        "--seconds", type=float, default=5.0, help="duration of the throughput measurement; latency twice as long"
     )
-    arguments.add_argument(
-        "--rounds", type=int, default=3, help="number of rounds of all sides in turns"
-    )
+    arguments.add_argument("--rounds", type=int, default=3, help="number of rounds of all sides in turns")
     options = arguments.parse_args()
     if options.quick:
         options.seconds, options.rounds = min(options.seconds, 2.0), 1
@@ -196,10 +183,7 @@ def main() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         rounds, omitted = runner.run(run(options))
     by_key = {side.key: side for side in SIDES}
-    found = {
-        (key, agents): figures(by_key[key], agents, side_rounds)
-        for (key, agents), side_rounds in rounds.items()
-    }
+    found = {(key, agents): figures(by_key[key], agents, side_rounds) for (key, agents), side_rounds in rounds.items()}
     what = (
         "The same work by the router and by four alternatives, all processes of a side on one core: submit, offer on the agent's "
         "screen, accept, end; contacts by skill to the longest idle agent. The router's decisions are durable before they are "

@@ -20,11 +20,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 CONTACTS_KEPT_S = 86_400
 CONNECTIONS_MAX = 50
 
-server = socketio.AsyncServer(
-    async_mode="aiohttp",
-    cors_allowed_origins=[],
-    client_manager=socketio.AsyncRedisManager(URL),
-)
+server = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins=[], client_manager=socketio.AsyncRedisManager(URL))
 sessions: dict[str, dict[str, Any]] = {}
 redis: Redis
 
@@ -83,9 +79,7 @@ async def main() -> None:
     """Serve until the process is killed."""
     global redis
     # Handlers share a small pool of connections.
-    pool = BlockingConnectionPool.from_url(
-        URL, decode_responses=True, max_connections=CONNECTIONS_MAX, timeout=None
-    )
+    pool = BlockingConnectionPool.from_url(URL, decode_responses=True, max_connections=CONNECTIONS_MAX, timeout=None)
     redis = Redis(connection_pool=pool)
     app = web.Application()
     server.attach(app)

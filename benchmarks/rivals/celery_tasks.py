@@ -53,11 +53,7 @@ def agent_free(agent: str) -> None:
     with redis.pipeline(transaction=False) as pipe:
         for skill in skills:
             pipe.lindex(f"waiting:{skill}", 0)
-        heads = [
-            (head, skill)
-            for head, skill in zip(pipe.execute(), skills, strict=True)
-            if head is not None
-        ]
+        heads = [(head, skill) for head, skill in zip(pipe.execute(), skills, strict=True) if head is not None]
     if heads:
         head, skill = min(heads)
         redis.lpop(f"waiting:{skill}")

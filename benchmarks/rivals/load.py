@@ -209,17 +209,11 @@ class SocketIoAgent(SocketIo):
             contact_id = data["contact_id"]
             self.on_offered(contact_id)
             accept = {"offer_id": data["offer_id"]}
-            self.emit(
-                "accept",
-                accept,
-                lambda answer: self.check_answer(answer, partial(self._end, contact_id)),
-            )
+            self.emit("accept", accept, lambda answer: self.check_answer(answer, partial(self._end, contact_id)))
 
     def _end(self, contact_id: str) -> None:
         completed = partial(self.on_ended, contact_id)
-        self.emit(
-            "end", {"contact_id": contact_id}, lambda answer: self.check_answer(answer, completed)
-        )
+        self.emit("end", {"contact_id": contact_id}, lambda answer: self.check_answer(answer, completed))
 
 
 class SocketIoGateway(SocketIo):
@@ -257,11 +251,7 @@ class ComparisonLoad:
         self._submit_after_end = False
         gateway.on_queued, gateway.on_error = self._on_queued, self._on_error
         for agent in agents:
-            agent.on_offered, agent.on_ended, agent.on_error = (
-                self._on_offered,
-                self._on_ended,
-                self._on_error,
-            )
+            agent.on_offered, agent.on_ended, agent.on_error = (self._on_offered, self._on_ended, self._on_error)
 
     async def connect(self, port: int) -> None:
         """Open all connections and make the agents ready."""

@@ -56,9 +56,7 @@ async def disconnect(sid: str, reason: str = "") -> None:
 async def submit(sid: str, data: dict[str, Any]) -> dict[str, Any]:
     contact_id, skill = uuid.uuid4().hex, data["skill"]
     async with redis.pipeline(transaction=True) as pipe:
-        pipe.hset(
-            f"contact:{contact_id}", mapping={"state": "queued", "skill": skill, "at": time.time()}
-        )
+        pipe.hset(f"contact:{contact_id}", mapping={"state": "queued", "skill": skill, "at": time.time()})
         pipe.lpush(f"waiting:{skill}", contact_id)
         await pipe.execute()
     return {"ok": True, "contact_id": contact_id}
@@ -146,11 +144,7 @@ async def expire() -> None:
 def pool(connections: int) -> BlockingConnectionPool:
     """Return a pool whose clients wait while all connections are in use."""
     return BlockingConnectionPool.from_url(
-        sys.argv[1],
-        decode_responses=True,
-        max_connections=connections,
-        timeout=None,
-        socket_timeout=None,
+        sys.argv[1], decode_responses=True, max_connections=connections, timeout=None, socket_timeout=None
     )
 
 

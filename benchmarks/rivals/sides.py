@@ -21,15 +21,7 @@ from typing import Any, Final
 import aiohttp
 from msgspec import Struct
 
-from benchmarks.rivals.load import (
-    SKILLS,
-    ComparisonLoad,
-    RouterAgent,
-    RouterGateway,
-    SocketIoAgent,
-    SocketIoGateway,
-    skills_of,
-)
+from benchmarks.rivals.load import SKILLS, ComparisonLoad, RouterAgent, RouterGateway, SocketIoAgent, SocketIoGateway, skills_of
 from router.server.auth.credentials import mint_token
 from router.settings import load_settings
 
@@ -114,17 +106,12 @@ class ServerProcesses:
 
     def rss_mib(self) -> float:
         """Return the resident memory of all processes."""
-        pages = sum(
-            int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-            for process in self._processes
-        )
+        pages = sum(int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for process in self._processes)
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def output(self) -> str:
         """Return the end of each process's log, for error messages."""
-        return "\n".join(
-            f"{log.name}: {log.read_text(errors='replace')[-1_000:]}" for log in self._logs
-        )
+        return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1_000:]}" for log in self._logs)
 
     def stop(self) -> None:
         """Kill the processes in reverse order of their start."""
@@ -162,9 +149,7 @@ def running(side: Side, directory: Path) -> Iterator[ServerProcesses]:
 
 
 @asynccontextmanager
-async def connected(
-    side: Side, directory: Path, agents: int
-) -> AsyncIterator[tuple[ServerProcesses, ComparisonLoad]]:
+async def connected(side: Side, directory: Path, agents: int) -> AsyncIterator[tuple[ServerProcesses, ComparisonLoad]]:
     """Start the side with all agents connected and ready. Raises NotInstalled."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(running(side, directory))
@@ -174,9 +159,7 @@ async def connected(
             await load.connect(port)
             yield server, load
         except TimeoutError as error:
-            raise RuntimeError(
-                f"{side.title}: {load.in_flight} contacts did not end\n{server.output()}"
-            ) from error
+            raise RuntimeError(f"{side.title}: {load.in_flight} contacts did not end\n{server.output()}") from error
 
 
 # --- the router ---------------------------------------------------------------------------------------
@@ -193,10 +176,7 @@ async def _router(server: ServerProcesses, agents: int) -> tuple[int, Comparison
     log = server.start("router", [sys.executable, "-c", _SERVE], environment)
     port = server.wait_for(log, _router_port)
     settings = load_settings(environment=environment)
-    tokens = [
-        mint_token(settings, subject=f"admin{number}", role="admin")
-        for number in range(_ADMINISTRATORS)
-    ]
+    tokens = [mint_token(settings, subject=f"admin{number}", role="admin") for number in range(_ADMINISTRATORS)]
     async with aiohttp.ClientSession() as http:
         for number in range(agents):
             skills = dict.fromkeys(skills_of(number), 5)
@@ -205,10 +185,7 @@ async def _router(server: ServerProcesses, agents: int) -> tuple[int, Comparison
             async with http.put(url, json={"skills": skills}, headers=headers) as response:
                 if response.status >= 300:
                     raise RuntimeError(await response.text())
-    desktops = [
-        RouterAgent(mint_token(settings, subject=f"d{number}", role="agent"))
-        for number in range(agents)
-    ]
+    desktops = [RouterAgent(mint_token(settings, subject=f"d{number}", role="agent")) for number in range(agents)]
     gateway = RouterGateway(mint_token(settings, subject="web", role="gateway"))
     return port, ComparisonLoad(list(desktops), gateway)
 
@@ -231,19 +208,10 @@ def _redis(server: ServerProcesses, appendfsync: str = "everysec") -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    persistence = (
-        "--dir",
-        str(server.directory),
-        "--appendonly",
-        "yes",
-        "--appendfsync",
-        appendfsync,
-    )
+    persistence = ("--dir", str(server.directory), "--appendonly", "yes", "--appendfsync", appendfsync)
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *persistence]
     log = server.start("redis", command, {})
-    return server.wait_for(
-        log, lambda line: port if "Ready to accept connections" in line else None
-    )
+    return server.wait_for(log, lambda line: port if "Ready to accept connections" in line else None)
 
 
 def _port(line: str) -> int | None:
@@ -254,9 +222,7 @@ def _socket_io_load(agents: int) -> ComparisonLoad:
     return ComparisonLoad([SocketIoAgent(number) for number in range(agents)], SocketIoGateway())
 
 
-async def _redis_list(
-    server: ServerProcesses, agents: int, sync: str = "everysec"
-) -> tuple[int, ComparisonLoad]:
+async def _redis_list(server: ServerProcesses, agents: int, sync: str = "everysec") -> tuple[int, ComparisonLoad]:
     install_python()
     url = f"redis://127.0.0.1:{_redis(server, sync)}"
     log = server.start("dispatcher", [str(_PYTHON), str(HERE / "redis_socketio.py"), url], {})
@@ -265,10 +231,7 @@ async def _redis_list(
 
 async def _celery(server: ServerProcesses, agents: int) -> tuple[int, ComparisonLoad]:
     install_python()
-    environment = {
-        "REDIS_URL": f"redis://127.0.0.1:{_redis(server)}",
-        "PYTHONPATH": str(HERE),
-    }
+    environment = {"REDIS_URL": f"redis://127.0.0.1:{_redis(server)}", "PYTHONPATH": str(HERE)}
     celery = [str(_PYTHON), "-m", "celery", "-A", "celery_tasks"]
     options = ("--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
     worker = server.start("worker", [*celery, "worker", *options, "-l", "warning"], environment)
@@ -305,15 +268,7 @@ def install_node() -> None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NotInstalled("node and npm are not on this machine")
     requirements = HERE / "package.json"
-    npm = [
-        "npm",
-        "install",
-        "--prefix",
-        str(INSTALLED),
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-    ]
+    npm = ["npm", "install", "--prefix", str(INSTALLED), "--ignore-scripts", "--no-audit", "--no-fund"]
     INSTALLED.mkdir(exist_ok=True)
     shutil.copy(requirements, INSTALLED / "package.json")
     _install_once(requirements, INSTALLED / ".node-installed", ([*npm, "--silent"],))
@@ -331,12 +286,7 @@ def _install_once(requirements: Path, stamp: Path, commands: tuple[list[str], ..
 
 
 SIDES: Final = (
-    Side(
-        key="router",
-        title="Contact Router",
-        limitations="None of the following; the figures include all of it.",
-        start=_router,
-    ),
+    Side(key="router", title="Contact Router", limitations="None of the following; the figures include all of it.", start=_router),
     Side(
         key="redis_list",
         title="Redis list + Socket.IO (Python)",

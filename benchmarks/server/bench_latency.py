@@ -68,33 +68,21 @@ async def measure(target: Target, rate: float, seconds: float) -> Measured:
         gc.enable()
     finally:
         load.close()
-    return Measured(
-        offers=load.offers,
-        lateness=load.lateness,
-        answers=load.answers,
-        rate=used,
-        errors=dict(load.error_counts),
-    )
+    return Measured(offers=load.offers, lateness=load.lateness, answers=load.answers, rate=used, errors=dict(load.error_counts))
 
 
 async def run(options: argparse.Namespace) -> tuple[Measured, Measured]:
     """Measure the null server for a third of the time, then the router."""
     with tempfile.TemporaryDirectory() as directory:
-        async with null_server(
-            Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS
-        ) as target:
+        async with null_server(Path(directory, "null"), desktops=options.desktops, gateways=GATEWAYS) as target:
             null_run = await measure(target, options.rate, max(5.0, options.seconds / 3))
-        async with router(
-            Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
-        ) as target:
+        async with router(Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS) as target:
             return await measure(target, options.rate, options.seconds), null_run
 
 
 def show(router_run: Measured, null_run: Measured, options: argparse.Namespace) -> None:
     """Print percentiles, rates and CPU use."""
-    print(
-        f"{options.desktops:,} desktops, {options.rate:,} contacts/s for {options.seconds:g} s, Poisson\n"
-    )
+    print(f"{options.desktops:,} desktops, {options.rate:,} contacts/s for {options.seconds:g} s, Poisson\n")
     print(f"{'ms':40}" + "".join(f"{f'p{100 * share:g}':>9}" for share in SHARES) + f"{'max':>9}")
     rows = (
         ("router: due → offer", router_run.offers),
@@ -115,9 +103,7 @@ def show(router_run: Measured, null_run: Measured, options: argparse.Namespace) 
         )
 
 
-def figures_of(
-    router_run: Measured, null_run: Measured, options: argparse.Namespace
-) -> list[Figure]:
+def figures_of(router_run: Measured, null_run: Measured, options: argparse.Namespace) -> list[Figure]:
     """Return the percentiles, each with the null server's as its baseline."""
     lateness_ms = router_run.lateness.quantile(0.99) / 1e6
     limit = None
@@ -150,12 +136,7 @@ def figures_of(
             better="lower",
             baseline=null_run.offers.max / 1e6,
         ),
-        Figure(
-            id="lateness_p99_ms",
-            title="lateness of the generator, p99",
-            value=lateness_ms,
-            unit="ms",
-        ),
+        Figure(id="lateness_p99_ms", title="lateness of the generator, p99", value=lateness_ms, unit="ms"),
         Figure(
             id="server_us",
             title=f"server's CPU for a lifecycle at {options.rate:,.0f}/s",
@@ -167,9 +148,7 @@ def figures_of(
     ]
 
 
-def picture(
-    path: Path, router_run: Measured, null_run: Measured, options: argparse.Namespace
-) -> None:
+def picture(path: Path, router_run: Measured, null_run: Measured, options: argparse.Namespace) -> None:
     """Draw the latencies of both servers and the lateness of the generator by percentile."""
     draw(
         path,

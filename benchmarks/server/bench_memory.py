@@ -75,9 +75,7 @@ async def submit_all(load: Load, count: int) -> None:
             done.set_result(None)
 
     load.on_acknowledged = acknowledged
-    load.on_refused = lambda: (
-        None if done.done() else done.set_exception(RuntimeError("a submit was refused"))
-    )
+    load.on_refused = lambda: None if done.done() else done.set_exception(RuntimeError("a submit was refused"))
     for _ in range(min(IN_FLIGHT, count)):
         load.submit(time.perf_counter_ns())
     await asyncio.wait_for(done, 120)
@@ -95,9 +93,7 @@ async def run(options: argparse.Namespace, errors: dict[str, int]) -> tuple[floa
     with tempfile.TemporaryDirectory() as directory:
         async with router(Path(directory, "idle"), desktops=options.desktops, gateways=1) as target:
             desktop = await bytes_per_desktop(target, errors)
-        async with null_server(
-            Path(directory, "null"), desktops=options.desktops, gateways=1
-        ) as target:
+        async with null_server(Path(directory, "null"), desktops=options.desktops, gateways=1) as target:
             null_desktop = await bytes_per_desktop(target, errors)
         async with router(Path(directory, "waiting"), desktops=1, gateways=GATEWAYS) as target:
             contact = await bytes_per_contact(target, options.contacts, errors)

@@ -56,11 +56,7 @@ BACKLOG_S_MAX: Final = 2.0
 """A contact that would wait longer should be refused."""
 ANSWER_P99_RATIO_MAX: Final = 3.0
 """Flood / peak. Agents with a greater ratio count as starved by submits; at the peak 512 contacts are in flight already."""
-SITUATIONS: Final = {
-    "http": "HTTP",
-    "sockets": "sockets",
-    "hammer": "one gateway floods",
-}
+SITUATIONS: Final = {"http": "HTTP", "sockets": "sockets", "hammer": "one gateway floods"}
 
 
 class Peak(Struct, kw_only=True):
@@ -171,11 +167,7 @@ async def find_peak(load: Load, submit: Callable[[int], None], seconds: float) -
     before, count = load.target.process.rss_bytes(), load.completed
     rate = await load.closed_loop(seconds, IN_FLIGHT, submit)
     grown = load.target.process.rss_bytes() - before
-    return Peak(
-        per_s=rate.per_s,
-        bytes_per_lifecycle=grown / (load.completed - count),
-        answers=load.answers,
-    )
+    return Peak(per_s=rate.per_s, bytes_per_lifecycle=grown / (load.completed - count), answers=load.answers)
 
 
 async def flood(
@@ -194,10 +186,7 @@ async def flood(
     load.agents_refused.clear()
     load.acknowledged_ids, load.completed_early = set(), set()
     floods = asyncio.gather(
-        *(
-            load.open_loop(poisson(rate, seconds, seed), submit, poll_s=0.001)
-            for seed, (rate, submit) in enumerate(arrivals)
-        )
+        *(load.open_loop(poisson(rate, seconds, seed), submit, poll_s=0.001) for seed, (rate, submit) in enumerate(arrivals))
     )
     await asyncio.sleep(WARM_UP_S)
     rss_before, count = load.target.process.rss_bytes(), load.completed
@@ -289,9 +278,7 @@ async def run(options: argparse.Namespace) -> dict[str, Flood]:
     found: dict[str, Flood] = {}
     for name in options.only.split(","):
         with tempfile.TemporaryDirectory() as directory:
-            async with router(
-                Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS
-            ) as target:
+            async with router(Path(directory, "router"), desktops=options.desktops, gateways=GATEWAYS) as target:
                 found[name] = await ways[name](target, options)
                 if not target.process.is_running:
                     found[name].errors["the router process ended"] = 1
@@ -356,20 +343,8 @@ def _service_of_others(name: str, title: str, others: SocketGateways) -> list[Fi
 
 def _contacts(name: str, title: str, found: Flood) -> list[Figure]:
     return [
-        Figure(
-            id=f"{name}.offered_per_s",
-            title=f"{title}: offered",
-            value=found.offered_per_s,
-            unit="/s",
-        ),
-        Figure(
-            id=f"{name}.lost",
-            title=f"{title}: acknowledged and lost",
-            value=found.lost,
-            unit="",
-            better="lower",
-            target=0,
-        ),
+        Figure(id=f"{name}.offered_per_s", title=f"{title}: offered", value=found.offered_per_s, unit="/s"),
+        Figure(id=f"{name}.lost", title=f"{title}: acknowledged and lost", value=found.lost, unit="", better="lower", target=0),
         Figure(
             id=f"{name}.agents_refused",
             title=f"{title}: accepts and ends refused",
@@ -450,9 +425,7 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
     arguments.add_argument("--seconds", type=float, help="duration of a flood")
-    arguments.add_argument(
-        "--only", default=",".join(SITUATIONS), help="situations, separated by commas"
-    )
+    arguments.add_argument("--only", default=",".join(SITUATIONS), help="situations, separated by commas")
     options = arguments.parse_args()
     options.desktops = options.desktops or (2_000 if options.quick else 10_000)
     options.seconds = options.seconds or (8.0 if options.quick else 20.0)
@@ -468,11 +441,7 @@ def main() -> int:
             f"{OVERLOAD:g} times the peak offered for {options.seconds:g} s, {options.desktops:,} desktops, default limits; "
             "baseline: the peak"
         ),
-        figures=[
-            figure
-            for name, measured in found.items()
-            for figure in figures_of(name, measured, options.desktops)
-        ],
+        figures=[figure for name, measured in found.items() for figure in figures_of(name, measured, options.desktops)],
         details={
             "refused": {name: measured.refused for name, measured in found.items()},
             "unsent": {name: measured.unsent for name, measured in found.items()},
@@ -481,11 +450,7 @@ def main() -> int:
         },
     )
     finish(result, options)
-    broken = {
-        name: measured.errors
-        for name, measured in found.items()
-        if measured.errors or measured.lost
-    }
+    broken = {name: measured.errors for name, measured in found.items() if measured.errors or measured.lost}
     if broken:
         print(f"FAILED: {broken}", file=sys.stderr)
     return 1 if broken else 0

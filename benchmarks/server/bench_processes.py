@@ -98,9 +98,7 @@ async def connect(load: MeteredLoad, name: str, values: Values) -> None:
     await load.all_ready(load.desktops)
 
 
-async def saturate(
-    load: MeteredLoad, name: str, seconds: float, values: Values, submit: Any = None
-) -> None:
+async def saturate(load: MeteredLoad, name: str, seconds: float, values: Values, submit: Any = None) -> None:
     """Measure the maximum rate with a fixed number of contacts in flight."""
     rate = await load.closed_loop(seconds, IN_FLIGHT, submit)
     cpu_use = load.cpu_use
@@ -140,10 +138,7 @@ async def one_round(name: str, options: argparse.Namespace, values: Values) -> C
     arrangement = ARRANGEMENTS[name]
     with tempfile.TemporaryDirectory() as directory:
         async with arrangement.server(
-            Path(directory, name),
-            desktops=options.desktops,
-            gateways=GATEWAYS,
-            **arrangement.server_options,
+            Path(directory, name), desktops=options.desktops, gateways=GATEWAYS, **arrangement.server_options
         ) as target:
             load = arrangement.new_load(target)
             await connect(load, name, values)
@@ -194,12 +189,7 @@ _ARRANGEMENT_TITLES: Final = {
     "fed": "leader | load as its edges",
     "router": "router in one process",
 }
-_WAY_TITLES: Final = {
-    "": "by socket",
-    ".http": "submits by HTTP",
-    ".arrival": "connecting a desktop",
-    ".at_rate": f"{RATE:,}/s",
-}
+_WAY_TITLES: Final = {"": "by socket", ".http": "submits by HTTP", ".arrival": "connecting a desktop", ".at_rate": f"{RATE:,}/s"}
 _QUANTITIES: Final = {
     "per_s": ("lifecycles", "/s"),
     "main_us": ("CPU without edges", "µs"),
@@ -233,18 +223,14 @@ def figures_of(values: Values, size: str) -> list[Figure]:
                         title=f"{way_title}: {arrangement}: {title}, {size}",
                         unit=unit,
                         better="higher" if unit == "/s" else "lower",
-                        baseline=None
-                        if name == "one"
-                        else medians.get(f"one{way}.{quantity}") or None,
+                        baseline=None if name == "one" else medians.get(f"one{way}.{quantity}") or None,
                         limit=limit,
                     )
                     figures.append(figure)
     for key, value in estimates(medians).items():
         quantity, _, way = key.partition(".")
         title, unit = _ESTIMATES[quantity]
-        title = (
-            f"estimate for a split router, {way.replace('_', ' ') or 'sockets'}: {title}, {size}"
-        )
+        title = f"estimate for a split router, {way.replace('_', ' ') or 'sockets'}: {title}, {size}"
         figures.append(Figure(id=f"estimate.{key}", title=title, value=value, unit=unit))
     return figures
 
@@ -253,11 +239,7 @@ def main() -> int:
     """Parse the options, measure, print; return 1 if anything failed or was refused or lost."""
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
-    arguments.add_argument(
-        "--seconds",
-        type=float,
-        help="duration of a round at full load; twice as long at the fixed rate",
-    )
+    arguments.add_argument("--seconds", type=float, help="duration of a round at full load; twice as long at the fixed rate")
     arguments.add_argument("--rounds", type=int)
     options = arguments.parse_args()
     options.desktops = options.desktops or (1_000 if options.quick else 10_000)

@@ -40,12 +40,7 @@ from benchmarks.figures import Figure, Result, finish, parser
 from benchmarks.server.histogram import Histogram
 from benchmarks.server.load import KernelTimer, Load, poisson
 from benchmarks.server.raw_websocket import RawWebSocket, ReceivedFrame
-from benchmarks.server.reconnecting_desktops import (
-    Instructions,
-    PhaseReport,
-    ReconnectingProcess,
-    ping,
-)
+from benchmarks.server.reconnecting_desktops import Instructions, PhaseReport, ReconnectingProcess, ping
 from benchmarks.server.servers import Target, prepare, router
 from router.protocol import frames as f
 
@@ -83,11 +78,7 @@ class MeasuredPhase(Struct):
     def limit(self) -> str | None:
         """Return a note if the load generator was too late for a valid latency."""
         late_ms = self.lateness.quantile(0.99) / 1e6
-        return (
-            f"load generator itself late, p99 {late_ms:.1f} ms"
-            if late_ms > self.p99_ms() / 4
-            else None
-        )
+        return f"load generator itself late, p99 {late_ms:.1f} ms" if late_ms > self.p99_ms() / 4 else None
 
 
 class StormMeasurements(Struct, kw_only=True):
@@ -182,9 +173,7 @@ class ConnectedAgents:
         return [*self.load.desktops]
 
 
-async def measure(
-    agents: ConnectedAgents, desktops: ReconnectingProcess, options: argparse.Namespace
-) -> StormMeasurements:
+async def measure(agents: ConnectedAgents, desktops: ReconnectingProcess, options: argparse.Namespace) -> StormMeasurements:
     """Run all phases and return their measurements."""
     load = agents.load
     background: list[asyncio.Task[Any]] = [
@@ -245,9 +234,7 @@ async def run(options: argparse.Namespace) -> StormMeasurements:
             reconnecting = target.desktops[SERVED:]
             target.desktops = target.desktops[:SERVED]
             agents = ConnectedAgents(target)
-            with ReconnectingProcess(
-                Instructions(port=target.port, desktops=reconnecting)
-            ) as desktops:
+            with ReconnectingProcess(Instructions(port=target.port, desktops=reconnecting)) as desktops:
                 await desktops.run_phase("connect")
                 await agents.connect()
                 try:
@@ -258,11 +245,7 @@ async def run(options: argparse.Namespace) -> StormMeasurements:
 
 def figures_of(found: StormMeasurements, desktops: int) -> list[Figure]:
     """Return the figures of all phases."""
-    return [
-        *_ready_figures(found, desktops),
-        *_reconnect_figures(found, desktops),
-        *_latency_figures(found),
-    ]
+    return [*_ready_figures(found, desktops), *_reconnect_figures(found, desktops), *_latency_figures(found)]
 
 
 def _ready_figures(found: StormMeasurements, desktops: int) -> list[Figure]:
@@ -364,9 +347,7 @@ def _latency_figures(found: StormMeasurements) -> list[Figure]:
 
 def _lateness_note(report: PhaseReport) -> str | None:
     late_ms = report.late_p99_ms
-    return (
-        f"load generator itself late, p99 {late_ms:.0f} ms" if late_ms > _LATENESS_MS_MAX else None
-    )
+    return f"load generator itself late, p99 {late_ms:.0f} ms" if late_ms > _LATENESS_MS_MAX else None
 
 
 def main() -> int:
@@ -374,9 +355,7 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--desktops", type=int)
     arguments.add_argument("--rate", type=float, default=300.0)
-    arguments.add_argument(
-        "--history", type=int, help="runtime.history_record_count_max; default: the router's"
-    )
+    arguments.add_argument("--history", type=int, help="runtime.history_record_count_max; default: the router's")
     options = arguments.parse_args()
     options.desktops = options.desktops or (3_000 if options.quick else 10_000)
     prepare(SERVED)
@@ -407,9 +386,7 @@ def main() -> int:
         details={
             "errors": found.errors,
             "history": options.history,
-            "late_p99_ms": {
-                name: phase.lateness.quantile(0.99) / 1e6 for name, phase in found.phases.items()
-            },
+            "late_p99_ms": {name: phase.lateness.quantile(0.99) / 1e6 for name, phase in found.phases.items()},
             "reconnecting_desktops": {"ready": found.ready, "storm": found.storm},
         },
     )

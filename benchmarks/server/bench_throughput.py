@@ -57,9 +57,7 @@ class ThroughputMeasurements(Struct, kw_only=True):
     errors: Counter[str]
 
 
-async def measure(
-    target: Target, options: argparse.Namespace, found: ThroughputMeasurements, rounds: int
-) -> None:
+async def measure(target: Target, options: argparse.Namespace, found: ThroughputMeasurements, rounds: int) -> None:
     """Connect all desktops; measure rounds by WebSocket and by HTTP in turns."""
     load = Load(target)
     await load.connect()
@@ -81,13 +79,9 @@ async def run(options: argparse.Namespace) -> ThroughputMeasurements:
         raise SystemExit(f"the null server does not send the same frames:\n{text}")
     found = ThroughputMeasurements(socket=RepeatedRates(), http=RepeatedRates(), errors=Counter())
     half = max(1, options.rounds // 2)
-    for number, (server, rounds) in enumerate(
-        ((null_server, half), (router, options.rounds), (null_server, half))
-    ):
+    for number, (server, rounds) in enumerate(((null_server, half), (router, options.rounds), (null_server, half))):
         with tempfile.TemporaryDirectory() as directory:
-            async with server(
-                Path(directory, str(number)), desktops=options.desktops, gateways=GATEWAYS
-            ) as target:
+            async with server(Path(directory, str(number)), desktops=options.desktops, gateways=GATEWAYS) as target:
                 await measure(target, options, found, rounds)
     return found
 
@@ -101,18 +95,13 @@ def figures_of(name: str, title: str, rounds: RepeatedRates, target: float | Non
     headroom = min(rate.generator_headroom for rate in rounds.router)
     if headroom < GENERATOR_HEADROOM_MIN:
         limit = f"the load generator can produce only {headroom:.1f} times this rate"
-    router_rates, null_rates = (
-        [rate.per_s for rate in rates] for rates in (rounds.router, rounds.null)
-    )
+    router_rates, null_rates = ([rate.per_s for rate in rates] for rates in (rounds.router, rounds.null))
     return [
         Figure(
             id=f"{name}.of_null",
             title=f"{title}: router / null server",
             value=median(router_rates) / median(null_rates),
-            spread=(
-                min(router_rates) / max(null_rates),
-                max(router_rates) / min(null_rates),
-            ),
+            spread=(min(router_rates) / max(null_rates), max(router_rates) / min(null_rates)),
             unit="ratio",
             better="higher",
             target=0.7,
@@ -172,18 +161,9 @@ def main() -> int:
             "baseline: the null server, before and after"
         ),
         figures=[
-            *figures_of(
-                "socket", f"submit by socket, {options.desktops:,} desktops", found.socket, 5_000
-            ),
+            *figures_of("socket", f"submit by socket, {options.desktops:,} desktops", found.socket, 5_000),
             *figures_of("http", f"submit by HTTP, {options.desktops:,} desktops", found.http, None),
-            Figure(
-                id="errors",
-                title="errors and refusals",
-                value=sum(errors.values()),
-                unit="",
-                better="lower",
-                target=0,
-            ),
+            Figure(id="errors", title="errors and refusals", value=sum(errors.values()), unit="", better="lower", target=0),
         ],
         details={"desktops": options.desktops, "errors": errors},
     )

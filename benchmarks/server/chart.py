@@ -35,9 +35,7 @@ def draw(path: Path, title: str, curves: Sequence[Curve], marks: Sequence[Mark])
     """Write the chart as an SVG file."""
     count_max = max(curve.histogram.count for curve in curves)
     nines = math.ceil(math.log10(max(10, count_max)))
-    top_ms = max(
-        *(curve.histogram.max / 1e6 for curve in curves), *(mark.ms * 1.2 for mark in marks)
-    )
+    top_ms = max(*(curve.histogram.max / 1e6 for curve in curves), *(mark.ms * 1.2 for mark in marks))
     decades = math.log10(10 ** math.ceil(math.log10(top_ms)) / _LOWEST_MS)
 
     def x_of(share: float) -> float:
@@ -95,19 +93,9 @@ def _points(histogram: Histogram) -> list[tuple[float, float]]:
     return found
 
 
-def _line(
-    x1: float, y1: float, x2: float, y2: float, *, colour: str = "#dddddd", width: int = 1
-) -> str:
+def _line(x1: float, y1: float, x2: float, y2: float, *, colour: str = "#dddddd", width: int = 1) -> str:
     return svg.svg_line(x1, y1, x2, y2, colour, width=width)
 
 
-def _text(
-    x: float,
-    y: float,
-    content: str,
-    *,
-    anchor: str = "middle",
-    colour: str = "#333333",
-    size: int = 12,
-) -> str:
+def _text(x: float, y: float, content: str, *, anchor: str = "middle", colour: str = "#333333", size: int = 12) -> str:
     return svg.svg_text(x, y, content, anchor=anchor, size=size, fill=colour)

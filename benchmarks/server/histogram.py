@@ -33,9 +33,7 @@ class Histogram:
     def __add__(self, other: "Histogram") -> "Histogram":
         """Return the histogram of the values of both."""
         both = Histogram()
-        both._counts = [
-            left + right for left, right in zip(self._counts, other._counts, strict=True)
-        ]
+        both._counts = [left + right for left, right in zip(self._counts, other._counts, strict=True)]
         both.count, both.sum = self.count + other.count, self.sum + other.sum
         both.max = max(self.max, other.max)
         return both

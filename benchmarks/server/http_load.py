@@ -110,9 +110,7 @@ class HttpGateways:
             self._queued.append(reference)
             self.backlog_max = max(self.backlog_max, len(self._queued))
 
-    def on_response(
-        self, gateway: HttpGateway, status: int, body: _Receipt, reference: str
-    ) -> None:
+    def on_response(self, gateway: HttpGateway, status: int, body: _Receipt, reference: str) -> None:
         """Record a response, and send the next queued contact on its connection."""
         self.statuses[status] = self.statuses.get(status, 0) + 1
         if self._queued:
@@ -122,9 +120,7 @@ class HttpGateways:
         if status == 201:
             self._load.record_acknowledgement(body.contact_id)
         else:
-            self._load.on_gateway_frame(
-                ReceivedFrame(type="error", id=reference, code=f"{status} {body.code}")
-            )
+            self._load.on_gateway_frame(ReceivedFrame(type="error", id=reference, code=f"{status} {body.code}"))
 
     def on_connection_lost(self, gateway: HttpGateway) -> None:
         """Count a lost connection as an error, except after ``close``."""

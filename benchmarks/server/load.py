@@ -91,9 +91,7 @@ class Load:
             async with semaphore:
                 return await self.connect_desktop(name, token)
 
-        self.desktops = await asyncio.gather(
-            *(connect_one(*credentials) for credentials in self.target.desktops)
-        )
+        self.desktops = await asyncio.gather(*(connect_one(*credentials) for credentials in self.target.desktops))
         await self.connect_gateways()
         if ready:
             await self.all_ready(self.desktops)
@@ -115,9 +113,7 @@ class Load:
 
     async def open(self, socket: RawWebSocket) -> None:
         """Connect, upgrade, send ``hello``, and wait for the welcome."""
-        await asyncio.get_running_loop().create_connection(
-            lambda: socket, "127.0.0.1", self.target.port
-        )
+        await asyncio.get_running_loop().create_connection(lambda: socket, "127.0.0.1", self.target.port)
         await asyncio.wait_for(socket.welcomed, 30)
 
     async def all_ready(self, desktops: Iterable[Desktop]) -> None:
@@ -125,9 +121,7 @@ class Load:
         waiting = 0
         done = asyncio.get_running_loop().create_future()
 
-        def handler_of(
-            desktop: Desktop, previous: Callable[[ReceivedFrame], None]
-        ) -> Callable[[ReceivedFrame], None]:
+        def handler_of(desktop: Desktop, previous: Callable[[ReceivedFrame], None]) -> Callable[[ReceivedFrame], None]:
             def on_frame(frame: ReceivedFrame) -> None:
                 nonlocal waiting
                 previous(frame)
@@ -243,9 +237,7 @@ class Load:
         """Return the number of submitted contacts that are not refused, completed or unknown."""
         return self.submitted - self.refused.total() - self.completed - len(self.unknown)
 
-    async def closed_loop(
-        self, seconds: float, window: int, submit: Callable[[int], None] | None = None
-    ) -> Rate:
+    async def closed_loop(self, seconds: float, window: int, submit: Callable[[int], None] | None = None) -> Rate:
         """Keep ``window`` contacts in flight; measure after a warm-up of a quarter of the time."""
         submit = submit or self.submit
         clock = time.perf_counter_ns
@@ -263,9 +255,7 @@ class Load:
         before = self._counters()
         await work
         after = self._counters()
-        wall_s, server_s, generator_s, machine_s, count = (
-            b - a for a, b in zip(before, after, strict=True)
-        )
+        wall_s, server_s, generator_s, machine_s, count = (b - a for a, b in zip(before, after, strict=True))
         return Rate(
             per_s=count / wall_s,
             server_us=server_s / count * 1e6 if count else 0.0,
@@ -278,9 +268,7 @@ class Load:
         server_s, generator_s = self.target.process.cpu_s(), time.process_time()
         return time.perf_counter(), server_s, generator_s, machine_cpu_s(), self.completed
 
-    async def open_loop(
-        self, due_s: Iterator[float], submit: Callable[[int], None], *, poll_s: float = 0.0
-    ) -> None:
+    async def open_loop(self, due_s: Iterator[float], submit: Callable[[int], None], *, poll_s: float = 0.0) -> None:
         """Submit at these times (seconds from now), whether or not the server keeps up.
 
         ``poll_s``: time between two checks of the clock. With 0 the event loop runs without a pause: a timer of the loop could be

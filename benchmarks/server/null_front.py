@@ -45,9 +45,7 @@ from router.server.api.bodies import ContactReceipt
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import FlushScheduler, WriteBuffer
 
-_DECODE: Final = {
-    endpoint: FrameDecoder(endpoint.client_frames, MSGPACK).decode for endpoint in Endpoint
-}
+_DECODE: Final = {endpoint: FrameDecoder(endpoint.client_frames, MSGPACK).decode for endpoint in Endpoint}
 _decode_receipt: Final = msgspec.msgpack.Decoder(ContactReceipt).decode
 
 
@@ -55,13 +53,7 @@ class FrontClient:
     """The WebSocket of one client."""
 
     def __init__(
-        self,
-        edge: "NullFront",
-        socket: WebSocket,
-        flush_scheduler: FlushScheduler,
-        *,
-        number: int,
-        endpoint: Endpoint,
+        self, edge: "NullFront", socket: WebSocket, flush_scheduler: FlushScheduler, *, number: int, endpoint: Endpoint
     ) -> None:
         self._edge = edge
         self._number = number
@@ -106,10 +98,7 @@ class NullFront:
         self._ended = asyncio.Event()
         self._flush_scheduler = FlushScheduler(asyncio.get_running_loop().call_soon)
         self.link = BundleConnection(
-            self._flush_scheduler,
-            decode=decode_leader_messages,
-            on_bundle=self._on_messages,
-            on_lost=self._ended.set,
+            self._flush_scheduler, decode=decode_leader_messages, on_bundle=self._on_messages, on_lost=self._ended.set
         )
 
     async def run(self, socket_path: str, port: int) -> None:

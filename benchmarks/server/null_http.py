@@ -68,20 +68,14 @@ def _value_after(head: bytes, prefix: bytes) -> bytes:
     return head.partition(prefix)[2].partition(b"\r\n")[0]
 
 
-async def start_listening(
-    app: web.Application, submit_target: SubmitTarget, port: int = 0, *, shared: bool = False
-) -> int:
+async def start_listening(app: web.Application, submit_target: SubmitTarget, port: int = 0, *, shared: bool = False) -> int:
     """Listen and return the port; with ``shared`` several processes can listen on it."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     manager = runner.server
     assert manager is not None
     listener = await asyncio.get_running_loop().create_server(
-        lambda: NullHttpConnection(submit_target, manager),
-        "127.0.0.1",
-        port,
-        backlog=4096,
-        reuse_port=shared,
+        lambda: NullHttpConnection(submit_target, manager), "127.0.0.1", port, backlog=4096, reuse_port=shared
     )
     return int(listener.sockets[0].getsockname()[1])
 

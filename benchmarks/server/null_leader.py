@@ -32,9 +32,7 @@ class RemoteClient:
 
     __slots__ = ("_link", "_number", "endpoint", "name")
 
-    def __init__(
-        self, link: BundleConnection, number: int, *, name: str, endpoint: Endpoint
-    ) -> None:
+    def __init__(self, link: BundleConnection, number: int, *, name: str, endpoint: Endpoint) -> None:
         self._link = link
         self._number = number
         self.name = name
@@ -50,10 +48,7 @@ class FrontConnection:
 
     def __init__(self, leader: "NullLeader", flush_scheduler: FlushScheduler) -> None:
         self.link = BundleConnection(
-            flush_scheduler,
-            decode=decode_edge_messages,
-            on_bundle=self._on_messages,
-            on_lost=self._on_lost,
+            flush_scheduler, decode=decode_edge_messages, on_bundle=self._on_messages, on_lost=self._on_lost
         )
         self._leader = leader
         self._clients: dict[int, RemoteClient] = {}
@@ -70,15 +65,11 @@ class FrontConnection:
     def _on_other_message(self, message: Any) -> None:
         number, link = message.number, self.link
         if isinstance(message, OpenedMessage):
-            self._clients[number] = RemoteClient(
-                link, number, name=message.name, endpoint=message.endpoint
-            )
+            self._clients[number] = RemoteClient(link, number, name=message.name, endpoint=message.endpoint)
         elif isinstance(message, ClosedMessage):
             self._remove(number)
         else:
-            self._leader.post(
-                message.name, message.fields, lambda receipt: link.send_frame(number, receipt)
-            )
+            self._leader.post(message.name, message.fields, lambda receipt: link.send_frame(number, receipt))
 
     def _remove(self, number: int) -> None:
         client = self._clients.pop(number)
@@ -101,9 +92,7 @@ class NullLeader(NullServer):
         """Accept connections of edges; return the line to print."""
         loop = asyncio.get_running_loop()
         flush_scheduler = FlushScheduler(loop.call_soon)
-        await loop.create_unix_server(
-            lambda: FrontConnection(self, flush_scheduler).link, str(self._socket_path)
-        )
+        await loop.create_unix_server(lambda: FrontConnection(self, flush_scheduler).link, str(self._socket_path))
         return {"ready": True}
 
     def encode_outgoing(self, frame: Any) -> Any:

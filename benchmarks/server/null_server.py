@@ -65,13 +65,7 @@ class NullConnection:
     """The WebSocket of one client, without session, rate limit or timers."""
 
     def __init__(
-        self,
-        server: "NullServer",
-        socket: WebSocket,
-        flush_scheduler: FlushScheduler,
-        *,
-        name: str,
-        endpoint: Endpoint,
+        self, server: "NullServer", socket: WebSocket, flush_scheduler: FlushScheduler, *, name: str, endpoint: Endpoint
     ) -> None:
         self.name = name
         self._server = server
@@ -118,9 +112,7 @@ class NullServer:
         self._submitted_by: dict[str, str] = {}
         self._seq = 0
         self._ids = itertools.count()
-        self._flush_scheduler = FlushScheduler(
-            lambda run: asyncio.get_running_loop().call_soon(run)
-        )
+        self._flush_scheduler = FlushScheduler(lambda run: asyncio.get_running_loop().call_soon(run))
         self._batch: list[tuple[Record, Callable[[], None]]] = []
         self._records_added = asyncio.Event()
 
@@ -171,16 +163,9 @@ class NullServer:
         gateway = self._gateways.get(getattr(event, "gateway_id", None) or "")
         return [client for client in (desktop, gateway) if client is not None]
 
-    def _append(
-        self, events: list[Any], answer: Callable[[], None], *, actor: str, cause: str
-    ) -> None:
+    def _append(self, events: list[Any], answer: Callable[[], None], *, actor: str, cause: str) -> None:
         record = Record(
-            epoch=1,
-            first_seq=self._seq + 1,
-            at_ms=int(time.time() * 1000),
-            actor=actor,
-            cause=cause,
-            events=tuple(events),
+            epoch=1, first_seq=self._seq + 1, at_ms=int(time.time() * 1000), actor=actor, cause=cause, events=tuple(events)
         )
         self._seq = record.last_seq
         self._batch.append((record, answer))
@@ -193,11 +178,7 @@ class NullServer:
     # --- sockets ------------------------------------------------------------------------------------------
     async def _upgrade(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         socket = await take_over_connection(request)
-        socket.attach_owner(
-            NullConnection(
-                self, socket, self._flush_scheduler, name=subject_of(request), endpoint=endpoint
-            )
-        )
+        socket.attach_owner(NullConnection(self, socket, self._flush_scheduler, name=subject_of(request), endpoint=endpoint))
         return TakenOverProtocol()
 
     def _desktop_socket(self, request: web.Request) -> Awaitable[web.StreamResponse]:
@@ -251,9 +232,7 @@ class NullServer:
         actor = f"agent:{client.name}"
         match frame:
             case f.SetStateFrame():
-                event = e.AgentStateChanged(
-                    agent_id=client.name, state=AgentState.READY, from_state=AgentState.OFFLINE
-                )
+                event = e.AgentStateChanged(agent_id=client.name, state=AgentState.READY, from_state=AgentState.OFFLINE)
                 ok = self._ok(client, frame.id, client.name, "ready")
                 self._append([event], ok, actor=actor, cause="agent.set_state")
                 self._idle_desktops.append(client)
@@ -282,10 +261,7 @@ class NullServer:
                 gateway_id=self._submitted_by.pop(frame.contact_id),
             ),
             e.AssignmentCompleted(
-                assignment_id=assignment_id,
-                contact_id=frame.contact_id,
-                agent_id=client.name,
-                reason="no_wrap_up",
+                assignment_id=assignment_id, contact_id=frame.contact_id, agent_id=client.name, reason="no_wrap_up"
             ),
         ]
         if self._waiting:
@@ -300,9 +276,7 @@ class NullServer:
         ok = self._ok(client, frame.id, contact_id, "queued")
         self._submit(client.name, contact_id, frame.contact, ok)
 
-    def _submit(
-        self, gateway_id: str, contact_id: str, fields: f.ContactFields, answer: Callable[[], None]
-    ) -> None:
+    def _submit(self, gateway_id: str, contact_id: str, fields: f.ContactFields, answer: Callable[[], None]) -> None:
         self._submitted_by[contact_id] = gateway_id
         events: list[Any] = [
             e.ContactQueued(
@@ -317,21 +291,13 @@ class NullServer:
         ]
         contact = (contact_id, gateway_id, fields.reference)
         if self._idle_desktops:
-            events.append(
-                self._offer(*contact, self._idle_desktops.popleft(), trigger=MatchTrigger.CONTACT)
-            )
+            events.append(self._offer(*contact, self._idle_desktops.popleft(), trigger=MatchTrigger.CONTACT))
         else:
             self._waiting.append(contact)
         self._append(events, answer, actor=f"gateway:{gateway_id}", cause="contact.enqueue")
 
     def _offer(
-        self,
-        contact_id: str,
-        gateway_id: str,
-        reference: str | None,
-        client: Client,
-        *,
-        trigger: MatchTrigger,
+        self, contact_id: str, gateway_id: str, reference: str | None, client: Client, *, trigger: MatchTrigger
     ) -> e.OfferMade:
         return e.OfferMade(
             offer_id=contact_id + ".1",
@@ -356,18 +322,10 @@ class NullServer:
         """Process a submit over HTTP, from its body to the whole response."""
         self.post(name, decode_contact(body), lambda receipt: respond(submit_response(receipt)))
 
-    def post(
-        self, gateway_id: str, fields: f.ContactFields, answer: Callable[[ContactReceipt], None]
-    ) -> None:
+    def post(self, gateway_id: str, fields: f.ContactFields, answer: Callable[[ContactReceipt], None]) -> None:
         """Submit a contact that came over HTTP; ``answer`` is called with the receipt once it is durable."""
         contact_id = f"{next(self._ids):032x}"
-        receipt = ContactReceipt(
-            contact_id=contact_id,
-            state="queued",
-            history_id=self._history_id,
-            epoch=1,
-            seq=self._seq + 1,
-        )
+        receipt = ContactReceipt(contact_id=contact_id, state="queued", history_id=self._history_id, epoch=1, seq=self._seq + 1)
         self._submit(gateway_id, contact_id, fields, lambda: answer(receipt))
 
 

@@ -154,9 +154,7 @@ class RawWebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.welcomed.done():
-            self.welcomed.set_exception(
-                ConnectionResetError(f"connection lost before the welcome: {self.close_code}")
-            )
+            self.welcomed.set_exception(ConnectionResetError(f"connection lost before the welcome: {self.close_code}"))
         if not self.closing:
             self.on_lost(self)
 
@@ -166,9 +164,7 @@ class RefusedUpgrade(ConnectionError):
 
     def __init__(self, head: bytes) -> None:
         super().__init__(head.decode(errors="replace"))
-        self.retry_after_s = float(
-            head.lower().partition(b"retry-after:")[2].partition(b"\r\n")[0] or 0
-        )
+        self.retry_after_s = float(head.lower().partition(b"retry-after:")[2].partition(b"\r\n")[0] or 0)
 
 
 class Desktop(RawWebSocket):

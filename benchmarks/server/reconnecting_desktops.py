@@ -235,9 +235,7 @@ class ReconnectingProcess:
     """Starts this script and runs its phases, for the process that measures."""
 
     def __init__(self, instructions: Instructions) -> None:
-        self._process = subprocess.Popen(
-            (sys.executable, __file__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen((sys.executable, __file__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._write(msgspec.json.encode(instructions).decode())
 
     def _write(self, line: str) -> None:

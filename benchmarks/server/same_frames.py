@@ -31,17 +31,7 @@ _GATEWAYS: Final = 2
 _CONTACTS: Final = 4
 # Fields whose values differ between any two runs.
 _RUN_SPECIFIC: Final = frozenset(
-    {
-        "at_ms",
-        "assignment_id",
-        "policy_version",
-        "contact_id",
-        "deadline_ms",
-        "epoch",
-        "first_seq",
-        "history_id",
-        "last_seq",
-    }
+    {"at_ms", "assignment_id", "policy_version", "contact_id", "deadline_ms", "epoch", "first_seq", "history_id", "last_seq"}
     | {"offer_id", "seq", "subject", "waited_ms", "x-request-id", "location", "date"}
 )
 # MessagePack encodes greater numbers with more bytes.
@@ -51,14 +41,10 @@ Recorded: TypeAlias = dict[str, list[tuple[int, Any]]]
 """Size and content of all frames of each client, all HTTP responses and all records."""
 
 
-async def differences(
-    null: Callable[..., AbstractAsyncContextManager[Target]] = null_server,
-) -> list[str]:
+async def differences(null: Callable[..., AbstractAsyncContextManager[Target]] = null_server) -> list[str]:
     """Return a text for each difference between the router and the null server, in one or more processes."""
     with tempfile.TemporaryDirectory() as directory:
-        async with router(
-            Path(directory, "router"), desktops=_DESKTOPS, gateways=_GATEWAYS
-        ) as target:
+        async with router(Path(directory, "router"), desktops=_DESKTOPS, gateways=_GATEWAYS) as target:
             from_router = await _drive(target)
         from_router["journal"] = await _records(Path(directory, "router", "journal.db"))
         async with null(Path(directory, "null"), desktops=_DESKTOPS, gateways=_GATEWAYS) as target:
@@ -84,16 +70,12 @@ async def _drive(target: Target) -> Recorded:
         _record_frames(socket, recorded)
     await http.connect(_GATEWAYS)
     responses = recorded["http"] = []
-    http.on_raw_response = lambda head, body: responses.append(
-        (len(head) + len(body), _response_fields(head, body))
-    )
+    http.on_raw_response = lambda head, body: responses.append((len(head) + len(body), _response_fields(head, body)))
     for submit in (load.submit, http.submit):
         for _ in range(_CONTACTS):
             submit(time.perf_counter_ns())
             await load.wait_until_idle()
-            await asyncio.sleep(
-                0.05
-            )  # The last answers arrive after the event that completes the contact.
+            await asyncio.sleep(0.05)  # The last answers arrive after the event that completes the contact.
     http.close()
     load.close()
     if load.error_counts:
@@ -103,9 +85,7 @@ async def _drive(target: Target) -> Recorded:
 
 def _record_frames(socket: RawWebSocket, recorded: Recorded) -> None:
     frames = recorded[socket.name] = []
-    socket.on_payload = lambda payload: frames.append(
-        (len(payload), msgspec.msgpack.decode(payload))
-    )
+    socket.on_payload = lambda payload: frames.append((len(payload), msgspec.msgpack.decode(payload)))
 
 
 def _response_fields(head: bytes, body: bytes) -> dict[str, Any]:
@@ -122,43 +102,26 @@ async def _records(path: Path) -> list[tuple[int, Any]]:
         records = await journal.read("default", after_seq=0, limit=10_000)
     finally:
         await journal.close()
-    wanted = (
-        record for record in records if record.cause.partition(".")[0] in ("contact", "offer")
-    )
-    return [
-        (len(data), msgspec.msgpack.decode(data)) for data in map(msgspec.msgpack.encode, wanted)
-    ]
+    wanted = (record for record in records if record.cause.partition(".")[0] in ("contact", "offer"))
+    return [(len(data), msgspec.msgpack.decode(data)) for data in map(msgspec.msgpack.encode, wanted)]
 
 
-def _compare(
-    name: str, from_router: list[tuple[int, Any]], from_null: list[tuple[int, Any]]
-) -> list[str]:
+def _compare(name: str, from_router: list[tuple[int, Any]], from_null: list[tuple[int, Any]]) -> list[str]:
     if len(from_router) != len(from_null):
-        return [
-            f"{name}: {len(from_router)} from the router, {len(from_null)} from the null server"
-        ]
+        return [f"{name}: {len(from_router)} from the router, {len(from_null)} from the null server"]
     found = []
-    for number, ((size, content), (null_size, null_content)) in enumerate(
-        zip(from_router, from_null, strict=True)
-    ):
+    for number, ((size, content), (null_size, null_content)) in enumerate(zip(from_router, from_null, strict=True)):
         if _without_run_values(content) != _without_run_values(null_content):
-            found.append(
-                f"{name} {number}: {_without_run_values(content)}\n   null: {_without_run_values(null_content)}"
-            )
+            found.append(f"{name} {number}: {_without_run_values(content)}\n   null: {_without_run_values(null_content)}")
         elif abs(size - null_size) > _SIZE_DIFFERENCE_MAX_BYTES:
-            found.append(
-                f"{name} {number}: {size} bytes from the router, {null_size} from the null server"
-            )
+            found.append(f"{name} {number}: {size} bytes from the router, {null_size} from the null server")
     return found
 
 
 def _without_run_values(content: Any) -> Any:
     """Return the content with a placeholder for values that differ between runs."""
     if isinstance(content, dict):
-        return {
-            key: "…" if key in _RUN_SPECIFIC else _without_run_values(value)
-            for key, value in content.items()
-        }
+        return {key: "…" if key in _RUN_SPECIFIC else _without_run_values(value) for key, value in content.items()}
     if isinstance(content, list):
         return [_without_run_values(item) for item in content]
     return content

@@ -40,16 +40,10 @@ _SERVE: Final = (
 class Process:
     """A server process, pinned to a CPU, with its output and resource use."""
 
-    def __init__(
-        self, command: list[str], environment: dict[str, str], log: Path, *, cpu: int = SERVER_CPU
-    ) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path, *, cpu: int = SERVER_CPU) -> None:
         self._log = log.open("w+")
         self._process = subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdout=self._log,
-            stderr=self._log,
-            preexec_fn=lambda: pin(cpu),
+            command, env={**os.environ, **environment}, stdout=self._log, stderr=self._log, preexec_fn=lambda: pin(cpu)
         )
 
     def wait_for(self, find: Callable[[dict[str, Any]], int | None]) -> int:
@@ -174,21 +168,13 @@ async def router(
         **({"ROUTER__SOCKETS__UPGRADES_PER_S": "100000"} if fast_upgrades else {}),
         **(settings or {}),
     }
-    process = Process(
-        command or [sys.executable, "-c", _SERVE], environment, directory / "server.log"
-    )
+    process = Process(command or [sys.executable, "-c", _SERVE], environment, directory / "server.log")
     try:
-        port = process.wait_for(
-            lambda line: (
-                int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None
-            )
-        )
+        port = process.wait_for(lambda line: int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None)
         loaded = load_settings(environment=environment)
 
         def tokens(role: str, subjects: Iterable[str]) -> list[tuple[str, str]]:
-            return [
-                (subject, mint_token(loaded, subject=subject, role=role)) for subject in subjects
-            ]
+            return [(subject, mint_token(loaded, subject=subject, role=role)) for subject in subjects]
 
         administrators = tokens("admin", (f"bench{n}" for n in range(_ADMINISTRATORS)))
         target = Target(
@@ -208,11 +194,7 @@ async def router(
 @asynccontextmanager
 async def null_server(directory: Path, *, desktops: int, gateways: int) -> AsyncIterator[Target]:
     """Run the null server, which does not route."""
-    command = [
-        sys.executable,
-        str(_HERE / "null_server.py"),
-        str(path_in(directory, "journal.db")),
-    ]
+    command = [sys.executable, str(_HERE / "null_server.py"), str(path_in(directory, "journal.db"))]
     process = Process(command, {}, directory / "server.log")
     try:
         yield Target(
@@ -236,10 +218,7 @@ async def _create_agents(target: Target, agent_record: Callable[[int], bytes]) -
     agents = [(name, agent_record(number)) for number, (name, _) in enumerate(target.desktops)]
     count = len(target.administrators)
     await asyncio.gather(
-        *(
-            _put_agents(target.port, token, agents[number::count])
-            for number, token in enumerate(target.administrators)
-        )
+        *(_put_agents(target.port, token, agents[number::count]) for number, token in enumerate(target.administrators))
     )
 
 

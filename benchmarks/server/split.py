@@ -15,13 +15,7 @@ from typing import Any, Final
 from msgspec import Raw, Struct
 
 from benchmarks.server.load import Load, Rate
-from benchmarks.server.message_bundles import (
-    BundleConnection,
-    ClosedMessage,
-    OpenedMessage,
-    client_message,
-    decode_leader_messages,
-)
+from benchmarks.server.message_bundles import BundleConnection, ClosedMessage, OpenedMessage, client_message, decode_leader_messages
 from benchmarks.server.raw_websocket import RawWebSocket
 from benchmarks.server.servers import SERVER_CPU, Process, Target, agent_ids, path_in
 from router.protocol.session import Endpoint
@@ -96,9 +90,7 @@ class MeteredLoad(Load):
         before = self.cpu_s()
         rate = await super().timed(work)
         main_s, loop_s, edges_s = (b - a for a, b in zip(before, self.cpu_s(), strict=True))
-        us_per_s = (
-            rate.server_us / main_s if main_s else 0.0
-        )  # µs per lifecycle for a second of CPU
+        us_per_s = rate.server_us / main_s if main_s else 0.0  # µs per lifecycle for a second of CPU
         self.cpu_use = CpuUse(rate, rate.server_us, loop_s * us_per_s, edges_s * us_per_s)
         return rate
 
@@ -125,10 +117,7 @@ class DirectLoad(MeteredLoad):
         flush_scheduler = FlushScheduler(loop.call_soon)
         for _ in range(self._link_count):
             link = BundleConnection(
-                flush_scheduler,
-                decode=decode_leader_messages,
-                on_bundle=self._on_messages,
-                on_lost=self._on_link_lost,
+                flush_scheduler, decode=decode_leader_messages, on_bundle=self._on_messages, on_lost=self._on_link_lost
             )
             await loop.create_unix_connection(lambda link=link: link, self._path)  # type: ignore[misc]
             self._links.append(link)

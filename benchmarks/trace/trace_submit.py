@@ -106,9 +106,7 @@ async def _submit_twice(app_url: str, agent_token: str, api: ApiClient, tracer: 
         await desktop.ready()
         for traced in (False, True):
             tracer.active = traced
-            submit = asyncio.to_thread(
-                api.call, "POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"}
-            )
+            submit = asyncio.to_thread(api.call, "POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"})
             offer, receipt = await asyncio.gather(_next_offer(desktop), submit)
             tracer.active = False
             assert offer.contact_id == receipt["contact_id"]

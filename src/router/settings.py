@@ -20,7 +20,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from router.model.errors import SettingsInvalid
-from router.model.ids import Name
+from router.model.states import Name
 
 ENVIRONMENT_PREFIX: Final = "ROUTER__"
 FILE_BYTES_MAX: Final = 1024 * 1024
@@ -275,10 +275,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
 
 
 def load_settings(
-    path: str | Path | None = None,
-    *,
-    environment: Mapping[str, str] | None = None,
-    flags: Mapping[str, Any] | None = None,
+    path: str | Path | None = None, *, environment: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
 ) -> Settings:
     """Load the settings from a YAML file, the environment and flags, in ascending precedence.
 
@@ -361,9 +358,7 @@ def _is_text_setting(keys: list[str]) -> bool:
             return False
         kind = typing.get_type_hints(kind).get(key)
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    return str in options or any(
-        isinstance(option, type) and issubclass(option, str) for option in options
-    )
+    return str in options or any(isinstance(option, type) and issubclass(option, str) for option in options)
 
 
 def _setting_path(keys: list[str]) -> str:

@@ -41,16 +41,11 @@ async def running(app: App) -> AsyncIterator[App]:
 async def policy_version(app: App) -> int:
     token = app.mint_token(subject="me", role="admin")
     headers = {"Authorization": f"Bearer {token}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.get(f"{app.url}/v1/policy") as response,
-    ):
+    async with aiohttp.ClientSession(headers=headers) as http, http.get(f"{app.url}/v1/policy") as response:
         return int(response.headers["ETag"].strip('"')) if response.ok else 0
 
 
-async def test_a_workspace_without_a_policy_starts_with_the_seed_policy(
-    make_app: MakeApp, tmp_path: Path
-) -> None:
+async def test_a_workspace_without_a_policy_starts_with_the_seed_policy(make_app: MakeApp, tmp_path: Path) -> None:
     seed = tmp_path / "policy.yaml"
     seed.write_text(POLICY)
     async with running(make_app(policy={"seed_path": str(seed)})) as app:
@@ -80,9 +75,7 @@ async def test_the_metrics_page_can_be_disabled(make_app: MakeApp) -> None:
         assert app.metrics_url is None
 
 
-async def test_the_metrics_page_has_the_values_of_the_writer_and_the_server(
-    make_app: MakeApp,
-) -> None:
+async def test_the_metrics_page_has_the_values_of_the_writer_and_the_server(make_app: MakeApp) -> None:
     sections = {"policy": {"seed_path": None}, "telemetry": {"metrics_port": 0}}
     async with running(make_app(**sections)) as app, aiohttp.ClientSession() as http:
         assert app.metrics_url is not None

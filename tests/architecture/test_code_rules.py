@@ -12,11 +12,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "src" / "router"
 SOURCES: Final = sorted(PACKAGE.rglob("*.py"))
-CODE: Final = [
-    *SOURCES,
-    *sorted((ROOT / "tests").rglob("*.py")),
-    *sorted((ROOT / "benchmarks").rglob("*.py")),
-]
+CODE: Final = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
 PAGES: Final = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 FILE_LINES_MAX: Final = 600
@@ -82,9 +78,7 @@ def test_a_file_has_at_most_600_lines_of_132_columns() -> None:
         if len(lines) > FILE_LINES_MAX:
             broken.append(f"{place(path)}: {len(lines)} lines")
         broken += [
-            f"{place(path)}:{number}: {len(line)} columns"
-            for number, line in enumerate(lines, start=1)
-            if len(line) > COLUMNS_MAX
+            f"{place(path)}:{number}: {len(line)} columns" for number, line in enumerate(lines, start=1) if len(line) > COLUMNS_MAX
         ]
     assert not broken
 
@@ -114,9 +108,7 @@ def test_no_module_or_class_has_a_name_without_meaning() -> None:
 
 
 def test_every_module_has_a_docstring() -> None:
-    assert not [
-        place(path) for path, text, tree in trees() if text.strip() and not ast.get_docstring(tree)
-    ]
+    assert not [place(path) for path, text, tree in trees() if text.strip() and not ast.get_docstring(tree)]
 
 
 def test_no_source_file_has_unfinished_code() -> None:
@@ -130,9 +122,7 @@ def test_no_exception_is_swallowed() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler):
                 caught = ast.unparse(node.type) if node.type else "everything"
-                broad = {"everything", "Exception", "BaseException"} & set(
-                    re.findall(r"\w+", caught)
-                )
+                broad = {"everything", "Exception", "BaseException"} & set(re.findall(r"\w+", caught))
                 raises = isinstance(node.body[-1], ast.Raise)
                 if broad and not raises and place(path) not in MAY_CATCH_EVERYTHING:
                     broken.append(f"{place(path)}:{node.lineno}: {caught}")
@@ -164,11 +154,7 @@ def test_pure_packages_are_deterministic() -> None:
     for path, _, tree in trees():
         if package_of(path) not in PURE_PACKAGES:
             continue
-        broken += [
-            f"{place(path)}:{line}: {call}"
-            for line, call in calls(tree)
-            if call in ("hash", "id", "open", "input")
-        ]
+        broken += [f"{place(path)}:{line}: {call}" for line, call in calls(tree) if call in ("hash", "id", "open", "input")]
         for node in ast.walk(tree):
             if isinstance(node, ast.For | ast.comprehension):
                 source = ast.unparse(node.iter)

@@ -17,9 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "generate_state_machines", DOCS / "generate_state_machines.py"
-    )
+    spec = importlib.util.spec_from_file_location("generate_state_machines", DOCS / "generate_state_machines.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -34,11 +32,5 @@ def test_the_page_matches_the_transition_tables() -> None:
 def test_the_page_has_a_row_for_every_transition() -> None:
     page = (DOCS / "reference" / "state-machines.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| ") and "before" not in line]
-    tables = (
-        CONTACT_TRANSITIONS,
-        OFFER_TRANSITIONS,
-        ASSIGNMENT_TRANSITIONS,
-        AGENT_TRANSITIONS,
-        QUEUE_TRANSITIONS,
-    )
+    tables = (CONTACT_TRANSITIONS, OFFER_TRANSITIONS, ASSIGNMENT_TRANSITIONS, AGENT_TRANSITIONS, QUEUE_TRANSITIONS)
     assert len(rows) == sum(len(table) for table in tables) + len(AGENT_STATE_CHANGES)

@@ -8,13 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmarks.compare import (
-    FigureChange,
-    figure_change,
-    figure_changes,
-    load_results,
-    only_in_one,
-)
+from benchmarks.compare import FigureChange, figure_change, figure_changes, load_results, only_in_one
 from benchmarks.figures import Figure, FiguresInvalid, Header, Result, save
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "compare.py"
@@ -37,26 +31,20 @@ HEADER = Header(
 
 
 def figure(value: float, **fields: Any) -> Figure:
-    return Figure(
-        **{"id": "t", "title": "T", "unit": "µs", "better": "lower", "value": value, **fields}
-    )
+    return Figure(**{"id": "t", "title": "T", "unit": "µs", "better": "lower", "value": value, **fields})
 
 
 def change_of(before: Figure, after: Figure, noise: float = 0.2) -> FigureChange:
     return figure_change("bench_x", before, after, noise)
 
 
-def result_folder(
-    folder: Path, *found: Figure, name: str = "bench_x", header: Header | None = HEADER
-) -> str:
+def result_folder(folder: Path, *found: Figure, name: str = "bench_x", header: Header | None = HEADER) -> str:
     save(folder / f"{name}.json", Result(name=name, what="", figures=list(found), header=header))
     return str(folder)
 
 
 def run_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (sys.executable, str(SCRIPT), *arguments), capture_output=True, text=True, check=False
-    )
+    return subprocess.run((sys.executable, str(SCRIPT), *arguments), capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +60,7 @@ def run_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
         (0, 1, "lower", "changed"),
     ],
 )
-def test_a_change_greater_than_the_noise_is_judged_by_its_direction(
-    before: float, after: float, better: Any, verdict: str
-) -> None:
+def test_a_change_greater_than_the_noise_is_judged_by_its_direction(before: float, after: float, better: Any, verdict: str) -> None:
     found = change_of(figure(before, better=better), figure(after, better=better))
     assert found.verdict == verdict
 
@@ -113,10 +99,7 @@ def test_scripts_and_figures_in_one_run_only_are_listed() -> None:
         "bench_new": Result(name="bench_new", what="", figures=[figure(1)]),
     }
     assert [change.before.id for change in figure_changes(before, after, 0.2)] == ["t"]
-    assert list(only_in_one(before, after)) == [
-        "only before, of bench_x: gone",
-        "only after: bench_new",
-    ]
+    assert list(only_in_one(before, after)) == ["only before, of bench_x: gone", "only after: bench_new"]
 
 
 def test_folders_and_files_can_be_compared(tmp_path: Path) -> None:
@@ -136,10 +119,7 @@ def test_different_machines_and_forms_are_noted(tmp_path: Path) -> None:
     out = run_compare(old, new).stdout
     assert "NOTE: the runs have different machines" in out
     assert "NOTE: the runs have different forms" in out
-    assert (
-        "No header"
-        in run_compare(old, result_folder(tmp_path / "c", figure(1), header=None)).stdout
-    )
+    assert "No header" in run_compare(old, result_folder(tmp_path / "c", figure(1), header=None)).stdout
 
 
 def test_unreadable_arguments_exit_2_with_one_line(tmp_path: Path) -> None:
@@ -159,9 +139,7 @@ def test_unreadable_arguments_exit_2_with_one_line(tmp_path: Path) -> None:
         assert text in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_revision_stands_for_its_committed_reference_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_revision_stands_for_its_committed_reference_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference = tmp_path / "benchmarks" / "results" / "reference"
     result_folder(reference, figure(10))
 

@@ -8,16 +8,7 @@ import msgspec
 import pytest
 
 from benchmarks import figures, machine
-from benchmarks.figures import (
-    Figure,
-    FiguresInvalid,
-    Result,
-    finish,
-    format_number,
-    load,
-    parser,
-    save,
-)
+from benchmarks.figures import Figure, FiguresInvalid, Result, finish, format_number, load, parser, save
 
 
 def figure(**fields: Any) -> Figure:
@@ -40,12 +31,9 @@ def test_a_result_survives_a_round_trip_through_its_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("better", "value", "met"),
-    [("lower", 5, True), ("lower", 5.1, False), ("higher", 5, True), ("higher", 4.9, False)],
+    ("better", "value", "met"), [("lower", 5, True), ("lower", 5.1, False), ("higher", 5, True), ("higher", 4.9, False)]
 )
-def test_a_target_is_met_in_the_direction_of_the_figure(
-    better: Any, value: float, met: bool
-) -> None:
+def test_a_target_is_met_in_the_direction_of_the_figure(better: Any, value: float, met: bool) -> None:
     assert figure(better=better, target=5, value=value).met is met
 
 
@@ -75,13 +63,8 @@ def test_an_invalid_result_is_not_written(broken: Result, tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"[]", b"\xff", b'{"name": "x"}', b'{"name":"x","what":"","figures":[],"colour":1}'],
-)
-def test_invalid_content_is_rejected_with_the_name_of_the_file(
-    content: bytes, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"name": "x"}', b'{"name":"x","what":"","figures":[],"colour":1}'])
+def test_invalid_content_is_rejected_with_the_name_of_the_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bench_x.json").write_bytes(content)
     with pytest.raises(FiguresInvalid, match=r"bench_x\.json contains no figures"):
         load(tmp_path / "bench_x.json")
@@ -113,9 +96,7 @@ def test_repeats_give_their_median_or_their_best() -> None:
     assert (alone.value, alone.spread) == (3, None)
 
 
-def test_a_script_prints_its_figures_and_writes_its_file_and_pictures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_script_prints_its_figures_and_writes_its_file_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = parser("A script.").parse_args(["--quick", "--json", str(tmp_path / "r" / "a.json")])
     pictures = figures.save_picture(options, "wait.svg", "<svg/>")
     finish(result_of(figure(better="lower", target=1), pictures=pictures), options)

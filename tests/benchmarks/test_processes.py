@@ -33,17 +33,11 @@ encode = frame_encoder(MSGPACK).encode
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 64, 1000])
 def test_bundles_are_complete_for_any_chunk_size(size: int) -> None:
-    bundles = [
-        encode_bundle([client_message(number, b"\x01" * number)]) for number in (0, 1, 300, 2)
-    ]
+    bundles = [encode_bundle([client_message(number, b"\x01" * number)]) for number in (0, 1, 300, 2)]
     stream = b"".join(bundles)
     reader = BundleReader()
 
-    found = [
-        bundle
-        for start in range(0, len(stream), size)
-        for bundle in reader.feed(stream[start : start + size])
-    ]
+    found = [bundle for start in range(0, len(stream), size) for bundle in reader.feed(stream[start : start + size])]
 
     assert found == [bundle[4:] for bundle in bundles]
 
@@ -83,12 +77,7 @@ class RecordingTransport(asyncio.Transport):
 def test_a_loop_iteration_is_one_bundle_with_each_shared_frame_once() -> None:
     scheduled: list[Any] = []
     transport = RecordingTransport()
-    link = BundleConnection(
-        FlushScheduler(scheduled.append),
-        decode=decode_leader_messages,
-        on_bundle=print,
-        on_lost=lambda: None,
-    )
+    link = BundleConnection(FlushScheduler(scheduled.append), decode=decode_leader_messages, on_bundle=print, on_lost=lambda: None)
     link.connection_made(transport)
     event, ok, other = (OkFrame(id=id, seq=1, subject="s", state="x") for id in "eoo")
 
@@ -100,11 +89,7 @@ def test_a_loop_iteration_is_one_bundle_with_each_shared_frame_once() -> None:
     scheduled[-1]()
 
     first, second = (decode_leader_messages(data[4:]) for data in transport.written)
-    assert first == [
-        ([1, 2], Raw(encode(event))),
-        ([2], Raw(encode(ok))),
-        ([3], Raw(encode(other))),
-    ]
+    assert first == [([1, 2], Raw(encode(event))), ([2], Raw(encode(ok))), ([3], Raw(encode(other)))]
     assert second == [([1], Raw(encode(event)))]
     assert (link.messages, link.bundles) == (4, 2)
 

@@ -16,12 +16,7 @@ SLOW = Figure(id="rate", title="Rate", value=10, unit="/s", better="higher", tar
 
 def test_the_report_shows_each_figure_with_target_baseline_and_spread(tmp_path: Path) -> None:
     result = Result(
-        name="bench_x",
-        what="What it is.",
-        figures=[FAST, SLOW],
-        pictures=["x.svg"],
-        header=machine.header("short"),
-        seconds=3,
+        name="bench_x", what="What it is.", figures=[FAST, SLOW], pictures=["x.svg"], header=machine.header("short"), seconds=3
     )
     save(tmp_path / "bench_x.json", result)
     page = report.write(tmp_path, {"bench_y": "exit code 1"}).read_text()
@@ -56,9 +51,7 @@ def test_the_command_rewrites_a_report_or_reports_an_error(tmp_path: Path) -> No
 
 
 def test_figures_better_than_their_target_are_drawn_to_the_right() -> None:
-    svg = ElementTree.fromstring(
-        chart.chart_of_targets("T", [("bench_x", FAST), ("bench_x", SLOW)])
-    )
+    svg = ElementTree.fromstring(chart.chart_of_targets("T", [("bench_x", FAST), ("bench_x", SLOW)]))
     good, bad = svg.findall(".//{*}g/{*}rect")
     middle = float(good.attrib["x"])
     assert float(bad.attrib["x"]) < middle

@@ -45,9 +45,7 @@ class FakeServer:
 
 
 @pytest.mark.parametrize("answers_first", [True, False])
-async def test_each_contact_has_one_latency_in_any_order_of_answer_and_offer(
-    answers_first: bool,
-) -> None:
+async def test_each_contact_has_one_latency_in_any_order_of_answer_and_offer(answers_first: bool) -> None:
     server = FakeServer(answers_first=answers_first)
     latencies = await ComparisonLoad([server], server).open_loop(0.2, 500)
     assert len(latencies) == 100
@@ -83,16 +81,12 @@ async def test_refusals_are_counted_as_errors_and_not_as_lifecycles() -> None:
 class SentPackets:
     """The packets that a Socket.IO client of the load sends."""
 
-    def __init__(
-        self, client: SocketIoAgent | SocketIoGateway, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def __init__(self, client: SocketIoAgent | SocketIoGateway, monkeypatch: pytest.MonkeyPatch) -> None:
         self.packets: list[bytes] = []
         monkeypatch.setattr(client, "send", self.packets.append)
 
 
-async def test_an_agent_on_socket_io_accepts_ends_and_answers_pings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_agent_on_socket_io_accepts_ends_and_answers_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = SocketIoAgent(3)
     packets = SentPackets(agent, monkeypatch).packets
     contacts: list[str] = []
@@ -112,9 +106,7 @@ async def test_an_agent_on_socket_io_accepts_ends_and_answers_pings(
     assert contacts == ["offered c", "ended c"]
 
 
-async def test_an_expired_offer_is_an_error_and_not_a_lifecycle(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_expired_offer_is_an_error_and_not_a_lifecycle(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = SocketIoAgent(0)
     packets = SentPackets(agent, monkeypatch).packets
     errors: list[str] = []
@@ -124,9 +116,7 @@ async def test_an_expired_offer_is_an_error_and_not_a_lifecycle(
     assert errors == ["expired"] and len(packets) == 1
 
 
-async def test_a_submit_is_matched_with_the_contact_id_in_its_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_submit_is_matched_with_the_contact_id_in_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = SocketIoGateway()
     packets = SentPackets(gateway, monkeypatch).packets
     contacts: list[tuple[int, str]] = []
@@ -144,37 +134,22 @@ def test_agents_have_two_skills_and_all_skills_have_equally_many_agents() -> Non
 
 def measured_round(rate: float, **fields: Any) -> dict[str, Any]:
     fast = {"p50": 1.0, "p99": 2.0, "offers": 5}
-    return {
-        "lifecycles_per_s": rate,
-        "server_cpu_us": 400.0,
-        "load_share": 0.3,
-        "at_80_per_s": fast,
-        "errors": {},
-        **fields,
-    }
+    return {"lifecycles_per_s": rate, "server_cpu_us": 400.0, "load_share": 0.3, "at_80_per_s": fast, "errors": {}, **fields}
 
 
 def test_the_figures_of_a_side_are_medians_of_its_rounds_with_their_limits() -> None:
     rival = sides.SIDES[1]
-    rounds = [
-        measured_round(300),
-        measured_round(500, load_share=0.95),
-        measured_round(400, errors={"expired": 3}),
-    ]
+    rounds = [measured_round(300), measured_round(500, load_share=0.95), measured_round(400, errors={"expired": 3})]
     found = {figure.id: figure for figure in bench_rivals.figures(rival, 200, rounds)}
     throughput = found["lifecycles_per_s.redis_list.200"]
     assert (throughput.value, throughput.spread) == (400, (300, 500))
-    assert throughput.limit == (
-        "load at over 90 % of its core: a lower bound; 3 errors; too slow for latency at 1,000/s"
-    )
+    assert throughput.limit == ("load at over 90 % of its core: a lower bound; 3 errors; too slow for latency at 1,000/s")
     assert found["submit_to_screen_p99_ms.80.redis_list.200"].value == 2
     assert "submit_to_screen_p99_ms.1000.redis_list.200" not in found, "it was not measured"
 
 
 def test_only_figures_of_the_router_have_a_direction() -> None:
-    router, rival = (
-        bench_rivals.figures(side, 200, [measured_round(1)]) for side in sides.SIDES[:2]
-    )
+    router, rival = (bench_rivals.figures(side, 200, [measured_round(1)]) for side in sides.SIDES[:2])
     assert {figure.better for figure in rival} == {"none"}
     assert {figure.better for figure in router} == {"lower", "higher"}
 
@@ -206,20 +181,14 @@ def rivals_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     yield tmp_path
 
 
-def test_without_node_its_rival_is_not_installed(
-    rivals_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_node_its_rival_is_not_installed(rivals_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(rivals_folder))
     with pytest.raises(sides.NotInstalled, match="node and npm are not on this machine"):
         sides.install_node()
 
 
 def test_libraries_are_installed_again_only_for_a_changed_list(rivals_folder: Path) -> None:
-    requirements, stamp, log = (
-        rivals_folder / "list",
-        rivals_folder / "stamp",
-        rivals_folder / "log",
-    )
+    requirements, stamp, log = (rivals_folder / "list", rivals_folder / "stamp", rivals_folder / "log")
     requirements.write_text("a==1")
     command = ([sys.executable, "-c", f"open({str(log)!r}, 'a').write('x')"],)
     for text in ("a==1", "a==1", "a==2"):

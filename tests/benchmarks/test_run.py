@@ -45,9 +45,7 @@ def test_benchmarks_are_found_and_their_names_are_unique() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_each_script_has_the_common_options_and_describes_its_measurement(script: Path) -> None:
-    done = subprocess.run(
-        (sys.executable, str(script), "--help"), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run((sys.executable, str(script), "--help"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--quick" in done.stdout and "--json" in done.stdout
     assert len(done.stdout) > 400, "one or two sentences on what is measured"
@@ -67,10 +65,7 @@ def test_names_select_folders_and_scripts() -> None:
 def test_the_budget_of_a_script_is_read_from_its_source(tmp_path: Path) -> None:
     good = write_script(tmp_path, "bench_good", GOOD.format(root=ROOT))
     assert run.quick_budget_s(good) == 7
-    assert (
-        run.quick_budget_s(write_script(tmp_path, "bench_without_budget", "x = 1"))
-        == run.QUICK_BUDGET_S
-    )
+    assert run.quick_budget_s(write_script(tmp_path, "bench_without_budget", "x = 1")) == run.QUICK_BUDGET_S
 
 
 def test_a_result_gets_the_header_and_a_failure_leaves_no_file(tmp_path: Path) -> None:
@@ -84,9 +79,7 @@ def test_a_result_gets_the_header_and_a_failure_leaves_no_file(tmp_path: Path) -
     write_script(tmp_path, "bench_good", "raise SystemExit(3)")
     assert run.measure(good, results, head) == "exit code 3"
     assert not (results / "bench_good.json").exists()
-    assert "cannot be read" in (
-        run.measure(write_script(tmp_path, "bench_without_budget", ""), results, head) or ""
-    )
+    assert "cannot be read" in (run.measure(write_script(tmp_path, "bench_without_budget", ""), results, head) or "")
 
 
 def test_a_hanging_script_is_terminated_with_its_child_processes(tmp_path: Path) -> None:

@@ -73,14 +73,7 @@ def test_the_chart_shows_every_curve_and_every_target(tmp_path: Path) -> None:
 
 async def test_a_client_resumes_from_the_position_in_its_welcome() -> None:
     welcome = WelcomeFrame(
-        role="agent",
-        workspace="default",
-        history_id="h",
-        epoch=1,
-        seq=7,
-        at_ms=0,
-        heartbeat_s=20,
-        session_id="s",
+        role="agent", workspace="default", history_id="h", epoch=1, seq=7, at_ms=0, heartbeat_s=20, session_id="s"
     )
     payload = frame_encoder(MSGPACK).encode(welcome)
     socket = RawWebSocket("/v1/desktop", "d", "token")

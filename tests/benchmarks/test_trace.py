@@ -23,15 +23,9 @@ CALLED: Final = {
 
 
 @pytest.mark.parametrize(("files_max", "exit_code"), [(FILES_MAX, 0), (1, 1)])
-def test_a_submit_calls_a_limited_number_of_files_until_its_offer(
-    files_max: int, exit_code: int
-) -> None:
+def test_a_submit_calls_a_limited_number_of_files_until_its_offer(files_max: int, exit_code: int) -> None:
     done = subprocess.run(
-        (sys.executable, str(SCRIPT), "--files-max", str(files_max)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        (sys.executable, str(SCRIPT), "--files-max", str(files_max)), capture_output=True, text=True, check=False, timeout=120
     )
 
     assert done.returncode == exit_code, done.stderr

@@ -5,9 +5,7 @@ import pytest
 from tests.support.command_line import run_command
 
 
-@pytest.mark.parametrize(
-    "command", [(), ("serve",), ("policy", "check"), ("token",), ("verify",), ("simulate",)]
-)
+@pytest.mark.parametrize("command", [(), ("serve",), ("policy", "check"), ("token",), ("verify",), ("simulate",)])
 def test_every_command_has_a_help_text(command: tuple[str, ...]) -> None:
     result = run_command(*command, "--help")
     assert result.exit_code == 0

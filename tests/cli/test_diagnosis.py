@@ -44,9 +44,7 @@ def a_diagnosis(*severities: Severity) -> Diagnosis:
     )
 
 
-def test_a_running_router_is_queried_with_a_supervisor_token(
-    canned: tuple[type[CannedHandler], str], data: Path
-) -> None:
+def test_a_running_router_is_queried_with_a_supervisor_token(canned: tuple[type[CannedHandler], str], data: Path) -> None:
     handler, url = canned
     handler.body = msgspec.json.encode(a_diagnosis(Severity.ERROR, Severity.NOTE))
     result = run_doctor("--url", url, "--data", str(data))
@@ -60,9 +58,7 @@ def test_a_running_router_is_queried_with_a_supervisor_token(
     assert authorization.startswith("Bearer ")
 
 
-def test_warnings_and_notes_are_not_failures(
-    canned: tuple[type[CannedHandler], str], data: Path
-) -> None:
+def test_warnings_and_notes_are_not_failures(canned: tuple[type[CannedHandler], str], data: Path) -> None:
     handler, url = canned
     handler.body = msgspec.json.encode(a_diagnosis(Severity.WARNING))
     result = run_doctor("--url", url, "--data", str(data), "--json")
@@ -92,18 +88,14 @@ def test_a_response_that_is_not_a_diagnosis_is_reported_in_one_line(
     assert words in line
 
 
-def test_an_unreachable_router_is_reported_in_one_line(
-    canned: tuple[type[CannedHandler], str], data: Path
-) -> None:
+def test_an_unreachable_router_is_reported_in_one_line(canned: tuple[type[CannedHandler], str], data: Path) -> None:
     result = run_doctor("--url", "http://127.0.0.1:1", "--data", str(data))
     assert (result.exit_code, result.stdout) == (1, "")
     (line,) = result.stderr.strip().splitlines()
     assert "no router answers" in line
 
 
-def test_without_a_secret_no_request_is_sent(
-    canned: tuple[type[CannedHandler], str], tmp_path: Path
-) -> None:
+def test_without_a_secret_no_request_is_sent(canned: tuple[type[CannedHandler], str], tmp_path: Path) -> None:
     handler, url = canned
     result = run_doctor("--url", url, "--data", str(tmp_path))
     assert result.exit_code == 1
@@ -122,18 +114,14 @@ def test_without_a_secret_no_request_is_sent(
         ("--workspace", "nowhere"),
     ],
 )
-def test_invalid_combinations_of_options_are_usage_errors(
-    data: Path, arguments: tuple[str, ...]
-) -> None:
+def test_invalid_combinations_of_options_are_usage_errors(data: Path, arguments: tuple[str, ...]) -> None:
     file = data / "journal.db"
     file.touch()
     result = run_doctor(*(one.format(file=file) for one in arguments), "--data", str(data))
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_a_router_without_a_fixed_port_needs_a_url(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_router_without_a_fixed_port_needs_a_url(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROUTER__SERVER__PORT", "0")
     result = run_doctor("--data", str(data))
     assert result.exit_code == 2
@@ -168,9 +156,7 @@ def test_an_intact_journal_is_reported_as_ok(journal: Path) -> None:
 
 def test_a_damaged_journal_is_reported_as_not_sound(journal: Path) -> None:
     with sqlite3.connect(journal) as connection:
-        (name,) = connection.execute(
-            "select name from sqlite_master where type = 'table' and name like 'record%'"
-        ).fetchone()
+        (name,) = connection.execute("select name from sqlite_master where type = 'table' and name like 'record%'").fetchone()
         connection.execute(f"delete from {name}")
     connection.close()
     result = run_command("verify", str(journal), "--json")

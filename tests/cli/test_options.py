@@ -25,9 +25,7 @@ def test_options_override_the_file(tmp_path: Path) -> None:
     assert settings.journal.path == str(tmp_path / "journal.db")
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("2d", 172_800)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("2d", 172_800)])
 def test_durations_are_parsed_with_their_unit(text: str, seconds: int) -> None:
     assert DurationType().convert(text, None, None) == seconds
 
@@ -46,10 +44,6 @@ def test_an_invalid_duration_is_a_usage_error(workload: str, text: str) -> None:
         ("router.example", "http://router.example:4321"),
     ],
 )
-def test_the_url_of_the_router_follows_from_its_settings(
-    tmp_path: Path, host: str, url: str
-) -> None:
-    settings = load_command_settings(
-        None, tmp_path, server__host=host, server__port=4321, server__behind_proxy=True
-    )
+def test_the_url_of_the_router_follows_from_its_settings(tmp_path: Path, host: str, url: str) -> None:
+    settings = load_command_settings(None, tmp_path, server__host=host, server__port=4321, server__behind_proxy=True)
     assert configured_url(settings) == url

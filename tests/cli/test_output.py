@@ -26,9 +26,7 @@ from router.model.errors import JournalTooNew, RouterError, SettingsInvalid
         (RouterError(), EXIT_FAILED, "router error"),
     ],
 )
-def test_each_kind_of_error_has_its_exit_code_and_a_message(
-    error: RouterError, exit_code: int, message: str
-) -> None:
+def test_each_kind_of_error_has_its_exit_code_and_a_message(error: RouterError, exit_code: int, message: str) -> None:
     failure = to_command_failure(error)
     assert (failure.exit_code, failure.format_message()) == (exit_code, message)
 
@@ -50,9 +48,7 @@ def test_a_file_that_cannot_be_written_is_a_failure_that_names_it(tmp_path: Path
         write_file(b"{}", tmp_path / "no" / "report.json")
 
 
-def test_json_goes_to_a_file_or_to_standard_output(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_json_goes_to_a_file_or_to_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     target = tmp_path / "report.json"
     write_json(b"{}", target)
     assert target.read_bytes() == b"{}"

@@ -30,20 +30,12 @@ def test_help_does_not_import_server_or_engine() -> None:
         "heavy = {'aiohttp', 'uvloop', 'rich.table', 'yaml', 'jwt', 'router.engine.engine'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_usage_error_exits_with_two_and_without_traceback() -> None:
-    done = subprocess.run(
-        [*ROUTER, "token", "--role", "king"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = subprocess.run([*ROUTER, "token", "--role", "king"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -53,12 +45,7 @@ def test_serve_starts_answers_and_stops_cleanly(tmp_path: Path) -> None:
     command = [*ROUTER, "serve", "--data", str(tmp_path), "--port", "0", "--admin-port", "0"]
     command += ["--policy", str(ROOT / "config" / "policy.yaml")]
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=tmp_path,
-        env=environment(),
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=environment()
     ) as process:
         try:
             assert process.stdout is not None
@@ -71,11 +58,7 @@ def test_serve_starts_answers_and_stops_cleanly(tmp_path: Path) -> None:
         finally:
             process.kill()
     done = subprocess.run(
-        [*ROUTER, "verify", str(tmp_path / "journal.db"), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        [*ROUTER, "verify", str(tmp_path / "journal.db"), "--json"], capture_output=True, text=True, timeout=60, check=False
     )
     assert json.loads(done.stdout)["ok"] is True
     assert done.returncode == 0
@@ -97,9 +80,7 @@ def test_listening_on_all_addresses_requires_tls_or_a_proxy(tmp_path: Path) -> N
 
 
 def test_a_token_carries_role_subject_workspace_and_lifetime(data: Path) -> None:
-    result = run_command(
-        "token", "--role", "agent", "--subject", "ada", "--ttl", "30m", "--data", str(data)
-    )
+    result = run_command("token", "--role", "agent", "--subject", "ada", "--ttl", "30m", "--data", str(data))
     assert result.exit_code == 0
     claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
     assert (claims["role"], claims["sub"], claims["workspace"]) == ("agent", "ada", "default")
@@ -107,9 +88,7 @@ def test_a_token_carries_role_subject_workspace_and_lifetime(data: Path) -> None
 
 
 def test_a_token_is_printed_as_json(data: Path) -> None:
-    result = run_command(
-        "token", "--role", "gateway", "--subject", "web", "--data", str(data), "--json"
-    )
+    result = run_command("token", "--role", "gateway", "--subject", "web", "--data", str(data), "--json")
     found = msgspec.json.decode(result.stdout)
     assert found["token"].count(".") == 2
     assert found["role"] == "gateway"

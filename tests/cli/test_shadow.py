@@ -27,9 +27,7 @@ def run_shadow(url: str, data: Path, *arguments: str) -> Result:
 
 
 def a_report() -> ShadowReport:
-    example = Difference(
-        kind=KIND, seq=17, at_ms=0, contact_id="c1", queue_id="support", shadow_agent_id="[bold]ada"
-    )
+    example = Difference(kind=KIND, seq=17, at_ms=0, contact_id="c1", queue_id="support", shadow_agent_id="[bold]ada")
     return ShadowReport(
         submits=9,
         offers=8,
@@ -52,30 +50,21 @@ def a_report() -> ShadowReport:
         ("put", "missing.yaml"),
     ],
 )
-def test_invalid_combinations_of_options_are_usage_errors(
-    journal: Path, policy: str, arguments: tuple[str, ...]
-) -> None:
+def test_invalid_combinations_of_options_are_usage_errors(journal: Path, policy: str, arguments: tuple[str, ...]) -> None:
     words = [one.format(journal=journal, policy=policy) for one in arguments]
     result = run_command("shadow", *words)
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_put_sends_the_document_and_stop_ends_it(
-    canned: tuple[type[CannedHandler], str], data: Path, policy: str
-) -> None:
+def test_put_sends_the_document_and_stop_ends_it(canned: tuple[type[CannedHandler], str], data: Path, policy: str) -> None:
     handler, url = canned
     assert run_shadow(url, data, "put", policy).exit_code == 0
     assert run_shadow(url, data, "stop").exit_code == 0
-    assert [(method, path) for method, path, _ in handler.requests] == [
-        ("PUT", "/v1/shadow"),
-        ("DELETE", "/v1/shadow"),
-    ]
+    assert [(method, path) for method, path, _ in handler.requests] == [("PUT", "/v1/shadow"), ("DELETE", "/v1/shadow")]
     assert handler.documents == [POLICY.encode(), b""]
 
 
-def test_a_report_is_printed_with_totals_queues_and_examples(
-    canned: tuple[type[CannedHandler], str], data: Path
-) -> None:
+def test_a_report_is_printed_with_totals_queues_and_examples(canned: tuple[type[CannedHandler], str], data: Path) -> None:
     handler, url = canned
     handler.body = msgspec.json.encode(a_report())
     result = run_shadow(url, data, "report")
@@ -91,9 +80,7 @@ def test_a_report_is_printed_as_json(canned: tuple[type[CannedHandler], str], da
     assert (found["submits"], found["differences"]) == (9, {KIND: 1})
 
 
-def test_a_response_that_is_not_a_report_is_reported_in_one_line(
-    canned: tuple[type[CannedHandler], str], data: Path
-) -> None:
+def test_a_response_that_is_not_a_report_is_reported_in_one_line(canned: tuple[type[CannedHandler], str], data: Path) -> None:
     handler, url = canned
     handler.body = b"<html>"
     result = run_shadow(url, data, "report")

@@ -59,20 +59,14 @@ def test_the_speed_of_the_run_is_included_on_request(workload: str) -> None:
     assert msgspec.json.decode(shown.stdout)["speed"]["contacts_per_second"] > 0
 
 
-def test_a_report_that_cannot_be_written_is_reported_without_traceback(
-    workload: str, tmp_path: Path
-) -> None:
-    result = run_command(
-        "simulate", "--workload", workload, "--json", str(tmp_path / "no" / "report.json")
-    )
+def test_a_report_that_cannot_be_written_is_reported_without_traceback(workload: str, tmp_path: Path) -> None:
+    result = run_command("simulate", "--workload", workload, "--json", str(tmp_path / "no" / "report.json"))
     assert result.exit_code == 1
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--publish",), ("--speed", "0")])
-def test_invalid_load_test_options_are_usage_errors(
-    workload: str, arguments: tuple[str, ...]
-) -> None:
+def test_invalid_load_test_options_are_usage_errors(workload: str, arguments: tuple[str, ...]) -> None:
     source = ("--workload", workload) if arguments else ()
     assert run_command("replay", *source, *arguments).exit_code == 2
 
@@ -94,9 +88,7 @@ def test_notes_are_shown_and_never_mixed_with_json(tmp_path: Path) -> None:
 
 def test_the_patience_of_the_served_is_an_option_for_logs(tmp_path: Path) -> None:
     contacts, agents = tmp_path / "contacts.csv", tmp_path / "agents.csv"
-    contacts.write_text(
-        "arrival,queue,handle_s,patience_s,wait_s\n0,english,9,,20\n1,english,9,5,\n2,english,9,,30\n"
-    )
+    contacts.write_text("arrival,queue,handle_s,patience_s,wait_s\n0,english,9,,20\n1,english,9,5,\n2,english,9,,30\n")
     agents.write_text("agent_id\nada\n")
     arguments = ("simulate", "--log", f"contacts:{contacts}", "--log", f"agents:{agents}")
     plain = run_command(*arguments, "--json", "-")

@@ -7,22 +7,9 @@ from typing import Any
 import pytest
 from websockets.http11 import Response
 
-from router.client import (
-    DesktopClient,
-    NotConnected,
-    OutcomeUnknown,
-    PermanentlyClosed,
-    RouterRefused,
-)
+from router.client import DesktopClient, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.connection import ConnectionOptions
-from tests.support.scripted_server import (
-    FAST_OPTIONS,
-    WELCOME,
-    ServerSide,
-    held_event,
-    scripted_server,
-    stay_connected,
-)
+from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, held_event, scripted_server, stay_connected
 
 
 def a_client(url: str, options: ConnectionOptions = FAST_OPTIONS) -> DesktopClient:
@@ -42,16 +29,7 @@ async def test_a_reconnect_resumes_after_the_last_received_event() -> None:
     async def second(server: ServerSide) -> None:
         hellos.append(await server.receive())
         resumed = {key: WELCOME[key] for key in ("role", "workspace", "history_id", "epoch")}
-        await server.send(
-            {
-                "type": "resumed",
-                "seq": 15,
-                "until_seq": 16,
-                "heartbeat_s": 20,
-                "session_id": "t",
-                **resumed,
-            }
-        )
+        await server.send({"type": "resumed", "seq": 15, "until_seq": 16, "heartbeat_s": 20, "session_id": "t", **resumed})
         # Repeated events are ignored.
         for seq in (12, 15, 16):
             await server.send(held_event(seq))
@@ -121,9 +99,7 @@ async def test_an_expired_token_that_cannot_be_renewed_ends_the_client() -> None
 
 
 async def test_the_client_retries_after_an_overloaded_server() -> None:
-    refusals = [
-        Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()
-    ]
+    refusals = [Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()]
     async with scripted_server(stay_connected, refusals=refusals) as url, a_client(url) as client:
         assert client.connection_count == 1
 
@@ -139,9 +115,7 @@ async def test_unknown_frames_fields_and_events_are_ignored() -> None:
         await server.receive()
         await server.send({"type": "fanfare", "loud": True})
         await server.send(WELCOME | {"colour": "green"})
-        await server.send(
-            {"type": "event", "seq": 11, "at_ms": 0, "event": {"type": "moon.rose", "full": True}}
-        )
+        await server.send({"type": "event", "seq": 11, "at_ms": 0, "event": {"type": "moon.rose", "full": True}})
         await server.send(held_event(12))
         await server.ws.wait_closed()
 
@@ -178,12 +152,7 @@ async def test_a_refusal_is_raised_with_all_its_fields() -> None:
         with pytest.raises(RouterRefused) as refused:
             await client.ready()
         error = refused.value.error
-        assert (refused.value.code, error.state, error.allowed, error.seq) == (
-            "agent_state",
-            "offline",
-            ("ready",),
-            7,
-        )
+        assert (refused.value.code, error.state, error.allowed, error.seq) == ("agent_state", "offline", ("ready",), 7)
         assert not refused.value.temporary
 
 
@@ -193,11 +162,7 @@ async def test_a_server_that_does_not_answer_heartbeats_is_reconnected() -> None
         await server.send(WELCOME | {"heartbeat_s": 0})
         await server.ws.wait_closed()
 
-    async with (
-        scripted_server(silent, stay_connected) as url,
-        a_client(url) as client,
-        asyncio.timeout(10),
-    ):
+    async with scripted_server(silent, stay_connected) as url, a_client(url) as client, asyncio.timeout(10):
         while client.connection_count < 2 or not client.is_connected:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

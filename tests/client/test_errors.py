@@ -12,9 +12,7 @@ def test_a_refusal_has_the_code_the_text_and_the_frame() -> None:
 
 
 def test_a_refusal_without_detail_has_no_empty_parentheses() -> None:
-    assert str(RouterRefused(ErrorFrame(code="queue_full", title="Queue full"))) == (
-        "queue_full: Queue full"
-    )
+    assert str(RouterRefused(ErrorFrame(code="queue_full", title="Queue full"))) == ("queue_full: Queue full")
 
 
 def test_the_close_code_is_part_of_the_text() -> None:

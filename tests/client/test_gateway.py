@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 
 from router.client import GatewayClient, OutcomeUnknown
-from tests.support.scripted_server import (
-    FAST_OPTIONS,
-    WELCOME,
-    ServerSide,
-    answering_script,
-    scripted_server,
-)
+from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, answering_script, scripted_server
 
-GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {
-    "role": "gateway"
-}
+GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {"role": "gateway"}
 
 
 def a_gateway(url: str) -> GatewayClient:
@@ -62,10 +54,7 @@ async def test_a_lost_submit_raises_its_key_otherwise() -> None:
 
 async def test_every_submit_has_a_key_of_its_own_unless_one_is_given() -> None:
     frames: list[dict[str, Any]] = []
-    async with (
-        scripted_server(answering_script(frames, GATEWAY_WELCOME)) as url,
-        a_gateway(url) as gateway,
-    ):
+    async with scripted_server(answering_script(frames, GATEWAY_WELCOME)) as url, a_gateway(url) as gateway:
         await gateway.submit("voice")
         await gateway.submit("voice")
         await gateway.submit("voice", idempotency_key="call-17")

@@ -55,9 +55,7 @@ def test_a_token_is_refreshed_well_before_it_expires() -> None:
     assert refresh_after_s(a_token(iat=5_000, exp=6_001)) == 800
 
 
-@pytest.mark.parametrize(
-    "token", ["", "opaque", "a.b.c", a_token(exp=5_000), "e30.!!!.x", a_token(), "e30.e30.x"]
-)
+@pytest.mark.parametrize("token", ["", "opaque", "a.b.c", a_token(exp=5_000), "e30.!!!.x", a_token(), "e30.e30.x"])
 def test_a_token_without_lifetime_claims_is_not_refreshed(token: str) -> None:
     assert refresh_after_s(token) is None
 

@@ -27,9 +27,7 @@ def offer(agent_id: str = "ada", **changes: Any) -> ev.OfferMade:
 
 
 def accepted(agent_id: str = "ada", **changes: Any) -> ev.OfferAccepted:
-    return ev.OfferAccepted(
-        offer_id="c1.1", contact_id="c1", agent_id=agent_id, waited_ms=5, **changes
-    )
+    return ev.OfferAccepted(offer_id="c1.1", contact_id="c1", agent_id=agent_id, waited_ms=5, **changes)
 
 
 def work(agent_id: str = "ada") -> dict[str, str]:
@@ -44,9 +42,7 @@ def agent_after(*events: ev.Event) -> CachedAgent:
 
 
 def queued(contact_id: str = "c1") -> ev.ContactQueued:
-    return ev.ContactQueued(
-        contact_id=contact_id, channel="voice", queue_id="support", requirement="", policy_version=1
-    )
+    return ev.ContactQueued(contact_id=contact_id, channel="voice", queue_id="support", requirement="", policy_version=1)
 
 
 def contacts_after(*events: ev.Event) -> ContactCache:
@@ -71,11 +67,7 @@ def test_an_offer_of_another_agent_is_not_kept() -> None:
 
 def test_a_declined_expired_or_rescinded_offer_is_removed() -> None:
     parts: dict[str, Any] = {"offer_id": "c1.1", "contact_id": "c1", "agent_id": "ada"}
-    for end in (
-        ev.OfferDeclined(**parts, reason="declined"),
-        ev.OfferExpired(**parts),
-        ev.OfferRescinded(**parts, reason="taken"),
-    ):
+    for end in (ev.OfferDeclined(**parts, reason="declined"), ev.OfferExpired(**parts), ev.OfferRescinded(**parts, reason="taken")):
         assert agent_after(offer(), end).offers == {}
 
 
@@ -90,9 +82,7 @@ def test_an_assignment_is_held_wrapped_up_and_completed() -> None:
 
 
 def test_a_connected_desktop_and_a_state_change_are_applied() -> None:
-    changed = ev.AgentStateChanged(
-        agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY, reason="lunch"
-    )
+    changed = ev.AgentStateChanged(agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY, reason="lunch")
     agent = agent_after(ev.DesktopConnected(agent_id="ada", session_id="s"), changed)
     assert (agent.state, agent.reason, agent.state_since_ms) == (AgentState.NOT_READY, "lunch", 2)
     assert agent.presence is Presence.ATTACHED
@@ -100,16 +90,9 @@ def test_a_connected_desktop_and_a_state_change_are_applied() -> None:
 
 def test_members_of_a_conference_are_kept_until_the_owner_is_alone() -> None:
     both = {"ada": OWNER, "bob": PARTICIPANT}
-    joined = ev.ParticipantJoined(
-        contact_id="c1", assignment_id="c1.2", agent_id="bob", members=both
-    )
+    joined = ev.ParticipantJoined(contact_id="c1", assignment_id="c1.2", agent_id="bob", members=both)
     left = ev.ParticipantLeft(
-        contact_id="c1",
-        assignment_id="c1.2",
-        agent_id="bob",
-        role=PARTICIPANT,
-        reason="left",
-        members={"ada": OWNER},
+        contact_id="c1", assignment_id="c1.2", agent_id="bob", role=PARTICIPANT, reason="left", members={"ada": OWNER}
     )
     assert agent_after(offer(), accepted(), joined).assignments["c1.1"].members == both
     assert agent_after(offer(), accepted(), joined, left).assignments["c1.1"].members == {}
@@ -117,9 +100,7 @@ def test_members_of_a_conference_are_kept_until_the_owner_is_alone() -> None:
 
 def test_an_assignment_in_wrap_up_is_not_a_member_of_the_conversation() -> None:
     both = {"ada": OWNER, "bob": PARTICIPANT}
-    joined = ev.ParticipantJoined(
-        contact_id="c1", assignment_id="c1.2", agent_id="bob", members=both
-    )
+    joined = ev.ParticipantJoined(contact_id="c1", assignment_id="c1.2", agent_id="bob", members=both)
     wrap_up = ev.WrapUpStarted(**work(), deadline_ms=900)
     assert agent_after(offer(), accepted(), wrap_up, joined).assignments["c1.1"].members == {}
 
@@ -138,12 +119,7 @@ def test_a_consult_does_not_change_the_owner() -> None:
 
 
 def test_participants_other_than_the_owner_are_listed() -> None:
-    joined = ev.ParticipantJoined(
-        contact_id="c1",
-        assignment_id="c1.2",
-        agent_id="bob",
-        members={"ada": OWNER, "bob": PARTICIPANT},
-    )
+    joined = ev.ParticipantJoined(contact_id="c1", assignment_id="c1.2", agent_id="bob", members={"ada": OWNER, "bob": PARTICIPANT})
     contact: CachedContact = contacts_after(queued(), offer(), accepted(), joined).by_id["c1"]
     assert contact.other_participants == {"bob": PARTICIPANT}
 

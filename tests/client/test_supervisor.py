@@ -8,18 +8,10 @@ import pytest
 
 from router.client import SupervisorClient
 from router.model.states import AgentState
-from tests.support.scripted_server import (
-    FAST_OPTIONS,
-    WELCOME,
-    ServerSide,
-    answering_script,
-    scripted_server,
-)
+from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, answering_script, scripted_server
 
 Send = Callable[[SupervisorClient], Awaitable[Any]]
-SUPERVISOR_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {
-    "role": "supervisor"
-}
+SUPERVISOR_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {"role": "supervisor"}
 ADA = WELCOME["agent"]
 QUEUE = {"queue_id": "support", "is_open": True, "waiting": 3, "offered": 0, "assigned": 1}
 
@@ -46,44 +38,21 @@ async def test_the_state_is_complete_after_the_last_page_and_follows_statistics(
 @pytest.mark.parametrize(
     ("send", "frame"),
     [
-        (
-            lambda s: s.requeue("c1", "sales"),
-            {"type": "requeue", "contact_id": "c1", "queue_id": "sales"},
-        ),
-        (
-            lambda s: s.assign("c1", "ada"),
-            {"type": "assign", "contact_id": "c1", "agent_id": "ada"},
-        ),
-        (
-            lambda s: s.add_participant("c1", "ada"),
-            {"type": "add_participant", "contact_id": "c1", "agent_id": "ada"},
-        ),
-        (
-            lambda s: s.remove_participant("c1", "ada"),
-            {"type": "remove_participant", "contact_id": "c1", "agent_id": "ada"},
-        ),
+        (lambda s: s.requeue("c1", "sales"), {"type": "requeue", "contact_id": "c1", "queue_id": "sales"}),
+        (lambda s: s.assign("c1", "ada"), {"type": "assign", "contact_id": "c1", "agent_id": "ada"}),
+        (lambda s: s.add_participant("c1", "ada"), {"type": "add_participant", "contact_id": "c1", "agent_id": "ada"}),
+        (lambda s: s.remove_participant("c1", "ada"), {"type": "remove_participant", "contact_id": "c1", "agent_id": "ada"}),
         (lambda s: s.end("c1"), {"type": "end", "contact_id": "c1", "reason": "supervisor"}),
         (
             lambda s: s.set_agent_state("ada", AgentState.OFFLINE, after_work=True),
-            {
-                "type": "set_agent_state",
-                "agent_id": "ada",
-                "state": "offline",
-                "after_work": True,
-            },
+            {"type": "set_agent_state", "agent_id": "ada", "state": "offline", "after_work": True},
         ),
-        (
-            lambda s: s.pause_channels("ada", "voice"),
-            {"type": "set_agent_channels", "agent_id": "ada", "paused": ["voice"]},
-        ),
+        (lambda s: s.pause_channels("ada", "voice"), {"type": "set_agent_channels", "agent_id": "ada", "paused": ["voice"]}),
     ],
 )
 async def test_a_command_sends_its_frame(send: Send, frame: dict[str, Any]) -> None:
     frames: list[dict[str, Any]] = []
-    async with (
-        scripted_server(answering_script(frames, SUPERVISOR_WELCOME)) as url,
-        a_supervisor(url) as supervisor,
-    ):
+    async with scripted_server(answering_script(frames, SUPERVISOR_WELCOME)) as url, a_supervisor(url) as supervisor:
         await send(supervisor)
     (sent,) = frames
     assert {name: value for name, value in sent.items() if value is not None} == frame

@@ -4,14 +4,7 @@ import asyncio
 
 from router.client import DesktopClient
 from router.model.events import AssignmentHeld
-from tests.support.scripted_server import (
-    FAST_OPTIONS,
-    WELCOME,
-    ServerSide,
-    held_event,
-    scripted_server,
-    stay_connected,
-)
+from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, held_event, scripted_server, stay_connected
 
 
 def a_desktop(url: str) -> DesktopClient:
@@ -47,11 +40,7 @@ async def test_a_heartbeat_returns_the_position_and_the_clock_of_the_router() ->
 
 
 async def test_an_aborted_connection_is_replaced_by_a_new_one() -> None:
-    async with (
-        scripted_server(stay_connected) as url,
-        a_desktop(url) as desktop,
-        asyncio.timeout(10),
-    ):
+    async with scripted_server(stay_connected) as url, a_desktop(url) as desktop, asyncio.timeout(10):
         assert (desktop.connection_count, desktop.is_connected) == (1, True)
         await desktop.drop_connection()
         while desktop.connection_count < 2 or not desktop.is_connected:  # noqa: ASYNC110

@@ -11,12 +11,7 @@ from msgspec import structs
 
 from router.journal.port import Journal, JournalOutdated, WorkspaceHistory
 from router.journal.records import FORMAT, Position, Record, encode_body
-from router.model.errors import (
-    JournalCorrupt,
-    JournalLocked,
-    JournalTooNew,
-    JournalUnavailable,
-)
+from router.model.errors import JournalCorrupt, JournalLocked, JournalTooNew, JournalUnavailable
 from tests.support.journal_records import a_policy_published, a_record, a_snapshot, records
 
 
@@ -73,14 +68,9 @@ class JournalContract:
         assert one.snapshot is None
         await journal.close()
         found = await open_and_close(storage)
-        assert [(h.workspace, h.history_id) for h in found] == [
-            ("one", one.history_id),
-            ("other", other.history_id),
-        ]
+        assert [(h.workspace, h.history_id) for h in found] == [("one", one.history_id), ("other", other.history_id)]
 
-    async def test_records_are_read_back_byte_for_byte_after_a_clean_close(
-        self, storage: JournalStorage
-    ) -> None:
+    async def test_records_are_read_back_byte_for_byte_after_a_clean_close(self, storage: JournalStorage) -> None:
         written = records(40)
         journal = await filled_journal(storage, written)
         await journal.close()
@@ -106,9 +96,7 @@ class JournalContract:
         assert await journal.read("main", after_seq=0, limit=10) == [record]
         await journal.close()
 
-    async def test_workspaces_share_a_commit_and_nothing_else(
-        self, storage: JournalStorage
-    ) -> None:
+    async def test_workspaces_share_a_commit_and_nothing_else(self, storage: JournalStorage) -> None:
         journal = storage.journal()
         await journal.open()
         for name in ("a", "b"):
@@ -133,12 +121,8 @@ class JournalContract:
         (history,) = await open_and_close(storage)
         assert history.last_position == Position(2, next_seq)
 
-    async def test_replay_starts_with_the_record_that_contains_the_next_event(
-        self, storage: JournalStorage
-    ) -> None:
-        journal = await filled_journal(
-            storage, [a_record(1, events=3), a_record(4, events=3), a_record(7)]
-        )
+    async def test_replay_starts_with_the_record_that_contains_the_next_event(self, storage: JournalStorage) -> None:
+        journal = await filled_journal(storage, [a_record(1, events=3), a_record(4, events=3), a_record(7)])
         assert [r.first_seq for r in journal.replay("main", after_seq=3)] == [4, 7]
         assert [r.first_seq for r in journal.replay("main", after_seq=5)] == [4, 7]
         assert [r.first_seq for r in journal.replay("main", after_seq=6)] == [7]
@@ -190,9 +174,7 @@ class JournalContract:
         with pytest.raises(JournalCorrupt, match="main, seq 2"):
             await storage.journal().open()
 
-    async def test_a_second_journal_is_locked_out_and_changes_nothing(
-        self, storage: JournalStorage
-    ) -> None:
+    async def test_a_second_journal_is_locked_out_and_changes_nothing(self, storage: JournalStorage) -> None:
         journal = await filled_journal(storage, records(3))
         before = storage.fingerprint()
         with pytest.raises(JournalLocked):
@@ -202,9 +184,7 @@ class JournalContract:
         await journal.close()
         assert (await open_and_close(storage))[0].last_position.seq == 7
 
-    async def test_a_newer_format_is_rejected_and_left_unchanged(
-        self, storage: JournalStorage
-    ) -> None:
+    async def test_a_newer_format_is_rejected_and_left_unchanged(self, storage: JournalStorage) -> None:
         await (await filled_journal(storage, records(3))).close()
         storage.set_format(FORMAT + 1)
         before = storage.fingerprint()
@@ -212,9 +192,7 @@ class JournalContract:
             await storage.journal().open()
         assert storage.fingerprint() == before
 
-    async def test_an_older_format_is_rejected_and_left_unchanged(
-        self, storage: JournalStorage
-    ) -> None:
+    async def test_an_older_format_is_rejected_and_left_unchanged(self, storage: JournalStorage) -> None:
         await (await filled_journal(storage, records(3))).close()
         storage.set_format(FORMAT - 1)
         before = storage.fingerprint()
@@ -234,9 +212,7 @@ class JournalContract:
         assert [r.first_seq for r in journal.replay("main")] == [1, 2, 3, 4, 5, 6, 7]
         await journal.close()
 
-    async def test_a_damaged_snapshot_falls_back_to_the_previous_one(
-        self, storage: JournalStorage
-    ) -> None:
+    async def test_a_damaged_snapshot_falls_back_to_the_previous_one(self, storage: JournalStorage) -> None:
         journal = await filled_journal(storage, [a_record(n) for n in range(1, 8)])
         for seq in (2, 4, 6):
             await journal.save_snapshot("main", a_snapshot(seq, core=b"core" * seq))

@@ -55,14 +55,9 @@ def test_the_workload_of_the_demo_is_valid() -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_runs_and_exits_with_a_passed_report(
-    tmp_path: Path, processes: list["subprocess.Popen[str]"]
-) -> None:
+def test_the_demo_runs_and_exits_with_a_passed_report(tmp_path: Path, processes: list["subprocess.Popen[str]"]) -> None:
     target = tmp_path / "report.json"
-    process = start(
-        *("--exit-when-done", "--speed", "100", "--port", "0", "--json", str(target)),
-        directory=tmp_path,
-    )
+    process = start(*("--exit-when-done", "--speed", "100", "--port", "0", "--json", str(target)), directory=tmp_path)
     processes.append(process)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

@@ -13,9 +13,7 @@ def test_counters_are_the_sum_of_the_events_and_survive_a_replay() -> None:
     world.done_all(*(a_contact(f"c{number}") for number in range(4)))
     accept(world, "c0", "ada")
     world.done_all(
-        c.EndContact(contact_id="c0", agent_id="ada"),
-        c.CancelContact(contact_id="c2"),
-        c.AbandonContact(contact_id="c3"),
+        c.EndContact(contact_id="c0", agent_id="ada"), c.CancelContact(contact_id="c2"), c.AbandonContact(contact_id="c3")
     )
     for engine in (world.engine, world.replayed()):
         counts = engine.workspace().counts

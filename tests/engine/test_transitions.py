@@ -84,10 +84,7 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "agent.desktop_connected": (("offline", "not_ready", "ready"), "="),
         "agent.desktop_lost": (("offline", "not_ready", "ready"), "="),
     },
-    "queue": {
-        "queue.opened": (("open", "closed"), "open"),
-        "queue.closed": (("open", "closed"), "closed"),
-    },
+    "queue": {"queue.opened": (("open", "closed"), "open"), "queue.closed": (("open", "closed"), "closed")},
 }
 # Transitions whose result depends on the state before.
 MORE: dict[str, set[tuple[str | None, str, str]]] = {
@@ -134,9 +131,7 @@ def pairs() -> Iterable[tuple[str, Any, type]]:
 
 
 @pytest.mark.parametrize(("name", "state", "event_type"), list(pairs()))
-def test_every_pair_of_state_and_event_is_in_the_table_or_illegal(
-    name: str, state: Any, event_type: type
-) -> None:
+def test_every_pair_of_state_and_event_is_in_the_table_or_illegal(name: str, state: Any, event_type: type) -> None:
     table, states = TABLES[name]
     allowed = {(before, event): after for before, event, after in expected(name)}
     after = allowed.get((state, tag(event_type)))
@@ -165,17 +160,13 @@ def test_no_transition_leaves_a_terminal_state() -> None:
 
 def test_every_state_can_be_reached() -> None:
     for name, (table, states) in TABLES.items():
-        targets = set(table.values()) | (
-            {after for _, after in AGENT_STATE_CHANGES} if name == "agent" else set()
-        )
+        targets = set(table.values()) | ({after for _, after in AGENT_STATE_CHANGES} if name == "agent" else set())
         assert targets == set(states) - {None}
 
 
 def test_a_ready_agent_cannot_become_ready() -> None:
     assert (AgentState.READY, AgentState.READY) not in AGENT_STATE_CHANGES
-    assert {
-        (before, after) for before in AgentState for after in AgentState if before != after
-    } <= AGENT_STATE_CHANGES
+    assert {(before, after) for before in AgentState for after in AgentState if before != after} <= AGENT_STATE_CHANGES
 
 
 def test_an_illegal_transition_names_the_state_and_the_event() -> None:

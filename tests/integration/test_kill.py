@@ -60,9 +60,7 @@ async def test_acknowledged_commands_survive_exactly_once(point: str, tmp_path: 
     acknowledged: dict[str, tuple[int, str]] = {}
     # The first three batches are set-up; then one early crash, one late crash, and one complete run.
     for life, crash_at in enumerate((f"{point}:4", f"{point}:9", "")):
-        status, acks = await asyncio.to_thread(
-            run_router, path, first=1_000 * life, crash_at=crash_at
-        )
+        status, acks = await asyncio.to_thread(run_router, path, first=1_000 * life, crash_at=crash_at)
         assert status == (-signal.SIGKILL if crash_at else 0)
         acknowledged |= acks
     gen, found = await queued(path)
@@ -75,9 +73,7 @@ async def test_acknowledged_commands_survive_exactly_once(point: str, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "point", ["before_commit", "inside_commit", "after_commit", "before_reply"]
-)
+@pytest.mark.parametrize("point", ["before_commit", "inside_commit", "after_commit", "before_reply"])
 async def test_a_commit_is_atomic(point: str, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     # Three batches are set-up (policy, agent, ready); then bursts of eight contacts follow.
@@ -104,9 +100,7 @@ class TestUnderStrace:
     async def test_fdatasync_happens_between_the_commit_and_the_reply(self, tmp_path: Path) -> None:
         trace = tmp_path / "trace"
         command = ("strace", "-f", "-y", "-e", f"trace={CALLS}", "-o", str(trace))
-        status, acks = await asyncio.to_thread(
-            run_router, tmp_path / "journal.db", first=0, count=24, command=command
-        )
+        status, acks = await asyncio.to_thread(run_router, tmp_path / "journal.db", first=0, count=24, command=command)
         assert (status, len(acks)) == (0, 24)
         synced = written = False
         replies = 0
@@ -121,32 +115,24 @@ class TestUnderStrace:
         assert replies == 24
 
     @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
-    async def test_after_an_io_error_nothing_is_acknowledged(
-        self, call: str, tmp_path: Path
-    ) -> None:
+    async def test_after_an_io_error_nothing_is_acknowledged(self, call: str, tmp_path: Path) -> None:
         path = tmp_path / "journal.db"
         status, _ = await asyncio.to_thread(run_router, path, first=0, count=8)
         assert status == 0
         fault = f"inject={call}:error=EIO:when=14+"
         command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
-        status, acks = await asyncio.to_thread(
-            run_router, path, first=1_000, count=400, command=command
-        )
+        status, acks = await asyncio.to_thread(run_router, path, first=1_000, count=400, command=command)
         assert status == 1
         assert len(acks) < 400
         _, found = await queued(path)
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
         assert (await verify_journal_file(path)).ok
 
-    async def test_a_full_disk_stops_cleanly_and_loses_no_acknowledged_command(
-        self, tmp_path: Path
-    ) -> None:
+    async def test_a_full_disk_stops_cleanly_and_loses_no_acknowledged_command(self, tmp_path: Path) -> None:
         path = tmp_path / "journal.db"
         fault = "inject=pwrite64:error=ENOSPC:when=60+"
         command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
-        status, acks = await asyncio.to_thread(
-            run_router, path, first=0, count=400, command=command
-        )
+        status, acks = await asyncio.to_thread(run_router, path, first=0, count=400, command=command)
         assert status == 1
         _, found = await queued(path)
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()

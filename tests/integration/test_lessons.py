@@ -13,9 +13,7 @@ from tests.support.running_writer import execute_done, running_writer
 async def test_presence_is_reset_at_the_start_with_the_reason(tmp_path: Path) -> None:
     """Lessons A15 and D3: sessions of the previous process are lost; agents that stay away go offline with the reason."""
     path = tmp_path / "journal.db"
-    async with running_writer(
-        SqliteJournal(path, reserved_bytes=0), clock=ManualClock(START_MS)
-    ) as writer:
+    async with running_writer(SqliteJournal(path, reserved_bytes=0), clock=ManualClock(START_MS)) as writer:
         await writer.add_workspace("main")
         await execute_done(writer, published())
         for name in ("ada", "bob", "cy"):

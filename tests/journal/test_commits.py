@@ -2,14 +2,7 @@
 
 import pytest
 
-from router.journal.records import (
-    COMMIT_INDEX_WORKSPACE,
-    ChainVerifier,
-    CommitBuilder,
-    CommitIndex,
-    WorkspaceTail,
-    decode_envelope,
-)
+from router.journal.records import COMMIT_INDEX_WORKSPACE, ChainVerifier, CommitBuilder, CommitIndex, WorkspaceTail, decode_envelope
 from tests.support.journal_records import a_record, records
 
 
@@ -30,10 +23,7 @@ def test_a_commit_has_a_row_for_each_record_and_one_for_the_index(builder: Commi
     commit = builder.build_commit([("main", a_record(1, events=2)), ("other", a_record(1))])
     assert commit.values[0::3] == [1, 2, COMMIT_INDEX_WORKSPACE]
     assert commit.values[1::3] == [1, 1, commit.mark.number]
-    assert [(one.workspace, one.last_seq) for one in commit.tail_updates] == [
-        ("main", 2),
-        ("other", 1),
-    ]
+    assert [(one.workspace, one.last_seq) for one in commit.tail_updates] == [("main", 2), ("other", 1)]
 
 
 def test_the_rows_of_a_workspace_form_a_chain(builder: CommitBuilder) -> None:
@@ -48,9 +38,7 @@ def test_the_rows_of_a_workspace_form_a_chain(builder: CommitBuilder) -> None:
     verifier.check_end(last_seq=end.last_seq, chain=end.chain)
 
 
-def test_a_row_of_the_index_holds_the_digests_of_all_tails(
-    builder: CommitBuilder, index: CommitIndex
-) -> None:
+def test_a_row_of_the_index_holds_the_digests_of_all_tails(builder: CommitBuilder, index: CommitIndex) -> None:
     commit = builder.build_commit([("main", a_record(1))])
     body = decode_envelope(commit.values[-1]).body
     tails = list(builder._tails.values())
@@ -62,16 +50,11 @@ def test_consecutive_rows_of_the_index_form_a_chain(builder: CommitBuilder) -> N
     first = builder.build_commit([("main", a_record(1))])
     second = builder.build_commit([("main", a_record(2))])
     envelope = decode_envelope(second.values[-1])
-    assert (second.mark.number, envelope.previous_chain) == (
-        first.mark.number + 1,
-        first.mark.chain,
-    )
+    assert (second.mark.number, envelope.previous_chain) == (first.mark.number + 1, first.mark.chain)
     assert envelope.chain == second.mark.chain
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("number", 2), ("workspace", "b"), ("history_id", "h2"), ("last_seq", 1)]
-)
+@pytest.mark.parametrize(("field", "value"), [("number", 2), ("workspace", "b"), ("history_id", "h2"), ("last_seq", 1)])
 def test_a_digest_depends_on_everything_that_it_authenticates(field: str, value: object) -> None:
     tail = WorkspaceTail.empty(1, "a", "h")
     setattr(tail, field, value)

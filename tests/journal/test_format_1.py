@@ -45,9 +45,7 @@ def test_converting_keeps_the_order_of_fields(bodies: list[dict[str, Any]]) -> N
         record = to_format_2(body)
         again = msgspec.msgpack.decode(encode_body(msgspec.convert(record, Record)))
         assert list(record) == list(again)
-        assert [list(event) for event in record["events"]] == [
-            list(event) for event in again["events"]
-        ]
+        assert [list(event) for event in record["events"]] == [list(event) for event in again["events"]]
 
 
 def test_free_names_are_not_renamed() -> None:
@@ -66,11 +64,7 @@ def test_free_names_are_not_renamed() -> None:
         "requirement": "voice/cfg",
         "skills": {"hops": 3, "cfg": 1},
         "attributes": {"asked": "strict_class", "req": True},
-        "original_request": {
-            "queue_id": "req",
-            "skills": {"strict_class": 2},
-            "priority_class": 4,
-        },
+        "original_request": {"queue_id": "req", "skills": {"strict_class": 2}, "priority_class": 4},
     }
 
 
@@ -86,17 +80,9 @@ def test_policies_are_converted_along_their_structure() -> None:
     event = {"type": "policy.published", "version": 1, "policy": policy}
     (converted,) = to_format_2({"events": [event]})["events"]
     assert converted["policy"] == {
-        "channels": {
-            "cap": {
-                "units": 1,
-                "rate_cap": {"contacts_max": 2, "window_s": 60},
-                "unpark_when_not_ready": "keep",
-            }
-        },
+        "channels": {"cap": {"units": 1, "rate_cap": {"contacts_max": 2, "window_s": 60}, "unpark_when_not_ready": "keep"}},
         "queues": {"cfg": {"when_no_agents_ready": "wait", "selection": "by_attributes"}},
-        "plans": {
-            "levels": [{"duration_s": 5, "lower_levels": {"for_s": 1}, "skip_if": "no_agent_free"}]
-        },
+        "plans": {"levels": [{"duration_s": 5, "lower_levels": {"for_s": 1}, "skip_if": "no_agent_free"}]},
         "facts": {"of": {"applies_to": "agent"}},
         "entry": [{"name": "cap", "priority_class": 1, "when": "fact('of') == 'cap'"}],
         "cross_queue_order": "service_level_risk",

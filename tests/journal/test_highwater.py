@@ -63,9 +63,7 @@ def test_two_damaged_slots_are_reported(file: HighWaterFile, path: Path) -> None
         file.read()
 
 
-def test_a_mark_written_to_both_slots_survives_damage_to_either(
-    file: HighWaterFile, path: Path
-) -> None:
+def test_a_mark_written_to_both_slots_survives_damage_to_either(file: HighWaterFile, path: Path) -> None:
     file.write_both(mark(9))
     assert (file.written, file.synced) == (9, 9)
     for slot in (0, 1):

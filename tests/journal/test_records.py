@@ -56,12 +56,7 @@ def test_every_event_type_has_a_unique_tag() -> None:
 
 def test_the_envelope_is_readable_without_decoding_its_body() -> None:
     envelope = decode_envelope(sealed(a_record(41, events=3)))
-    assert (envelope.format_version, envelope.seq, envelope.count, envelope.last_seq) == (
-        FORMAT,
-        41,
-        3,
-        43,
-    )
+    assert (envelope.format_version, envelope.seq, envelope.count, envelope.last_seq) == (FORMAT, 41, 3, 43)
     assert envelope.chain == next_chain(b"p" * 16, envelope.body)
 
 
@@ -84,17 +79,13 @@ def test_bytes_without_an_envelope_are_rejected(data: object) -> None:
 @given(st.binary(max_size=300))
 def test_arbitrary_body_bytes_are_rejected(body: bytes) -> None:
     with pytest.raises(DamagedRecord):
-        decode_record(
-            decode_envelope(encode_envelope(seq=1, at_ms=1, count=1, previous=b"p" * 16, body=body))
-        )
+        decode_record(decode_envelope(encode_envelope(seq=1, at_ms=1, count=1, previous=b"p" * 16, body=body)))
 
 
 def test_a_too_deeply_nested_body_is_rejected() -> None:
     body = b"\x81\xa6events" + b"\x91" * 100_000
     with pytest.raises(DamagedRecord):
-        decode_record(
-            decode_envelope(encode_envelope(seq=1, at_ms=1, count=1, previous=b"p" * 16, body=body))
-        )
+        decode_record(decode_envelope(encode_envelope(seq=1, at_ms=1, count=1, previous=b"p" * 16, body=body)))
 
 
 def test_an_envelope_that_contradicts_its_body_is_rejected() -> None:

@@ -7,18 +7,13 @@ from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.states import ContactState
 from router.simulator.day import PlannedContact
 
-POLICY = Policy(
-    channels={"voice": ChannelPolicy(), "chat": ChannelPolicy(per_agent_max=2)},
-    queues={"calls": QueuePolicy()},
-)
+POLICY = Policy(channels={"voice": ChannelPolicy(), "chat": ChannelPolicy(per_agent_max=2)}, queues={"calls": QueuePolicy()})
 
 
 def a_tracker(*contact_ids: str, channel: str = "voice") -> ContactTracker:
     """Return a tracker of contacts that were submitted and accepted."""
     plans = [
-        PlannedContact(
-            contact_id=f"plan-{n}", at_ms=n, queue_id="calls", handle_ms=1000, channel=channel
-        )
+        PlannedContact(contact_id=f"plan-{n}", at_ms=n, queue_id="calls", handle_ms=1000, channel=channel)
         for n, _ in enumerate(contact_ids)
     ]
     tracker = ContactTracker(plans)
@@ -28,9 +23,7 @@ def a_tracker(*contact_ids: str, channel: str = "voice") -> ContactTracker:
     return tracker
 
 
-def ended(
-    tracker: ContactTracker, *contact_ids: str, state: ContactState = ContactState.ENDED
-) -> None:
+def ended(tracker: ContactTracker, *contact_ids: str, state: ContactState = ContactState.ENDED) -> None:
     """Record the terminal state published to the gateway."""
     for contact_id in contact_ids:
         contact = tracker.by_contact_id(contact_id)
@@ -87,20 +80,14 @@ def offer(contact_id: str, agent_id: str = "ada") -> ev.OfferMade:
 
 def accept(contact_id: str, agent_id: str = "ada") -> ev.OfferAccepted:
     """Return the accept of the contact's first offer."""
-    return ev.OfferAccepted(
-        offer_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, waited_ms=0
-    )
+    return ev.OfferAccepted(offer_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, waited_ms=0)
 
 
 def end(contact_id: str, agent_id: str = "ada") -> ev.ContactEnded:
     """Return the end of the conversation."""
-    return ev.ContactEnded(
-        contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended"
-    )
+    return ev.ContactEnded(contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended")
 
 
 def completed(contact_id: str, agent_id: str = "ada") -> ev.AssignmentCompleted:
     """Return the completion of the assignment."""
-    return ev.AssignmentCompleted(
-        assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished"
-    )
+    return ev.AssignmentCompleted(assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished")

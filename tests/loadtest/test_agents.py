@@ -21,10 +21,7 @@ from router.simulator.day import AgentBehaviour, PlannedAgent
 from tests.loadtest.histories import a_tracker, accept, offer
 
 SPEED = 1_000
-AUTO_ACCEPT = Policy(
-    channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=2)},
-    queues={"calls": QueuePolicy()},
-)
+AUTO_ACCEPT = Policy(channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=2)}, queues={"calls": QueuePolicy()})
 MANUAL = Policy(channels={"voice": ChannelPolicy()}, queues={"calls": QueuePolicy()})
 
 
@@ -67,20 +64,13 @@ class FakeDesktop:
 class Run:
     """Driver with a fake desktop and a clock that has started."""
 
-    def __init__(
-        self, policy: Policy, behaviour: AgentBehaviour, tracker: ContactTracker, tasks: TaskPool
-    ) -> None:
+    def __init__(self, policy: Policy, behaviour: AgentBehaviour, tracker: ContactTracker, tasks: TaskPool) -> None:
         agent = PlannedAgent(agent_id="ada", behaviour=behaviour)
         clock = DayClock(start_ms=0, speed=SPEED)
         clock.start(router_now_ms=0)
         self.desktop = FakeDesktop()
         self.context = DriverContext(
-            tracker=tracker,
-            clock=clock,
-            workforce=Workforce((agent,)),
-            policy=policy,
-            rng=Random(1),
-            tasks=tasks,
+            tracker=tracker, clock=clock, workforce=Workforce((agent,)), policy=policy, rng=Random(1), tasks=tasks
         )
         self.driver = AgentDriver(agent, cast(DesktopClient, self.desktop), self.context)
 
@@ -92,15 +82,10 @@ class Run:
 
 @asynccontextmanager
 async def a_run(
-    policy: Policy = AUTO_ACCEPT,
-    *,
-    behaviour: AgentBehaviour | None = None,
-    tracker: ContactTracker | None = None,
+    policy: Policy = AUTO_ACCEPT, *, behaviour: AgentBehaviour | None = None, tracker: ContactTracker | None = None
 ) -> AsyncIterator[Run]:
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        yield Run(
-            policy, behaviour or AgentBehaviour(), tracker or a_tracker("c1"), TaskPool(group)
-        )
+        yield Run(policy, behaviour or AgentBehaviour(), tracker or a_tracker("c1"), TaskPool(group))
 
 
 def offer_of(tracker: ContactTracker, **changes: Any) -> ev.OfferMade:
@@ -156,14 +141,10 @@ async def test_a_command_is_repeated_until_it_is_answered() -> None:
 
 async def test_a_rescinded_offer_is_not_answered_any_more() -> None:
     tracker = a_tracker("c1")
-    async with a_run(
-        MANUAL, behaviour=AgentBehaviour(answer_mean_ms=60_000_000), tracker=tracker
-    ) as run:
+    async with a_run(MANUAL, behaviour=AgentBehaviour(answer_mean_ms=60_000_000), tracker=tracker) as run:
         run.receive(offer_of(tracker))
         await asyncio.sleep(0)
-        run.receive(
-            ev.OfferRescinded(offer_id="c1.1", contact_id="c1", agent_id="ada", reason="taken")
-        )
+        run.receive(ev.OfferRescinded(offer_id="c1.1", contact_id="c1", agent_id="ada", reason="taken"))
         assert run.driver.open_work_count == 0
     assert run.desktop.commands == []
 
@@ -177,9 +158,7 @@ async def test_an_offer_without_wait_is_a_latency_sample() -> None:
 
 async def test_after_missed_events_ended_work_is_dropped_and_new_offers_are_answered() -> None:
     tracker = a_tracker("c1", "c2")
-    async with a_run(
-        MANUAL, behaviour=AgentBehaviour(answer_mean_ms=1_000), tracker=tracker
-    ) as run:
+    async with a_run(MANUAL, behaviour=AgentBehaviour(answer_mean_ms=1_000), tracker=tracker) as run:
         run.driver._track("c9.1", None)
         run.desktop.state.apply(offer_of(tracker), 0)
         run.driver._resynchronize()

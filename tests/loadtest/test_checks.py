@@ -3,18 +3,7 @@
 from router.loadtest.checks import RunCheck, check_agents, check_contacts, check_offers
 from router.model.states import ContactState
 from router.simulator.day import PlannedAgent
-from tests.loadtest.histories import (
-    POLICY,
-    a_tracker,
-    accept,
-    completed,
-    end,
-    ended,
-    life,
-    offer,
-    queued,
-    recorded,
-)
+from tests.loadtest.histories import POLICY, a_tracker, accept, completed, end, ended, life, offer, queued, recorded
 
 
 def failed(checks: list[RunCheck]) -> list[str]:
@@ -26,29 +15,21 @@ def test_a_correct_history_passes_all_checks() -> None:
     ended(tracker, "c1", "c2")
     history = recorded(*life(tracker, "c1"), *life(tracker, "c2"))
     agents = (PlannedAgent(agent_id="ada"),)
-    checks = [
-        *check_contacts(tracker, history),
-        check_agents(agents, POLICY, history),
-        check_offers(history),
-    ]
+    checks = [*check_contacts(tracker, history), check_agents(agents, POLICY, history), check_offers(history)]
     assert failed(checks) == []
 
 
 def test_an_acknowledged_contact_that_is_not_recorded_is_detected() -> None:
     tracker = a_tracker("c1", "c2")
     ended(tracker, "c1", "c2")
-    assert "every acknowledged contact was recorded once" in failed(
-        list(check_contacts(tracker, recorded(*life(tracker, "c1"))))
-    )
+    assert "every acknowledged contact was recorded once" in failed(list(check_contacts(tracker, recorded(*life(tracker, "c1")))))
 
 
 def test_a_contact_recorded_twice_is_detected() -> None:
     tracker = a_tracker("c1")
     ended(tracker, "c1")
     history = recorded(queued(tracker, "c1"), *life(tracker, "c1"))
-    assert "every acknowledged contact was recorded once" in failed(
-        list(check_contacts(tracker, history))
-    )
+    assert "every acknowledged contact was recorded once" in failed(list(check_contacts(tracker, history)))
 
 
 def test_two_ends_and_a_missing_end_are_detected() -> None:
@@ -71,14 +52,7 @@ def test_a_different_terminal_state_at_the_gateway_is_detected() -> None:
 
 def test_two_calls_at_once_are_detected() -> None:
     tracker = a_tracker("c1", "c2")
-    history = recorded(
-        queued(tracker, "c1"),
-        queued(tracker, "c2"),
-        accept("c1"),
-        accept("c2"),
-        end("c1"),
-        end("c2"),
-    )
+    history = recorded(queued(tracker, "c1"), queued(tracker, "c2"), accept("c1"), accept("c2"), end("c1"), end("c2"))
     check = check_agents((), POLICY, history)
     assert not check.holds
     assert "voice 2" in check.detail

@@ -57,11 +57,7 @@ class Run:
         clock = DayClock(start_ms=0, speed=SPEED)
         clock.start(router_now_ms=0)
         self.driver = CustomerDriver(
-            cast(GatewayClient, self.gateway),
-            tracker=self.tracker,
-            clock=clock,
-            scaling=PolicyScaling(SPEED),
-            tasks=tasks,
+            cast(GatewayClient, self.gateway), tracker=self.tracker, clock=clock, scaling=PolicyScaling(SPEED), tasks=tasks
         )
 
 
@@ -73,9 +69,7 @@ async def a_run(*plans: PlannedContact) -> AsyncIterator[Run]:
 
 def a_call(at_ms: int = 0, **changes: Any) -> PlannedContact:
     fields: dict[str, Any] = {"queue_id": "calls"}
-    return PlannedContact(
-        contact_id=f"plan-{at_ms}", at_ms=at_ms, handle_ms=1_000, **(fields | changes)
-    )
+    return PlannedContact(contact_id=f"plan-{at_ms}", at_ms=at_ms, handle_ms=1_000, **(fields | changes))
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

@@ -36,10 +36,7 @@ async def test_a_token_is_fetched_for_each_request(canned: Canned) -> None:
     tokens = iter(["first", "second"])
     async with RouterHttpApi(url, lambda: next(tokens)) as api:
         assert await api.digest() == await api.digest() == "00"
-    assert [authorization for _, _, authorization in handler.requests] == [
-        "Bearer first",
-        "Bearer second",
-    ]
+    assert [authorization for _, _, authorization in handler.requests] == ["Bearer first", "Bearer second"]
 
 
 async def test_an_agent_is_sent_with_the_fields_of_its_plan_only(canned: Canned) -> None:
@@ -76,9 +73,7 @@ async def test_a_refused_request_ends_the_load_test_with_its_reason(canned: Cann
     handler, url = canned
     handler.status, handler.body = 422, b'{"code": "invalid_policy", "title": "Invalid policy"}'
     async with RouterHttpApi(url, lambda: "token") as api:
-        with pytest.raises(
-            LoadTestFailed, match="PUT /v1/policy: status 422 invalid_policy: Invalid policy"
-        ):
+        with pytest.raises(LoadTestFailed, match="PUT /v1/policy: status 422 invalid_policy: Invalid policy"):
             await api.publish(POLICY)
 
 

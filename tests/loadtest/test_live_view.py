@@ -40,17 +40,13 @@ def a_session(queues: int = 1) -> LoadTestSession:
         an_agent("bob", AgentState.READY, busy=True),
         an_agent("eve", AgentState.NOT_READY),
     ]
-    views = [
-        QueueView(queue_id=f"queue-{n}", is_open=True, waiting=2, offered=0, assigned=1)
-        for n in range(queues)
-    ]
+    views = [QueueView(queue_id=f"queue-{n}", is_open=True, waiting=2, offered=0, assigned=1) for n in range(queues)]
     tracker = a_tracker("c1", "c2")
     tracker.latencies_s = [0.001, 0.002, 0.009]
     monitor = SimpleNamespace(
         supervisor=SimpleNamespace(
             workspace=SimpleNamespace(
-                agents={agent.agent_id: agent for agent in agents},
-                queues={view.queue_id: view for view in views},
+                agents={agent.agent_id: agent for agent in agents}, queues={view.queue_id: view for view in views}
             )
         ),
         service_level_counts=ServiceLevelCounts(),
@@ -74,9 +70,7 @@ def text_of(session: LoadTestSession) -> str:
     return captured.get()
 
 
-@pytest.mark.parametrize(
-    ("day_ms", "text"), [(0, "00:00:00"), (28_872_000, "08:01:12"), (90_000_000, "01:00:00")]
-)
+@pytest.mark.parametrize(("day_ms", "text"), [(0, "00:00:00"), (28_872_000, "08:01:12"), (90_000_000, "01:00:00")])
 def test_a_time_of_the_day_has_hours_minutes_and_seconds(day_ms: int, text: str) -> None:
     assert time_of_day(day_ms) == text
 

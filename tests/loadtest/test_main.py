@@ -82,9 +82,7 @@ policy:
 
 
 @pytest.mark.slow
-def test_a_full_queue_blocks_and_contacts_without_agents_stay_unfinished(
-    tmp_path: Path,
-) -> None:
+def test_a_full_queue_blocks_and_contacts_without_agents_stay_unfinished(tmp_path: Path) -> None:
     workload, target = tmp_path / "stranded.yaml", tmp_path / "report.json"
     workload.write_text(STRANDED)
     code = run_loadtest(settings=NOTHING, workload=workload, speed=30, json_path=target)
@@ -132,18 +130,14 @@ def test_a_running_router_keeps_its_policy_unless_publish_is_given(tmp_path: Pat
         assert code == 0, report["run"]["checks"]
         assert report["contacts"] == report["answered"] + report["abandoned"]
         # The same day again: the policy is active already, and the history begins before this run.
-        again = run_loadtest(
-            settings=router.settings, workload=SMALL, speed=100, url=router.url, json_path=target
-        )
+        again = run_loadtest(settings=router.settings, workload=SMALL, speed=100, url=router.url, json_path=target)
         assert again == 0, read(target)["run"]["checks"]
     finally:
         router.kill()
 
 
 @pytest.mark.slow
-def test_killing_and_restarting_the_router_loses_and_duplicates_nothing(
-    tmp_path: Path,
-) -> None:
+def test_killing_and_restarting_the_router_loses_and_duplicates_nothing(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -159,14 +153,7 @@ def test_killing_and_restarting_the_router_loses_and_duplicates_nothing(
     for timer in crashes:
         timer.start()
     try:
-        code = run_loadtest(
-            settings=router.settings,
-            workload=SMALL,
-            wrap_up_s=10,
-            speed=20,
-            url=router.url,
-            json_path=target,
-        )
+        code = run_loadtest(settings=router.settings, workload=SMALL, wrap_up_s=10, speed=20, url=router.url, json_path=target)
     finally:
         for timer in crashes:
             timer.join()
@@ -187,12 +174,7 @@ def test_an_unreachable_router_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "normalized"),
-    [
-        ("http://host:1/", "http://host:1"),
-        ("ws://host:1", "http://host:1"),
-        ("wss://host", "https://host"),
-    ],
+    ("given", "normalized"), [("http://host:1/", "http://host:1"), ("ws://host:1", "http://host:1"), ("wss://host", "https://host")]
 )
 def test_websocket_urls_and_final_slashes_are_normalized(given: str, normalized: str) -> None:
     assert normalize_url(given) == normalized

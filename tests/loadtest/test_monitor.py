@@ -29,10 +29,7 @@ class FakeSupervisor:
 
 
 def frames_of(*events: ev.Event, first_seq: int = 11) -> list[EventFrame]:
-    return [
-        EventFrame(seq=seq, at_ms=1_000 * seq, event=event)
-        for seq, event in enumerate(events, first_seq)
-    ]
+    return [EventFrame(seq=seq, at_ms=1_000 * seq, event=event) for seq, event in enumerate(events, first_seq)]
 
 
 async def monitor_of(tracker: ContactTracker, frames: list[Any]) -> FeedMonitor:
@@ -65,28 +62,17 @@ async def test_a_missing_event_is_a_gap() -> None:
 async def test_a_welcome_is_a_resync_from_its_number_on() -> None:
     tracker = a_tracker("c1")
     welcome = WelcomeFrame(
-        role="supervisor",
-        workspace="default",
-        history_id="g",
-        epoch=1,
-        seq=50,
-        at_ms=0,
-        heartbeat_s=20,
-        session_id="s",
+        role="supervisor", workspace="default", history_id="g", epoch=1, seq=50, at_ms=0, heartbeat_s=20, session_id="s"
     )
     monitor = await monitor_of(tracker, [welcome, *frames_of(offer("c1"), first_seq=51)])
     assert (monitor.resync_count, monitor.gap_count, monitor.last_seq) == (1, 0, 51)
 
 
 @pytest.mark.parametrize(("waited_ms", "expected"), [(300, 1.0), (400, 0.0)])
-async def test_the_service_level_counts_waits_in_the_time_of_the_day(
-    waited_ms: int, expected: float
-) -> None:
+async def test_the_service_level_counts_waits_in_the_time_of_the_day(waited_ms: int, expected: float) -> None:
     """The threshold is 20 s of the day, at 60 times real time a third of a second."""
     tracker = a_tracker("c1")
-    accepted = ev.OfferAccepted(
-        offer_id="c1.1", contact_id="c1", agent_id="ada", waited_ms=waited_ms
-    )
+    accepted = ev.OfferAccepted(offer_id="c1.1", contact_id="c1", agent_id="ada", waited_ms=waited_ms)
     monitor = await monitor_of(tracker, frames_of(queued(tracker, "c1"), offer("c1"), accepted))
     assert monitor.service_level == expected
 
@@ -110,12 +96,7 @@ async def test_recent_events_have_their_time_of_the_day() -> None:
     [
         (end("contact-0123456789"), "ada ends …456789"),
         (
-            ev.AgentStateChanged(
-                agent_id="ada",
-                state=AgentState.NOT_READY,
-                from_state=AgentState.READY,
-                reason="rona",
-            ),
+            ev.AgentStateChanged(agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY, reason="rona"),
             "ada is not ready (rona)",
         ),
         (ev.AgentUpdated(agent_id="ada"), ""),

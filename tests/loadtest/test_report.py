@@ -6,13 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from router.loadtest.execution import DayClock
-from router.loadtest.report import (
-    LoadTestMeasurements,
-    LoadTestReport,
-    make_report,
-    measure_offer_latency,
-    submit_lateness_ms,
-)
+from router.loadtest.report import LoadTestMeasurements, LoadTestReport, make_report, measure_offer_latency, submit_lateness_ms
 from router.loadtest.tracker import ContactTracker
 from router.model import events as ev
 from router.model.policy import EntryCondition, EntryRule, FactPolicy, FactType, Policy, QueuePolicy
@@ -46,9 +40,7 @@ def test_submit_delays_are_of_the_submitted_contacts() -> None:
     assert submit_lateness_ms(tracker, 1.0) == 2
 
 
-def report_of(
-    tracker: ContactTracker, *events: ev.Event, policy: Policy = POLICY
-) -> LoadTestReport:
+def report_of(tracker: ContactTracker, *events: ev.Event, policy: Policy = POLICY) -> LoadTestReport:
     clock = DayClock(start_ms=0, speed=SPEED)
     clock._router_started_at_ms = 1_000
     history = recorded(*events)
@@ -122,9 +114,7 @@ def test_a_contact_without_a_queue_counts_in_the_queue_that_the_entry_rules_chos
         default_queue="calls",
     )
     tracker = a_tracker("c1", "c2", "c3")
-    for contact, attributes in zip(
-        tracker.contacts, ({"vip": True}, {}, {"vip": True}), strict=True
-    ):
+    for contact, attributes in zip(tracker.contacts, ({"vip": True}, {}, {"vip": True}), strict=True):
         contact.plan = replace(contact.plan, queue_id=None, attributes=attributes)
     ended(tracker, "c1", "c2")
     tracker.contacts[2].blocked = True

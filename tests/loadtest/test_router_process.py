@@ -15,11 +15,7 @@ from router.settings import Settings
 
 
 def settings_of(directory: Path, port: int = 0) -> Settings:
-    changes = {
-        "server.port": port,
-        "telemetry.metrics_port": None,
-        "journal.reserved_bytes": 0,
-    }
+    changes = {"server.port": port, "telemetry.metrics_port": None, "journal.reserved_bytes": 0}
     return child_settings(Settings(), directory, **changes)
 
 
@@ -44,9 +40,7 @@ async def test_the_router_serves_until_it_is_stopped(tmp_path: Path) -> None:
     assert b'"action":"started"' in router.log_path.read_bytes()
 
 
-async def test_a_router_that_fails_to_start_is_reported_with_its_last_log_lines(
-    tmp_path: Path,
-) -> None:
+async def test_a_router_that_fails_to_start_is_reported_with_its_last_log_lines(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -58,10 +52,7 @@ async def test_a_router_that_fails_to_start_is_reported_with_its_last_log_lines(
 
 async def test_the_router_gets_a_core_of_its_own_if_there_are_two(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
-    async with (
-        RouterSubprocess(settings_of(tmp_path), tmp_path) as router,
-        separate_cores(router) as separated,
-    ):
+    async with RouterSubprocess(settings_of(tmp_path), tmp_path) as router, separate_cores(router) as separated:
         assert separated == (len(before) >= 2)
         if separated:
             assert len(os.sched_getaffinity(router.pid)) == 1

@@ -38,8 +38,7 @@ async def ensured(api: FakeApi, *, publish: bool = False) -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("active", "publish", "published"),
-    [(None, False, True), (POLICY, False, False), (POLICY, True, False), (LARGER, True, True)],
+    ("active", "publish", "published"), [(None, False, True), (POLICY, False, False), (POLICY, True, False), (LARGER, True, True)]
 )
 async def test_the_policy_is_published_if_none_is_active_or_if_another_is_to_be_replaced(
     active: Policy | None, publish: bool, published: bool

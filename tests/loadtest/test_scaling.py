@@ -2,13 +2,7 @@
 
 import pytest
 
-from router.loadtest.scaling import (
-    AUTO_ACCEPT_TIMEOUT_S,
-    WRAP_UP_MARGIN_S,
-    PolicyScaling,
-    is_auto_accepted,
-    wrap_up_ms,
-)
+from router.loadtest.scaling import AUTO_ACCEPT_TIMEOUT_S, WRAP_UP_MARGIN_S, PolicyScaling, is_auto_accepted, wrap_up_ms
 from router.model.policy import ChannelPolicy, EntryRule, Policy, QueuePolicy, RonaPolicy
 
 
@@ -20,12 +14,9 @@ def policy_of(channel: ChannelPolicy | None = None, **queue: object) -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("value_s", "speed", "expected_s"),
-    [(90, 45, 2), (90, 60, 2), (-90, 60, -2), (29, 60, 0), (120, 60, 2), (10, 0.5, 20)],
+    ("value_s", "speed", "expected_s"), [(90, 45, 2), (90, 60, 2), (-90, 60, -2), (29, 60, 0), (120, 60, 2), (10, 0.5, 20)]
 )
-def test_durations_are_divided_by_the_speed_and_rounded_half_away_from_zero(
-    value_s: int, speed: float, expected_s: int
-) -> None:
+def test_durations_are_divided_by_the_speed_and_rounded_half_away_from_zero(value_s: int, speed: float, expected_s: int) -> None:
     assert PolicyScaling(speed).scale_seconds("queues.calls.priority_s", value_s) == expected_s
 
 
@@ -42,9 +33,7 @@ def test_each_rounded_duration_is_noted_once_with_its_effect() -> None:
 
 
 def test_a_timeout_never_becomes_zero() -> None:
-    published = PolicyScaling(600).scale_policy(
-        policy_of(ChannelPolicy(offer_timeout_s=15), wait_max_s=30)
-    )
+    published = PolicyScaling(600).scale_policy(policy_of(ChannelPolicy(offer_timeout_s=15), wait_max_s=30))
     assert published.channels["voice"].offer_timeout_s == 1
     assert published.queues["calls"].wait_max_s == 1
 
@@ -82,11 +71,7 @@ def test_a_wrap_up_of_zero_stays_zero() -> None:
 def test_priorities_cool_downs_and_returns_are_scaled_but_the_network_grace_period_is_not() -> None:
     day = Policy(
         channels={"voice": ChannelPolicy()},
-        queues={
-            "calls": QueuePolicy(
-                priority_s=600, cool_down_s=300, rona=RonaPolicy(return_after_s=120)
-            )
-        },
+        queues={"calls": QueuePolicy(priority_s=600, cool_down_s=300, rona=RonaPolicy(return_after_s=120))},
         entry=(EntryRule(name="all", queue="calls", priority_s=180),),
     )
     published = PolicyScaling(60).scale_policy(day)

@@ -7,10 +7,7 @@ import pytest
 from router.loadtest.session import _PARALLEL_CONNECTS_MAX, RouterTarget, _run_in_parallel
 
 
-@pytest.mark.parametrize(
-    ("url", "socket_url"),
-    [("http://host:1", "ws://host:1"), ("https://host:1", "wss://host:1")],
-)
+@pytest.mark.parametrize(("url", "socket_url"), [("http://host:1", "ws://host:1"), ("https://host:1", "wss://host:1")])
 def test_the_url_of_the_sockets_has_the_scheme_of_the_router(url: str, socket_url: str) -> None:
     target = RouterTarget(url=url, token_factory=lambda role, subject: lambda: "token")
     assert target.socket_url == socket_url

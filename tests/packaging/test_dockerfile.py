@@ -36,9 +36,7 @@ def image(stages: list[Stage]) -> Stage:
     return stages[-1]
 
 
-def test_the_image_has_two_stages_and_copies_only_the_virtual_environment(
-    stages: list[Stage], image: Stage
-) -> None:
+def test_the_image_has_two_stages_and_copies_only_the_virtual_environment(stages: list[Stage], image: Stage) -> None:
     assert len(stages) == 2
     taken = [one.words for one in image.all("COPY") if one.words[0].startswith("--from=")]
     assert taken == [[f"--from={stages[0].name}", "/opt/router", "/opt/router"]]
@@ -65,9 +63,7 @@ def test_the_container_does_not_run_as_root(image: Stage) -> None:
     assert user.isdigit() and int(user) >= 1000
     (creation,) = [one.text for one in image.all("RUN") if "useradd" in one.text]
     assert f"--uid {user} " in creation
-    assert image.instructions.index(image.only("USER")) > image.instructions.index(
-        image.all("RUN")[-1]
-    )
+    assert image.instructions.index(image.only("USER")) > image.instructions.index(image.all("RUN")[-1])
 
 
 def test_the_journal_is_in_the_volume(image: Stage) -> None:
@@ -105,13 +101,9 @@ class Rootfs:
 
     def __init__(self, directory: Path, stages: list[Stage]) -> None:
         self.directory = directory
-        named = {
-            one.words[-1] for s in stages for name in ("WORKDIR", "VOLUME") for one in s.all(name)
-        }
+        named = {one.words[-1] for s in stages for name in ("WORKDIR", "VOLUME") for one in s.all(name)}
         named |= {one.words[-1] for s in stages for one in s.all("COPY")}
-        self._names = sorted(
-            (name for name in named if name.startswith("/")), key=len, reverse=True
-        )
+        self._names = sorted((name for name in named if name.startswith("/")), key=len, reverse=True)
         bin_directory = directory / "usr" / "bin"
         bin_directory.mkdir(parents=True)
         python = bin_directory / "python"
@@ -170,9 +162,7 @@ class Rootfs:
 
 
 @pytest.fixture(scope="module")
-def rootfs(
-    stages: list[Stage], builder: Stage, image: Stage, tmp_path_factory: pytest.TempPathFactory
-) -> Rootfs:
+def rootfs(stages: list[Stage], builder: Stage, image: Stage, tmp_path_factory: pytest.TempPathFactory) -> Rootfs:
     """Build both stages."""
     made = Rootfs(tmp_path_factory.mktemp("image"), stages)
     made.build(builder)
@@ -186,17 +176,11 @@ class Container:
     def __init__(self, rootfs: Rootfs, image: Stage) -> None:
         self.port = _free_port()
         self._image = image
-        self.environment = rootfs.environment(
-            image, ROUTER__SERVER__PORT=str(self.port), ROUTER__TELEMETRY__METRICS_PORT="0"
-        )
+        self.environment = rootfs.environment(image, ROUTER__SERVER__PORT=str(self.port), ROUTER__TELEMETRY__METRICS_PORT="0")
         self.workdir = Path(rootfs.inside(image.only("WORKDIR").text))
         command = image.only("ENTRYPOINT").words + image.only("CMD").words
         self.process = subprocess.Popen(
-            self._found(command),
-            cwd=self.workdir,
-            env=self.environment,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            self._found(command), cwd=self.workdir, env=self.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
 
     def _found(self, command: list[str]) -> list[str]:
@@ -245,9 +229,7 @@ def container(rootfs: Rootfs, image: Stage) -> Iterator[Container]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_built_image_serves_requests_passes_its_health_check_and_stops_cleanly(
-    container: Container,
-) -> None:
+def test_the_built_image_serves_requests_passes_its_health_check_and_stops_cleanly(container: Container) -> None:
     container.wait_until_healthy()
     token = container.run("router", "token", "--role", "admin", "--subject", "eve").stdout.strip()
     connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=10)

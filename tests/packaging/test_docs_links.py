@@ -8,25 +8,15 @@ from typing import Final
 import pytest
 
 REPOSITORY: Final = Path(__file__).parents[2]
-PAGES: Final = sorted(
-    [
-        *REPOSITORY.glob("*.md"),
-        *(REPOSITORY / "docs").rglob("*.md"),
-        *(REPOSITORY / "benchmarks").rglob("*.md"),
-    ]
-)
+PAGES: Final = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "benchmarks").rglob("*.md")])
 
 _CODE: Final = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 # `src/router/engine/engine.py`, `tests/properties/`, `docs/reference/routing.md`: paths as pages name them.
-_NAMED: Final = re.compile(
-    r"`((?:src|tests|docs|config|benchmarks|changes)/[\w./*-]*[\w/*])(?:::[\w]+)?`"
-)
+_NAMED: Final = re.compile(r"`((?:src|tests|docs|config|benchmarks|changes)/[\w./*-]*[\w/*])(?:::[\w]+)?`")
 # `engine/matching/match.py`, `server/api/`: modules and packages, named from the root of the package.
 _MODULE: Final = re.compile(
-    r"`((?:"
-    + "|".join(path.name for path in sorted((REPOSITORY / "src" / "router").iterdir()))
-    + r")/[\w./-]*)`"
+    r"`((?:" + "|".join(path.name for path in sorted((REPOSITORY / "src" / "router").iterdir())) + r")/[\w./-]*)`"
 )
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 

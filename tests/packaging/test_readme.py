@@ -51,11 +51,7 @@ def test_the_first_contact_by_hand_works_as_the_readme_describes(reader: Termina
 
 
 def test_the_example_desktop_has_at_most_ten_lines() -> None:
-    desktop = next(
-        text
-        for language, text in code_blocks("README.md", "A first contact by hand")
-        if language == "python"
-    )
+    desktop = next(text for language, text in code_blocks("README.md", "A first contact by hand") if language == "python")
     lines = [line for line in desktop.splitlines() if line.strip() and "import" not in line]
     assert len(lines) <= 10 + 1  # Plus the line that runs it.
 

@@ -48,9 +48,7 @@ def test_every_step_of_the_tutorial_works_as_described(reader: TerminalSession) 
     (ada,) = reason["agents"]
     assert [condition["code"] for condition in ada["unmet_conditions"]] == ["state"]
 
-    (desktop,) = [
-        text for language, text in code_blocks(PAGE, "Connect a desktop") if language == "python"
-    ]
+    (desktop,) = [text for language, text in code_blocks(PAGE, "Connect a desktop") if language == "python"]
     (reader.directory / "first-centre" / "desktop.py").write_text(reader.words(desktop))
     (run_desktop,) = commands("Connect a desktop")
     reader.start(run_desktop.replace("&", "").strip(), "desktop.log")
@@ -79,11 +77,6 @@ def test_every_step_of_the_tutorial_works_as_described(reader: TerminalSession) 
 def test_the_tutorial_starts_with_a_target_of_the_makefile() -> None:
     (run,) = commands("See a centre at work")
     printed = subprocess.run(
-        [*run.split(), "--dry-run"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=TIMEOUT_S,
+        [*run.split(), "--dry-run"], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
     ).stdout
     assert "router demo" in printed

@@ -13,16 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.model.policy import CalendarPolicy, HolidaysPolicy, WeekPolicy
-from router.policy.calendar import (
-    Calendar,
-    holiday_table,
-    is_holiday,
-    is_open,
-    load_zone,
-    local_day,
-    local_time,
-    next_change_ms,
-)
+from router.policy.calendar import Calendar, holiday_table, is_holiday, is_open, load_zone, local_day, local_time, next_change_ms
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ZURICH: Final = "Europe/Zurich"
@@ -156,9 +147,7 @@ def test_an_unknown_country_or_subdivision_is_an_error(policy: tuple[str, str | 
         ("02:00-04:00", "2026-03-29 01:00:00", "2026-03-29 02:00:00"),
     ],
 )
-def test_a_skipped_local_time_is_the_time_of_the_clock_change(
-    span: str, opens: str, closes: str
-) -> None:
+def test_a_skipped_local_time_is_the_time_of_the_clock_change(span: str, opens: str, closes: str) -> None:
     gap = a_calendar(dates={"2026-03-29": (span,)})
     assert changes(gap, "2026-03-28 12:00", 2) == [opens, closes]
 
@@ -177,9 +166,7 @@ def test_a_span_within_the_skipped_hour_is_empty() -> None:
         ("03:00-04:00", "2026-10-25 02:00:00", "2026-10-25 03:00:00"),
     ],
 )
-def test_of_a_repeated_local_time_the_first_opens_and_the_second_closes(
-    span: str, opens: str, closes: str
-) -> None:
+def test_of_a_repeated_local_time_the_first_opens_and_the_second_closes(span: str, opens: str, closes: str) -> None:
     overlap = a_calendar(dates={"2026-10-25": (span,)})
     assert changes(overlap, "2026-10-24 12:00", 2) == [opens, closes]
 
@@ -226,22 +213,13 @@ times = st.integers(0, 24 * 12 - 1).map(lambda n: f"{n // 12:02}:{n % 12 * 5:02}
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    zone=st.sampled_from(ZONES),
-    span=st.tuples(times, times).filter(lambda pair: pair[0] != pair[1]),
-    day=st.integers(0, 366),
-)
-def test_without_a_clock_change_it_is_open_by_the_local_time(
-    zone: str, span: tuple[str, str], day: int
-) -> None:
+@given(zone=st.sampled_from(ZONES), span=st.tuples(times, times).filter(lambda pair: pair[0] != pair[1]), day=st.integers(0, 366))
+def test_without_a_clock_change_it_is_open_by_the_local_time(zone: str, span: tuple[str, str], day: int) -> None:
     calendar = a_calendar(zone, ("-".join(span),))
     place = ZoneInfo(zone)
     start = ms("2026-01-01 00:00") + day * 86_400_000
     offsets = {
-        (datetime.fromtimestamp(start / 1000, UTC) + timedelta(hours=h))
-        .astimezone(place)
-        .utcoffset()
-        for h in range(-30, 60)
+        (datetime.fromtimestamp(start / 1000, UTC) + timedelta(hours=h)).astimezone(place).utcoffset() for h in range(-30, 60)
     }
     if len(offsets) > 1:
         return
@@ -256,9 +234,7 @@ def test_without_a_clock_change_it_is_open_by_the_local_time(
 @settings(max_examples=60, deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
-    spans=st.lists(
-        st.tuples(times, times).filter(lambda pair: pair[0] != pair[1]).map("-".join), max_size=3
-    ),
+    spans=st.lists(st.tuples(times, times).filter(lambda pair: pair[0] != pair[1]).map("-".join), max_size=3),
     hours=st.integers(0, 366 * 24),
 )
 def test_is_open_is_constant_until_the_next_change(zone: str, spans: list[str], hours: int) -> None:
@@ -287,11 +263,7 @@ def test_local_time_at_a_clock_change() -> None:
 
 def test_the_most_expensive_calendar_is_fast_and_its_caches_are_bounded() -> None:
     """Search a whole year: nothing ever changes, and the holidays prevent the shortcut for that."""
-    calendar = a_calendar(
-        daily=("00:00-24:00",),
-        holidays=HolidaysPolicy(country="US"),
-        holiday_hours=("00:00-24:00",),
-    )
+    calendar = a_calendar(daily=("00:00-24:00",), holidays=HolidaysPolicy(country="US"), holiday_hours=("00:00-24:00",))
     assert is_open(calendar, ms("2026-01-05 12:00"))
     began = perf_counter()
     assert next_change_ms(calendar, ms("2026-01-05 12:00")) is None
@@ -334,9 +306,7 @@ def test_the_date_and_the_start_of_the_next_one(zone: str, now: str, day: str, u
     assert local_day(zone, ms(now)) == (day, ms(until))
 
 
-@pytest.mark.parametrize(
-    "zone", ["Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]
-)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia", "UTC"])
 def test_days_of_twenty_years_follow_each_other_without_a_gap(zone: str) -> None:
     now = ms("2005-01-01T12:00:00")
     lengths: set[int] = set()

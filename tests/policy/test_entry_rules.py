@@ -1,15 +1,6 @@
 """Entry rules: choice of the first matching rule, unreachable rules and trials."""
 
-from router.model.policy import (
-    ChannelPolicy,
-    EntryCondition,
-    EntryRule,
-    FactPolicy,
-    FactType,
-    FactValue,
-    Policy,
-    QueuePolicy,
-)
+from router.model.policy import ChannelPolicy, EntryCondition, EntryRule, FactPolicy, FactType, FactValue, Policy, QueuePolicy
 from router.policy.checks.consistency import policy_problems
 from router.policy.entry_rules import (
     RuleOutcome,
@@ -23,11 +14,7 @@ from router.policy.entry_rules import (
 from tests.support.builders import a_policy
 
 RULES = (
-    EntryRule(
-        name="both",
-        queue="q",
-        when=EntryCondition(channel="voice", attributes={"vip": True, "n": 1}),
-    ),
+    EntryRule(name="both", queue="q", when=EntryCondition(channel="voice", attributes={"vip": True, "n": 1})),
     EntryRule(name="vip", queue="q", when=EntryCondition(attributes={"vip": True})),
     EntryRule(name="one", queue="q", when=EntryCondition(attributes={"n": 1})),
     EntryRule(name="chat", queue="q", when=EntryCondition(channel="chat")),
@@ -58,19 +45,13 @@ def test_true_and_1_are_different_values() -> None:
 
 
 def test_a_rule_without_conditions_matches_everything() -> None:
-    policy = Policy(
-        channels={"voice": ChannelPolicy()},
-        queues={"q": QueuePolicy()},
-        entry=(EntryRule(name="all", queue="q"),),
-    )
+    policy = Policy(channels={"voice": ChannelPolicy()}, queues={"q": QueuePolicy()}, entry=(EntryRule(name="all", queue="q"),))
     assert classify(policy, "voice", {}).rule is policy.entry[0]
 
 
 # --- unreachable rules ------------------------------------------------------------------------------------------------
 def rules(*texts: str) -> tuple[EntryRule, ...]:
-    return tuple(
-        EntryRule(name=f"r{index}", when=text, queue="support") for index, text in enumerate(texts)
-    )
+    return tuple(EntryRule(name=f"r{index}", when=text, queue="support") for index, text in enumerate(texts))
 
 
 def test_a_repeated_expression_is_unreachable() -> None:
@@ -81,15 +62,8 @@ def test_a_repeated_expression_is_unreachable() -> None:
 def test_rules_after_true_are_unreachable() -> None:
     entry = rules(" true ", 'channel == "voice"')
     assert [one.path for one in policy_problems(a_policy(entry=entry))] == ["entry[1].when"]
-    entry = (
-        *rules('channel == "chat"'),
-        EntryRule(name="all", queue="support"),
-        *rules("true")[:1],
-    )
-    assert [one.path for one in policy_problems(a_policy(entry=entry))] == [
-        "entry[2].name",
-        "entry[2].when",
-    ]
+    entry = (*rules('channel == "chat"'), EntryRule(name="all", queue="support"), *rules("true")[:1])
+    assert [one.path for one in policy_problems(a_policy(entry=entry))] == ["entry[2].name", "entry[2].when"]
 
 
 def test_an_expression_covers_only_equal_ones() -> None:
@@ -143,10 +117,7 @@ def test_an_invalid_sample_is_named_by_its_field() -> None:
         (SampleContact(channel="voice", attributes={"tier": "tin"}), "attributes.tier"),
         (SampleContact(channel="voice", queues={"x": {}}), "queues"),
         (SampleContact(channel="voice", queues={"support": {"length": 1}}), "queues.support"),
-        (
-            SampleContact(channel="voice", queues={"support": {"waiting": True}}),
-            "queues.support.waiting",
-        ),
+        (SampleContact(channel="voice", queues={"support": {"waiting": True}}), "queues.support.waiting"),
     ):
         found = sample_error(TRIED, sample)
         assert found is not None and found[0] == field

@@ -64,22 +64,13 @@ def test_other_syntax_is_refused(text: str, offset: int, message: str) -> None:
     ("allowed", "refused"),
     [
         ("true".ljust(EXPRESSION_LENGTH_MAX), "true".ljust(EXPRESSION_LENGTH_MAX + 1)),
-        (
-            "!" * (EXPRESSION_TOKENS_MAX - 1) + "true",
-            "!" * EXPRESSION_TOKENS_MAX + "true",
-        ),
+        ("!" * (EXPRESSION_TOKENS_MAX - 1) + "true", "!" * EXPRESSION_TOKENS_MAX + "true"),
         (
             "(" * EXPRESSION_DEPTH_MAX + "true" + ")" * EXPRESSION_DEPTH_MAX,
             "(" * (EXPRESSION_DEPTH_MAX + 1) + "true" + ")" * (EXPRESSION_DEPTH_MAX + 1),
         ),
-        (
-            f'matches("{"a" * (PATTERN_LENGTH_MAX - 2)}")',
-            f'matches("{"a" * (PATTERN_LENGTH_MAX - 1)}")',
-        ),
-        (
-            f'matches("a{{{PATTERN_REPEAT_MAX}}}")',
-            f'matches("a{{{PATTERN_REPEAT_MAX + 1}}}")',
-        ),
+        (f'matches("{"a" * (PATTERN_LENGTH_MAX - 2)}")', f'matches("{"a" * (PATTERN_LENGTH_MAX - 1)}")'),
+        (f'matches("a{{{PATTERN_REPEAT_MAX}}}")', f'matches("a{{{PATTERN_REPEAT_MAX + 1}}}")'),
     ],
     ids=["length", "tokens", "depth", "pattern length", "pattern repetitions"],
 )

@@ -93,9 +93,7 @@ def test_a_missing_fact_is_none_unless_the_other_operand_decides() -> None:
 
 
 def test_an_expression_knows_its_variables() -> None:
-    text = (
-        'known.age && contact.age > 1 || contact.age < 9 && [1].exists(x, x == 1) || channel == ""'
-    )
+    text = 'known.age && contact.age > 1 || contact.age < 9 && [1].exists(x, x == 1) || channel == ""'
     expression = compile_expression(text, contact_scope(POLICY))
     assert expression.names == ("channel", "contact.age", "known.age")
 
@@ -153,10 +151,7 @@ def test_an_error_has_its_offset(text: str, offset: int, words: str) -> None:
 
 def test_agents_when_uses_facts_of_agents_only() -> None:
     scope = agent_scope(POLICY)
-    assert compile_expression("agent.desk > 2 || !known.desk", scope).names == (
-        "agent.desk",
-        "known.desk",
-    )
+    assert compile_expression("agent.desk > 2 || !known.desk", scope).names == ("agent.desk", "known.desk")
     for text in ('contact.tier == "gold"', "queues.support.waiting > 1", 'channel == "voice"'):
         assert "agent.FACT, known.FACT" in error_in(text, scope)[1]
 

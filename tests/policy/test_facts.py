@@ -62,19 +62,13 @@ def test_the_reason_does_not_repeat_the_value() -> None:
 
 
 def test_an_undeclared_attribute_is_refused_without_its_name() -> None:
-    assert check_attributes(POLICY, {"jane.doe@example.org": True}) == (
-        "attributes",
-        UNDECLARED_FACT,
-    )
+    assert check_attributes(POLICY, {"jane.doe@example.org": True}) == ("attributes", UNDECLARED_FACT)
 
 
 def test_facts_of_agents_and_contacts_are_separate() -> None:
     assert check_attributes(POLICY, {"site": "leeds"}) == ("attributes", UNDECLARED_FACT)
     assert check_attributes(POLICY, {"site": "leeds"}, applies_to="agent") is None
-    assert check_attributes(POLICY, {"vip": True}, applies_to="agent") == (
-        "attributes",
-        UNDECLARED_FACT,
-    )
+    assert check_attributes(POLICY, {"vip": True}, applies_to="agent") == ("attributes", UNDECLARED_FACT)
 
 
 def test_the_number_of_attributes_is_limited() -> None:
@@ -103,9 +97,7 @@ def test_an_ident_with_a_personal_name_is_refused(name: str) -> None:
     assert paths(name, non_personal=True) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["tier", "campaign", "customer_no", "language", "namespace", "zipper"]
-)
+@pytest.mark.parametrize("name", ["tier", "campaign", "customer_no", "language", "namespace", "zipper"])
 def test_an_ident_with_another_name_is_accepted(name: str) -> None:
     assert paths(name) == []
 

@@ -64,17 +64,8 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 # Channels that may interrupt others, without a cycle.
-BELOW: Final[dict[str, tuple[str, ...]]] = {
-    "voice": ("chat", "mail"),
-    "chat": ("mail",),
-    "mail": (),
-}
-caps = st.one_of(
-    st.none(),
-    st.none(),
-    st.none(),
-    st.builds(RateCapPolicy, contacts_max=st.integers(1, 3), window_s=st.just(60)),
-)
+BELOW: Final[dict[str, tuple[str, ...]]] = {"voice": ("chat", "mail"), "chat": ("mail",), "mail": ()}
+caps = st.one_of(st.none(), st.none(), st.none(), st.builds(RateCapPolicy, contacts_max=st.integers(1, 3), window_s=st.just(60)))
 
 
 def attributes(name: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -107,11 +98,7 @@ def channels(draw: st.DrawFn, name: str) -> ChannelPolicy:
 
 _BY_GRADE: Final = AttributeOrder(fact="grade", direction=Direction.DESC)
 agent_facts = st.fixed_dictionaries(
-    {},
-    optional={
-        "years": st.sampled_from((0, 1, 5)),
-        "grade": st.sampled_from(("junior", "senior")),
-    },
+    {}, optional={"years": st.sampled_from((0, 1, 5)), "grade": st.sampled_from(("junior", "senior"))}
 )
 
 
@@ -160,14 +147,10 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         hours=draw(st.sampled_from((None, None, None, *CALENDARS))),
         when_closed=draw(_way(WhenClosed, overflow_to)),
         at_closing=draw(_way(AtClosing, overflow_to)),
-        when_no_agents_ready=draw(
-            st.one_of(st.just(WhenNoAgentsReady.WAIT), _way(WhenNoAgentsReady, overflow_to))
-        ),
+        when_no_agents_ready=draw(st.one_of(st.just(WhenNoAgentsReady.WAIT), _way(WhenNoAgentsReady, overflow_to))),
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
         callback=draw(maybe(callbacks())),
-        rona=RonaPolicy(
-            not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))
-        ),
+        rona=RonaPolicy(not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))),
         order=draw(st.sampled_from((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO))),
         service_level=ServiceLevelPolicy(threshold_s=draw(st.sampled_from((5, 20)))),
         weight_fact=draw(maybe(st.just("years"))),
@@ -187,16 +170,10 @@ def policies(draw: st.DrawFn) -> Policy:
         channels={name: draw(channels(name)) for name in CHANNELS},
         queues={name: draw(queues(name, names[place + 1 :])) for place, name in enumerate(names)},
         skills=draw(st.sampled_from((SKILLS, SKILLS, ("english", "billing", "golf")))),
-        facts=AGENT_FACTS
-        | {
-            "level": FactPolicy(type=FactType.INT),
-            "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
-        },
+        facts=AGENT_FACTS | {"level": FactPolicy(type=FactType.INT), "desk": FactPolicy(type=FactType.INT, applies_to="agent")},
         entry=(
             EntryRule(name="high", when="contact.level > queues.support.waiting", queue="support"),
-            EntryRule(
-                name="mails", when=EntryCondition(channel="mail"), queue="sales", priority_s=7
-            ),
+            EntryRule(name="mails", when=EntryCondition(channel="mail"), queue="sales", priority_s=7),
         ),
         calendars=CALENDARS,
         overflow_count_max=draw(st.sampled_from((1, 10))),

@@ -51,10 +51,7 @@ def test_a_snapshot_and_the_tail_are_the_whole(seed: int) -> None:
 def test_a_restored_engine_continues_in_the_same_way(seed: int) -> None:
     """A restored engine equals the original in everything it does afterwards, timers included."""
     world = run(seed, 100)
-    twins = {
-        "restored": Engine.restore(world.engine.snapshot()),
-        "replayed": world.replayed(),
-    }
+    twins = {"restored": Engine.restore(world.engine.snapshot()), "replayed": world.replayed()}
     workload = Workload(seed + 2_000)
     for _ in range(100):
         workload.pause(world)

@@ -99,9 +99,7 @@ class ContactCentre(RuleBasedStateMachine):
         fingerprint=st.sampled_from((b"f1", b"f2")),
         again=st.sampled_from((False, False, False, False, True)),
     )
-    def a_contact_comes(
-        self, *, again: bool, key: bytes | None, fingerprint: bytes, **asked: Any
-    ) -> None:
+    def a_contact_comes(self, *, again: bool, key: bytes | None, fingerprint: bytes, **asked: Any) -> None:
         """Submit a contact: new, or (``again``) with an id in use; with or without an idempotency key."""
         self.count += 0 if again and self.count else 1
         contact_id = f"c{self.count}"
@@ -109,14 +107,8 @@ class ContactCentre(RuleBasedStateMachine):
             asked |= {"dedupe_key": key, "fingerprint": fingerprint}
         self._do(c.EnqueueContact(contact_id=contact_id, **asked))
 
-    @rule(
-        queue_id=queue_ids,
-        is_open=some.maybe(st.booleans()),
-        duration_s=st.sampled_from((None, None, 10)),
-    )
-    def a_supervisor_opens_or_closes(
-        self, queue_id: str, is_open: bool | None, duration_s: int | None
-    ) -> None:
+    @rule(queue_id=queue_ids, is_open=some.maybe(st.booleans()), duration_s=st.sampled_from((None, None, 10)))
+    def a_supervisor_opens_or_closes(self, queue_id: str, is_open: bool | None, duration_s: int | None) -> None:
         """Open or close a queue, or return it to its calendar."""
         self._do(c.SetQueueOpen(queue_id=queue_id, is_open=is_open, duration_s=duration_s))
 
@@ -132,9 +124,7 @@ class ContactCentre(RuleBasedStateMachine):
         self._do(c.UpdateContact(contact_id=self._contact(position), **changes))
 
     @rule(position=positions, how=st.sampled_from((c.CancelContact, c.AbandonContact)))
-    def a_customer_leaves(
-        self, position: int, how: type[c.CancelContact] | type[c.AbandonContact]
-    ) -> None:
+    def a_customer_leaves(self, position: int, how: type[c.CancelContact] | type[c.AbandonContact]) -> None:
         """End a contact before or after it was answered."""
         self._do(how(contact_id=self._contact(position)))
 
@@ -146,12 +136,7 @@ class ContactCentre(RuleBasedStateMachine):
         new=st.sampled_from((False, False, True)),
     )
     def a_customer_wants_to_be_called_back(
-        self,
-        position: int,
-        mode: CallbackMode | None,
-        channel: str | None,
-        ahead_ms: int | None,
-        new: bool,
+        self, position: int, mode: CallbackMode | None, channel: str | None, ahead_ms: int | None, new: bool
     ) -> None:
         """Request a callback for a waiting or a new contact, now or at an agreed time."""
         at_ms = None if ahead_ms is None else self.world.at_ms + ahead_ms
@@ -159,12 +144,7 @@ class ContactCentre(RuleBasedStateMachine):
         if new:
             self.count += 1
             self._do(
-                c.EnqueueContact(
-                    contact_id=f"c{self.count}",
-                    channel="voice",
-                    queue_id=some.QUEUES[position % 2],
-                    callback=terms,
-                )
+                c.EnqueueContact(contact_id=f"c{self.count}", channel="voice", queue_id=some.QUEUES[position % 2], callback=terms)
             )
         else:
             self._do(c.RequestCallback(contact_id=self._contact(position), callback=terms))
@@ -174,9 +154,7 @@ class ContactCentre(RuleBasedStateMachine):
         outcome=st.sampled_from((CallbackOutcome.CONNECTED, *CallbackOutcome)),
         attempt=st.sampled_from((None, None, 1, 2)),
     )
-    def a_call_has_an_outcome(
-        self, position: int, outcome: CallbackOutcome, attempt: int | None
-    ) -> None:
+    def a_call_has_an_outcome(self, position: int, outcome: CallbackOutcome, attempt: int | None) -> None:
         """Report the result of the current attempt, or of none."""
         called = [
             one.contact_id
@@ -184,11 +162,7 @@ class ContactCentre(RuleBasedStateMachine):
             if one.callback is not None and one.callback.dialling and not one.state.is_terminal
         ]
         known = [*called, self._contact(position)]
-        self._do(
-            c.ReportCallback(
-                contact_id=known[position % len(known)], outcome=outcome, attempt=attempt
-            )
-        )
+        self._do(c.ReportCallback(contact_id=known[position % len(known)], outcome=outcome, attempt=attempt))
 
     # --- agents -------------------------------------------------------------------------------------------------------
     @rule(position=positions, other_agent=st.sampled_from((False, False, False, True)))
@@ -203,12 +177,7 @@ class ContactCentre(RuleBasedStateMachine):
         offer_id, agent_id = self._offer(position)
         self._do(c.DeclineOffer(offer_id=offer_id, agent_id=agent_id))
 
-    @rule(
-        position=positions,
-        what=st.sampled_from(
-            ("hold", "resume", "park", "unpark", "back", "extend", "complete", "finish")
-        ),
-    )
+    @rule(position=positions, what=st.sampled_from(("hold", "resume", "park", "unpark", "back", "extend", "complete", "finish")))
     def an_agent_works(self, position: int, what: str) -> None:
         """Hold, resume, park, extend wrap-up or complete; ``back``: the customer writes again."""
         assignment_id, agent_id = self._work(position)
@@ -240,11 +209,7 @@ class ContactCentre(RuleBasedStateMachine):
     def a_contact_is_transferred(self, position: int, queue_id: str | None, agent_id: str) -> None:
         """Transfer a contact to a queue or an agent."""
         to_agent_id = agent_id if queue_id is None else None
-        self._do(
-            c.TransferContact(
-                contact_id=self._contact(position), to_queue_id=queue_id, to_agent_id=to_agent_id
-            )
-        )
+        self._do(c.TransferContact(contact_id=self._contact(position), to_queue_id=queue_id, to_agent_id=to_agent_id))
 
     @rule(
         position=positions,
@@ -253,9 +218,7 @@ class ContactCentre(RuleBasedStateMachine):
         queue_id=queue_ids,
         by_owner=st.booleans(),
     )
-    def a_conversation_grows_or_passes_on(
-        self, position: int, what: str, agent_id: str, queue_id: str, by_owner: bool
-    ) -> None:
+    def a_conversation_grows_or_passes_on(self, position: int, what: str, agent_id: str, queue_id: str, by_owner: bool) -> None:
         """Consult an agent or a queue, or continue a consult."""
         assignment_id, owner = self._work(position)
         contact_id = assignment_id.rpartition(".")[0]
@@ -275,18 +238,9 @@ class ContactCentre(RuleBasedStateMachine):
     def a_participant_leaves_a_conversation(self, position: int, other_agent: bool) -> None:
         """Remove a participant, the owner, or an agent that does not take part."""
         assignment_id, agent_id = self._work(position)
-        self._do(
-            c.LeaveContact(
-                contact_id=assignment_id.rpartition(".")[0],
-                agent_id="bob" if other_agent else agent_id,
-            )
-        )
+        self._do(c.LeaveContact(contact_id=assignment_id.rpartition(".")[0], agent_id="bob" if other_agent else agent_id))
 
-    @rule(
-        agent_id=agent_ids,
-        state=st.sampled_from((AgentState.READY, AgentState.READY, *AgentState)),
-        after_work=st.booleans(),
-    )
+    @rule(agent_id=agent_ids, state=st.sampled_from((AgentState.READY, AgentState.READY, *AgentState)), after_work=st.booleans())
     def an_agent_changes_state(self, agent_id: str, state: AgentState, after_work: bool) -> None:
         """Change an agent's state, now or after the current work."""
         self._do(c.SetAgentState(agent_id=agent_id, state=state, after_work=after_work))
@@ -317,9 +271,7 @@ class ContactCentre(RuleBasedStateMachine):
         self._do(command(agent_id=agent_id, session_id=session_id))
 
     # --- supervisors --------------------------------------------------------------------------------------------------
-    @rule(
-        position=positions, what=st.sampled_from(("requeue", "assign", "end")), agent_id=agent_ids
-    )
+    @rule(position=positions, what=st.sampled_from(("requeue", "assign", "end")), agent_id=agent_ids)
     def a_supervisor_steps_in(self, position: int, what: str, agent_id: str) -> None:
         """Assign, requeue or end a contact, from any state."""
         contact_id = self._contact(position)
@@ -335,11 +287,7 @@ class ContactCentre(RuleBasedStateMachine):
         """Move a contact to another queue."""
         self._do(c.RequeueContact(contact_id=self._contact(position), queue_id=queue_id))
 
-    @rule(
-        policy=some.policies(),
-        drain=st.booleans(),
-        expected=st.sampled_from(("none", "present", "old")),
-    )
+    @rule(policy=some.policies(), drain=st.booleans(), expected=st.sampled_from(("none", "present", "old")))
     def the_policy_changes(self, policy: Any, drain: bool, expected: str) -> None:
         """Publish another policy: queues are added and removed while they have contacts."""
         version = self.world.engine.policy_version

@@ -15,8 +15,7 @@ class ShortRetentionWorkload(workload.Workload):
 
     def policy(self) -> Policy:
         kept = RetentionPolicy(
-            ended_contacts_max=self._random.choice((0, 1, 3)),
-            ended_contacts_s=self._random.choice((0, 5, 86_400)),
+            ended_contacts_max=self._random.choice((0, 1, 3)), ended_contacts_s=self._random.choice((0, 5, 86_400))
         )
         return msgspec.structs.replace(super().policy(), retention=kept)
 

@@ -11,16 +11,7 @@ from router.engine.shadow import Shadow
 from router.engine.snapshots import full as snapshot
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import (
-    AttributeOrder,
-    ChannelPolicy,
-    Direction,
-    FactPolicy,
-    FactType,
-    Policy,
-    QueuePolicy,
-    Selection,
-)
+from router.model.policy import AttributeOrder, ChannelPolicy, Direction, FactPolicy, FactType, Policy, QueuePolicy, Selection
 from router.model.results import Refused
 from router.model.states import AgentState
 from tests.properties.workload import Workload
@@ -101,9 +92,7 @@ def test_a_shadow_of_the_same_policy_equals_the_live_state_and_finds_nothing(see
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_shadow_of_any_policy_follows_all_events_and_compares_each_offer_once(
-    seed: int,
-) -> None:
+def test_a_shadow_of_any_policy_follows_all_events_and_compares_each_offer_once(seed: int) -> None:
     watched = ShadowedWorld(seed)
     watched.begin(Workload(seed + 1_000).policy())
     for _ in range(300):
@@ -124,10 +113,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
         selection=Selection.LONGEST_IDLE,
         requires={"english": 1},
         weight_fact="years",
-        order_by=(
-            AttributeOrder(fact="years", direction=Direction.DESC),
-            AttributeOrder(fact="grade"),
-        ),
+        order_by=(AttributeOrder(fact="years", direction=Direction.DESC), AttributeOrder(fact="grade")),
     )
     live = Policy(
         channels={"chat": ChannelPolicy(units=30, per_agent_max=3, offer_timeout_s=300)},
@@ -135,19 +121,12 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
         skills=("english", "german"),
         facts={
             "years": FactPolicy(type=FactType.INT, applies_to="agent"),
-            "grade": FactPolicy(
-                type=FactType.ENUM, values=("junior", "senior"), applies_to="agent"
-            ),
+            "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior"), applies_to="agent"),
         },
         zone=ZONE,
     )
     theirs = replace(live, queues={"support": replace(support, selection=other)})
-    draw, world, reference, shadow = (
-        random.Random(seed),
-        World(live),
-        ReferenceModel(),
-        Shadow(theirs),
-    )
+    draw, world, reference, shadow = (random.Random(seed), World(live), ReferenceModel(), Shadow(theirs))
     for number in range(5):
         skills = {"english": draw.randint(1, 5)} | ({"german": 2} if number % 2 else {})
         facts = {"years": draw.randint(1, 3), "grade": draw.choice(("junior", "senior"))}
@@ -185,9 +164,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
                     offers += 1
                     if not any(isinstance(one, e.AssignmentCompleted) for one in events):
                         # No agent became free, so the contact was the trigger.
-                        choice = reference.selected_agent(
-                            reference.live_contact(event.contact_id), at_ms
-                        )
+                        choice = reference.selected_agent(reference.live_contact(event.contact_id), at_ms)
                         expected += choice is not reference.agents[event.agent_id]
                 reference.apply(event, at_ms)
         heard = len(world.records)
@@ -195,9 +172,7 @@ def _walk(seed: int, steps: int, other: Selection) -> tuple[Shadow, int, int]:
 
 
 @pytest.mark.parametrize("other", [one for one in Selection if one is not Selection.LONGEST_IDLE])
-def test_a_shadow_with_another_selection_finds_exactly_the_different_choices(
-    other: Selection,
-) -> None:
+def test_a_shadow_with_another_selection_finds_exactly_the_different_choices(other: Selection) -> None:
     total = 0
     for seed in range(3):
         shadow, expected, offers = _walk(seed, 150, other)

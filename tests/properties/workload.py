@@ -66,20 +66,14 @@ EXPRESSIONS: Final = (
     "queues.sales.is_open && queues.sales.local_minute % 2 == 0",
     "false",
 )
-AGENT_EXPRESSIONS: Final = (
-    "agent.desk > 2",
-    'agent.site == "york" || !known.desk',
-    "10 / agent.desk > 4",
-)
+AGENT_EXPRESSIONS: Final = ("agent.desk > 2", 'agent.site == "york" || !known.desk', "10 / agent.desk > 4")
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
 # The same facts with other types: an agent's attribute may have been set before the fact was redeclared.
 AGENT_FACTS: Final = {
     "years": FactPolicy(type=FactType.INT, applies_to="agent"),
     "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
-    "grade": FactPolicy(
-        type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"
-    ),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"),
 }
 OTHER_FACTS: Final = AGENT_FACTS | {
     "native": FactPolicy(type=FactType.INT, applies_to="agent"),
@@ -182,9 +176,7 @@ class Workload:
         return {name: drawn[name] for name in names if self._random.random() < 0.6}
 
     def _live(self, world: World) -> str:
-        live = [
-            one.contact_id for one in world.reference.contacts.values() if not one.state.is_terminal
-        ]
+        live = [one.contact_id for one in world.reference.contacts.values() if not one.state.is_terminal]
         return str(self._one(live or ["c1"]))
 
     def _submit(self, world: World) -> c.Command:
@@ -226,15 +218,11 @@ class Workload:
         ]
         if not called:
             return self._accept(world)
-        outcome = self._one(
-            (CallbackOutcome.CONNECTED, CallbackOutcome.CONNECTED, *CallbackOutcome)
-        )
+        outcome = self._one((CallbackOutcome.CONNECTED, CallbackOutcome.CONNECTED, *CallbackOutcome))
         if self._random.random() < 0.1:
             return c.ReportCallback(contact_id=self._live(world), outcome=outcome)
         contact = self._one(called)
-        return c.ReportCallback(
-            contact_id=contact.contact_id, outcome=outcome, attempt=self._one((None, None, 1))
-        )
+        return c.ReportCallback(contact_id=contact.contact_id, outcome=outcome, attempt=self._one((None, None, 1)))
 
     def _accept(self, world: World) -> c.Command:
         pending = world.reference.pending_offers()
@@ -289,19 +277,11 @@ class Workload:
         return c.SetAgentChannels(agent_id=self._one(AGENTS), paused=tuple(paused))
 
     def _agent_state(self, world: World) -> c.Command:
-        ready = [
-            one.agent_id
-            for one in world.reference.agents.values()
-            if world.reference.is_available(one)
-        ]
+        ready = [one.agent_id for one in world.reference.agents.values() if world.reference.is_available(one)]
         away = [name for name in world.reference.agents if name not in ready]
         if away and self._random.random() < 0.7:
             return c.SetAgentState(agent_id=self._one(away), state=AgentState.READY)
-        return c.SetAgentState(
-            agent_id=self._one(AGENTS),
-            state=self._one(AgentState),
-            after_work=self._random.random() < 0.4,
-        )
+        return c.SetAgentState(agent_id=self._one(AGENTS), state=self._one(AgentState), after_work=self._random.random() < 0.4)
 
     def _put_agent(self, agent: object) -> c.Command:
         queues = None
@@ -340,11 +320,7 @@ class Workload:
         return ways[self._random.randrange(len(ways))]
 
     def _transfer(self, world: World) -> c.Command:
-        owned = [
-            work
-            for work in world.reference.open_assignments()
-            if work.state is not AssignmentState.WRAP_UP
-        ]
+        owned = [work for work in world.reference.open_assignments() if work.state is not AssignmentState.WRAP_UP]
         if not owned:
             return self._accept(world)
         work = self._one(owned)
@@ -359,9 +335,7 @@ class Workload:
 
     def _consult(self, world: World) -> c.Command:
         """Return the start of a consult, or a command that may follow one."""
-        owned = [
-            one for one in world.reference.contacts.values() if one.state is ContactState.ASSIGNED
-        ]
+        owned = [one for one in world.reference.contacts.values() if one.state is ContactState.ASSIGNED]
         if not owned:
             return self._accept(world)
         shared = [one for one in owned if one.participants]
@@ -383,9 +357,7 @@ class Workload:
             c.HandOverContact(contact_id=contact_id, to_agent_id=inside, agent_id=owner),
             c.AddParticipant(contact_id=contact_id, agent_id=agent_id),
             c.AssignContact(contact_id=contact_id, agent_id=inside),
-            c.CompleteAssignment(
-                assignment_id=self._one([contact.owner_assignment_id, *contact.participants])
-            ),
+            c.CompleteAssignment(assignment_id=self._one([contact.owner_assignment_id, *contact.participants])),
         )
         return ways[self._random.randrange(len(ways))]
 
@@ -401,9 +373,7 @@ class Workload:
 
     def _queue_opens(self, world: World) -> c.Command:
         return c.SetQueueOpen(
-            queue_id=self._one(QUEUES),
-            is_open=self._one((True, False, None, None)),
-            duration_s=self._one((None, None, 7)),
+            queue_id=self._one(QUEUES), is_open=self._one((True, False, None, None)), duration_s=self._one((None, None, 7))
         )
 
     def _wrong(self, world: World) -> c.Command:
@@ -428,14 +398,8 @@ class Workload:
         plans = {name: self._plan() for name in PLANS} if self._random.random() < 0.6 else {}
         return Policy(
             plans=plans,
-            channels={
-                name: self._channel(name, CHANNELS[:place] if interrupts else ())
-                for place, name in enumerate(CHANNELS)
-            },
-            queues={
-                name: self._queue(names[place + 1 :], tuple(plans))
-                for place, name in enumerate(names)
-            },
+            channels={name: self._channel(name, CHANNELS[:place] if interrupts else ()) for place, name in enumerate(CHANNELS)},
+            queues={name: self._queue(names[place + 1 :], tuple(plans)) for place, name in enumerate(names)},
             skills=self._one((SKILLS, SKILLS, ("billing", "english", "golf"))),
             facts=FACTS | self._one((AGENT_FACTS, AGENT_FACTS, OTHER_FACTS)),
             entry=self._entry(names, tuple(plans)),
@@ -472,9 +436,7 @@ class Workload:
             for place, text in enumerate(texts)
         ]
         if self._random.random() < 0.5:
-            rules.insert(
-                0, EntryRule(name="mails", when=EntryCondition(channel="mail"), queue="sales")
-            )
+            rules.insert(0, EntryRule(name="mails", when=EntryCondition(channel="mail"), queue="sales"))
         if self._random.random() < 0.5:
             plan = self._one((None, *plans))
             calls = EntryCondition(channel="voice")
@@ -543,9 +505,7 @@ class Workload:
             hours=self._one((*(None,) * 9, "minutes", "minutes", *CALENDARS)),
             when_closed=self._way(WhenClosed, overflow_to),
             at_closing=self._way(AtClosing, overflow_to),
-            when_no_agents_ready=self._one(
-                (WhenNoAgentsReady.WAIT, self._way(WhenNoAgentsReady, overflow_to))
-            ),
+            when_no_agents_ready=self._one((WhenNoAgentsReady.WAIT, self._way(WhenNoAgentsReady, overflow_to))),
             cool_down_s=self._one((0, 5, 30)),
             order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
             service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),
@@ -555,9 +515,7 @@ class Workload:
                 for name in self._random.sample(list(AGENT_FACTS), self._random.randint(1, 3))
             ),
             callback=self._one((None, self._callback_policy())),
-            rona=RonaPolicy(
-                not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))
-            ),
+            rona=RonaPolicy(not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))),
         )
 
     def _way(self, ways: Any, overflow_to: str | None) -> Any:

@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 
 from router.model.events import OfferMade
 from router.protocol import frames as f
-from router.protocol.codec import (
-    JSON,
-    MSGPACK,
-    SUBPROTOCOLS,
-    FrameDecoder,
-    MalformedFrame,
-    frame_encoder,
-)
+from router.protocol.codec import JSON, MSGPACK, SUBPROTOCOLS, FrameDecoder, MalformedFrame, frame_encoder
 from router.protocol.session import Endpoint
 
 CANARY = "zq-canary-17"
@@ -45,10 +38,7 @@ def an_offer_frame() -> f.EventFrame:
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
 def test_a_frame_survives_both_encodings(subprotocol: str) -> None:
     frame = an_offer_frame()
-    assert (
-        FrameDecoder(f.ServerFrame, subprotocol).decode(frame_encoder(subprotocol).encode(frame))
-        == frame
-    )
+    assert FrameDecoder(f.ServerFrame, subprotocol).decode(frame_encoder(subprotocol).encode(frame)) == frame
 
 
 def test_json_and_messagepack_carry_the_same_content() -> None:
@@ -62,9 +52,7 @@ def test_json_and_messagepack_carry_the_same_content() -> None:
 
 def test_messagepack_of_another_implementation_is_decoded() -> None:
     data = msgpack.packb({"type": "accept", "id": "1", "offer_id": "c1.1"})
-    assert FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK).decode(data) == f.AcceptFrame(
-        id="1", offer_id="c1.1"
-    )
+    assert FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK).decode(data) == f.AcceptFrame(id="1", offer_id="c1.1")
 
 
 BAD: list[dict[str, Any]] = [
@@ -83,9 +71,7 @@ BAD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
 @pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("bad", BAD)
-def test_an_error_never_repeats_what_was_sent(
-    subprotocol: str, endpoint: Endpoint, bad: dict[str, Any]
-) -> None:
+def test_an_error_never_repeats_what_was_sent(subprotocol: str, endpoint: Endpoint, bad: dict[str, Any]) -> None:
     with pytest.raises(MalformedFrame) as error:
         FrameDecoder(endpoint.client_frames, subprotocol).decode(PACK[subprotocol](bad))
     assert CANARY not in str(error.value)
@@ -93,11 +79,7 @@ def test_an_error_never_repeats_what_was_sent(
 
 
 def test_an_error_does_not_repeat_the_key_of_an_attribute() -> None:
-    frame = {
-        "type": "submit",
-        "id": "1",
-        "contact": {"channel": "voice", "attributes": {"Zq " + CANARY: 1}},
-    }
+    frame = {"type": "submit", "id": "1", "contact": {"channel": "voice", "attributes": {"Zq " + CANARY: 1}}}
     with pytest.raises(MalformedFrame) as error:
         FrameDecoder(Endpoint.GATEWAY.client_frames, JSON).decode(msgspec.json.encode(frame))
     assert CANARY not in str(error.value)
@@ -124,9 +106,7 @@ def test_hostile_json_is_malformed(data: bytes) -> None:
     assert decoder.frame_id(data) is None
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\xc1", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", b"\xc7"]
-)
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", b"\xc7"])
 def test_hostile_messagepack_is_malformed(data: bytes) -> None:
     decoder = FrameDecoder(Endpoint.DESKTOP.client_frames, MSGPACK)
     with pytest.raises(MalformedFrame):
@@ -135,9 +115,7 @@ def test_hostile_messagepack_is_malformed(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(SUBPROTOCOLS), st.sampled_from(list(Endpoint)))
-def test_any_bytes_are_a_frame_or_malformed(
-    data: bytes, subprotocol: str, endpoint: Endpoint
-) -> None:
+def test_any_bytes_are_a_frame_or_malformed(data: bytes, subprotocol: str, endpoint: Endpoint) -> None:
     decoder = FrameDecoder(endpoint.client_frames, subprotocol)
     try:
         decoder.decode(data)

@@ -60,9 +60,7 @@ def test_a_reference_with_a_description_is_wrapped() -> None:
 def test_classes_and_values_of_enums_are_described_in_markdown() -> None:
     components = described(Parcel)
     assert components["Parcel"]["description"] == "A parcel of a customer."
-    assert components["Size"]["description"] == (
-        "Size of a parcel.\n\n* `small`: Fits through a `letter box`.\n* `large`"
-    )
+    assert components["Size"]["description"] == ("Size of a parcel.\n\n* `small`: Fits through a `letter box`.\n* `large`")
 
 
 def test_patterns_lose_the_lookahead_that_only_python_needs() -> None:
@@ -88,7 +86,5 @@ def test_importing_the_route_table_reads_no_sources() -> None:
         "import router.server.http.docs_pages, router.protocol.asyncapi, router.protocol.schemas as s;"
         "print(s._docs_of_module.cache_info().currsize)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "0"

@@ -29,15 +29,9 @@ READY = f.SetStateFrame(id="1", state=AgentState.READY)
 
 
 def a_session(
-    *,
-    endpoint: Endpoint = Endpoint.DESKTOP,
-    identity: SessionIdentity | None = None,
-    per_s: float = 20,
-    burst: int = 40,
+    *, endpoint: Endpoint = Endpoint.DESKTOP, identity: SessionIdentity | None = None, per_s: float = 20, burst: int = 40
 ) -> Session:
-    return Session(
-        endpoint, now_ms=0, rate_limiter=TokenBucket(per_s, burst, now_ms=0), identity=identity
-    )
+    return Session(endpoint, now_ms=0, rate_limiter=TokenBucket(per_s, burst, now_ms=0), identity=identity)
 
 
 def a_live_session(**options: Any) -> Session:
@@ -66,9 +60,7 @@ def the_error(effects: list[Effect]) -> f.ErrorFrame:
 
 def test_the_state_is_sent_after_a_hello_with_a_valid_token() -> None:
     session = a_session()
-    assert session.receive(f.HelloFrame(token="t", resume="g:7"), 100) == [
-        Authenticate(token="t", ticket=None)
-    ]
+    assert session.receive(f.HelloFrame(token="t", resume="g:7"), 100) == [Authenticate(token="t", ticket=None)]
     assert session.authenticated(ADA, 100) == [StartStream("g:7")]
     session.started()
     assert session.phase is SessionPhase.LIVE
@@ -118,9 +110,7 @@ def test_a_missing_hello_closes_at_the_timeout() -> None:
 
 
 def test_a_late_hello_is_not_processed() -> None:
-    assert (
-        the_close(a_session().receive(f.HelloFrame(token="t"), 5_001)) is CloseCode.UNAUTHENTICATED
-    )
+    assert the_close(a_session().receive(f.HelloFrame(token="t"), 5_001)) is CloseCode.UNAUTHENTICATED
 
 
 def test_the_timeout_of_hello_includes_the_verification() -> None:
@@ -142,11 +132,7 @@ def test_each_endpoint_accepts_its_roles_only(endpoint: Endpoint, role: str) -> 
     session.receive(f.HelloFrame(token="t"), 1)
     identity = SessionIdentity(subject="x", role=role, workspace="default", expires_at_ms=9_999)
     effects = session.authenticated(identity, 2)
-    allowed = {
-        Endpoint.DESKTOP: {"agent"},
-        Endpoint.GATEWAY: {"gateway"},
-        Endpoint.SUPERVISOR: {"supervisor", "admin"},
-    }
+    allowed = {Endpoint.DESKTOP: {"agent"}, Endpoint.GATEWAY: {"gateway"}, Endpoint.SUPERVISOR: {"supervisor", "admin"}}
     if role in allowed[endpoint]:
         assert effects == [StartStream(None)]
     else:
@@ -161,19 +147,14 @@ def test_malformed_frames_are_answered_and_the_sixth_in_a_row_closes() -> None:
     for _ in range(5):
         error = the_error(session.receive_malformed("not well-formed", "7", 100))
         assert (error.code, error.id, error.applied) == ("malformed", "7", "no")
-    assert (
-        the_close(session.receive_malformed("not well-formed", None, 100)) is CloseCode.BAD_MESSAGE
-    )
+    assert the_close(session.receive_malformed("not well-formed", None, 100)) is CloseCode.BAD_MESSAGE
 
 
 def test_a_valid_frame_resets_the_count_of_malformed_frames() -> None:
     session = a_live_session(per_s=1000, burst=1000)
     for _ in range(4):
         for _ in range(5):
-            assert (
-                the_error(session.receive_malformed("not well-formed", None, 100)).code
-                == "malformed"
-            )
+            assert the_error(session.receive_malformed("not well-formed", None, 100)).code == "malformed"
         assert session.receive(READY, 100) == [ExecuteCommand(READY)]
     assert session.phase is SessionPhase.LIVE
 
@@ -190,9 +171,7 @@ def test_a_malformed_hello_is_answered_and_closes() -> None:
 def test_a_refresh_extends_the_session() -> None:
     session = a_live_session()
     assert session.receive(f.RefreshFrame(id="9", token="t"), 20) == [Reauthenticate("9", "t")]
-    later = SessionIdentity(
-        subject="ada", role="agent", workspace="default", expires_at_ms=9_000_000
-    )
+    later = SessionIdentity(subject="ada", role="agent", workspace="default", expires_at_ms=9_000_000)
     assert session.refreshed("9", later, 30) == [SendFrame(f.OkFrame(id="9"))]
     assert session.deadline_ms() == 9_000_000
     assert session.tick(3_600_001) == []
@@ -322,7 +301,5 @@ def test_nothing_has_an_effect_after_the_close() -> None:
         ("abc:41:41", None),
     ],
 )
-def test_only_a_position_of_the_present_history_is_accepted(
-    resume: str | None, after: int | None
-) -> None:
+def test_only_a_position_of_the_present_history_is_accepted(resume: str | None, after: int | None) -> None:
     assert resume_position(resume, history_id="abc", seq=42) == after

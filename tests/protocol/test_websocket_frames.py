@@ -55,16 +55,11 @@ def test_a_message_may_arrive_in_two_parts(size: int) -> None:
         assert messages == [(TEXT, b"x" * size), (PING, b"y")]
 
 
-_MESSAGES = st.lists(
-    st.tuples(st.sampled_from([TEXT, BINARY]), st.lists(st.binary(max_size=300), min_size=1)),
-    max_size=5,
-)
+_MESSAGES = st.lists(st.tuples(st.sampled_from([TEXT, BINARY]), st.lists(st.binary(max_size=300), min_size=1)), max_size=5)
 
 
 @given(_MESSAGES, st.lists(st.integers(0, 4_000), max_size=8))
-def test_fragments_and_partial_reads_do_not_change_messages(
-    said: list[tuple[int, list[bytes]]], cuts: list[int]
-) -> None:
+def test_fragments_and_partial_reads_do_not_change_messages(said: list[tuple[int, list[bytes]]], cuts: list[int]) -> None:
     data = b""
     for opcode, pieces in said:
         for number, piece in enumerate(pieces):

@@ -93,10 +93,7 @@ def test_system_clock_reads_like_the_wall_clock() -> None:
 
 
 STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 50)),
-        st.tuples(st.just(""), st.integers(0, 50)),
-    ),
+    st.one_of(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 50)), st.tuples(st.just(""), st.integers(0, 50))),
     max_size=300,
 )
 

@@ -80,9 +80,7 @@ async def test_wait_returns_at_the_timeout_or_when_woken() -> None:
 
 
 @given(st.lists(st.sampled_from("abcde"), max_size=200), st.integers(1, 20))
-def test_in_any_batch_no_workspace_is_served_two_more_times_than_one_that_waits_throughout(
-    names: list[str], size: int
-) -> None:
+def test_in_any_batch_no_workspace_is_served_two_more_times_than_one_that_waits_throughout(names: list[str], size: int) -> None:
     command_queue: CommandQueue[int] = CommandQueue()
     for number, name in enumerate(names):
         command_queue.put(name, number)
@@ -101,9 +99,7 @@ def test_in_any_batch_no_workspace_is_served_two_more_times_than_one_that_waits_
 def submits(**limits: int) -> tuple[CommandQueue[str], list[float]]:
     """Return a queue in which items starting with ``s`` are submits, and its manual clock."""
     now_s = [10.0]
-    command_queue = CommandQueue[str](
-        is_submit=lambda item: item.startswith("s"), now_s=lambda: now_s[0], **limits
-    )
+    command_queue = CommandQueue[str](is_submit=lambda item: item.startswith("s"), now_s=lambda: now_s[0], **limits)
     return command_queue, now_s
 
 

@@ -5,13 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.runtime.cursors import (
-    CursorsDamaged,
-    CursorStore,
-    FeedPosition,
-    FileCursorStore,
-    MemoryCursorStore,
-)
+from router.runtime.event_feed import CursorsDamaged, CursorStore, FeedPosition, FileCursorStore, MemoryCursorStore
 
 CURSORS = {"main": FeedPosition("history-1", 17), "other": FeedPosition("history-2", 0)}
 
@@ -48,9 +42,7 @@ def test_subscriptions_do_not_share_cursors(reopen: Callable[[], CursorStore]) -
     assert (store.load("webhooks"), store.load("triggers")) == (CURSORS, {})
 
 
-def test_changing_loaded_cursors_does_not_change_the_store(
-    reopen: Callable[[], CursorStore],
-) -> None:
+def test_changing_loaded_cursors_does_not_change_the_store(reopen: Callable[[], CursorStore]) -> None:
     store = reopen()
     store.save("webhooks", CURSORS)
     store.load("webhooks").clear()

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from router.runtime.cursors import FeedPosition
-from router.runtime.event_feed import UnknownPosition
+from router.runtime.event_feed import FeedPosition, UnknownPosition
 from tests.support.event_log import Log
 from tests.support.journal_records import a_record
 
@@ -18,9 +17,7 @@ class TestRead:
         newest = log.feed.position("main")
         for after in range(15):
             found = await log.feed.read("main", FeedPosition(newest.history_id, after), limit=1_000)
-            assert [one.record.first_seq for one in found] == [
-                seq for seq in range(1, 15, 2) if seq + 1 > after
-            ]
+            assert [one.record.first_seq for one in found] == [seq for seq in range(1, 15, 2) if seq + 1 > after]
             assert all(one.history_id == newest.history_id for one in found)
 
     async def test_at_most_the_limit_and_at_least_one_record_is_read(self) -> None:

@@ -10,20 +10,8 @@ import pytest
 
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalCorrupt, JournalLocked, JournalUnavailable
-from router.runtime.offline import (
-    diagnose_journal_file,
-    shadow_journal_file,
-    verify_journal_file,
-)
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    an_agent,
-    published,
-    ready,
-)
+from router.runtime.offline import diagnose_journal_file, shadow_journal_file, verify_journal_file
+from tests.support.builders import START_MS, a_contact, a_policy, a_policy_with_queue, an_agent, published, ready
 from tests.support.manual_clock import ManualClock
 from tests.support.running_writer import execute_done, run_workload, running_writer
 from tests.support.sqlite_storage import SqliteJournalStorage
@@ -68,9 +56,7 @@ class TestVerifyFile:
                 await verify_journal_file(storage.path)
 
 
-async def test_the_digest_does_not_depend_on_the_hash_seed(
-    tmp_path: Path,
-) -> None:
+async def test_the_digest_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     path, clock = tmp_path / "journal.db", ManualClock(START_MS)
     async with running_writer(SqliteJournal(path, reserved_bytes=0), clock=clock) as writer:
         digest = await run_workload(writer, clock)
@@ -92,9 +78,7 @@ async def test_the_digest_does_not_depend_on_the_hash_seed(
 
 
 class TestDiagnosis:
-    async def test_each_workspace_is_diagnosed_at_the_time_of_its_last_record(
-        self, tmp_path: Path
-    ) -> None:
+    async def test_each_workspace_is_diagnosed_at_the_time_of_its_last_record(self, tmp_path: Path) -> None:
         storage, clock = SqliteJournalStorage(tmp_path), ManualClock(START_MS)
         async with running_writer(storage.journal(), clock=clock) as writer:
             for name in ("main", "other"):

@@ -10,24 +10,10 @@ from router.model.errors import JournalCorrupt
 from router.model.results import Done
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, an_agent, published, ready
 from tests.support.journal_records import a_snapshot
 from tests.support.manual_clock import CountingStats, ManualClock
-from tests.support.running_writer import (
-    NO_SNAPSHOTS,
-    RecordedEvents,
-    digest_of,
-    execute_done,
-    run_workload,
-    running_writer,
-)
+from tests.support.running_writer import NO_SNAPSHOTS, RecordedEvents, digest_of, execute_done, run_workload, running_writer
 
 
 async def recovered(medium: MemoryStorage) -> Writer:
@@ -63,9 +49,7 @@ class TestTheSameState:
             await run_workload(writer, clock)
             live = writer.stats("main").snapshot()
         for drop in (0, 1):
-            del medium.workspaces["main"].snapshots[
-                len(medium.workspaces["main"].snapshots) - drop :
-            ]
+            del medium.workspaces["main"].snapshots[len(medium.workspaces["main"].snapshots) - drop :]
             writer = await recovered(medium)
             assert writer.stats("main").snapshot() == live
 

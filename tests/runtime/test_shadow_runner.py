@@ -9,20 +9,12 @@ from router.engine.shadow import Shadow
 from router.journal.memory import MemoryJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import ClearShadowPolicy, SetShadowPolicy
-from router.model.ids import WorkspaceId
 from router.model.policy import Policy
 from router.model.shadow import Difference, DifferenceKind, ShadowReport
+from router.model.states import WorkspaceId
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Writer
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, a_policy_with_queue, an_agent, published, ready
 from tests.support.manual_clock import ManualClock
 from tests.support.running_writer import execute_done, running_writer
 
@@ -46,9 +38,7 @@ class RecordingObserver:
 
 
 @asynccontextmanager
-async def running_shadows(
-    writer: Writer, observer: RecordingObserver, *, backlog_max: int = 1_000
-) -> AsyncIterator[ShadowRunner]:
+async def running_shadows(writer: Writer, observer: RecordingObserver, *, backlog_max: int = 1_000) -> AsyncIterator[ShadowRunner]:
     shadows = ShadowRunner(writer, observer=observer, backlog_max=backlog_max, restart_s=0.0)
     await shadows.start()
     task = asyncio.create_task(shadows.run())
@@ -79,10 +69,7 @@ NEEDS_GERMAN = a_policy_with_queue(requires={"german": 3})
 
 async def test_a_shadow_can_be_set_replaced_and_cleared() -> None:
     observer = RecordingObserver()
-    async with (
-        running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer,
-        running_shadows(writer, observer) as shadows,
-    ):
+    async with running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer, running_shadows(writer, observer) as shadows:
         await set_up(writer, a_policy())
         assert shadows.report("main") is None
         reply = await execute_done(writer, SetShadowPolicy(policy=NEEDS_GERMAN))
@@ -147,10 +134,7 @@ async def test_an_error_in_a_shadow_stops_only_the_shadow() -> None:
     def broken(*_: object, **__: object) -> list[Difference]:
         raise ValueError("out of step")
 
-    async with (
-        running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer,
-        running_shadows(writer, observer) as shadows,
-    ):
+    async with running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer, running_shadows(writer, observer) as shadows:
         await set_up(writer, a_policy())
         await execute_done(writer, SetShadowPolicy(policy=a_policy()))
         await report_of(shadows)
@@ -175,15 +159,11 @@ async def test_an_error_in_a_shadow_stops_only_the_shadow() -> None:
 async def test_the_shadow_policy_is_resumed_after_a_restart(tmp_path: Path) -> None:
     """Resume from the snapshot that an orderly stop leaves."""
     path = tmp_path / "journal.db"
-    async with running_writer(
-        SqliteJournal(path, reserved_bytes=0), clock=ManualClock(START_MS)
-    ) as writer:
+    async with running_writer(SqliteJournal(path, reserved_bytes=0), clock=ManualClock(START_MS)) as writer:
         await set_up(writer, a_policy())
         reply = await execute_done(writer, SetShadowPolicy(policy=NEEDS_GERMAN))
     async with (
-        running_writer(
-            SqliteJournal(path, reserved_bytes=0), clock=ManualClock(START_MS)
-        ) as writer,
+        running_writer(SqliteJournal(path, reserved_bytes=0), clock=ManualClock(START_MS)) as writer,
         running_shadows(writer, RecordingObserver()) as shadows,
     ):
         await report_of(shadows)

@@ -9,9 +9,9 @@ from router.journal.memory import MemoryJournal
 from router.journal.port import Snapshot
 from router.model.commands import Command, EnqueueContact, PublishPolicy
 from router.model.errors import JournalUnavailable
-from router.model.ids import WorkspaceId
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import Refused
+from router.model.states import WorkspaceId
 from router.runtime.recovery import NoStats
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
 from router.runtime.workspace import WorkspaceRuntime
@@ -33,9 +33,7 @@ class SavingJournal(MemoryJournal):
 
 
 def a_lane(name: str) -> WorkspaceRuntime:
-    return WorkspaceRuntime(
-        workspace=name, history_id="g", epoch=1, engine=Engine(), stats=NoStats()
-    )
+    return WorkspaceRuntime(workspace=name, history_id="g", epoch=1, engine=Engine(), stats=NoStats())
 
 
 class KeepingJournal(MemoryJournal):
@@ -113,9 +111,7 @@ async def test_an_idle_workspace_gets_a_snapshot_after_enough_events() -> None:
     assert [lane.events_since_snapshot for lane in lanes] == [9, 0]
 
 
-async def test_an_incremental_snapshot_is_the_state_at_its_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_incremental_snapshot_is_the_state_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("router.runtime.snapshots._TIME_SLICE_S", -1.0)
     monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
     journal, lane = KeepingJournal(), a_busy_lane()
@@ -130,9 +126,7 @@ async def test_an_incremental_snapshot_is_the_state_at_its_start(
     assert lane.engine.seq > seq, "nothing happened meanwhile"
 
 
-async def test_an_interrupted_image_is_started_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_interrupted_image_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("router.runtime.snapshots._TIME_SLICE_S", -1.0)
     monkeypatch.setattr("router.runtime.snapshots._PAUSE_S", 0.0)
     journal, lane = KeepingJournal(), a_busy_lane()

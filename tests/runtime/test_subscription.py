@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from router.journal.memory import MemoryJournal
 from router.journal.records import Record
 from router.model.errors import JournalUnavailable
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 from router.runtime import event_feed as subscription_module
-from router.runtime.cursors import CursorStore, FeedPosition, FileCursorStore, MemoryCursorStore
-from router.runtime.event_feed import EventFeed, Subscription, SubscriptionState
+from router.runtime.event_feed import (
+    CursorStore,
+    EventFeed,
+    FeedPosition,
+    FileCursorStore,
+    MemoryCursorStore,
+    Subscription,
+    SubscriptionState,
+)
 from router.runtime.publisher import PublishedRecord
 from tests.support.builders import START_MS, a_contact, published
 from tests.support.event_log import Handler, Log, caught_up, until
@@ -40,9 +47,7 @@ class TestDelivery:
         assert handler.seqs("other") == list(range(1, 31, 3))
 
     @pytest.mark.parametrize(("from_start", "seqs"), [(False, [4]), (True, [1, 2, 3, 4])])
-    async def test_a_new_subscription_starts_at_either_end(
-        self, from_start: bool, seqs: list[int]
-    ) -> None:
+    async def test_a_new_subscription_starts_at_either_end(self, from_start: bool, seqs: list[int]) -> None:
         log, handler = await Log().open("main"), Handler()
         for _ in range(3):
             await log.append()
@@ -92,9 +97,7 @@ class Observer:
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
 
-    def on_subscriber_failure(
-        self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float
-    ) -> None:
+    def on_subscriber_failure(self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float) -> None:
         self.seen.append(("failure", subscription, workspace, type(error), retry_s))
 
     def on_subscriber_recovery(self, subscription: str, workspace: WorkspaceId) -> None:
@@ -158,9 +161,7 @@ class TestFailures:
 
     async def test_the_delay_doubles_up_to_its_limit(self) -> None:
         log, handler, observer = await Log().open("main"), Handler(), Observer()
-        log.feed = EventFeed(
-            log.publisher, log.journal, observer=observer, retry_min_s=0.001, retry_max_s=0.005
-        )
+        log.feed = EventFeed(log.publisher, log.journal, observer=observer, retry_min_s=0.001, retry_max_s=0.005)
         log.feed.subscribe("test", handler.coroutine)
         handler.failures_left = 5
         await log.append()
@@ -262,9 +263,7 @@ class TestCursors:
             assert store.load("test")["main"].seq == seq
         await log.feed.close()
 
-    async def test_a_store_that_fails_is_counted_and_tried_again(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_store_that_fails_is_counted_and_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(subscription_module, "SAVE_INTERVAL_S", 0.001)
         store, faults = MemoryCursorStore(), [OSError("no space")] * 2
         save = store.save
@@ -302,10 +301,7 @@ class TestCursors:
         log.feed.subscribe_inline("test", Handler(), cursors=store)
         await log.append()
         await log.feed.close()
-        assert store.load("test") == {
-            "closed": FeedPosition("history", 9),
-            "main": log.feed.position("main"),
-        }
+        assert store.load("test") == {"closed": FeedPosition("history", 9), "main": log.feed.position("main")}
 
 
 STEPS = st.lists(
@@ -374,9 +370,7 @@ def test_every_record_is_delivered_in_order_at_least_once(steps: list[Step], inl
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(["main", "other"]), max_size=30), st.booleans())
-def test_without_failures_every_record_is_delivered_exactly_once(
-    names: list[str], inline: bool
-) -> None:
+def test_without_failures_every_record_is_delivered_exactly_once(names: list[str], inline: bool) -> None:
     steps = [("append", name, 1) for name in names]
     handler, log = asyncio.run(play(steps, inline=inline, store=MemoryCursorStore()))
     assert len(handler.handled) == len(set(handler.handled)) == len(names)
@@ -422,10 +416,7 @@ def forget_the_cursor_at_the_end(patch: pytest.MonkeyPatch) -> None:
     load = MemoryCursorStore.load
 
     def ahead(self: MemoryCursorStore, subscription: str) -> dict[WorkspaceId, FeedPosition]:
-        return {
-            name: FeedPosition(position.history_id, position.seq + 1)
-            for name, position in load(self, subscription).items()
-        }
+        return {name: FeedPosition(position.history_id, position.seq + 1) for name, position in load(self, subscription).items()}
 
     patch.setattr(MemoryCursorStore, "load", ahead)
 
@@ -440,13 +431,7 @@ FAILING: list[Step] = [
     ("append", "main", 1),
 ]
 
-RESTARTING: list[Step] = [
-    ("append", "main", 1),
-    ("restart", "", 0),
-    ("fail", "", 3),
-    ("append", "main", 1),
-    ("restart", "", 0),
-]
+RESTARTING: list[Step] = [("append", "main", 1), ("restart", "", 0), ("fail", "", 3), ("append", "main", 1), ("restart", "", 0)]
 
 
 @pytest.mark.parametrize(
@@ -459,9 +444,7 @@ RESTARTING: list[Step] = [
     ],
 )
 async def test_the_check_finds_mistakes_that_lose_events(
-    mistake: Callable[[pytest.MonkeyPatch], None],
-    steps: list[Step],
-    monkeypatch: pytest.MonkeyPatch,
+    mistake: Callable[[pytest.MonkeyPatch], None], steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_delivery(*await play(steps, inline=True, store=MemoryCursorStore()))
     mistake(monkeypatch)

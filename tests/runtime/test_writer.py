@@ -12,19 +12,12 @@ from router.journal.records import Record
 from router.model.commands import AcceptOffer, ConnectDesktop
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.events import ContactQueued, DesktopLost, OfferExpired, OfferMade
-from router.model.ids import WorkspaceId
 from router.model.results import Done, Refused
+from router.model.states import WorkspaceId
 from router.runtime.command_queue import OVERLOAD_SUBMIT_COUNT
 from router.runtime.publisher import PublishedRecord
 from router.runtime.writer import Reply, Writer, WriterLimits
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy_with_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy_with_queue, an_agent, published, ready
 from tests.support.manual_clock import ManualClock
 from tests.support.running_writer import RecordedEvents, execute_done, running_writer
 
@@ -70,16 +63,10 @@ async def test_a_reply_follows_the_durable_and_published_record() -> None:
         assert (asking.done(), recorded.records) == (False, [])
         journal.may_commit.set()
         reply = await asking
-        assert reply.outcome.result == Done(
-            subject="c1", state="queued", seq=reply.outcome.first_seq
-        )
+        assert reply.outcome.result == Done(subject="c1", state="queued", seq=reply.outcome.first_seq)
         assert (reply.history_id, reply.epoch) == (writer.history_id("main"), 1)
         ((workspace, record),) = recorded.records
-        assert (workspace, record.actor, record.cause) == (
-            "main",
-            "gateway:web",
-            "contact.enqueue",
-        )
+        assert (workspace, record.actor, record.cause) == ("main", "gateway:web", "contact.enqueue")
         assert (record.first_seq, record.at_ms) == (reply.outcome.first_seq, START_MS)
 
 
@@ -170,9 +157,7 @@ async def test_an_accept_at_the_deadline_loses_to_the_expiry() -> None:
         await ready_for_contacts(writer, agents=1)
         made = await execute_done(writer, a_contact())
         (offer,) = [event for event in made.outcome.events if isinstance(event, OfferMade)]
-        accepting = asyncio.create_task(
-            writer.execute("main", AcceptOffer(offer_id=offer.offer_id, agent_id="a0"), actor="a")
-        )
+        accepting = asyncio.create_task(writer.execute("main", AcceptOffer(offer_id=offer.offer_id, agent_id="a0"), actor="a"))
         clock.advance(offer.deadline_ms - START_MS)
         assert isinstance((await accepting).outcome.result, Refused)
 
@@ -219,10 +204,7 @@ async def test_a_full_queue_refuses_only_the_workspace_that_filled_it() -> None:
         journal.committing.clear()
         first = asyncio.create_task(execute_done(writer, a_contact("first"), workspace="noisy"))
         await journal.committing.wait()
-        waiting = [
-            asyncio.create_task(execute_done(writer, a_contact(f"c{n}"), workspace="noisy"))
-            for n in range(5)
-        ]
+        waiting = [asyncio.create_task(execute_done(writer, a_contact(f"c{n}"), workspace="noisy")) for n in range(5)]
         await asyncio.sleep(0)
         with pytest.raises(CommandQueueFull):
             await writer.execute("noisy", a_contact("late"), actor="g")
@@ -244,10 +226,7 @@ async def test_under_overload_agent_commands_go_first_and_only_submits_are_refus
         journal.committing.clear()
         in_progress = asyncio.create_task(execute_done(writer, a_contact("in-progress")))
         await journal.committing.wait()
-        waiting = [
-            asyncio.create_task(execute_done(writer, a_contact(f"c{n}")))
-            for n in range(OVERLOAD_SUBMIT_COUNT)
-        ]
+        waiting = [asyncio.create_task(execute_done(writer, a_contact(f"c{n}"))) for n in range(OVERLOAD_SUBMIT_COUNT)]
         await asyncio.sleep(0)
         with pytest.raises(CommandQueueFull):
             await writer.execute("main", a_contact("late"), actor="g")
@@ -343,9 +322,7 @@ class TestWhenTheJournalFails:
         await writer.recover()
         await writer.add_workspace("main")
         running = asyncio.create_task(writer.run())
-        results = await asyncio.gather(
-            writer.execute("main", published(), actor="a"), running, return_exceptions=True
-        )
+        results = await asyncio.gather(writer.execute("main", published(), actor="a"), running, return_exceptions=True)
         assert [type(result) for result in results] == [JournalUnavailable, AssertionError]
         assert journal.batches == []
 
@@ -359,9 +336,7 @@ class TestStop:
             journal.committing.clear()
             tasks = [asyncio.create_task(execute_done(writer, a_contact("c0")))]
             await journal.committing.wait()
-            tasks += [
-                asyncio.create_task(execute_done(writer, a_contact(f"c{n}"))) for n in range(1, 9)
-            ]
+            tasks += [asyncio.create_task(execute_done(writer, a_contact(f"c{n}"))) for n in range(1, 9)]
             await asyncio.sleep(0)
             stopping = asyncio.create_task(writer.stop())
             await asyncio.sleep(0)

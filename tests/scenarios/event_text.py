@@ -123,9 +123,7 @@ class EventDescriber:
             case e.CallbackRequested():
                 return f"contact {event.contact_id} becomes a callback ({event.mode})"
             case e.CallbackScheduled():
-                return (
-                    f"contact {event.contact_id} is to be called at {self.time_of(event.due_at_ms)}"
-                )
+                return f"contact {event.contact_id} is to be called at {self.time_of(event.due_at_ms)}"
             case e.CallbackDialRequested():
                 agent_id = event.agent_id or event.for_agent_id
                 until = self.time_of(event.deadline_ms)
@@ -161,9 +159,7 @@ class EventDescriber:
                 until = self.time_of(event.deadline_ms)
                 return f"{event.agent_id} wraps up {event.contact_id} until {until}"
             case e.AssignmentCompleted():
-                return with_reason(
-                    f"{event.agent_id} is done with {event.contact_id}", event.reason
-                )
+                return with_reason(f"{event.agent_id} is done with {event.contact_id}", event.reason)
             case e.AgentStateChanged():
                 text = with_reason(f"agent {event.agent_id} {event.state}", event.reason)
                 back = event.return_at_ms
@@ -173,9 +169,7 @@ class EventDescriber:
             case e.AgentNextStateSet():
                 return f"agent {event.agent_id} next state dropped"
             case e.DesktopLost():
-                return (
-                    f"desktop of {event.agent_id} lost until {self.time_of(event.grace_until_ms)}"
-                )
+                return f"desktop of {event.agent_id} lost until {self.time_of(event.grace_until_ms)}"
             case _:
                 return None
 

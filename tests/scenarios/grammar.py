@@ -90,9 +90,7 @@ def parse(path: Path) -> Scenario:
     """Return the scenario of a file. Raises ScenarioError if a line cannot be read or times decrease."""
     text = path.read_text(encoding="utf-8")
     if not text.startswith("# "):
-        raise ScenarioError(
-            f"{path.name}:1: a scenario starts with a comment that says what it shows"
-        )
+        raise ScenarioError(f"{path.name}:1: a scenario starts with a comment that says what it shows")
     steps: list[ScenarioStep] = []
     for number, raw in enumerate(text.splitlines(), start=1):
         content = raw.split(" #")[0].strip() if not raw.startswith("#") else ""

@@ -92,9 +92,7 @@ def fact_order(text: str) -> tuple[AttributeOrder, ...]:
 def service_level(text: str) -> ServiceLevelPolicy:
     """Return ``80%/20s`` as a service level."""
     share, _, threshold = text.partition("/")
-    return ServiceLevelPolicy(
-        target=int(share.rstrip("%")) / 100, threshold_s=seconds_of(threshold)
-    )
+    return ServiceLevelPolicy(target=int(share.rstrip("%")) / 100, threshold_s=seconds_of(threshold))
 
 
 def cap(text: str) -> RateCapPolicy:
@@ -215,19 +213,13 @@ def calendar(settings: dict[str, str]) -> CalendarPolicy:
         if name in settings:
             week |= dict.fromkeys(days, spans(settings.pop(name)))
     week |= {day: spans(settings.pop(day)) for day in DAYS if day in settings}
-    dates = {
-        key.removeprefix("date."): spans(settings.pop(key))
-        for key in list(settings)
-        if key.startswith("date.")
-    }
+    dates = {key.removeprefix("date."): spans(settings.pop(key)) for key in list(settings) if key.startswith("date.")}
     country, _, subdivision = settings.pop("holidays", "").partition("/")
     return CalendarPolicy(
         zone=settings.pop("zone", "UTC"),
         week=WeekPolicy(**week),
         dates=dates,
-        holidays=HolidaysPolicy(country=country, subdivision=subdivision or None)
-        if country
-        else None,
+        holidays=HolidaysPolicy(country=country, subdivision=subdivision or None) if country else None,
         **fields(settings, {"holiday_hours": ("holiday_hours", spans)}),
     )
 
@@ -278,9 +270,7 @@ class Draft:
                         agents_facts.add(name)
         self._skills = tuple(skills)
         self._facts = {
-            name: FactPolicy(
-                type=type_of(values), applies_to="agent" if name in agents_facts else "contact"
-            )
+            name: FactPolicy(type=type_of(values), applies_to="agent" if name in agents_facts else "contact")
             for name, values in facts.items()
         }
 
@@ -347,9 +337,7 @@ class Draft:
         when = EntryCondition(
             channel=settings.pop("channel", None),
             attributes={
-                key.removeprefix("fact."): fact_value(settings.pop(key))
-                for key in list(settings)
-                if key.startswith("fact.")
+                key.removeprefix("fact."): fact_value(settings.pop(key)) for key in list(settings) if key.startswith("fact.")
             },
         )
         self._entry.append(EntryRule(name=name, when=when, **fields(settings, ENTRY)))

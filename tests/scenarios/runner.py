@@ -10,14 +10,7 @@ from router.model.policy import CallbackMode
 from router.model.results import Outcome, Refused
 from router.model.states import AgentState, CallbackOutcome, OfferState
 from tests.scenarios.event_text import EventDescriber, is_implied
-from tests.scenarios.grammar import (
-    Scenario,
-    ScenarioStep,
-    clock,
-    seconds_of,
-    time_of_day,
-    words_and_settings,
-)
+from tests.scenarios.grammar import Scenario, ScenarioStep, clock, seconds_of, time_of_day, words_and_settings
 from tests.scenarios.policy_lines import KINDS, Draft, fact_value, levels, names, signed_seconds
 from tests.support.builders import START_MS
 from tests.support.world import World
@@ -49,11 +42,7 @@ class Runner:
             if kind in KINDS:
                 self._read_policy(step)
                 more = bool(following) and following[0].at_s == step.at_s
-                if (
-                    more
-                    and (following[0].command or "").split(" ")[0] in KINDS
-                    and not step.expected
-                ):
+                if more and (following[0].command or "").split(" ")[0] in KINDS and not step.expected:
                     continue
                 more_lines, more_implied = self._publish(step)
             elif step.command is not None:
@@ -75,9 +64,7 @@ class Runner:
         events = self._world.later((at_ms - self._world.at_ms) / 1000)
         return self._describe_all(events, None)
 
-    def _describe_all(
-        self, events: list[e.Event], command: c.Command | None
-    ) -> tuple[list[str], list[str]]:
+    def _describe_all(self, events: list[e.Event], command: c.Command | None) -> tuple[list[str], list[str]]:
         lines: list[str] = []
         implied: list[str] = []
         for event in events:
@@ -166,9 +153,7 @@ class Runner:
             case _:
                 raise ValueError("this line cannot be read")
 
-    def _enter(
-        self, contact_id: str, queue_id: str | None, settings: dict[str, str]
-    ) -> c.EnqueueContact:
+    def _enter(self, contact_id: str, queue_id: str | None, settings: dict[str, str]) -> c.EnqueueContact:
         ttl = settings.pop("ttl", None)
         command = c.EnqueueContact(
             contact_id=contact_id,
@@ -206,9 +191,7 @@ class Runner:
         _nothing_left(settings)
         return c.UpdateContact(contact_id=contact_id, **changes)  # type: ignore[arg-type]
 
-    def _agent(
-        self, agent_id: str, words: list[str], settings: dict[str, str], reason: str | None
-    ) -> list[c.Command]:
+    def _agent(self, agent_id: str, words: list[str], settings: dict[str, str], reason: str | None) -> list[c.Command]:
         commands: list[c.Command] = []
         if settings or self._world.engine.agent(agent_id) is None:
             commands.append(_record(agent_id, settings))
@@ -221,20 +204,11 @@ class Runner:
             case [("ready" | "not_ready" | "offline") as state, *after]:
                 if after not in ([], ["after", "work"]):
                     raise ValueError("after the state, only `after work` may follow")
-                commands.append(
-                    c.SetAgentState(
-                        agent_id=agent_id,
-                        state=AgentState(state),
-                        reason=reason,
-                        after_work=bool(after),
-                    )
-                )
+                commands.append(c.SetAgentState(agent_id=agent_id, state=AgentState(state), reason=reason, after_work=bool(after)))
             case [] if commands:
                 pass
             case _:
-                raise ValueError(
-                    "an agent is ready, not_ready, offline or removed, or pauses channels"
-                )
+                raise ValueError("an agent is ready, not_ready, offline or removed, or pauses channels")
         return commands
 
     def _desktop(self, agent_id: str, verb: str, session_id: str) -> c.Command:
@@ -259,9 +233,7 @@ class Runner:
             case _:
                 raise ValueError("a supervisor requeues, assigns, ends or completes")
 
-    def _work(
-        self, agent_id: str, verb: str, contact_id: str, rest: list[str], reason: str | None
-    ) -> c.Command:
+    def _work(self, agent_id: str, verb: str, contact_id: str, rest: list[str], reason: str | None) -> c.Command:
         converse = self._converse(agent_id, verb, contact_id, rest)
         if converse is not None:
             return converse
@@ -282,22 +254,13 @@ class Runner:
             case "ends", []:
                 return c.EndContact(contact_id=contact_id, agent_id=agent_id)
             case "completes", []:
-                return c.CompleteAssignment(
-                    assignment_id=thing, agent_id=agent_id, disposition=reason
-                )
+                return c.CompleteAssignment(assignment_id=thing, agent_id=agent_id, disposition=reason)
             case "extends", [*_, duration]:
-                return c.ExtendWrapUp(
-                    assignment_id=thing, agent_id=agent_id, extend_s=seconds_of(duration)
-                )
+                return c.ExtendWrapUp(assignment_id=thing, agent_id=agent_id, extend_s=seconds_of(duration))
             case "transfers", ["to", "queue", queue_id]:
-                return c.TransferContact(
-                    contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id
-                )
+                return c.TransferContact(contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id)
             case "transfers", ["to", "agent", other, *waits]:
-                limits = {
-                    name: seconds_of(text)
-                    for name, text in zip(waits[::2], waits[1::2], strict=True)
-                }
+                limits = {name: seconds_of(text) for name, text in zip(waits[::2], waits[1::2], strict=True)}
                 return c.TransferContact(
                     contact_id=contact_id,
                     to_agent_id=other,
@@ -315,15 +278,11 @@ class Runner:
             case "leaves", []:
                 return c.LeaveContact(contact_id=contact_id, agent_id=agent_id)
             case "passes", ["to", other]:
-                return c.HandOverContact(
-                    contact_id=contact_id, to_agent_id=other, agent_id=agent_id
-                )
+                return c.HandOverContact(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
             case "consults", ["with", "agent", other]:
                 return c.StartConsult(contact_id=contact_id, to_agent_id=other, agent_id=agent_id)
             case "consults", ["with", "queue", queue_id]:
-                return c.StartConsult(
-                    contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id
-                )
+                return c.StartConsult(contact_id=contact_id, to_queue_id=queue_id, agent_id=agent_id)
             case _:
                 return None
 
@@ -341,11 +300,7 @@ class Runner:
                 getattr(reference.assignments.get(one), "agent_id", None),
             )
         ]
-        live = [
-            one
-            for one in found
-            if one in reference.offers and reference.offers[one].state is OfferState.PENDING
-        ]
+        live = [one for one in found if one in reference.offers and reference.offers[one].state is OfferState.PENDING]
         if not found:
             raise ValueError(f"{agent_id} never had {contact_id}")
         return (live or sorted(found, key=lambda one: int(one.rpartition(".")[2])))[-1]
@@ -392,9 +347,7 @@ class Runner:
             shown = "unknown" if found is None else found.reason
         else:
             half = found.interval_50
-            low, high, middle = (
-                round(ms / 1000) for ms in (half.low_ms, half.high_ms, found.p50_ms)
-            )
+            low, high, middle = (round(ms / 1000) for ms in (half.low_ms, half.high_ms, found.p50_ms))
             shown = f"{low}s to {high}s, median {middle}s"
         if shown != wanted:
             self._differs(step, f"the wait of {contact_id} is: {shown}")
@@ -408,9 +361,7 @@ def _turn(verb: str, queue_id: str, rest: list[str]) -> c.SetQueueOpen:
         case (("opens" | "closes"), []):
             return c.SetQueueOpen(queue_id=queue_id, is_open=verb == "opens")
         case (("opens" | "closes"), ["for", duration]):
-            return c.SetQueueOpen(
-                queue_id=queue_id, is_open=verb == "opens", duration_s=seconds_of(duration)
-            )
+            return c.SetQueueOpen(queue_id=queue_id, is_open=verb == "opens", duration_s=seconds_of(duration))
         case "leaves", ["to", "its", "hours"]:
             return c.SetQueueOpen(queue_id=queue_id)
         case _:

@@ -50,18 +50,8 @@ GOOD = """# The offer is not answered.
     ("said", "instead", "marked", "complaint"),
     [
         ("until 00:20", "until 00:21", "offer c1 to ada until 00:21", "instead: offer c1 to ada"),
-        (
-            "       > agent ada not_ready (rona)\n",
-            "",
-            "00:20  > offer c1",
-            "also happened: agent ada",
-        ),
-        (
-            "00:20  >",
-            "00:25  >",
-            "00:25  > offer c1",
-            "before it, at 00:20: offer c1 to ada expired",
-        ),
+        ("       > agent ada not_ready (rona)\n", "", "00:20  > offer c1", "also happened: agent ada"),
+        ("00:20  >", "00:25  >", "00:25  > offer c1", "before it, at 00:20: offer c1 to ada expired"),
         ("enters support", "enters nowhere", "contact c1 enters", "instead: refused"),
         ("agent ada ready", "agent ada awake", "agent ada awake", "an agent is ready"),
         ("offer_timeout=15s", "offer_timeout=soon", "offer_timeout=soon", "is not a duration"),
@@ -91,8 +81,6 @@ def test_a_difference_is_shown_in_the_scenarios_own_text(
         ("# Title.\n> offer c1 to ada\n", ":2: no command precedes"),
     ],
 )
-def test_an_invalid_scenario_is_rejected_with_its_line(
-    tmp_path: Path, text: str, complaint: str
-) -> None:
+def test_an_invalid_scenario_is_rejected_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ScenarioError, match=complaint):
         a_scenario(tmp_path, text)

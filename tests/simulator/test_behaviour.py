@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from router.model.events import (
-    CallbackDialRequested,
-    CallbackFailed,
-    ContactAbandoned,
-    ContactEnded,
-    ContactExpired,
-    OfferAccepted,
-)
+from router.model.events import CallbackDialRequested, CallbackFailed, ContactAbandoned, ContactEnded, ContactExpired, OfferAccepted
 from router.model.policy import CallbackMode, CallbackPolicy
 from router.simulator.day import PlannedCallback
 from router.simulator.run import SimulationSpec, simulate
@@ -39,18 +32,13 @@ def test_a_callback_customer_does_not_abandon_and_is_served_in_order() -> None:
 
 
 def test_without_callbacks_in_the_policy_the_customer_abandons() -> None:
-    day = a_day(
-        a_contact("c1", 0, handle_s=60),
-        a_contact("c2", 10, patience_ms=20_000, callback=WISH),
-    )
+    day = a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, patience_ms=20_000, callback=WISH))
     assert SimulatedRun(day).of(ContactAbandoned) == [(30, "c2")]
 
 
 def test_a_customer_who_is_never_reached_expires_after_the_last_attempt() -> None:
     wish = PlannedCallback(after_ms=0, reached_share=0.0)
-    simulated = SimulatedRun(
-        a_day(a_contact("c1", 0), a_contact("c2", 5, callback=wish), policy=OFFERED)
-    )
+    simulated = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 5, callback=wish), policy=OFFERED))
     assert simulated.of(CallbackFailed) == [(80, "c2"), (130, "c2")]
     assert simulated.of(ContactExpired) == [(130, "c2")]
     (counts,) = simulated.stats.counts.values()
@@ -59,11 +47,7 @@ def test_a_customer_who_is_never_reached_expires_after_the_last_attempt() -> Non
 
 
 def test_customer_first_the_wait_starts_when_the_customer_is_on_the_line() -> None:
-    day = a_day(
-        a_contact("c1", 0, handle_s=60),
-        a_contact("c2", 10, handle_s=30, callback=WISH),
-        policy=FIRST,
-    )
+    day = a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, handle_s=30, callback=WISH), policy=FIRST)
     simulated = SimulatedRun(day)
     assert simulated.of(CallbackDialRequested) == [(60, "c2")]
     assert simulated.of(ContactEnded) == [(60, "c1"), (90, "c2")]
@@ -73,9 +57,7 @@ def test_customer_first_the_wait_starts_when_the_customer_is_on_the_line() -> No
 
 
 @pytest.mark.parametrize("mode", CallbackMode)
-def test_a_busy_day_with_callbacks_passes_the_audit_and_conserves_contacts(
-    tmp_path: Path, mode: str
-) -> None:
+def test_a_busy_day_with_callbacks_passes_the_audit_and_conserves_contacts(tmp_path: Path, mode: str) -> None:
     workload = tmp_path / "callbacks.yaml"
     workload.write_text(f"""\
 name: callbacks

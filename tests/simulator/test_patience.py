@@ -13,12 +13,7 @@ from router.model.events.contact import ContactAbandoned
 from router.model.results import Outcome
 from router.simulator.day import Day, PlannedContact, WorkloadInvalid
 from router.simulator.formats import parse_log
-from router.simulator.patience import (
-    OWN_CURVE_ABANDONS_MIN,
-    PatienceCurve,
-    PatienceSource,
-    estimate_patience,
-)
+from router.simulator.patience import OWN_CURVE_ABANDONS_MIN, PatienceCurve, PatienceSource, estimate_patience
 from router.simulator.run import SimulationSpec, simulate
 from router.simulator.what_if import what_if
 
@@ -143,18 +138,12 @@ class LogWriter:
 def recorded(tmp_path: Path) -> tuple[SimulationSpec, list[str], dict[str, int]]:
     """Return the log of a first-in, first-out day, both policies, and the true abandonments under each."""
     workload = write(tmp_path / "truth.yaml", TRUTH)
-    policies = [
-        write(tmp_path / f"{order}.yaml", POLICY.replace("ORDER", order))
-        for order in ("fifo", "lifo")
-    ]
+    policies = [write(tmp_path / f"{order}.yaml", POLICY.replace("ORDER", order)) for order in ("fifo", "lifo")]
     log = LogWriter()
     spec = SimulationSpec(workload=workload, policy=policies[0], audit=False)
     fifo = simulate(spec, make_listener=log)
     lifo = simulate(SimulationSpec(workload=workload, policy=policies[1], audit=False))
-    logs = (
-        "contacts:" + write(tmp_path / "day.csv", "".join(log.rows)),
-        "agents:" + write(tmp_path / "team.csv", AGENTS),
-    )
+    logs = ("contacts:" + write(tmp_path / "day.csv", "".join(log.rows)), "agents:" + write(tmp_path / "team.csv", AGENTS))
     truth = {"fifo": fifo.abandoned, "lifo": lifo.abandoned}
     return SimulationSpec(logs=logs, audit=False), policies, truth
 
@@ -171,9 +160,7 @@ def test_a_comparison_is_not_decided_by_customers_who_never_leave(
     assert last.abandoned == pytest.approx(truth["lifo"], rel=0.06)
     (note,) = comparison.notes
     assert "drawn from the log (Kaplan–Meier)" in note
-    unlimited = what_if(
-        SimulationSpec(logs=spec.logs, patience=PatienceSource.RECORDED, audit=False), policies
-    )
+    unlimited = what_if(SimulationSpec(logs=spec.logs, patience=PatienceSource.RECORDED, audit=False), policies)
     assert unlimited.policies[1].report.abandoned < 0.7 * truth["lifo"]
     (note,) = unlimited.notes
     assert "unlimited" in note
@@ -185,20 +172,12 @@ def test_one_policy_runs_with_the_recorded_patience_unless_asked(
     spec, policies, _ = recorded
     plain = simulate(SimulationSpec(logs=spec.logs, policy=policies[1], audit=False))
     assert plain.options["patience"] == "recorded"
-    estimated = SimulationSpec(
-        logs=spec.logs, policy=policies[1], patience=PatienceSource.ESTIMATED, audit=False
-    )
+    estimated = SimulationSpec(logs=spec.logs, policy=policies[1], patience=PatienceSource.ESTIMATED, audit=False)
     alone = simulate(estimated)
     assert alone.abandoned > plain.abandoned
     assert alone.to_json() == what_if(spec, policies).policies[1].report.to_json()
     other_seed = simulate(
-        SimulationSpec(
-            logs=spec.logs,
-            policy=policies[1],
-            patience=PatienceSource.ESTIMATED,
-            seed=2,
-            audit=False,
-        )
+        SimulationSpec(logs=spec.logs, policy=policies[1], patience=PatienceSource.ESTIMATED, seed=2, audit=False)
     )
     assert other_seed.digest != alone.digest
 
@@ -212,11 +191,7 @@ def test_the_patience_of_a_workload_cannot_be_replaced(tmp_path: Path) -> None:
 def test_a_row_was_either_served_or_abandoned(tmp_path: Path) -> None:
     text = "arrival,queue,handle_s,patience_s,wait_s\n0,calls,5,3,\n1,calls,5,,4\n2,calls,5,,\n"
     log = parse_log("contacts:" + write(tmp_path / "day.csv", text))
-    assert [(c.patience_ms, c.waited_ms) for c in log.contacts] == [
-        (3_000, None),
-        (None, 4_000),
-        (None, None),
-    ]
+    assert [(c.patience_ms, c.waited_ms) for c in log.contacts] == [(3_000, None), (None, 4_000), (None, None)]
     both = text.replace("0,calls,5,3,\n", "0,calls,5,3,4\n")
     with pytest.raises(WorkloadInvalid, match=r"both.csv:2: give patience_s"):
         parse_log("contacts:" + write(tmp_path / "both.csv", both))

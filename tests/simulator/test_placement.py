@@ -76,12 +76,9 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def spec_of(
-    tmp_path: Path, workload: str = WORKLOAD, policy: str | None = POLICY
-) -> SimulationSpec:
+def spec_of(tmp_path: Path, workload: str = WORKLOAD, policy: str | None = POLICY) -> SimulationSpec:
     return SimulationSpec(
-        workload=write(tmp_path / "day.yaml", workload),
-        policy=None if policy is None else write(tmp_path / "policy.yaml", policy),
+        workload=write(tmp_path / "day.yaml", workload), policy=None if policy is None else write(tmp_path / "policy.yaml", policy)
     )
 
 
@@ -89,17 +86,8 @@ def test_the_entry_rules_choose_the_queue_by_attributes_and_depth(tmp_path: Path
     seen = SubmitRecorder()
     report = simulate(spec_of(tmp_path), make_listener=seen)
     # One agent takes the first card call; two more wait, and further ones find the queue that long.
-    assert {name: part.contacts for name, part in report.queues.items()} == {
-        "cards": 3,
-        "late": 6,
-        "loans": 2,
-        "other": 3,
-    }
-    assert {name: part.contacts for name, part in report.streams.items()} == {
-        "card-calls": 9,
-        "loan-calls": 2,
-        "chats": 3,
-    }
+    assert {name: part.contacts for name, part in report.queues.items()} == {"cards": 3, "late": 6, "loans": 2, "other": 3}
+    assert {name: part.contacts for name, part in report.streams.items()} == {"card-calls": 9, "loan-calls": 2, "chats": 3}
     # The second and third chat find a full queue; a refusal has no event, and yet counts for its queue.
     assert (report.queues["other"].blocked, report.streams["chats"].blocked) == (2, 2)
     assert report.notes == ()
@@ -112,9 +100,7 @@ def test_the_entry_rules_choose_the_queue_by_attributes_and_depth(tmp_path: Path
 
 
 def test_a_stream_may_have_both_a_queue_and_attributes(tmp_path: Path) -> None:
-    named = WORKLOAD.replace(
-        "attributes: {topic: card}", "queue: late\n    attributes: {topic: card}"
-    )
+    named = WORKLOAD.replace("attributes: {topic: card}", "queue: late\n    attributes: {topic: card}")
     seen = SubmitRecorder()
     report = simulate(spec_of(tmp_path, named), make_listener=seen)
     assert report.queues["late"].contacts == 9
@@ -137,12 +123,7 @@ def test_a_log_may_have_attributes_instead_of_queues(tmp_path: Path) -> None:
         for path, text in ((tmp_path / "a.csv", csv), (tmp_path / "b.jsonl", lines))
     ]
     assert reports[0].digest == reports[1].digest
-    assert {name: part.contacts for name, part in reports[0].queues.items()} == {
-        "cards": 1,
-        "loans": 1,
-        "late": 1,
-        "other": 1,
-    }
+    assert {name: part.contacts for name, part in reports[0].queues.items()} == {"cards": 1, "loans": 1, "late": 1, "other": 1}
 
 
 @pytest.mark.parametrize(
@@ -154,9 +135,7 @@ def test_a_log_may_have_attributes_instead_of_queues(tmp_path: Path) -> None:
         ("a.csv", "arrival,attributes,handle_s\n1,topic,60\n", "a.csv:2: attributes must be"),
     ],
 )
-def test_a_row_with_neither_queue_nor_attributes_is_refused(
-    tmp_path: Path, name: str, text: str, place: str
-) -> None:
+def test_a_row_with_neither_queue_nor_attributes_is_refused(tmp_path: Path, name: str, text: str, place: str) -> None:
     with pytest.raises(WorkloadInvalid, match=place):
         parse_logs(["contacts:" + write(tmp_path / name, text)])
 
@@ -188,16 +167,11 @@ def test_a_comparison_shows_the_notes_of_its_policies(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, WORKLOAD.replace("years: 3", "years: 4"), policy=None)
     rest = POLICY.replace("years: 3", "years: 4")
     one, two = write(tmp_path / "one.yaml", POLICY), write(tmp_path / "two.yaml", rest)
-    assert what_if(spec, [one, one.replace("one", "two")]).notes == (
-        "one: no contact of the day can match: loans",
-    )
+    assert what_if(spec, [one, one.replace("one", "two")]).notes == ("one: no contact of the day can match: loans",)
     both = write(tmp_path / "both.yaml", POLICY)
     shared = what_if(spec, [one, both]).notes
     assert shared == ("no contact of the day can match: loans",)
-    lacking = write(
-        tmp_path / "lacking.yaml",
-        POLICY.replace("  years: {type: int}\n", "").replace(", years: 3", ""),
-    )
+    lacking = write(tmp_path / "lacking.yaml", POLICY.replace("  years: {type: int}\n", "").replace(", years: 3", ""))
     with pytest.raises(WorkloadInvalid, match=r"policy lacking lacks .*: fact years"):
         what_if(spec, [two, lacking])
 

@@ -29,12 +29,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process_with_another_has
         f"sys.stdout.buffer.write(simulate(SimulationSpec(workload={str(SMALL_CENTRE)!r}, seed=3)).to_json())"
     )
     outputs = [
-        subprocess.run(
-            [sys.executable, "-c", script],
-            env={"PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            check=True,
-        ).stdout
+        subprocess.run([sys.executable, "-c", script], env={"PYTHONHASHSEED": hash_seed}, capture_output=True, check=True).stdout
         for hash_seed in ("1", "2")
     ]
     assert outputs[0] == outputs[1] == simulate(small(seed=3)).to_json()
@@ -72,9 +67,7 @@ def test_the_wrap_up_option_applies_to_every_channel_and_queue(tmp_path: Path) -
 
 def test_the_seed_and_all_drawn_options_are_returned() -> None:
     scenarios = Path(__file__).parents[2] / "benchmarks" / "scenarios"
-    found = resolved_options(
-        SimulationSpec(workload=str(scenarios / "simple_msk.yaml"), seed=9, replications=1)
-    )
+    found = resolved_options(SimulationSpec(workload=str(scenarios / "simple_msk.yaml"), seed=9, replications=1))
     assert found["seed"] == 9
     assert isinstance(found["day_factor"], float)
 

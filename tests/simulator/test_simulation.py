@@ -19,19 +19,14 @@ from tests.support.simulated_days import SimulatedRun, a_contact, a_day, a_polic
 
 
 def test_the_second_contact_is_answered_when_the_first_has_ended() -> None:
-    simulated = SimulatedRun(
-        a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, handle_s=30))
-    )
+    simulated = SimulatedRun(a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, handle_s=30)))
     assert simulated.of(OfferAccepted) == [(0, "c1"), (60, "c2")]
     assert simulated.of(ContactEnded) == [(60, "c1"), (90, "c2")]
     assert simulated.auditor.violations == []
 
 
 def test_wrap_up_ends_by_the_engines_timer_before_the_next_contact() -> None:
-    policy = Policy(
-        channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=15)},
-        queues={"calls": QueuePolicy()},
-    )
+    policy = Policy(channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=15)}, queues={"calls": QueuePolicy()})
     simulated = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 10), policy=policy))
     assert simulated.of(AssignmentCompleted) == [(75, "c1"), (150, "c2")]
     assert simulated.of(OfferAccepted) == [(0, "c1"), (75, "c2")]
@@ -49,22 +44,13 @@ def test_patience_has_no_effect_after_the_answer() -> None:
 
 
 def test_a_customer_whose_patience_ends_when_an_agent_becomes_free_is_answered() -> None:
-    simulated = SimulatedRun(
-        a_day(a_contact("c1", 0, handle_s=30), a_contact("c2", 10, patience_ms=20_000))
-    )
+    simulated = SimulatedRun(a_day(a_contact("c1", 0, handle_s=30), a_contact("c2", 10, patience_ms=20_000)))
     assert simulated.of(OfferAccepted) == [(0, "c1"), (30, "c2")]
 
 
 def test_the_same_holds_when_the_agent_becomes_free_after_wrap_up() -> None:
-    policy = Policy(
-        channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=10)},
-        queues={"calls": QueuePolicy()},
-    )
-    day = a_day(
-        a_contact("c1", 0, handle_s=20),
-        a_contact("c2", 10, patience_ms=20_000, handle_s=5),
-        policy=policy,
-    )
+    policy = Policy(channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=10)}, queues={"calls": QueuePolicy()})
+    day = a_day(a_contact("c1", 0, handle_s=20), a_contact("c2", 10, patience_ms=20_000, handle_s=5), policy=policy)
     assert SimulatedRun(day).of(ContactEnded) == [(20, "c1"), (35, "c2")]
 
 
@@ -84,9 +70,7 @@ def test_the_next_shift_serves_contacts_that_waited_through_the_gap() -> None:
 
 
 def test_a_contact_that_finds_the_queue_full_is_blocked() -> None:
-    day = a_day(
-        a_contact("c1", 0), a_contact("c2", 1), a_contact("c3", 2), policy=a_policy(length_max=1)
-    )
+    day = a_day(a_contact("c1", 0), a_contact("c2", 1), a_contact("c3", 2), policy=a_policy(length_max=1))
     simulated = SimulatedRun(day)
     assert [contact for _, contact in simulated.of(OfferAccepted)] == ["c1", "c2"]
     assert sum(counts.blocked for counts in simulated.stats.counts.values()) == 1
@@ -102,9 +86,7 @@ def test_at_a_lower_staff_level_idle_agents_leave_first_and_busy_ones_finish() -
     contacts = (a_contact("c1", 10), a_contact("c2", 11), a_contact("c3", 70))
     simulated = SimulatedRun(a_day(*contacts, agents=agents, levels=levels))
     off = [
-        (at // 1000, e.agent_id)
-        for at, e in simulated.events
-        if isinstance(e, AgentStateChanged) and e.state is AgentState.OFFLINE
+        (at // 1000, e.agent_id) for at, e in simulated.events if isinstance(e, AgentStateChanged) and e.state is AgentState.OFFLINE
     ]
     # a3 is idle and leaves at once; a2 would leave after the call, but the level rises before it ends.
     assert off == [(20, "a3")]
@@ -121,9 +103,7 @@ def a_ringing_policy(**queue: object) -> Policy:
 def test_agents_answer_after_a_delay_without_automatic_accept() -> None:
     ada = an_agent(behaviour=AgentBehaviour(answer_mean_ms=2_000))
     contacts = [a_contact(f"c{n}", 100 * n, handle_s=1) for n in range(200)]
-    simulated = SimulatedRun(
-        a_day(*contacts, agents=(ada,), policy=a_ringing_policy(), window_to_ms=20_000_000)
-    )
+    simulated = SimulatedRun(a_day(*contacts, agents=(ada,), policy=a_ringing_policy(), window_to_ms=20_000_000))
     waits = [w for counts in simulated.stats.counts.values() for w in counts.waits]
     assert len(waits) == 200
     assert sum(waits) / 200 == pytest.approx(2_000, rel=0.25)
@@ -131,9 +111,7 @@ def test_agents_answer_after_a_delay_without_automatic_accept() -> None:
 
 
 def test_agents_decline_and_miss_offers_with_the_given_probabilities() -> None:
-    behaviour = AgentBehaviour(
-        answer_mean_ms=500, decline_share=0.2, no_answer_share=0.1, ready_again_ms=5_000
-    )
+    behaviour = AgentBehaviour(answer_mean_ms=500, decline_share=0.2, no_answer_share=0.1, ready_again_ms=5_000)
     agents = tuple(an_agent(f"a{n}", behaviour=behaviour) for n in range(8))
     contacts = [a_contact(f"c{n}", 30 * n, handle_s=10) for n in range(1_000)]
     day = a_day(*contacts, agents=agents, policy=a_ringing_policy(), window_to_ms=40_000_000)
@@ -150,13 +128,9 @@ def test_after_a_missed_offer_the_agent_goes_ready_again() -> None:
     behaviour = AgentBehaviour(no_answer_share=1.0, ready_again_ms=5_000)
     bob = an_agent("bob", shifts=(Shift(from_ms=60_000),))
     ada = an_agent(behaviour=behaviour)
-    simulated = SimulatedRun(
-        a_day(a_contact("c1", 0), agents=(ada, bob), policy=a_ringing_policy())
-    )
+    simulated = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada, bob), policy=a_ringing_policy()))
     ready = [
-        at // 1000
-        for at, e in simulated.events
-        if isinstance(e, AgentStateChanged) and e.agent_id == "ada" and e.state == "ready"
+        at // 1000 for at, e in simulated.events if isinstance(e, AgentStateChanged) and e.agent_id == "ada" and e.state == "ready"
     ]
     assert ready[:2] == [0, 25]
 
@@ -167,9 +141,7 @@ def test_the_automatic_return_of_the_policy_replaces_that_of_the_agent() -> None
     bob = an_agent("bob", shifts=(Shift(from_ms=60_000),))
     simulated = SimulatedRun(a_day(a_contact("c1", 0), agents=(ada, bob), policy=policy))
     ready = [
-        at // 1000
-        for at, e in simulated.events
-        if isinstance(e, AgentStateChanged) and e.agent_id == "ada" and e.state == "ready"
+        at // 1000 for at, e in simulated.events if isinstance(e, AgentStateChanged) and e.agent_id == "ada" and e.state == "ready"
     ]
     assert ready == [0, 27]
 
@@ -177,11 +149,7 @@ def test_the_automatic_return_of_the_policy_replaces_that_of_the_agent() -> None
 def test_a_contact_without_qualified_agents_stays_unfinished() -> None:
     day = a_day(
         a_contact("c1", 0, skills={"german": 1}),
-        policy=Policy(
-            channels={"voice": ChannelPolicy(auto_accept=True)},
-            queues={"calls": QueuePolicy()},
-            skills=("german",),
-        ),
+        policy=Policy(channels={"voice": ChannelPolicy(auto_accept=True)}, queues={"calls": QueuePolicy()}, skills=("german",)),
     )
     simulated = SimulatedRun(day)
     assert simulated.simulation.unfinished == 1

@@ -40,9 +40,7 @@ class OutcomeRecorder:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_day_passes_the_audit_and_can_be_replayed(seed: int) -> None:
-    day = workload.draw_day(
-        workload.load_workload(SMALL_CENTRE), policy=None, seed=seed, replication=0
-    )
+    day = workload.draw_day(workload.load_workload(SMALL_CENTRE), policy=None, seed=seed, replication=0)
     journal, auditor = OutcomeRecorder(), Auditor()
     simulation = Simulation(day, listeners=(journal, auditor))
     journal.engine = simulation.engine

@@ -60,13 +60,9 @@ def test_two_policies_of_the_same_name_are_refused(tmp_path: Path) -> None:
         ("voice:", "chat:", "channel voice"),
     ],
 )
-def test_a_policy_that_lacks_names_of_the_day_is_reported_with_them(
-    tmp_path: Path, old: str, new: str, lacking: str
-) -> None:
+def test_a_policy_that_lacks_names_of_the_day_is_reported_with_them(tmp_path: Path, old: str, new: str, lacking: str) -> None:
     other = changed(tmp_path, old, new)
-    with pytest.raises(
-        WorkloadInvalid, match=f"^policy other lacks names that the day uses: {lacking}$"
-    ):
+    with pytest.raises(WorkloadInvalid, match=f"^policy other lacks names that the day uses: {lacking}$"):
         what_if(SPEC, (BOTH[0], other))
     with pytest.raises(WorkloadInvalid, match=r"^policy other lacks"):
         what_if(SPEC, (other, BOTH[0]))

@@ -65,8 +65,7 @@ def test_every_s_gives_constant_intervals() -> None:
 
 def test_handle_times_may_depend_on_the_period_of_arrival() -> None:
     text = TEXT.replace("{per_hour: 200}", "{per_hour: [600, 600], period_s: 3600}").replace(
-        "{dist: exponential, mean_s: 180}",
-        "[{dist: constant, value_s: 10}, {dist: constant, value_s: 20}]",
+        "{dist: exponential, mean_s: 180}", "[{dist: constant, value_s: 10}, {dist: constant, value_s: 20}]"
     )
     for contact in contacts(text):
         assert contact.handle_ms == (10_000 if contact.at_ms < 3_600_000 else 20_000)
@@ -80,8 +79,7 @@ def test_the_same_seed_gives_the_same_day_and_another_seed_another() -> None:
 
 def test_an_added_stream_does_not_change_the_draws_of_the_first() -> None:
     more = TEXT.replace(
-        "streams:\n",
-        "streams:\n  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: 1}\n",
+        "streams:\n", "streams:\n  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: 1}\n"
     )
     both = contacts(more)
     assert [c for c in both if c.stream == "calls"] == contacts(TEXT)
@@ -102,11 +100,7 @@ def test_a_day_factor_multiplies_the_rates_of_a_replication_and_has_mean_one() -
 def test_a_constant_count_is_one_shift_and_a_list_gives_staff_levels() -> None:
     text = TEXT.replace("{count: 14}", "{count: [2, 12, 3], period_s: 3600}")
     day = workload.draw_day(parsed(text), policy=None, seed=1, replication=0)
-    assert [(level.at_ms, level.count) for level in day.levels] == [
-        (0, 2),
-        (3_600_000, 12),
-        (7_200_000, 3),
-    ]
+    assert [(level.at_ms, level.count) for level in day.levels] == [(0, 2), (3_600_000, 12), (7_200_000, 3)]
     assert [agent.agent_id for agent in day.agents][:2] == ["all-01", "all-02"]
     assert len(day.agents) == 12
     assert all(agent.shifts == () for agent in day.agents)
@@ -128,9 +122,7 @@ def test_the_example_centre_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    sorted((Path(__file__).parents[2] / "benchmarks" / "scenarios").glob("*.yaml")),
-    ids=lambda p: p.stem,
+    "path", sorted((Path(__file__).parents[2] / "benchmarks" / "scenarios").glob("*.yaml")), ids=lambda p: p.stem
 )
 def test_every_scenario_can_be_read(path: Path) -> None:
     made = workload.load_workload(path)

@@ -31,11 +31,7 @@ def parsed(text: str) -> Workload:
         ("mean_s: 180", "mean_s: -180", "day.yaml:6: .* at $.streams.calls.handle.mean_s"),
         ("mean_s: 180", "men_s: 180", "day.yaml:6: .* at $.streams.calls.handle"),
         ("exponential", "exponentail", "day.yaml:6: .* at $.streams.calls.handle.dist"),
-        (
-            "per_hour: 200",
-            "per_hour: 200, period_s: 9",
-            "day.yaml:5: .*at $.streams.calls.arrivals",
-        ),
+        ("per_hour: 200", "per_hour: 200, period_s: 9", "day.yaml:5: .*at $.streams.calls.arrivals"),
         ("per_hour: 200", "per_hour: 200, every_s: 9", "day.yaml:5: .*at $.streams.calls.arrivals"),
         ("per_hour: 200", "per_day: 200", "day.yaml:5: .* at $.streams.calls.arrivals"),
         ("count: 14", "count: many", "day.yaml:8: .* at $.agent_groups.all.count"),
@@ -53,8 +49,7 @@ def test_an_error_names_file_line_and_path(old: str, new: str, place: str) -> No
 
 def test_the_invalid_stream_of_several_is_named() -> None:
     more = TEXT.replace(
-        "agent_groups:",
-        "  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: -1}\nagent_groups:",
+        "agent_groups:", "  chats:\n    arrivals: {per_hour: 30}\n    handle: {dist: constant, value_s: -1}\nagent_groups:"
     )
     with pytest.raises(WorkloadInvalid, match=r"day.yaml:9: .*\$\.streams\.chats\.handle\.value_s"):
         parsed(more)

@@ -128,10 +128,7 @@ def test_the_audit_agrees() -> None:
     auditor = Auditor()
     for first_seq, at_ms, events in world.records:
         answer = Done(subject="", state="", seq=0)
-        auditor.on_outcome(
-            c.AdvanceTime(),
-            Outcome(result=answer, first_seq=first_seq, at_ms=at_ms, events=events),
-        )
+        auditor.on_outcome(c.AdvanceTime(), Outcome(result=answer, first_seq=first_seq, at_ms=at_ms, events=events))
     auditor.close(1)
     assert auditor.violations == []
     assert auditor.checks > 20

@@ -1,12 +1,6 @@
 """Statistics of callbacks: their waits are neither answered nor abandoned, and each has an end that is counted."""
 
-from router.model.events import (
-    CallbackConnected,
-    CallbackDialRequested,
-    CallbackFailed,
-    CallbackRequested,
-    CallbackScheduled,
-)
+from router.model.events import CallbackConnected, CallbackDialRequested, CallbackFailed, CallbackRequested, CallbackScheduled
 from router.model.policy import CallbackMode, CallbackQueuePosition
 from router.statistics.counters import CallbackCounts, reach_rate
 from router.statistics.state import QueueCounters
@@ -46,20 +40,12 @@ class CallbackHistory(EventHistory):
 
     def reached(self, agent_id: str | None = None, queue_id: str = "a") -> None:
         self.queue_of["c1"] = queue_id
-        self.write(
-            CallbackConnected(
-                contact_id="c1", attempt=1, queue_id=queue_id, requirement="", agent_id=agent_id
-            )
-        )
+        self.write(CallbackConnected(contact_id="c1", attempt=1, queue_id=queue_id, requirement="", agent_id=agent_id))
 
     def missed(self, agent_id: str | None = None, *, last: bool = False) -> None:
         self.write(
             CallbackFailed(
-                contact_id="c1",
-                attempt=1,
-                outcome="busy",
-                agent_id=agent_id,
-                due_at_ms=None if last else self.now_ms + 60 * SECOND,
+                contact_id="c1", attempt=1, outcome="busy", agent_id=agent_id, due_at_ms=None if last else self.now_ms + 60 * SECOND
             )
         )
 
@@ -102,9 +88,7 @@ def test_a_failed_agent_first_attempt_starts_a_new_wait_until_the_callback_expir
     day.expire("c1")
     day.complete(assignment_id)
     queue = queue_of(day)
-    assert queue.contacts.callbacks == CallbackCounts(
-        requested=1, dialled=2, connected=0, failed=2, given_up=1
-    )
+    assert queue.contacts.callbacks == CallbackCounts(requested=1, dialled=2, connected=0, failed=2, given_up=1)
     assert (queue.contacts.flow.called_back, queue.contacts.flow.expired) == (2, 1)
     assert_flow_is_conserved(queue)
 

@@ -28,17 +28,11 @@ class EngineWithStats(ContactCentre):
         for queue in view.queues:
             queue_view = self.meters.queue_stats(queue.queue_id, self.world.at_ms)
             assert queue_view is not None
-            assert (queue_view.waiting, queue_view.offered, queue_view.assigned) == (
-                queue.waiting,
-                queue.offered,
-                queue.assigned,
-            )
+            assert (queue_view.waiting, queue_view.offered, queue_view.assigned) == (queue.waiting, queue.offered, queue.assigned)
             flow, service = queue_view.contacts.flow, queue_view.contacts.service
             gone = service.answered + service.abandoned + flow.cancelled + flow.expired
             gone += flow.called_back + queue_view.callbacks
-            assert flow.entered == (
-                queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
-            )
+            assert flow.entered == (queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out)
         snapshot = self.meters._state.snapshot
         assert len(snapshot.offers) == view.offers_pending
         assert len(snapshot.assignments) == view.assignments_open
@@ -53,8 +47,5 @@ class EngineWithStats(ContactCentre):
 
 TestMeteredCentre = EngineWithStats.TestCase
 TestMeteredCentre.settings = settings(
-    max_examples=15,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=tuple(HealthCheck),
+    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=tuple(HealthCheck)
 )

@@ -1,15 +1,7 @@
 """Definitions of agent activity, occupancy and utilisation, each checked with small numbers."""
 
 from router.model.states import AgentState
-from router.statistics.occupancy import (
-    AgentActivity,
-    WorkforceTime,
-    WorkTime,
-    activity_of,
-    concurrency,
-    occupancy,
-    utilisation,
-)
+from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime, activity_of, concurrency, occupancy, utilisation
 
 
 def test_an_agent_with_assignments_is_busy_in_any_state() -> None:

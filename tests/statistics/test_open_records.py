@@ -1,10 +1,7 @@
 """Live records: what keeps an agent busy, and what counts as handle time."""
 
 from router.model.states import AgentState
-from tests.support.event_history import (
-    SECOND,
-    EventHistory,
-)
+from tests.support.event_history import SECOND, EventHistory
 
 
 def test_two_simultaneous_chats_count_busy_time_once() -> None:

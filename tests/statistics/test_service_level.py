@@ -41,9 +41,7 @@ def test_service_level_by_each_formula(formula: ServiceLevelFormula, share: floa
 
 
 def test_the_default_formula_excludes_short_abandons() -> None:
-    assert service_level(ten_contacts()) == service_level(
-        ten_contacts(), ServiceLevelFormula.EXCLUDE_SHORT
-    )
+    assert service_level(ten_contacts()) == service_level(ten_contacts(), ServiceLevelFormula.EXCLUDE_SHORT)
 
 
 @pytest.mark.parametrize("formula", ServiceLevelFormula)

@@ -11,14 +11,7 @@ from router.model.states import AgentState
 from router.statistics.state import INTERVAL_MS, INTERVALS_MAX
 from router.statistics.views import QueueStatsView
 from router.statistics.workspace import WorkspaceStats
-from tests.support.event_history import (
-    MINUTE,
-    POLICY,
-    SECOND,
-    EventHistory,
-    RandomHistory,
-    apply_all,
-)
+from tests.support.event_history import MINUTE, POLICY, SECOND, EventHistory, RandomHistory, apply_all
 
 
 def queue_of(history: EventHistory, queue_id: str = "a") -> QueueStatsView:
@@ -70,9 +63,7 @@ def test_the_time_of_a_removed_agent_stays_in_the_total() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), steps=st.integers(1, 120), share=st.floats(0, 1))
-def test_a_restored_snapshot_continues_like_the_original(
-    seed: int, steps: int, share: float
-) -> None:
+def test_a_restored_snapshot_continues_like_the_original(seed: int, steps: int, share: float) -> None:
     day = RandomHistory(seed)
     for _ in range(steps):
         day.step()
@@ -106,10 +97,7 @@ def test_activity_time_is_split_at_interval_boundaries() -> None:
     day.after(10 * 60).end(work)
     day.complete(work)
     first, second, third = day.workspace_stats().intervals()
-    assert (first.start_ms, second.start_ms) == (
-        day.start_ms - 5 * MINUTE,
-        day.start_ms + 10 * MINUTE,
-    )
+    assert (first.start_ms, second.start_ms) == (day.start_ms - 5 * MINUTE, day.start_ms + 10 * MINUTE)
     assert first.occupancy == 0.0
     assert second.occupancy == 5 / 15
     assert third.occupancy == 1.0
@@ -132,11 +120,7 @@ def test_an_event_exactly_on_the_quarter_hour_counts_in_the_interval_that_begins
     day.submit("c4")
     stats = day.workspace_stats()
     for found in (stats.intervals(), stats.intervals("a")):
-        assert [one.start_ms for one in found] == [
-            begins_ms - INTERVAL_MS,
-            begins_ms,
-            begins_ms + INTERVAL_MS,
-        ]
+        assert [one.start_ms for one in found] == [begins_ms - INTERVAL_MS, begins_ms, begins_ms + INTERVAL_MS]
         assert [one.contacts.flow.submitted for one in found] == [2, 1, 1]
         assert [one.contacts.service.answered for one in found] == [0, 1, 0]
     # Activity that changes on the quarter hour has no time in the interval that ends.
@@ -159,7 +143,5 @@ def test_intervals_cover_one_day_after_any_gap() -> None:
     series = stats.intervals()
     assert len(series) == INTERVALS_MAX
     assert series[-1].start_ms + INTERVAL_MS > day.now_ms
-    assert {
-        one.start_ms - other.start_ms for one, other in zip(series[1:], series, strict=False)
-    } == {INTERVAL_MS}
+    assert {one.start_ms - other.start_ms for one, other in zip(series[1:], series, strict=False)} == {INTERVAL_MS}
     assert stats.workspace_stats(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND

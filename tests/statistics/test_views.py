@@ -3,11 +3,7 @@
 import msgspec
 
 from router.statistics.state import INTERVAL_MS
-from tests.support.event_history import (
-    MINUTE,
-    EventHistory,
-    RandomHistory,
-)
+from tests.support.event_history import MINUTE, EventHistory, RandomHistory
 
 
 def test_the_present_activity_counts_up_to_now() -> None:

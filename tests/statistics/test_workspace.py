@@ -10,11 +10,7 @@ from router.statistics.state import INTERVAL_MS, INTERVALS_MAX
 from router.statistics.views import QueueStatsView
 from router.statistics.workspace import WorkspaceStats
 from tests.support.builders import a_contact, a_policy, a_queue, an_agent, published, ready
-from tests.support.event_history import (
-    SECOND,
-    EventHistory,
-    RandomHistory,
-)
+from tests.support.event_history import SECOND, EventHistory, RandomHistory
 from tests.support.world import a_world
 
 
@@ -197,9 +193,7 @@ def assert_flow_is_conserved(queue: QueueStatsView) -> None:
     flow, service = queue.contacts.flow, queue.contacts.service
     gone = service.answered + service.abandoned + flow.cancelled + flow.expired
     gone += flow.called_back + queue.callbacks
-    assert flow.entered == (
-        queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out
-    )
+    assert flow.entered == (queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out)
 
 
 def test_conversations_of_a_removed_queue_count_in_the_queue_that_takes_them() -> None:

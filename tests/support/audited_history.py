@@ -14,20 +14,13 @@ from router.model.events import (
     OfferMade,
     PolicyPublished,
 )
-from router.model.policy import (
-    ChannelPolicy,
-    Policy,
-    QueuePolicy,
-)
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import Done, Outcome
 from router.model.states import AgentState, MatchTrigger
 from router.simulator.audit.auditor import Auditor
 
 POLICY = Policy(
-    channels={
-        "voice": ChannelPolicy(blocks=("chat",)),
-        "chat": ChannelPolicy(units=30, per_agent_max=2),
-    },
+    channels={"voice": ChannelPolicy(blocks=("chat",)), "chat": ChannelPolicy(units=30, per_agent_max=2)},
     queues={"calls": QueuePolicy(), "vip": QueuePolicy(priority_class=1)},
     skills=("german",),
 )
@@ -47,22 +40,14 @@ class HistoryWriter:
         if at_s is not None:
             self.at_ms = round(at_s * 1000)
         self.auditor.on_outcome(
-            AdvanceTime(),
-            Outcome(
-                result=Done(subject="", state=""),
-                first_seq=self.seq,
-                at_ms=self.at_ms,
-                events=list(events),
-            ),
+            AdvanceTime(), Outcome(result=Done(subject="", state=""), first_seq=self.seq, at_ms=self.at_ms, events=list(events))
         )
         self.seq += len(events)
 
     def agent(self, agent_id: str = "ada", **record: Any) -> None:
         self.write(
             AgentUpdated(agent_id=agent_id, **record),
-            AgentStateChanged(
-                agent_id=agent_id, state=AgentState.READY, from_state=AgentState.OFFLINE
-            ),
+            AgentStateChanged(agent_id=agent_id, state=AgentState.READY, from_state=AgentState.OFFLINE),
         )
 
     def agent_without_check(self) -> None:
@@ -76,9 +61,7 @@ class HistoryWriter:
         }  # fmt: skip
         return ContactQueued(**(fields | changes))
 
-    def offered(
-        self, contact_id: str, agent_id: str = "ada", n: int = 1, **changes: Any
-    ) -> OfferMade:
+    def offered(self, contact_id: str, agent_id: str = "ada", n: int = 1, **changes: Any) -> OfferMade:
         fields: dict[str, Any] = {
             "offer_id": f"{contact_id}.{n}", "contact_id": contact_id, "agent_id": agent_id,
             "channel": "voice", "queue_id": "calls", "units": 100,
@@ -87,23 +70,12 @@ class HistoryWriter:
         }  # fmt: skip
         return OfferMade(**(fields | changes))
 
-    def accepted(
-        self, contact_id: str, agent_id: str = "ada", n: int = 1, waited_ms: int = 0
-    ) -> OfferAccepted:
-        return OfferAccepted(
-            offer_id=f"{contact_id}.{n}",
-            contact_id=contact_id,
-            agent_id=agent_id,
-            waited_ms=waited_ms,
-        )
+    def accepted(self, contact_id: str, agent_id: str = "ada", n: int = 1, waited_ms: int = 0) -> OfferAccepted:
+        return OfferAccepted(offer_id=f"{contact_id}.{n}", contact_id=contact_id, agent_id=agent_id, waited_ms=waited_ms)
 
     def given(self, contact_id: str, agent_id: str = "ada") -> None:
         """Queue, offer and accept a contact in one outcome."""
-        self.write(
-            self.queued(contact_id),
-            self.offered(contact_id, agent_id),
-            self.accepted(contact_id, agent_id),
-        )
+        self.write(self.queued(contact_id), self.offered(contact_id, agent_id), self.accepted(contact_id, agent_id))
 
     def agent_is_offered(
         self,
@@ -116,9 +88,7 @@ class HistoryWriter:
         """Make an agent ready and offer the contact in the same outcome."""
         self.write(
             AgentUpdated(agent_id="ada", queue_ranks=queue_ranks or {}),
-            AgentStateChanged(
-                agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE
-            ),
+            AgentStateChanged(agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE),
             self.offered(contact_id, waited_ms=1_000 * waited_s, match_trigger=match_trigger),
         )
 
@@ -127,12 +97,8 @@ class HistoryWriter:
 
 
 def ended(contact_id: str, agent_id: str = "ada") -> ContactEnded:
-    return ContactEnded(
-        contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended"
-    )
+    return ContactEnded(contact_id=contact_id, assignment_id=f"{contact_id}.1", agent_id=agent_id, reason="ended")
 
 
 def completed(contact_id: str, agent_id: str = "ada") -> AssignmentCompleted:
-    return AssignmentCompleted(
-        assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished"
-    )
+    return AssignmentCompleted(assignment_id=f"{contact_id}.1", contact_id=contact_id, agent_id=agent_id, reason="finished")

@@ -43,13 +43,6 @@ async def write_journal(path: Path) -> None:
     await journal.open()
     await journal.create_workspace("default")
     event = PolicyPublished(version=1, policy=a_policy(default_queue="support", skills=()))
-    record = Record(
-        epoch=1,
-        first_seq=1,
-        at_ms=START_MS,
-        actor="admin:eve",
-        cause="policy.publish",
-        events=(event,),
-    )
+    record = Record(epoch=1, first_seq=1, at_ms=START_MS, actor="admin:eve", cause="policy.publish", events=(event,))
     await journal.append([("default", record)])
     await journal.close()

@@ -5,15 +5,7 @@ from typing import Any
 
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import (
-    CallbackMode,
-    CallbackPolicy,
-    EntryRule,
-    FactPolicy,
-    FactType,
-    Policy,
-    Selection,
-)
+from router.model.policy import CallbackMode, CallbackPolicy, EntryRule, FactPolicy, FactType, Policy, Selection
 from router.model.states import AgentState, AssignmentRole, AssignmentState
 from router.model.views import ChosenAgent
 from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, ready
@@ -23,9 +15,7 @@ from tests.support.world import World, a_world
 SELECTION_FACTS = {
     "years": FactPolicy(type=FactType.INT, applies_to="agent"),
     "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
-    "grade": FactPolicy(
-        type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"
-    ),
+    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"),
 }
 # Facts of contacts and agents that entry rules use.
 RULE_FACTS = {
@@ -83,10 +73,7 @@ def calls(**queue: object) -> World:
 def chats(**channel: object) -> World:
     """Return a world with two chats per agent and no cool-down."""
     return a_world(
-        a_policy(
-            channels={"chat": a_channel(units=50, per_agent_max=2, **channel)},
-            queues={"support": a_queue(cool_down_s=0)},
-        )
+        a_policy(channels={"chat": a_channel(units=50, per_agent_max=2, **channel)}, queues={"support": a_queue(cool_down_s=0)})
     )
 
 
@@ -123,9 +110,7 @@ def a_consult(*others: str, **settings: Any) -> World:
 def roles(world: World) -> dict[str, AssignmentRole]:
     view = world.engine.contact("c1")
     assert view is not None and view.agent_id is not None
-    return {view.agent_id: AssignmentRole.OWNER} | {
-        one.agent_id: one.role for one in view.participants
-    }
+    return {view.agent_id: AssignmentRole.OWNER} | {one.agent_id: one.role for one in view.participants}
 
 
 def assignment_state_of(world: World, agent_id: str) -> AssignmentState | None:
@@ -170,19 +155,9 @@ def chosen(world: World, contact_id: str) -> ChosenAgent:
 
 
 def with_rules(*whens: str, **changes: Any) -> Policy:
-    rules = tuple(
-        EntryRule(name=f"rule{place}", when=when, queue="vip") for place, when in enumerate(whens)
-    )
+    rules = tuple(EntryRule(name=f"rule{place}", when=when, queue="vip") for place, when in enumerate(whens))
     queues = {"support": a_queue(), "vip": a_queue()}
-    return a_policy(
-        **{
-            "queues": queues,
-            "facts": RULE_FACTS,
-            "entry": rules,
-            "default_queue": "support",
-            **changes,
-        }
-    )
+    return a_policy(**{"queues": queues, "facts": RULE_FACTS, "entry": rules, "default_queue": "support", **changes})
 
 
 def comes(contact_id: str = "c1", **attributes: Any) -> c.EnqueueContact:

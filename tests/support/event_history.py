@@ -78,15 +78,7 @@ class EventHistory:
     def submit(self, contact_id: str, queue_id: str = "a", channel: str = "voice") -> None:
         self.queue_of[contact_id] = queue_id
         self.channel_of[contact_id] = channel
-        self.write(
-            ContactQueued(
-                contact_id=contact_id,
-                channel=channel,
-                queue_id=queue_id,
-                requirement="",
-                policy_version=1,
-            )
-        )
+        self.write(ContactQueued(contact_id=contact_id, channel=channel, queue_id=queue_id, requirement="", policy_version=1))
 
     def offer(self, contact_id: str, agent_id: str = "ada", owner: str | None = None) -> str:
         self._offers[contact_id] += 1
@@ -109,9 +101,7 @@ class EventHistory:
         )
         return offer_id
 
-    def accept(
-        self, offer_id: str, agent_id: str = "ada", owner: tuple[str, str] | None = None
-    ) -> None:
+    def accept(self, offer_id: str, agent_id: str = "ada", owner: tuple[str, str] | None = None) -> None:
         self.write(
             OfferAccepted(
                 offer_id=offer_id,
@@ -131,11 +121,7 @@ class EventHistory:
 
     def decline(self, offer_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(offer_id)
-        self.write(
-            OfferDeclined(
-                offer_id=offer_id, contact_id=contact_id, agent_id=agent_id, reason="declined"
-            )
-        )
+        self.write(OfferDeclined(offer_id=offer_id, contact_id=contact_id, agent_id=agent_id, reason="declined"))
 
     def expire_offer(self, offer_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(offer_id)
@@ -143,15 +129,9 @@ class EventHistory:
 
     def rescind(self, offer_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(offer_id)
-        self.write(
-            OfferRescinded(
-                offer_id=offer_id, contact_id=contact_id, agent_id=agent_id, reason="taken"
-            )
-        )
+        self.write(OfferRescinded(offer_id=offer_id, contact_id=contact_id, agent_id=agent_id, reason="taken"))
 
-    def requeue(
-        self, contact_id: str, reason: str, queue_id: str | None = None, agent_id: str | None = None
-    ) -> None:
+    def requeue(self, contact_id: str, reason: str, queue_id: str | None = None, agent_id: str | None = None) -> None:
         self.queue_of[contact_id] = queue_id or self.queue_of[contact_id]
         self.write(
             ContactRequeued(
@@ -167,24 +147,12 @@ class EventHistory:
     def overflow(self, contact_id: str, queue_id: str) -> None:
         before = self.queue_of[contact_id]
         self.queue_of[contact_id] = queue_id
-        self.write(
-            ContactOverflowed(
-                contact_id=contact_id, from_queue_id=before, queue_id=queue_id, requirement=""
-            )
-        )
+        self.write(ContactOverflowed(contact_id=contact_id, from_queue_id=before, queue_id=queue_id, requirement=""))
 
     def assign(self, contact_id: str, agent_id: str = "ada") -> str:
         self._offers[contact_id] += 1
         assignment_id = f"{contact_id}.{self._offers[contact_id]}"
-        self.write(
-            ContactAssigned(
-                contact_id=contact_id,
-                assignment_id=assignment_id,
-                agent_id=agent_id,
-                units=100,
-                waited_ms=0,
-            )
-        )
+        self.write(ContactAssigned(contact_id=contact_id, assignment_id=assignment_id, agent_id=agent_id, units=100, waited_ms=0))
         return assignment_id
 
     def abandon(self, contact_id: str) -> None:
@@ -193,71 +161,39 @@ class EventHistory:
 
     def cancel(self, contact_id: str) -> None:
         queue_id = self.queue_of[contact_id]
-        self.write(
-            ContactCancelled(contact_id=contact_id, queue_id=queue_id, waited_ms=0, reason="x")
-        )
+        self.write(ContactCancelled(contact_id=contact_id, queue_id=queue_id, waited_ms=0, reason="x"))
 
     def expire(self, contact_id: str) -> None:
         queue_id = self.queue_of[contact_id]
-        self.write(
-            ContactExpired(contact_id=contact_id, queue_id=queue_id, waited_ms=0, reason="ttl")
-        )
+        self.write(ContactExpired(contact_id=contact_id, queue_id=queue_id, waited_ms=0, reason="ttl"))
 
     def hold(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            AssignmentHeld(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id)
-        )
+        self.write(AssignmentHeld(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id))
 
     def resume(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            AssignmentResumed(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id)
-        )
+        self.write(AssignmentResumed(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id))
 
     def park(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            AssignmentParked(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id)
-        )
+        self.write(AssignmentParked(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id))
 
     def unpark(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            AssignmentUnparked(
-                assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id
-            )
-        )
+        self.write(AssignmentUnparked(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id))
 
     def end(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            ContactEnded(
-                contact_id=contact_id,
-                assignment_id=assignment_id,
-                agent_id=agent_id,
-                reason="ended",
-            )
-        )
+        self.write(ContactEnded(contact_id=contact_id, assignment_id=assignment_id, agent_id=agent_id, reason="ended"))
 
     def wrap_up(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            WrapUpStarted(
-                assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id, deadline_ms=0
-            )
-        )
+        self.write(WrapUpStarted(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id, deadline_ms=0))
 
     def complete(self, assignment_id: str, agent_id: str = "ada") -> None:
         contact_id = contact_of(assignment_id)
-        self.write(
-            AssignmentCompleted(
-                assignment_id=assignment_id,
-                contact_id=contact_id,
-                agent_id=agent_id,
-                reason="timer",
-            )
-        )
+        self.write(AssignmentCompleted(assignment_id=assignment_id, contact_id=contact_id, agent_id=agent_id, reason="timer"))
 
     def workspace_stats(self) -> WorkspaceStats:
         """Return the statistics after all events."""
@@ -326,9 +262,7 @@ class RandomHistory:
         self.waiting.add(contact_id)
         self.began_ms[contact_id] = self.history.now_ms
 
-    def _some(
-        self, things: "set[str] | dict[str, tuple[str, str]] | dict[str, tuple[str, str, str]]"
-    ) -> str:
+    def _some(self, things: "set[str] | dict[str, tuple[str, str]] | dict[str, tuple[str, str, str]]") -> str:
         return self._random.choice(sorted(things))
 
     def _offer(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from router.journal.memory import MemoryJournal, MemoryStorage
 from router.journal.records import Record
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 from router.runtime.event_feed import EventFeed, SubscriptionState
 from router.runtime.publisher import PublishedRecord, Publisher
 from tests.support.journal_records import a_record
@@ -23,9 +23,7 @@ class Log:
 
     async def open(self, *names: WorkspaceId) -> "Log":
         for history in await self.journal.open():
-            self.publisher.add_workspace(
-                history.workspace, history.history_id, last_seq=history.last_position.seq
-            )
+            self.publisher.add_workspace(history.workspace, history.history_id, last_seq=history.last_position.seq)
         for name in names:
             if name not in self.publisher.workspaces:
                 history = await self.journal.create_workspace(name)
@@ -76,9 +74,4 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def caught_up(log: Log) -> None:
     """Wait until every subscription has handled everything."""
-    await until(
-        lambda: all(
-            one.lag_events == 0 and one.state is SubscriptionState.LIVE
-            for one in log.feed.statuses()
-        )
-    )
+    await until(lambda: all(one.lag_events == 0 and one.state is SubscriptionState.LIVE for one in log.feed.statuses()))

@@ -20,9 +20,7 @@ SMALL: Final = _DIRECTORY / "format_1_small.tar.gz"
 class GoldenWorkspace(Struct):
     """What the version that wrote the journal made of one workspace."""
 
-    decisions: list[
-        tuple[int, int, str, str | None, str | None, str | None, str | None, str | None]
-    ]
+    decisions: list[tuple[int, int, str, str | None, str | None, str | None, str | None, str | None]]
     """For each event: seq, time, tag, contact, agent, offer, queue, reason."""
     contacts: dict[str, tuple[str, str, list[str]] | None]
     """For each contact: state, queue and agents with a pending offer; None where it is forgotten."""

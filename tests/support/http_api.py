@@ -40,11 +40,7 @@ class Api:
     """The API as one credential sees it."""
 
     def __init__(
-        self,
-        router: RouterProcess,
-        role: str | None = "admin",
-        subject: str = "tester",
-        workspace: str = "default",
+        self, router: RouterProcess, role: str | None = "admin", subject: str = "tester", workspace: str = "default"
     ) -> None:
         self._url = router.url
         self._headers: dict[str, str] = {}
@@ -57,31 +53,18 @@ class Api:
         return self
 
     async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         assert self._session is not None
         await self._session.close()
 
     async def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        data: bytes | None = None,
-        headers: dict[str, str] | None = None,
+        self, method: str, path: str, body: Any = None, *, data: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Got:
         """One request, whatever comes back."""
         assert self._session is not None
         async with self._session.request(
-            method,
-            self._url + path,
-            json=body,
-            data=data,
-            headers={**self._headers, **(headers or {})},
+            method, self._url + path, json=body, data=data, headers={**self._headers, **(headers or {})}
         ) as response:
             return Got(response.status, CIMultiDict(response.headers), await response.read())
 

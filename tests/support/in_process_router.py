@@ -29,25 +29,13 @@ from tests.support.builders import a_channel, a_policy, a_queue, an_agent
 
 WORKSPACES: Final = ("default", "other")
 # Clients in tests come back at once: what is tested is that they do, not how long they wait.
-AT_ONCE: Final = ConnectionOptions(
-    connect_timeout_s=20.0,
-    command_timeout_s=20.0,
-    backoff_base_s=0.02,
-    backoff_max_s=0.1,
-)
+AT_ONCE: Final = ConnectionOptions(connect_timeout_s=20.0, command_timeout_s=20.0, backoff_base_s=0.02, backoff_max_s=0.1)
 
 
 class InProcessRouter:
     """A running router."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        writer: Writer,
-        server: PublicServer,
-        hub: Hub,
-        door: WebSocketEndpoints,
-    ) -> None:
+    def __init__(self, settings: Settings, writer: Writer, server: PublicServer, hub: Hub, door: WebSocketEndpoints) -> None:
         self.settings = settings
         self.writer = writer
         self.server = server
@@ -67,34 +55,19 @@ class InProcessRouter:
         return reply.outcome.result
 
     def desktop(
-        self,
-        agent_id: str,
-        *,
-        workspace: str = "default",
-        codec: str = "msgpack",
-        options: ConnectionOptions = AT_ONCE,
+        self, agent_id: str, *, workspace: str = "default", codec: str = "msgpack", options: ConnectionOptions = AT_ONCE
     ) -> DesktopClient:
         token = self.token(agent_id, Role.AGENT, workspace)
         return DesktopClient(self.ws_url, token, codec=codec, options=options)
 
     def gateway(
-        self,
-        gateway_id: str = "web",
-        *,
-        workspace: str = "default",
-        codec: str = "msgpack",
-        options: ConnectionOptions = AT_ONCE,
+        self, gateway_id: str = "web", *, workspace: str = "default", codec: str = "msgpack", options: ConnectionOptions = AT_ONCE
     ) -> GatewayClient:
         token = self.token(gateway_id, Role.GATEWAY, workspace)
         return GatewayClient(self.ws_url, token, codec=codec, options=options)
 
     def supervisor(
-        self,
-        name: str = "eve",
-        *,
-        workspace: str = "default",
-        codec: str = "msgpack",
-        options: ConnectionOptions = AT_ONCE,
+        self, name: str = "eve", *, workspace: str = "default", codec: str = "msgpack", options: ConnectionOptions = AT_ONCE
     ) -> SupervisorClient:
         token = self.token(name, Role.SUPERVISOR, workspace)
         return SupervisorClient(self.ws_url, token, codec=codec, options=options)
@@ -116,11 +89,7 @@ def the_policy() -> PublishPolicy:
 
 @asynccontextmanager
 async def running_router(
-    tmp_path: Path,
-    *,
-    agents: int = 3,
-    sockets: dict[str, Any] | None = None,
-    server: dict[str, Any] | None = None,
+    tmp_path: Path, *, agents: int = 3, sockets: dict[str, Any] | None = None, server: dict[str, Any] | None = None
 ) -> AsyncIterator[InProcessRouter]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order."""
     settings = settings_from(
@@ -150,11 +119,7 @@ async def running_router(
     )
     hub = Hub(writer, writer.publisher, settings.sockets)
     door = WebSocketEndpoints(backend, hub)
-    listener = PublicServer(
-        backend,
-        websockets=door,
-        asyncapi_document=asyncapi_document,
-    )
+    listener = PublicServer(backend, websockets=door, asyncapi_document=asyncapi_document)
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         await listener.start()

@@ -26,14 +26,7 @@ def a_policy_published() -> PolicyPublished:
     return PolicyPublished(version=1, policy=policy)
 
 
-def a_record(
-    first_seq: int,
-    *,
-    events: int = 1,
-    epoch: int = 1,
-    actor: str = "gateway:web",
-    at_ms: int | None = None,
-) -> Record:
+def a_record(first_seq: int, *, events: int = 1, epoch: int = 1, actor: str = "gateway:web", at_ms: int | None = None) -> Record:
     """Return a record whose contact ids are its sequence numbers."""
     numbered: list[Event] = [a_contact_queued(first_seq + n) for n in range(events)]
     return Record(

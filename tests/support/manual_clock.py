@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 # Longer than any test, so that no timer fires by itself.
 _NEVER_S = 3_600.0

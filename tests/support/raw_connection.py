@@ -41,19 +41,11 @@ class RawConnection:
         await asyncio.get_running_loop().sock_connect(sock, place)
         self._reader, self._writer = await asyncio.open_connection(sock=sock, limit=buffer_bytes)
 
-    def submit(
-        self, body: bytes = GOOD, *, length: int | None = None, token: str | None = None
-    ) -> None:
+    def submit(self, body: bytes = GOOD, *, length: int | None = None, token: str | None = None) -> None:
         """Send an ordinary submit. ``length``: a declared length other than the body's."""
         self.send(self.a_submit(body, length=length, token=token))
 
-    def a_submit(
-        self,
-        body: bytes = GOOD,
-        *more: str,
-        length: int | None = None,
-        token: str | None = None,
-    ) -> bytes:
+    def a_submit(self, body: bytes = GOOD, *more: str, length: int | None = None, token: str | None = None) -> bytes:
         """Return the bytes of a submit. ``more``: further header lines."""
         lines = (
             "POST /v1/contacts HTTP/1.1",

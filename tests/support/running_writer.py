@@ -8,19 +8,12 @@ from router.journal.port import Journal
 from router.journal.records import Record
 from router.model.commands import AcceptOffer, Command, EndContact
 from router.model.events import OfferMade
-from router.model.ids import WorkspaceId
 from router.model.results import Done
+from router.model.states import WorkspaceId
 from router.runtime.publisher import PublishedRecord
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Reply, Writer, WriterLimits
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    an_agent,
-    not_ready,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, an_agent, not_ready, published, ready
 from tests.support.manual_clock import CountingStats, ManualClock
 
 # No automatic snapshots; tests of snapshots pass their own schedule.
@@ -29,16 +22,10 @@ NO_SNAPSHOTS = SnapshotSchedule(events=10**9, events_when_idle=10**9, idle_ms=10
 
 @asynccontextmanager
 async def running_writer(
-    journal: Journal,
-    *,
-    clock: ManualClock,
-    limits: WriterLimits | None = None,
-    snapshots: SnapshotSchedule = NO_SNAPSHOTS,
+    journal: Journal, *, clock: ManualClock, limits: WriterLimits | None = None, snapshots: SnapshotSchedule = NO_SNAPSHOTS
 ) -> AsyncIterator[Writer]:
     """Run a writer over the journal and stop it in an orderly way at the end."""
-    writer = Writer(
-        journal, clock=clock, limits=limits, snapshots=snapshots, new_stats=CountingStats
-    )
+    writer = Writer(journal, clock=clock, limits=limits, snapshots=snapshots, new_stats=CountingStats)
     clock.on_advance = writer.wake
     await writer.recover()
     running = asyncio.create_task(writer.run())
@@ -49,9 +36,7 @@ async def running_writer(
         await running
 
 
-async def execute_done(
-    writer: Writer, command: Command, *, workspace: WorkspaceId = "main"
-) -> Reply:
+async def execute_done(writer: Writer, command: Command, *, workspace: WorkspaceId = "main") -> Reply:
     """Execute a command that must succeed."""
     reply = await writer.execute(workspace, command, actor="admin:test")
     assert isinstance(reply.outcome.result, Done), reply.outcome.result

@@ -13,12 +13,7 @@ from router.client.connection import ConnectionOptions
 from router.protocol.codec import JSON
 
 Script = Callable[["ServerSide"], Awaitable[None]]
-FAST_OPTIONS: Final = ConnectionOptions(
-    connect_timeout_s=5.0,
-    command_timeout_s=0.5,
-    backoff_base_s=0.01,
-    backoff_max_s=0.02,
-)
+FAST_OPTIONS: Final = ConnectionOptions(connect_timeout_s=5.0, command_timeout_s=0.5, backoff_base_s=0.01, backoff_max_s=0.02)
 WELCOME: Final[dict[str, Any]] = {
     "type": "welcome",
     "role": "agent",
@@ -29,14 +24,7 @@ WELCOME: Final[dict[str, Any]] = {
     "at_ms": 0,
     "heartbeat_s": 20,
     "session_id": "s",
-    "agent": {
-        "agent_id": "ada",
-        "state": "ready",
-        "presence": "attached",
-        "units": 100,
-        "units_used": 0,
-        "available_channels": [],
-    },
+    "agent": {"agent_id": "ada", "state": "ready", "presence": "attached", "units": 100, "units_used": 0, "available_channels": []},
 }
 
 
@@ -61,9 +49,7 @@ def held_event(seq: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def scripted_server(
-    *scripts: Script, refusals: list[Response] | None = None
-) -> AsyncIterator[str]:
+async def scripted_server(*scripts: Script, refusals: list[Response] | None = None) -> AsyncIterator[str]:
     """Run one script per connection, the last one for all further connections; yield the URL."""
     count = 0
 
@@ -76,9 +62,7 @@ async def scripted_server(
     def refuse(_: ServerConnection, __: Request) -> Response | None:
         return refusals.pop(0) if refusals else None
 
-    async with serve(
-        handle, "127.0.0.1", 0, subprotocols=[Subprotocol(JSON)], process_request=refuse
-    ) as server:
+    async with serve(handle, "127.0.0.1", 0, subprotocols=[Subprotocol(JSON)], process_request=refuse) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"ws://127.0.0.1:{port}"
 

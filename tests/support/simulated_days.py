@@ -14,14 +14,10 @@ from router.simulator.simulation import Simulation
 
 def a_policy(**queue: Any) -> Policy:
     """Return a policy with one channel with automatic accept and one queue ``calls``."""
-    return Policy(
-        channels={"voice": ChannelPolicy(auto_accept=True)}, queues={"calls": QueuePolicy(**queue)}
-    )
+    return Policy(channels={"voice": ChannelPolicy(auto_accept=True)}, queues={"calls": QueuePolicy(**queue)})
 
 
-def a_contact(
-    contact_id: str, at_s: float, *, handle_s: float = 60, **changes: Any
-) -> PlannedContact:
+def a_contact(contact_id: str, at_s: float, *, handle_s: float = 60, **changes: Any) -> PlannedContact:
     """Return a contact of the queue ``calls`` without patience limit."""
     fields: dict[str, Any] = {
         "contact_id": contact_id,

@@ -51,35 +51,24 @@ class SqliteJournalStorage:
             ).fetchone()
             changed = bytearray(data)
             changed[len(changed) // 2] ^= 1
-            connection.execute(
-                "UPDATE record SET envelope = ? WHERE workspace = 1 AND first_seq = ?",
-                (bytes(changed), first_seq),
-            )
+            connection.execute("UPDATE record SET envelope = ? WHERE workspace = 1 AND first_seq = ?", (bytes(changed), first_seq))
 
         self.change(flip)
 
     def remove_record(self, first_seq: int) -> None:
-        self.change(
-            lambda connection: connection.execute(
-                "DELETE FROM record WHERE workspace = 1 AND first_seq = ?", (first_seq,)
-            )
-        )
+        self.change(lambda connection: connection.execute("DELETE FROM record WHERE workspace = 1 AND first_seq = ?", (first_seq,)))
 
     def swap_records(self, first_seq: int, other_seq: int) -> None:
         def swap(connection: sqlite3.Connection) -> None:
             for old, new in ((first_seq, -1), (other_seq, first_seq), (-1, other_seq)):
-                connection.execute(
-                    "UPDATE record SET first_seq = ? WHERE workspace = 1 AND first_seq = ?",
-                    (new, old),
-                )
+                connection.execute("UPDATE record SET first_seq = ? WHERE workspace = 1 AND first_seq = ?", (new, old))
 
         self.change(swap)
 
     def flip_newest_snapshot(self) -> None:
         self.change(
             lambda connection: connection.execute(
-                "UPDATE snapshot_part SET data = CAST('!' || substr(data, 2) AS BLOB)"
-                " WHERE seq = (SELECT max(seq) FROM snapshot)"
+                "UPDATE snapshot_part SET data = CAST('!' || substr(data, 2) AS BLOB) WHERE seq = (SELECT max(seq) FROM snapshot)"
             )
         )
 
@@ -87,9 +76,7 @@ class SqliteJournalStorage:
         self.change(lambda connection: connection.execute(f"PRAGMA user_version = {version}"))
 
     def fingerprint(self) -> bytes:
-        return b"".join(
-            path.read_bytes() for path in sorted(self.path.parent.iterdir()) if path.is_file()
-        )
+        return b"".join(path.read_bytes() for path in sorted(self.path.parent.iterdir()) if path.is_file())
 
     def change(self, change: Callable[[sqlite3.Connection], object]) -> None:
         """Apply a change through SQLite, as an operator with the command line might."""

@@ -37,11 +37,7 @@ class TerminalSession:
         activate = directory / ".venv" / "bin" / "activate"
         activate.parent.mkdir(parents=True)
         activate.write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
-        self.environment = {
-            **os.environ,
-            "ROUTER__SERVER__PORT": str(self.port),
-            "ROUTER__TELEMETRY__METRICS_PORT": "0",
-        }
+        self.environment = {**os.environ, "ROUTER__SERVER__PORT": str(self.port), "ROUTER__TELEMETRY__METRICS_PORT": "0"}
         self.started: list[subprocess.Popen[bytes]] = []
 
     def words(self, text: str) -> str:
@@ -87,8 +83,7 @@ class TerminalSession:
     def ask(self, path: str) -> Any:
         """Return the API's response to the administrator."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
-            headers={"Authorization": f"Bearer {self.environment['ADMIN']}"},
+            f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": f"Bearer {self.environment['ADMIN']}"}
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)

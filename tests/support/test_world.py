@@ -34,9 +34,7 @@ class FaultyEngine(Engine):
 
     def handle(self, command: c.Command, at_ms: int) -> Outcome:
         outcome = super().handle(command, at_ms)
-        return (
-            outcome if self.tamper is None else replace(outcome, events=self.tamper(outcome.events))
-        )
+        return outcome if self.tamper is None else replace(outcome, events=self.tamper(outcome.events))
 
 
 def a_faulty_engine(*commands: c.Command, policy: object = None) -> tuple[World, FaultyEngine]:
@@ -48,9 +46,7 @@ def a_faulty_engine(*commands: c.Command, policy: object = None) -> tuple[World,
 
 def changed(kind: type, **changes: object) -> Tampering:
     """Return a tampering that changes fields of all events of one type."""
-    return lambda events: [
-        replace(one, **changes) if isinstance(one, kind) else one for one in events
-    ]
+    return lambda events: [replace(one, **changes) if isinstance(one, kind) else one for one in events]
 
 
 def is_detected(world: World, command: c.Command, invariant: str) -> None:
@@ -95,9 +91,7 @@ def test_an_offer_to_the_wrong_agent() -> None:
 def test_an_offer_of_a_contact_that_was_not_first(second: dict[str, int]) -> None:
     world, engine = a_faulty_engine(an_agent(), a_contact("c1"), a_contact("c2", **second))
     priority_s = second.get("priority_s", 0)
-    engine.tamper = changed(
-        e.OfferMade, contact_id="c2", offer_id="c2.1", effective_priority_s=priority_s
-    )
+    engine.tamper = changed(e.OfferMade, contact_id="c2", offer_id="c2.1", effective_priority_s=priority_s)
     is_detected(world, ready(), "I20/I21")
 
 
@@ -128,9 +122,7 @@ def test_a_missed_match() -> None:
     with pytest.raises(AssertionError, match="I25"):
         world.do(ready())
     assert world.reference.missed_matches(world.at_ms) == []
-    went_ready = e.AgentStateChanged(
-        agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE
-    )
+    went_ready = e.AgentStateChanged(agent_id="ada", state=AgentState.READY, from_state=AgentState.OFFLINE)
     world.reference.apply(went_ready, world.at_ms)
     assert world.reference.missed_matches(world.at_ms) == [("c1", "ada")]
 
@@ -166,9 +158,7 @@ def test_an_end_that_leaves_an_open_assignment() -> None:
     world, engine = a_faulty_engine(an_agent(), ready(), a_contact())
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     engine.tamper = lambda events: [
-        e.AssignmentHeld(assignment_id="c1.1", contact_id="c1", agent_id="ada")
-        if isinstance(one, e.AssignmentCompleted)
-        else one
+        e.AssignmentHeld(assignment_id="c1.1", contact_id="c1", agent_id="ada") if isinstance(one, e.AssignmentCompleted) else one
         for one in events
     ]
     is_detected(world, c.EndContact(contact_id="c1", agent_id="ada"), "I7")
@@ -194,9 +184,7 @@ def test_a_transfer_that_names_another_owner() -> None:
 def test_a_contact_in_a_queue_that_is_full() -> None:
     policy = a_policy_with_queue(length_max=1)
     world, _ = a_faulty_engine(a_contact("c1"), policy=published(policy))
-    queued = e.ContactQueued(
-        contact_id="c2", channel="voice", queue_id="support", requirement="", policy_version=1
-    )
+    queued = e.ContactQueued(contact_id="c2", channel="voice", queue_id="support", requirement="", policy_version=1)
     with pytest.raises(AssertionError, match="full queue"):
         world._check_admission(queued)
 

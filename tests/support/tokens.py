@@ -6,12 +6,7 @@ from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from router.server.auth.credentials import Authenticator, open_authenticator
 from router.settings import Settings, settings_from
@@ -44,11 +39,7 @@ def three_issuers(directory: Path) -> Settings:
             "auth": {
                 "issuers": [
                     {"issuer": "h", "family": "hmac", "keys": [{"path": str(directory / "hmac")}]},
-                    {
-                        "issuer": "r",
-                        "family": "rsa",
-                        "keys": [{"kid": "k1", "path": str(directory / "rsa.pem")}],
-                    },
+                    {"issuer": "r", "family": "rsa", "keys": [{"kid": "k1", "path": str(directory / "rsa.pem")}]},
                     {
                         "issuer": "e",
                         "family": "ecdsa",
@@ -80,10 +71,5 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in valid.items() if value is not None}
 
 
-def signed(
-    payload: dict[str, Any],
-    key: Any = SECRET,
-    algorithm: str = "HS256",
-    headers: dict[str, Any] | None = None,
-) -> str:
+def signed(payload: dict[str, Any], key: Any = SECRET, algorithm: str = "HS256", headers: dict[str, Any] | None = None) -> str:
     return jwt.encode(payload, key, algorithm=algorithm, headers=headers)

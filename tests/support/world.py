@@ -128,9 +128,7 @@ class World(OfferChecker, AnswerChecker, IdleStateChecker):
         for event in events:
             calls = isinstance(event, e.CallbackDialRequested) and event.for_agent_id is not None
             in_run = isinstance(event, e.OfferMade | e.CallbackDialRequested) or (
-                isinstance(event, e.OfferAccepted)
-                and isinstance(previous, e.OfferMade)
-                and previous.offer_id == event.offer_id
+                isinstance(event, e.OfferAccepted) and isinstance(previous, e.OfferMade) and previous.offer_id == event.offer_id
             )
             if not in_run:
                 turns = {}
@@ -141,16 +139,10 @@ class World(OfferChecker, AnswerChecker, IdleStateChecker):
                 policy_changed = True
             if calls:
                 assert isinstance(event, e.CallbackDialRequested)
-                turns = turns or {
-                    name: agent.idle_number for name, agent in reference.agents.items()
-                }
-                self._check_dial_request(
-                    event, before, turns, freed, exact=exact and not policy_changed
-                )
+                turns = turns or {name: agent.idle_number for name, agent in reference.agents.items()}
+                self._check_dial_request(event, before, turns, freed, exact=exact and not policy_changed)
             if isinstance(event, e.OfferMade):
-                turns = turns or {
-                    name: agent.idle_number for name, agent in reference.agents.items()
-                }
+                turns = turns or {name: agent.idle_number for name, agent in reference.agents.items()}
                 self._check_offer(event, before, turns, freed, exact=exact and not policy_changed)
             if isinstance(event, e.OfferExpired):
                 deadline_ms = reference.offers[event.offer_id].deadline_ms

@@ -40,9 +40,7 @@ def test_lines_below_the_level_are_not_written(out: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    "evil",
-    ["a\nb", "a\r\nb", "\x1b[2J", "\x7f", "\x85", "\x9b31m", "\u2028", "\u202e", "\ud800", "\x00"],
-    ids=ascii,
+    "evil", ["a\nb", "a\r\nb", "\x1b[2J", "\x7f", "\x85", "\x9b31m", "\u2028", "\u202e", "\ud800", "\x00"], ids=ascii
 )
 def test_logged_data_cannot_forge_lines_or_terminal_codes(out: io.StringIO, evil: str) -> None:
     structlog.get_logger("a").info("text", action="x", value=evil)

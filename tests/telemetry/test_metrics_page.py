@@ -35,12 +35,7 @@ async def test_forecasts_are_queried_for_each_workspace() -> None:
             return None  # The engine cannot answer now.
         return {"support": (ForecastCounts(made=3, answered=1, bias_ms=500), 90_000)}
 
-    page = MetricsPage(
-        ProcessMetrics(),
-        {"a": stats_of("c1"), "b": stats_of("c1")},
-        label_sets_max=10,
-        forecasts=forecasts,
-    )
+    page = MetricsPage(ProcessMetrics(), {"a": stats_of("c1"), "b": stats_of("c1")}, label_sets_max=10, forecasts=forecasts)
     text = (await page.render()).decode()
     assert 'router_expected_wait_seconds{queue="support",workspace="a"} 90.0' in text
     assert 'router_forecasts_total{end="made",queue="support",workspace="a"} 3.0' in text

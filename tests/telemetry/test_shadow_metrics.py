@@ -40,9 +40,7 @@ def a_difference(seq: int = 7) -> Difference:
 
 def test_offers_are_counted_by_verdict_and_differences_by_kind() -> None:
     registry = CollectorRegistry()
-    report = ShadowReport(
-        offers=10, same=6, overdue=1, not_judged=1, differences={"sooner": 4}, events_missed=5
-    )
+    report = ShadowReport(offers=10, same=6, overdue=1, not_judged=1, differences={"sooner": 4}, events_missed=5)
     ShadowMetrics(registry, lambda: {"sales": report})
     text = generate_latest(registry).decode()
     for verdict, count in {"same": 6, "differs": 2, "overdue": 1, "not_judged": 1}.items():

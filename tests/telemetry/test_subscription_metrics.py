@@ -45,9 +45,7 @@ class FailingHandler:
 async def deliver(handler: FailingHandler, *, attempts_max: int | None = None) -> EventFeed:
     """Return a feed after it has delivered one record to the handler."""
     journal, publisher = MemoryJournal(), Publisher(workspace_records_max=10)
-    feed = EventFeed(
-        publisher, journal, observer=SubscriptionLog(), retry_min_s=0.0, retry_max_s=0.0
-    )
+    feed = EventFeed(publisher, journal, observer=SubscriptionLog(), retry_min_s=0.0, retry_max_s=0.0)
     await journal.open()
     history = await journal.create_workspace("main")
     publisher.add_workspace("main", history.history_id, last_seq=0)
@@ -78,9 +76,7 @@ async def test_a_recovered_subscription_is_live_and_counts_its_failures(out: io.
     await feed.close()
 
 
-async def test_a_skipped_record_is_counted_and_logged_without_its_contents(
-    out: io.StringIO,
-) -> None:
+async def test_a_skipped_record_is_counted_and_logged_without_its_contents(out: io.StringIO) -> None:
     feed = await deliver(FailingHandler(failures=3), attempts_max=3)
     text = page(feed)
     assert 'router_subscription_skipped_records_total{subscription="webhooks"} 1.0' in text

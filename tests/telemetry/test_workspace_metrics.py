@@ -7,15 +7,7 @@ from router.model.commands import AbandonContact, AcceptOffer, Command
 from router.model.policy import EntryRule, FactPolicy, FactType
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.workspace_metrics import OTHER, LabelLimit, metric_families, take_sample
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 
 
 def after(*steps: tuple[int, Command]) -> WorkspaceStats:
@@ -29,11 +21,7 @@ def after(*steps: tuple[int, Command]) -> WorkspaceStats:
 
 
 def values(metrics: list[Metric]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    return {
-        (one.name, tuple(sorted(one.labels.items()))): one.value
-        for metric in metrics
-        for one in metric.samples
-    }
+    return {(one.name, tuple(sorted(one.labels.items()))): one.value for metric in metrics for one in metric.samples}
 
 
 def a_day() -> WorkspaceStats:
@@ -49,9 +37,7 @@ def a_day() -> WorkspaceStats:
     )
 
 
-def found_of(
-    meters: WorkspaceStats, cap: int = 10
-) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def found_of(meters: WorkspaceStats, cap: int = 10) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     taken = take_sample("default", meters, START_MS + 9000, LabelLimit(cap))
     return values(list(metric_families([taken])))
 
@@ -104,11 +90,7 @@ def test_entry_rules_are_labels_up_to_the_limit_and_restart_with_a_policy() -> N
     facts = {"age": FactPolicy(type=FactType.INT)}
     rules = tuple(
         EntryRule(name=name, when=when, queue="support")
-        for name, when in (
-            ("young", "contact.age < 9"),
-            ("old", "contact.age > 60"),
-            ("all", "true"),
-        )
+        for name, when in (("young", "contact.age < 9"), ("old", "contact.age > 60"), ("all", "true"))
     )
     policy = a_policy(facts=facts, entry=rules)
     steps: list[tuple[int, Command]] = [

@@ -110,10 +110,7 @@ def replayed_selections(path: Path, *, priority_s: int) -> SelectionAgreement:
         if kind == _JOIN:
             bank.do(
                 EnqueueContact(
-                    contact_id=contact_id,
-                    channel="voice",
-                    queue_id=call.queue_id,
-                    priority_s=priority_s if call.is_vip else 0,
+                    contact_id=contact_id, channel="voice", queue_id=call.queue_id, priority_s=priority_s if call.is_vip else 0
                 )
             )
         elif kind == _LEAVE:

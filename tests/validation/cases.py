@@ -64,12 +64,7 @@ def findings(case: Case, report: SimulationReport) -> list[Finding]:
     return [Finding(value, report.intervals[value.name]) for value in case.expected_values]
 
 
-def _n_system_with_places(
-    rule: str,
-    waits: tuple[float, float],
-    lost: tuple[float, float],
-    occupancy: tuple[float, float],
-) -> Case:
+def _n_system_with_places(rule: str, waits: tuple[float, float], lost: tuple[float, float], occupancy: tuple[float, float]) -> Case:
     return Case(
         title=f"N system with 8 places, agents by {rule}",
         workload=f"n_system_{rule}",
@@ -129,10 +124,7 @@ CASES: Final = (
     Case(
         title="Finite places: 12 agents, 5 may wait",
         workload="finite_places",
-        expected_values=(
-            ExpectedValue("mean_wait_all_s", 0.0611242 * _MINUTE),
-            ExpectedValue("blocked_share", 0.00947687),
-        ),
+        expected_values=(ExpectedValue("mean_wait_all_s", 0.0611242 * _MINUTE), ExpectedValue("blocked_share", 0.00947687)),
     ),
     Case(
         title="Head-of-line priority: 10 agents, 40 and 50 an hour, 6 min",
@@ -176,18 +168,8 @@ CASES: Final = (
             ExpectedValue("agent_groups.s2.answered_per_hour.c", 0.4 * 60),
         ),
     ),
-    _n_system_with_places(
-        "longest_idle",
-        (0.984706, 2.43212),
-        (0.0351197, 0.0366159),
-        (0.689062, 0.853848),
-    ),
-    _n_system_with_places(
-        "least_flexible",
-        (0.983282, 2.39462),
-        (0.0348386, 0.0363111),
-        (0.706491, 0.836884),
-    ),
+    _n_system_with_places("longest_idle", (0.984706, 2.43212), (0.0351197, 0.0366159), (0.689062, 0.853848)),
+    _n_system_with_places("least_flexible", (0.983282, 2.39462), (0.0348386, 0.0363111), (0.706491, 0.836884)),
     Case(
         title="SimpleMSK: three types, two groups, three periods",
         workload="simple_msk",

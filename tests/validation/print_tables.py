@@ -9,23 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from router.simulator.patience import PatienceSource
-from router.simulator.results.comparison import (
-    STAT_ROWS,
-    Comparison,
-    PolicyResult,
-    StatRow,
-    format_difference,
-    format_stat,
-)
+from router.simulator.results.comparison import STAT_ROWS, Comparison, PolicyResult, StatRow, format_difference, format_stat
 from router.simulator.run import SimulationSpec, simulate
 from router.simulator.what_if import what_if
 from tests.validation.bank_selections import replayed_selections
 from tests.validation.cases import CASES, Finding, findings
 from tests.validation.recorded_days import BANK, REFERENCE, VANAD
 
-OVERLOADED: Final = (
-    Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if" / "overloaded"
-)
+OVERLOADED: Final = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if" / "overloaded"
 
 
 def row(finding: Finding) -> str:
@@ -62,9 +53,7 @@ def main() -> None:
 def recorded() -> None:
     """Print the tables of the recorded days."""
     print("\n### VANAD\n")
-    print(
-        "| day | wrap-up | mean wait (reference) | abandoned (reference) | service level | occupancy | audit |"
-    )
+    print("| day | wrap-up | mean wait (reference) | abandoned (reference) | service level | occupancy | audit |")
     print("|---|---|---|---|---|---|---|")
     for day in REFERENCE:
         log = f"vanad:{VANAD / day.day}.csv"
@@ -77,22 +66,16 @@ def recorded() -> None:
             flush=True,
         )
     print("\n### Bank\n")
-    print(
-        "| seconds of priority of a priority-2 caller | selections with a choice | agreed | share |"
-    )
+    print("| seconds of priority of a priority-2 caller | selections with a choice | agreed | share |")
     print("|---|---|---|---|")
     for priority_s in (0, 60, 90, 120):
         agreement = replayed_selections(BANK, priority_s=priority_s)
-        print(
-            f"| {priority_s} s | {agreement.total:,} | {agreement.agreed:,} | {agreement.share:.1%} |"
-        )
+        print(f"| {priority_s} s | {agreement.total:,} | {agreement.agreed:,} | {agreement.share:.1%} |")
 
 
 def compared(day: str, wrap_up_s: int, *names: str, patience: PatienceSource) -> Comparison:
     """Compare policies of the overloaded day on a day of the log."""
-    spec = SimulationSpec(
-        logs=(f"vanad:{VANAD / day}.csv",), wrap_up_s=wrap_up_s, patience=patience, audit=False
-    )
+    spec = SimulationSpec(logs=(f"vanad:{VANAD / day}.csv",), wrap_up_s=wrap_up_s, patience=patience, audit=False)
     return what_if(spec, [str(OVERLOADED / f"{name}.yaml") for name in names])
 
 
@@ -104,19 +87,9 @@ def cell(row: StatRow, one: PolicyResult) -> str:
 def what_if_tables() -> None:
     """Print the tables of the recorded days in ``docs/how-to/what-if.md``."""
     rows = {row.name: row for row in STAT_ROWS}
-    first, other = compared(
-        "2014-06-25", 10, "fifo", "early_first", patience=PatienceSource.ESTIMATED
-    ).policies
+    first, other = compared("2014-06-25", 10, "fifo", "early_first", patience=PatienceSource.ESTIMATED).policies
     print("\n### One day, two policies\n")
-    for name in (
-        "service_level",
-        "abandoned",
-        "mean_wait_answered_s",
-        "p50_wait_s",
-        "p90_wait_s",
-        "p95_wait_s",
-        "occupancy",
-    ):
+    for name in ("service_level", "abandoned", "mean_wait_answered_s", "p50_wait_s", "p90_wait_s", "p95_wait_s", "occupancy"):
         found = rows[name]
         change = format_difference(found, other.differences[name])
         print(f"| {found.label} | {cell(found, first)} | {cell(found, other)} | {change} |")
@@ -125,9 +98,7 @@ def what_if_tables() -> None:
     print("|---|---|---|---|---|")
     for day in ("2014-06-25", "2014-03-10"):
         for wrap_up_s in (0, 10, 20, 30):
-            first, other = compared(
-                day, wrap_up_s, "fifo", "early_first", patience=PatienceSource.ESTIMATED
-            ).policies
+            first, other = compared(day, wrap_up_s, "fifo", "early_first", patience=PatienceSource.ESTIMATED).policies
             pairs = [
                 f"{cell(rows[name], first)} → {cell(rows[name], other)}"
                 for name in ("service_level", "abandoned", "mean_wait_answered_s", "p95_wait_s")
@@ -138,20 +109,9 @@ def what_if_tables() -> None:
         last = Path(folder) / "late_last.yaml"
         steps = (OVERLOADED / "early_first.yaml").read_text()
         kept = [line for line in steps.splitlines() if "{add_priority_s: 900}" not in line]
-        last.write_text(
-            "\n".join(kept).replace(
-                "duration_s: 100, add_priority_s: -900", "add_priority_s: -3600"
-            )
-        )
-        (_, other) = compared(
-            "2014-06-25", 10, "fifo", str(last.with_suffix("")), patience=PatienceSource.ESTIMATED
-        ).policies
-        print(
-            ", ".join(
-                f"{rows[n].label} {cell(rows[n], other)}"
-                for n in ("service_level", "abandoned", "p95_wait_s")
-            )
-        )
+        last.write_text("\n".join(kept).replace("duration_s: 100, add_priority_s: -900", "add_priority_s: -3600"))
+        (_, other) = compared("2014-06-25", 10, "fifo", str(last.with_suffix("")), patience=PatienceSource.ESTIMATED).policies
+        print(", ".join(f"{rows[n].label} {cell(rows[n], other)}" for n in ("service_level", "abandoned", "p95_wait_s")))
     print("\n### Patience of the served\n")
     print("| patience of the served | `fifo`: abandoned | `lifo`: abandoned |")
     print("|---|---|---|")

@@ -25,9 +25,7 @@ def test_the_expected_values_lie_within_the_confidence_intervals(case: Case) -> 
 
 
 @pytest.mark.parametrize("least_flexible", [False, True])
-def test_the_expected_values_of_the_n_system_follow_from_its_markov_chain(
-    least_flexible: bool,
-) -> None:
+def test_the_expected_values_of_the_n_system_follow_from_its_markov_chain(least_flexible: bool) -> None:
     rule = "least_flexible" if least_flexible else "longest_idle"
     case = next(case for case in CASES if case.workload == f"n_system_{rule}")
     chain = solve(least_flexible=least_flexible)

@@ -37,20 +37,14 @@ def test_a_vanad_day_is_read_completely() -> None:
 
 
 def test_the_priority_seconds_of_the_bank_explains_its_selections() -> None:
-    with_priority, fifo = (
-        replayed_selections(BANK, priority_s=90),
-        replayed_selections(BANK, priority_s=0),
-    )
+    with_priority, fifo = (replayed_selections(BANK, priority_s=90), replayed_selections(BANK, priority_s=0))
     assert with_priority.total == fifo.total > 6_000
     assert with_priority.share >= 0.87
     assert fifo.share == pytest.approx(0.76, abs=0.01)
 
 
 def test_no_other_priority_explains_the_selections_of_the_bank_better() -> None:
-    shares = {
-        priority_s: replayed_selections(BANK, priority_s=priority_s).share
-        for priority_s in (60, 90, 120)
-    }
+    shares = {priority_s: replayed_selections(BANK, priority_s=priority_s).share for priority_s in (60, 90, 120)}
     assert max(shares, key=lambda priority_s: shares[priority_s]) == 90
 
 

@@ -65,8 +65,7 @@ class App:
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMetrics()
         self._journal: Journal = TimedJournal(
-            journal if journal is not None else open_journal(settings.journal),
-            self._process.commit_seconds,
+            journal if journal is not None else open_journal(settings.journal), self._process.commit_seconds
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer_task: asyncio.Task[None] | None = None
@@ -84,21 +83,10 @@ class App:
         return f"http://{self.settings.telemetry.metrics_host}:{self._admin.port}/metrics"
 
     def mint_token(
-        self,
-        *,
-        subject: str,
-        role: Role | str,
-        workspace: str = "default",
-        lifetime_s: int = FIRST_TOKEN_LIFETIME_S,
+        self, *, subject: str, role: Role | str, workspace: str = "default", lifetime_s: int = FIRST_TOKEN_LIFETIME_S
     ) -> str:
         """Return a token for this router; see ``mint_token`` of the authentication package."""
-        return mint_token(
-            self.settings,
-            subject=subject,
-            role=role,
-            workspace=workspace,
-            lifetime_s=lifetime_s,
-        )
+        return mint_token(self.settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)
 
     # --- start -------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -120,10 +108,7 @@ class App:
             services = Services(
                 settings=self.settings,
                 authenticator=authenticator,
-                tickets=TicketStore(
-                    lifetime_s=self.settings.auth.ticket_s,
-                    tickets_max=self.settings.auth.tickets_max,
-                ),
+                tickets=TicketStore(lifetime_s=self.settings.auth.ticket_s, tickets_max=self.settings.auth.tickets_max),
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
@@ -143,16 +128,9 @@ class App:
         self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets)
         sockets = WebSocketEndpoints(services, self._hub)
 
-        self._server = PublicServer(
-            services,
-            websockets=sockets,
-            asyncapi_document=asyncapi_document,
-        )
+        self._server = PublicServer(services, websockets=sockets, asyncapi_document=asyncapi_document)
         page = MetricsPage(
-            self._process,
-            services.stats,
-            label_sets_max=self.settings.telemetry.label_sets_max,
-            forecasts=self._query_forecasts,
+            self._process, services.stats, label_sets_max=self.settings.telemetry.label_sets_max, forecasts=self._query_forecasts
         )
         self._admin = MetricsServer(self.settings.telemetry, page)
         self._add_gauges(sockets)
@@ -162,19 +140,13 @@ class App:
         await self._server.start()
 
     async def _start_shadows(self) -> ShadowRunner:
-        shadows = ShadowRunner(
-            self._writer,
-            backlog_max=self.settings.runtime.shadow_backlog_count_max,
-            observer=ShadowLog(),
-        )
+        shadows = ShadowRunner(self._writer, backlog_max=self.settings.runtime.shadow_backlog_count_max, observer=ShadowLog())
         await shadows.start()
         ShadowMetrics(self._process.registry, shadows.reports)
         self._start_task(shadows.run(), name="shadows")
         return shadows
 
-    async def _query_forecasts(
-        self, workspace: str
-    ) -> dict[str, tuple[ForecastCounts, int | None]] | None:
+    async def _query_forecasts(self, workspace: str) -> dict[str, tuple[ForecastCounts, int | None]] | None:
         """Return the forecast counts for the metrics page, or none while the writer is overloaded or stopping."""
         try:
             return (await self._writer.query(workspace, lambda engine: engine.forecasts())).value
@@ -185,10 +157,7 @@ class App:
         limits = self.settings.runtime
         return Writer(
             self._journal,
-            publisher=Publisher(
-                workspace_records_max=limits.history_record_count_max,
-                records_max=limits.history_total_count_max,
-            ),
+            publisher=Publisher(workspace_records_max=limits.history_record_count_max, records_max=limits.history_total_count_max),
             limits=WriterLimits(
                 queue_count_max=limits.command_queue_count_max,
                 submit_wait_ms_max=limits.submit_wait_ms_max,
@@ -198,8 +167,7 @@ class App:
                 replay_record_count=limits.history_record_count_max,
             ),
             snapshots=SnapshotSchedule(
-                events=limits.snapshot_event_count,
-                events_when_idle=max(1, limits.snapshot_event_count // 10),
+                events=limits.snapshot_event_count, events_when_idle=max(1, limits.snapshot_event_count // 10)
             ),
             new_stats=lambda _workspace: _RestorableStats(),
         )
@@ -207,33 +175,21 @@ class App:
     def _add_gauges(self, sockets: WebSocketEndpoints) -> None:
         gauge = self._process.add_gauge
         writer = self._writer
-        gauge(
-            "router_command_queue_depth",
-            "Commands and queries in the queue.",
-            lambda: writer.queue_depth,
-        )
+        gauge("router_command_queue_depth", "Commands and queries in the queue.", lambda: writer.queue_depth)
         self._process.add_counter(
             "router_submits_refused_busy",
             "Submits refused because the command queue was overloaded.",
             lambda: writer.refused_submits,
         )
         gauge("router_sockets_open", "Open WebSockets.", lambda: sockets.open_count)
-        gauge(
-            "router_epoch",
-            "Number of process starts recorded for the workspace `default`.",
-            lambda: writer.epoch("default"),
-        )
+        gauge("router_epoch", "Number of process starts recorded for the workspace `default`.", lambda: writer.epoch("default"))
         gauge(
             "router_ready",
             "1: ready to serve; 0: recovering or shutting down.",
             lambda: float(self.readiness.ready and not self.readiness.stopping),
         )
         is_durable = self.settings.journal.backend is JournalBackend.SQLITE
-        gauge(
-            "router_journal_synchronous",
-            "1: a commit is on disk before it is acknowledged.",
-            lambda: float(is_durable),
-        )
+        gauge("router_journal_synchronous", "1: a commit is on disk before it is acknowledged.", lambda: float(is_durable))
 
     async def _publish_seed_policies(self) -> None:
         """Publish the policy of the settings in each workspace that has none."""
@@ -328,12 +284,7 @@ class App:
         error = task.exception()
         if error is None:
             return
-        _log.critical(
-            "an essential task has failed",
-            action="task_failed",
-            task=task.get_name(),
-            exc_info=error,
-        )
+        _log.critical("an essential task has failed", action="task_failed", task=task.get_name(), exc_info=error)
         self.readiness.stopping = True
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)

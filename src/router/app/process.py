@@ -41,11 +41,7 @@ _GC_THRESHOLDS: Final = (1_000, 2, 50_000)
 _log: Final = structlog.get_logger("router.app")
 
 
-async def serve(
-    settings: Settings,
-    *,
-    on_started: Callable[[App], None] | None = None,
-) -> int:
+async def serve(settings: Settings, *, on_started: Callable[[App], None] | None = None) -> int:
     """Run until SIGTERM, SIGINT or a failure, and return the exit code."""
     app = App(settings)
     signals = _Signals()
@@ -66,9 +62,7 @@ async def serve(
 async def _stop_in_order(app: App, signals: "_Signals", timeout_s: float) -> int:
     """Stop in order, as long as neither the timeout nor a second signal ends it."""
     stopping = asyncio.get_running_loop().create_task(app.stop())
-    done, _ = await asyncio.wait(
-        (stopping, signals.second), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-    )
+    done, _ = await asyncio.wait((stopping, signals.second), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     if stopping in done:
         error = stopping.exception()
         if error is not None:
@@ -153,10 +147,7 @@ def show_first_token(app: App, terminal: TextIO | None = None) -> None:
         return
     out = terminal if terminal is not None else sys.stderr
     if not out.isatty():
-        _log.info(
-            "first start: create an admin token with `router token --role admin`",
-            action="first_start",
-        )
+        _log.info("first start: create an admin token with `router token --role admin`", action="first_start")
         return
     token = app.mint_token(subject="first-admin", role=Role.ADMIN)
     out.write(f"\nFirst start. Admin token, shown only now, for one hour:\n\n{token}\n\n")

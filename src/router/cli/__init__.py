@@ -14,8 +14,7 @@ from typing import Any
 import click
 
 from router import __version__
-from router.cli.diagnosis import doctor, verify
-from router.cli.journal import journal
+from router.cli.diagnosis import doctor, journal, verify
 from router.cli.output import to_command_failure
 from router.cli.policy import policy
 from router.cli.serve import serve, token

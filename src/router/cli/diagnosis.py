@@ -1,4 +1,8 @@
-"""``router doctor`` finds configuration problems of a workspace; ``router verify`` checks the integrity of a journal."""
+"""Commands that examine a workspace or a journal.
+
+``router doctor`` finds configuration problems of a workspace; ``router verify`` checks the integrity of a journal;
+``router journal`` maintains the journal file of a stopped router.
+"""
 
 import asyncio
 from pathlib import Path
@@ -7,22 +11,65 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.options import (
-    config_options,
-    configured_url,
-    json_option,
-    load_command_settings,
-    mint_command_token,
-    validate_url,
-)
+from router.cli.options import config_options, configured_url, json_option, load_command_settings, mint_command_token, validate_url
 from router.cli.output import EXIT_FAILED, CommandFailure, print_json, print_renderable, spinner
 
 if TYPE_CHECKING:
+    from router.journal.sqlite.migration import MigrationReport
     from router.model.diagnosis import Diagnosis, Finding
     from router.runtime.offline import JournalVerification
     from router.settings import Settings
 
+
+@click.group()
+def journal() -> None:
+    """Maintain the journal file of a stopped router."""
+
+
+@journal.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+def migrate(file: Path, as_json: bool) -> None:
+    """Convert a journal (the file journal.db) of an earlier version to the format of this version, once.
+
+    Stop the router first. Converts every record, checks that the conversion loses nothing, replays all events in the new journal
+    and checks the invariants of the state; only then is the new journal put into place. The old one remains beside it with the
+    ending .v1. Needs about three times the space of the journal. An interrupted migration is completed by running it again.
+    """
+    from router.journal.sqlite.migration import migrate_journal
+
+    with spinner("migrating"):
+        report = asyncio.run(migrate_journal(file, verify=_problems))
+    if as_json:
+        print_json({"migrated": report is not None, **msgspec.to_builtins(report or {})})
+    elif report is None:
+        click.echo(f"{file}: nothing to do, the journal has the format of this version")
+    else:
+        _print_report(report)
+
+
+async def _problems(path: Path) -> list[str]:
+    """Verify a journal and return the problems found."""
+    from router.runtime.offline import verify_journal_file
+
+    found = await verify_journal_file(path, scratch=path.parent)
+    in_workspaces = (f"workspace {one.workspace}: {problem}" for one in found.workspaces for problem in one.problems)
+    return [*found.problems, *in_workspaces]
+
+
+def _print_report(report: "MigrationReport") -> None:
+    from rich.table import Table
+
+    table = Table("workspace", "records", "events", "last seq")
+    for one in report.workspaces:
+        table.add_row(one.workspace, f"{one.records:,}", f"{one.events:,}", f"{one.last_seq:,}")
+    print_renderable(table)
+    click.echo(f"{report.path}: converted from format {report.from_format} to {report.to_format}")
+    click.echo(f"{report.backup}: the old journal; delete it, its -wal and its .hwm once the new one is in a backup")
+
+
 _TOKEN_LIFETIME_S: Final = 60
+
 _JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -30,11 +77,7 @@ _JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @config_options
 @click.option("--url", help="URL of the running router; default: the address in the settings.")
 @click.option("--workspace", default="default", show_default=True, help="Workspace to diagnose.")
-@click.option(
-    "--journal",
-    type=_JOURNAL_FILE,
-    help="Read the journal of a stopped router instead (all workspaces).",
-)
+@click.option("--journal", type=_JOURNAL_FILE, help="Read the journal of a stopped router instead (all workspaces).")
 @click.option(
     "--scratch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -89,18 +132,14 @@ def _query_router(settings: "Settings", url: str | None, workspace: str) -> "Dia
 
     url = configured_url(settings) if url is None else validate_url(url)
     lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
-    token = mint_command_token(
-        settings, subject="doctor", role="supervisor", workspace=workspace, lifetime_s=lifetime_s
-    )
+    token = mint_command_token(settings, subject="doctor", role="supervisor", workspace=workspace, lifetime_s=lifetime_s)
     try:
         body = asyncio.run(request(url, "/v1/doctor", token=token))
         return msgspec.json.decode(body, type=Diagnosis)
     except ClientError as error:
         raise CommandFailure(str(error)) from None
     except msgspec.DecodeError:
-        raise CommandFailure(
-            f"the server at {url} did not answer as a router of this version does"
-        ) from None
+        raise CommandFailure(f"the server at {url} did not answer as a router of this version does") from None
 
 
 def _print_diagnosis(workspace: str, diagnosis: "Diagnosis") -> None:
@@ -116,11 +155,7 @@ def _print_diagnosis(workspace: str, diagnosis: "Diagnosis") -> None:
         print_renderable(table)
     if diagnosis.omitted:
         click.echo(f"{workspace}: and {diagnosis.omitted:,} more")
-    counts = (
-        (diagnosis.errors, "error"),
-        (diagnosis.warnings, "warning"),
-        (diagnosis.notes, "note"),
-    )
+    counts = ((diagnosis.errors, "error"), (diagnosis.warnings, "warning"), (diagnosis.notes, "note"))
     summary = ", ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in counts if n)
     click.echo(f"{workspace}: {summary or 'healthy, no findings'}")
 

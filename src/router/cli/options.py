@@ -22,10 +22,7 @@ _CONFIG_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 def config_options(command: F) -> F:
     """Add ``--config`` and ``--data``, the locations of the settings file and of the data directory."""
     config = click.option(
-        "--config",
-        type=_CONFIG_FILE,
-        envvar="ROUTER_CONFIG",
-        help="Settings file (YAML). Environment variable: ROUTER_CONFIG.",
+        "--config", type=_CONFIG_FILE, envvar="ROUTER_CONFIG", help="Settings file (YAML). Environment variable: ROUTER_CONFIG."
     )
     data = click.option(
         "--data",
@@ -37,9 +34,7 @@ def config_options(command: F) -> F:
 
 def json_option(command: F) -> F:
     """Add ``--json``, which replaces tables on standard output by JSON."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(
-        command
-    )
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command)
 
 
 def load_command_settings(config: Path | None, data: Path | None, **overrides: Any) -> "Settings":
@@ -55,9 +50,7 @@ def load_command_settings(config: Path | None, data: Path | None, **overrides: A
     return load_settings(config, environment=os.environ, flags=given)
 
 
-def mint_command_token(
-    settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int
-) -> str:
+def mint_command_token(settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int) -> str:
     """Return a signed token. Raises CommandFailure if the settings point to no issuer and no secret file."""
     from router.server.auth.credentials import mint_token
     from router.server.auth.keys import secret_path
@@ -67,9 +60,7 @@ def mint_command_token(
             f"{secret_path(settings)}: no secret; the router creates it at its first start "
             "(use the same --data or --config as the router)"
         )
-    return mint_token(
-        settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s
-    )
+    return mint_token(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)
 
 
 def validate_url(url: str) -> str:
@@ -102,7 +93,5 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in new
         text = str(value).strip()
         number, unit = (text[:-1], text[-1]) if text[-1:] in self._UNITS else (text, "s")
         if not (number.isascii() and number.isdigit() and len(number) <= 9):
-            self.fail(
-                "expected whole seconds or a number with s, m, h or d (90, 15m, 12h)", param, ctx
-            )
+            self.fail("expected whole seconds or a number with s, m, h or d (90, 15m, 12h)", param, ctx)
         return int(number) * self._UNITS[unit]

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from router.cli.options import json_option
-from router.cli.output import (
-    EXIT_FAILED,
-    CommandFailure,
-    CommandUsageFailure,
-    print_json,
-    print_renderable,
-    read_file,
-)
+from router.cli.output import EXIT_FAILED, CommandFailure, CommandUsageFailure, print_json, print_renderable, read_file
 from router.model.errors import PolicyInvalid, Problem
 
 if TYPE_CHECKING:
@@ -36,9 +29,7 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("file", type=_POLICY_FILE)
-@click.option(
-    "--compare-with", type=_POLICY_FILE, help="Another policy; also list the differences to it."
-)
+@click.option("--compare-with", type=_POLICY_FILE, help="Another policy; also list the differences to it.")
 @json_option
 def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
     """Check a policy document (YAML or JSON; - is standard input).
@@ -66,10 +57,7 @@ def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
 @policy.command(name="try", epilog=_TRY_EXAMPLE)
 @click.argument("file", type=_POLICY_FILE)
 @click.option(
-    "--contact",
-    "sample",
-    required=True,
-    help="Contact as JSON: channel, attributes, and queues with the values of their facts.",
+    "--contact", "sample", required=True, help="Contact as JSON: channel, attributes, and queues with the values of their facts."
 )
 @json_option
 def try_(file: Path, sample: str, as_json: bool) -> None:
@@ -85,9 +73,7 @@ def try_(file: Path, sample: str, as_json: bool) -> None:
     try:
         contact = msgspec.json.decode(sample, type=SampleContact)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise CommandUsageFailure(
-            "--contact: expected a JSON object with channel, attributes and queues"
-        ) from None
+        raise CommandUsageFailure("--contact: expected a JSON object with channel, attributes and queues") from None
     objection = sample_error(found, contact)
     if objection is not None:
         raise CommandUsageFailure(f"--contact: {objection[0]}: {objection[1]}")
@@ -128,8 +114,7 @@ def _read_valid_policy(path: Path) -> "Policy":
         return parse_policy(_read_document(path))
     except PolicyInvalid as error:
         raise CommandFailure(
-            f"{path}: {_format_count(len(error.problems), 'problem')}; "
-            f"run `router policy check {path}` for the list"
+            f"{path}: {_format_count(len(error.problems), 'problem')}; run `router policy check {path}` for the list"
         ) from None
 
 
@@ -139,9 +124,7 @@ def _print_problems(path: Path, problems: list[Problem], *, as_json: bool) -> No
         return
     for problem in problems:
         click.echo(f"{path}:{problem}")
-    click.echo(
-        f"{_format_count(len(problems), 'problem')}; the router would reject this policy.", err=True
-    )
+    click.echo(f"{_format_count(len(problems), 'problem')}; the router would reject this policy.", err=True)
 
 
 def _print_summary(path: Path, found: "Policy", advice: list[Problem]) -> None:

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.options import (
-    config_options,
-    configured_url,
-    json_option,
-    load_command_settings,
-    mint_command_token,
-    validate_url,
-)
+from router.cli.options import config_options, configured_url, json_option, load_command_settings, mint_command_token, validate_url
 from router.cli.output import CommandFailure, print_json, print_renderable, read_file, spinner
 
 if TYPE_CHECKING:
@@ -29,9 +22,7 @@ _JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 class _RunningRouter:
     """HTTP access to the running router for the subcommands of ``router shadow``."""
 
-    def __init__(
-        self, config: Path | None, data: Path | None, url: str | None, workspace: str
-    ) -> None:
+    def __init__(self, config: Path | None, data: Path | None, url: str | None, workspace: str) -> None:
         self._config, self._data, self._url = config, data, url
         self.workspace = workspace
 
@@ -43,13 +34,9 @@ class _RunningRouter:
         settings = load_command_settings(self._config, self._data)
         url = configured_url(settings) if self._url is None else validate_url(self._url)
         lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
-        token = mint_command_token(
-            settings, subject="shadow", role=role, workspace=self.workspace, lifetime_s=lifetime_s
-        )
+        token = mint_command_token(settings, subject="shadow", role=role, workspace=self.workspace, lifetime_s=lifetime_s)
         try:
-            return asyncio.run(
-                request(url, "/v1/shadow", token=token, method=method, document=document)
-            )
+            return asyncio.run(request(url, "/v1/shadow", token=token, method=method, document=document))
         except ClientError as error:
             raise CommandFailure(str(error)) from None
 
@@ -58,11 +45,7 @@ class _RunningRouter:
 @config_options
 @click.option("--url", help="URL of the running router; default: the address in the settings.")
 @click.option("--workspace", default="default", show_default=True, help="Workspace to use.")
-@click.option(
-    "--journal",
-    type=_JOURNAL_FILE,
-    help="Read the whole journal of a stopped router instead.",
-)
+@click.option("--journal", type=_JOURNAL_FILE, help="Read the whole journal of a stopped router instead.")
 @click.option("--policy", type=_POLICY_FILE, help="With --journal: the shadow policy to evaluate.")
 @click.option(
     "--scratch",
@@ -90,14 +73,10 @@ def shadow(
     context.obj = _RunningRouter(config, data, url, workspace)
     if context.invoked_subcommand is not None:
         if journal is not None or policy is not None or scratch is not None:
-            raise click.UsageError(
-                "--journal, --policy and --scratch cannot be combined with a subcommand."
-            )
+            raise click.UsageError("--journal, --policy and --scratch cannot be combined with a subcommand.")
         return
     if journal is None or policy is None:
-        raise click.UsageError(
-            "Give one of the subcommands put, report and stop, or both --journal and --policy."
-        )
+        raise click.UsageError("Give one of the subcommands put, report and stop, or both --journal and --policy.")
     reports = _report_from_journal(journal, policy, scratch)
     if as_json:
         print_json({"workspaces": msgspec.to_builtins(reports)})
@@ -147,9 +126,7 @@ def _read_policy(path: Path) -> bytes:
     return read_file(path, size_max=DOCUMENT_BYTES_MAX)
 
 
-def _report_from_journal(
-    journal: Path, policy: Path, scratch: Path | None
-) -> "dict[str, ShadowReport]":
+def _report_from_journal(journal: Path, policy: Path, scratch: Path | None) -> "dict[str, ShadowReport]":
     from router.policy.document.parsing import parse_policy
     from router.runtime.offline import shadow_journal_file
 
@@ -198,9 +175,5 @@ def _print_report(workspace: str, report: "ShadowReport") -> None:
 
 
 def _shadow_choice(one: "Difference") -> str:
-    named = (
-        ("queue", one.shadow_queue_id),
-        ("agent", one.shadow_agent_id),
-        ("contact", one.shadow_contact_id),
-    )
+    named = (("queue", one.shadow_queue_id), ("agent", one.shadow_agent_id), ("contact", one.shadow_contact_id))
     return ", ".join(f"{what} {name}" for what, name in named if name is not None) or "–"

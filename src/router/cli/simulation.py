@@ -21,17 +21,9 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.option(
-    "--log",
-    "logs",
-    multiple=True,
-    metavar="FORMAT:PATH",
-    help="Recorded day (vanad, bank, contacts, agents). Several are merged.",
+    "--log", "logs", multiple=True, metavar="FORMAT:PATH", help="Recorded day (vanad, bank, contacts, agents). Several are merged."
 )
-@click.option(
-    "--workload",
-    type=_INPUT_FILE,
-    help="Generated day: arrivals, service, patience, agents (YAML).",
-)
+@click.option("--workload", type=_INPUT_FILE, help="Generated day: arrivals, service, patience, agents (YAML).")
 @click.option(
     "--policy",
     "policies",
@@ -39,13 +31,9 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     multiple=True,
     help="Policy to use instead of the day's own or the derived one. Several are compared with the first.",
 )
-@click.option(
-    "--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact."
-)
+@click.option("--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact.")
 @click.option("--seed", type=int, help="Seed of all random draws.")
-@click.option(
-    "--replications", type=click.IntRange(1, 100_000), help="Independent runs of a workload."
-)
+@click.option("--replications", type=click.IntRange(1, 100_000), help="Independent runs of a workload.")
 @click.option(
     "--patience",
     type=click.Choice(["recorded", "estimated"]),
@@ -53,9 +41,7 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "[default: recorded; estimated with several policies]",
 )
 @click.option(
-    "--audit/--no-audit",
-    default=True,
-    help="Check the run with an independent implementation of the rules.  [default: audit]",
+    "--audit/--no-audit", default=True, help="Check the run with an independent implementation of the rules.  [default: audit]"
 )
 @click.option(
     "--json",
@@ -71,11 +57,7 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="OUT.svg",
     help="Draw a comparison of policies: waits, service level and occupancy by interval.",
 )
-@click.option(
-    "--timing",
-    is_flag=True,
-    help="Include the speed of the run in the JSON; its bytes then differ from run to run.",
-)
+@click.option("--timing", is_flag=True, help="Include the speed of the run in the JSON; its bytes then differ from run to run.")
 def simulate(
     logs: tuple[str, ...],
     workload: Path | None,
@@ -138,12 +120,7 @@ def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: boo
 
 
 def _compare_policies(
-    spec: "SimulationSpec",
-    policies: Sequence[Path],
-    json_path: Path | None,
-    *,
-    chart_path: Path | None,
-    timing: bool,
+    spec: "SimulationSpec", policies: Sequence[Path], json_path: Path | None, *, chart_path: Path | None, timing: bool
 ) -> None:
     from router.simulator.results.chart import comparison_chart
     from router.simulator.results.comparison import render
@@ -179,30 +156,13 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 @click.command()
 @config_options
-@click.option(
-    "--log",
-    "logs",
-    multiple=True,
-    metavar="FORMAT:PATH",
-    help="Recorded day. Several are merged.",
-)
+@click.option("--log", "logs", multiple=True, metavar="FORMAT:PATH", help="Recorded day. Several are merged.")
 @click.option("--workload", type=_INPUT_FILE, help="Generated day (YAML).")
-@click.option(
-    "--policy",
-    "policy_path",
-    type=_INPUT_FILE,
-    help="Policy to use instead of the day's own or the derived one.",
-)
-@click.option(
-    "--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact."
-)
+@click.option("--policy", "policy_path", type=_INPUT_FILE, help="Policy to use instead of the day's own or the derived one.")
+@click.option("--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact.")
 @click.option("--seed", type=int, help="Seed of all random draws.")
 @click.option(
-    "--speed",
-    type=click.FloatRange(min=0.1, max=100_000),
-    default=60.0,
-    show_default=True,
-    help="Multiple of real time.",
+    "--speed", type=click.FloatRange(min=0.1, max=100_000), default=60.0, show_default=True, help="Multiple of real time."
 )
 @click.option("--url", help="URL of a running router; default: start one for the load test.")
 @click.option("--publish", is_flag=True, help="With --url: replace the policy of that router.")
@@ -253,21 +213,9 @@ def loadtest(
 
 @click.command()
 @config_options
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    help="Port of the HTTP API and the WebSockets; 0 selects a free port.",
-)
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Random seed of the generated centre."
-)
-@click.option(
-    "--speed",
-    type=click.FloatRange(min=0.1, max=1_000),
-    default=20.0,
-    show_default=True,
-    help="Multiple of real time.",
-)
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port of the HTTP API and the WebSockets; 0 selects a free port.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Random seed of the generated centre.")
+@click.option("--speed", type=click.FloatRange(min=0.1, max=1_000), default=20.0, show_default=True, help="Multiple of real time.")
 @click.option("--exit-when-done", is_flag=True, help="Exit after the report instead of serving on.")
 @click.option(
     "--json",
@@ -277,13 +225,7 @@ def loadtest(
     help="Write the report to a file; - writes it to standard output and everything else to standard error.",
 )
 def demo(
-    config: Path | None,
-    data: Path | None,
-    port: int | None,
-    seed: int,
-    speed: float,
-    exit_when_done: bool,
-    json_path: Path | None,
+    config: Path | None, data: Path | None, port: int | None, seed: int, speed: float, exit_when_done: bool, json_path: Path | None
 ) -> None:
     """Start the router with agents and customers on real connections, show the events and print a report."""
     from router.demo.main import run_demo as run

@@ -5,13 +5,7 @@ state that they may see, updated by events. See ``docs/reference/client.md`` for
 """
 
 from router.client.desktop import DesktopClient
-from router.client.errors import (
-    ClientError,
-    NotConnected,
-    OutcomeUnknown,
-    PermanentlyClosed,
-    RouterRefused,
-)
+from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.gateway import GatewayClient
 from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
 from router.client.supervisor import SupervisorClient

@@ -40,13 +40,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
-from router.client.errors import (
-    ClientError,
-    NotConnected,
-    OutcomeUnknown,
-    PermanentlyClosed,
-    RouterRefused,
-)
+from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.reconnect import Backoff, TokenProvider, TokenSource, refresh_after_s
 from router.protocol import frames as f
 from router.protocol.close_codes import CloseCode, may_reconnect
@@ -172,9 +166,7 @@ class ReconnectingConnection:
         """
         async with self._commands_in_flight:
             ws = await self._wait_open_socket()
-            answer: asyncio.Future[f.OkFrame | f.PongFrame] = (
-                asyncio.get_running_loop().create_future()
-            )
+            answer: asyncio.Future[f.OkFrame | f.PongFrame] = asyncio.get_running_loop().create_future()
             self._pending_answers[frame.id] = answer
             try:
                 async with asyncio.timeout(self._options.command_timeout_s):
@@ -183,9 +175,7 @@ class ReconnectingConnection:
             except ConnectionClosed:
                 raise OutcomeUnknown("the connection was lost") from None
             except TimeoutError:
-                raise OutcomeUnknown(
-                    f"no answer within {self._options.command_timeout_s:g} s"
-                ) from None
+                raise OutcomeUnknown(f"no answer within {self._options.command_timeout_s:g} s") from None
             finally:
                 self._pending_answers.pop(frame.id, None)
 
@@ -204,9 +194,7 @@ class ReconnectingConnection:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._live.wait()
         except TimeoutError:
-            raise NotConnected(
-                f"no connection within {self._options.connect_timeout_s:g} s"
-            ) from None
+            raise NotConnected(f"no connection within {self._options.connect_timeout_s:g} s") from None
         if self._final_error is not None:
             raise self._final_error
 
@@ -227,10 +215,7 @@ class ReconnectingConnection:
                     self._buffer_has_space.set()
                 yield frame
             if self._final_error is not None:
-                if (
-                    isinstance(self._final_error, PermanentlyClosed)
-                    and self._final_error.code == CloseCode.NORMAL
-                ):
+                if isinstance(self._final_error, PermanentlyClosed) and self._final_error.code == CloseCode.NORMAL:
                     return
                 raise self._final_error
             self._frames_available.clear()
@@ -281,9 +266,7 @@ class ReconnectingConnection:
         """Open one connection, read it to its end, and return its close code and reason."""
         token = await self._tokens.fetch()
         async with self._connect(token) as ws:
-            hello = f.HelloFrame(
-                resume=f"{self.history_id}:{self.seq}" if self.history_id else None
-            )
+            hello = f.HelloFrame(resume=f"{self.history_id}:{self.seq}" if self.history_id else None)
             await ws.send(self._encode(hello))
             self._ws = ws
             self.connection_count += 1
@@ -311,9 +294,7 @@ class ReconnectingConnection:
             )
         except InvalidStatus as refused:
             status = refused.response.status_code
-            if status in _PERMANENT_HTTP_STATUSES and not (
-                status == 401 and self._may_retry_with_new_token()
-            ):
+            if status in _PERMANENT_HTTP_STATUSES and not (status == 401 and self._may_retry_with_new_token()):
                 raise PermanentlyClosed(status, "refused before the upgrade") from None
             with contextlib.suppress(ValueError):
                 self._retry_after_s = float(refused.response.headers.get("Retry-After") or 0)
@@ -448,9 +429,7 @@ class ReconnectingConnection:
         except TimeoutError:
             return False
         except ClientError:
-            return (
-                True  # Either an answer (a refusal), or a loss that the reader has noticed already.
-            )
+            return True  # Either an answer (a refusal), or a loss that the reader has noticed already.
         if isinstance(pong, f.PongFrame) and self._ws is ws:
             self.seq = max(self.seq, pong.seq)
         return True

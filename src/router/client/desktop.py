@@ -20,9 +20,7 @@ class DesktopClient(WebSocketClient):
         """Agent as of the last frame: state, offers, assignments."""
         return self._cache
 
-    def _on_frame(
-        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
-    ) -> None:
+    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
         if isinstance(frame, f.WelcomeFrame) and frame.agent is not None:
             self._cache = CachedAgent.from_view(frame.agent)
         elif isinstance(frame, f.EventFrame):
@@ -39,13 +37,9 @@ class DesktopClient(WebSocketClient):
         """Go not ready, at once or (``after_work``) when the current assignments are completed."""
         return await self.set_state(AgentState.NOT_READY, reason, after_work=after_work)
 
-    async def set_state(
-        self, state: AgentState, reason: str | None = None, *, after_work: bool = False
-    ) -> f.OkFrame:
+    async def set_state(self, state: AgentState, reason: str | None = None, *, after_work: bool = False) -> f.OkFrame:
         """Set the agent's state, at once or (``after_work``) when the current assignments are completed."""
-        return await self._send_command(
-            f.SetStateFrame(id=self._next_id(), state=state, reason=reason, after_work=after_work)
-        )
+        return await self._send_command(f.SetStateFrame(id=self._next_id(), state=state, reason=reason, after_work=after_work))
 
     async def accept(self, offer_id: str) -> f.OkFrame:
         """Accept an offer."""
@@ -53,33 +47,23 @@ class DesktopClient(WebSocketClient):
 
     async def decline(self, offer_id: str, reason: str = "declined") -> f.OkFrame:
         """Decline an offer; the contact keeps its place in the queue."""
-        return await self._send_command(
-            f.DeclineFrame(id=self._next_id(), offer_id=offer_id, reason=reason)
-        )
+        return await self._send_command(f.DeclineFrame(id=self._next_id(), offer_id=offer_id, reason=reason))
 
     async def hold(self, assignment_id: str) -> f.OkFrame:
         """Put the customer on hold."""
-        return await self._send_command(
-            f.HoldFrame(id=self._next_id(), assignment_id=assignment_id)
-        )
+        return await self._send_command(f.HoldFrame(id=self._next_id(), assignment_id=assignment_id))
 
     async def unhold(self, assignment_id: str) -> f.OkFrame:
         """Take the customer off hold."""
-        return await self._send_command(
-            f.UnholdFrame(id=self._next_id(), assignment_id=assignment_id)
-        )
+        return await self._send_command(f.UnholdFrame(id=self._next_id(), assignment_id=assignment_id))
 
     async def park(self, assignment_id: str) -> f.OkFrame:
         """Park the conversation until the customer answers; it uses no capacity meanwhile."""
-        return await self._send_command(
-            f.ParkFrame(id=self._next_id(), assignment_id=assignment_id)
-        )
+        return await self._send_command(f.ParkFrame(id=self._next_id(), assignment_id=assignment_id))
 
     async def unpark(self, assignment_id: str) -> f.OkFrame:
         """Resume a parked conversation."""
-        return await self._send_command(
-            f.UnparkFrame(id=self._next_id(), assignment_id=assignment_id)
-        )
+        return await self._send_command(f.UnparkFrame(id=self._next_id(), assignment_id=assignment_id))
 
     async def pause_channels(self, *channels: str) -> f.OkFrame:
         """Pause these channels for new contacts and resume all others; without arguments resume every channel."""
@@ -87,37 +71,22 @@ class DesktopClient(WebSocketClient):
 
     async def end(self, contact_id: str, reason: str = "ended") -> f.OkFrame:
         """End the conversation; wrap-up begins."""
-        return await self._send_command(
-            f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason)
-        )
+        return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason))
 
     async def extend_wrap_up(self, assignment_id: str, extend_s: int) -> f.OkFrame:
         """Extend the wrap-up time by ``extend_s`` seconds."""
-        return await self._send_command(
-            f.ExtendWrapUpFrame(id=self._next_id(), assignment_id=assignment_id, extend_s=extend_s)
-        )
+        return await self._send_command(f.ExtendWrapUpFrame(id=self._next_id(), assignment_id=assignment_id, extend_s=extend_s))
 
     async def complete(self, assignment_id: str, disposition: str | None = None) -> f.OkFrame:
         """Complete the assignment and end its wrap-up."""
-        return await self._send_command(
-            f.CompleteFrame(
-                id=self._next_id(), assignment_id=assignment_id, disposition=disposition
-            )
-        )
+        return await self._send_command(f.CompleteFrame(id=self._next_id(), assignment_id=assignment_id, disposition=disposition))
 
     async def transfer_to_queue(self, contact_id: str, queue_id: str) -> f.OkFrame:
         """Transfer the contact to a queue, at once (blind transfer)."""
-        return await self._send_command(
-            f.TransferFrame(id=self._next_id(), contact_id=contact_id, to_queue_id=queue_id)
-        )
+        return await self._send_command(f.TransferFrame(id=self._next_id(), contact_id=contact_id, to_queue_id=queue_id))
 
     async def transfer_to_agent(
-        self,
-        contact_id: str,
-        agent_id: str,
-        *,
-        wait_s: int | None = None,
-        return_to_sender_s: int | None = None,
+        self, contact_id: str, agent_id: str, *, wait_s: int | None = None, return_to_sender_s: int | None = None
     ) -> f.OkFrame:
         """Offer the contact to another agent; it stays assigned to this agent until the other one accepts.
 
@@ -136,33 +105,23 @@ class DesktopClient(WebSocketClient):
 
     async def consult_agent(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Consult another agent; the contact stays assigned to this agent."""
-        return await self._send_command(
-            f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id)
-        )
+        return await self._send_command(f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id))
 
     async def consult_queue(self, contact_id: str, queue_id: str) -> f.OkFrame:
         """Consult an agent selected from a queue; refused if no agent of the queue is available."""
-        return await self._send_command(
-            f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_queue_id=queue_id)
-        )
+        return await self._send_command(f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_queue_id=queue_id))
 
     async def complete_consult(self, contact_id: str) -> f.OkFrame:
         """Transfer the contact to the consulted agent."""
-        return await self._send_command(
-            f.CompleteConsultFrame(id=self._next_id(), contact_id=contact_id)
-        )
+        return await self._send_command(f.CompleteConsultFrame(id=self._next_id(), contact_id=contact_id))
 
     async def cancel_consult(self, contact_id: str) -> f.OkFrame:
         """Withdraw or end the consult; this agent continues alone."""
-        return await self._send_command(
-            f.CancelConsultFrame(id=self._next_id(), contact_id=contact_id)
-        )
+        return await self._send_command(f.CancelConsultFrame(id=self._next_id(), contact_id=contact_id))
 
     async def conference(self, contact_id: str) -> f.OkFrame:
         """Turn the consult into a conference with the customer."""
-        return await self._send_command(
-            f.ConferenceFrame(id=self._next_id(), contact_id=contact_id)
-        )
+        return await self._send_command(f.ConferenceFrame(id=self._next_id(), contact_id=contact_id))
 
     async def leave(self, contact_id: str) -> f.OkFrame:
         """Leave a conversation that is owned by another agent."""
@@ -170,6 +129,4 @@ class DesktopClient(WebSocketClient):
 
     async def hand_over(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Leave a conference and make that participant the owner of the contact."""
-        return await self._send_command(
-            f.HandOverFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id)
-        )
+        return await self._send_command(f.HandOverFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id))

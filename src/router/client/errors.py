@@ -18,9 +18,7 @@ class RouterRefused(ClientError):
     """Refusal of a command by an ``error`` frame of the router."""
 
     def __init__(self, error: ErrorFrame) -> None:
-        super().__init__(
-            f"{error.code}: {error.title}" + (f" ({error.detail})" * bool(error.detail))
-        )
+        super().__init__(f"{error.code}: {error.title}" + (f" ({error.detail})" * bool(error.detail)))
         self.error = error
 
     @property

@@ -21,9 +21,7 @@ class _ProblemBody(Struct, frozen=True):
     detail: str = ""
 
 
-async def request(
-    url: str, path: str, *, token: str, method: str = "GET", document: bytes | None = None
-) -> bytes:
+async def request(url: str, path: str, *, token: str, method: str = "GET", document: bytes | None = None) -> bytes:
     """Send one HTTP request and return the body of the response.
 
     ``url`` is ``http(s)://host:port``, ``document`` an optional YAML or JSON request body. Redirects are not followed, the
@@ -35,21 +33,13 @@ async def request(
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.request(
-                method,
-                url.rstrip("/") + path,
-                headers=headers,
-                data=document,
-                allow_redirects=False,
-            ) as response,
+            session.request(method, url.rstrip("/") + path, headers=headers, data=document, allow_redirects=False) as response,
         ):
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NotConnected(f"no router answers at {url}: {type(error).__name__}") from None
     if response.status != 200:
-        raise HttpRequestRefused(
-            f"the router answered with status {describe_problem(response.status, body)}"
-        )
+        raise HttpRequestRefused(f"the router answered with status {describe_problem(response.status, body)}")
     return body
 
 

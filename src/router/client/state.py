@@ -85,9 +85,7 @@ class CachedAgent(Struct, kw_only=True):
         """Build it from a view in a ``welcome`` frame; fields are copied by name."""
         plain = {name: getattr(view, name) for name in cls.__struct_fields__}
         plain["offers"] = {offer.offer_id: CachedOffer.from_source(offer) for offer in view.offers}
-        plain["assignments"] = {
-            work.assignment_id: CachedAssignment.from_view(work) for work in view.assignments
-        }
+        plain["assignments"] = {work.assignment_id: CachedAssignment.from_view(work) for work in view.assignments}
         return cls(**plain)
 
     def apply(self, event: e.Event, at_ms: int) -> None:
@@ -106,25 +104,12 @@ class CachedAgent(Struct, kw_only=True):
             case e.AssignmentResumed():
                 self._update_assignment(event.assignment_id, state=AssignmentState.ACTIVE)
             case e.AssignmentParked():
-                self._update_assignment(
-                    event.assignment_id,
-                    state=AssignmentState.PARKED,
-                    parked_until_ms=event.until_ms,
-                )
+                self._update_assignment(event.assignment_id, state=AssignmentState.PARKED, parked_until_ms=event.until_ms)
             case e.AssignmentUnparked():
                 self._update_assignment(event.assignment_id, state=AssignmentState.ACTIVE)
             case e.WrapUpStarted() | e.WrapUpExtended():
-                self._update_assignment(
-                    event.assignment_id,
-                    state=AssignmentState.WRAP_UP,
-                    wrap_up_deadline_ms=event.deadline_ms,
-                )
-            case (
-                e.ParticipantAdded()
-                | e.ParticipantJoined()
-                | e.ParticipantLeft()
-                | e.ContactHandedOver()
-            ):
+                self._update_assignment(event.assignment_id, state=AssignmentState.WRAP_UP, wrap_up_deadline_ms=event.deadline_ms)
+            case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft() | e.ContactHandedOver():
                 self._apply_participants(event, at_ms)
             case e.AssignmentCompleted():
                 self.assignments.pop(event.assignment_id, None)
@@ -139,9 +124,7 @@ class CachedAgent(Struct, kw_only=True):
                 self.assignments[name] = replace(work, attributes=event.attributes)
 
     def _apply_participants(
-        self,
-        event: e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver,
-        at_ms: int,
+        self, event: e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver, at_ms: int
     ) -> None:
         if isinstance(event, e.ParticipantAdded) and event.agent_id == self.agent_id:
             self._add_assignment(event, event.assignment_id, at_ms)
@@ -153,9 +136,7 @@ class CachedAgent(Struct, kw_only=True):
             if work.contact_id == contact_id and work.state is not AssignmentState.WRAP_UP:
                 role = members.get(self.agent_id, work.role)
                 is_in_it = self.agent_id in members and len(members) > 1
-                self.assignments[name] = replace(
-                    work, role=role, members=members if is_in_it else {}
-                )
+                self.assignments[name] = replace(work, role=role, members=members if is_in_it else {})
 
     def _apply_own_event(self, event: e.Event, at_ms: int) -> None:
         match event:
@@ -222,11 +203,7 @@ class CachedAgent(Struct, kw_only=True):
             wrap_up_deadline_ms = work.wrap_up_deadline_ms
         members = {} if state is AssignmentState.WRAP_UP else work.members
         self.assignments[assignment_id] = replace(
-            work,
-            state=state,
-            wrap_up_deadline_ms=wrap_up_deadline_ms,
-            parked_until_ms=parked_until_ms,
-            members=members,
+            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms, parked_until_ms=parked_until_ms, members=members
         )
 
 
@@ -257,9 +234,7 @@ class CachedContact(Struct, kw_only=True):
     def set_members(self, members: dict[str, AssignmentRole]) -> None:
         """Set the participants of the conversation."""
         owner = AssignmentRole.OWNER
-        self.other_participants = {
-            name: role for name, role in members.items() if role is not owner
-        }
+        self.other_participants = {name: role for name, role in members.items() if role is not owner}
 
 
 class ContactCache(Struct, kw_only=True):
@@ -289,9 +264,7 @@ class ContactCache(Struct, kw_only=True):
                 contact.agent_id, contact.parked = None, False
             case e.CallbackRequested():
                 contact.state, contact.channel = ContactState.QUEUED, event.channel
-            case (
-                e.CallbackScheduled() | e.CallbackFailed() | e.CallbackDialRequested(agent_id=None)
-            ):
+            case e.CallbackScheduled() | e.CallbackFailed() | e.CallbackDialRequested(agent_id=None):
                 contact.state, contact.agent_id = ContactState.CALLBACK_SCHEDULED, None
             case e.CallbackConnected(agent_id=None):
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
@@ -311,9 +284,7 @@ class ContactCache(Struct, kw_only=True):
                 contact.parked = True
             case e.AssignmentUnparked():
                 contact.parked = False
-            case (
-                e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired()
-            ):
+            case e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired():
                 del self.by_id[event.contact_id]
 
 
@@ -339,9 +310,7 @@ class WorkspaceCache(Struct, kw_only=True):
         """Apply one event."""
         match event:
             case e.AgentUpdated() if event.agent_id not in self.agents:
-                self.agents[event.agent_id] = CachedAgent(
-                    agent_id=event.agent_id, state_since_ms=at_ms
-                )
+                self.agents[event.agent_id] = CachedAgent(agent_id=event.agent_id, state_since_ms=at_ms)
             case e.AgentRemoved():
                 self.agents.pop(event.agent_id, None)
         agent_id = getattr(event, "agent_id", None)

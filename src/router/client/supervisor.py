@@ -1,6 +1,6 @@
 """Client of a supervisor: receives all events and queue statistics of a workspace, manages contacts and agents."""
 
-from router.client.commands import ContactCommands
+from router.client.gateway import ContactCommands
 from router.client.state import WorkspaceCache
 from router.model.states import AgentState
 from router.protocol import frames as f
@@ -16,9 +16,7 @@ class SupervisorClient(ContactCommands):
         """Agents as of the last event, queues as of the last ``stats`` frame."""
         return self._cache
 
-    def _on_frame(
-        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
-    ) -> None:
+    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
         if isinstance(frame, f.WelcomeFrame):
             self._cache = WorkspaceCache()
         match frame:
@@ -34,55 +32,32 @@ class SupervisorClient(ContactCommands):
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
     async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.OkFrame:
         """Move a contact into a queue (None: its present one); it keeps its waiting time."""
-        return await self._send_command(
-            f.RequeueFrame(id=self._next_id(), contact_id=contact_id, queue_id=queue_id)
-        )
+        return await self._send_command(f.RequeueFrame(id=self._next_id(), contact_id=contact_id, queue_id=queue_id))
 
     async def assign(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Assign a contact to an agent directly, without an offer."""
-        return await self._send_command(
-            f.AssignFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id)
-        )
+        return await self._send_command(f.AssignFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id))
 
     async def add_participant(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Add an agent to a conversation."""
-        return await self._send_command(
-            f.AddParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id)
-        )
+        return await self._send_command(f.AddParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id))
 
     async def remove_participant(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Remove an agent from a conversation that is owned by another agent."""
-        return await self._send_command(
-            f.RemoveParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id)
-        )
+        return await self._send_command(f.RemoveParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id))
 
     async def end(self, contact_id: str, reason: str = "supervisor") -> f.OkFrame:
         """End a contact."""
-        return await self._send_command(
-            f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason)
-        )
+        return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason))
 
     async def set_agent_state(
-        self,
-        agent_id: str,
-        state: AgentState,
-        reason: str | None = None,
-        *,
-        after_work: bool = False,
+        self, agent_id: str, state: AgentState, reason: str | None = None, *, after_work: bool = False
     ) -> f.OkFrame:
         """Set an agent's state, at once or (``after_work``) when the current assignments are completed."""
         return await self._send_command(
-            f.SetAgentStateFrame(
-                id=self._next_id(),
-                agent_id=agent_id,
-                state=state,
-                reason=reason,
-                after_work=after_work,
-            )
+            f.SetAgentStateFrame(id=self._next_id(), agent_id=agent_id, state=state, reason=reason, after_work=after_work)
         )
 
     async def pause_channels(self, agent_id: str, *channels: str) -> f.OkFrame:
         """Pause these channels of an agent for new contacts and resume all others; without channels resume every one."""
-        return await self._send_command(
-            f.SetAgentChannelsFrame(id=self._next_id(), agent_id=agent_id, paused=channels)
-        )
+        return await self._send_command(f.SetAgentChannelsFrame(id=self._next_id(), agent_id=agent_id, paused=channels))

@@ -21,19 +21,10 @@ class WebSocketClient(ABC):
     path: ClassVar[str]
 
     def __init__(
-        self,
-        url: str,
-        token: str | TokenProvider,
-        *,
-        codec: str = "msgpack",
-        options: ConnectionOptions | None = None,
+        self, url: str, token: str | TokenProvider, *, codec: str = "msgpack", options: ConnectionOptions | None = None
     ) -> None:
         self._connection = ReconnectingConnection(
-            url.rstrip("/") + self.path,
-            token,
-            codec=codec,
-            options=options or ConnectionOptions(),
-            on_frame=self._on_frame,
+            url.rstrip("/") + self.path, token, codec=codec, options=options or ConnectionOptions(), on_frame=self._on_frame
         )
 
     async def __aenter__(self) -> Self:
@@ -42,10 +33,7 @@ class WebSocketClient(ABC):
         return self
 
     async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._connection.close()
 
@@ -109,7 +97,5 @@ class WebSocketClient(ABC):
         return answer
 
     @abstractmethod
-    def _on_frame(
-        self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
-    ) -> None:
+    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
         """Apply a frame to the local copy of the state."""

@@ -49,12 +49,7 @@ class _DemoResult(Struct):
 
 
 def run_demo(
-    *,
-    settings: Settings,
-    seed: int = 1,
-    speed: float = DEFAULT_SPEED,
-    exit_when_done: bool = False,
-    json_path: Path | None = None,
+    *, settings: Settings, seed: int = 1, speed: float = DEFAULT_SPEED, exit_when_done: bool = False, json_path: Path | None = None
 ) -> int:
     """Run the demo and return the exit code; without ``exit_when_done`` it serves on until SIGINT or SIGTERM.
 
@@ -68,15 +63,7 @@ def run_demo(
     result = _DemoResult()
     with _data_directory(settings) as directory:
         run_until_signal(
-            _run(
-                settings,
-                plan,
-                console,
-                directory=directory,
-                exit_when_done=exit_when_done,
-                json_path=json_path,
-                result=result,
-            )
+            _run(settings, plan, console, directory=directory, exit_when_done=exit_when_done, json_path=json_path, result=result)
         )
     if result.report is None:
         return EXIT_INTERRUPTED
@@ -97,9 +84,7 @@ async def _run(
     async with running_router(RouterSubprocess(own, directory)) as router:
         token_path = _write_token(own, directory)
         day = plan.day
-        console.print(
-            f"router {router.url} · {len(day.agents)} agents connected · {plan.speed:g} times real time"
-        )
+        console.print(f"router {router.url} · {len(day.agents)} agents connected · {plan.speed:g} times real time")
 
         async def after_run(session: LoadTestSession, report: LoadTestReport) -> None:
             result.report = report
@@ -109,10 +94,7 @@ async def _run(
                 await _follow_events(session, console)
 
         target = RouterTarget(
-            url=router.url,
-            token_factory=token_factory(own),
-            gateway_id="demo-gateway",
-            supervisor_id="demo-supervisor",
+            url=router.url, token_factory=token_factory(own), gateway_id="demo-gateway", supervisor_id="demo-supervisor"
         )
         run_options = RunOptions(publish=True, owns_router=True, accept_foreign_contacts=True)
         await run_day(target, plan, run_options, console=console, after_run=after_run)
@@ -166,12 +148,7 @@ def _is_free(host: str, port: int) -> bool:
 def _write_token(settings: Settings, directory: Path) -> Path:
     """Write an admin token to a file that only its owner can read, and return the path."""
     path = directory / TOKEN_FILE_NAME
-    token = mint_token(
-        settings,
-        subject="demo-admin",
-        role=Role.ADMIN,
-        lifetime_s=settings.auth.lifetime_s_max,
-    )
+    token = mint_token(settings, subject="demo-admin", role=Role.ADMIN, lifetime_s=settings.auth.lifetime_s_max)
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -44,16 +44,7 @@ from router.model.forecasts import ExpectedWait, ForecastCounts
 from router.model.policy import FactValue, Policy
 from router.model.results import Outcome, Refused
 from router.model.states import Presence
-from router.model.views import (
-    AgentView,
-    AgentWhy,
-    AvailabilityView,
-    ContactView,
-    ContactWhy,
-    QueueView,
-    RulesView,
-    WorkspaceView,
-)
+from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
 
 # Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
@@ -197,26 +188,17 @@ class Engine:
         return None if contact is None else views.contact_detail_view(self._state, contact)
 
     def contacts(
-        self,
-        *,
-        state: str | None = None,
-        queue_id: str | None = None,
-        after: str = "",
-        limit: int = 100,
+        self, *, state: str | None = None, queue_id: str | None = None, after: str = "", limit: int = 100
     ) -> list[ContactView]:
         """Return up to ``limit`` contacts whose ids are greater than ``after``, in ascending order of id."""
         state_ = self._state
         names = sorted(
             name
             for name, contact in state_.contacts.items()
-            if (state is None or contact.state == state)
-            and (queue_id is None or contact.queue_id == queue_id)
+            if (state is None or contact.state == state) and (queue_id is None or contact.queue_id == queue_id)
         )
         start = bisect_right(names, after)
-        return [
-            views.contact_view(state_, state_.contacts[name])
-            for name in names[start : start + limit]
-        ]
+        return [views.contact_view(state_, state_.contacts[name]) for name in names[start : start + limit]]
 
     def agent(self, agent_id: str) -> AgentView | None:
         """Return one agent."""
@@ -227,10 +209,7 @@ class Engine:
         """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
         names = sorted(self._state.agents)
         start = bisect_right(names, after)
-        return [
-            views.agent_view(self._state, self._state.agents[name])
-            for name in names[start : start + limit]
-        ]
+        return [views.agent_view(self._state, self._state.agents[name]) for name in names[start : start + limit]]
 
     def attached_sessions(self) -> list[tuple[str, str]]:
         """Return the (agent id, session id) of every agent whose desktop is recorded as attached.
@@ -238,9 +217,7 @@ class Engine:
         After a restart no desktop is connected yet, so the caller reports these sessions as lost.
         """
         return [
-            (agent.agent_id, agent.session_id or "")
-            for agent in self._state.agents.values()
-            if agent.presence is Presence.ATTACHED
+            (agent.agent_id, agent.session_id or "") for agent in self._state.agents.values() if agent.presence is Presence.ATTACHED
         ]
 
     def queue(self, queue_id: str) -> QueueView | None:
@@ -267,13 +244,7 @@ class Engine:
         channel or skill, or a value out of range.
         """
         return estimate_wait_of_new_contact(
-            self._state,
-            queue_id,
-            channel,
-            skills=skills or {},
-            priority_s=priority_s,
-            priority_class=priority_class,
-            at_ms=at_ms,
+            self._state, queue_id, channel, skills=skills or {}, priority_s=priority_s, priority_class=priority_class, at_ms=at_ms
         )
 
     def forecast(self, contact_id: str) -> PendingForecast | None:

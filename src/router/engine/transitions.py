@@ -69,35 +69,17 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (_ASSIGNED, ContactUpdated): _ASSIGNED,
     (_QUEUED, ContactOverflowed): _QUEUED,
     (_QUEUED, ContactPreferredAgentExpired): _QUEUED,
-    (
-        _OFFERED,
-        ContactPreferredAgentExpired,
-    ): _OFFERED,  # Broadcast: offered to some agents, and more may still be offered it.
+    (_OFFERED, ContactPreferredAgentExpired): _OFFERED,  # Broadcast: offered to some agents, and more may still be offered it.
     (_QUEUED, ContactStepEntered): _QUEUED,
-    (
-        _OFFERED,
-        ContactStepEntered,
-    ): _OFFERED,  # Broadcast: the plan goes on while more agents are sought. Or by a new policy.
+    (_OFFERED, ContactStepEntered): _OFFERED,  # Broadcast: the plan goes on while more agents are sought. Or by a new policy.
     (_QUEUED, ContactRequeued): _QUEUED,  # Moved to another queue.
-    (
-        _OFFERED,
-        ContactRequeued,
-    ): _QUEUED,  # The last pending offer ended unaccepted: back to the same position, age kept.
-    (
-        _ASSIGNED,
-        ContactRequeued,
-    ): _QUEUED,  # Transfer, supervisor or lost desktop: the owner loses the contact.
+    (_OFFERED, ContactRequeued): _QUEUED,  # The last pending offer ended unaccepted: back to the same position, age kept.
+    (_ASSIGNED, ContactRequeued): _QUEUED,  # Transfer, supervisor or lost desktop: the owner loses the contact.
     (_QUEUED, OfferMade): _OFFERED,
     (_OFFERED, OfferMade): _OFFERED,  # Broadcast.
-    (
-        _ASSIGNED,
-        OfferMade,
-    ): _ASSIGNED,  # A transfer to an agent or a consult: the owner keeps the contact.
+    (_ASSIGNED, OfferMade): _ASSIGNED,  # A transfer to an agent or a consult: the owner keeps the contact.
     (_OFFERED, OfferAccepted): _ASSIGNED,
-    (
-        _ASSIGNED,
-        OfferAccepted,
-    ): _ASSIGNED,  # A transfer, which replaces the owner in one event, or a consult.
+    (_ASSIGNED, OfferAccepted): _ASSIGNED,  # A transfer, which replaces the owner in one event, or a consult.
     (_ASSIGNED, ParticipantAdded): _ASSIGNED,
     (_ASSIGNED, ParticipantJoined): _ASSIGNED,
     (_ASSIGNED, ParticipantLeft): _ASSIGNED,
@@ -115,22 +97,13 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (_QUEUED, CallbackRequested): _QUEUED,  # The customer hangs up; the position is kept.
     (_OFFERED, CallbackRequested): _QUEUED,  # Its offers have been rescinded before.
     (_QUEUED, CallbackScheduled): _SCHEDULED,  # For an agreed time.
-    (
-        _QUEUED,
-        CallbackDialRequested,
-    ): _SCHEDULED,  # Customer first: the customer is called before an agent is assigned.
+    (_QUEUED, CallbackDialRequested): _SCHEDULED,  # Customer first: the customer is called before an agent is assigned.
     (_ASSIGNED, CallbackDialRequested): _ASSIGNED,  # Agent first: the owner waits for the call.
-    (
-        _SCHEDULED,
-        CallbackConnected,
-    ): _QUEUED,  # Customer first: the customer waits at the old position.
+    (_SCHEDULED, CallbackConnected): _QUEUED,  # Customer first: the customer waits at the old position.
     (_ASSIGNED, CallbackConnected): _ASSIGNED,
     (_SCHEDULED, CallbackFailed): _SCHEDULED,
     (_ASSIGNED, CallbackFailed): _SCHEDULED,  # The owner who waited for the call loses the contact.
-    (
-        _SCHEDULED,
-        ContactRequeued,
-    ): _QUEUED,  # The agreed time has come, or a supervisor requeues it earlier.
+    (_SCHEDULED, ContactRequeued): _QUEUED,  # The agreed time has come, or a supervisor requeues it earlier.
     (_SCHEDULED, ContactUpdated): _SCHEDULED,
     (_SCHEDULED, ContactAssigned): _ASSIGNED,
     (_SCHEDULED, ContactCancelled): ContactState.CANCELLED,
@@ -154,10 +127,7 @@ ASSIGNMENT_TRANSITIONS: Final[Mapping[tuple[AssignmentState | None, type], Assig
     (None, ParticipantAdded): _ACTIVE,
     (_ACTIVE, ParticipantJoined): _ACTIVE,
     (_ACTIVE, ParticipantLeft): _ACTIVE,  # Wrap-up or completion follows in the same transaction.
-    (
-        _ACTIVE,
-        ContactHandedOver,
-    ): _ACTIVE,  # Of the new owner; the assignment of the old owner is released separately.
+    (_ACTIVE, ContactHandedOver): _ACTIVE,  # Of the new owner; the assignment of the old owner is released separately.
     (_ACTIVE, AssignmentHeld): _HELD,
     (_HELD, AssignmentResumed): _ACTIVE,
     (_ACTIVE, AssignmentParked): _PARKED,
@@ -173,13 +143,7 @@ ASSIGNMENT_TRANSITIONS: Final[Mapping[tuple[AssignmentState | None, type], Assig
     (_WRAP_UP, AssignmentCompleted): AssignmentState.COMPLETED,
 }
 
-_STATE_PRESERVING: Final = (
-    AgentUpdated,
-    AgentNextStateSet,
-    AgentChannelsSet,
-    DesktopConnected,
-    DesktopLost,
-)
+_STATE_PRESERVING: Final = (AgentUpdated, AgentNextStateSet, AgentChannelsSet, DesktopConnected, DesktopLost)
 
 AGENT_TRANSITIONS: Final[Mapping[tuple[AgentState | None, type], AgentState]] = {
     (None, AgentUpdated): AgentState.OFFLINE,

@@ -17,9 +17,7 @@ def open_journal(settings: JournalSettings) -> Journal:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise SettingsInvalid(
-            f"$.journal.path: the directory cannot be created ({error.strerror})"
-        ) from None
+        raise SettingsInvalid(f"$.journal.path: the directory cannot be created ({error.strerror})") from None
     return SqliteJournal(
         path,
         high_water_interval_ms=settings.high_water_interval_ms,

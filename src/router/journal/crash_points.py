@@ -34,9 +34,7 @@ def crash_point(name: str, environ: Mapping[str, str] = os.environ) -> CrashPoin
     assert name in CRASH_POINTS
     place, _, passes = environ.get("CRASH_AT", "").partition(":")
     if place and place not in CRASH_POINTS:
-        raise SettingsInvalid(
-            f"CRASH_AT: unknown crash point; use one of {', '.join(CRASH_POINTS)}"
-        )
+        raise SettingsInvalid(f"CRASH_AT: unknown crash point; use one of {', '.join(CRASH_POINTS)}")
     if passes and not (passes.isascii() and passes.isdigit() and int(passes) >= 1):
         raise SettingsInvalid("CRASH_AT: the number of passes must be 1 or more")
     return _kill_after(int(passes or 1)) if place == name else None

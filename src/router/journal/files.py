@@ -52,9 +52,7 @@ def prepare_directory(directory: Path) -> None:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True)
         fsync_directory(directory.parent)
     except OSError as error:
-        raise JournalUnavailable(
-            f"{directory}: the directory cannot be created ({error.strerror})"
-        ) from error
+        raise JournalUnavailable(f"{directory}: the directory cannot be created ({error.strerror})") from error
 
 
 def check_regular_file(path: Path) -> bool:

@@ -41,10 +41,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 
         return Shape(
             fields={new: old for old, new in self.fields.items()},
-            values={
-                self.fields.get(name, name): {new: old for old, new in values.items()}
-                for name, values in self.values.items()
-            },
+            values={self.fields.get(name, name): {new: old for old, new in values.items()} for name, values in self.values.items()},
             one=named(self.one),
             items=named(self.items),
             mapped=named(self.mapped),
@@ -53,10 +50,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 
     def convert(self, plain: Plain) -> Plain:
         """Return the object with its parts renamed, in the same order."""
-        return {
-            self.fields.get(name, name): self._convert_value(name, value)
-            for name, value in plain.items()
-        }
+        return {self.fields.get(name, name): self._convert_value(name, value) for name, value in plain.items()}
 
     def _convert_value(self, name: str, value: Any) -> Any:
         if name in self.values:
@@ -86,11 +80,7 @@ _CONDITIONS: Final = {
 
 _RATE_CAP: Final = Shape(fields={"most": "contacts_max", "per_s": "window_s"})
 _CALLBACK_POLICY: Final = Shape(
-    fields={
-        "ring_s": "ring_timeout_s",
-        "voicemail_is": "voicemail_counts_as",
-        "place": "queue_position",
-    },
+    fields={"ring_s": "ring_timeout_s", "voicemail_is": "voicemail_counts_as", "place": "queue_position"},
     values={"place": _QUEUE_POSITIONS},
 )
 _QUEUE: Final = Shape(
@@ -102,11 +92,7 @@ _QUEUE: Final = Shape(
     one={"callback": _CALLBACK_POLICY},
 )
 _CHANNEL: Final = Shape(
-    fields={
-        "cap": "rate_cap",
-        "unpark_away": "unpark_when_not_ready",
-        "consult_holds": "hold_during_consult",
-    },
+    fields={"cap": "rate_cap", "unpark_away": "unpark_when_not_ready", "consult_holds": "hold_during_consult"},
     one={"cap": _RATE_CAP},
 )
 _PLAN_STEP: Final = Shape(
@@ -123,11 +109,7 @@ _POLICY: Final = Shape(
     values={"across_queues": {"age": "priority_and_age", "risk": "service_level_risk"}},
     one={"agents": Shape(fields={"cap": "rate_cap"}, one={"cap": _RATE_CAP})},
     items={"entry": Shape(fields={"strict_class": "priority_class"})},
-    mapped={
-        "channels": _CHANNEL,
-        "queues": _QUEUE,
-        "facts": Shape(fields={"of": "applies_to"}),
-    },
+    mapped={"channels": _CHANNEL, "queues": _QUEUE, "facts": Shape(fields={"of": "applies_to"})},
     mapped_items={"plans": _PLAN_STEP},
 )
 
@@ -152,12 +134,7 @@ _EVENTS: Final[Mapping[str, Shape]] = {
     ),
     "contact.updated": Shape(fields={**_REQUIREMENT, "strict_class": "priority_class"}),
     "contact.requeued": Shape(
-        fields={
-            **_REQUIREMENT,
-            "orig_seq": "queued_seq",
-            "back_agent_id": "return_to_agent_id",
-            "back_ms": "return_to_sender_ms",
-        },
+        fields={**_REQUIREMENT, "orig_seq": "queued_seq", "back_agent_id": "return_to_agent_id", "back_ms": "return_to_sender_ms"},
         values={"reason": _REQUEUE_REASONS},
     ),
     "contact.overflowed": Shape(fields={**_REQUIREMENT, "hops": "overflow_count"}),
@@ -174,9 +151,7 @@ _EVENTS: Final[Mapping[str, Shape]] = {
         },
         values={"reason": _SELECTIONS},
     ),
-    "callback.requested": Shape(
-        fields={**_REQUIREMENT, "place": "queue_position"}, values={"place": _QUEUE_POSITIONS}
-    ),
+    "callback.requested": Shape(fields={**_REQUIREMENT, "place": "queue_position"}, values={"place": _QUEUE_POSITIONS}),
     "callback.connected": Shape(fields=_REQUIREMENT),
     "queue.closed": Shape(fields={"holds": "holds_contacts"}),
     "policy.published": Shape(one={"policy": _POLICY}),

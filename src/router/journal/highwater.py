@@ -52,9 +52,7 @@ class HighWaterFile:
     def create(cls, path: Path, mark: HighWaterMark) -> None:
         """Create the file atomically with this mark in both slots; an existing file is left unchanged."""
         scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
-        descriptor = os.open(
-            scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE
-        )
+        descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
         try:
             os.ftruncate(descriptor, _FILE_BYTES)
             for offset in (0, _SLOT_BYTES):

@@ -28,7 +28,7 @@ from router.journal.records import (
     next_chain,
 )
 from router.model.errors import JournalCorrupt, JournalLocked, JournalTooNew, JournalUnavailable
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 _SNAPSHOTS_KEPT = 2
 
@@ -68,18 +68,12 @@ class MemoryJournal:
     async def open(self) -> Sequence[WorkspaceHistory]:
         """Take the lock, verify every record, and return all histories."""
         if self._storage.format > FORMAT:
-            raise JournalTooNew(
-                f"format {self._storage.format}; this version reads format {FORMAT}"
-            )
+            raise JournalTooNew(f"format {self._storage.format}; this version reads format {FORMAT}")
         if self._storage.format < FORMAT:
-            raise JournalOutdated(
-                f"format {self._storage.format}; this version reads format {FORMAT}"
-            )
+            raise JournalOutdated(f"format {self._storage.format}; this version reads format {FORMAT}")
         if self._storage.owner is not None:
             raise JournalLocked("another journal object has opened this storage")
-        histories = [
-            _verify_workspace(name, stored) for name, stored in self._storage.workspaces.items()
-        ]
+        histories = [_verify_workspace(name, stored) for name, stored in self._storage.workspaces.items()]
         self._storage.owner = self
         return histories
 
@@ -89,12 +83,7 @@ class MemoryJournal:
         assert workspace not in self._storage.workspaces
         stored = MemoryWorkspace(history_id=secrets.token_hex(16), chain=initial_chain(workspace))
         self._storage.workspaces[workspace] = stored
-        return WorkspaceHistory(
-            workspace=workspace,
-            history_id=stored.history_id,
-            last_position=Position(0, 0),
-            snapshot=None,
-        )
+        return WorkspaceHistory(workspace=workspace, history_id=stored.history_id, last_position=Position(0, 0), snapshot=None)
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
         """Iterate over the records after ``after_seq`` in order; for use before the writer runs."""
@@ -104,27 +93,17 @@ class MemoryJournal:
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
         self._check_open()
-        return list(
-            _iterate_records(
-                workspace, self._storage.workspaces[workspace], after_seq, max(limit, 0)
-            )
-        )
+        return list(_iterate_records(workspace, self._storage.workspaces[workspace], after_seq, max(limit, 0)))
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
         """Append the whole batch."""
         self._check_open()
         for workspace, record in batch:
             stored = self._storage.workspaces[workspace]
-            assert record.first_seq == stored.last_seq + 1 and record.events, (
-                "the sequence numbers have a gap"
-            )
+            assert record.first_seq == stored.last_seq + 1 and record.events, "the sequence numbers have a gap"
             body = encode_body(record)
             data = encode_envelope(
-                seq=record.first_seq,
-                at_ms=record.at_ms,
-                count=len(record.events),
-                previous=stored.chain,
-                body=body,
+                seq=record.first_seq, at_ms=record.at_ms, count=len(record.events), previous=stored.chain, body=body
             )
             stored.rows.append((record.first_seq, data))
             stored.last_seq = record.last_seq
@@ -154,19 +133,14 @@ class MemoryJournal:
 
 
 def _verify_workspace(workspace: WorkspaceId, stored: MemoryWorkspace) -> WorkspaceHistory:
-    whole = [
-        snapshot for snapshot, digest in stored.snapshots if _snapshot_checksum(snapshot) == digest
-    ]
+    whole = [snapshot for snapshot, digest in stored.snapshots if _snapshot_checksum(snapshot) == digest]
     snapshot = whole[-1] if whole else None
     verifier = ChainVerifier.from_start(workspace)
     for key, data in stored.rows:
         verifier.verify(key, data)
     verifier.check_end(last_seq=stored.last_seq, chain=stored.chain)
     return WorkspaceHistory(
-        workspace=workspace,
-        history_id=stored.history_id,
-        last_position=_last_position(workspace, stored),
-        snapshot=snapshot,
+        workspace=workspace, history_id=stored.history_id, last_position=_last_position(workspace, stored), snapshot=snapshot
     )
 
 
@@ -179,9 +153,7 @@ def _last_position(workspace: WorkspaceId, stored: MemoryWorkspace) -> Position:
         raise corrupt_record(workspace, stored.rows[-1][0], str(error)) from error
 
 
-def _iterate_records(
-    workspace: WorkspaceId, stored: MemoryWorkspace, after_seq: int, limit: int | None
-) -> Iterator[Record]:
+def _iterate_records(workspace: WorkspaceId, stored: MemoryWorkspace, after_seq: int, limit: int | None) -> Iterator[Record]:
     if after_seq >= stored.last_seq or limit == 0:
         return
     # The record that contains an event is the last one that starts at or before it.

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from router.journal.records import Position, Record
 from router.model.errors import JournalError
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 
 class JournalOutdated(JournalError):

@@ -39,7 +39,7 @@ from router.journal.format_1 import to_format_2
 from router.journal.highwater import HighWaterMark
 from router.model.errors import JournalCorrupt
 from router.model.events import Event
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 FORMAT: Final = 2
 """Format version written by this release: of bodies, envelopes and the file as a whole."""
@@ -143,10 +143,7 @@ def encode_body(record: Record) -> bytes:
 
 
 def decode_record(
-    envelope: Envelope,
-    *,
-    upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = UPCASTERS,
-    current: int = FORMAT,
+    envelope: Envelope, *, upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = UPCASTERS, current: int = FORMAT
 ) -> Record:
     """Return the record of an envelope, converted to the current format.
 
@@ -160,11 +157,7 @@ def decode_record(
     return record
 
 
-def _decode_body(
-    envelope: Envelope,
-    upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]],
-    current: int,
-) -> Record:
+def _decode_body(envelope: Envelope, upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]], current: int) -> Record:
     if not 1 <= envelope.format_version <= current:
         raise DamagedRecord(f"format {envelope.format_version} is unknown")
     try:
@@ -175,14 +168,7 @@ def _decode_body(
             plain = upcasters[version](plain)
         return msgspec.convert(plain, Record)
     # Foreign bytes may nest deeply or hold invalid text, for which msgspec raises no error of its own.
-    except (
-        msgspec.DecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise DamagedRecord("the body is not a record") from error
 
 
@@ -269,12 +255,7 @@ class WorkspaceTail(Struct, kw_only=True):
     @classmethod
     def empty(cls, number: int, workspace: WorkspaceId, history_id: str) -> "WorkspaceTail":
         """Return the tail of a workspace without records."""
-        tail = cls(
-            number=number,
-            workspace=workspace,
-            history_id=history_id,
-            chain=initial_chain(workspace),
-        )
+        tail = cls(number=number, workspace=workspace, history_id=history_id, chain=initial_chain(workspace))
         tail.digest = tail.compute_digest()
         return tail
 
@@ -300,9 +281,7 @@ class CommitIndex(Struct, kw_only=True):
         """Advance to the next commit and return its row: workspace number, key, envelope."""
         self.number += 1
         body = self.digests.to_bytes(_DIGEST_BYTES)
-        data = encode_envelope(
-            seq=self.number, at_ms=at_ms, count=count, previous=self.chain, body=body
-        )
+        data = encode_envelope(seq=self.number, at_ms=at_ms, count=count, previous=self.chain, body=body)
         self.chain = next_chain(self.chain, body)
         return COMMIT_INDEX_WORKSPACE, self.number, data
 
@@ -351,9 +330,7 @@ class CommitBuilder:
             assert first_seq == tail.last_seq + 1 and count, "the sequence numbers have a gap"
             body = encode_body(record)
             size += len(body)
-            envelope = encode_envelope(
-                seq=first_seq, at_ms=record.at_ms, count=count, previous=previous, body=body
-            )
+            envelope = encode_envelope(seq=first_seq, at_ms=record.at_ms, count=count, previous=previous, body=body)
             values += (tail.number, first_seq, envelope)
             tail.last_seq = first_seq + count - 1
             tail.chain = next_chain(previous, body)
@@ -371,9 +348,7 @@ class CommitBuilder:
             _COMMIT_WAL_BYTES + int(size * _RECORD_WAL_SHARE),
         )
 
-    def add_workspace(
-        self, workspace: WorkspaceId, history_id: str
-    ) -> tuple[WorkspaceTail, PreparedCommit]:
+    def add_workspace(self, workspace: WorkspaceId, history_id: str) -> tuple[WorkspaceTail, PreparedCommit]:
         """Add a workspace and return its tail and the commit that records it."""
         assert workspace not in self._tails
         number = max((tail.number for tail in self._tails.values()), default=0) + 1

@@ -76,9 +76,7 @@ class AgentDriver:
                 await self.desktop.set_state(state, after_work=after_work)
                 return
             except RouterRefused as refused:
-                raise LoadTestFailed(
-                    f"the router refused the state {state} of agent {self.agent.agent_id}: {refused}"
-                ) from refused
+                raise LoadTestFailed(f"the router refused the state {state} of agent {self.agent.agent_id}: {refused}") from refused
             except (OutcomeUnknown, NotConnected):
                 continue
 
@@ -130,9 +128,7 @@ class AgentDriver:
         queue_id = named or (work.queue_id if work else "")
         channel = contact.plan.channel if contact else (work.channel if work else "")
         rest_ms = wrap_up_ms(self._context.policy, queue_id=queue_id, channel=channel)
-        task = self._context.tasks.start(
-            self._handle_contact(event.contact_id, event.assignment_id, day_ms + handle_ms, rest_ms)
-        )
+        task = self._context.tasks.start(self._handle_contact(event.contact_id, event.assignment_id, day_ms + handle_ms, rest_ms))
         self._track(event.assignment_id, task)
 
     def _track(self, item_id: str, task: asyncio.Task[None] | None) -> None:
@@ -191,9 +187,7 @@ class AgentDriver:
             return
         rest_ms = wrap_up_ms(self._context.policy, queue_id=offer.queue_id, channel=offer.channel)
         handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else contact.plan.handle_ms
-        await self._handle_contact(
-            offer.contact_id, offer.offer_id, answered_ms + handle_ms, rest_ms
-        )
+        await self._handle_contact(offer.contact_id, offer.offer_id, answered_ms + handle_ms, rest_ms)
 
     async def _answer_offer(self, offer: ev.OfferMade, day_ms: int) -> int | None:
         """Answer an offer as planned; return the time of the day of the accept, or None if it was not accepted."""
@@ -211,9 +205,7 @@ class AgentDriver:
         accepted = await self._retry_until_answered(lambda: self.desktop.accept(offer.offer_id))
         return answer_ms if accepted else None
 
-    async def _handle_contact(
-        self, contact_id: str, assignment_id: str, end_ms: int, rest_ms: int
-    ) -> None:
+    async def _handle_contact(self, contact_id: str, assignment_id: str, end_ms: int, rest_ms: int) -> None:
         await self._clock.sleep_until(end_ms)
         await self._retry_until_answered(lambda: self.desktop.end(contact_id))
         if rest_ms:

@@ -75,11 +75,7 @@ def check_feed(monitor: FeedMonitor, history: Sequence[RecordedEvent]) -> Iterat
     )
     if not monitor.resync_count:
         same = recorded_hash.hexdigest() == monitor.feed_hash.hexdigest()
-        yield RunCheck(
-            name="the live feed equals the recorded history",
-            holds=same,
-            detail="every event with its number and time",
-        )
+        yield RunCheck(name="the live feed equals the recorded history", holds=same, detail="every event with its number and time")
 
 
 def check_contacts(tracker: ContactTracker, history: Sequence[RecordedEvent]) -> Iterator[RunCheck]:
@@ -111,15 +107,11 @@ def check_contacts(tracker: ContactTracker, history: Sequence[RecordedEvent]) ->
     seen = [v for v in entered if not v.end_missed]
     other = sum([v.terminal_state] != ends.get(v.contact_id or "") for v in seen)
     yield RunCheck(
-        name="the gateway received the end that is recorded",
-        holds=not other,
-        detail=f"{len(seen) - other:,} of {len(seen):,}",
+        name="the gateway received the end that is recorded", holds=not other, detail=f"{len(seen) - other:,} of {len(seen):,}"
     )
 
 
-def check_agents(
-    agents: Sequence[PlannedAgent], policy: Policy, history: Sequence[RecordedEvent]
-) -> RunCheck:
+def check_agents(agents: Sequence[PlannedAgent], policy: Policy, history: Sequence[RecordedEvent]) -> RunCheck:
     """Check that no agent has more contacts of a channel at once than allowed (for voice: never two calls)."""
     channels: dict[str, str] = {}
     talking: dict[str, tuple[str, str]] = {}
@@ -155,9 +147,7 @@ def check_agents(
     )
 
 
-def _release_contact(
-    talking: dict[str, tuple[str, str]], counts: dict[tuple[str, str], int], contact_id: str
-) -> None:
+def _release_contact(talking: dict[str, tuple[str, str]], counts: dict[tuple[str, str], int], contact_id: str) -> None:
     slot = talking.pop(contact_id, None)
     if slot is not None:
         counts[slot] -= 1

@@ -32,13 +32,7 @@ class CustomerDriver:
     """Driver of all customers of a day."""
 
     def __init__(
-        self,
-        gateway: GatewayClient,
-        *,
-        tracker: ContactTracker,
-        clock: DayClock,
-        scaling: PolicyScaling,
-        tasks: TaskPool,
+        self, gateway: GatewayClient, *, tracker: ContactTracker, clock: DayClock, scaling: PolicyScaling, tasks: TaskPool
     ) -> None:
         self.all_submitted = False
         self._gateway = gateway
@@ -47,10 +41,7 @@ class CustomerDriver:
         self._tasks = tasks
         self._patience_timers: dict[str, asyncio.TimerHandle] = {}
         priorities = {contact.plan.priority_s for contact in tracker.contacts}
-        self._priority_s = {
-            value: scaling.scale_seconds("contact.priority_s", value)
-            for value in sorted(priorities)
-        }
+        self._priority_s = {value: scaling.scale_seconds("contact.priority_s", value) for value in sorted(priorities)}
 
     @property
     def patience_timer_count(self) -> int:
@@ -63,9 +54,7 @@ class CustomerDriver:
         for contact in self._tracker.contacts:
             await self._clock.sleep_until(contact.plan.at_ms)
             self._tracker.record_submit(
-                contact,
-                at_s=time.perf_counter(),
-                lateness_s=max(0.0, self._clock.lateness_s(contact.plan.at_ms)),
+                contact, at_s=time.perf_counter(), lateness_s=max(0.0, self._clock.lateness_s(contact.plan.at_ms))
             )
             self._tasks.start(self._submit(contact))
         self.all_submitted = True
@@ -112,11 +101,7 @@ class CustomerDriver:
 
     async def _abandon(self, contact: TrackedContact) -> None:
         """Abandon the contact unless it was answered in the meantime."""
-        if (
-            contact.contact_id is not None
-            and not contact.answered
-            and contact.terminal_state is None
-        ):
+        if contact.contact_id is not None and not contact.answered and contact.terminal_state is None:
             await self._retry_until_answered(self._gateway.abandon, contact.contact_id)
 
     async def withdraw_open_contacts(self) -> None:
@@ -129,9 +114,7 @@ class CustomerDriver:
     async def _withdraw(self, contact_id: str) -> None:
         await self._gateway.cancel(contact_id, WITHDRAWN_REASON)
 
-    async def _retry_until_answered(
-        self, send: Callable[[str], Awaitable[object]], contact_id: str
-    ) -> None:
+    async def _retry_until_answered(self, send: Callable[[str], Awaitable[object]], contact_id: str) -> None:
         while True:
             try:
                 await send(contact_id)

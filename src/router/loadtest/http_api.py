@@ -53,10 +53,7 @@ class RouterHttpApi:
         return self
 
     async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         assert self._session is not None
         await self._session.close()
@@ -90,9 +87,7 @@ class RouterHttpApi:
         """Iterate over all events after ``after_seq`` as recorded in the journal."""
         after = f"{history_id}:{after_seq}"
         while True:
-            _, body = await self._request(
-                "GET", f"/v1/events?after={after}&limit={_EVENTS_PER_PAGE}"
-            )
+            _, body = await self._request("GET", f"/v1/events?after={after}&limit={_EVENTS_PER_PAGE}")
             page = msgspec.json.decode(body, type=_RecordedEventPage)
             for raw in page.events:
                 envelope = msgspec.json.decode(raw, type=_EventEnvelope)
@@ -106,9 +101,7 @@ class RouterHttpApi:
         """Return the number of contacts of the workspace that have not ended."""
         _, body = await self._request("GET", "/v1/state")
         counts = msgspec.json.decode(body)["state"]["counts"]
-        return sum(
-            int(counts[state]) for state in ("queued", "offered", "assigned", "callback_scheduled")
-        )
+        return sum(int(counts[state]) for state in ("queued", "offered", "assigned", "callback_scheduled"))
 
     async def digest(self) -> str:
         """Return the router's hash over its state."""
@@ -117,28 +110,17 @@ class RouterHttpApi:
 
     # --- requests ---------------------------------------------------------------------------------
     async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        may_fail: tuple[int, ...] = (),
+        self, method: str, path: str, *, body: bytes | None = None, may_fail: tuple[int, ...] = ()
     ) -> tuple[int, bytes]:
         assert self._session is not None
         headers = {"Authorization": f"Bearer {self._token()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            async with self._session.request(
-                method, self.url + path, data=body, headers=headers
-            ) as response:
+            async with self._session.request(method, self.url + path, data=body, headers=headers) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise LoadTestFailed(
-                f"no router answers at {self.url}: {type(error).__name__}"
-            ) from None
+            raise LoadTestFailed(f"no router answers at {self.url}: {type(error).__name__}") from None
         if response.status >= 400 and response.status not in may_fail:
-            raise LoadTestFailed(
-                f"{method} {path.partition('?')[0]}: status {describe_problem(response.status, answer)}"
-            )
+            raise LoadTestFailed(f"{method} {path.partition('?')[0]}: status {describe_problem(response.status, answer)}")
         return response.status, answer

@@ -22,11 +22,7 @@ _RECENT_EVENTS_SHOWN: Final = 8
 @asynccontextmanager
 async def live_view(session: LoadTestSession, console: Console) -> AsyncIterator[None]:
     """Show the progress display while the block runs."""
-    work = (
-        _refresh_board(session, console)
-        if console.is_terminal
-        else _print_status_lines(session, console)
-    )
+    work = _refresh_board(session, console) if console.is_terminal else _print_status_lines(session, console)
     task = asyncio.create_task(work)
     try:
         yield
@@ -102,13 +98,7 @@ def _queue_table(session: LoadTestSession) -> Table:
         table.add_column(column, justify="right")
     views = list(session.monitor.supervisor.workspace.queues.values())
     for view in views[:QUEUES_SHOWN_MAX]:
-        numbers = (
-            view.waiting,
-            view.offered,
-            view.assigned,
-            view.agents_ready,
-            view.agents_available,
-        )
+        numbers = (view.waiting, view.offered, view.assigned, view.agents_ready, view.agents_available)
         table.add_row(view.queue_id, *map(str, numbers))
     if len(views) > QUEUES_SHOWN_MAX:
         table.add_row(f"… and {len(views) - QUEUES_SHOWN_MAX} more")

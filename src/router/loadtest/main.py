@@ -82,9 +82,7 @@ def output_console(json_path: Path | None) -> Console:
     """Return a console on standard output, or on standard error if standard output carries the JSON report."""
     to_stderr = json_path is not None and str(json_path) == "-"
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(
-        stderr=to_stderr, highlight=False, width=None if stream.isatty() else _PIPE_COLUMNS
-    )
+    return Console(stderr=to_stderr, highlight=False, width=None if stream.isatty() else _PIPE_COLUMNS)
 
 
 def print_report(report: LoadTestReport, console: Console, json_path: Path | None) -> None:
@@ -152,9 +150,7 @@ async def running_router(router: RouterSubprocess) -> AsyncIterator[RouterSubpro
         watching.cancel()
 
 
-async def _run_on_child_router(
-    settings: Settings, plan: LoadTestPlan, console: Console
-) -> LoadTestReport:
+async def _run_on_child_router(settings: Settings, plan: LoadTestPlan, console: Console) -> LoadTestReport:
     with tempfile.TemporaryDirectory(prefix="router-loadtest-") as name:
         directory = Path(name)
         own = child_settings(
@@ -170,10 +166,7 @@ async def _run_on_child_router(
                 "auth.issuers": [],
             },
         )
-        async with (
-            running_router(RouterSubprocess(own, directory)) as router,
-            separate_cores(router) as apart,
-        ):
+        async with running_router(RouterSubprocess(own, directory)) as router, separate_cores(router) as apart:
             target = RouterTarget(url=router.url, token_factory=token_factory(own))
             run_options = RunOptions(publish=True, owns_router=True, separate_cores=apart)
             return await run_day(target, plan, run_options, console=console)
@@ -193,7 +186,5 @@ def normalize_url(url: str) -> str:
     if text.startswith("ws"):
         text = "http" + text.removeprefix("ws")
     if not text.startswith(("http://", "https://")):
-        raise SettingsInvalid(
-            "--url: a router's URL begins with http://, https://, ws:// or wss://"
-        )
+        raise SettingsInvalid("--url: a router's URL begins with http://, https://, ws:// or wss://")
     return text

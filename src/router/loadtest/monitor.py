@@ -42,14 +42,7 @@ class EventFeedHash:
 class FeedMonitor:
     """Subscriber to a supervisor connection; its statistics cover this run's contacts, in the time of the day."""
 
-    def __init__(
-        self,
-        supervisor: SupervisorClient,
-        *,
-        tracker: ContactTracker,
-        clock: DayClock,
-        policy: Policy,
-    ) -> None:
+    def __init__(self, supervisor: SupervisorClient, *, tracker: ContactTracker, clock: DayClock, policy: Policy) -> None:
         self.supervisor = supervisor
         # Events after the welcome are still in the client's buffer.
         self.first_seq = supervisor.welcome.seq + 1
@@ -117,33 +110,23 @@ class FeedMonitor:
         queue_id = self._queues.get(contact_id)
         if queue_id is None:
             return
-        level = (
-            self._policy.queues[queue_id].service_level if queue_id in self._policy.queues else None
-        )
+        level = self._policy.queues[queue_id].service_level if queue_id in self._policy.queues else None
         speed = self._clock.speed
         match event:
             case ev.OfferAccepted() | ev.ContactAssigned() if contact_id not in self._answered:
                 self._answered.add(contact_id)
                 threshold_ms = 1000 * (level.threshold_s if level else 20)
-                self.service_level_counts.record_answer(
-                    round(event.waited_ms * speed), threshold_ms
-                )
+                self.service_level_counts.record_answer(round(event.waited_ms * speed), threshold_ms)
             case ev.ContactAbandoned():
-                threshold_s, short_s = (
-                    (level.threshold_s, level.short_abandon_s) if level else (20, 5)
-                )
+                threshold_s, short_s = (level.threshold_s, level.short_abandon_s) if level else (20, 5)
                 wait_ms = round(event.waited_ms * speed)
-                self.service_level_counts.record_abandon(
-                    wait_ms, threshold_s * 1000, short_s * 1000
-                )
+                self.service_level_counts.record_abandon(wait_ms, threshold_s * 1000, short_s * 1000)
             case ev.ContactCancelled() | ev.ContactExpired():
                 self.lost_count += 1
             case ev.ContactEnded():
                 self.ended_count += 1
                 self._answered.discard(contact_id)
-        if isinstance(
-            event, ev.ContactEnded | ev.ContactAbandoned | ev.ContactCancelled | ev.ContactExpired
-        ):
+        if isinstance(event, ev.ContactEnded | ev.ContactAbandoned | ev.ContactCancelled | ev.ContactExpired):
             del self._queues[contact_id]
 
 
@@ -159,9 +142,7 @@ def describe_event(event: ev.Event) -> str:
         case ev.OfferDeclined():
             return f"{event.agent_id} declines {_short_id(event.contact_id)}"
         case ev.OfferExpired():
-            return (
-                f"{event.agent_id} does not answer; {_short_id(event.contact_id)} keeps its place"
-            )
+            return f"{event.agent_id} does not answer; {_short_id(event.contact_id)} keeps its place"
         case ev.ContactAbandoned():
             return f"the customer of {_short_id(event.contact_id)} abandons {event.queue_id}"
         case ev.ContactOverflowed():

@@ -27,13 +27,7 @@ from router.model.results import Outcome, RefusalCode, Refused
 from router.policy.entry_rules import classify
 from router.simulator.day import Day, PlannedContact
 from router.simulator.results.estimates import BatchSums, agent_load, percentile
-from router.simulator.results.report import (
-    AuditResult,
-    RunSpeed,
-    SimulationReport,
-    build_report,
-    render,
-)
+from router.simulator.results.report import AuditResult, RunSpeed, SimulationReport, build_report, render
 from router.simulator.results.run_stats import RunStats
 
 LATENCY_DEFINITION: Final = (
@@ -88,19 +82,13 @@ def measure_offer_latency(tracker: ContactTracker) -> OfferLatency:
     """Return the latency from submit to offer of a run."""
     found = _percentiles_ms(tracker.latencies_s)
     return OfferLatency(
-        samples=len(tracker.latencies_s),
-        p50_ms=found(0.5),
-        p90_ms=found(0.9),
-        p99_ms=found(0.99),
-        max_ms=found(1.0),
+        samples=len(tracker.latencies_s), p50_ms=found(0.5), p90_ms=found(0.9), p99_ms=found(0.99), max_ms=found(1.0)
     )
 
 
 def submit_lateness_ms(tracker: ContactTracker, share: float) -> float | None:
     """Return a percentile (``share`` from 0 to 1) of the submit delays; None without submits."""
-    return _percentiles_ms([v.lateness_s for v in tracker.contacts if v.sent_at_s is not None])(
-        share
-    )
+    return _percentiles_ms([v.lateness_s for v in tracker.contacts if v.sent_at_s is not None])(share)
 
 
 def _percentiles_ms(values_s: Sequence[float]) -> Callable[[float], float | None]:
@@ -147,9 +135,7 @@ def make_report(
     rate = round(report.contacts / run.wall_s, 1)
     plain["contacts_per_second"] = rate
     plain["speed"] = RunSpeed(
-        wall_s=round(run.wall_s, 3),
-        contacts_per_second=rate,
-        events_per_second=round(len(history) / run.wall_s, 1),
+        wall_s=round(run.wall_s, 3), contacts_per_second=rate, events_per_second=round(len(history) / run.wall_s, 1)
     )
     return LoadTestReport(**plain, run=run, passed=run.passed)
 
@@ -157,9 +143,7 @@ def make_report(
 # --- measuring ------------------------------------------------------------------------------------------------------
 
 
-def _measure(
-    day: Day, tracker: ContactTracker, clock: DayClock, history: Sequence[RecordedEvent]
-) -> RunStats:
+def _measure(day: Day, tracker: ContactTracker, clock: DayClock, history: Sequence[RecordedEvent]) -> RunStats:
     stats = RunStats(structs.replace(day, batches=1))
     known_agents: set[str] = set()
 
@@ -193,9 +177,7 @@ def _measure(
     return stats
 
 
-def _with_queue(
-    plan: PlannedContact, policy: Policy, event: ev.ContactQueued | None
-) -> PlannedContact:
+def _with_queue(plan: PlannedContact, policy: Policy, event: ev.ContactQueued | None) -> PlannedContact:
     """Return a planned contact with the queue that the entry rules chose, if it names none.
 
     A refused contact has no event; its queue is that of the rules without the facts of queues, which are no longer known.
@@ -206,9 +188,7 @@ def _with_queue(
         rule = classify(policy, plan.channel, plan.attributes).rule
     else:
         rule = next((one for one in policy.entry if one.name == event.rule), None)
-    return structs.replace(
-        plan, queue_id=(policy.default_queue or "") if rule is None else rule.queue
-    )
+    return structs.replace(plan, queue_id=(policy.default_queue or "") if rule is None else rule.queue)
 
 
 def _is_counted(event: ev.Event, tracker: ContactTracker) -> bool:
@@ -232,9 +212,7 @@ def _record_blocked(stats: RunStats, contact: TrackedContact, at_ms: int) -> Non
     stats.on_outcome(command, Outcome(result=refused, first_seq=0, at_ms=at_ms, events=[]))
 
 
-def _recount_waited(
-    stats: RunStats, day: Day, tracker: ContactTracker, history: Sequence[RecordedEvent]
-) -> None:
+def _recount_waited(stats: RunStats, day: Day, tracker: ContactTracker, history: Sequence[RecordedEvent]) -> None:
     """Recount the contacts that waited.
 
     A contact has not waited if it was offered in the transaction of its submit and that agent accepted it without a planned delay.

@@ -76,19 +76,14 @@ class RouterSubprocess:
                 self.url = await self._started
         except TimeoutError:
             await self.stop()
-            raise LoadTestFailed(
-                f"the router did not start within {START_TIMEOUT_S:g} s; its log: {self.log_path}"
-            ) from None
+            raise LoadTestFailed(f"the router did not start within {START_TIMEOUT_S:g} s; its log: {self.log_path}") from None
         except BaseException:
             await self.stop()
             raise
         return self
 
     async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await self.stop()
 
@@ -105,9 +100,7 @@ class RouterSubprocess:
                     self.metrics_url = record.get("metrics_url")
                     self._started.set_result(str(record["url"]))
         if not self._started.done():
-            self._started.set_exception(
-                LoadTestFailed("the router failed to start" + self._log_tail())
-            )
+            self._started.set_exception(LoadTestFailed("the router failed to start" + self._log_tail()))
 
     def _log_tail(self) -> str:
         return "".join(f"\n  {line}" for line in self._last_lines)

@@ -18,13 +18,7 @@ from router.loadtest.checks import (
 from router.loadtest.execution import DayClock, LoadTestFailed
 from router.loadtest.http_api import RecordedEvent, RouterHttpApi
 from router.loadtest.live_view import live_view
-from router.loadtest.report import (
-    LoadTestMeasurements,
-    LoadTestReport,
-    make_report,
-    measure_offer_latency,
-    submit_lateness_ms,
-)
+from router.loadtest.report import LoadTestMeasurements, LoadTestReport, make_report, measure_offer_latency, submit_lateness_ms
 from router.loadtest.scaling import PolicyScaling
 from router.loadtest.session import LoadTestSession, RouterTarget, TokenFactory, open_session
 from router.model.commands import AdvanceTime
@@ -75,16 +69,9 @@ async def run_day(
     clock = DayClock(start_ms=plan.day.start_ms, speed=plan.speed)
     admin = target.token_factory("admin", target.supervisor_id)
     async with RouterHttpApi(target.url, lambda: str(admin())) as api:
-        active_policy = await _ensure_policy(
-            api, scaling.scale_policy(plan.day.policy), run_options
-        )
+        active_policy = await _ensure_policy(api, scaling.scale_policy(plan.day.policy), run_options)
         async with open_session(
-            target,
-            plan.day,
-            api=api,
-            scaling=scaling,
-            clock=clock,
-            accept_foreign_contacts=run_options.accept_foreign_contacts,
+            target, plan.day, api=api, scaling=scaling, clock=clock, accept_foreign_contacts=run_options.accept_foreign_contacts
         ) as session:
             async with live_view(session, console):
                 await session.run_day()
@@ -144,10 +131,7 @@ async def _make_run_report(
 ) -> LoadTestReport:
     monitor = session.monitor
     first_seq = 0 if run_options.owns_router else monitor.first_seq - 1
-    recorded = [
-        one
-        async for one in api.history(history_id=monitor.supervisor.history_id, after_seq=first_seq)
-    ]
+    recorded = [one async for one in api.history(history_id=monitor.supervisor.history_id, after_seq=first_seq)]
     history = [one for one in recorded if one.seq >= monitor.first_seq]
     if not history:
         raise LoadTestFailed("the router has recorded no events of the day")
@@ -178,10 +162,7 @@ async def _make_run_report(
 
 
 def _measure_run(
-    session: LoadTestSession,
-    checks: Sequence[RunCheck],
-    scaling: PolicyScaling,
-    run_options: RunOptions,
+    session: LoadTestSession, checks: Sequence[RunCheck], scaling: PolicyScaling, run_options: RunOptions
 ) -> LoadTestMeasurements:
     return LoadTestMeasurements(
         speed=session.clock.speed,

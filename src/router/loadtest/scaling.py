@@ -66,35 +66,20 @@ class PolicyScaling:
         """Return the scaled policy to publish."""
         return structs.replace(
             policy,
-            channels={
-                name: self._channel(f"channels.{name}", channel, policy)
-                for name, channel in policy.channels.items()
-            },
-            queues={
-                name: self._queue(f"queues.{name}", queue, policy)
-                for name, queue in policy.queues.items()
-            },
+            channels={name: self._channel(f"channels.{name}", channel, policy) for name, channel in policy.channels.items()},
+            queues={name: self._queue(f"queues.{name}", queue, policy) for name, queue in policy.queues.items()},
             entry=tuple(self._entry(rule) for rule in policy.entry),
         )
 
     def _channel(self, path: str, channel: ChannelPolicy, policy: Policy) -> ChannelPolicy:
         wrap_up_s = self._wrap_up_limit_s(channel.wrap_up_s)
-        longest = max(
-            (
-                self._wrap_up_limit_s(s)
-                for q in policy.queues.values()
-                for s in q.wrap_up_s.values()
-            ),
-            default=0,
-        )
+        longest = max((self._wrap_up_limit_s(s) for q in policy.queues.values() for s in q.wrap_up_s.values()), default=0)
         return structs.replace(
             channel,
             auto_accept=False,
             offer_timeout_s=AUTO_ACCEPT_TIMEOUT_S
             if channel.auto_accept
-            else self.scale_seconds(
-                f"{path}.offer_timeout_s", channel.offer_timeout_s, minimum_s=1
-            ),
+            else self.scale_seconds(f"{path}.offer_timeout_s", channel.offer_timeout_s, minimum_s=1),
             wrap_up_s=wrap_up_s,
             wrap_up_max_s=max(wrap_up_s, longest, channel.wrap_up_max_s),
         )
@@ -130,15 +115,11 @@ class PolicyScaling:
     def _rona(self, path: str, rona: RonaPolicy) -> RonaPolicy:
         if rona.return_after_s is None:
             return rona
-        return_after_s = self.scale_seconds(
-            f"{path}.rona.return_after_s", rona.return_after_s, minimum_s=1
-        )
+        return_after_s = self.scale_seconds(f"{path}.rona.return_after_s", rona.return_after_s, minimum_s=1)
         return structs.replace(rona, return_after_s=return_after_s)
 
     def _entry(self, rule: EntryRule) -> EntryRule:
-        return structs.replace(
-            rule, priority_s=self.scale_seconds(f"entry.{rule.name}.priority_s", rule.priority_s)
-        )
+        return structs.replace(rule, priority_s=self.scale_seconds(f"entry.{rule.name}.priority_s", rule.priority_s))
 
     def _wrap_up_limit_s(self, wrap_up_s: int) -> int:
         if wrap_up_s == 0:

@@ -76,13 +76,7 @@ class LoadTestSession:
     """Running load test with all clients connected; created by ``open_session``."""
 
     def __init__(
-        self,
-        *,
-        day: Day,
-        context: DriverContext,
-        agents: Sequence[AgentDriver],
-        customers: CustomerDriver,
-        monitor: FeedMonitor,
+        self, *, day: Day, context: DriverContext, agents: Sequence[AgentDriver], customers: CustomerDriver, monitor: FeedMonitor
     ) -> None:
         self.day = day
         self.tracker = context.tracker
@@ -109,9 +103,7 @@ class LoadTestSession:
         """
         self.clock.start(router_now_ms=await self._measure_router_clock_ms())
         span_ms = max(v.plan.at_ms for v in self.tracker.contacts) - self.day.start_ms
-        longest_ms = max(
-            v.plan.handle_ms + (v.plan.patience_ms or 0) for v in self.tracker.contacts
-        )
+        longest_ms = max(v.plan.handle_ms + (v.plan.patience_ms or 0) for v in self.tracker.contacts)
         limit_s = self.clock.to_wall_s(span_ms + 20 * longest_ms) + OVERTIME_MAX_S
         try:
             async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
@@ -121,9 +113,7 @@ class LoadTestSession:
                 # The day ends with its last contact; shift changes after it are not carried out.
                 schedule.cancel()
         except TimeoutError:
-            raise LoadTestFailed(
-                f"the day did not end within {limit_s:,.0f} s: contacts or assignments are still open"
-            ) from None
+            raise LoadTestFailed(f"the day did not end within {limit_s:,.0f} s: contacts or assignments are still open") from None
         self.wall_s = self.clock.elapsed_s
         await self._catch_up()
 
@@ -157,18 +147,14 @@ class LoadTestSession:
                 self._tasks.start(change)
         self._schedule_pending = False
 
-    def _action_coroutines(
-        self, action: "_ScheduleAction", subject: AgentDriver | StaffLevel
-    ) -> list[Coroutine[Any, Any, None]]:
+    def _action_coroutines(self, action: "_ScheduleAction", subject: AgentDriver | StaffLevel) -> list[Coroutine[Any, Any, None]]:
         if isinstance(subject, StaffLevel):
             joining, leaving = self._workforce.apply_level(subject)
             return [
                 *(self.agents[agent_id].start_shift() for agent_id in joining),
                 *(self.agents[agent_id].end_shift() for agent_id in leaving),
             ]
-        return [
-            subject.start_shift() if action is _ScheduleAction.SHIFT_START else subject.end_shift()
-        ]
+        return [subject.start_shift() if action is _ScheduleAction.SHIFT_START else subject.end_shift()]
 
     # --- end of the day ----------------------------------------------------------------------------------
     async def _wait_until_complete(self) -> None:
@@ -181,9 +167,7 @@ class LoadTestSession:
             elif unreachable_since_s is None:
                 unreachable_since_s = now_s()
             elif now_s() - unreachable_since_s > RECONNECT_WAIT_MAX_S:
-                raise LoadTestFailed(
-                    f"the router has been unreachable for more than {RECONNECT_WAIT_MAX_S:g} s"
-                )
+                raise LoadTestFailed(f"the router has been unreachable for more than {RECONNECT_WAIT_MAX_S:g} s")
             if self._is_stalled():
                 await self._customers.withdraw_open_contacts()
 
@@ -191,11 +175,7 @@ class LoadTestSession:
         return sum(driver.open_work_count for driver in self.agents.values())
 
     def _is_complete(self) -> bool:
-        return (
-            self._customers.all_submitted
-            and self.tracker.all_ended.is_set()
-            and not self._open_work_count()
-        )
+        return self._customers.all_submitted and self.tracker.all_ended.is_set() and not self._open_work_count()
 
     def _is_stalled(self) -> bool:
         """Return whether the remaining contacts can never be served: no activity is left and none is scheduled."""
@@ -215,20 +195,12 @@ class LoadTestSession:
             async with asyncio.timeout(CATCH_UP_TIMEOUT_S):
                 await self.monitor.wait_for_seq(pong.seq)
         except TimeoutError:
-            raise LoadTestFailed(
-                f"the live feed did not deliver event {pong.seq} within {CATCH_UP_TIMEOUT_S:g} s"
-            ) from None
+            raise LoadTestFailed(f"the live feed did not deliver event {pong.seq} within {CATCH_UP_TIMEOUT_S:g} s") from None
 
 
 @asynccontextmanager
 async def open_session(
-    target: RouterTarget,
-    day: Day,
-    *,
-    api: RouterHttpApi,
-    scaling: PolicyScaling,
-    clock: DayClock,
-    accept_foreign_contacts: bool,
+    target: RouterTarget, day: Day, *, api: RouterHttpApi, scaling: PolicyScaling, clock: DayClock, accept_foreign_contacts: bool
 ) -> AsyncIterator[LoadTestSession]:
     """Create the agents, connect all clients, and run the agent drivers until the block is left.
 
@@ -240,10 +212,7 @@ async def open_session(
     day = structs.replace(day, contacts=tuple(contact.plan for contact in tracker.contacts))
     await _run_in_parallel([api.put_agent(agent) for agent in day.agents])
     clients = _Clients.from_day(target, day)
-    async with (
-        _connected_clients([clients.supervisor], [clients.gateway, *clients.desktops]),
-        asyncio.TaskGroup() as group,
-    ):
+    async with _connected_clients([clients.supervisor], [clients.gateway, *clients.desktops]), asyncio.TaskGroup() as group:
         context = DriverContext(
             tracker=tracker,
             clock=clock,
@@ -253,20 +222,13 @@ async def open_session(
             tasks=TaskPool(group),
             accept_foreign_contacts=accept_foreign_contacts,
         )
-        customers = CustomerDriver(
-            clients.gateway, tracker=tracker, clock=clock, scaling=scaling, tasks=context.tasks
-        )
+        customers = CustomerDriver(clients.gateway, tracker=tracker, clock=clock, scaling=scaling, tasks=context.tasks)
         session = LoadTestSession(
             day=day,
             context=context,
-            agents=[
-                AgentDriver(agent, desktop, context)
-                for agent, desktop in zip(day.agents, clients.desktops, strict=True)
-            ],
+            agents=[AgentDriver(agent, desktop, context) for agent, desktop in zip(day.agents, clients.desktops, strict=True)],
             customers=customers,
-            monitor=FeedMonitor(
-                clients.supervisor, tracker=tracker, clock=clock, policy=day.policy
-            ),
+            monitor=FeedMonitor(clients.supervisor, tracker=tracker, clock=clock, policy=day.policy),
         )
         for work in (
             session.monitor.follow_events(),
@@ -293,10 +255,7 @@ class _Clients(Struct, frozen=True):
         return cls(
             SupervisorClient(url, tokens("supervisor", target.supervisor_id), options=options),
             GatewayClient(url, tokens("gateway", target.gateway_id), options=options),
-            [
-                DesktopClient(url, tokens("agent", agent.agent_id), options=options)
-                for agent in day.agents
-            ],
+            [DesktopClient(url, tokens("agent", agent.agent_id), options=options) for agent in day.agents],
         )
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from router.model.ids import ContactId
-from router.model.states import ContactState
+from router.model.states import ContactId, ContactState
 from router.simulator.day import PlannedContact
 
 
@@ -44,10 +43,7 @@ class ContactTracker:
 
     def __init__(self, contacts: Iterable[PlannedContact]) -> None:
         self.run_id = secrets.token_hex(4)
-        self.contacts = [
-            TrackedContact(plan=plan, reference=f"{self.run_id}-{n}")
-            for n, plan in enumerate(contacts)
-        ]
+        self.contacts = [TrackedContact(plan=plan, reference=f"{self.run_id}-{n}") for n, plan in enumerate(contacts)]
         self.all_ended = asyncio.Event()
         self.latencies_s: list[float] = []
         self._by_reference = {contact.reference: contact for contact in self.contacts}

@@ -9,9 +9,8 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, Name, OfferId, QueueId
 from router.model.policy import CallbackMode, FactValue, Policy
-from router.model.states import AgentState, CallbackOutcome
+from router.model.states import AgentId, AgentState, AssignmentId, CallbackOutcome, ContactId, GatewayId, Name, OfferId, QueueId
 
 # End of the year 9999. A later time is a mistake in the unit.
 TIME_MAX_MS: Final = 253_402_300_799_999

@@ -41,9 +41,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         position = f"{self.line}:{self.column}: " if self.line else ""
-        return (
-            f"{position}{self.path}: {self.message}" if self.path else f"{position}{self.message}"
-        )
+        return f"{position}{self.path}: {self.message}" if self.path else f"{position}{self.message}"
 
 
 class ExpressionProblem(Problem, frozen=True, kw_only=True):

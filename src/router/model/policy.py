@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from router.model.ids import Ident, Name
+from router.model.states import Ident, Name
 
 DAY_S: Final = 86_400
 Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
@@ -21,9 +21,7 @@ PriorityClass: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
 # Rank of a queue that an agent's record does not rank; 1 is the first, 9 the last.
 QUEUE_RANK_DEFAULT: Final = 5
 Skills: TypeAlias = Annotated[dict[Name, Proficiency], Meta(max_length=32)]
-FactValue: TypeAlias = (
-    bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
-)
+FactValue: TypeAlias = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=128)]
 # In Python `$` also matches before a trailing newline; the lookahead excludes it.
 SPAN_PATTERN: Final = r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$"
 DATE_PATTERN: Final = r"^(19|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\n)$"
@@ -196,9 +194,7 @@ class SkipIf(StrEnum):
     """No agent is eligible at this moment."""
 
 
-class _PolicyStruct(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class _PolicyStruct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of the policy structs. Unknown keys are refused, so that a misspelt key is found."""
 
 
@@ -306,9 +302,7 @@ class CallbackPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Channel of a callback whose request names none; null: the contact's own."""
     attempts_max: Annotated[int, Meta(ge=1, le=10)] = 3
     """Maximum number of attempts."""
-    retry_after_s: Annotated[
-        tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)
-    ] = (300,)
+    retry_after_s: Annotated[tuple[Annotated[int, Meta(ge=1, le=7 * DAY_S)], ...], Meta(min_length=1, max_length=9)] = (300,)
     """Delays before the second attempt, the third, …; the last value repeats."""
     ring_timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 45
     """Time for the gateway to report an attempt's outcome; without a report it counts as no answer."""
@@ -565,9 +559,4 @@ def selections_of(policy: Policy) -> frozenset[Selection]:
 
 def selections_of_plans(policy: Policy) -> frozenset[Selection]:
     """Return the selections of all plan steps, which may apply to contacts of any queue."""
-    return frozenset(
-        step.selection
-        for plan in policy.plans.values()
-        for step in plan
-        if step.selection is not None
-    )
+    return frozenset(step.selection for plan in policy.plans.values() for step in plan if step.selection is not None)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from router.model.ids import AgentId, ContactId, QueueId
+from router.model.states import AgentId, ContactId, QueueId
 
 
 class DifferenceKind(StrEnum):

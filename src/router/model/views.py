@@ -6,16 +6,21 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last 
 from msgspec import Struct
 
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
-from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import CallbackMode, FactValue
 from router.model.states import (
+    AgentId,
     AgentState,
+    AssignmentId,
     AssignmentRole,
     AssignmentState,
     CallbackPhase,
+    ContactId,
     ContactState,
+    GatewayId,
     MatchTrigger,
+    OfferId,
     Presence,
+    QueueId,
 )
 
 

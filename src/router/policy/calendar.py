@@ -63,12 +63,7 @@ def load_zone(name: str) -> ZoneInfo | None:
 def local_time(zone: tzinfo, at_ms: int) -> LocalTime:
     """Return the local date and time of day at a time."""
     local = _local_datetime(zone, at_ms)
-    return LocalTime(
-        date=local.date().isoformat(),
-        weekday=_WEEKDAYS[local.weekday()],
-        hour=local.hour,
-        minute=local.minute,
-    )
+    return LocalTime(date=local.date().isoformat(), weekday=_WEEKDAYS[local.weekday()], hour=local.hour, minute=local.minute)
 
 
 def span_minutes(span: str) -> MinuteSpan:
@@ -126,9 +121,7 @@ class Calendar:
                 for start, end in self.spans_on(day)
             )
             # A span inside a skipped hour is empty.
-            intervals = self._days[ordinal] = tuple(
-                interval for interval in moments if interval[0] < interval[1]
-            )
+            intervals = self._days[ordinal] = tuple(interval for interval in moments if interval[0] < interval[1])
         return intervals
 
     def never_changes_after(self, day: date) -> bool:
@@ -243,9 +236,7 @@ def holiday_table(policy: HolidaysPolicy) -> Callable[[int], Collection[date]]:
     import holidays
 
     def of_year(year: int) -> Collection[date]:
-        table = holidays.country_holidays(
-            policy.country, subdiv=policy.subdivision, years=year, expand=False
-        )
+        table = holidays.country_holidays(policy.country, subdiv=policy.subdivision, years=year, expand=False)
         return frozenset(table.keys())
 
     try:

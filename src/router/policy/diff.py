@@ -53,9 +53,7 @@ def _walk(path: str, before: object, after: object) -> Iterator[DocumentChange]:
             else:
                 yield from _walk(here, before[key], after[key])
     elif before != after or type(before) is not type(after):
-        yield DocumentChange(
-            kind=ChangeKind.CHANGED, path=path, before=_text(before), after=_text(after)
-        )
+        yield DocumentChange(kind=ChangeKind.CHANGED, path=path, before=_text(before), after=_text(after))
 
 
 def _text(value: object) -> str:

@@ -18,8 +18,8 @@ from typing import Annotated, Final, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
-from router.model.ids import Name
 from router.model.policy import Attributes, EntryCondition, EntryRule, FactValue, Policy
+from router.model.states import Name
 from router.policy.expression_tokens import ExpressionError, tokenize
 from router.policy.expressions import (
     QUEUE_FACTS,
@@ -63,9 +63,7 @@ class EntryRuleClassifier:
                 memo = ExpressionCache(compile_leniently(rule.when, scope))
             self._rules.append((rule, memo))
 
-    def classify(
-        self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup
-    ) -> Classification:
+    def classify(self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup) -> Classification:
         """Return the deciding rule for a contact; the caller applies ``default_queue``.
 
         A missing attribute does not match. Values are equal only if their types are: ``true`` is not ``1``.
@@ -110,9 +108,7 @@ class _ContactVariables:
 
     __slots__ = ("_attributes", "_channel", "_queues", "_read_queue_fact")
 
-    def __init__(
-        self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup
-    ) -> None:
+    def __init__(self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup) -> None:
         self._channel = channel
         self._attributes = attributes
         self._read_queue_fact = read_queue_fact
@@ -131,9 +127,7 @@ class _ContactVariables:
         return self._queues[variable.text]
 
 
-def _condition_holds(
-    when: EntryCondition, channel: str, attributes: Mapping[str, FactValue]
-) -> bool:
+def _condition_holds(when: EntryCondition, channel: str, attributes: Mapping[str, FactValue]) -> bool:
     if when.channel is not None and when.channel != channel:
         return False
     for name, wanted in when.attributes.items():
@@ -155,9 +149,7 @@ def rule_conditions(when: EntryCondition | str, *, with_channel: bool = True) ->
         except ExpressionError:
             texts = (when,)  # The error of the expression is reported by another check.
         return frozenset() if texts == ("true",) else frozenset({("expression", tuple, texts)})
-    lines: list[tuple[str, type, object]] = [
-        (f"attributes.{name}", type(value), value) for name, value in when.attributes.items()
-    ]
+    lines: list[tuple[str, type, object]] = [(f"attributes.{name}", type(value), value) for name, value in when.attributes.items()]
     if with_channel and when.channel is not None:
         lines.append(("channel", str, when.channel))
     return frozenset(lines)
@@ -196,9 +188,7 @@ class SampleContact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channel: Name
     """Channel of the sample."""
     attributes: Attributes = {}
-    queues: Annotated[
-        dict[Name, Annotated[dict[str, FactValue], Meta(max_length=32)]], Meta(max_length=1_000)
-    ] = {}
+    queues: Annotated[dict[Name, Annotated[dict[str, FactValue], Meta(max_length=32)]], Meta(max_length=1_000)] = {}
     """Metrics by queue that replace the present ones: ``{"support": {"waiting": 21}}``."""
 
 
@@ -254,17 +244,13 @@ def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | Non
         for name, value in facts.items():
             kind = QUEUE_FACTS.get(name)
             if kind is None:
-                return f"queues.{queue_id}", "allowed facts of a queue are " + ", ".join(
-                    QUEUE_FACTS
-                )
+                return f"queues.{queue_id}", "allowed facts of a queue are " + ", ".join(QUEUE_FACTS)
             if type(value) is not _PYTHON_TYPES[kind]:
                 return f"queues.{queue_id}.{name}", f"must be {kind}"
     return None
 
 
-def try_entry_rules(
-    policy: Policy, sample: SampleContact, read_queue_fact: QueueFactLookup
-) -> EntryRuleTrial:
+def try_entry_rules(policy: Policy, sample: SampleContact, read_queue_fact: QueueFactLookup) -> EntryRuleTrial:
     """Return the trial of a valid sample. ``read_queue_fact`` supplies the facts of queues that the sample omits."""
 
     def value_of(queue_id: str, name: str) -> FactValue | None:
@@ -293,10 +279,7 @@ def try_entry_rules(
         )
     chosen = policy.default_queue if decided.rule is None else decided.rule.queue
     return EntryRuleTrial(
-        queue_id=chosen,
-        rule=None if decided.rule is None else decided.rule.name,
-        failed=decided.failed,
-        rules=tuple(rules),
+        queue_id=chosen, rule=None if decided.rule is None else decided.rule.name, failed=decided.failed, rules=tuple(rules)
     )
 
 
@@ -305,19 +288,13 @@ def _values(
 ) -> dict[str, FactValue | None]:
     """Return the facts that a rule uses, with their values."""
     if isinstance(rule.when, EntryCondition):
-        found: dict[str, FactValue | None] = {
-            f"contact.{name}": sample.attributes.get(name) for name in rule.when.attributes
-        }
+        found: dict[str, FactValue | None] = {f"contact.{name}": sample.attributes.get(name) for name in rule.when.attributes}
         return found if rule.when.channel is None else {"channel": sample.channel, **found}
     program = compile_leniently(rule.when, contact_scope(policy))
-    return {
-        variable.text: _value(variable, sample, read_queue_fact) for variable in program.variables
-    }
+    return {variable.text: _value(variable, sample, read_queue_fact) for variable in program.variables}
 
 
-def _value(
-    variable: Variable, sample: SampleContact, read_queue_fact: QueueFactLookup
-) -> FactValue | None:
+def _value(variable: Variable, sample: SampleContact, read_queue_fact: QueueFactLookup) -> FactValue | None:
     match variable.root:
         case "contact":
             return sample.attributes.get(variable.name)

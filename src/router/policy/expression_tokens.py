@@ -21,16 +21,7 @@ EXPRESSION_DEPTH_MAX: Final = 16
 PATTERN_LENGTH_MAX: Final = 128
 PATTERN_REPEAT_MAX: Final = 100
 MACROS: Final = frozenset({"all", "exists", "exists_one"})
-FUNCTIONS: Final = MACROS | {
-    "contains",
-    "double",
-    "endsWith",
-    "int",
-    "matches",
-    "size",
-    "startsWith",
-    "string",
-}
+FUNCTIONS: Final = MACROS | {"contains", "double", "endsWith", "int", "matches", "size", "startsWith", "string"}
 _KEYWORDS: Final = frozenset({"true", "false", "null", "in"})
 _TOKEN: Final = re.compile(
     r"""
@@ -92,9 +83,7 @@ def _scan(text: str) -> list[Token]:
         if kind != "space":
             tokens.append(Token(kind, match.group(), offset))
             if len(tokens) > EXPRESSION_TOKENS_MAX:
-                raise ExpressionError(
-                    offset, f"more than {EXPRESSION_TOKENS_MAX} tokens: split the rule"
-                )
+                raise ExpressionError(offset, f"more than {EXPRESSION_TOKENS_MAX} tokens: split the rule")
         offset = match.end()
     return tokens
 
@@ -145,13 +134,9 @@ def _path(pieces: list[Token], i: int, tokens: list[Token]) -> int:
         name = pieces[i]
         if _is_call(pieces, i):
             if name.text not in FUNCTIONS:
-                raise ExpressionError(
-                    name.offset, "unknown function; allowed are " + ", ".join(sorted(FUNCTIONS))
-                )
+                raise ExpressionError(name.offset, "unknown function; allowed are " + ", ".join(sorted(FUNCTIONS)))
             if parts:
-                tokens.append(
-                    Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts))
-                )
+                tokens.append(Token("path", ".".join(parts), pieces[first].offset, parts=tuple(parts)))
             tokens.append(Token("call", name.text, name.offset))
             return i + 1
         parts.append(name.text)
@@ -173,9 +158,7 @@ def _check_brackets(tokens: Sequence[Token]) -> None:
                 raise ExpressionError(tokens[i - 1].offset, "macros cannot be nested")
             macros.append(is_macro)
             if len(macros) > EXPRESSION_DEPTH_MAX:
-                raise ExpressionError(
-                    token.offset, f"brackets nested deeper than {EXPRESSION_DEPTH_MAX} levels"
-                )
+                raise ExpressionError(token.offset, f"brackets nested deeper than {EXPRESSION_DEPTH_MAX} levels")
         elif token.text in ")]" and macros:
             macros.pop()
 
@@ -190,10 +173,6 @@ def _check_patterns(tokens: Sequence[Token]) -> None:
             raise ExpressionError(token.offset, "matches requires a literal pattern")
         pattern = inside[0]
         if len(pattern.text) > PATTERN_LENGTH_MAX:
-            raise ExpressionError(
-                pattern.offset, f"a pattern of more than {PATTERN_LENGTH_MAX} characters"
-            )
+            raise ExpressionError(pattern.offset, f"a pattern of more than {PATTERN_LENGTH_MAX} characters")
         if any(int(count) > PATTERN_REPEAT_MAX for count in _REPEAT.findall(pattern.text)):
-            raise ExpressionError(
-                pattern.offset, f"a pattern may repeat at most {PATTERN_REPEAT_MAX} times"
-            )
+            raise ExpressionError(pattern.offset, f"a pattern may repeat at most {PATTERN_REPEAT_MAX} times")

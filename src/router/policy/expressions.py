@@ -25,11 +25,7 @@ from cel_expr_python import cel
 from msgspec import Struct
 
 from router.model.policy import FactPolicy, FactType, FactValue, Policy
-from router.policy.expression_tokens import (
-    ExpressionError,
-    Token,
-    tokenize,
-)
+from router.policy.expression_tokens import ExpressionError, Token, tokenize
 
 # Cached outcomes of one expression; a full cache is cleared.
 EXPRESSION_CACHE_ENTRIES_MAX: Final = 1_024
@@ -65,11 +61,7 @@ stdlib:
     - name: "_+_"
       overloads: [{id: add_string}, {id: add_list}, {id: add_bytes}]
 """
-_TYPES: Final = {
-    VariableType.BOOL: cel.Type.BOOL,
-    VariableType.INT: cel.Type.INT,
-    VariableType.STRING: cel.Type.STRING,
-}
+_TYPES: Final = {VariableType.BOOL: cel.Type.BOOL, VariableType.INT: cel.Type.INT, VariableType.STRING: cel.Type.STRING}
 _POSITION: Final = re.compile(r"<input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
 _OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
 _OPERATORS: Final = {"@in": "in", "_?_:_": "? :", "_[_]": "[ ]"}
@@ -115,11 +107,7 @@ class VariableScope(Struct, frozen=True):
                 fact = self.facts.get(name)
                 if fact is None:
                     raise _unknown_variable(token, "fact", root, name, self.facts)
-                kind = (
-                    VariableType.BOOL
-                    if root == "known"
-                    else _VARIABLE_TYPES.get(fact.type, VariableType.STRING)
-                )
+                kind = VariableType.BOOL if root == "known" else _VARIABLE_TYPES.get(fact.type, VariableType.STRING)
                 return Variable(root, "", name, kind, token.text)
             case ["channel"] if self.root == "contact":
                 return Variable("channel", "", "channel", VariableType.STRING, token.text)
@@ -127,10 +115,7 @@ class VariableScope(Struct, frozen=True):
                 if queue_id not in self.queues:
                     raise _unknown_variable(token, "queue", "queues", queue_id, self.queues)
                 if name not in QUEUE_FACTS:
-                    raise ExpressionError(
-                        token.offset,
-                        "no such fact of a queue; allowed are " + ", ".join(QUEUE_FACTS),
-                    )
+                    raise ExpressionError(token.offset, "no such fact of a queue; allowed are " + ", ".join(QUEUE_FACTS))
                 return Variable("queues", queue_id, name, QUEUE_FACTS[name], token.text)
             case ["queues", queue_id] if self.root == "contact" and queue_id not in self.queues:
                 raise _unknown_variable(token, "queue", "queues", queue_id, self.queues)
@@ -171,25 +156,17 @@ def _macro_variables(tokens: Sequence[Token]) -> frozenset[str]:
     )
 
 
-def _unknown_variable(
-    token: Token, what: str, root: str, name: str, declared: Collection[str]
-) -> ExpressionError:
+def _unknown_variable(token: Token, what: str, root: str, name: str, declared: Collection[str]) -> ExpressionError:
     """Return the error of an undeclared name. A name in lower case is repeated: it is no value."""
     shown = f": {root}.{name}" if len(name) <= _NAME_SHOWN_MAX and name.islower() else ""
     message = f"no such {what} is declared{shown}"
     if any(other.startswith(f"{name}-") for other in declared):
-        return ExpressionError(
-            token.offset, f"{message}; names with - cannot be used in expressions"
-        )
+        return ExpressionError(token.offset, f"{message}; names with - cannot be used in expressions")
     close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGESTION_NAMES_MAX else []
-    return ExpressionError(
-        token.offset, f"{message}; there is {root}.{close[0]}" if close else message
-    )
+    return ExpressionError(token.offset, f"{message}; there is {root}.{close[0]}" if close else message)
 
 
-def undeclared_enum_values(
-    scope: VariableScope, tokens: Sequence[Token]
-) -> Iterator[ExpressionError]:
+def undeclared_enum_values(scope: VariableScope, tokens: Sequence[Token]) -> Iterator[ExpressionError]:
     """Yield the strings that an enum is compared with although they are none of its values."""
     for i, token in enumerate(tokens):
         fact = None
@@ -199,9 +176,7 @@ def undeclared_enum_values(
             continue
         for text in _compared_literals(tokens, i):
             if "\\" not in text.text and text.text[1:-1] not in fact.values:
-                yield ExpressionError(
-                    text.offset, f"must be one of the declared values of {token.text}"
-                )
+                yield ExpressionError(text.offset, f"must be one of the declared values of {token.text}")
 
 
 def _compared_literals(tokens: Sequence[Token], i: int) -> Iterator[Token]:
@@ -233,9 +208,7 @@ class CompiledExpression:
 
     __slots__ = ("_expression", "names", "text", "variables")
 
-    def __init__(
-        self, text: str, variables: tuple[Variable, ...], expression: cel.Expression | None
-    ) -> None:
+    def __init__(self, text: str, variables: tuple[Variable, ...], expression: cel.Expression | None) -> None:
         self.text = text
         self.variables = variables
         self.names = tuple(variable.text for variable in variables)
@@ -291,10 +264,7 @@ def _environment_config() -> cel.EnvConfig:
 
 
 def _environment(variables: Iterable[Variable]) -> cel.Env:
-    return cel.NewEnv(
-        config=_environment_config(),
-        variables={variable.text: _TYPES[variable.type] for variable in variables},
-    )
+    return cel.NewEnv(config=_environment_config(), variables={variable.text: _TYPES[variable.type] for variable in variables})
 
 
 def _compile(text: str, variables: tuple[Variable, ...]) -> cel.Expression:
@@ -324,9 +294,7 @@ def _translate_error(text: str, message: str) -> ExpressionError:
     """Convert the library's first error to a message of our own: the library's texts repeat the expression."""
     positions = _POSITION.findall(message)
     if "recursion" in message or not positions:
-        return ExpressionError(
-            0, "nested too deeply, or too many terms in a row: group them with brackets"
-        )
+        return ExpressionError(0, "nested too deeply, or too many terms in a row: group them with brackets")
     line, column, reason = positions[0]
     offset = _offset(text, int(line), int(column))
     overload = _OVERLOAD.search(reason)

@@ -15,34 +15,16 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from router.model.ids import ID_PATTERN, QueueId
-from router.model.policy import (
-    AttributeOrder,
-    Direction,
-    FactPolicy,
-    FactType,
-    FactValue,
-    Policy,
-    Selection,
-    selections_of,
-)
+from router.model.policy import AttributeOrder, Direction, FactPolicy, FactType, FactValue, Policy, Selection, selections_of
+from router.model.states import ID_PATTERN, QueueId
 from router.policy.expression_tokens import ExpressionError
-from router.policy.expressions import (
-    ExpressionCache,
-    agent_scope,
-    compile_expression,
-    compile_leniently,
-)
+from router.policy.expressions import ExpressionCache, agent_scope, compile_expression, compile_leniently
 
 UNDECLARED_FACT: Final = "no such fact is declared"
 INT_MIN: Final = -(2**53)
 INT_MAX: Final = 2**53
-PERSONAL_NAME_MESSAGE: Final = (
-    "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
-)
-PERSONAL_VALUE_MESSAGE: Final = (
-    "looks like a telephone number or an address; if it is not, set non_personal: true"
-)
+PERSONAL_NAME_MESSAGE: Final = "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
+PERSONAL_VALUE_MESSAGE: Final = "looks like a telephone number or an address; if it is not, set non_personal: true"
 # Values of the facts that any queue's condition uses, in a fixed order; None: the agent does not have the attribute.
 AttributeKey: TypeAlias = tuple[FactValue | None, ...]
 RankedAttributes: TypeAlias = dict[str, FactPolicy]
@@ -65,9 +47,7 @@ _PERSONAL_WORDS: Final = frozenset(
 _TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
 
 
-def check_attributes(
-    policy: Policy, attributes: Mapping[str, FactValue], applies_to: str = "contact"
-) -> tuple[str, str] | None:
+def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applies_to: str = "contact") -> tuple[str, str] | None:
     """Return the first invalid attribute as (field, reason); none: all are valid facts of contacts or agents.
 
     The field names the attribute only if it is declared, since an undeclared name may be any text. The reason is
@@ -100,18 +80,10 @@ def fact_value_error(fact: FactPolicy, value: object) -> str | None:
                 return None if INT_MIN <= value <= INT_MAX else "must be within ±2^53"
             return "must be an integer"
         case FactType.ENUM:
-            return (
-                None
-                if value in fact.values and kind is str
-                else "must be one of the declared values"
-            )
+            return None if value in fact.values and kind is str else "must be one of the declared values"
         case FactType.IDENT:
             if isinstance(value, str) and _IS_ID(value):
-                return (
-                    PERSONAL_VALUE_MESSAGE
-                    if not fact.non_personal and is_personal_value(value)
-                    else None
-                )
+                return PERSONAL_VALUE_MESSAGE if not fact.non_personal and is_personal_value(value) else None
             return "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
 
 
@@ -140,14 +112,8 @@ class AgentConditions:
         self._conditions: dict[QueueId, ExpressionCache] = {}
         for queue_id, queue in policy.queues.items():
             if queue.agents_when is not None:
-                self._conditions[queue_id] = ExpressionCache(
-                    compile_leniently(queue.agents_when, scope)
-                )
-        mentioned = {
-            variable.name
-            for memo in self._conditions.values()
-            for variable in memo.expression.variables
-        }
+                self._conditions[queue_id] = ExpressionCache(compile_leniently(queue.agents_when, scope))
+        mentioned = {variable.name for memo in self._conditions.values() for variable in memo.expression.variables}
         self._indexes = {name: index for index, name in enumerate(sorted(mentioned))}
 
     def attribute_key(self, attributes: Mapping[str, FactValue]) -> AttributeKey:
@@ -167,11 +133,7 @@ class AgentConditions:
         places = self._indexes
         return bool(
             memo.evaluate(
-                lambda variable: (
-                    key[places[variable.name]] is not None
-                    if variable.root == "known"
-                    else key[places[variable.name]]
-                )
+                lambda variable: key[places[variable.name]] is not None if variable.root == "known" else key[places[variable.name]]
             )
         )
 
@@ -206,13 +168,9 @@ def _rank(fact: FactPolicy, value: FactValue) -> int:
     return fact.values.index(str(value)) if fact.type is FactType.ENUM else int(value)
 
 
-def attribute_sort_key(
-    ranks: dict[str, int], order_by: tuple[AttributeOrder, ...]
-) -> tuple[tuple[int, int], ...]:
+def attribute_sort_key(ranks: dict[str, int], order_by: tuple[AttributeOrder, ...]) -> tuple[tuple[int, int], ...]:
     """Return the sort key of an agent: smaller is chosen first, and a missing attribute sorts last."""
     return tuple(
-        _MISSING
-        if (place := ranks.get(step.fact)) is None
-        else (0, -place if step.direction is Direction.DESC else place)
+        _MISSING if (place := ranks.get(step.fact)) is None else (0, -place if step.direction is Direction.DESC else place)
         for step in order_by
     )

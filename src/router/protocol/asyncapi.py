@@ -19,17 +19,12 @@ _DESCRIPTIONS: Final = {
     Endpoint.SUPERVISOR: "A supervisor: receives all events of the workspace and statistics of changed queues.",
 }
 # Frames sent on some endpoints only.
-_RESTRICTED_TO: Final = {
-    "stats": {Endpoint.SUPERVISOR},
-    "state_page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR},
-}
+_RESTRICTED_TO: Final = {"stats": {Endpoint.SUPERVISOR}, "state_page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR}}
 
 
 def asyncapi_document() -> dict[str, Any]:
     """Return the document as plain data."""
-    kinds = {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} | set(
-        get_args(ServerFrame)
-    )
+    kinds = {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} | set(get_args(ServerFrame))
     ordered = sorted(kinds, key=_schema_name)
     _, schemas = schemas_of(ordered, _REF)
     return {
@@ -51,11 +46,7 @@ def asyncapi_document() -> dict[str, Any]:
             }
         },
         "channels": {str(endpoint): _channel(endpoint) for endpoint in Endpoint},
-        "operations": {
-            f"{verb}_{endpoint}": _operation(endpoint, verb)
-            for endpoint in Endpoint
-            for verb in ("receive", "send")
-        },
+        "operations": {f"{verb}_{endpoint}": _operation(endpoint, verb) for endpoint in Endpoint for verb in ("receive", "send")},
         "components": {
             "schemas": schemas,
             "messages": {_tag(kind): _message(kind) for kind in ordered},
@@ -106,11 +97,7 @@ def _message(kind: type) -> dict[str, Any]:
 
 
 def _server_frames(endpoint: Endpoint) -> list[type]:
-    return [
-        kind
-        for kind in get_args(ServerFrame)
-        if endpoint in _RESTRICTED_TO.get(_tag(kind), set(Endpoint))
-    ]
+    return [kind for kind in get_args(ServerFrame) if endpoint in _RESTRICTED_TO.get(_tag(kind), set(Endpoint))]
 
 
 def _tag(kind: type) -> str:

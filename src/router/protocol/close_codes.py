@@ -52,12 +52,7 @@ class CloseCode(IntEnum):
 
 # Reconnecting would lead to the same error.
 _PERMANENT_CODES: Final = frozenset(
-    {
-        CloseCode.PROTOCOL_ERROR,
-        CloseCode.UNSUPPORTED_DATA,
-        CloseCode.INVALID_TEXT,
-        CloseCode.TOO_BIG,
-    }
+    {CloseCode.PROTOCOL_ERROR, CloseCode.UNSUPPORTED_DATA, CloseCode.INVALID_TEXT, CloseCode.TOO_BIG}
 )
 
 

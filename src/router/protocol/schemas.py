@@ -67,9 +67,7 @@ FIELD_TEXTS: Final[dict[str, str]] = {
 }
 
 
-def schemas_of(
-    kinds: Iterable[Any], ref_template: str
-) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+def schemas_of(kinds: Iterable[Any], ref_template: str) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
     """Return the schema of each type, and the components that they refer to by name, with descriptions."""
     ordered = list(kinds)
     refs, components = msgspec.json.schema_components(ordered, ref_template=ref_template)
@@ -104,10 +102,7 @@ def description_of(kind: type) -> str:
         return text
     docs = field_docs(kind)
     lines = [
-        f"* `{member.value}`: {markdown(docs[member.name])}"
-        if member.name in docs
-        else f"* `{member.value}`"
-        for member in kind
+        f"* `{member.value}`: {markdown(docs[member.name])}" if member.name in docs else f"* `{member.value}`" for member in kind
     ]
     return "\n".join((text, "", *lines))
 
@@ -175,11 +170,7 @@ def _docs_of_module(name: str) -> dict[str, dict[str, str]]:
         source = inspect.getsource(sys.modules[name])
     except (OSError, TypeError):  # Installed without sources, or a built-in module.
         return {}
-    return {
-        node.name: dict(_docs_in(node.body))
-        for node in ast.parse(source).body
-        if isinstance(node, ast.ClassDef)
-    }
+    return {node.name: dict(_docs_in(node.body)) for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
 
 
 def _docs_in(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:

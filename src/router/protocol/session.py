@@ -73,11 +73,7 @@ class SessionIdentity(Struct, frozen=True, kw_only=True):
 
     def is_same_as(self, other: "SessionIdentity") -> bool:
         """Return whether both have the same subject, role and workspace."""
-        return (self.subject, self.role, self.workspace) == (
-            other.subject,
-            other.role,
-            other.workspace,
-        )
+        return (self.subject, self.role, self.workspace) == (other.subject, other.role, other.workspace)
 
 
 class TokenBucket:
@@ -170,15 +166,7 @@ class CloseConnection(Struct, frozen=True):
     reason: str
 
 
-Effect: TypeAlias = (
-    SendFrame
-    | Authenticate
-    | StartStream
-    | Reauthenticate
-    | SendPong
-    | ExecuteCommand
-    | CloseConnection
-)
+Effect: TypeAlias = SendFrame | Authenticate | StartStream | Reauthenticate | SendPong | ExecuteCommand | CloseConnection
 
 
 class SessionPhase(StrEnum):
@@ -311,9 +299,7 @@ class Session:
                 return self._close(CloseCode.UNAUTHENTICATED, "already authenticated")
             return self.authenticated(self.identity, now_ms)
         if credentials != 1:
-            return self._close(
-                CloseCode.UNAUTHENTICATED, "hello needs exactly one of token and ticket"
-            )
+            return self._close(CloseCode.UNAUTHENTICATED, "hello needs exactly one of token and ticket")
         self.phase = SessionPhase.AUTHENTICATING
         return [Authenticate(token=frame.token, ticket=frame.ticket)]
 
@@ -349,10 +335,7 @@ class Session:
         assert self.identity is not None
         if not identity.is_same_as(self.identity):
             error = SendFrame(error_frame("forbidden", id=id))
-            return [
-                error,
-                *self._close(CloseCode.UNAUTHENTICATED, "the token has another identity"),
-            ]
+            return [error, *self._close(CloseCode.UNAUTHENTICATED, "the token has another identity")]
         self.identity = identity
         return [SendFrame(OkFrame(id=id))]
 

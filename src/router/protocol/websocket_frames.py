@@ -32,12 +32,9 @@ _FRAGMENTS_MAX: Final = 1024
 _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 
 _SHORT: Final[dict[int, tuple[bytes, ...]]] = {
-    opcode: tuple(bytes((_FIN | opcode, size)) for size in range(126))
-    for opcode in (TEXT, BINARY, CLOSE, PING, PONG)
+    opcode: tuple(bytes((_FIN | opcode, size)) for size in range(126)) for opcode in (TEXT, BINARY, CLOSE, PING, PONG)
 }
-_MIDDLE: Final[dict[int, bytes]] = {
-    opcode: bytes((_FIN | opcode, 126)) for opcode in (TEXT, BINARY)
-}
+_MIDDLE: Final[dict[int, bytes]] = {opcode: bytes((_FIN | opcode, 126)) for opcode in (TEXT, BINARY)}
 _LONG: Final[dict[int, bytes]] = {opcode: bytes((_FIN | opcode, 127)) for opcode in (TEXT, BINARY)}
 
 
@@ -84,15 +81,7 @@ def encode_close_reply(payload: bytes) -> bytes:
 class FrameReader:
     """Incremental reader of one client's frames."""
 
-    __slots__ = (
-        "_bytes_needed",
-        "_fragments",
-        "_fragments_bytes",
-        "_message_bytes_max",
-        "_opcode",
-        "_partial",
-        "violation",
-    )
+    __slots__ = ("_bytes_needed", "_fragments", "_fragments_bytes", "_message_bytes_max", "_opcode", "_partial", "violation")
 
     def __init__(self, message_bytes_max: int) -> None:
         """Create a reader that accepts messages of at most ``max_bytes``, fragmented or not."""

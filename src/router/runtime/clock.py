@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 # Half a per cent: a 15 s offer is off by at most 75 ms, and a wall-clock change of one minute is absorbed in 3.3 hours.
 SLEW_PER_S: Final = 0.005
@@ -46,12 +46,7 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the machine."""
 
-    def __init__(
-        self,
-        *,
-        wall_s: Callable[[], float] = time.time,
-        steady_s: Callable[[], float] | None = None,
-    ) -> None:
+    def __init__(self, *, wall_s: Callable[[], float] = time.time, steady_s: Callable[[], float] | None = None) -> None:
         """``wall_s`` can jump in both directions, ``steady_s`` only advances. Both are replaced in tests."""
         self._wall_s = wall_s
         self._steady_s = steady_s if steady_s is not None else _steady_s

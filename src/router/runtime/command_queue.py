@@ -36,26 +36,17 @@ from router.journal.crash_points import crash_point
 from router.journal.records import Record
 from router.model.commands import AdvanceTime, Command, EnqueueContact
 from router.model.errors import CommandQueueFull
-from router.model.ids import WorkspaceId
 from router.model.results import Outcome, RefusalCode, Refused
+from router.model.states import WorkspaceId
 from router.runtime.clock import WakeupSchedule
-from router.runtime.workspace import (
-    QueryResult,
-    QueuedCommand,
-    QueuedQuery,
-    Reply,
-    ReplyTarget,
-    WorkspaceRuntime,
-)
+from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, Reply, ReplyTarget, WorkspaceRuntime
 
 ROUTER_ACTOR: Final = "router"
 """Actor of commands that the router issues itself: timers, and desktops lost at a restart."""
 
 _ADVANCE_TIME: Final = AdvanceTime()
 
-_COMMAND_TAGS: Final[dict[type, str]] = {
-    kind: str(kind.__struct_config__.tag) for kind in get_args(Command)
-}
+_COMMAND_TAGS: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Command)}
 
 # AdvanceTime commands of one workspace in one batch; each fires at most 64 timers.
 _TIMER_COMMANDS_MAX: Final = 4
@@ -146,8 +137,7 @@ class CommandQueue(Generic[T]):
         """
         queue = self._queues.get(workspace)
         if not ignore_limit and (
-            self._count >= self._count_max * _TOTAL_FACTOR
-            or (queue is not None and len(queue) >= self._count_max)
+            self._count >= self._count_max * _TOTAL_FACTOR or (queue is not None and len(queue) >= self._count_max)
         ):
             raise CommandQueueFull("the command queue is full; retry later")
         is_submit = self._is_submit(item)
@@ -295,14 +285,8 @@ def _execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCo
     if outcome.events:
         batch.records.append((workspace.workspace, _build_record(workspace, queued, outcome)))
     result, command = outcome.result, queued.command
-    if (
-        type(result) is Refused
-        and type(command) is EnqueueContact
-        and batch.collects_refused_submits
-    ):
-        batch.refused_submits.append(
-            (len(batch.records), workspace.workspace, command, result.code)
-        )
+    if type(result) is Refused and type(command) is EnqueueContact and batch.collects_refused_submits:
+        batch.refused_submits.append((len(batch.records), workspace.workspace, command, result.code))
     if queued.reply is not None:
         batch.replies.append((queued.reply, Reply(outcome, workspace.epoch, workspace.history_id)))
 

@@ -1,4 +1,9 @@
-"""The event feed: reads from any position of the event log, and subscriptions to it.
+"""Cursors of subscriptions to the event log, and stores that keep them across restarts.
+
+A cursor is a position in the history of one workspace: every event up to it has been handled. A subscription saves its cursors
+after it has handled records, so that a restart repeats records rather than losing them (at-least-once delivery).
+
+The event feed: reads from any position of the event log, and subscriptions to it.
 
 The journal is the source of truth: it holds every durable record of every workspace. The ``Publisher`` holds the newest records in
 memory and announces each record once it is durable. The feed combines both. A read after a position is answered from memory where
@@ -23,19 +28,103 @@ are the two mistakes that lose events silently.
 """
 
 import asyncio
+import os
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol, TypeAlias, cast
 
+import msgspec
 from msgspec import Struct
 
+from router.journal.files import FILE_MODE, fsync_directory, prepare_directory
 from router.journal.port import Journal
 from router.journal.records import Record
 from router.model.errors import RouterError
-from router.model.ids import WorkspaceId
-from router.runtime.cursors import Cursors, CursorStore, FeedPosition
+from router.model.states import WorkspaceId
 from router.runtime.publisher import PublishedRecord, Publisher
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+class FeedPosition(Struct, frozen=True, order=True):
+    """A position in the event log of one workspace: after the event ``seq`` of the history ``history_id``."""
+
+    history_id: str
+    seq: int
+
+
+Cursors: TypeAlias = dict[WorkspaceId, FeedPosition]
+"""The cursors of one subscription, by workspace."""
+
+
+class CursorsDamaged(RouterError):
+    """The stored cursors of a subscription cannot be read; delete the file to start without them."""
+
+
+class CursorStore(Protocol):
+    """Storage for the cursors of subscriptions. Called from a thread as well as from the event loop, one call at a time."""
+
+    def load(self, subscription: str) -> Cursors:
+        """Return the stored cursors, empty where there are none. Raises CursorsDamaged."""
+        ...
+
+    def save(self, subscription: str, cursors: Cursors) -> None:
+        """Store the cursors durably, replacing earlier ones. Raises OSError or RouterError where the storage fails."""
+        ...
+
+
+class MemoryCursorStore:
+    """Cursors in memory, for tests and for subscriptions that start again with each process."""
+
+    def __init__(self) -> None:
+        self._cursors: dict[str, Cursors] = {}
+
+    def load(self, subscription: str) -> Cursors:
+        """Return the stored cursors, empty where there are none."""
+        return dict(self._cursors.get(subscription, {}))
+
+    def save(self, subscription: str, cursors: Cursors) -> None:
+        """Store the cursors, replacing earlier ones."""
+        self._cursors[subscription] = dict(cursors)
+
+
+class FileCursorStore:
+    """Cursors in a directory, one small JSON file per subscription, replaced atomically."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def load(self, subscription: str) -> Cursors:
+        """Return the stored cursors, empty where there are none. Raises CursorsDamaged."""
+        path = self._path(subscription)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Cursors)
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise CursorsDamaged(f"{path}: the cursors cannot be read") from error
+
+    def save(self, subscription: str, cursors: Cursors) -> None:
+        """Store the cursors durably, replacing earlier ones. Raises OSError where the disk fails."""
+        path = self._path(subscription)
+        prepare_directory(self._directory)
+        scratch = path.with_suffix(".new")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(cursors))
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+        fsync_directory(self._directory)
+
+    def _path(self, subscription: str) -> Path:
+        if not _NAME.fullmatch(subscription):
+            raise ValueError("a subscription name has 1 to 64 of a-z, 0-9, '_' and '-'")
+        return self._directory / f"{subscription}.json"
+
 
 # Records of one read, and records delivered before other tasks can run.
 _READ_RECORDS: Final = 256
@@ -85,9 +174,7 @@ class SubscriptionStatus(Struct, frozen=True, kw_only=True):
 class SubscriptionObserver(Protocol):
     """Receives the failures of subscriptions, for logs. Called on the event loop; must be quick and must not raise."""
 
-    def on_subscriber_failure(
-        self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float
-    ) -> None:
+    def on_subscriber_failure(self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float) -> None:
         """Handle a failure that is retried after ``retry_s``; ``workspace`` is None for the cursor store."""
         ...
 
@@ -117,9 +204,7 @@ class RecordSource(Protocol):
         """Return the delay before the next attempt, after this number of failures in a row."""
         ...
 
-    async def read(
-        self, workspace: WorkspaceId, after: FeedPosition, *, limit: int
-    ) -> list[PublishedRecord]:
+    async def read(self, workspace: WorkspaceId, after: FeedPosition, *, limit: int) -> list[PublishedRecord]:
         """Return at most ``limit`` records after a position, oldest first; at least one where there are any."""
         ...
 
@@ -313,9 +398,7 @@ class Subscription:
             return False
         self._skipped_records += 1
         cursor.failing = 0
-        cursor.state = (
-            SubscriptionState.LIVE if cursor.task is None else SubscriptionState.CATCHING_UP
-        )
+        cursor.state = SubscriptionState.LIVE if cursor.task is None else SubscriptionState.CATCHING_UP
         self._advance(cursor, record)
         if self._feed.observer is not None:
             self._feed.observer.on_record_skipped(self.name, cursor.workspace, record)
@@ -326,9 +409,7 @@ class Subscription:
         cursor.state = SubscriptionState.RETRYING
         self._count_failure(error, cursor.workspace, self._feed.retry_delay_s(cursor.failing))
 
-    def _count_failure(
-        self, error: Exception, workspace: WorkspaceId | None, retry_s: float
-    ) -> None:
+    def _count_failure(self, error: Exception, workspace: WorkspaceId | None, retry_s: float) -> None:
         self._failures += 1
         self._last_error = type(error).__name__
         if self._feed.observer is not None:
@@ -412,9 +493,7 @@ class EventFeed:
         publisher = self.publisher
         return FeedPosition(publisher.history_id(workspace), publisher.last_seq(workspace))
 
-    async def read(
-        self, workspace: WorkspaceId, after: FeedPosition, *, limit: int
-    ) -> list[PublishedRecord]:
+    async def read(self, workspace: WorkspaceId, after: FeedPosition, *, limit: int) -> list[PublishedRecord]:
         """Return at most ``limit`` published records with events after a position, oldest first.
 
         At least one record is returned if the position is not the newest. The first record may also hold events up to the
@@ -488,13 +567,7 @@ class EventFeed:
         if any(one.name == name for one in self._subscriptions):
             raise ValueError(f"the subscription {name} exists already")
         subscription = Subscription(
-            self,
-            name,
-            handler,
-            is_inline=is_inline,
-            store=store,
-            attempts_max=attempts_max,
-            on_close=self._forget,
+            self, name, handler, is_inline=is_inline, store=store, attempts_max=attempts_max, on_close=self._forget
         )
         self._subscriptions += (subscription,)
         subscription.start(from_start=from_start)

@@ -30,9 +30,9 @@ from router.journal.port import Journal, WorkspaceHistory
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.diagnosis import Diagnosis
 from router.model.errors import IllegalTransition, JournalError, JournalLocked, JournalUnavailable
-from router.model.ids import WorkspaceId
 from router.model.policy import Policy
 from router.model.shadow import ShadowReport
+from router.model.states import WorkspaceId
 
 # Broken invariants listed in a report; further ones are only counted.
 _INVARIANTS_NAMED_MAX = 20
@@ -105,9 +105,7 @@ def copy_journal(paths: JournalPaths, scratch: Path | None) -> Iterator[Path]:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(path, Path(directory) / path.name)
             except OSError as error:
-                raise JournalUnavailable(
-                    f"the journal cannot be copied: {error.strerror}"
-                ) from error
+                raise JournalUnavailable(f"the journal cannot be copied: {error.strerror}") from error
         yield Path(directory) / paths.database.name
 
 
@@ -122,9 +120,7 @@ def _shared_lock(paths: JournalPaths) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise JournalLocked(
-            f"{paths.database}: a running router has opened this journal; stop it first"
-        ) from None
+        raise JournalLocked(f"{paths.database}: a running router has opened this journal; stop it first") from None
     finally:
         os.close(descriptor)
 
@@ -148,9 +144,7 @@ def _verify_workspace(journal: Journal, history: WorkspaceHistory) -> WorkspaceV
     return report
 
 
-def _replay_all(
-    journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification
-) -> Engine | None:
+def _replay_all(journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification) -> Engine | None:
     """Return the engine after all records, None where a record is damaged or cannot be replayed."""
     engine = Engine()
     epoch = at_ms = 0
@@ -180,29 +174,21 @@ def _replay_all(
     return engine
 
 
-def _replay_tail(
-    journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification
-) -> None:
+def _replay_tail(journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification) -> None:
     assert history.snapshot is not None
     try:
         engine = Engine.restore(history.snapshot.engine_state)
     except (msgspec.MsgspecError, ValueError):
-        report.problems.append(
-            "the snapshot was written by another version; a start replays all records"
-        )
+        report.problems.append("the snapshot was written by another version; a start replays all records")
         return
     for record in journal.replay(history.workspace, after_seq=history.snapshot.seq):
         engine.replay(record.events, record.first_seq, record.at_ms)
     report.snapshot_digest = engine.digest()
     if report.snapshot_digest != report.digest:
-        report.problems.append(
-            "the snapshot and the records after it lead to another state than the whole history"
-        )
+        report.problems.append("the snapshot and the records after it lead to another state than the whole history")
 
 
-async def diagnose_journal_file(
-    path: Path, *, scratch: Path | None = None
-) -> dict[WorkspaceId, Diagnosis]:
+async def diagnose_journal_file(path: Path, *, scratch: Path | None = None) -> dict[WorkspaceId, Diagnosis]:
     """Return the diagnosis of each workspace.
 
     ``scratch`` is the directory for the copy, which needs as much space as the journal. Raises JournalLocked where a router
@@ -212,10 +198,7 @@ async def diagnose_journal_file(
         journal = SqliteJournal(copy, reserved_bytes=0)
         try:
             histories = await journal.open()
-            return {
-                history.workspace: _restore_engine(journal, history).diagnose(thorough=True)
-                for history in histories
-            }
+            return {history.workspace: _restore_engine(journal, history).diagnose(thorough=True) for history in histories}
         finally:
             await journal.close()
 
@@ -234,9 +217,7 @@ def _restore_engine(journal: Journal, history: WorkspaceHistory) -> Engine:
     return engine
 
 
-async def shadow_journal_file(
-    path: Path, policy: Policy, *, scratch: Path | None = None
-) -> dict[WorkspaceId, ShadowReport]:
+async def shadow_journal_file(path: Path, policy: Policy, *, scratch: Path | None = None) -> dict[WorkspaceId, ShadowReport]:
     """Return the report of each workspace, from its first event on.
 
     ``scratch`` is the directory for the copy, which needs as much space as the journal. Raises JournalLocked where a router

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, cast
 from msgspec import Struct
 
 from router.journal.records import Record
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 # Enough for a desktop that was disconnected for a minute in a busy workspace.
 WORKSPACE_RECORDS_MAX: Final = 2_048
@@ -84,12 +84,7 @@ class _RecentRecords:
 class Publisher:
     """Publish durable records and retain the newest ones for clients that resume."""
 
-    def __init__(
-        self,
-        *,
-        workspace_records_max: int = WORKSPACE_RECORDS_MAX,
-        records_max: int = RECORDS_MAX,
-    ) -> None:
+    def __init__(self, *, workspace_records_max: int = WORKSPACE_RECORDS_MAX, records_max: int = RECORDS_MAX) -> None:
         self._workspace_records_max = workspace_records_max
         self._records_max = records_max
         self._callbacks: tuple[tuple[object, RecordCallback], ...] = ()
@@ -134,9 +129,7 @@ class Publisher:
         for _, callback in self._callbacks:
             callback(published)
 
-    def records_between(
-        self, workspace: WorkspaceId, after_seq: int, until_seq: int
-    ) -> list[Record]:
+    def records_between(self, workspace: WorkspaceId, after_seq: int, until_seq: int) -> list[Record]:
         """Return the retained records with events after ``after_seq`` and up to ``until_seq``, oldest first."""
         return self._recent[workspace].records_between(after_seq, until_seq)
 

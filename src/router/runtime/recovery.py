@@ -16,7 +16,7 @@ from router.journal.port import Journal, WorkspaceHistory
 from router.journal.records import Record
 from router.model.errors import JournalCorrupt
 from router.model.events import Event
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 from router.runtime.publisher import Publisher
 
 # Records replayed before the event loop can serve signals and health checks.
@@ -76,9 +76,7 @@ async def recover_workspace(
     ``replay_record_count`` is the number of newest records loaded into the publisher.
     """
     recovered = _from_snapshot(history, new_engine=new_engine, new_stats=new_stats)
-    publisher.add_workspace(
-        history.workspace, history.history_id, last_seq=history.last_position.seq
-    )
+    publisher.add_workspace(history.workspace, history.history_id, last_seq=history.last_position.seq)
     if history.last_position.seq == 0:
         # A new workspace can be added while the writer runs, so do not block on the journal for an empty history.
         return recovered
@@ -101,10 +99,7 @@ async def recover_workspace(
 
 
 def _from_snapshot(
-    history: WorkspaceHistory,
-    *,
-    new_engine: type[Engine],
-    new_stats: Callable[[WorkspaceId], StatsProjection],
+    history: WorkspaceHistory, *, new_engine: type[Engine], new_stats: Callable[[WorkspaceId], StatsProjection]
 ) -> RecoveredWorkspace:
     snapshot = history.snapshot
     stats = new_stats(history.workspace)
@@ -116,9 +111,7 @@ def _from_snapshot(
             # Written by a version with another state format: replay all records instead, which is slower.
             stats = new_stats(history.workspace)
         else:
-            return RecoveredWorkspace(
-                engine=engine, stats=stats, snapshot_seq=snapshot.seq, replayed_events=0
-            )
+            return RecoveredWorkspace(engine=engine, stats=stats, snapshot_seq=snapshot.seq, replayed_events=0)
     return RecoveredWorkspace(engine=new_engine(), stats=stats, snapshot_seq=0, replayed_events=0)
 
 

@@ -14,14 +14,14 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from router.engine.shadow import Shadow
-from router.engine.shadow.counters import ShadowCounters
+from router.engine.shadow.shadow import ShadowCounters
 from router.journal.records import Record
 from router.model.commands import EnqueueContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.events import ShadowPolicyCleared, ShadowPolicySet
-from router.model.ids import WorkspaceId
 from router.model.results import RefusalCode
 from router.model.shadow import Difference, ShadowReport
+from router.model.states import WorkspaceId
 from router.runtime.publisher import PublishedRecord
 from router.runtime.snapshots import join_parts
 from router.runtime.writer import Writer
@@ -78,9 +78,7 @@ class _WorkspaceShadow:
 
     def drop_backlog(self) -> None:
         """Drop the backlog and the shadow, which then restarts from a snapshot."""
-        self.events_missed += sum(
-            len(item.events) for item in self.backlog if isinstance(item, Record)
-        )
+        self.events_missed += sum(len(item.events) for item in self.backlog if isinstance(item, Record))
         self.backlog.clear()
         self.shadow = None
 
@@ -101,12 +99,7 @@ class ShadowRunner:
     """Run the shadows of all workspaces. Call ``start`` after the writer has recovered and is running, then ``run`` as a task."""
 
     def __init__(
-        self,
-        writer: Writer,
-        *,
-        observer: ShadowObserver,
-        backlog_max: int = BACKLOG_MAX,
-        restart_s: float = RESTART_S,
+        self, writer: Writer, *, observer: ShadowObserver, backlog_max: int = BACKLOG_MAX, restart_s: float = RESTART_S
     ) -> None:
         """``backlog_max`` limits the backlog of a shadow in records; ``restart_s`` is the least delay before a restart."""
         self._writer = writer
@@ -137,9 +130,7 @@ class ShadowRunner:
                 self._shadows.pop(workspace, None)
         self._enqueue(workspace, record)
 
-    def _on_refused_submit(
-        self, workspace: WorkspaceId, command: EnqueueContact, code: RefusalCode, at_ms: int
-    ) -> None:
+    def _on_refused_submit(self, workspace: WorkspaceId, command: EnqueueContact, code: RefusalCode, at_ms: int) -> None:
         self._enqueue(workspace, _RefusedSubmit(command, code, at_ms))
 
     def _enqueue(self, workspace: WorkspaceId, item: _Item) -> None:
@@ -206,9 +197,7 @@ class ShadowRunner:
             return
         data = await join_parts(image.parts)
         # Decoding a large state takes long, so it runs on a thread.
-        shadow = await asyncio.to_thread(
-            Shadow.from_snapshot, data, policy, counters=follower.counters
-        )
+        shadow = await asyncio.to_thread(Shadow.from_snapshot, data, policy, counters=follower.counters)
         if follower.counters is None:
             self._notify(workspace, shadow.compare_current_state())
         else:
@@ -230,9 +219,7 @@ class ShadowRunner:
                 self._restart_later(workspace, follower)
                 return
             else:
-                differences = shadow.apply_record(
-                    item.events, item.first_seq, item.at_ms, cause=item.cause
-                )
+                differences = shadow.apply_record(item.events, item.first_seq, item.at_ms, cause=item.cause)
                 self._notify(workspace, differences)
 
     def _notify(self, workspace: WorkspaceId, differences: list[Difference]) -> None:

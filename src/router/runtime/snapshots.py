@@ -74,13 +74,7 @@ class SnapshotScheduler:
     The writer calls ``start_next`` between two batches, so every image represents the state after a durable event.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        schedule: SnapshotSchedule,
-        *,
-        wake: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, journal: Journal, schedule: SnapshotSchedule, *, wake: Callable[[], None] = lambda: None) -> None:
         """``wake`` makes the writer call ``start_next`` soon."""
         self._journal = journal
         self._schedule = schedule
@@ -101,9 +95,7 @@ class SnapshotScheduler:
         if before < self._schedule.events <= workspace.events_since_snapshot:
             self._due.append(workspace)
 
-    def request_image(
-        self, workspace: WorkspaceRuntime, image: "asyncio.Future[StateImage]"
-    ) -> None:
+    def request_image(self, workspace: WorkspaceRuntime, image: "asyncio.Future[StateImage]") -> None:
         """Request an image of the state as of the next gap between two batches."""
         self._requested.append((workspace, image))
         self._wake()
@@ -118,9 +110,7 @@ class SnapshotScheduler:
         if now_ms - self._checked_at_ms >= self._schedule.idle_ms:
             # Only once per idle_ms, because this scans all workspaces.
             self._checked_at_ms = now_ms
-            self._due.extend(
-                workspace for workspace in workspaces if self._is_due(workspace, now_ms)
-            )
+            self._due.extend(workspace for workspace in workspaces if self._is_due(workspace, now_ms))
         while self._requested:
             workspace, future = self._requested.popleft()
             if not future.done():
@@ -157,9 +147,7 @@ class SnapshotScheduler:
 
     def _is_due(self, workspace: WorkspaceRuntime, now_ms: int) -> bool:
         return self._schedule.is_due(
-            events=workspace.events_since_snapshot,
-            idle_ms=now_ms - workspace.quiet_since_ms,
-            records=workspace.engine.record_count,
+            events=workspace.events_since_snapshot, idle_ms=now_ms - workspace.quiet_since_ms, records=workspace.engine.record_count
         )
 
     def _begin_image(self, workspace: WorkspaceRuntime) -> IncrementalSnapshot:
@@ -169,9 +157,7 @@ class SnapshotScheduler:
                 pass
         return image
 
-    async def _complete_image(
-        self, workspace: WorkspaceRuntime, image: IncrementalSnapshot
-    ) -> StateImage | None:
+    async def _complete_image(self, workspace: WorkspaceRuntime, image: IncrementalSnapshot) -> StateImage | None:
         """Encode the image and return it, None where an event has invalidated it."""
         try:
             until_s = time.perf_counter() + _TIME_SLICE_S
@@ -182,24 +168,15 @@ class SnapshotScheduler:
         finally:
             image.cancel()
         if not image.is_done:
-            self._interruptions[workspace.workspace] = (
-                self._interruptions.get(workspace.workspace, 0) + 1
-            )
+            self._interruptions[workspace.workspace] = self._interruptions.get(workspace.workspace, 0) + 1
             return None
         self._interruptions.pop(workspace.workspace, None)
         return StateImage(
-            seq=image.seq,
-            at_ms=image.at_ms,
-            parts=image.parts(),
-            shadow_policy=image.shadow_policy,
-            shadow_seq=image.shadow_seq,
+            seq=image.seq, at_ms=image.at_ms, parts=image.parts(), shadow_policy=image.shadow_policy, shadow_seq=image.shadow_seq
         )
 
     async def _deliver_image(
-        self,
-        workspace: WorkspaceRuntime,
-        future: "asyncio.Future[StateImage]",
-        image: IncrementalSnapshot,
+        self, workspace: WorkspaceRuntime, future: "asyncio.Future[StateImage]", image: IncrementalSnapshot
     ) -> None:
         try:
             made = await self._complete_image(workspace, image)
@@ -217,9 +194,7 @@ class SnapshotScheduler:
         workspace.events_since_snapshot = 0
         return self._write(workspace, self._begin_image(workspace), events, stats)
 
-    async def _write(
-        self, workspace: WorkspaceRuntime, image: IncrementalSnapshot, events: int, stats: bytes
-    ) -> None:
+    async def _write(self, workspace: WorkspaceRuntime, image: IncrementalSnapshot, events: int, stats: bytes) -> None:
         made = await self._complete_image(workspace, image)
         if made is None:
             workspace.events_since_snapshot += events

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from router.engine.engine import Engine
 from router.model.commands import Command
-from router.model.ids import WorkspaceId
 from router.model.results import Outcome
+from router.model.states import WorkspaceId
 from router.runtime.recovery import StatsProjection
 
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.model.commands import Command, EnqueueContact, LoseDesktop
 from router.model.errors import JournalUnavailable, Stopping
-from router.model.ids import WorkspaceId
 from router.model.results import RefusalCode
+from router.model.states import WorkspaceId
 from router.runtime.clock import Clock, SystemClock, WakeupSchedule
 from router.runtime.command_queue import (
     COUNT_MAX,
@@ -42,14 +42,7 @@ from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
-from router.runtime.workspace import (
-    QueryResult,
-    QueuedCommand,
-    QueuedQuery,
-    Reply,
-    ReplyTarget,
-    WorkspaceRuntime,
-)
+from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, Reply, ReplyTarget, WorkspaceRuntime
 
 __all__ = ["Writer", "WriterLimits", "Reply", "QueryResult"]
 
@@ -102,23 +95,15 @@ class Writer:
         self._workspaces: dict[WorkspaceId, WorkspaceRuntime] = {}
         self._wakeups = WakeupSchedule()
         self._queue: CommandQueue[QueuedCommand | QueuedQuery] = CommandQueue(
-            count_max=self._limits.queue_count_max,
-            is_submit=_is_submit,
-            submit_wait_ms_max=self._limits.submit_wait_ms_max,
+            count_max=self._limits.queue_count_max, is_submit=_is_submit, submit_wait_ms_max=self._limits.submit_wait_ms_max
         )
         self._processor = BatchProcessor(
-            self._workspaces,
-            self._wakeups,
-            self._queue,
-            count_max=self._limits.batch_count_max,
-            ms_max=self._limits.batch_ms_max,
+            self._workspaces, self._wakeups, self._queue, count_max=self._limits.batch_count_max, ms_max=self._limits.batch_ms_max
         )
         self._pacer = CommitPacer(self._limits.commit_gap_ms)
         self._creating = asyncio.Lock()
         self._snapshot_scheduler = SnapshotScheduler(journal, self._schedule, wake=self.wake)
-        self.on_refused_submit: (
-            Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None
-        ) = None
+        self.on_refused_submit: Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None = None
         """Callback for refused submits, in order with the durable records, because refusals leave no event.
 
         It must be quick and must not raise.
@@ -167,9 +152,7 @@ class Writer:
         # Sessions of the previous process are lost: their connections ended with it.
         for agent_id, session_id in engine.attached_sessions():
             lost = LoseDesktop(agent_id=agent_id, session_id=session_id)
-            self._queue.put(
-                runtime.workspace, QueuedCommand(lost, ROUTER_ACTOR, None), ignore_limit=True
-            )
+            self._queue.put(runtime.workspace, QueuedCommand(lost, ROUTER_ACTOR, None), ignore_limit=True)
 
     async def stop(self) -> None:
         """Refuse new commands, finish the queued ones, take snapshots, and close the journal."""
@@ -226,14 +209,7 @@ class Writer:
         self.submit(workspace, command, actor=actor, reply=reply)
         return await reply
 
-    def submit(
-        self,
-        workspace: WorkspaceId,
-        command: Command,
-        *,
-        actor: str,
-        reply: ReplyTarget[Reply] | None,
-    ) -> None:
+    def submit(self, workspace: WorkspaceId, command: Command, *, actor: str, reply: ReplyTarget[Reply] | None) -> None:
         """Enqueue a command without waiting; ``reply``, if any, is completed in the batch that makes the result durable.
 
         Sockets use this for thousands of commands per second, where a coroutine and a future per command would cost more than
@@ -297,9 +273,7 @@ class Writer:
                 await self._commit(batch)
                 self._complete_replies(batch)
                 batch = None
-                self._snapshot_scheduler.start_next(
-                    self._workspaces.values(), now_ms=self.clock.now_ms()
-                )
+                self._snapshot_scheduler.start_next(self._workspaces.values(), now_ms=self.clock.now_ms())
             await self._snapshot_scheduler.save_all(self._workspaces.values())
         except BaseException:
             self._broken = True
@@ -338,9 +312,7 @@ class Writer:
             if batch.refused_submits:
                 self._notify_refused_submits(batch, count)
             runtime = self._workspaces[workspace]
-            self._snapshot_scheduler.count_events(
-                runtime, events=len(record.events), at_ms=batch.at_ms
-            )
+            self._snapshot_scheduler.count_events(runtime, events=len(record.events), at_ms=batch.at_ms)
             apply, seq = runtime.stats.apply, record.first_seq
             for event in record.events:
                 apply(event, seq, record.at_ms)

@@ -75,18 +75,11 @@ class PublicServer:
 
         def connect() -> HttpConnection:
             return HttpConnection(
-                self._application,
-                self.connections,
-                limits,
-                refusal_pause_s=self._submits.refusal_pause_s,
-                loop=loop,
+                self._application, self.connections, limits, refusal_pause_s=self._submits.refusal_pause_s, loop=loop
             )
 
         self._listener = await loop.create_server(
-            connect,
-            sock=_listening_socket(limits),
-            backlog=limits.backlog_count,
-            ssl=_tls_context(limits),
+            connect, sock=_listening_socket(limits), backlog=limits.backlog_count, ssl=_tls_context(limits)
         )
         self.port = self._listener.sockets[0].getsockname()[1]
 
@@ -107,9 +100,7 @@ class PublicServer:
 def check_transport_security(settings: ServerSettings) -> None:
     """Check that tokens are not sent over a network unencrypted. Raises SettingsInvalid."""
     if (settings.tls_certificate_path is None) != (settings.tls_key_path is None):
-        raise SettingsInvalid(
-            "$.server: set both `tls_certificate_path` and `tls_key_path`, or neither"
-        )
+        raise SettingsInvalid("$.server: set both `tls_certificate_path` and `tls_key_path`, or neither")
     if settings.behind_proxy or settings.tls_certificate_path is not None:
         return
     address = parse_ip_address(settings.host)
@@ -130,9 +121,7 @@ def parse_ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def _listening_socket(settings: ServerSettings) -> socket.socket:
     try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
@@ -183,14 +172,10 @@ class MetricsServer:
         loop = asyncio.get_running_loop()
 
         def connect() -> HttpConnection:
-            return HttpConnection(
-                application, self._connections, limits, refusal_pause_s=0.0, loop=loop
-            )
+            return HttpConnection(application, self._connections, limits, refusal_pause_s=0.0, loop=loop)
 
         try:
-            self._listener = await loop.create_server(
-                connect, self._settings.metrics_host, self._settings.metrics_port
-            )
+            self._listener = await loop.create_server(connect, self._settings.metrics_host, self._settings.metrics_port)
         except OSError as error:
             raise SettingsInvalid(f"$.telemetry.metrics_port: {error.strerror}") from None
         self.port = self._listener.sockets[0].getsockname()[1]

@@ -14,9 +14,8 @@ from router.model.commands import CallbackFields, Command, ReportCallback, Reque
 from router.model.events import Event
 from router.model.events.agent import AgentStateChanged
 from router.model.events.contact import CallbackConnected, CallbackDialRequested, CallbackFailed
-from router.model.ids import AgentId
 from router.model.results import Refused
-from router.model.states import AgentState, CallbackOutcome
+from router.model.states import AgentId, AgentState, CallbackOutcome
 from router.simulator.day import AgentBehaviour, PlannedAgent, PlannedContact, StaffLevel
 
 
@@ -138,11 +137,7 @@ class CallbackCustomers:
         assert planned is not None
         chance, delay = self._rng.random(), self._rng.random()
         if chance < planned.reached_share:
-            report = ReportCallback(
-                contact_id=event.contact_id,
-                outcome=CallbackOutcome.CONNECTED,
-                attempt=event.attempt,
-            )
+            report = ReportCallback(contact_id=event.contact_id, outcome=CallbackOutcome.CONNECTED, attempt=event.attempt)
             self._schedule_call_end(round(-log(1.0 - delay) * planned.answer_mean_ms), report)
 
     def _connected(self, event: Event) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from msgspec import Struct, structs
 
 from router.model.errors import RouterError
-from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import CallbackMode, FactValue, Policy
+from router.model.states import AgentId, ContactId, QueueId
 
 
 class WorkloadInvalid(RouterError):
@@ -127,10 +127,7 @@ class Day(Struct, frozen=True, kw_only=True):
                 structs.replace(
                     agent,
                     shifts=tuple(
-                        Shift(
-                            from_ms=shift.from_ms + offset_ms,
-                            to_ms=None if shift.to_ms is None else shift.to_ms + offset_ms,
-                        )
+                        Shift(from_ms=shift.from_ms + offset_ms, to_ms=None if shift.to_ms is None else shift.to_ms + offset_ms)
                         for shift in agent.shifts
                     ),
                 )

@@ -38,9 +38,7 @@ def to_ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-class _Distribution(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="dist"
-):
+class _Distribution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="dist"):
     """Distribution of durations in seconds, identified by the tag ``dist``."""
 
 

@@ -79,9 +79,7 @@ class PatienceCurve:
         return max(wait_ms + 1, beyond_ms)
 
 
-def estimate_patience(
-    contacts: Sequence[PlannedContact], rng: Random
-) -> tuple[PlannedContact, ...]:
+def estimate_patience(contacts: Sequence[PlannedContact], rng: Random) -> tuple[PlannedContact, ...]:
     """Return the contacts with a drawn patience for those who were served after a known wait, in the same order."""
     whole = _curve(contacts)
     by_queue: dict[str | None, list[PlannedContact]] = {}
@@ -91,10 +89,7 @@ def estimate_patience(
     return tuple(
         contact
         if contact.patience_ms is not None or contact.waited_ms is None
-        else structs.replace(
-            contact,
-            patience_ms=curves.get(contact.queue_id, whole).draw_beyond(contact.waited_ms, rng),
-        )
+        else structs.replace(contact, patience_ms=curves.get(contact.queue_id, whole).draw_beyond(contact.waited_ms, rng))
         for contact in contacts
     )
 
@@ -105,13 +100,9 @@ def patience_notes(before: Sequence[PlannedContact], after: Sequence[PlannedCont
     drawn = sum(contact.patience_ms is None for contact in before) - unlimited
     notes = []
     if drawn:
-        notes.append(
-            f"patience of {drawn:,} served customers: drawn from the log (Kaplan–Meier), given that it exceeds their wait"
-        )
+        notes.append(f"patience of {drawn:,} served customers: drawn from the log (Kaplan–Meier), given that it exceeds their wait")
     if unlimited:
-        notes.append(
-            f"patience of {unlimited:,} customers who did not abandon in the log: unlimited, so that they never leave"
-        )
+        notes.append(f"patience of {unlimited:,} customers who did not abandon in the log: unlimited, so that they never leave")
     return notes
 
 

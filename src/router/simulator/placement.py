@@ -33,9 +33,7 @@ def distinct_kinds(kinds: Iterable[ContactKind]) -> list[ContactKind]:
 def check_placement(policy: Policy, kinds: Iterable[ContactKind]) -> None:
     """Raise ``WorkloadInvalid`` if there are contacts without a queue and the policy has nothing that chooses one."""
     if any(True for _ in kinds) and not policy.entry and policy.default_queue is None:
-        raise WorkloadInvalid(
-            "contacts without a queue need a policy with entry rules or a default_queue"
-        )
+        raise WorkloadInvalid("contacts without a queue need a policy with entry rules or a default_queue")
 
 
 def entry_rule_notes(policy: Policy, kinds: Iterable[ContactKind]) -> tuple[str, ...]:
@@ -60,24 +58,17 @@ def _may_match(policy: Policy, rule: EntryRule, kinds: Iterable[ContactKind]) ->
     if isinstance(rule.when, str):
         return True
     alone = EntryRuleClassifier(structs.replace(policy, entry=(rule,)))
-    return any(
-        alone.classify(channel, attributes, lambda queue_id, name: None).rule is not None
-        for channel, attributes in kinds
-    )
+    return any(alone.classify(channel, attributes, lambda queue_id, name: None).rule is not None for channel, attributes in kinds)
 
 
-def derived_facts(
-    contacts: Iterable[Mapping[str, FactValue]], agents: Iterable[Mapping[str, FactValue]]
-) -> dict[str, FactPolicy]:
+def derived_facts(contacts: Iterable[Mapping[str, FactValue]], agents: Iterable[Mapping[str, FactValue]]) -> dict[str, FactPolicy]:
     """Return the facts of a derived policy: one for each attribute, of the type of its first value."""
     found: dict[str, FactPolicy] = {}
     for kind, many in (("contact", contacts), ("agent", agents)):
         for attributes in many:
             for name, value in attributes.items():
                 if name not in found:
-                    found[name] = FactPolicy(
-                        type=_type_of(value), applies_to=kind, non_personal=True
-                    )
+                    found[name] = FactPolicy(type=_type_of(value), applies_to=kind, non_personal=True)
     return found
 
 

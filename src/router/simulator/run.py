@@ -23,12 +23,7 @@ from router.simulator.formats import RecordedLog, parse_log, parse_logs
 from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
 from router.simulator.patience import PatienceSource, estimate_patience, patience_notes
 from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
-from router.simulator.results.estimates import (
-    AgentLoadReport,
-    BatchSums,
-    agent_load,
-    mean_agent_load,
-)
+from router.simulator.results.estimates import AgentLoadReport, BatchSums, agent_load, mean_agent_load
 from router.simulator.results.forecast_accuracy import ForecastStats, ForecastSums, forecast_reports
 from router.simulator.results.report import AuditResult, RunSpeed, SimulationReport, build_report
 from router.simulator.results.run_stats import RunStats
@@ -80,9 +75,7 @@ class _RunPlan(Struct, frozen=True, kw_only=True):
 
     def _drawn_day(self, replication: int) -> Day:
         if self.workload is not None:
-            return workloads.draw_day(
-                self.workload, policy=self.policy, seed=self.seed, replication=replication
-            )
+            return workloads.draw_day(self.workload, policy=self.policy, seed=self.seed, replication=replication)
         assert self.log is not None
         behaviour_seed = derived_seed(self.seed, replication, "behaviour")
         return day_from_log(self.log, policy=self.policy, behaviour_seed=behaviour_seed)
@@ -100,10 +93,7 @@ def first_day(spec: SimulationSpec) -> tuple[Day, tuple[str, ...]]:
 
 
 def simulate(
-    spec: SimulationSpec,
-    *,
-    progress: Progress | None = None,
-    make_listener: ListenerFactory | None = None,
+    spec: SimulationSpec, *, progress: Progress | None = None, make_listener: ListenerFactory | None = None
 ) -> SimulationReport:
     """Run a simulation and return its report.
 
@@ -119,20 +109,14 @@ def simulate(
     wall_s = perf_counter() - started_s
     report = runs.report()
     rate = round(report.contacts / wall_s, 1)
-    speed = RunSpeed(
-        wall_s=round(wall_s, 3),
-        contacts_per_second=rate,
-        events_per_second=round(report.events / wall_s, 1),
-    )
+    speed = RunSpeed(wall_s=round(wall_s, 3), contacts_per_second=rate, events_per_second=round(report.events / wall_s, 1))
     return structs.replace(report, contacts_per_second=rate, speed=speed)
 
 
 class _Replications:
     """Runner of all replications of a plan, with their sums."""
 
-    def __init__(
-        self, plan: _RunPlan, *, audit: bool, make_listener: ListenerFactory | None
-    ) -> None:
+    def __init__(self, plan: _RunPlan, *, audit: bool, make_listener: ListenerFactory | None) -> None:
         self._plan = plan
         self._make_listener = make_listener
         self._audit = audit
@@ -235,9 +219,7 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
     )
 
 
-def _log_with_patience(
-    log: RecordedLog, source: PatienceSource, *, seed: int
-) -> tuple[RecordedLog, list[str]]:
+def _log_with_patience(log: RecordedLog, source: PatienceSource, *, seed: int) -> tuple[RecordedLog, list[str]]:
     """Return the log with the patience of the served customers, and notes on it."""
     contacts = log.contacts
     if source is PatienceSource.ESTIMATED:
@@ -263,11 +245,7 @@ def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     if workload.day_factor is not None and replications == 1:
         factor = workloads.draw_day_factor(workload, seed=seed, replication=0)
         options["day_factor"] = round(factor, 6)
-    chosen = _checked(
-        _with_wrap_up(
-            policy or workload.policy or workloads.derived_policy(workload), spec.wrap_up_s
-        )
-    )
+    chosen = _checked(_with_wrap_up(policy or workload.policy or workloads.derived_policy(workload), spec.wrap_up_s))
     return _RunPlan(
         name=workload.name,
         source=(f"workload:{Path(spec.workload).name}",),
@@ -288,11 +266,7 @@ def _placement_notes(policy: Policy, kinds: Sequence[ContactKind]) -> tuple[str,
 
 
 def _common_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
-    return {
-        "policy": Path(spec.policy).name if spec.policy else None,
-        "wrap_up_s": spec.wrap_up_s,
-        "audit": spec.audit,
-    }
+    return {"policy": Path(spec.policy).name if spec.policy else None, "wrap_up_s": spec.wrap_up_s, "audit": spec.audit}
 
 
 def _shown(source: str) -> str:
@@ -322,21 +296,11 @@ def _with_wrap_up(policy: Policy, wrap_up_s: int | None) -> Policy:
     if wrap_up_s is None:
         return policy
     channels = {
-        name: structs.replace(
-            channel, wrap_up_s=wrap_up_s, wrap_up_max_s=max(wrap_up_s, channel.wrap_up_max_s)
-        )
+        name: structs.replace(channel, wrap_up_s=wrap_up_s, wrap_up_max_s=max(wrap_up_s, channel.wrap_up_max_s))
         for name, channel in policy.channels.items()
     }
     queues = {name: structs.replace(queue, wrap_up_s={}) for name, queue in policy.queues.items()}
     return structs.replace(policy, channels=channels, queues=queues)
 
 
-__all__ = [
-    "SimulationReport",
-    "SimulationSpec",
-    "resolved_options",
-    "first_day",
-    "parse_log",
-    "parse_logs",
-    "simulate",
-]
+__all__ = ["SimulationReport", "SimulationSpec", "resolved_options", "first_day", "parse_log", "parse_logs", "simulate"]

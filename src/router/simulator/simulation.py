@@ -48,13 +48,7 @@ from router.model.events.agent import (
     OfferMade,
     OfferRescinded,
 )
-from router.model.events.contact import (
-    ContactAbandoned,
-    ContactCancelled,
-    ContactEnded,
-    ContactExpired,
-    ContactQueued,
-)
+from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, ContactQueued
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import AgentState
 from router.policy.entry_rules import EntryRuleClassifier
@@ -68,9 +62,7 @@ GRACE_MS: Final = 7 * 86_400_000
 _PROGRESS_STEPS: Final = 2_000
 
 # A contact refused with one of these codes counts as blocked; any other refusal means that the policy does not fit the day.
-_BLOCKING_CODES: Final = frozenset(
-    {RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NO_AGENTS_READY}
-)
+_BLOCKING_CODES: Final = frozenset({RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NO_AGENTS_READY})
 
 
 class RunListener(Protocol):
@@ -101,9 +93,7 @@ class _ScheduledKind(IntEnum):
 class Simulation:
     """One run of one day; call ``run`` once, then read the listeners."""
 
-    def __init__(
-        self, day: Day, *, listeners: Sequence[RunListener] = (), engine: Engine | None = None
-    ) -> None:
+    def __init__(self, day: Day, *, listeners: Sequence[RunListener] = (), engine: Engine | None = None) -> None:
         self.engine = engine or Engine()
         self.at_ms = day.start_ms
         self.step_count = 0
@@ -140,9 +130,7 @@ class Simulation:
             plans=self._plans,
             answered=self._answered,
             handle=self._handle,
-            schedule_call_end=lambda ms, report: self._schedule(
-                self.at_ms + ms, _ScheduledKind.CALL_END, report
-            ),
+            schedule_call_end=lambda ms, report: self._schedule(self.at_ms + ms, _ScheduledKind.CALL_END, report),
             start_conversation=self._start_conversation,
         )
         self._handlers |= self._callback_customers.handlers
@@ -220,9 +208,7 @@ class Simulation:
             case _ScheduledKind.ARRIVAL, PlannedContact():
                 self._arrive(subject)
             case _ScheduledKind.HANDLE_END, str():
-                self._handle_or_raise(
-                    EndContact(contact_id=subject, agent_id=self._answered[subject])
-                )
+                self._handle_or_raise(EndContact(contact_id=subject, agent_id=self._answered[subject]))
             case _ScheduledKind.PATIENCE_END, str():
                 waits = subject in self._plans and subject not in self._answered
                 if waits and not self._callback_customers.ignores_patience(subject):
@@ -314,9 +300,7 @@ class Simulation:
         if refused is not None:
             del self._plans[plan.contact_id]
         elif plan.patience_ms is not None and plan.contact_id not in self._answered:
-            self._schedule(
-                self.at_ms + plan.patience_ms, _ScheduledKind.PATIENCE_END, plan.contact_id
-            )
+            self._schedule(self.at_ms + plan.patience_ms, _ScheduledKind.PATIENCE_END, plan.contact_id)
         if refused is None and plan.callback is not None:
             at_ms = self.at_ms + plan.callback.after_ms
             self._schedule(at_ms, _ScheduledKind.CALLBACK_REQUEST, plan.contact_id)
@@ -330,16 +314,10 @@ class Simulation:
         """
         if isinstance(outcome.result, Refused):
             rule = self._classifier.classify(
-                plan.channel,
-                plan.attributes,
-                lambda queue_id, name: self.engine.queue_fact(queue_id, plan.channel, name),
+                plan.channel, plan.attributes, lambda queue_id, name: self.engine.queue_fact(queue_id, plan.channel, name)
             ).rule
             return self._day.policy.default_queue if rule is None else rule.queue
-        (queued,) = [
-            event
-            for event in outcome.events
-            if isinstance(event, ContactQueued) and event.contact_id == plan.contact_id
-        ]
+        (queued,) = [event for event in outcome.events if isinstance(event, ContactQueued) and event.contact_id == plan.contact_id]
         if queued.rule is None:
             return self._day.policy.default_queue
         return self._rule_queues[queued.rule]
@@ -350,9 +328,7 @@ class Simulation:
 
     def _end_shift(self, agent_id: str) -> None:
         self._workforce.end_shift(agent_id)
-        self._handle_or_raise(
-            SetAgentState(agent_id=agent_id, state=AgentState.OFFLINE, after_work=True)
-        )
+        self._handle_or_raise(SetAgentState(agent_id=agent_id, state=AgentState.OFFLINE, after_work=True))
 
     def _schedule_answers(self) -> None:
         """Draw each agent's answer to the offers that were not accepted automatically."""
@@ -362,11 +338,7 @@ class Simulation:
             if chance < behaviour.no_answer_share:
                 continue
             at_ms = self.at_ms + round(-log(1.0 - delay) * behaviour.answer_mean_ms)
-            answer = (
-                DeclineOffer
-                if chance < behaviour.no_answer_share + behaviour.decline_share
-                else AcceptOffer
-            )
+            answer = DeclineOffer if chance < behaviour.no_answer_share + behaviour.decline_share else AcceptOffer
             command = answer(offer_id=offer.offer_id, agent_id=offer.agent_id)
             self._schedule(at_ms, _ScheduledKind.ANSWER, command)
         self._unanswered_offers.clear()
@@ -402,9 +374,7 @@ class Simulation:
         self._workforce.add_work(event.agent_id, -1)
 
     def _contact_ended(self, event: Event) -> None:
-        assert isinstance(
-            event, ContactEnded | ContactAbandoned | ContactCancelled | ContactExpired
-        )
+        assert isinstance(event, ContactEnded | ContactAbandoned | ContactCancelled | ContactExpired)
         del self._plans[event.contact_id]
         self._answered.pop(event.contact_id, None)
         self._callback_customers.forget(event.contact_id)

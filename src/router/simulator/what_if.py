@@ -22,9 +22,7 @@ POLICIES_MAX: Final = 8
 _MISSING_SHOWN_MAX: Final = 6
 
 
-def what_if(
-    spec: SimulationSpec, policies: Sequence[str], *, progress: Progress | None = None
-) -> Comparison:
+def what_if(spec: SimulationSpec, policies: Sequence[str], *, progress: Progress | None = None) -> Comparison:
     """Run the days of a specification under each policy file and compare the others with the first.
 
     All runs have the same arrivals, handle times, patience and seed. Raises the same errors as ``prepared``.
@@ -68,12 +66,7 @@ class PreparedComparison:
                 raise WorkloadInvalid(f"policy {name}: {error}") from error
             samples = recorder.samples()
             trials.append(
-                PolicyRun(
-                    name=name,
-                    report=report,
-                    profile=recorder.profile(),
-                    samples=samples if len(samples) > 1 else (),
-                )
+                PolicyRun(name=name, report=report, profile=recorder.profile(), samples=samples if len(samples) > 1 else ())
             )
         return compare_runs(trials, notes=self._notes)
 
@@ -166,23 +159,19 @@ def _notes(days: Mapping[str, Day]) -> list[str]:
         differing = [
             queue_id
             for queue_id, queue in policy.queues.items()
-            if queue_id in base.queues
-            and _level_limits(policy, queue_id) != _level_limits(base, queue_id)
+            if queue_id in base.queues and _level_limits(policy, queue_id) != _level_limits(base, queue_id)
         ]
         if differing:
             listed = ", ".join(differing[:_MISSING_SHOWN_MAX])
             found.append(
-                f"{name} and {first} have different service-level thresholds, so these levels cannot be compared: "
-                f"queues {listed}"
+                f"{name} and {first} have different service-level thresholds, so these levels cannot be compared: queues {listed}"
             )
     return found
 
 
 def _notes_of_days(days: Mapping[str, Day]) -> list[str]:
     """Return the notes of all days once, and the others with the name of their policy."""
-    shared = [
-        n for n in next(iter(days.values())).notes if all(n in d.notes for d in days.values())
-    ]
+    shared = [n for n in next(iter(days.values())).notes if all(n in d.notes for d in days.values())]
     named = [f"{name}: {n}" for name, day in days.items() for n in day.notes if n not in shared]
     return shared + named
 

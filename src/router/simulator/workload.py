@@ -14,7 +14,6 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct, structs
 
-from router.model.ids import Name
 from router.model.policy import (
     Attributes,
     CallbackMode,
@@ -26,25 +25,10 @@ from router.model.policy import (
     RetentionPolicy,
     Skills,
 )
+from router.model.states import Name
 from router.simulator import yaml_documents as documents
-from router.simulator.day import (
-    AgentBehaviour,
-    Day,
-    PlannedAgent,
-    PlannedCallback,
-    PlannedContact,
-    Shift,
-    StaffLevel,
-)
-from router.simulator.distributions import (
-    Distribution,
-    NonNegative,
-    Positive,
-    Share,
-    derived_seed,
-    random_generator,
-    to_ms,
-)
+from router.simulator.day import AgentBehaviour, Day, PlannedAgent, PlannedCallback, PlannedContact, Shift, StaffLevel
+from router.simulator.distributions import Distribution, NonNegative, Positive, Share, derived_seed, random_generator, to_ms
 from router.simulator.placement import ContactKind, derived_facts, distinct_kinds
 
 Rates: TypeAlias = Annotated[tuple[NonNegative, ...], Meta(min_length=1, max_length=10_000)]
@@ -207,10 +191,7 @@ def load_workload(path: Path) -> Workload:
 def draw_day(workload: Workload, *, policy: Policy | None, seed: int, replication: int) -> Day:
     """Draw the day of one replication."""
     factor = draw_day_factor(workload, seed=seed, replication=replication)
-    streams = [
-        _contacts(workload, name, seed=seed, replication=replication, factor=factor)
-        for name in workload.streams
-    ]
+    streams = [_contacts(workload, name, seed=seed, replication=replication, factor=factor) for name in workload.streams]
     agents, levels = _workforce(workload)
     start_ms = 0 if workload.starts_at is None else round(workload.starts_at.timestamp() * 1000)
     drawn = Day(
@@ -253,8 +234,7 @@ def derived_policy(workload: Workload) -> Policy:
         queues={name: QueuePolicy() for name in queues},
         skills=tuple(skills),
         facts=derived_facts(
-            (stream.attributes or {} for stream in streams.values()),
-            (group.attributes for group in groups.values()),
+            (stream.attributes or {} for stream in streams.values()), (group.attributes for group in groups.values())
         ),
         # A long run ends millions of contacts, which are not queried again.
         retention=RetentionPolicy(ended_contacts_max=1_000),
@@ -264,9 +244,7 @@ def derived_policy(workload: Workload) -> Policy:
 def unplaced_kinds(workload: Workload) -> list[ContactKind]:
     """Return channel and attributes of the streams whose contacts name no queue."""
     return distinct_kinds(
-        (stream.channel, stream.attributes or {})
-        for name, stream in workload.streams.items()
-        if stream.queue_of(name) is None
+        (stream.channel, stream.attributes or {}) for name, stream in workload.streams.items() if stream.queue_of(name) is None
     )
 
 
@@ -285,9 +263,7 @@ def _expected(workload: Workload) -> float:
     return total
 
 
-def _arrival_times(
-    arrivals: Arrivals, *, duration_ms: float, factor: float, rng: Random
-) -> Iterator[float]:
+def _arrival_times(arrivals: Arrivals, *, duration_ms: float, factor: float, rng: Random) -> Iterator[float]:
     """Yield arrival times in milliseconds, before rounding."""
     if arrivals.every_s is not None:
         step_ms = arrivals.every_s * 1000 / factor
@@ -305,9 +281,7 @@ def _arrival_times(
             yield time_ms
 
 
-def _contacts(
-    workload: Workload, name: str, *, seed: int, replication: int, factor: float
-) -> Iterator[PlannedContact]:
+def _contacts(workload: Workload, name: str, *, seed: int, replication: int, factor: float) -> Iterator[PlannedContact]:
     """Yield the contacts of a stream in order; arrivals, handle times, patience and callbacks have a generator each."""
     stream = workload.streams[name]
     handle_rng = random_generator(seed, replication, f"{name}/handle")
@@ -338,9 +312,7 @@ def _contacts(
             attributes=stream.attributes or {},
             priority_s=stream.priority_s,
             priority_class=stream.priority_class,
-            callback=callback
-            if callback and callback_rng.random() < _callback_share(stream)
-            else None,
+            callback=callback if callback and callback_rng.random() < _callback_share(stream) else None,
             stream=name,
         )
 
@@ -368,10 +340,7 @@ def _workforce(workload: Workload) -> tuple[list[PlannedAgent], list[StaffLevel]
         counts = (group.count,) if isinstance(group.count, int) else group.count
         period_ms = to_ms(group.period_s or 0)
         if not fixed:
-            levels += [
-                StaffLevel(at_ms=index * period_ms, group=name, count=count)
-                for index, count in enumerate(counts)
-            ]
+            levels += [StaffLevel(at_ms=index * period_ms, group=name, count=count) for index, count in enumerate(counts)]
         width = len(str(max(counts)))
         b = structs.asdict(group.behaviour)
         behaviour = AgentBehaviour(

@@ -52,9 +52,7 @@ def _invalid(source: str, problems: tuple[Problem, ...]) -> WorkloadInvalid:
     return WorkloadInvalid("\n".join(f"{source}:{p.line}: {p.path} {p.message}" for p in problems))
 
 
-def _place(
-    error: msgspec.ValidationError, document: Any, type_: type[Any]
-) -> tuple[str, list[str | int]]:
+def _place(error: msgspec.ValidationError, document: Any, type_: type[Any]) -> tuple[str, list[str | int]]:
     """Return the message without its path, and the path as steps; the key behind ``[...]`` is found by trial."""
     message = str(error)
     found = _ERROR_PATH.search(message)

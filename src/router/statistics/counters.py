@@ -119,16 +119,12 @@ class HandlingCounts(Struct, gc=False):
     parked_ms: int = 0
     """Parked time; it is not part of the handle time."""
 
-    def add_assignment(
-        self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0
-    ) -> None:
+    def add_assignment(self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0) -> None:
         """Count a completed assignment of an owner."""
         self.handled += 1
         self.add_secondary(talk_ms, hold_ms, wrap_up_ms, parked_ms)
 
-    def add_secondary(
-        self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0
-    ) -> None:
+    def add_secondary(self, talk_ms: int, hold_ms: int, wrap_up_ms: int, parked_ms: int = 0) -> None:
         """Add the time of a completed assignment beside the owner, without counting it as handled."""
         self.parked_ms += parked_ms
         self.talk_ms += talk_ms

@@ -40,8 +40,7 @@ from router.model.events.contact import (
     ContactQueued,
     ContactRequeued,
 )
-from router.model.ids import QueueId
-from router.model.states import AssignmentRole
+from router.model.states import AssignmentRole, QueueId
 from router.statistics.open_records import (
     ASSIGNED,
     CALLBACK,
@@ -84,9 +83,7 @@ def _requeued(target: StatsTarget, event: ContactRequeued, at_ms: int) -> None:
     _move_to_queue(target, old_queue_id, event.queue_id, before, at_ms)
 
 
-def _start_new_wait(
-    target: StatsTarget, contact: LiveContact, event: ContactRequeued, at_ms: int
-) -> None:
+def _start_new_wait(target: StatsTarget, contact: LiveContact, event: ContactRequeued, at_ms: int) -> None:
     """Start a new wait of a contact that was assigned."""
     is_transfer = event.reason == "transferred"
     if is_transfer:
@@ -117,9 +114,7 @@ def _overflowed(target: StatsTarget, event: ContactOverflowed, at_ms: int) -> No
     _move_to_queue(target, event.from_queue_id, event.queue_id, before, at_ms)
 
 
-def _move_to_queue(
-    target: StatsTarget, old_queue_id: str, queue_id: str, before: int, at_ms: int
-) -> None:
+def _move_to_queue(target: StatsTarget, old_queue_id: str, queue_id: str, before: int, at_ms: int) -> None:
     if old_queue_id == queue_id:
         target.move_contact(queue_id, before, QUEUED, at_ms)
     else:
@@ -131,14 +126,10 @@ def _assigned(target: StatsTarget, event: ContactAssigned, at_ms: int) -> None:
     contact = target.contacts[event.contact_id]
     if contact.state != ASSIGNED:
         end_wait(target, event.contact_id, contact, event.agent_id, at_ms)
-    start_assignment(
-        target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=False
-    )
+    start_assignment(target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=False)
 
 
-def end_wait(
-    target: StatsTarget, contact_id: str, contact: LiveContact, agent_id: str, at_ms: int
-) -> None:
+def end_wait(target: StatsTarget, contact_id: str, contact: LiveContact, agent_id: str, at_ms: int) -> None:
     """End the wait of a contact that an agent accepted."""
     target.move_contact(contact.queue_id, contact.state, ASSIGNED, at_ms)
     contact.state = ASSIGNED
@@ -149,13 +140,7 @@ def end_wait(
 
 
 def start_assignment(
-    target: StatsTarget,
-    contact_id: str,
-    assignment_id: str,
-    agent_id: str,
-    at_ms: int,
-    *,
-    is_secondary: bool,
+    target: StatsTarget, contact_id: str, assignment_id: str, agent_id: str, at_ms: int, *, is_secondary: bool
 ) -> None:
     """Start an assignment, in the talking phase."""
     contact = target.contacts[contact_id]
@@ -166,9 +151,7 @@ def start_assignment(
 
 
 def _participant_added(target: StatsTarget, event: ParticipantAdded, at_ms: int) -> None:
-    start_assignment(
-        target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=True
-    )
+    start_assignment(target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=True)
 
 
 def _handed_over(target: StatsTarget, event: ContactHandedOver, at_ms: int) -> None:
@@ -309,9 +292,7 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
             counters.handling.transferred += 1
             if event.from_agent_id is not None:
                 target.agent(event.from_agent_id).handling.transferred += 1
-    start_assignment(
-        target, event.contact_id, event.offer_id, event.agent_id, at_ms, is_secondary=is_secondary
-    )
+    start_assignment(target, event.contact_id, event.offer_id, event.agent_id, at_ms, is_secondary=is_secondary)
 
 
 def _offer_declined(target: StatsTarget, event: OfferDeclined, at_ms: int) -> None:
@@ -396,7 +377,7 @@ def _policy_published(target: StatsTarget, event: PolicyPublished, at_ms: int) -
 
 
 def _move_drained(target: StatsTarget, drain_to: dict[QueueId, QueueId], at_ms: int) -> None:
-    """Move conversations and scheduled callbacks of removed queues, as the engine does; waiting contacts have events of their own."""
+    """Move conversations and scheduled callbacks of removed queues, as the engine does; waiting contacts have own events."""
     for contact_id, contact in target.contacts.items():
         old_queue_id, state = contact.queue_id, contact.state
         queue_id = drain_to.get(old_queue_id)

@@ -30,11 +30,7 @@ class AssignmentPhase(IntEnum):
     PARKED = 3
 
 
-_TALKING, _ON_HOLD, _PARKED = (
-    AssignmentPhase.TALKING,
-    AssignmentPhase.ON_HOLD,
-    AssignmentPhase.PARKED,
-)
+_TALKING, _ON_HOLD, _PARKED = (AssignmentPhase.TALKING, AssignmentPhase.ON_HOLD, AssignmentPhase.PARKED)
 
 
 class LiveContact(Struct, array_like=True, gc=False):
@@ -125,30 +121,22 @@ class StatsTarget(Protocol):
     def counters_for(self, contact_id: str, queue_id: str, channel: str) -> ContactCounters:
         """Return the counters in which an event of this contact, queue and channel counts."""
 
-    def move_contact(
-        self, queue_id: str, before: int | None, after: int | None, at_ms: int
-    ) -> None:
+    def move_contact(self, queue_id: str, before: int | None, after: int | None, at_ms: int) -> None:
         """Count a contact of a queue that changes its state; none: from or to outside the queue."""
 
     def record_entry_rules(self, event: ContactQueued) -> None:
         """Count the entry rules that matched or failed for a new contact."""
 
-    def record_answer(
-        self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int
-    ) -> None:
+    def record_answer(self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int) -> None:
         """Count the end of a wait by an answer; never called for the wait of a callback."""
 
-    def record_lost(
-        self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int
-    ) -> None:
+    def record_lost(self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int) -> None:
         """Count a contact that ended without an answer."""
 
     def record_end(self) -> None:
         """Count a contact whose conversation ended."""
 
-    def record_activity(
-        self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int
-    ) -> None:
+    def record_activity(self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int) -> None:
         """Count an agent whose activity changes."""
 
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
@@ -158,14 +146,7 @@ class StatsTarget(Protocol):
         """Apply the service-level targets and entry rules of a policy to later events."""
 
 
-def update_agent(
-    target: StatsTarget,
-    agent_id: str,
-    at_ms: int,
-    *,
-    state: AgentState | None = None,
-    work: int = 0,
-) -> None:
+def update_agent(target: StatsTarget, agent_id: str, at_ms: int, *, state: AgentState | None = None, work: int = 0) -> None:
     """Change an agent's state (none: unchanged) or number of assignments, and add the time of an activity that ends."""
     agent = target.agent(agent_id)
     before = agent.activity

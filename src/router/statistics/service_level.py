@@ -81,16 +81,12 @@ class ServiceLevelCounts(Struct, gc=False):
             self.abandoned_early += 1
 
 
-def service_level(
-    counts: ServiceLevelCounts, formula: ServiceLevelFormula = ServiceLevelFormula.EXCLUDE_SHORT
-) -> float | None:
+def service_level(counts: ServiceLevelCounts, formula: ServiceLevelFormula = ServiceLevelFormula.EXCLUDE_SHORT) -> float | None:
     """Return the service level, 0 to 1; none if no contact counts."""
     return ratio(*service_level_ratio(counts, formula))
 
 
-def service_level_ratio(
-    counts: ServiceLevelCounts, formula: ServiceLevelFormula
-) -> tuple[int, int]:
+def service_level_ratio(counts: ServiceLevelCounts, formula: ServiceLevelFormula) -> tuple[int, int]:
     """Return numerator and denominator of a service level, for estimates over several samples."""
     both = counts.answered + counts.abandoned
     match formula:
@@ -108,9 +104,7 @@ def service_level_ratio(
 
 # 100 ms to 22 hours, plus one bucket for longer waits. Whole milliseconds, so that rounding is the same on every machine.
 WAIT_BUCKETS_MS: Final[tuple[int, ...]] = tuple(
-    step * 10**power
-    for power in range(6)
-    for step in (100, 126, 158, 200, 251, 316, 398, 501, 631, 794)
+    step * 10**power for power in range(6) for step in (100, 126, 158, 200, 251, 316, 398, 501, 631, 794)
 )
 
 

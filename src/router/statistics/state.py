@@ -90,16 +90,12 @@ class IntervalSeries(Struct, array_like=True):
             end_ms = self.end_ms()
             workforce.advance(end_ms)
             self.intervals[-1].time = self.running_time(workforce.time)
-            self.closed_time = WorkTime(
-                workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms
-            )
+            self.closed_time = WorkTime(workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms)
             # After a long time without events, empty intervals older than a day are skipped.
             first_ms = max(end_ms, start_ms - (INTERVALS_MAX - 1) * INTERVAL_MS)
             if first_ms > end_ms:
                 workforce.advance(first_ms)
-                self.closed_time = WorkTime(
-                    workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms
-                )
+                self.closed_time = WorkTime(workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms)
             self.intervals.append(StatsInterval(start_ms=first_ms))
             self.trim()
 
@@ -126,9 +122,7 @@ class IntervalSeries(Struct, array_like=True):
     def trim(self) -> None:
         """Drop the oldest intervals above the limits; the running interval always stays."""
         intervals = self.intervals
-        while len(intervals) > 1 and (
-            len(intervals) > INTERVALS_MAX or self.cell_count > CELLS_MAX
-        ):
+        while len(intervals) > 1 and (len(intervals) > INTERVALS_MAX or self.cell_count > CELLS_MAX):
             self.cell_count -= intervals.pop(0).cell_count
 
 
@@ -164,16 +158,7 @@ class StatsSnapshot(Struct, array_like=True):
 class StatsState:
     """Snapshot content with pending counters; the target of the event handlers in a live workspace."""
 
-    __slots__ = (
-        "_pending",
-        "agents",
-        "assignments",
-        "contacts",
-        "interval_end_ms",
-        "offers",
-        "queues",
-        "snapshot",
-    )
+    __slots__ = ("_pending", "agents", "assignments", "contacts", "interval_end_ms", "offers", "queues", "snapshot")
 
     def __init__(self, snapshot: StatsSnapshot) -> None:
         self.snapshot = snapshot
@@ -239,9 +224,7 @@ class StatsState:
             queue = self.queues[queue_id] = QueueCounters(since_ms=at_ms, opened_at_ms=at_ms)
             return queue
 
-    def move_contact(
-        self, queue_id: str, before: int | None, after: int | None, at_ms: int
-    ) -> None:
+    def move_contact(self, queue_id: str, before: int | None, after: int | None, at_ms: int) -> None:
         """Count a contact of a queue that changes its state; none: from or to outside the queue."""
         queue = self.queue(queue_id)
         numbers = queue.contacts_by_state
@@ -263,9 +246,7 @@ class StatsState:
             if name in rules:
                 rules[name].failed += 1
 
-    def record_answer(
-        self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int
-    ) -> None:
+    def record_answer(self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int) -> None:
         """Count an answer in the queue in which the contact waits."""
         queue = self.queue(contact.queue_id)
         queue.waits.add(wait_ms)
@@ -274,9 +255,7 @@ class StatsState:
         counters.service.record_answer(wait_ms, queue.threshold_ms)
         counters.waits.answered_ms += wait_ms
 
-    def record_lost(
-        self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int
-    ) -> None:
+    def record_lost(self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int) -> None:
         """Count a contact that ended without an answer, in the queue in which it waits."""
         counters = self.counters_for(contact_id, contact.queue_id, contact.channel)
         if outcome is LostOutcome.ABANDONED:
@@ -303,9 +282,7 @@ class StatsState:
             self.snapshot.workforce.agents_by_activity[agent.activity] += 1
             return agent
 
-    def record_activity(
-        self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int
-    ) -> None:
+    def record_activity(self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int) -> None:
         """Move an agent from one activity to another in the totals."""
         workforce = self.snapshot.workforce
         workforce.advance(at_ms)

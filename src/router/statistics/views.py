@@ -188,10 +188,7 @@ def contact_stats(counters: ContactCounters) -> ContactStatsView:
 def wait_stats(waits: WaitHistogram) -> WaitStatsView:
     """Return the quantiles of a histogram."""
     return WaitStatsView(
-        p50_ms=waits.quantile_ms(0.5),
-        p90_ms=waits.quantile_ms(0.9),
-        p95_ms=waits.quantile_ms(0.95),
-        longest_ms=waits.longest_ms,
+        p50_ms=waits.quantile_ms(0.5), p90_ms=waits.quantile_ms(0.9), p95_ms=waits.quantile_ms(0.95), longest_ms=waits.longest_ms
     )
 
 

@@ -64,9 +64,7 @@ class WorkspaceStats:
         except msgspec.DecodeError:
             raise ValueError("not a snapshot of statistics") from None
         if content.format != FORMAT:
-            raise ValueError(
-                f"snapshot of statistics has format {content.format}, expected {FORMAT}"
-            )
+            raise ValueError(f"snapshot of statistics has format {content.format}, expected {FORMAT}")
         stats = cls()
         stats._state = StatsState(content)
         return stats
@@ -111,15 +109,11 @@ class WorkspaceStats:
             counts=self.counts(),
             contacts=contact_stats(sum_counters(snapshot.channels.values())),
             waits=wait_stats(snapshot.waits),
-            agents_by_activity={
-                doing.name.lower(): workforce.agents_by_activity[doing] for doing in AgentActivity
-            },
+            agents_by_activity={doing.name.lower(): workforce.agents_by_activity[doing] for doing in AgentActivity},
             time=workforce.time,
             occupancy=occupancy(workforce.time),
             utilisation=utilisation(workforce.time),
-            channels={
-                name: contact_stats(counters) for name, counters in snapshot.channels.items()
-            },
+            channels={name: contact_stats(counters) for name, counters in snapshot.channels.items()},
         )
 
     def wait_histogram(self, queue_id: str) -> WaitHistogram | None:
@@ -161,9 +155,7 @@ class WorkspaceStats:
                 channels = interval.cells.get(queue_id, {}).values()
                 found.append(_interval(interval.start_ms, sum_counters(channels), None))
                 continue
-            total = sum_counters(
-                counters for cells in interval.cells.values() for counters in cells.values()
-            )
+            total = sum_counters(counters for cells in interval.cells.values() for counters in cells.values())
             time = interval.time
             if interval is snapshot.series.intervals[-1]:
                 time = snapshot.series.running_time(self._workforce(snapshot.at_ms).time)
@@ -183,9 +175,5 @@ class WorkspaceStats:
         return workforce
 
 
-def _interval(
-    start_ms: int, counters: ContactCounters, occupancy_share: float | None
-) -> IntervalStatsView:
-    return IntervalStatsView(
-        start_ms=start_ms, contacts=contact_stats(counters), occupancy=occupancy_share
-    )
+def _interval(start_ms: int, counters: ContactCounters, occupancy_share: float | None) -> IntervalStatsView:
+    return IntervalStatsView(start_ms=start_ms, contacts=contact_stats(counters), occupancy=occupancy_share)

@@ -12,13 +12,7 @@ from prometheus_client.registry import Collector
 
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.process_metrics import ProcessMetrics
-from router.telemetry.workspace_metrics import (
-    LabelLimit,
-    QueueForecasts,
-    WorkspaceSample,
-    metric_families,
-    take_sample,
-)
+from router.telemetry.workspace_metrics import LabelLimit, QueueForecasts, WorkspaceSample, metric_families, take_sample
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -55,9 +49,7 @@ class MetricsPage:
             for workspace, stats in list(self._stats.items()):
                 queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
                 now_ms = int(time.time() * 1000)
-                samples.append(
-                    take_sample(workspace, stats, now_ms, self._label_limit, queue_forecasts)
-                )
+                samples.append(take_sample(workspace, stats, now_ms, self._label_limit, queue_forecasts))
                 await asyncio.sleep(0)
             return await asyncio.to_thread(_render_text, self._process.registry, samples)
 

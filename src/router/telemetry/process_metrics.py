@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from router import __version__
 from router.journal.port import Journal, Snapshot, WorkspaceHistory
 from router.journal.records import Record
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 _REQUEST_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
@@ -29,10 +29,7 @@ class ProcessMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "router_http_requests",
-            "HTTP requests by operation and status.",
-            ("operation", "status"),
-            registry=self.registry,
+            "router_http_requests", "HTTP requests by operation and status.", ("operation", "status"), registry=self.registry
         )
         self.request_seconds = Histogram(
             "router_http_request_seconds",
@@ -48,16 +45,10 @@ class ProcessMetrics:
             registry=self.registry,
         )
         self.auth_failures = Counter(
-            "router_auth_failures",
-            "Invalid credentials by the check that failed.",
-            ("check",),
-            registry=self.registry,
+            "router_auth_failures", "Invalid credentials by the check that failed.", ("check",), registry=self.registry
         )
         self.commit_seconds = Histogram(
-            "router_commit_seconds",
-            "Time until a batch of records was durable.",
-            buckets=_COMMIT_BUCKETS_S,
-            registry=self.registry,
+            "router_commit_seconds", "Time until a batch of records was durable.", buckets=_COMMIT_BUCKETS_S, registry=self.registry
         )
         self.loop_lag_seconds = Histogram(
             "router_loop_lag_seconds",
@@ -65,9 +56,7 @@ class ProcessMetrics:
             buckets=_LAG_BUCKETS_S,
             registry=self.registry,
         )
-        Gauge(
-            "router_build_info", "Version of the router.", ("version",), registry=self.registry
-        ).labels(__version__).set(1)
+        Gauge("router_build_info", "Version of the router.", ("version",), registry=self.registry).labels(__version__).set(1)
 
         # Cached, because looking up a child by its labels costs more than counting.
         self._requests: dict[tuple[str, int], Counter] = {}

@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from router.model.ids import WorkspaceId
 from router.model.shadow import Difference, DifferenceKind, ShadowReport
+from router.model.states import WorkspaceId
 
 LINES_PER_S: Final = 10
 
@@ -20,11 +20,7 @@ _log: Final = structlog.get_logger("router.shadow")
 class ShadowMetrics(Collector):
     """Shadow counters by workspace, for the workspaces that have a shadow policy."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        read: Callable[[], Mapping[WorkspaceId, ShadowReport]],
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, read: Callable[[], Mapping[WorkspaceId, ShadowReport]]) -> None:
         """Register the collector; ``read`` must be safe to call from another thread."""
         self._read = read
         registry.register(self)
@@ -36,9 +32,7 @@ class ShadowMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families."""
         offers = CounterMetricFamily(
-            "router_shadow_offers",
-            "Offers compared with the shadow policy, by verdict.",
-            labels=("workspace", "verdict"),
+            "router_shadow_offers", "Offers compared with the shadow policy, by verdict.", labels=("workspace", "verdict")
         )
         differences = CounterMetricFamily(
             "router_shadow_differences",
@@ -46,23 +40,14 @@ class ShadowMetrics(Collector):
             labels=("workspace", "kind"),
         )
         missed = CounterMetricFamily(
-            "router_shadow_events_missed",
-            "Events that the shadow skipped because it could not keep up.",
-            labels=("workspace",),
+            "router_shadow_events_missed", "Events that the shadow skipped because it could not keep up.", labels=("workspace",)
         )
         active = GaugeMetricFamily(
-            "router_shadow_active",
-            "1: the shadow is active; 0: it has stopped or is restarting.",
-            labels=("workspace",),
+            "router_shadow_active", "1: the shadow is active; 0: it has stopped or is restarting.", labels=("workspace",)
         )
         for workspace, report in self._read().items():
             differs = report.offers - report.same - report.overdue - report.not_judged
-            verdicts = {
-                "same": report.same,
-                "differs": differs,
-                "overdue": report.overdue,
-                "not_judged": report.not_judged,
-            }
+            verdicts = {"same": report.same, "differs": differs, "overdue": report.overdue, "not_judged": report.not_judged}
             for verdict, count in verdicts.items():
                 offers.add_metric((workspace, verdict), count)
             for kind in DifferenceKind:
@@ -109,12 +94,7 @@ class ShadowLog:
 
     def on_failure(self, workspace: WorkspaceId, error: Exception) -> None:
         """Log that a shadow has stopped because of an error."""
-        _log.error(
-            "the shadow policy has stopped; routing continues",
-            action="shadow_failed",
-            workspace=workspace,
-            exc_info=error,
-        )
+        _log.error("the shadow policy has stopped; routing continues", action="shadow_failed", workspace=workspace, exc_info=error)
 
     def on_events_skipped(self, workspace: WorkspaceId, events_missed: int) -> None:
         """Log that a shadow has skipped events."""

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from router.journal.records import Record
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 _log: Final = structlog.get_logger("router.subscriptions")
 
@@ -51,9 +51,7 @@ class ObservedSubscription(Protocol):
 class SubscriptionMetrics(Collector):
     """Metrics of all subscriptions, by name."""
 
-    def __init__(
-        self, registry: CollectorRegistry, read: Callable[[], Iterable[ObservedSubscription]]
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, read: Callable[[], Iterable[ObservedSubscription]]) -> None:
         """Register the collector; ``read`` must be safe to call from another thread."""
         self._read = read
         registry.register(self)
@@ -70,14 +68,10 @@ class SubscriptionMetrics(Collector):
             labels=("subscription",),
         )
         lag = GaugeMetricFamily(
-            "router_subscription_lag_events",
-            "Events published but not yet handled by the subscription.",
-            labels=("subscription",),
+            "router_subscription_lag_events", "Events published but not yet handled by the subscription.", labels=("subscription",)
         )
         failures = CounterMetricFamily(
-            "router_subscription_failures",
-            "Failed deliveries to the subscription.",
-            labels=("subscription",),
+            "router_subscription_failures", "Failed deliveries to the subscription.", labels=("subscription",)
         )
         recoveries = CounterMetricFamily(
             "router_subscription_recoveries",
@@ -102,9 +96,7 @@ class SubscriptionMetrics(Collector):
 class SubscriptionLog:
     """Logs failures of subscriptions, their recovery, and records that were given up."""
 
-    def on_subscriber_failure(
-        self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float
-    ) -> None:
+    def on_subscriber_failure(self, subscription: str, workspace: WorkspaceId | None, error: Exception, retry_s: float) -> None:
         """Log a failure and the delay until the next attempt."""
         _log.error(
             "a subscriber has failed; the record will be delivered again",
@@ -117,12 +109,7 @@ class SubscriptionLog:
 
     def on_subscriber_recovery(self, subscription: str, workspace: WorkspaceId) -> None:
         """Log the first success after a failure."""
-        _log.info(
-            "a subscriber has recovered",
-            action="subscriber_recovered",
-            subscription=subscription,
-            workspace=workspace,
-        )
+        _log.info("a subscriber has recovered", action="subscriber_recovered", subscription=subscription, workspace=workspace)
 
     def on_record_skipped(self, subscription: str, workspace: WorkspaceId, record: Record) -> None:
         """Log that a record was given up; its contents are not logged."""

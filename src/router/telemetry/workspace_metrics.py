@@ -73,9 +73,7 @@ class QueueSample(Struct):
         for name in OfferCounts.__struct_fields__:
             setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
         for name in ForecastCounts.__struct_fields__:
-            setattr(
-                self.forecasts, name, getattr(self.forecasts, name) + getattr(other.forecasts, name)
-            )
+            setattr(self.forecasts, name, getattr(self.forecasts, name) + getattr(other.forecasts, name))
         self.expected_wait_ms = None
         for index, count in enumerate(other.wait_buckets):
             self.wait_buckets[index] += count
@@ -116,11 +114,7 @@ class LabelLimit:
 
 
 def take_sample(
-    workspace: str,
-    stats: WorkspaceStats,
-    now_ms: int,
-    labels: LabelLimit,
-    forecasts: "Mapping[str, QueueForecasts] | None" = None,
+    workspace: str, stats: WorkspaceStats, now_ms: int, labels: LabelLimit, forecasts: "Mapping[str, QueueForecasts] | None" = None
 ) -> WorkspaceSample:
     """Return the workspace's present numbers.
 
@@ -200,21 +194,11 @@ def metric_families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
 
 
 def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
-    submitted = CounterMetricFamily(
-        "router_contacts_submitted", "Contacts submitted.", labels=("workspace",)
-    )
-    ended = CounterMetricFamily(
-        "router_contacts_ended", "Ended contacts by outcome.", labels=("workspace", "end")
-    )
-    live = GaugeMetricFamily(
-        "router_contacts", "Live contacts by state.", labels=("workspace", "state")
-    )
-    agents = GaugeMetricFamily(
-        "router_agents", "Agents by activity.", labels=("workspace", "activity")
-    )
-    seq = GaugeMetricFamily(
-        "router_event_seq", "Sequence number of the newest durable event.", labels=("workspace",)
-    )
+    submitted = CounterMetricFamily("router_contacts_submitted", "Contacts submitted.", labels=("workspace",))
+    ended = CounterMetricFamily("router_contacts_ended", "Ended contacts by outcome.", labels=("workspace", "end"))
+    live = GaugeMetricFamily("router_contacts", "Live contacts by state.", labels=("workspace", "state"))
+    agents = GaugeMetricFamily("router_agents", "Agents by activity.", labels=("workspace", "activity"))
+    seq = GaugeMetricFamily("router_event_seq", "Sequence number of the newest durable event.", labels=("workspace",))
     for sample in samples:
         counts = sample.counts
         submitted.add_metric((sample.workspace,), counts.submitted)
@@ -244,22 +228,16 @@ def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
 def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     by_queue = ("workspace", "queue")
     contacts = CounterMetricFamily(
-        "router_queue_outcomes",
-        "Contacts of a queue by the outcome of their wait.",
-        labels=(*by_queue, "outcome"),
+        "router_queue_outcomes", "Contacts of a queue by the outcome of their wait.", labels=(*by_queue, "outcome")
     )
-    live = GaugeMetricFamily(
-        "router_queue_contacts", "Live contacts of a queue by state.", labels=(*by_queue, "state")
-    )
+    live = GaugeMetricFamily("router_queue_contacts", "Live contacts of a queue by state.", labels=(*by_queue, "state"))
     callbacks = CounterMetricFamily(
         "router_callbacks",
         "Callbacks requested and given up; attempts started, connected and failed.",
         labels=(*by_queue, "outcome"),
     )
     offers = CounterMetricFamily("router_offers", "Offers by outcome.", labels=(*by_queue, "end"))
-    waits = HistogramMetricFamily(
-        "router_answered_wait_seconds", "Waits of answered contacts.", labels=by_queue
-    )
+    waits = HistogramMetricFamily("router_answered_wait_seconds", "Waits of answered contacts.", labels=by_queue)
     level = GaugeMetricFamily(
         "router_service_level_ratio",
         "Share answered within the threshold since the beginning of the history: "
@@ -267,9 +245,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         labels=by_queue,
     )
     for workspace, queue_id, queue in (
-        (sample.workspace, queue_id, queue)
-        for sample in samples
-        for queue_id, queue in sample.queues.items()
+        (sample.workspace, queue_id, queue) for sample in samples for queue_id, queue in sample.queues.items()
     ):
         labels = (workspace, queue_id)
         for outcome in _OUTCOMES:
@@ -280,11 +256,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
             callbacks.add_metric((*labels, outcome), getattr(queue.callback_attempts, outcome))
         for end in _OFFER_ENDS:
             offers.add_metric((*labels, end), getattr(queue.offers, end))
-        waits.add_metric(
-            labels,
-            buckets=_cumulative_buckets(queue.wait_buckets),
-            sum_value=queue.wait_sum_ms / 1000,
-        )
+        waits.add_metric(labels, buckets=_cumulative_buckets(queue.wait_buckets), sum_value=queue.wait_sum_ms / 1000)
         counted = queue.answered + queue.abandoned - queue.abandoned_short
         if counted:
             level.add_metric(labels, queue.answered_within / counted)
@@ -316,31 +288,23 @@ def _cumulative_buckets(buckets: list[int]) -> list[tuple[str, float]]:
     return found
 
 
-def forecast_families(
-    samples: Iterable[tuple[tuple[str, str], ForecastCounts, int | None]],
-) -> Iterator[Metric]:
+def forecast_families(samples: Iterable[tuple[tuple[str, str], ForecastCounts, int | None]]) -> Iterator[Metric]:
     """Yield the families of forecasts.
 
     Each item is workspace and queue, the forecast counts, and the median expected wait of a new contact in milliseconds.
     """
     by_queue = ("workspace", "queue")
-    ends = CounterMetricFamily(
-        "router_forecasts", "Forecasts by the outcome of the wait.", labels=(*by_queue, "end")
-    )
+    ends = CounterMetricFamily("router_forecasts", "Forecasts by the outcome of the wait.", labels=(*by_queue, "end"))
     within = CounterMetricFamily(
         "router_forecasts_within",
         "Forecasts of answered contacts whose wait was inside the interval.",
         labels=(*by_queue, "interval"),
     )
     error = CounterMetricFamily(
-        "router_forecast_error_seconds",
-        "Sum of the absolute differences between wait and median forecast.",
-        labels=by_queue,
+        "router_forecast_error_seconds", "Sum of the absolute differences between wait and median forecast.", labels=by_queue
     )
     bias = GaugeMetricFamily(
-        "router_forecast_bias_seconds",
-        "Mean of wait minus median forecast, over the whole history.",
-        labels=by_queue,
+        "router_forecast_bias_seconds", "Mean of wait minus median forecast, over the whole history.", labels=by_queue
     )
     expected = GaugeMetricFamily(
         "router_expected_wait_seconds",

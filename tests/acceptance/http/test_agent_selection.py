@@ -48,9 +48,7 @@ async def serve(admin: Api, contact_id: str) -> None:
     await admin.ok("POST", f"/v1/assignments/{assignment}/complete")
 
 
-async def test_due_dates_and_newest_first_decide_the_order_of_offers(
-    make_router: MakeRouter,
-) -> None:
+async def test_due_dates_and_newest_first_decide_the_order_of_offers(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         mail = (await admin.submit(queue_id="mails"))["contact_id"]
@@ -76,11 +74,7 @@ async def test_queue_ranks_are_part_of_the_agent_record(make_router: MakeRouter)
         await a_ready_agent(admin, "ada", queue_ranks={"mails": 1, "calls": 9})
         assert (await admin.ok("GET", "/v1/agents/ada"))["queue_ranks"] == {"mails": 1, "calls": 9}
         why = await chosen(admin, mail)
-        assert (why["agent_id"], why["match_trigger"], why["selection_inputs"]) == (
-            "ada",
-            "agent",
-            {"queue_rank": 1},
-        )
+        assert (why["agent_id"], why["match_trigger"], why["selection_inputs"]) == ("ada", "agent", {"queue_rank": 1})
         assert (await admin.ok("GET", f"/v1/contacts/{call}"))["state"] == "queued"
         for ranks, code in (
             ({"nowhere": 1}, "unknown_queue"),
@@ -93,9 +87,7 @@ async def test_queue_ranks_are_part_of_the_agent_record(make_router: MakeRouter)
             assert "nowhere" not in got.body.decode() and "first" not in got.json.get("detail", "")
 
 
-async def test_daily_counts_survive_a_restart(
-    make_router: MakeRouter,
-) -> None:
+async def test_daily_counts_survive_a_restart(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         days = [e for e in await admin.events() if e["type"] == "workspace.day_started"]
@@ -111,11 +103,7 @@ async def test_daily_counts_survive_a_restart(
         assert (await admin.ok("GET", "/v1/agents/ada"))["contacts_today"] == 1
         contact = (await admin.submit(queue_id="fair"))["contact_id"]
         why = await chosen(admin, contact)
-        assert (why["agent_id"], why["reason"], why["match_trigger"]) == (
-            "bob",
-            "fewest_today",
-            "contact",
-        )
+        assert (why["agent_id"], why["reason"], why["match_trigger"]) == ("bob", "fewest_today", "contact")
         assert (why["other_candidates"], why.get("selection_inputs")) == (1, {"contacts_today": 0})
 
 
@@ -137,18 +125,11 @@ async def test_attribute_ranking_and_random_choice_are_explained(make_router: Ma
         assert weights.items() <= {"ada": 5, "bob": 1_000}.items()
 
 
-async def test_an_invalid_selection_policy_is_refused_with_its_path(
-    make_router: MakeRouter,
-) -> None:
+async def test_an_invalid_selection_policy_is_refused_with_its_path(make_router: MakeRouter) -> None:
     router = make_router().start()
     bad = POLICY.replace("Europe/Berlin", "Europe/Atlantis").replace("fact: grade", "fact: rank")
     async with Api(router) as admin:
-        got = await admin.call(
-            "POST",
-            "/v1/policy/check",
-            data=bad.encode(),
-            headers={"Content-Type": "application/yaml"},
-        )
+        got = await admin.call("POST", "/v1/policy/check", data=bad.encode(), headers={"Content-Type": "application/yaml"})
         assert got.code == "invalid_policy"
         paths = {problem["path"] for problem in got.json["errors"]}
         assert paths == {"zone", "queues.senior.order_by[0].fact"}

@@ -102,9 +102,7 @@ async def test_a_failing_journal_ends_the_app_with_an_error(tmp_path: Path) -> N
     await app.stop_immediately()
 
 
-async def test_overload_refuses_only_submits_before_reading_them(
-    tmp_path: Path,
-) -> None:
+async def test_overload_refuses_only_submits_before_reading_them(tmp_path: Path) -> None:
     journal = SlowJournal()
     settings = some_settings(tmp_path)
     # Half of them may be submits.

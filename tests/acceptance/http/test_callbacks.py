@@ -58,11 +58,7 @@ class Centre:
 
 @asynccontextmanager
 async def a_centre(router: RouterProcess) -> AsyncIterator[Centre]:
-    async with (
-        Api(router) as admin,
-        Api(router, "gateway", "web") as gateway,
-        Api(router, "agent", "ada") as ada,
-    ):
+    async with Api(router) as admin, Api(router, "gateway", "web") as gateway, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", {})
         yield Centre(admin, gateway, ada)
 
@@ -86,9 +82,7 @@ async def test_agent_first_from_request_to_conversation(make_router: MakeRouter)
 
         await centre.ready()
         assert await centre.accept() == first
-        (due,) = [
-            one for one in await centre.told(first) if one["type"] == "callback.dial_requested"
-        ]
+        (due,) = [one for one in await centre.told(first) if one["type"] == "callback.dial_requested"]
         assert due["reference"] == "call-17"
         assert due["attempt"] == 1
         await centre.report(first, "connected", attempt=1)
@@ -97,9 +91,7 @@ async def test_agent_first_from_request_to_conversation(make_router: MakeRouter)
         assert (await centre.view(first))["state"] == "ended"
 
 
-async def test_invalid_requests_name_the_field_but_not_the_value(
-    make_router: MakeRouter,
-) -> None:
+async def test_invalid_requests_name_the_field_but_not_the_value(make_router: MakeRouter) -> None:
     async with a_centre(make_router(policy=POLICY).start()) as centre:
         gateway = centre.gateway
         contact = (await gateway.submit())["contact_id"]
@@ -123,14 +115,9 @@ async def test_invalid_requests_name_the_field_but_not_the_value(
         await gateway.ok("POST", path, {"at_ms": later_ms})
         other = await gateway.call("POST", path, {"at_ms": later_ms + 1})
         assert (other.status, other.code) == (409, "callback_exists")
-        assert (other.json["state"], "cancel" in other.json["allowed"]) == (
-            "callback_scheduled",
-            True,
-        )
+        assert (other.json["state"], "cancel" in other.json["allowed"]) == ("callback_scheduled", True)
         refused = await gateway.call(
-            "POST",
-            "/v1/contacts",
-            {"channel": "voice", "queue_id": "bare", "callback": {"mode": "agent_first"}},
+            "POST", "/v1/contacts", {"channel": "voice", "queue_id": "bare", "callback": {"mode": "agent_first"}}
         )
         assert (refused.code, refused.json["field"]) == ("callback_not_offered", "callback")
 
@@ -174,9 +161,7 @@ async def test_customer_first_is_explained_and_counted(make_router: MakeRouter) 
 
 
 @pytest.mark.slow
-async def test_a_kill_during_a_call_keeps_queue_places_and_times(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_kill_during_a_call_keeps_queue_places_and_times(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     due_ms = time.time_ns() // 1_000_000 + HOUR_MS
     async with a_centre(router) as centre:

@@ -35,11 +35,7 @@ async def _lacks(admin: Api, contact_id: str) -> list[dict[str, Any]]:
 
 async def test_a_call_interrupts_chats_which_resume_afterwards(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
-    async with (
-        Api(router) as admin,
-        Api(router, "gateway", "web") as gateway,
-        Api(router, "agent", "ada") as ada,
-    ):
+    async with Api(router) as admin, Api(router, "gateway", "web") as gateway, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", {})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         for _ in range(2):
@@ -50,10 +46,10 @@ async def test_a_call_interrupts_chats_which_resume_afterwards(make_router: Make
         await _take(ada, "ada")
         view = await _agent(ada)
         assert view["units_used"] == 100
-        assert {
-            (work["channel"], work["units"], work.get("interrupted", False))
-            for work in view["assignments"]
-        } == {("chat", 0, True), ("voice", 100, False)}
+        assert {(work["channel"], work["units"], work.get("interrupted", False)) for work in view["assignments"]} == {
+            ("chat", 0, True),
+            ("voice", 100, False),
+        }
         chat = await gateway.submit(channel="chat")
         assert "interrupted" in [one["code"] for one in await _lacks(admin, chat["contact_id"])]
         await ada.ok("POST", f"/v1/contacts/{call['contact_id']}/end")
@@ -62,9 +58,7 @@ async def test_a_call_interrupts_chats_which_resume_afterwards(make_router: Make
         assert not any(work.get("interrupted") for work in view["assignments"])
 
 
-async def test_a_parked_contact_uses_no_capacity_until_unparked(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_parked_contact_uses_no_capacity_until_unparked(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with (
         Api(router) as admin,
@@ -99,9 +93,7 @@ async def test_a_parked_contact_uses_no_capacity_until_unparked(
         await ada.ok("POST", f"/v1/contacts/{second}/end")
 
 
-async def test_paused_channels_survive_a_restart_and_a_change_of_state(
-    make_router: MakeRouter,
-) -> None:
+async def test_paused_channels_survive_a_restart_and_a_change_of_state(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", {})
@@ -117,11 +109,7 @@ async def test_paused_channels_survive_a_restart_and_a_change_of_state(
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "not_ready"})
     router.kill()
     router.start()
-    async with (
-        Api(router) as admin,
-        Api(router, "agent", "ada") as ada,
-        Api(router, "supervisor", "eve") as eve,
-    ):
+    async with Api(router) as admin, Api(router, "agent", "ada") as ada, Api(router, "supervisor", "eve") as eve:
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         view = await _agent(ada)
         assert view["paused"] == ["voice"] and view["available_channels"] == ["chat", "mail"]
@@ -131,15 +119,9 @@ async def test_paused_channels_survive_a_restart_and_a_change_of_state(
         assert offer["contact_id"] == waiting
 
 
-async def test_a_reached_cap_returns_its_end_also_after_a_restart(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_reached_cap_returns_its_end_also_after_a_restart(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
-    async with (
-        Api(router) as admin,
-        Api(router, "gateway", "web") as gateway,
-        Api(router, "agent", "ada") as ada,
-    ):
+    async with Api(router) as admin, Api(router, "gateway", "web") as gateway, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", {})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         await gateway.submit(channel="mail")
@@ -147,12 +129,7 @@ async def test_a_reached_cap_returns_its_end_also_after_a_restart(
         (item,) = (await _agent(ada))["assignments"]
         waiting = (await gateway.submit(channel="mail"))["contact_id"]
         await ada.ok("POST", f"/v1/contacts/{work.rpartition('.')[0]}/end")
-        lack = {
-            "code": "rate_cap",
-            "channel": "mail",
-            "has": 1,
-            "until_ms": item["started_at_ms"] + 3_600_000,
-        }
+        lack = {"code": "rate_cap", "channel": "mail", "has": 1, "until_ms": item["started_at_ms"] + 3_600_000}
         assert await _lacks(admin, waiting) == [lack]
         digest = await admin.ok("GET", "/v1/digest")
     router.kill()
@@ -163,18 +140,12 @@ async def test_a_reached_cap_returns_its_end_also_after_a_restart(
         assert "mail" not in (await _agent(admin))["available_channels"]
 
 
-async def test_changes_by_a_supervisor_are_attributed_in_the_history(
-    make_router: MakeRouter,
-) -> None:
+async def test_changes_by_a_supervisor_are_attributed_in_the_history(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router, "supervisor", "eve") as eve:
         await eve.ok("PUT", "/v1/agents/ada", {"units": 70, "channel_max": {"chat": 1}})
         await eve.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         await eve.ok("PUT", "/v1/agents/ada/channels", {"paused": ["mail"]})
         events = [one for one in await eve.events() if one.get("agent_id") == "ada"]
-        assert [one["type"] for one in events] == [
-            "agent.updated",
-            "agent.state_changed",
-            "agent.channels_set",
-        ]
+        assert [one["type"] for one in events] == ["agent.updated", "agent.state_changed", "agent.channels_set"]
         assert {one["actor"] for one in events} == {"supervisor:eve"}

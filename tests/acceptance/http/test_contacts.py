@@ -14,11 +14,7 @@ def a_name(prefix: str) -> str:
 
 async def test_a_contact_from_submit_to_wrap_up(router: RouterProcess) -> None:
     ada = a_name("ada")
-    async with (
-        Api(router) as admin,
-        Api(router, "gateway", "web") as gateway,
-        Api(router, "agent", ada) as desktop,
-    ):
+    async with Api(router) as admin, Api(router, "gateway", "web") as gateway, Api(router, "agent", ada) as desktop:
         await admin.ok("PUT", f"/v1/agents/{ada}", {"channel_max": {"chat": 0}})
         await desktop.ok("POST", f"/v1/agents/{ada}/state", {"state": "ready"})
         receipt = await gateway.submit(reference="r-1", attributes={"tier": "gold"})
@@ -40,20 +36,13 @@ async def test_a_contact_from_submit_to_wrap_up(router: RouterProcess) -> None:
         await admin.ok("DELETE", f"/v1/agents/{ada}")
 
 
-async def test_a_hundred_parallel_submits_under_one_key_make_one_contact(
-    router: RouterProcess,
-) -> None:
+async def test_a_hundred_parallel_submits_under_one_key_make_one_contact(router: RouterProcess) -> None:
     """I3, F62."""
     key = a_name("key")
     async with Api(router, "gateway", "web") as gateway:
         answers = await asyncio.gather(
             *(
-                gateway.call(
-                    "POST",
-                    "/v1/contacts",
-                    {"channel": "voice", "queue_id": "support"},
-                    headers={"Idempotency-Key": key},
-                )
+                gateway.call("POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"}, headers={"Idempotency-Key": key})
                 for _ in range(100)
             )
         )
@@ -63,19 +52,14 @@ async def test_a_hundred_parallel_submits_under_one_key_make_one_contact(
     assert len(fresh) == 1
 
 
-async def test_a_key_with_another_payload_is_refused_without_an_event(
-    router: RouterProcess,
-) -> None:
+async def test_a_key_with_another_payload_is_refused_without_an_event(router: RouterProcess) -> None:
     """I3, I4."""
     key = a_name("key")
     async with Api(router, "gateway", "web") as gateway, Api(router, "admin") as admin:
         await gateway.submit(key)
         before = (await admin.ok("GET", "/v1/digest"))["seq"]
         got = await gateway.call(
-            "POST",
-            "/v1/contacts",
-            {"channel": "chat", "queue_id": "support"},
-            headers={"Idempotency-Key": key},
+            "POST", "/v1/contacts", {"channel": "chat", "queue_id": "support"}, headers={"Idempotency-Key": key}
         )
         assert (got.status, got.code) == (422, "idempotency_key_reused")
         assert (await admin.ok("GET", "/v1/digest"))["seq"] == before
@@ -91,18 +75,12 @@ async def test_two_credentials_may_use_the_same_key(router: RouterProcess) -> No
 async def test_the_order_of_fields_does_not_make_another_payload(router: RouterProcess) -> None:
     key = {"Idempotency-Key": a_name("key"), "Content-Type": "application/json"}
     async with Api(router, "gateway", "web") as gateway:
-        one = await gateway.call(
-            "POST", "/v1/contacts", data=b'{"channel":"voice","queue_id":"support"}', headers=key
-        )
-        two = await gateway.call(
-            "POST", "/v1/contacts", data=b'{"queue_id":"support", "channel":"voice"}', headers=key
-        )
+        one = await gateway.call("POST", "/v1/contacts", data=b'{"channel":"voice","queue_id":"support"}', headers=key)
+        two = await gateway.call("POST", "/v1/contacts", data=b'{"queue_id":"support", "channel":"voice"}', headers=key)
     assert one.status == 201 and one.body == two.body
 
 
-async def test_a_gateway_does_not_see_or_touch_the_contacts_of_another(
-    router: RouterProcess,
-) -> None:
+async def test_a_gateway_does_not_see_or_touch_the_contacts_of_another(router: RouterProcess) -> None:
     """I37."""
     async with Api(router, "gateway", "web") as web, Api(router, "gateway", "sms") as sms:
         contact = (await web.submit())["contact_id"]
@@ -125,9 +103,7 @@ async def test_workspaces_are_isolated(router: RouterProcess) -> None:
         theirs = await there.call("GET", f"/v1/contacts/{contact}")
         nobodys = await there.call("GET", f"/v1/contacts/{'0' * 32}")
         assert theirs.code == nobodys.code == "unknown_contact"
-        assert (await there.ok("GET", "/v1/state"))["history_id"] != (
-            await here.ok("GET", "/v1/state")
-        )["history_id"]
+        assert (await there.ok("GET", "/v1/state"))["history_id"] != (await here.ok("GET", "/v1/state"))["history_id"]
         assert contact.encode() not in (await there.call("GET", "/v1/events?limit=1000")).body
 
 
@@ -145,20 +121,13 @@ async def test_an_agent_can_reach_only_their_own_record(router: RouterProcess) -
         other = await desktop.call("POST", f"/v1/agents/{bob}/state", {"state": "ready"})
         assert other.code == "unknown_agent"
         assert (await desktop.call("GET", f"/v1/contacts/{contact}")).code == "unknown_contact"
-        for path in (
-            "contacts/{}/end",
-            "contacts/{}/transfer",
-            "offers/{}.1/accept",
-            "assignments/{}.1/hold",
-        ):
+        for path in ("contacts/{}/end", "contacts/{}/transfer", "offers/{}.1/accept", "assignments/{}.1/hold"):
             body = {"to_queue_id": "support"} if path.endswith("transfer") else None
             theirs = await desktop.call("POST", f"/v1/{path.format(contact)}", body)
             nobodys = await desktop.call("POST", f"/v1/{path.format('0' * 32)}", body)
             assert theirs.status == 404
             assert {**theirs.json, "request_id": ""} == {**nobodys.json, "request_id": ""}
-        assert (
-            await desktop.call("POST", f"/v1/offers/{contact}.1/accept")
-        ).code == "unknown_offer"
+        assert (await desktop.call("POST", f"/v1/offers/{contact}.1/accept")).code == "unknown_offer"
         await admin.ok("POST", f"/v1/contacts/{contact}/end")
 
 

@@ -43,10 +43,7 @@ class Floor:
     async def work(self, agent_id: str) -> list[tuple[str, str, dict[str, str]]]:
         """Return role, state and members of an agent's assignments."""
         view = await self.desks[agent_id].ok("GET", f"/v1/agents/{agent_id}")
-        return [
-            (one.get("role", "owner"), one["state"], one.get("members", {}))
-            for one in view.get("assignments", [])
-        ]
+        return [(one.get("role", "owner"), one["state"], one.get("members", {})) for one in view.get("assignments", [])]
 
 
 @asynccontextmanager
@@ -56,9 +53,7 @@ async def a_floor(router: RouterProcess) -> AsyncIterator[tuple[Floor, list[str]
     async with AsyncExitStack() as stack:
         admin = await stack.enter_async_context(Api(router))
         gateway = await stack.enter_async_context(Api(router, "gateway", "web"))
-        desks = {
-            name: await stack.enter_async_context(Api(router, "agent", name)) for name in names
-        }
+        desks = {name: await stack.enter_async_context(Api(router, "agent", name)) for name in names}
         floor = Floor(admin, gateway, desks)
         for name in names:
             await admin.ok("PUT", f"/v1/agents/{name}", {})
@@ -85,11 +80,7 @@ async def test_a_warm_transfer_from_consult_to_new_owner(router: RouterProcess) 
         assert await floor.work(bob) == [("consult", "active", members)]
         view = await floor.seen()
         (beside,) = view["participants"]
-        assert (beside["agent_id"], beside["assignment_id"], beside["role"]) == (
-            bob,
-            work_id,
-            "consult",
-        )
+        assert (beside["agent_id"], beside["assignment_id"], beside["role"]) == (bob, work_id, "consult")
         assert beside["since_ms"] == view["changed_at_ms"]
         assert (await floor.desks[bob].call("GET", f"/v1/contacts/{floor.contact}")).status == 200
 
@@ -143,43 +134,21 @@ async def test_refusals_state_the_reason(router: RouterProcess) -> None:
         assert await floor.refused(ada, "consult", {}) == (422, "invalid_value")
         both = {"to_agent_id": bob, "to_queue_id": "support"}
         assert await floor.refused(ada, "consult", both) == (422, "invalid_value")
-        assert await floor.refused(ada, "consult", {"to_agent_id": "missing"}) == (
-            404,
-            "unknown_agent",
-        )
-        assert await floor.refused(ada, "consult", {"to_queue_id": "nowhere"}) == (
-            404,
-            "unknown_queue",
-        )
-        assert await floor.refused(ada, "consult", {"to_queue_id": "sales"}) == (
-            409,
-            "agent_unavailable",
-        )
+        assert await floor.refused(ada, "consult", {"to_agent_id": "missing"}) == (404, "unknown_agent")
+        assert await floor.refused(ada, "consult", {"to_queue_id": "nowhere"}) == (404, "unknown_queue")
+        assert await floor.refused(ada, "consult", {"to_queue_id": "sales"}) == (409, "agent_unavailable")
         assert await floor.refused(ada, "consult/complete") == (409, "invalid_consult_state")
         assert await floor.refused(ada, "conference") == (409, "invalid_consult_state")
-        assert await floor.refused(ada, "hand-over", {"to_agent_id": cy}) == (
-            409,
-            "not_participant",
-        )
+        assert await floor.refused(ada, "hand-over", {"to_agent_id": cy}) == (409, "not_participant")
         assert await floor.refused(ada, "leave") == (409, "invalid_contact_state")
         await floor.act(ada, "consult", {"to_agent_id": bob})
-        assert await floor.refused(ada, "consult", {"to_agent_id": cy}) == (
-            409,
-            "invalid_consult_state",
-        )
-        assert await floor.refused(ada, "transfer", {"to_agent_id": cy}) == (
-            409,
-            "invalid_contact_state",
-        )
-        got = await floor.desks[ada].call(
-            "POST", f"/v1/contacts/{floor.contact}/consult", {"to_agent": bob}
-        )
+        assert await floor.refused(ada, "consult", {"to_agent_id": cy}) == (409, "invalid_consult_state")
+        assert await floor.refused(ada, "transfer", {"to_agent_id": cy}) == (409, "invalid_contact_state")
+        got = await floor.desks[ada].call("POST", f"/v1/contacts/{floor.contact}/consult", {"to_agent": bob})
         assert (got.status, got.code) == (422, "invalid_value") and bob not in got.body.decode()
 
 
-async def test_a_conversation_is_hidden_from_other_agents_and_gateways(
-    router: RouterProcess,
-) -> None:
+async def test_a_conversation_is_hidden_from_other_agents_and_gateways(router: RouterProcess) -> None:
     """I36, I37."""
     async with a_floor(router) as (floor, (ada, bob, cy)):
         await floor.act(ada, "consult", {"to_agent_id": bob})

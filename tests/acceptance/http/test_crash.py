@@ -15,15 +15,7 @@ from tests.acceptance.conftest import MakeRouter
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
 
-POINTS = (
-    "before_decide",
-    "after_decide",
-    "before_commit",
-    "inside_commit",
-    "after_commit",
-    "before_reply",
-    "after_reply",
-)
+POINTS = ("before_decide", "after_decide", "before_commit", "inside_commit", "after_commit", "before_reply", "after_reply")
 SENDERS, EACH = 8, 40
 
 
@@ -128,19 +120,14 @@ async def test_a_retry_after_a_kill_gets_the_identical_response(make_router: Mak
 
 
 @pytest.mark.slow
-async def test_a_failing_disk_ends_the_process_without_losing_acknowledged_submits(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_failing_disk_ends_the_process_without_losing_acknowledged_submits(make_router: MakeRouter) -> None:
     """F4, F5: the file may not grow any more, so the next commit fails; the process ends with an exit code that is not 0."""
     router = make_router(telemetry__access_log="false").start()
     async with Api(router, "gateway", "web") as gateway:
         receipts = [(await gateway.submit(f"k{number}"))["contact_id"] for number in range(20)]
         resource.prlimit(router.pid, resource.RLIMIT_FSIZE, (4096, 4096))
         answers = await asyncio.gather(
-            *(
-                gateway.call("POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"})
-                for _ in range(5)
-            ),
+            *(gateway.call("POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"}) for _ in range(5)),
             return_exceptions=True,
         )
         for answer in answers:

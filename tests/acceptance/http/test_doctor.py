@@ -29,9 +29,7 @@ def doctor(router: RouterProcess, *arguments: str) -> "subprocess.CompletedProce
     )
 
 
-async def test_an_unroutable_contact_is_reported_until_an_agent_gets_the_skill(
-    make_router: MakeRouter,
-) -> None:
+async def test_an_unroutable_contact_is_reported_until_an_agent_gets_the_skill(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router, "supervisor", "eve") as eve:
         await eve.ok("PUT", "/v1/agents/ada", {})

@@ -26,11 +26,7 @@ async def busy(admin: Api, ada: Api) -> str:
 
 async def test_a_gateway_queries_before_and_after_submitting(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
-    async with (
-        Api(router) as admin,
-        Api(router, "agent", "ada") as ada,
-        Api(router, "gateway", "web") as gateway,
-    ):
+    async with Api(router) as admin, Api(router, "agent", "ada") as ada, Api(router, "gateway", "web") as gateway:
         path = "/v1/queues/support/expected-wait"
         assert (await gateway.ok("GET", path))["expected_wait"] == {"reason": "no_agent_qualified"}
         await admin.ok("PUT", "/v1/agents/ada", {"skills": {"english": 5}})
@@ -83,9 +79,7 @@ async def test_a_gateway_queries_before_and_after_submitting(make_router: MakeRo
         ("agents-7=1", 422, "invalid_value"),
     ],
 )
-async def test_an_invalid_query_is_refused(
-    router: RouterProcess, query: str, status: int, code: str
-) -> None:
+async def test_an_invalid_query_is_refused(router: RouterProcess, query: str, status: int, code: str) -> None:
     async with Api(router) as admin:
         got = await admin.call("GET", f"/v1/queues/support/expected-wait?{query}")
         assert (got.status, got.code) == (status, code), got

@@ -25,9 +25,7 @@ async def test_events_are_numbered_without_gaps(router: RouterProcess) -> None:
         assert event["actor"] == "gateway:web"
 
 
-async def test_pages_continue_where_the_previous_one_ends(
-    router: RouterProcess,
-) -> None:
+async def test_pages_continue_where_the_previous_one_ends(router: RouterProcess) -> None:
     async with Api(router) as admin:
         await admin.submit()
         whole = await admin.events()
@@ -37,17 +35,10 @@ async def test_pages_continue_where_the_previous_one_ends(
         assert second["events"] == whole[1:2]
         last = f"{whole[-1]['history_id']}:{whole[-1]['seq']}"
         end = await admin.ok("GET", f"/v1/events?after={last}")
-        assert end == {
-            "history_id": whole[0]["history_id"],
-            "next": last,
-            "more": False,
-            "events": [],
-        }
+        assert end == {"history_id": whole[0]["history_id"], "next": last, "more": False, "events": []}
 
 
-async def test_an_unknown_position_is_refused(
-    router: RouterProcess,
-) -> None:
+async def test_an_unknown_position_is_refused(router: RouterProcess) -> None:
     """I28, F69."""
     async with Api(router) as admin:
         gen = (await admin.ok("GET", "/v1/state"))["history_id"]

@@ -13,28 +13,16 @@ async def scrape(router: RouterProcess) -> dict[str, float]:
     async with aiohttp.ClientSession() as session, session.get(router.metrics_url) as response:
         assert response.status == 200
         text = await response.text()
-    return {
-        name: float(value)
-        for name, value in re.findall(r"^(router_\S+) (\S+)$", text, re.MULTILINE)
-    }
+    return {name: float(value) for name, value in re.findall(r"^(router_\S+) (\S+)$", text, re.MULTILINE)}
 
 
 def journal_metrics(page: dict[str, float]) -> dict[str, float]:
     """The figures that are folds over the journal."""
-    heads = (
-        "router_contacts",
-        "router_queue",
-        "router_offers",
-        "router_callbacks",
-        "router_answered",
-        "router_service",
-    )
+    heads = ("router_contacts", "router_queue", "router_offers", "router_callbacks", "router_answered", "router_service")
     return {name: value for name, value in page.items() if name.startswith(heads)}
 
 
-async def test_counters_match_the_journal_also_after_a_kill(
-    make_router: MakeRouter,
-) -> None:
+async def test_counters_match_the_journal_also_after_a_kill(make_router: MakeRouter) -> None:
     """I41."""
     router = make_router().start()
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
@@ -84,12 +72,7 @@ async def test_queues_beyond_the_cap_count_under_other(make_router: MakeRouter) 
     page = await scrape(router)
     submitted = {n: v for n, v in page.items() if 'outcome="submitted"' in n and "default" in n}
     assert len(submitted) == 2 and sum(submitted.values()) == 3
-    assert (
-        submitted[
-            'router_queue_outcomes_total{outcome="submitted",queue="other",workspace="default"}'
-        ]
-        == 2
-    )
+    assert submitted['router_queue_outcomes_total{outcome="submitted",queue="other",workspace="default"}'] == 2
 
 
 async def test_metrics_are_not_on_the_public_port(router: RouterProcess) -> None:

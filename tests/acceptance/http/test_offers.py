@@ -15,11 +15,7 @@ queues:
   support: {}
   sales: {requires: {german: 3}, agents_when: agent.licensed}
 """
-SELLER: dict[str, Any] = {
-    "queues": ["sales", "support"],
-    "skills": {"german": 5},
-    "attributes": {"licensed": True},
-}
+SELLER: dict[str, Any] = {"queues": ["sales", "support"], "skills": {"german": 5}, "attributes": {"licensed": True}}
 
 
 @pytest.mark.parametrize(
@@ -33,9 +29,7 @@ SELLER: dict[str, Any] = {
     ],
     ids=["queue", "level", "attribute", "channel", "units"],
 )
-async def test_an_agent_whose_record_changes_cannot_accept_what_rings(
-    make_router: MakeRouter, change: dict[str, Any]
-) -> None:
+async def test_an_agent_whose_record_changes_cannot_accept_what_rings(make_router: MakeRouter, change: dict[str, Any]) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", SELLER)

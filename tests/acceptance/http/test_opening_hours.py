@@ -62,11 +62,7 @@ async def test_no_agents_ready_until_one_is(make_router: MakeRouter) -> None:
         assert (before["agents_ready"], before["refusal"]) == (0, "no_agents_ready")
         await eve.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         after = await eve.ok("GET", path)
-        assert (after["agents_ready"], after["agents_free"], after["accepts_contacts"]) == (
-            1,
-            1,
-            True,
-        )
+        assert (after["agents_ready"], after["agents_free"], after["accepts_contacts"]) == (1, 1, True)
         assert "ada" not in str(after)
         await eve.submit(queue_id="hotline")
 
@@ -94,9 +90,7 @@ async def test_a_manual_opening_survives_a_restart(make_router: MakeRouter) -> N
         assert got.code == "queue_closed"
 
 
-async def test_an_opening_that_ended_during_downtime_is_closed_at_the_start(
-    make_router: MakeRouter,
-) -> None:
+async def test_an_opening_that_ended_during_downtime_is_closed_at_the_start(make_router: MakeRouter) -> None:
     router = make_router(policy=the_policy()).start()
     async with Api(router, "supervisor", "eve") as eve:
         await eve.ok("POST", "/v1/queues/shop/open", {"duration_s": 1})
@@ -105,11 +99,7 @@ async def test_an_opening_that_ended_during_downtime_is_closed_at_the_start(
     async with Api(router, "supervisor", "eve") as eve, asyncio.timeout(30):
         while (await eve.ok("GET", "/v1/queues/shop"))["queue"]["is_open"]:
             pass
-        told = [
-            one
-            for one in await eve.events()
-            if one["type"].startswith("queue.") and one["queue_id"] == "shop"
-        ]
+        told = [one for one in await eve.events() if one["type"].startswith("queue.") and one["queue_id"] == "shop"]
     assert [(one["type"], one.get("reason", "hours")) for one in told] == [
         ("queue.closed", "hours"),
         ("queue.opened", "supervisor"),
@@ -126,9 +116,7 @@ async def test_an_opening_that_ended_during_downtime_is_closed_at_the_start(
         ("/v1/queues/shop/follow-hours", {"duration_s": 60}, 422, "invalid_value"),
     ],
 )
-async def test_refusals_name_the_field(
-    make_router: MakeRouter, path: str, body: dict[str, int], status: int, code: str
-) -> None:
+async def test_refusals_name_the_field(make_router: MakeRouter, path: str, body: dict[str, int], status: int, code: str) -> None:
     router = make_router(policy=the_policy()).start()
     async with Api(router, "supervisor", "eve") as eve:
         got = await eve.call("POST", path, body)

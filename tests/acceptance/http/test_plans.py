@@ -19,9 +19,7 @@ default_queue: support
 """
 
 
-async def test_a_plan_step_widens_the_selection_in_time_and_survives_a_kill(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_plan_step_widens_the_selection_in_time_and_survives_a_kill(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         await admin.ok("PUT", "/v1/agents/eva", {"skills": {"loans": 3}})
@@ -61,23 +59,17 @@ async def test_a_returning_customer_gets_the_previous_agent(make_router: MakeRou
             await bob.ok("POST", f"/v1/contacts/{first['contact_id']}/end")
         second = await admin.submit(continues_contact_id=first["contact_id"])
         assert await _offered_to(admin, second) == "bob"
-        third = await admin.submit(
-            continues_contact_id="forgotten", preferred_agents=["unknown-agent"]
-        )
+        third = await admin.submit(continues_contact_id="forgotten", preferred_agents=["unknown-agent"])
         assert await _offered_to(admin, third) == "ada", "who is not there is not waited for"
 
 
-async def test_invalid_plans_and_preferences_are_refused_with_their_path(
-    make_router: MakeRouter,
-) -> None:
+async def test_invalid_plans_and_preferences_are_refused_with_their_path(make_router: MakeRouter) -> None:
     router = make_router(policy=POLICY).start()
     async with Api(router) as admin:
         document = {
             "channels": {"voice": {}},
             "queues": {"support": {"plan": "loans"}},
-            "plans": {
-                "loans": [{"remove_skills": ["loans"]}, {"duration_s": 5, "prefer": ["last"]}]
-            },
+            "plans": {"loans": [{"remove_skills": ["loans"]}, {"duration_s": 5, "prefer": ["last"]}]},
         }
         checked = (await admin.call("POST", "/v1/policy/check", document)).json
         places = {one["path"] for one in checked["errors"]}

@@ -16,9 +16,7 @@ async def put(api: Api, document: bytes, query: str = "", **headers: str) -> Got
     return await api.call("PUT", f"/v1/policy{query}", data=document, headers={**YAML, **headers})
 
 
-async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(make_router: MakeRouter) -> None:
     """F90, and of the policy's writers Lesson B5."""
     router = make_router().start()
     async with Api(router) as admin:
@@ -34,17 +32,13 @@ async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(
         assert (await admin.call("GET", "/v1/policy")).headers["ETag"] == '"2"'
 
 
-async def test_a_policy_round_trips_as_json_and_yaml(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_policy_round_trips_as_json_and_yaml(make_router: MakeRouter) -> None:
     router = make_router().start()
     async with Api(router) as admin:
         as_json = await admin.call("GET", "/v1/policy")
         as_yaml = await admin.call("GET", "/v1/policy", headers={"Accept": "application/yaml"})
         assert as_yaml.headers["Content-Type"] == "application/yaml"
-        written = await admin.call(
-            "PUT", "/v1/policy", data=as_json.body, headers={"Content-Type": "application/json"}
-        )
+        written = await admin.call("PUT", "/v1/policy", data=as_json.body, headers={"Content-Type": "application/json"})
         assert written.status == 200
         assert (await put(admin, as_yaml.body)).status == 200
         assert (await admin.call("GET", "/v1/policy")).body == as_json.body
@@ -55,9 +49,7 @@ async def test_a_queue_with_contacts_waiting_is_drained_or_kept(make_router: Mak
     router = make_router(policy=SMALL.decode()).start()
     async with Api(router) as admin:
         contact = (await admin.submit(queue_id="sales"))["contact_id"]
-        checked: dict[str, Any] = (
-            await admin.call("POST", "/v1/policy/check", data=SMALLER, headers=YAML)
-        ).json
+        checked: dict[str, Any] = (await admin.call("POST", "/v1/policy/check", data=SMALLER, headers=YAML)).json
         assert checked["valid"] and checked["removed_queues_waiting"] == {"sales": 1}
         refused = await put(admin, SMALLER)
         assert (refused.status, refused.code) == (409, "drain_target_required")
@@ -109,9 +101,7 @@ async def test_the_policy_is_there_after_a_restart(make_router: MakeRouter) -> N
     assert msgspec.json.decode(after.body) == msgspec.json.decode(before.body)
 
 
-async def test_a_patch_is_not_refused_for_fields_that_it_does_not_send(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_patch_is_not_refused_for_fields_that_it_does_not_send(make_router: MakeRouter) -> None:
     facts = "facts: {tier: {type: enum, values: [gold, silver]}}\n"
     common = "channels: {voice: {}}\nqueues: {support: {}}\ndefault_queue: support\n"
     router = make_router(policy=common + "skills: [german]\n" + facts).start()

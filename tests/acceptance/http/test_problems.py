@@ -54,9 +54,7 @@ async def test_a_body_that_is_not_json_is_a_400(router: RouterProcess, body: byt
 
 
 @pytest.mark.parametrize("body", NOT_A_CONTACT, ids=range(len(NOT_A_CONTACT)))
-async def test_invalid_fields_are_a_422_without_the_input(
-    router: RouterProcess, body: bytes
-) -> None:
+async def test_invalid_fields_are_a_422_without_the_input(router: RouterProcess, body: bytes) -> None:
     """F74, F75, F77, S22, S40."""
     async with Api(router) as admin:
         got = await admin.call(*SUBMIT, data=body, headers=JSON)
@@ -65,11 +63,7 @@ async def test_invalid_fields_are_a_422_without_the_input(
     assert CANARY.encode() not in got.body.lower()
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"[" * 100_000, b'{"a":' * 50_000, b'{"attributes":{"a":' + b"[" * 100_000],
-    ids=range(3),
-)
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 50_000, b'{"attributes":{"a":' + b"[" * 100_000], ids=range(3))
 async def test_deep_nesting_is_refused_as_malformed(router: RouterProcess, body: bytes) -> None:
     """F72."""
     async with Api(router) as admin:
@@ -115,9 +109,7 @@ async def test_the_last_value_of_a_duplicate_key_is_used(router: RouterProcess) 
     ],
     ids=str,
 )
-async def test_other_media_types_and_encodings_are_refused(
-    router: RouterProcess, headers: dict[str, str], status: int
-) -> None:
+async def test_other_media_types_and_encodings_are_refused(router: RouterProcess, headers: dict[str, str], status: int) -> None:
     """S6, F71."""
     body = b'{"channel":"voice","queue_id":"support"}'
     async with Api(router) as admin:
@@ -182,17 +174,7 @@ async def test_method_override_headers_are_refused(router: RouterProcess) -> Non
 
 
 @pytest.mark.parametrize(
-    "query",
-    [
-        "limit=0",
-        "limit=x",
-        "limit=99999",
-        "limit=1&limit=2",
-        "nonsense=1",
-        "state=zzcanaryzz",
-        "cursor=%00",
-        "queue=UPPER",
-    ],
+    "query", ["limit=0", "limit=x", "limit=99999", "limit=1&limit=2", "nonsense=1", "state=zzcanaryzz", "cursor=%00", "queue=UPPER"]
 )
 async def test_an_invalid_query_is_refused(router: RouterProcess, query: str) -> None:
     """F75."""
@@ -203,9 +185,7 @@ async def test_an_invalid_query_is_refused(router: RouterProcess, query: str) ->
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic YTpi", "Bearer a.b.c", None])
-async def test_an_invalid_credential_is_a_401_without_details(
-    router: RouterProcess, header: str | None
-) -> None:
+async def test_an_invalid_credential_is_a_401_without_details(router: RouterProcess, header: str | None) -> None:
     """S26, S31."""
     headers = {} if header is None else {"Authorization": header}
     async with Api(router, role=None) as anonymous:
@@ -224,9 +204,7 @@ async def test_a_token_in_the_url_is_ignored(router: RouterProcess) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/queues", "/nothing", "/docs"])
-async def test_every_response_has_security_headers_and_no_version(
-    router: RouterProcess, path: str
-) -> None:
+async def test_every_response_has_security_headers_and_no_version(router: RouterProcess, path: str) -> None:
     """S9."""
     async with Api(router) as admin:
         got = await admin.call("GET", path)
@@ -236,16 +214,10 @@ async def test_every_response_has_security_headers_and_no_version(
     assert got.headers["Server"] == "contact-router"
 
 
-async def test_all_errors_of_a_policy_are_returned_with_their_paths(
-    router: RouterProcess,
-) -> None:
-    document = (
-        b"channels: {voice: {units: -1}}\nqueues: {q: {overflow_to: nowhere, requires: {x: 99}}}\n"
-    )
+async def test_all_errors_of_a_policy_are_returned_with_their_paths(router: RouterProcess) -> None:
+    document = b"channels: {voice: {units: -1}}\nqueues: {q: {overflow_to: nowhere, requires: {x: 99}}}\n"
     async with Api(router) as admin:
-        got = await admin.call(
-            "POST", "/v1/policy/check", data=document, headers={"Content-Type": "application/yaml"}
-        )
+        got = await admin.call("POST", "/v1/policy/check", data=document, headers={"Content-Type": "application/yaml"})
     assert (got.status, got.code) == (422, "invalid_policy")
     errors = got.json["errors"]
     assert len(errors) >= 3

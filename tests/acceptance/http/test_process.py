@@ -15,9 +15,7 @@ from tests.acceptance.conftest import MakeRouter
 from tests.support.http_api import Api
 
 
-async def test_sigterm_finishes_accepted_work_and_loses_nothing(
-    make_router: MakeRouter,
-) -> None:
+async def test_sigterm_finishes_accepted_work_and_loses_nothing(make_router: MakeRouter) -> None:
     """F60, I1."""
     router = make_router().start()
     async with Api(router) as admin:
@@ -75,9 +73,7 @@ def test_a_second_process_on_the_same_journal_exits(make_router: MakeRouter) -> 
         ("nonsense", "1"),
     ],
 )
-def test_an_invalid_setting_is_named_and_prevents_the_start(
-    make_router: MakeRouter, setting: str, value: str
-) -> None:
+def test_an_invalid_setting_is_named_and_prevents_the_start(make_router: MakeRouter, setting: str, value: str) -> None:
     """S1."""
     router = make_router(**{setting: value})
     router.spawn()
@@ -92,9 +88,7 @@ def test_an_invalid_policy_prevents_the_start(make_router: MakeRouter) -> None:
     assert router.wait() == 2
 
 
-def test_the_first_start_creates_a_secret_readable_by_the_owner_only(
-    make_router: MakeRouter,
-) -> None:
+def test_the_first_start_creates_a_secret_readable_by_the_owner_only(make_router: MakeRouter) -> None:
     """S27, S32, S56. And no token ever stands in what is not a terminal."""
     router = make_router().start()
     secret = Path(router.settings.journal.path).with_name("token.secret")
@@ -108,9 +102,7 @@ def test_the_first_start_creates_a_secret_readable_by_the_owner_only(
     assert secret.read_bytes() == before
 
 
-async def test_every_line_of_the_log_is_json_without_addresses_or_queries(
-    make_router: MakeRouter,
-) -> None:
+async def test_every_line_of_the_log_is_json_without_addresses_or_queries(make_router: MakeRouter) -> None:
     """S14, S44, S54, I40."""
     router = make_router().start()
     async with Api(router) as admin:
@@ -132,9 +124,7 @@ async def test_the_readiness_probe_follows_start_and_drain(make_router: MakeRout
         assert (await anonymous.call("GET", "/readyz")).status == 200
         token = router.token("gateway", "web")
         async with session.ws_connect(
-            f"{router.url}/v1/gateway",
-            protocols=["router.v1+json"],
-            headers={"Authorization": f"Bearer {token}"},
+            f"{router.url}/v1/gateway", protocols=["router.v1+json"], headers={"Authorization": f"Bearer {token}"}
         ) as socket:
             await socket.send_str('{"type":"hello"}')
             assert (await socket.receive_json())["type"] == "welcome"
@@ -145,9 +135,7 @@ async def test_the_readiness_probe_follows_start_and_drain(make_router: MakeRout
     assert await asyncio.to_thread(router.wait) == 0
 
 
-async def test_the_rate_limit_applies_per_credential(
-    make_router: MakeRouter,
-) -> None:
+async def test_the_rate_limit_applies_per_credential(make_router: MakeRouter) -> None:
     """I43, S7."""
     router = make_router(server__requests_per_s=1, server__requests_burst=5).start()
     async with Api(router, "gateway", "loud") as loud, Api(router, "gateway", "quiet") as quiet:

@@ -34,9 +34,7 @@ MALFORMED = {
     "not http": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
     "long request line": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     "long header": b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
-    "many headers": b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
-    + b"".join(b"X-%d: a\r\n" % n for n in range(2_000))
-    + b"\r\n",
+    "many headers": b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(2_000)) + b"\r\n",
 }
 
 
@@ -73,9 +71,7 @@ def bearer(router: RouterProcess) -> bytes:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_http_is_refused_and_the_connection_closed(
-    router: RouterProcess, name: str
-) -> None:
+def test_malformed_http_is_refused_and_the_connection_closed(router: RouterProcess, name: str) -> None:
     answer = exchange(router, MALFORMED[name])
     # One response at most: nothing was taken for a second request.
     assert statuses(answer) in ([400], []), answer[:200]
@@ -84,9 +80,7 @@ def test_malformed_http_is_refused_and_the_connection_closed(
     assert statuses(exchange(router, b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
 
 
-def test_a_refused_request_with_a_body_does_not_become_two_requests(
-    router: RouterProcess,
-) -> None:
+def test_a_refused_request_with_a_body_does_not_become_two_requests(router: RouterProcess) -> None:
     """The body of a request that is refused unread looks like a request itself."""
     inner = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
     refused = HEAD + b"Content-Length: %d\r\n\r\n" % len(inner) + inner
@@ -95,9 +89,7 @@ def test_a_refused_request_with_a_body_does_not_become_two_requests(
     assert b'"ready"' not in answer
 
 
-def test_a_refused_upgrade_with_a_body_does_not_become_two_requests(
-    router: RouterProcess,
-) -> None:
+def test_a_refused_upgrade_with_a_body_does_not_become_two_requests(router: RouterProcess) -> None:
     inner = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
     upgrade = (
         b"GET /v1/desktop HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -129,9 +121,7 @@ def test_broken_chunks_are_refused(router: RouterProcess, chunks: bytes) -> None
     assert statuses(exchange(router, b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
 
 
-def test_a_declared_length_beyond_the_limit_is_refused_before_it_is_read(
-    router: RouterProcess,
-) -> None:
+def test_a_declared_length_beyond_the_limit_is_refused_before_it_is_read(router: RouterProcess) -> None:
     with a_socket(router) as sock:
         sock.sendall(HEAD + bearer(router) + b"Content-Length: 4611686018427387904\r\n\r\n")
         answer = read_all(sock)

@@ -43,9 +43,7 @@ async def put(api: Api, document: bytes) -> Got:
     return await api.call("PUT", "/v1/shadow", data=document, headers=YAML)
 
 
-async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
-    make_router: MakeRouter, tmp_path: Path
-) -> None:
+async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(make_router: MakeRouter, tmp_path: Path) -> None:
     router = make_router(policy=LIVE).start()
     path = router.settings.journal.path
     async with Api(router) as admin:
@@ -68,9 +66,7 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
         (example,) = report["examples"]["queue"]
         assert (example["queue_id"], example["shadow_queue_id"]) == ("support", "sales")
         # It decides nothing.
-        assert (await admin.ok("GET", f"/v1/contacts/{example['contact_id']}"))["state"] == (
-            "offered"
-        )
+        assert (await admin.ok("GET", f"/v1/contacts/{example['contact_id']}"))["state"] == ("offered")
         events = await admin.events()
         (event,) = [one for one in events if one["type"] == "policy.shadow_set"]
         assert event["actor"] == "admin:tester"
@@ -99,9 +95,7 @@ async def test_a_shadow_is_set_read_and_ended_and_survives_a_restart(
     assert report["differences"] == {"queue": 1, "requirement": 1}
 
 
-async def test_shadow_counts_are_metrics_and_roles_are_those_of_policies(
-    make_router: MakeRouter,
-) -> None:
+async def test_shadow_counts_are_metrics_and_roles_are_those_of_policies(make_router: MakeRouter) -> None:
     router = make_router(policy=LIVE).start()
     async with Api(router, "supervisor", "eve") as eve, Api(router) as admin:
         assert (await put(eve, SHADOW)).code == "forbidden"
@@ -115,9 +109,7 @@ async def test_shadow_counts_are_metrics_and_roles_are_those_of_policies(
         assert 'router_shadow_active{workspace="default"} 1.0' in page
 
 
-async def test_the_command_sets_reports_and_stops_a_shadow(
-    make_router: MakeRouter, tmp_path: Path
-) -> None:
+async def test_the_command_sets_reports_and_stops_a_shadow(make_router: MakeRouter, tmp_path: Path) -> None:
     router = make_router(policy=LIVE).start()
     file = tmp_path / "shadow.yaml"
     file.write_bytes(SHADOW)

@@ -20,9 +20,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 @asynccontextmanager
-async def an_app(
-    tmp_path: Path, journal: MemoryJournal | None = None, **server: Any
-) -> AsyncIterator[App]:
+async def an_app(tmp_path: Path, journal: MemoryJournal | None = None, **server: Any) -> AsyncIterator[App]:
     app = App(some_settings(tmp_path, **server), journal=journal or MemoryJournal())
     await app.start()
     try:
@@ -102,9 +100,7 @@ async def test_a_repeat_gets_the_first_response_in_either_framing(tmp_path: Path
             answers.append(await connection.answer())
             if len(answers) == 1:
                 assert "idempotency-replayed" not in answers[0].headers
-        connection.send(
-            connection.a_submit(GOOD.replace(b"voice", b"chat"), "Idempotency-Key: a key")
-        )
+        connection.send(connection.a_submit(GOOD.replace(b"voice", b"chat"), "Idempotency-Key: a key"))
         reused = await connection.answer()
     assert {answer.status for answer in answers} == {201}
     assert answers[0].json == answers[1].json == answers[2].json
@@ -165,9 +161,7 @@ async def test_a_client_that_does_not_read_responses_is_not_read(tmp_path: Path)
         await connection.close()
 
 
-async def test_after_a_refusal_an_immediate_retry_is_delayed(
-    tmp_path: Path,
-) -> None:
+async def test_after_a_refusal_an_immediate_retry_is_delayed(tmp_path: Path) -> None:
     settings = some_settings(tmp_path, requests_per_s=1, requests_burst=2)
     runtime = msgspec.structs.replace(settings.runtime, submit_wait_ms_max=1_000)
     app = App(msgspec.structs.replace(settings, runtime=runtime))
@@ -189,10 +183,7 @@ async def test_after_a_refusal_an_immediate_retry_is_delayed(
 
 
 async def test_after_the_delay_submits_are_served_again(tmp_path: Path) -> None:
-    async with (
-        an_app(tmp_path, requests_per_s=1, requests_burst=1) as app,
-        a_connection(app) as one,
-    ):
+    async with an_app(tmp_path, requests_per_s=1, requests_burst=1) as app, a_connection(app) as one:
         for _ in range(3):
             one.submit()
         one.send(GET)
@@ -203,10 +194,7 @@ async def test_after_the_delay_submits_are_served_again(tmp_path: Path) -> None:
 
 
 async def test_above_the_rate_limit_retry_after_is_sent(tmp_path: Path) -> None:
-    async with (
-        an_app(tmp_path, requests_per_s=1, requests_burst=1) as app,
-        a_connection(app) as one,
-    ):
+    async with an_app(tmp_path, requests_per_s=1, requests_burst=1) as app, a_connection(app) as one:
         one.submit()
         one.submit()
         assert await one.status() == 201
@@ -250,11 +238,7 @@ async def test_a_disconnected_client_has_submitted_and_releases_its_slot(tmp_pat
         await until(lambda: app._server.admission.in_flight == 0)
         journal.may_commit.set()
         async with a_connection(app) as connection:
-            head = (
-                connection.a_submit(b"")
-                .replace(b"POST", b"GET")
-                .replace(b"Content-Length: 0\r\n", b"")
-            )
+            head = connection.a_submit(b"").replace(b"POST", b"GET").replace(b"Content-Length: 0\r\n", b"")
             connection.send(head.replace(b"Content-Type: application/json\r\n", b""))
             contacts = (await connection.answer()).json["contacts"]
     assert len(msgspec.convert(contacts, list[dict[str, Any]])) == 1
@@ -262,10 +246,7 @@ async def test_a_disconnected_client_has_submitted_and_releases_its_slot(tmp_pat
 
 async def test_a_slow_commit_is_reported_as_unknown(tmp_path: Path) -> None:
     journal = SlowJournal()
-    async with (
-        an_app(tmp_path, journal, answer_timeout_s=1) as app,
-        a_connection(app) as connection,
-    ):
+    async with an_app(tmp_path, journal, answer_timeout_s=1) as app, a_connection(app) as connection:
         journal.may_commit.clear()
         connection.submit()
         late = await connection.answer()

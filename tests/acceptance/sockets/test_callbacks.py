@@ -34,17 +34,11 @@ async def test_the_gateway_gets_a_dial_request_and_reports_the_result(tmp_path: 
         await gateway.callback(contact_id)
         assert gateway.contacts.by_id[contact_id].channel == "chat"
         await desktop.ready()
-        offer = await anext(
-            event async for event in desktop.events() if isinstance(event, e.OfferMade)
-        )
+        offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
         await desktop.accept(offer.offer_id)
-        due = await anext(
-            event async for event in gateway.events() if isinstance(event, e.CallbackDialRequested)
-        )
+        due = await anext(event async for event in gateway.events() if isinstance(event, e.CallbackDialRequested))
         assert (due.agent_id, due.reference, due.channel) == ("a0", "r-1", "chat")
-        heard = await anext(
-            event async for event in desktop.events() if isinstance(event, e.CallbackDialRequested)
-        )
+        heard = await anext(event async for event in desktop.events() if isinstance(event, e.CallbackDialRequested))
         assert heard.contact_id == contact_id
         answer = await gateway.callback_result(contact_id, CallbackOutcome.BUSY, due.attempt)
         assert answer.state == "callback_scheduled"
@@ -60,9 +54,7 @@ async def test_the_gateway_gets_a_dial_request_and_reports_the_result(tmp_path: 
             assert plain(fresh.contacts) == plain(gateway.contacts)
 
 
-async def test_customer_first_requeues_the_contact_when_the_customer_answers(
-    tmp_path: Path,
-) -> None:
+async def test_customer_first_requeues_the_contact_when_the_customer_answers(tmp_path: Path) -> None:
     async with (
         running_router(tmp_path) as router,
         router.gateway() as gateway,
@@ -74,26 +66,18 @@ async def test_customer_first_requeues_the_contact_when_the_customer_answers(
         wish = CallbackFields(mode=CallbackMode.CUSTOMER_FIRST)
         contact_id = (await gateway.submit("voice", queue_id="support", callback=wish)).subject
         await desktop.ready()
-        due = await anext(
-            event async for event in gateway.events() if isinstance(event, e.CallbackDialRequested)
-        )
+        due = await anext(event async for event in gateway.events() if isinstance(event, e.CallbackDialRequested))
         assert (due.agent_id, due.for_agent_id) == (None, "a0")
         assert gateway.contacts.by_id[contact_id].state is ContactState.CALLBACK_SCHEDULED
         await supervisor.callback_result(contact_id, CallbackOutcome.CONNECTED)
-        offer = await anext(
-            event async for event in desktop.events() if isinstance(event, e.OfferMade)
-        )
+        offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
         assert offer.contact_id == contact_id
         async with router.gateway() as fresh:
             assert plain(fresh.contacts) == plain(gateway.contacts)
 
 
 async def test_a_queue_without_callbacks_refuses_them(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path) as router,
-        router.gateway() as gateway,
-        asyncio.timeout(PATIENCE_S),
-    ):
+    async with running_router(tmp_path) as router, router.gateway() as gateway, asyncio.timeout(PATIENCE_S):
         contact_id = (await gateway.submit("voice", queue_id="support")).subject
         with pytest.raises(RouterRefused) as refused:
             await gateway.callback(contact_id)

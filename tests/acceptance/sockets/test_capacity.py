@@ -14,9 +14,7 @@ PATIENCE_S = 10
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
-    tmp_path: Path, codec: str
-) -> None:
+async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(tmp_path: Path, codec: str) -> None:
     async with (
         running_router(tmp_path) as router,
         router.gateway(codec=codec) as gateway,
@@ -26,27 +24,19 @@ async def test_a_chat_is_parked_and_resumed_by_agent_and_gateway(
     ):
         await desktop.ready()
         contact_id = (await gateway.submit("chat", queue_id="support")).subject
-        offer = await anext(
-            event async for event in desktop.events() if isinstance(event, e.OfferMade)
-        )
+        offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
         await desktop.accept(offer.offer_id)
         assert (await desktop.park(offer.offer_id)).state == "parked"
         assert desktop.state.assignments[offer.offer_id].state is AssignmentState.PARKED
-        await anext(
-            event async for event in gateway.events() if isinstance(event, e.AssignmentParked)
-        )
+        await anext(event async for event in gateway.events() if isinstance(event, e.AssignmentParked))
         assert gateway.contacts.by_id[contact_id].parked
         assert (await gateway.unpark(contact_id)).state == "assigned"
         assert (await gateway.unpark(contact_id)).replayed
         assert not gateway.contacts.by_id[contact_id].parked
-        await anext(
-            event async for event in desktop.events() if isinstance(event, e.AssignmentUnparked)
-        )
+        await anext(event async for event in desktop.events() if isinstance(event, e.AssignmentUnparked))
         assert desktop.state.assignments[offer.offer_id].state is AssignmentState.ACTIVE
         await supervisor.park(contact_id)
-        await anext(
-            event async for event in desktop.events() if isinstance(event, e.AssignmentParked)
-        )
+        await anext(event async for event in desktop.events() if isinstance(event, e.AssignmentParked))
         assert (await desktop.unpark(offer.offer_id)).state == "active"
         await gateway.park(contact_id)
         await desktop.end(contact_id)
@@ -71,9 +61,7 @@ async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Pa
             await desktop.pause_channels("fax")
         assert (refused.value.code, refused.value.error.field) == ("unknown_channel", "paused")
         await supervisor.pause_channels("a0", "chat")
-        offer = await anext(
-            event async for event in desktop.events() if isinstance(event, e.OfferMade)
-        )
+        offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
         assert offer.channel == "voice"
         # A change by a supervisor reaches the mirror of the agent like any other event.
         mirror: CachedAgent = desktop.state

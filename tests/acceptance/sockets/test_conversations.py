@@ -13,13 +13,7 @@ from router.model import events as e
 from router.model.states import AssignmentRole, AssignmentState
 from router.model.views import AgentView
 from tests.acceptance.conftest import MakeRouter
-from tests.acceptance.sockets.test_crash import (
-    PATIENT,
-    a_free_port,
-    eventually,
-    until_answered,
-    url_of,
-)
+from tests.acceptance.sockets.test_crash import PATIENT, a_free_port, eventually, until_answered, url_of
 from tests.support.http_api import Api
 from tests.support.in_process_router import InProcessRouter, running_router
 
@@ -88,11 +82,7 @@ class Participants:
 
 @asynccontextmanager
 async def a_floor(tmp_path: Path, codec: str = "msgpack") -> AsyncIterator[Participants]:
-    async with (
-        running_router(tmp_path) as router,
-        AsyncExitStack() as stack,
-        asyncio.timeout(TIMEOUT_S),
-    ):
+    async with running_router(tmp_path) as router, AsyncExitStack() as stack, asyncio.timeout(TIMEOUT_S):
         participants = Participants(router, stack)
         await participants.open(codec)
         yield participants
@@ -127,12 +117,7 @@ async def test_a_warm_transfer_as_every_desktop_sees_it(tmp_path: Path, codec: s
 
 async def test_a_conference_from_start_to_end(tmp_path: Path) -> None:
     async with a_floor(tmp_path) as participants:
-        ada, bob, cy, contact_id = (
-            participants.ada,
-            participants.bob,
-            participants.cy,
-            participants.contact_id,
-        )
+        ada, bob, cy, contact_id = (participants.ada, participants.bob, participants.cy, participants.contact_id)
         await ada.consult_queue(contact_id, "support")
         asked, adviser = (bob, "a1") if await _was_asked(bob) else (cy, "a2")
         await participants.answer(asked)
@@ -141,11 +126,7 @@ async def test_a_conference_from_start_to_end(tmp_path: Path) -> None:
         await participants.supervisor.add_participant(contact_id, other)
         await participants.assert_all_mirrors_current()
         assert participants.role(ada) == (OWNER, AssignmentState.ACTIVE)
-        assert (
-            participants.role(asked)
-            == participants.role(third)
-            == (PARTICIPANT, AssignmentState.ACTIVE)
-        )
+        assert participants.role(asked) == participants.role(third) == (PARTICIPANT, AssignmentState.ACTIVE)
         await participants.gateway.update(contact_id, attributes={"tier": "silver"})
         await participants.assert_all_mirrors_current()
 
@@ -214,9 +195,7 @@ async def test_an_uninvolved_desktop_sees_nothing(tmp_path: Path) -> None:
         assert refused.value.code == "unknown_contact"
 
 
-async def test_a_consult_survives_a_restart_on_both_desktops(
-    make_router: MakeRouter,
-) -> None:
+async def test_a_consult_survives_a_restart_on_both_desktops(make_router: MakeRouter) -> None:
     router = make_router(server__port=a_free_port())
     router.start()
     async with Api(router) as api:

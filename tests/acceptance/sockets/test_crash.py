@@ -8,13 +8,7 @@ from functools import partial
 
 import pytest
 
-from router.client import (
-    DesktopClient,
-    GatewayClient,
-    OutcomeUnknown,
-    RouterRefused,
-    SupervisorClient,
-)
+from router.client import DesktopClient, GatewayClient, OutcomeUnknown, RouterRefused, SupervisorClient
 from router.client.connection import ConnectionOptions
 from router.model import events as e
 from router.protocol import frames as f
@@ -22,12 +16,7 @@ from tests.acceptance.conftest import MakeRouter
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
 
-PATIENT = ConnectionOptions(
-    connect_timeout_s=60,
-    command_timeout_s=60,
-    backoff_base_s=0.05,
-    backoff_max_s=0.2,
-)
+PATIENT = ConnectionOptions(connect_timeout_s=60, command_timeout_s=60, backoff_base_s=0.05, backoff_max_s=0.2)
 DESKTOPS = 8
 KILLS = 3
 
@@ -80,9 +69,7 @@ async def until_answered(ask: Callable[[], Awaitable[object]]) -> None:
 
 
 @pytest.mark.slow
-async def test_clients_and_state_recover_after_kills(
-    make_router: MakeRouter,
-) -> None:
+async def test_clients_and_state_recover_after_kills(make_router: MakeRouter) -> None:
     """I1, I2, I25, I29 over several kills."""
     router = make_router(server__port=a_free_port())
     router.start()
@@ -94,18 +81,13 @@ async def test_clients_and_state_recover_after_kills(
     url = url_of(router)
     gateway = GatewayClient(url, router.token("gateway", "web"), options=PATIENT)
     supervisor = SupervisorClient(url, router.token("supervisor", "eve"), options=PATIENT)
-    desktops = [
-        DesktopClient(url, router.token("agent", f"d{number}"), options=PATIENT)
-        for number in range(DESKTOPS)
-    ]
+    desktops = [DesktopClient(url, router.token("agent", f"d{number}"), options=PATIENT) for number in range(DESKTOPS)]
     async with contextlib.AsyncExitStack() as stack, asyncio.timeout(100):
         for client in (supervisor, gateway, *desktops):
             await stack.enter_async_context(client)
 
         async def submit(number: int) -> None:
-            ok = await gateway.submit(
-                "chat", queue_id="support", reference=f"r{number}", retry_until_acknowledged=True
-            )
+            ok = await gateway.submit("chat", queue_id="support", reference=f"r{number}", retry_until_acknowledged=True)
             acknowledged.append(ok)
 
         async def watch() -> None:
@@ -143,9 +125,7 @@ async def test_clients_and_state_recover_after_kills(
 
     assert all(client.connection_count > KILLS for client in (supervisor, gateway, *desktops))
     queued = [frame.event for frame in seen if isinstance(frame.event, e.ContactQueued)]
-    assert sorted(event.reference or "" for event in queued) == sorted(
-        f"r{number}" for number in range(300)
-    )
+    assert sorted(event.reference or "" for event in queued) == sorted(f"r{number}" for number in range(300))
     assert {ok.subject for ok in acknowledged} == {event.contact_id for event in queued}
     numbers = [frame.seq for frame in seen]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
@@ -156,18 +136,13 @@ async def test_clients_and_state_recover_after_kills(
 
 
 @pytest.mark.slow
-async def test_clients_are_announced_a_restart_and_reconnect(
-    make_router: MakeRouter,
-) -> None:
+async def test_clients_are_announced_a_restart_and_reconnect(make_router: MakeRouter) -> None:
     router = make_router(server__port=a_free_port(), server__drain_s=5)
     router.start()
     async with Api(router) as api:
         await api.ok("PUT", "/v1/agents/ada", {})
     token = router.token("agent", "ada")
-    async with (
-        DesktopClient(url_of(router), token, options=PATIENT) as desktop,
-        asyncio.timeout(60),
-    ):
+    async with DesktopClient(url_of(router), token, options=PATIENT) as desktop, asyncio.timeout(60):
         await desktop.ready()
         code = await asyncio.to_thread(router.stop)
         assert code == 0

@@ -13,9 +13,7 @@ PATIENCE_S = 20
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_a_gateway_queries_hypothetical_and_waiting_contacts(
-    tmp_path: Path, codec: str
-) -> None:
+async def test_a_gateway_queries_hypothetical_and_waiting_contacts(tmp_path: Path, codec: str) -> None:
     async with (
         running_router(tmp_path) as router,
         router.gateway(codec=codec) as gateway,

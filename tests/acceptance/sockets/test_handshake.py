@@ -16,9 +16,7 @@ from tests.support.in_process_router import InProcessRouter, running_router
 TIMEOUT_S = 10
 
 
-async def status_of(
-    router: InProcessRouter, path: str, **options: Any
-) -> tuple[int, dict[str, Any]]:
+async def status_of(router: InProcessRouter, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
     """Return status and problem of a refused upgrade."""
     headers = {
         "Upgrade": "websocket",
@@ -28,14 +26,8 @@ async def status_of(
         "Sec-WebSocket-Protocol": JSON,
     } | options.get("headers", {})
     headers = {name: value for name, value in headers.items() if value is not None}
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(router.server.url + path, headers=headers) as response,
-    ):
-        return response.status, {
-            **(await response.json(content_type=None)),
-            "headers": dict(response.headers),
-        }
+    async with aiohttp.ClientSession() as http, http.get(router.server.url + path, headers=headers) as response:
+        return response.status, {**(await response.json(content_type=None)), "headers": dict(response.headers)}
 
 
 class Plain:
@@ -88,25 +80,19 @@ def bearer(router: InProcessRouter, subject: str, role: Role) -> dict[str, str]:
 async def test_an_upgrade_without_one_of_the_subprotocols_is_refused(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router:
         for offered in (None, "chat", "router.v2+json"):
-            status, problem = await status_of(
-                router, "/v1/desktop", headers={"Sec-WebSocket-Protocol": offered}
-            )
+            status, problem = await status_of(router, "/v1/desktop", headers={"Sec-WebSocket-Protocol": offered})
             assert (status, problem["code"]) == (400, "malformed")
 
 
 async def test_a_request_without_upgrade_gets_426(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router:
-        status, problem = await status_of(
-            router, "/v1/desktop", headers={"Upgrade": None, "Connection": None}
-        )
+        status, problem = await status_of(router, "/v1/desktop", headers={"Upgrade": None, "Connection": None})
         assert (status, problem["code"]) == (426, "upgrade_required")
 
 
 async def test_only_allowed_origins_may_open_websockets(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router:
-        status, problem = await status_of(
-            router, "/v1/desktop", headers={"Origin": "https://evil.example"}
-        )
+        status, problem = await status_of(router, "/v1/desktop", headers={"Origin": "https://evil.example"})
         assert (status, problem["code"]) == (403, "origin_forbidden")
         status, problem = await status_of(router, "/v1/desktop", headers={"Origin": "null"})
         assert status == 403
@@ -115,9 +101,7 @@ async def test_only_allowed_origins_may_open_websockets(tmp_path: Path) -> None:
 async def test_an_invalid_header_token_is_refused_before_the_upgrade(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router:
         for value in ("Bearer nonsense", "Basic YTpi", "Bearer"):
-            status, problem = await status_of(
-                router, "/v1/desktop", headers={"Authorization": value}
-            )
+            status, problem = await status_of(router, "/v1/desktop", headers={"Authorization": value})
             assert (status, problem["code"]) == (401, "unauthenticated")
 
 
@@ -131,15 +115,9 @@ async def test_a_token_in_the_url_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "roles"),
-    [
-        ("/v1/desktop", {Role.AGENT}),
-        ("/v1/gateway", {Role.GATEWAY}),
-        ("/v1/supervisor", {Role.SUPERVISOR, Role.ADMIN}),
-    ],
+    [("/v1/desktop", {Role.AGENT}), ("/v1/gateway", {Role.GATEWAY}), ("/v1/supervisor", {Role.SUPERVISOR, Role.ADMIN})],
 )
-async def test_an_endpoint_accepts_only_its_roles(
-    tmp_path: Path, path: str, roles: set[Role]
-) -> None:
+async def test_an_endpoint_accepts_only_its_roles(tmp_path: Path, path: str, roles: set[Role]) -> None:
     async with running_router(tmp_path) as router:
         for role in Role:
             if role in roles:
@@ -220,11 +198,7 @@ async def test_a_client_without_hello_is_closed(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_agent_is_refused(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path) as router,
-        asyncio.timeout(TIMEOUT_S),
-        plain(router) as socket,
-    ):
+    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S), plain(router) as socket:
         await socket.send_frame(type="hello", token=router.token("stranger", Role.AGENT))
         assert await socket.close_code() == CloseCode.FORBIDDEN
 
@@ -240,11 +214,7 @@ async def test_each_codec_has_its_own_message_type(tmp_path: Path) -> None:
 
 
 async def test_an_oversized_frame_closes_the_connection(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path) as router,
-        asyncio.timeout(TIMEOUT_S),
-        plain(router) as socket,
-    ):
+    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S), plain(router) as socket:
         await socket.ws.send_str("x" * (64 * 1024 + 1))
         assert await socket.close_code() == CloseCode.TOO_BIG
 
@@ -283,9 +253,7 @@ async def test_malformed_frames_get_errors_and_the_sixth_closes(tmp_path: Path) 
         assert await socket.close_code() == CloseCode.BAD_MESSAGE
 
 
-async def test_an_expired_credential_closes_the_connection_unless_refreshed(
-    tmp_path: Path,
-) -> None:
+async def test_an_expired_credential_closes_the_connection_unless_refreshed(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         from router.server.auth.credentials import mint_token
 

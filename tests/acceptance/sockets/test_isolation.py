@@ -47,9 +47,7 @@ async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> Non
         await router.do(an_agent("a0"), "other")
         await router.do(ready("a0"), "other")
         for number in range(20):
-            await router.do(
-                a_contact(f"canary-{number}", gateway_id="web", reference="canary-ref"), "other"
-            )
+            await router.do(a_contact(f"canary-{number}", gateway_id="web", reference="canary-ref"), "other")
         async with router.gateway("web", workspace="other") as other_gateway:
             assert len(other_gateway.contacts.by_id) == 20
         await desktop.ready()
@@ -107,12 +105,7 @@ async def test_a_gateway_sees_and_changes_only_its_own_contacts(tmp_path: Path) 
         own = (await web.submit("voice", queue_id="support")).subject
         other = (await phone.submit("voice", queue_id="support")).subject
         assert other.encode() not in await everything_received(web)
-        for attempt in (
-            web.cancel(other),
-            web.abandon(other),
-            web.end(other),
-            web.update(other, priority_s=60),
-        ):
+        for attempt in (web.cancel(other), web.abandon(other), web.end(other), web.update(other, priority_s=60)):
             with pytest.raises(RouterRefused) as refused:
                 await attempt
             assert refused.value.code == "unknown_contact"
@@ -137,17 +130,8 @@ async def test_a_supervisor_receives_every_event_without_idempotency_fields(tmp_
 
 # --- arbitrary frames ------------------------------------------------------------------------------
 
-_TAGS = sorted(
-    {kind.__struct_config__.tag for door in Endpoint for kind in door.client_frames.__args__}
-)
-_FIELDS = sorted(
-    {
-        name
-        for door in Endpoint
-        for kind in door.client_frames.__args__
-        for name in kind.__struct_fields__
-    }
-)
+_TAGS = sorted({kind.__struct_config__.tag for door in Endpoint for kind in door.client_frames.__args__})
+_FIELDS = sorted({name for door in Endpoint for kind in door.client_frames.__args__ for name in kind.__struct_fields__})
 _JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -156,8 +140,7 @@ _JSON = st.recursive(
     | st.text(max_size=20)
     | st.sampled_from(["c1", "c1.1", "a0", "support", "voice", "ready", "not_ready"]),
     lambda children: (
-        st.lists(children, max_size=4)
-        | st.dictionaries(st.sampled_from(_FIELDS) | st.text(max_size=8), children, max_size=5)
+        st.lists(children, max_size=4) | st.dictionaries(st.sampled_from(_FIELDS) | st.text(max_size=8), children, max_size=5)
     ),
     max_leaves=12,
 )
@@ -185,20 +168,10 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Endpoint) -> No
     unhandled: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
-    limits = {
-        "frames_per_s": 100_000,
-        "frames_burst": 100_000,
-        "gateway_frames_per_s": 100_000,
-        "gateway_frames_burst": 100_000,
-    }
+    limits = {"frames_per_s": 100_000, "frames_burst": 100_000, "gateway_frames_per_s": 100_000, "gateway_frames_burst": 100_000}
     batches: list[list[bytes]] = []
 
-    @settings(
-        max_examples=60,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(_FRAMES)
     def draw(frames: list[bytes]) -> None:
         batches.append(frames)

@@ -27,12 +27,8 @@ async def test_a_contact_from_submit_to_the_end_of_wrap_up(tmp_path: Path, codec
     ):
         assert desktop.state.state is AgentState.OFFLINE
         assert (await desktop.ready()).state == "ready"
-        submitted = await gateway.submit(
-            "voice", queue_id="support", reference="call-1", attributes={"tier": "gold"}
-        )
-        offer = await anext(
-            event async for event in desktop.events() if isinstance(event, e.OfferMade)
-        )
+        submitted = await gateway.submit("voice", queue_id="support", reference="call-1", attributes={"tier": "gold"})
+        offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
         assert offer.contact_id == submitted.subject
         assert (offer.reference, offer.attributes) == ("call-1", {"tier": "gold"})
         assert (await desktop.accept(offer.offer_id)).state == "accepted"
@@ -48,12 +44,7 @@ async def test_a_contact_from_submit_to_the_end_of_wrap_up(tmp_path: Path, codec
         assert gateway.contacts.by_id == {}
 
         seen = [frame async for frame in _until(gateway, e.ContactEnded)]
-        assert [type(frame.event) for frame in seen] == [
-            e.ContactQueued,
-            e.OfferMade,
-            e.OfferAccepted,
-            e.ContactEnded,
-        ]
+        assert [type(frame.event) for frame in seen] == [e.ContactQueued, e.OfferMade, e.OfferAccepted, e.ContactEnded]
         everything = [frame async for frame in _until(supervisor, e.AssignmentCompleted)]
         numbers = [frame.seq for frame in everything]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -106,14 +97,8 @@ async def test_a_repeated_accept_returns_the_first_result(tmp_path: Path) -> Non
 
 
 async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path) as router,
-        router.gateway() as gateway,
-        asyncio.timeout(TIMEOUT_S),
-    ):
-        answers = await asyncio.gather(
-            *(gateway.submit("voice", queue_id="support", idempotency_key="k") for _ in range(50))
-        )
+    async with running_router(tmp_path) as router, router.gateway() as gateway, asyncio.timeout(TIMEOUT_S):
+        answers = await asyncio.gather(*(gateway.submit("voice", queue_id="support", idempotency_key="k") for _ in range(50)))
         assert len({answer.subject for answer in answers}) == 1
         assert sum(not answer.replayed for answer in answers) == 1
         with pytest.raises(RouterRefused) as refused:
@@ -122,14 +107,8 @@ async def test_a_submit_with_the_same_key_is_one_contact(tmp_path: Path) -> None
 
 
 async def test_pipelined_commands_are_executed_in_order(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path) as router,
-        router.gateway() as gateway,
-        asyncio.timeout(TIMEOUT_S),
-    ):
-        answers = await asyncio.gather(
-            *(gateway.submit("voice", queue_id="support") for _ in range(300))
-        )
+    async with running_router(tmp_path) as router, router.gateway() as gateway, asyncio.timeout(TIMEOUT_S):
+        answers = await asyncio.gather(*(gateway.submit("voice", queue_id="support") for _ in range(300)))
         numbers = [answer.seq for answer in answers]
         assert numbers == sorted(numbers)
         assert len(set(numbers)) == 300
@@ -235,9 +214,6 @@ async def test_stats_follow_the_queues(tmp_path: Path) -> None:
         for _ in range(3):
             await gateway.submit("voice", queue_id="support")
         async for frame in supervisor:
-            if (
-                isinstance(frame, f.StatsFrame)
-                and supervisor.workspace.queues["support"].waiting == 3
-            ):
+            if isinstance(frame, f.StatsFrame) and supervisor.workspace.queues["support"].waiting == 3:
                 break
         assert supervisor.workspace.queues["sales"].waiting == 0

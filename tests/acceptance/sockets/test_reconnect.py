@@ -31,9 +31,7 @@ async def test_a_newer_desktop_session_closes_the_older_one(tmp_path: Path) -> N
                 assert closed.value.code == CloseCode.TAKEN_OVER
                 assert newer.state.state is AgentState.READY
                 await router.do(a_contact("c1"))
-                offer = await anext(
-                    event async for event in newer.events() if isinstance(event, e.OfferMade)
-                )
+                offer = await anext(event async for event in newer.events() if isinstance(event, e.OfferMade))
                 await newer.accept(offer.offer_id)
             with pytest.raises(PermanentlyClosed):
                 await older.ready()
@@ -45,9 +43,7 @@ async def test_a_newer_desktop_session_closes_the_older_one(tmp_path: Path) -> N
 async def test_of_concurrent_desktop_sessions_exactly_one_stays(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         desktops = [router.desktop("a0") for _ in range(8)]
-        entered = await asyncio.gather(
-            *(desktop.__aenter__() for desktop in desktops), return_exceptions=True
-        )
+        entered = await asyncio.gather(*(desktop.__aenter__() for desktop in desktops), return_exceptions=True)
         survivors = 0
         for desktop, came in zip(desktops, entered, strict=True):
             if isinstance(came, BaseException):
@@ -67,20 +63,14 @@ async def test_of_concurrent_desktop_sessions_exactly_one_stays(tmp_path: Path) 
 
 async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_path: Path) -> None:
     """Lesson A9."""
-    async with (
-        running_router(tmp_path) as router,
-        router.desktop("a0") as desktop,
-        asyncio.timeout(TIMEOUT_S),
-    ):
+    async with running_router(tmp_path) as router, router.desktop("a0") as desktop, asyncio.timeout(TIMEOUT_S):
         await desktop.ready()
         await router.do(a_contact("c1"))
         session = desktop.welcome.session_id
         await desktop.drop_connection()
         frames = desktop.events()
         seen: list[e.Event] = []
-        while not (
-            seen and isinstance(seen[-1], e.DesktopConnected) and seen[-1].session_id != session
-        ):
+        while not (seen and isinstance(seen[-1], e.DesktopConnected) and seen[-1].session_id != session):
             seen.append(await anext(frames))
         assert sum(isinstance(event, e.OfferMade) for event in seen) == 1
         assert desktop.connection_count == 2
@@ -89,9 +79,7 @@ async def test_a_lost_desktop_that_comes_back_in_time_has_missed_nothing(tmp_pat
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-async def test_no_event_is_lost_or_duplicated_over_many_reconnects(
-    tmp_path: Path, codec: str
-) -> None:
+async def test_no_event_is_lost_or_duplicated_over_many_reconnects(tmp_path: Path, codec: str) -> None:
     """I29, and the mirror at the end is that of a fresh welcome."""
     async with (
         running_router(tmp_path) as router,
@@ -135,9 +123,7 @@ async def test_no_event_is_lost_or_duplicated_over_many_reconnects(
             assert gateway.contacts == fresh.contacts
 
 
-@pytest.mark.parametrize(
-    "resume", ["{gen}:999999", "{gen}:-5", "{gen}:18446744073709551616", "other:1", "nonsense", ""]
-)
+@pytest.mark.parametrize("resume", ["{gen}:999999", "{gen}:-5", "{gen}:18446744073709551616", "other:1", "nonsense", ""])
 async def test_an_unknown_position_gets_a_fresh_welcome(tmp_path: Path, resume: str) -> None:
     async with (
         running_router(tmp_path) as router,
@@ -174,14 +160,8 @@ async def test_a_resume_gets_exactly_what_was_missed_and_goes_on(tmp_path: Path)
 
 async def test_more_missed_than_is_kept_gets_a_fresh_welcome(tmp_path: Path) -> None:
     """Lesson C4."""
-    async with (
-        running_router(tmp_path, sockets={"resume_count_max": 20}) as router,
-        asyncio.timeout(TIMEOUT_S),
-    ):
-        gen, first = (
-            router.writer.history_id("default"),
-            router.writer.publisher.last_seq("default"),
-        )
+    async with running_router(tmp_path, sockets={"resume_count_max": 20}) as router, asyncio.timeout(TIMEOUT_S):
+        gen, first = (router.writer.history_id("default"), router.writer.publisher.last_seq("default"))
         for number in range(30):
             await router.do(a_contact(f"c{number}", gateway_id="web"))
         headers = bearer(router, "web", Role.GATEWAY)
@@ -216,14 +196,8 @@ async def test_events_dropped_from_memory_are_resumed_from_the_journal(tmp_path:
 
 
 async def test_events_of_other_clients_do_not_count_as_missed(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path, sockets={"resume_count_max": 20}) as router,
-        asyncio.timeout(TIMEOUT_S),
-    ):
-        gen, first = (
-            router.writer.history_id("default"),
-            router.writer.publisher.last_seq("default"),
-        )
+    async with running_router(tmp_path, sockets={"resume_count_max": 20}) as router, asyncio.timeout(TIMEOUT_S):
+        gen, first = (router.writer.history_id("default"), router.writer.publisher.last_seq("default"))
         for number in range(100):
             await router.do(a_contact(f"c{number}", gateway_id="phone" if number % 10 else "web"))
         headers = bearer(router, "web", Role.GATEWAY)
@@ -231,9 +205,7 @@ async def test_events_of_other_clients_do_not_count_as_missed(tmp_path: Path) ->
             await socket.send_frame(type="hello", resume=f"{gen}:{first}")
             assert (await socket.receive())["type"] == "resumed"
             missed = [await socket.receive() for _ in range(10)]
-            assert [frame["event"]["contact_id"] for frame in missed] == [
-                f"c{number}" for number in range(0, 100, 10)
-            ]
+            assert [frame["event"]["contact_id"] for frame in missed] == [f"c{number}" for number in range(0, 100, 10)]
         headers = bearer(router, "eve", Role.SUPERVISOR)
         async with plain(router, "/v1/supervisor", headers=headers) as socket:
             await socket.send_frame(type="hello", resume=f"{gen}:{first}")
@@ -246,9 +218,7 @@ async def test_after_a_mass_disconnect_only_absent_agents_are_lost(tmp_path: Pat
     async with running_router(tmp_path, agents=count) as router, asyncio.timeout(TIMEOUT_S):
 
         async def attached() -> dict[str, str]:
-            answered = await router.writer.query(
-                "default", lambda engine: dict(engine.attached_sessions())
-            )
+            answered = await router.writer.query("default", lambda engine: dict(engine.attached_sessions()))
             return answered.value
 
         names = [f"a{number}" for number in range(count)]
@@ -275,9 +245,7 @@ async def test_after_a_mass_disconnect_only_absent_agents_are_lost(tmp_path: Pat
 
 async def test_a_long_welcome_comes_in_pages(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
-        await asyncio.gather(
-            *(router.do(a_contact(f"c{number:04}", gateway_id="web")) for number in range(1_200))
-        )
+        await asyncio.gather(*(router.do(a_contact(f"c{number:04}", gateway_id="web")) for number in range(1_200)))
         await asyncio.gather(*(router.do(an_agent(f"b{number:04}")) for number in range(600)))
         async with router.gateway() as gateway, router.supervisor() as supervisor:
             assert gateway.welcome.state_page_count == 2
@@ -301,12 +269,7 @@ async def test_a_slow_consumer_is_closed_and_others_receive_everything(tmp_path:
         slow.ws._conn.protocol.transport.pause_reading()
         number = 0
         while connection.live:
-            await asyncio.gather(
-                *(
-                    router.do(a_contact(f"c{number + offset}", reference="r" * 120))
-                    for offset in range(200)
-                )
-            )
+            await asyncio.gather(*(router.do(a_contact(f"c{number + offset}", reference="r" * 120)) for offset in range(200)))
             number += 200
             assert number < 60_000
         assert router.hub.connection_count("default", "supervisor", "slow") <= 1
@@ -320,11 +283,7 @@ async def test_a_slow_consumer_is_closed_and_others_receive_everything(tmp_path:
 
 async def test_an_application_that_falls_behind_still_gets_all_events(tmp_path: Path) -> None:
     options = ConnectionOptions(event_buffer_max=50, backoff_base_s=0.02, backoff_max_s=0.1)
-    async with (
-        running_router(tmp_path) as router,
-        router.supervisor(options=options) as supervisor,
-        asyncio.timeout(TIMEOUT_S),
-    ):
+    async with running_router(tmp_path) as router, router.supervisor(options=options) as supervisor, asyncio.timeout(TIMEOUT_S):
         first = supervisor.seq + 1
         for number in range(300):
             await router.do(a_contact(f"c{number}"))
@@ -360,11 +319,7 @@ async def test_a_drain_sends_reconnect_and_closes_all_connections(tmp_path: Path
 async def test_the_desktop_of_a_removed_agent_is_closed(tmp_path: Path) -> None:
     from router.model.commands import RemoveAgent
 
-    async with (
-        running_router(tmp_path) as router,
-        router.desktop("a0") as desktop,
-        asyncio.timeout(TIMEOUT_S),
-    ):
+    async with running_router(tmp_path) as router, router.desktop("a0") as desktop, asyncio.timeout(TIMEOUT_S):
         await router.do(RemoveAgent(agent_id="a0"))
         with pytest.raises(PermanentlyClosed) as closed:
             async for _ in desktop:
@@ -373,11 +328,7 @@ async def test_the_desktop_of_a_removed_agent_is_closed(tmp_path: Path) -> None:
 
 
 async def test_a_command_in_flight_at_a_disconnect_has_an_unknown_outcome(tmp_path: Path) -> None:
-    async with (
-        running_router(tmp_path) as router,
-        router.gateway() as gateway,
-        asyncio.timeout(TIMEOUT_S),
-    ):
+    async with running_router(tmp_path) as router, router.gateway() as gateway, asyncio.timeout(TIMEOUT_S):
         asked = asyncio.create_task(gateway.submit("voice", queue_id="support"))
         await asyncio.sleep(0)
         await gateway.drop_connection()

@@ -26,9 +26,7 @@ async def test_all_clients_receive_the_same_event_with_the_same_seq(tmp_path: Pa
         await desktop.ready()
         for _ in range(3):
             await gateway.submit("voice", queue_id="support", attributes={"tier": "gold"})
-            offer = await anext(
-                event async for event in desktop.events() if isinstance(event, e.OfferMade)
-            )
+            offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
             await desktop.accept(offer.offer_id)
             await desktop.complete(offer.offer_id)
         last = router.writer.publisher.last_seq("default")

@@ -44,11 +44,7 @@ def a_certificate(tmp_path: Path) -> dict[str, Any]:
     pem, secret = tmp_path / "cert.pem", tmp_path / "key.pem"
     pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return {"tls_certificate_path": str(pem), "tls_key_path": str(secret)}
 
@@ -60,16 +56,10 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-async def enter(
-    router: InProcessRouter, http: aiohttp.ClientSession
-) -> aiohttp.ClientWebSocketResponse:
+async def enter(router: InProcessRouter, http: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
     """Connect a desktop of the agent and read its welcome."""
     token = router.token("a0", Role.AGENT)
-    ws = await http.ws_connect(
-        router.server.url + "/v1/desktop",
-        protocols=[JSON],
-        headers={"Authorization": f"Bearer {token}"},
-    )
+    ws = await http.ws_connect(router.server.url + "/v1/desktop", protocols=[JSON], headers={"Authorization": f"Bearer {token}"})
     await ws.send_str('{"type": "hello"}')
     assert (await heard(ws))["type"] == "welcome"
     return ws
@@ -130,9 +120,7 @@ async def sends_much(router: InProcessRouter, http: aiohttp.ClientSession) -> No
     await emptied(router)
 
 
-async def stays_while_the_server_closes(
-    router: InProcessRouter, http: aiohttp.ClientSession
-) -> None:
+async def stays_while_the_server_closes(router: InProcessRouter, http: aiohttp.ClientSession) -> None:
     """A client without hello is disconnected when the server stops."""
     ws = await http.ws_connect(router.server.url + "/v1/desktop", protocols=[JSON])
     await router.server.close()
@@ -142,12 +130,8 @@ async def stays_while_the_server_closes(
 
 @pytest.mark.parametrize("over_tls", [False, True], ids=["clear", "tls"])
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize(
-    "visit", [closes, is_superseded, vanishes, sends_much, stays_while_the_server_closes]
-)
-def test_the_server_keeps_the_protocol_after_the_upgrade(
-    visit: Visit, loop: str, over_tls: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("visit", [closes, is_superseded, vanishes, sends_much, stays_while_the_server_closes])
+def test_the_server_keeps_the_protocol_after_the_upgrade(visit: Visit, loop: str, over_tls: bool, tmp_path: Path) -> None:
     async def run() -> None:
         server_settings = a_certificate(tmp_path) if over_tls else {}
         limits = {"frames_per_s": 100_000, "frames_burst": 100_000}

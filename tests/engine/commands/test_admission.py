@@ -26,10 +26,7 @@ def test_availability_tells_a_gateway_that_no_agent_is_there() -> None:
 
 def test_a_queue_may_admit_contacts_while_no_agent_is_ready() -> None:
     """Lesson D3: the policy decides whether a queue admits contacts, and availability says so."""
-    for when_no_agents_ready, accepts in (
-        (WhenNoAgentsReady.WAIT, True),
-        (WhenNoAgentsReady.REFUSE, False),
-    ):
+    for when_no_agents_ready, accepts in ((WhenNoAgentsReady.WAIT, True), (WhenNoAgentsReady.REFUSE, False)):
         world = calls(when_no_agents_ready=when_no_agents_ready)
         world.done(an_agent())
         view = world.engine.availability("support", "voice", {})

@@ -10,17 +10,7 @@ from router.model import events as e
 from router.model.policy import AgentsPolicy, AtClosing, LostDesktopAction
 from router.model.results import RefusalCode
 from router.model.states import AgentState, AssignmentState
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    not_ready,
-    offline,
-    published,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, not_ready, offline, published, ready
 from tests.support.engine_worlds import accept, offers_of, owner_of, state_of
 from tests.support.world import World, a_world
 
@@ -46,9 +36,7 @@ def test_busy_is_derived_from_live_offers_and_assignments() -> None:
     assert view is not None and view.units_used == 100 and view.available_channels == ()
     world.done(c.CancelContact(contact_id="c1"))
     view = world.engine.agent("ada")
-    assert (
-        view is not None and view.units_used == 0 and view.available_channels == ("voice", "chat")
-    )
+    assert view is not None and view.units_used == 0 and view.available_channels == ("voice", "chat")
 
 
 def test_an_offer_belongs_to_the_agent_and_not_to_the_connection() -> None:
@@ -56,10 +44,7 @@ def test_an_offer_belongs_to_the_agent_and_not_to_the_connection() -> None:
     world = a_world(None, an_agent(), c.ConnectDesktop(agent_id="ada", session_id="s1"), ready())
     world.done(a_contact())
     before = offers_of(world, "c1")
-    world.done_all(
-        c.LoseDesktop(agent_id="ada", session_id="s1"),
-        c.ConnectDesktop(agent_id="ada", session_id="s2"),
-    )
+    world.done_all(c.LoseDesktop(agent_id="ada", session_id="s1"), c.ConnectDesktop(agent_id="ada", session_id="s2"))
     assert offers_of(world, "c1") == before
     assert world.done(c.LoseDesktop(agent_id="ada", session_id="s1")) == []
     accept(world, "c1", "ada")
@@ -134,17 +119,10 @@ def reserved_for(world: World, contact_id: str = "c1") -> str | None:
 
 @pytest.mark.parametrize(
     "leaving",
-    [
-        (offline(),),
-        (CONNECT, offline()),
-        (CONNECT, not_ready(), offline()),
-        (c.RemoveAgent(agent_id="ada"),),
-    ],
+    [(offline(),), (CONNECT, offline()), (CONNECT, not_ready(), offline()), (c.RemoveAgent(agent_id="ada"),)],
     ids=["offline", "returned", "after_a_break", "removed"],
 )
-def test_a_contact_is_not_reserved_for_an_agent_who_goes_offline_on_purpose(
-    leaving: tuple[c.Command, ...],
-) -> None:
+def test_a_contact_is_not_reserved_for_an_agent_who_goes_offline_on_purpose(leaving: tuple[c.Command, ...]) -> None:
     world = a_lost_call()
     assert (reserved_for(world), offers_of(world, "c1")) == ("ada", {})
     world.done_all(*leaving[:-1])
@@ -180,9 +158,7 @@ def a_waiting_transfer(**changes: Any) -> World:
     world.done_all(an_agent("bob"), ready("bob"), a_contact("c2"))
     accept(world, "c2", "bob")
     world.done_all(an_agent("cy"), ready("cy"))
-    transfer = c.TransferContact(
-        contact_id="c2", agent_id="bob", to_agent_id="ada", wait_s=300, **changes
-    )
+    transfer = c.TransferContact(contact_id="c2", agent_id="bob", to_agent_id="ada", wait_s=300, **changes)
     world.done_all(transfer, not_ready("bob"))
     assert reserved_for(world, "c2") == "ada"
     return world
@@ -226,11 +202,7 @@ def test_an_agent_removed_and_created_again_starts_afresh() -> None:
     world = a_world(None, an_agent(), ready(), a_contact())
     assert world.refused(c.RemoveAgent(agent_id="ada")).code is RefusalCode.AGENT_BUSY
     world.done(c.CancelContact(contact_id="c1"))
-    world.done_all(
-        c.ConnectDesktop(agent_id="ada", session_id="s1"),
-        c.RemoveAgent(agent_id="ada"),
-        an_agent(),
-    )
+    world.done_all(c.ConnectDesktop(agent_id="ada", session_id="s1"), c.RemoveAgent(agent_id="ada"), an_agent())
     view = world.engine.agent("ada")
     assert view is not None
     assert (view.state, view.units_used, view.offers) == (AgentState.OFFLINE, 0, ())

@@ -5,15 +5,7 @@ from router.model import events as e
 from router.model.policy import AgentsPolicy, LostDesktopAction, RonaPolicy
 from router.model.results import RefusalCode
 from router.model.states import AgentState
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.engine_worlds import accept
 from tests.support.world import World, a_world
 
@@ -68,6 +60,4 @@ def test_a_supervisor_releases_an_agent_whose_contact_never_ended() -> None:
     world.later(86_400)
     world.done(c.EndContact(contact_id="c1", reason="supervisor"))
     view = world.engine.agent("ada")
-    assert (
-        view is not None and view.assignments == () and view.available_channels == ("voice", "chat")
-    )
+    assert view is not None and view.assignments == () and view.available_channels == ("voice", "chat")

@@ -12,28 +12,11 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.commands import CallbackFields
 from router.model.events import OfferMade
-from router.model.policy import (
-    CallbackMode,
-    CallbackPolicy,
-    CallbackQueuePosition,
-    LostDesktopAction,
-    Policy,
-    VoicemailCountsAs,
-)
+from router.model.policy import CallbackMode, CallbackPolicy, CallbackQueuePosition, LostDesktopAction, Policy, VoicemailCountsAs
 from router.model.results import Done, RefusalCode
 from router.model.states import CallbackOutcome, CallbackPhase, ContactState
 from router.model.views import ContactView
-from tests.support.builders import (
-    START_MS,
-    a_channel,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    not_ready,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, not_ready, published, ready
 from tests.support.engine_worlds import calls
 from tests.support.world import World, a_world
 
@@ -42,11 +25,7 @@ FIRST = CallbackMode.CUSTOMER_FIRST
 
 def policy_of(queue: dict[str, Any] | None = None, **callback: Any) -> Policy:
     return a_policy(
-        channels={
-            "voice": a_channel(wrap_up_s=30),
-            "outbound": a_channel(),
-            "chat": a_channel(units=30, per_agent_max=3),
-        },
+        channels={"voice": a_channel(wrap_up_s=30), "outbound": a_channel(), "chat": a_channel(units=30, per_agent_max=3)},
         queues={"support": a_queue(callback=CallbackPolicy(**callback), **(queue or {}))},
     )
 
@@ -108,10 +87,7 @@ def turn_of_the_third(mode: CallbackMode | None) -> int:
     events = world.done(an_agent()) + world.done(ready())
     for _ in range(5):
         for event in events:
-            if (
-                isinstance(event, e.OfferMade | e.CallbackDialRequested)
-                and event.contact_id == "c3"
-            ):
+            if isinstance(event, e.OfferMade | e.CallbackDialRequested) and event.contact_id == "c3":
                 return world.at_ms
         offer = only(e.OfferMade, events)
         world.done(accepted(offer.offer_id))
@@ -121,23 +97,15 @@ def turn_of_the_third(mode: CallbackMode | None) -> int:
 
 
 @pytest.mark.parametrize("mode", CallbackMode)
-def test_a_callback_is_served_exactly_when_the_call_would_have_been(
-    mode: CallbackMode,
-) -> None:
+def test_a_callback_is_served_exactly_when_the_call_would_have_been(mode: CallbackMode) -> None:
     assert turn_of_the_third(mode) == turn_of_the_third(None)
 
 
-def test_an_offered_contact_that_becomes_a_callback_frees_the_agent_and_is_offered_on_its_channel() -> (
-    None
-):
+def test_an_offered_contact_that_becomes_a_callback_frees_the_agent_and_is_offered_on_its_channel() -> None:
     world = a_centre(an_agent(), ready(), a_contact(), channel="outbound")
     assert view_of(world).state is ContactState.OFFERED
     events = world.done(asked())
-    assert [type(event) for event in events] == [
-        e.OfferRescinded,
-        e.CallbackRequested,
-        e.OfferMade,
-    ]
+    assert [type(event) for event in events] == [e.OfferRescinded, e.CallbackRequested, e.OfferMade]
     assert only(e.OfferRescinded, events).reason == "callback"
     assert only(e.OfferMade, events).channel == "outbound"
     assert view_of(world).requirement == "outbound/support"
@@ -229,31 +197,15 @@ def test_a_gateway_that_never_reports_counts_as_no_answer() -> None:
 def test_voicemail_on_an_agent_first_call_is_a_conversation_or_a_failed_attempt(
     voicemail_counts_as: VoicemailCountsAs, state: ContactState, phase: CallbackPhase
 ) -> None:
-    world = a_centre(
-        a_contact(),
-        asked(),
-        an_agent(),
-        ready(),
-        accepted(),
-        voicemail_counts_as=voicemail_counts_as,
-    )
+    world = a_centre(a_contact(), asked(), an_agent(), ready(), accepted(), voicemail_counts_as=voicemail_counts_as)
     world.done(reported("voicemail"))
     assert state_of(world) == (state, phase)
 
 
 def test_voicemail_on_a_customer_first_call_ends_the_callback_if_it_counts_as_done() -> None:
-    world = a_centre(
-        a_contact(),
-        asked(mode=FIRST),
-        an_agent(),
-        ready(),
-        voicemail_counts_as=VoicemailCountsAs.DONE,
-    )
+    world = a_centre(a_contact(), asked(mode=FIRST), an_agent(), ready(), voicemail_counts_as=VoicemailCountsAs.DONE)
     world.done(reported("voicemail"))
-    assert (view_of(world).state, view_of(world).reason) == (
-        ContactState.EXPIRED,
-        "callback_voicemail",
-    )
+    assert (view_of(world).state, view_of(world).reason) == (ContactState.EXPIRED, "callback_voicemail")
 
 
 # --- customer first -----------------------------------------------------------------------------------------
@@ -305,14 +257,8 @@ def test_several_free_agents_have_several_customers_called() -> None:
         world.done_all(a_contact(f"c{number}"), asked(f"c{number}", mode=FIRST))
     called = []
     for name in ("ada", "bob", "cy"):
-        called += [
-            one for one in world.done(ready(name)) if isinstance(one, e.CallbackDialRequested)
-        ]
-    assert [(one.contact_id, one.for_agent_id) for one in called] == [
-        ("c1", "ada"),
-        ("c2", "bob"),
-        ("c3", "cy"),
-    ]
+        called += [one for one in world.done(ready(name)) if isinstance(one, e.CallbackDialRequested)]
+    assert [(one.contact_id, one.for_agent_id) for one in called] == [("c1", "ada"), ("c2", "bob"), ("c3", "cy")]
 
 
 def test_a_new_callback_is_called_at_once_for_the_agent_of_the_selection() -> None:
@@ -325,9 +271,7 @@ def test_a_new_callback_is_called_at_once_for_the_agent_of_the_selection() -> No
 
 
 @pytest.mark.parametrize(
-    "end",
-    [c.CancelContact(contact_id="c1"), c.EndContact(contact_id="c1"), reported("failed")],
-    ids=["cancel", "end", "failed"],
+    "end", [c.CancelContact(contact_id="c1"), c.EndContact(contact_id="c1"), reported("failed")], ids=["cancel", "end", "failed"]
 )
 def test_the_end_of_a_call_lets_the_next_customer_be_called(end: c.Command) -> None:
     world = a_centre(a_contact(), asked(mode=FIRST), a_contact("c2"), asked("c2", mode=FIRST))
@@ -354,8 +298,7 @@ def test_a_connected_customer_waits_no_longer_than_the_maximum_wait_of_the_queue
 
 # --- scheduled callbacks ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("place", "waited_ms", "position"),
-    [(CallbackQueuePosition.KEEP, 3_600_000, 1), (CallbackQueuePosition.FROM_DUE_TIME, 0, 2)],
+    ("place", "waited_ms", "position"), [(CallbackQueuePosition.KEEP, 3_600_000, 1), (CallbackQueuePosition.FROM_DUE_TIME, 0, 2)]
 )
 def test_at_the_agreed_time_a_callback_waits_at_its_old_age_or_from_then_on(
     place: CallbackQueuePosition, waited_ms: int, position: int
@@ -378,11 +321,7 @@ def test_at_the_agreed_time_a_callback_waits_at_its_old_age_or_from_then_on(
 def test_a_submit_may_be_a_scheduled_callback() -> None:
     world = a_centre(an_agent(), ready())
     events = world.done(a_contact(callback=CallbackFields(at_ms=START_MS + 60_000)))
-    assert [type(event) for event in events] == [
-        e.ContactQueued,
-        e.CallbackRequested,
-        e.CallbackScheduled,
-    ]
+    assert [type(event) for event in events] == [e.ContactQueued, e.CallbackRequested, e.CallbackScheduled]
     assert only(e.OfferMade, world.later(60)).deadline_ms == world.at_ms + 15_000
 
 
@@ -394,9 +333,7 @@ def test_a_submit_may_be_a_scheduled_callback() -> None:
         ({"channel": "smoke"}, RefusalCode.UNKNOWN_CHANNEL, "channel"),
     ],
 )
-def test_callback_terms_out_of_range_are_refused(
-    terms: dict[str, Any], code: RefusalCode, field: str
-) -> None:
+def test_callback_terms_out_of_range_are_refused(terms: dict[str, Any], code: RefusalCode, field: str) -> None:
     world = a_centre(a_contact(), schedule_max_s=600)
     answer = world.refused(asked(**terms))
     assert (answer.code, answer.field) == (code, field)
@@ -468,9 +405,7 @@ def test_a_supervisor_can_requeue_a_callback_before_the_agreed_time() -> None:
 def test_a_callback_assigned_by_a_supervisor_is_dialled_for_the_agent() -> None:
     world = a_centre(a_contact(), asked(mode=FIRST, at_ms=START_MS + 60_000), an_agent())
     world.done(not_ready())
-    due = only(
-        e.CallbackDialRequested, world.done(c.AssignContact(contact_id="c1", agent_id="ada"))
-    )
+    due = only(e.CallbackDialRequested, world.done(c.AssignContact(contact_id="c1", agent_id="ada")))
     assert (due.agent_id, due.for_agent_id) == ("ada", None)
 
 
@@ -493,9 +428,7 @@ def test_the_last_attempt_counts_even_if_a_requeue_cut_it_short() -> None:
 
 
 def test_a_removed_queue_passes_its_callbacks_with_their_times_to_the_drain_queue() -> None:
-    both = a_policy(
-        queues={"support": a_queue(), "vip": a_queue(callback=CallbackPolicy())},
-    )
+    both = a_policy(queues={"support": a_queue(), "vip": a_queue(callback=CallbackPolicy())})
     world = a_world(both, a_contact(queue_id="vip"), asked(at_ms=START_MS + 60_000))
     without = a_policy()
     assert world.refused(published(without)).code is RefusalCode.DRAIN_TARGET_REQUIRED
@@ -542,25 +475,13 @@ def test_participants_leave_when_the_customer_is_not_reached() -> None:
     events = world.done(reported("busy"))
     assert only(e.ParticipantLeft, events).agent_id == "bob"
     assert state_of(world) == (ContactState.CALLBACK_SCHEDULED, CallbackPhase.RETRY)
-    assert all(
-        work.contact_id != "c1"
-        for work in world.reference.open_assignments(world.reference.agents["ada"])
-    )
+    assert all(work.contact_id != "c1" for work in world.reference.open_assignments(world.reference.agents["ada"]))
 
 
 # --- restart ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("how", ["replay", "snapshot"])
-def test_a_restart_during_a_call_keeps_the_call_and_its_deadline(
-    how: str,
-) -> None:
-    world = a_centre(
-        a_contact(),
-        asked(mode=FIRST),
-        a_contact("c2"),
-        asked("c2", mode=FIRST),
-        an_agent(),
-        ready(),
-    )
+def test_a_restart_during_a_call_keeps_the_call_and_its_deadline(how: str) -> None:
+    world = a_centre(a_contact(), asked(mode=FIRST), a_contact("c2"), asked("c2", mode=FIRST), an_agent(), ready())
     world.later(20)
     digest = world.engine.digest()
     world.engine = world.replayed() if how == "replay" else Engine.restore(world.engine.snapshot())

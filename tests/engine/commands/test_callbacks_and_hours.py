@@ -64,19 +64,11 @@ def kinds(events: list[e.Event]) -> list[str]:
 
 # --- closing ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("at_closing", AtClosing)
-def test_a_callback_survives_every_closing_and_is_called_at_the_opening(
-    at_closing: AtClosing,
-) -> None:
-    world = a_world(
-        a_policy_of(at_closing=at_closing, overflow_to="night"), a_contact("c1"), asked(mode=FIRST)
-    )
+def test_a_callback_survives_every_closing_and_is_called_at_the_opening(at_closing: AtClosing) -> None:
+    world = a_world(a_policy_of(at_closing=at_closing, overflow_to="night"), a_contact("c1"), asked(mode=FIRST))
     assert "QueueClosed" in kinds(world.done(closing()))
     view = view_of(world)
-    assert (view.state, view.waiting_for_opening, view.queue_id) == (
-        ContactState.QUEUED,
-        True,
-        "support",
-    )
+    assert (view.state, view.waiting_for_opening, view.queue_id) == (ContactState.QUEUED, True, "support")
     assert "CallbackDialRequested" not in kinds(world.done_all(an_agent("ada"), ready("ada")))
     why = world.engine.why("c1")
     assert why is not None and why.reason == "queue_closed"
@@ -113,12 +105,8 @@ def test_a_contact_that_becomes_a_callback_in_a_closed_queue_suspends_its_plan()
 
 # --- due times ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("place", CallbackQueuePosition)
-def test_an_agreed_time_in_a_closed_queue_waits_for_the_opening(
-    place: CallbackQueuePosition,
-) -> None:
-    world = a_world(
-        a_policy_of(CallbackPolicy(queue_position=place)), an_agent("ada"), ready("ada")
-    )
+def test_an_agreed_time_in_a_closed_queue_waits_for_the_opening(place: CallbackQueuePosition) -> None:
+    world = a_world(a_policy_of(CallbackPolicy(queue_position=place)), an_agent("ada"), ready("ada"))
     world.done(not_ready("ada"))
     world.done_all(a_contact("c1"), asked(at_ms=world.at_ms + 30_000), closing(), ready("ada"))
     world.later(40)
@@ -129,9 +117,7 @@ def test_an_agreed_time_in_a_closed_queue_waits_for_the_opening(
 
 
 def test_the_pause_after_a_failed_attempt_ends_in_the_queue_if_it_is_closed() -> None:
-    world = a_world(
-        a_policy_of(CallbackPolicy(mode=FIRST, retry_after_s=(5,))), an_agent("ada"), ready("ada")
-    )
+    world = a_world(a_policy_of(CallbackPolicy(mode=FIRST, retry_after_s=(5,))), an_agent("ada"), ready("ada"))
     world.done(not_ready("ada"))
     world.done_all(a_contact("c1"), asked(), ready("ada"), closing(), reported("busy"))
     assert not view_of(world).waiting_for_opening
@@ -143,9 +129,7 @@ def test_the_pause_after_a_failed_attempt_ends_in_the_queue_if_it_is_closed() ->
 @pytest.mark.parametrize("at_closing", AtClosing)
 def test_a_customer_reached_while_the_queue_closes_is_served(at_closing: AtClosing) -> None:
     world = a_world(
-        a_policy_of(
-            CallbackPolicy(mode=FIRST), at_closing=at_closing, overflow_to="night", wait_max_s=300
-        ),
+        a_policy_of(CallbackPolicy(mode=FIRST), at_closing=at_closing, overflow_to="night", wait_max_s=300),
         a_contact("c1"),
         asked(),
         an_agent("ada"),
@@ -177,16 +161,10 @@ def test_a_closed_queue_with_callbacks_admits_only_submits_as_callbacks() -> Non
 def test_a_closed_queue_admits_a_scheduled_callback() -> None:
     world = a_world(a_policy_of(), closing())
     world.done(a_contact("c1", callback=CallbackFields(at_ms=world.at_ms + 60_000)))
-    assert (view_of(world).state, view_of(world).waiting_for_opening) == (
-        ContactState.CALLBACK_SCHEDULED,
-        False,
-    )
+    assert (view_of(world).state, view_of(world).waiting_for_opening) == (ContactState.CALLBACK_SCHEDULED, False)
     world.done(opening())
     world.later(60)
-    assert (view_of(world).state, view_of(world).waiting_for_opening) == (
-        ContactState.QUEUED,
-        False,
-    )
+    assert (view_of(world).state, view_of(world).waiting_for_opening) == (ContactState.QUEUED, False)
 
 
 def test_a_callback_is_admitted_where_no_agent_is_ready() -> None:

@@ -10,14 +10,7 @@ from router.model import events as e
 from router.model.policy import LostDesktopAction
 from router.model.results import Done, RefusalCode
 from router.model.states import AssignmentRole, AssignmentState
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.engine_worlds import a_consult, a_talk, assignment_state_of, consult, roles
 from tests.support.world import a_world
 
@@ -36,10 +29,7 @@ def test_a_repeated_accept_gets_the_first_answer_whatever_happened_since() -> No
     assert world.do(accept).result == first
     world.done(c.EndContact(contact_id="c1"))
     assert world.do(accept).result == first
-    assert (
-        world.refused(c.DeclineOffer(offer_id="c1.2", agent_id="bob")).code
-        is RefusalCode.OFFER_NOT_PENDING
-    )
+    assert world.refused(c.DeclineOffer(offer_id="c1.2", agent_id="bob")).code is RefusalCode.OFFER_NOT_PENDING
 
 
 def test_late_repeats_of_former_participants_change_nothing() -> None:
@@ -56,10 +46,7 @@ def test_late_repeats_of_former_participants_change_nothing() -> None:
     ):
         answer = world.do(command).result
         assert isinstance(answer, Done) and answer.replayed, command
-    assert (
-        world.refused(c.CompleteAssignment(assignment_id="c1.2", agent_id="cy")).code
-        is RefusalCode.UNKNOWN_ASSIGNMENT
-    )
+    assert world.refused(c.CompleteAssignment(assignment_id="c1.2", agent_id="cy")).code is RefusalCode.UNKNOWN_ASSIGNMENT
 
 
 def test_a_participant_who_completes_leaves_without_wrap_up() -> None:
@@ -122,20 +109,13 @@ def test_an_added_participant_needs_capacity_but_no_skill() -> None:
     world.done(c.UpdateContact(contact_id="c1", skills={"english": 5}))
     world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
     assert (
-        world.refused(c.AddParticipant(contact_id="c1", agent_id="ada")).code
-        is RefusalCode.CAPACITY_EXCEEDED
+        world.refused(c.AddParticipant(contact_id="c1", agent_id="ada")).code is RefusalCode.CAPACITY_EXCEEDED
     )  # The wrap-up of the agent holds the capacity.
     world.later(20)
     world.done(c.AddParticipant(contact_id="c1", agent_id="ada"))
-    assert (
-        world.refused(c.AddParticipant(contact_id="c1", agent_id="unknown")).code
-        is RefusalCode.UNKNOWN_AGENT
-    )
+    assert world.refused(c.AddParticipant(contact_id="c1", agent_id="unknown")).code is RefusalCode.UNKNOWN_AGENT
     world.done_all(an_agent("cy"))
-    assert (
-        world.refused(c.AddParticipant(contact_id="c1", agent_id="cy")).code
-        is RefusalCode.INVALID_AGENT_STATE
-    )
+    assert world.refused(c.AddParticipant(contact_id="c1", agent_id="cy")).code is RefusalCode.INVALID_AGENT_STATE
 
 
 def test_a_kept_contact_stays_with_an_owner_whose_desktop_is_gone() -> None:
@@ -174,18 +154,9 @@ def test_a_restored_engine_continues_consults_and_conferences() -> None:
 @pytest.mark.parametrize(
     ("corrupt", "sentence"),
     [
-        (
-            lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ()),
-            "c1.2 is consult in active",
-        ),
-        (
-            lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ("c1.9",)),
-            "without their work",
-        ),
-        (
-            lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ("c1.2", "c1.2")),
-            "an agent in it twice",
-        ),
+        (lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ()), "c1.2 is consult in active"),
+        (lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ("c1.9",)), "without their work"),
+        (lambda s: s.contacts["c1"].__setattr__("participant_assignment_ids", ("c1.2", "c1.2")), "an agent in it twice"),
         (lambda s: s.assignments["c1.2"].__setattr__("role", OWNER), "and its contact says"),
     ],
 )
@@ -194,6 +165,4 @@ def test_a_membership_of_one_side_only_breaks_an_invariant(corrupt: Any, sentenc
     world = a_consult()
     assert world.engine.check_invariants() == []
     corrupt(world.engine._state)
-    assert any(sentence in problem for problem in world.engine.check_invariants()), (
-        world.engine.check_invariants()
-    )
+    assert any(sentence in problem for problem in world.engine.check_invariants()), world.engine.check_invariants()

@@ -6,16 +6,7 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.results import RefusalCode
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    not_ready,
-    offline,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, not_ready, offline, published, ready
 from tests.support.engine_worlds import a_consult, a_talk, assignment_state_of, consult
 
 
@@ -56,10 +47,7 @@ def test_a_consult_of_a_queue_uses_its_selection_rule_and_requirement() -> None:
     world = a_talk("bob", "cy", "dee")
     policy = world.engine.policy
     assert policy is not None
-    queues = {
-        "support": policy.queues["support"],
-        "tax": a_queue(requires={"billing": 3}, selection="highest_proficiency"),
-    }
+    queues = {"support": policy.queues["support"], "tax": a_queue(requires={"billing": 3}, selection="highest_proficiency")}
     world.done(published(a_policy(channels=policy.channels, queues=queues)))
     ask = c.StartConsult(contact_id="c1", to_queue_id="tax")
     assert world.refused(ask).code is RefusalCode.AGENT_UNAVAILABLE

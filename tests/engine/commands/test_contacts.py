@@ -16,14 +16,9 @@ def test_a_contact_that_is_ended_twice_ends_once() -> None:
     """Lesson A2."""
     world = a_world(None, an_agent(), ready(), a_contact())
     accept(world, "c1", "ada")
-    assert kinds(world.done(c.AbandonContact(contact_id="c1"))) == [
-        "ContactEnded",
-        "AssignmentCompleted",
-    ]
+    assert kinds(world.done(c.AbandonContact(contact_id="c1"))) == ["ContactEnded", "AssignmentCompleted"]
     assert world.done(c.AbandonContact(contact_id="c1")) == []
-    assert world.refused(c.DeclineOffer(offer_id="c1.1", agent_id="ada")).code is (
-        RefusalCode.OFFER_NOT_PENDING
-    )
+    assert world.refused(c.DeclineOffer(offer_id="c1.1", agent_id="ada")).code is (RefusalCode.OFFER_NOT_PENDING)
     view = world.engine.agent("ada")
     assert view is not None and view.assignments == ()
 
@@ -89,14 +84,7 @@ def test_an_update_checks_only_the_fields_that_are_sent(change: dict[str, Any]) 
     known = a_policy(facts={"tier": tier, "age": FactPolicy(type=FactType.INT)})
     gold = a_contact(skills={"german": 5}, attributes={"tier": "gold", "age": 40})
     world = a_world(known, gold)
-    world.done(
-        published(
-            a_policy(
-                skills=("english",),
-                facts={"tier": FactPolicy(type=FactType.ENUM, values=("silver",))},
-            )
-        )
-    )
+    world.done(published(a_policy(skills=("english",), facts={"tier": FactPolicy(type=FactType.ENUM, values=("silver",))})))
     assert kinds(world.done(c.UpdateContact(contact_id="c1", **change))) == ["ContactUpdated"]
     view = world.engine.contact("c1")
     assert view is not None

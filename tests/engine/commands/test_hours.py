@@ -24,15 +24,7 @@ from router.model.policy import (
 from router.model.results import Done, RefusalCode, Refused
 from router.model.states import ContactState
 from router.model.views import AvailabilityView
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    an_agent,
-    not_ready,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, an_agent, not_ready, published, ready
 from tests.support.checks.views import compare_views
 from tests.support.engine_worlds import calls
 from tests.support.world import World, a_world
@@ -47,19 +39,14 @@ NEVER = CalendarPolicy(zone="UTC")
 def with_hours(hours: str | None = "office", **queue: Any) -> Policy:
     """Return a policy whose queue ``support`` has office hours; the world starts on Monday, 09:00."""
     return a_policy(
-        queues={"support": QueuePolicy(hours=hours, **queue), "night": QueuePolicy()},
-        calendars={"office": OFFICE, "never": NEVER},
+        queues={"support": QueuePolicy(hours=hours, **queue), "night": QueuePolicy()}, calendars={"office": OFFICE, "never": NEVER}
     )
 
 
 def turns(events: list[e.Event]) -> list[tuple[str, int | None, str]]:
     """Return the queue events as (event, end in hours from the start, reason)."""
     return [
-        (
-            type(event).__name__,
-            None if event.until_ms is None else (event.until_ms - START_MS) // HOUR_MS,
-            event.reason,
-        )
+        (type(event).__name__, None if event.until_ms is None else (event.until_ms - START_MS) // HOUR_MS, event.reason)
         for event in events
         if isinstance(event, e.QueueOpened | e.QueueClosed)
     ]
@@ -78,10 +65,7 @@ def test_a_published_policy_opens_and_closes_queues_at_once() -> None:
 
 def test_a_week_has_one_event_for_each_change() -> None:
     world = a_world(with_hours())
-    assert [kind for kind, _, _ in turns(world.later(7 * 24 * 3600))] == [
-        "QueueClosed",
-        "QueueOpened",
-    ] * 5
+    assert [kind for kind, _, _ in turns(world.later(7 * 24 * 3600))] == ["QueueClosed", "QueueOpened"] * 5
 
 
 def test_after_an_outage_a_queue_changes_to_its_present_state_with_one_event() -> None:
@@ -94,9 +78,7 @@ def test_after_an_outage_a_queue_changes_to_its_present_state_with_one_event() -
 
     saturday = stopped.handle(c.AdvanceTime(), START_MS + 5 * DAY_MS)
     assert turns(saturday.events) == [("QueueClosed", 7 * 24, "hours")]
-    assert [
-        event.contact_id for event in saturday.events if isinstance(event, e.ContactExpired)
-    ] == ["c2"]
+    assert [event.contact_id for event in saturday.events if isinstance(event, e.ContactExpired)] == ["c2"]
     # Stopped until Wednesday noon of the next week: open as on Friday, and no contact has left the queue.
     world.jump((5 * DAY_MS + 3 * HOUR_MS) // 1000)
     events = world.do(c.AdvanceTime()).events
@@ -124,9 +106,7 @@ def test_a_new_policy_that_closes_a_queue_applies_at_closing() -> None:
     world.done(a_contact("c1"))
     policy = with_hours("never", at_closing=AtClosing.OVERFLOW, overflow_to="night")
     events = world.done(published(policy))
-    assert [event.queue_id for event in events if isinstance(event, e.ContactOverflowed)] == [
-        "night"
-    ]
+    assert [event.queue_id for event in events if isinstance(event, e.ContactOverflowed)] == ["night"]
 
 
 def test_a_change_more_than_a_year_ahead_is_found_when_it_comes_near() -> None:
@@ -138,9 +118,7 @@ def test_a_change_more_than_a_year_ahead_is_found_when_it_comes_near() -> None:
     assert [kind for kind, until, _ in changes if until is not None] == ["QueueClosed"]
 
 
-def test_a_contact_waiting_for_the_opening_keeps_its_age_and_its_limit_counts_from_the_opening() -> (
-    None
-):
+def test_a_contact_waiting_for_the_opening_keeps_its_age_and_its_limit_counts_from_the_opening() -> None:
     world = a_world(with_hours(when_closed=WhenClosed.WAIT, wait_max_s=600), an_agent(), ready())
     world.later(9 * 3600)
     world.done(a_contact("c1"))
@@ -170,10 +148,7 @@ def test_a_refusal_says_when_the_queue_opens() -> None:
 
 def test_a_transfer_into_a_closed_queue_is_refused_and_the_owner_keeps_the_contact() -> None:
     world = a_world(
-        a_policy(
-            queues={"support": QueuePolicy(), "sales": QueuePolicy(hours="never")},
-            calendars={"never": NEVER},
-        ),
+        a_policy(queues={"support": QueuePolicy(), "sales": QueuePolicy(hours="never")}, calendars={"never": NEVER}),
         an_agent(),
         ready(),
         a_contact(),
@@ -185,13 +160,8 @@ def test_a_transfer_into_a_closed_queue_is_refused_and_the_owner_keeps_the_conta
 
 
 @pytest.mark.parametrize("at_closing", list(AtClosing))
-def test_replay_and_restore_keep_the_contacts_that_wait_for_the_opening(
-    at_closing: AtClosing,
-) -> None:
-    world = a_world(
-        with_hours(when_closed=WhenClosed.WAIT, at_closing=at_closing, overflow_to="night"),
-        a_contact("c1"),
-    )
+def test_replay_and_restore_keep_the_contacts_that_wait_for_the_opening(at_closing: AtClosing) -> None:
+    world = a_world(with_hours(when_closed=WhenClosed.WAIT, at_closing=at_closing, overflow_to="night"), a_contact("c1"))
     world.later(8 * 3600)
     world.done(a_contact("c2"))
     middle, after = world.engine.snapshot(), world.engine.seq
@@ -228,10 +198,7 @@ def test_a_repeated_override_changes_nothing() -> None:
         (c.SetQueueOpen(queue_id="nowhere", is_open=True), RefusalCode.UNKNOWN_QUEUE),
         (c.SetQueueOpen(queue_id="support", is_open=True, duration_s=0), RefusalCode.INVALID_VALUE),
         (c.SetQueueOpen(queue_id="support", duration_s=60), RefusalCode.INVALID_VALUE),
-        (
-            c.SetQueueOpen(queue_id="support", is_open=False, duration_s=367 * 86_400),
-            RefusalCode.INVALID_VALUE,
-        ),
+        (c.SetQueueOpen(queue_id="support", is_open=False, duration_s=367 * 86_400), RefusalCode.INVALID_VALUE),
     ],
 )
 def test_invalid_overrides_are_refused(command: c.Command, code: RefusalCode) -> None:
@@ -257,20 +224,11 @@ def test_availability_counts_ready_and_free_agents() -> None:
     )
     world.done_all(a_contact("c1"))
     both = look(world.engine, channel="voice")
-    assert (both.agents_ready, both.agents_free, both.accepts_contacts, both.target_queue_id) == (
-        2,
-        1,
-        True,
-        "support",
-    )
+    assert (both.agents_ready, both.agents_free, both.accepts_contacts, both.target_queue_id) == (2, 1, True, "support")
     english = look(world.engine, channel="voice", skills={"english": 4})
     assert (english.agents_ready, english.agents_free, english.accepts_contacts) == (1, 0, True)
     german = look(world.engine, channel="voice", skills={"german": 1})
-    assert (german.agents_ready, german.accepts_contacts, german.refusal) == (
-        0,
-        False,
-        "no_agents_ready",
-    )
+    assert (german.agents_ready, german.accepts_contacts, german.refusal) == (0, False, "no_agents_ready")
     assert look(world.engine).agents_ready == 3
     digest = world.engine.digest()
     lines = len(world.engine._state.index.lines.by_key)
@@ -330,19 +288,10 @@ def test_a_new_policy_does_not_advance_plans_while_the_queue_is_closed() -> None
 def test_callbacks_parking_and_opening_hours_work_together() -> None:
     """Lesson F9: features that other routers add by plug-ins are configured in the policy."""
     keys = QueuePolicy.__struct_fields__ + ChannelPolicy.__struct_fields__
-    assert {
-        "callback",
-        "hours",
-        "park_max_s",
-        "unpark_when_not_ready",
-        "interrupts",
-        "rate_cap",
-    } <= set(keys)
+    assert {"callback", "hours", "park_max_s", "unpark_when_not_ready", "interrupts", "rate_cap"} <= set(keys)
     world = calls()
     world.done(a_contact("c1"))
-    world.done(
-        c.RequestCallback(contact_id="c1", callback=CallbackFields(at_ms=world.at_ms + 60_000))
-    )
+    world.done(c.RequestCallback(contact_id="c1", callback=CallbackFields(at_ms=world.at_ms + 60_000)))
     world.done_all(an_agent(), ready())
     view = world.engine.contact("c1")
     assert view is not None and view.state is ContactState.CALLBACK_SCHEDULED

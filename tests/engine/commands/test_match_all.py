@@ -3,15 +3,7 @@
 from router.model import commands as c
 from router.model import events as e
 from router.model.states import ContactState
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    an_agent,
-    not_ready,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_policy_with_queue, an_agent, not_ready, published, ready
 from tests.support.engine_worlds import accept, kinds, offers_of, with_agents
 from tests.support.world import World, a_world
 

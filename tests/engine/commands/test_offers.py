@@ -5,24 +5,8 @@ from router.model import events as e
 from router.model.policy import RonaPolicy
 from router.model.results import RefusalCode
 from router.model.states import AgentState, OfferState
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    not_ready,
-    ready,
-)
-from tests.support.engine_worlds import (
-    accept,
-    kinds,
-    names,
-    offers_of,
-    owner_of,
-    state_of,
-    with_agents,
-)
+from tests.support.builders import a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
+from tests.support.engine_worlds import accept, kinds, names, offers_of, owner_of, state_of, with_agents
 from tests.support.world import World, a_world
 
 
@@ -33,8 +17,7 @@ def test_fifty_agents_accept_at_once_and_one_wins_and_none_is_left_reserved() ->
     offers = offers_of(world, "c1")
     assert len(offers) == 50
     answers = {
-        agent_id: world.do(c.AcceptOffer(offer_id=offer_id, agent_id=agent_id)).result
-        for agent_id, offer_id in offers.items()
+        agent_id: world.do(c.AcceptOffer(offer_id=offer_id, agent_id=agent_id)).result for agent_id, offer_id in offers.items()
     }
     winner = next(iter(offers))
     assert owner_of(world, "c1") == winner
@@ -112,12 +95,7 @@ def test_each_way_an_offer_ends_has_its_own_name() -> None:
     world.done_all(not_ready(), ready())
     accept(world, "c1", "ada")
     ends = [world.reference.offers[f"c1.{number}"].state for number in range(1, 5)]
-    assert ends == [
-        OfferState.DECLINED,
-        OfferState.EXPIRED,
-        OfferState.RESCINDED,
-        OfferState.ACCEPTED,
-    ]
+    assert ends == [OfferState.DECLINED, OfferState.EXPIRED, OfferState.RESCINDED, OfferState.ACCEPTED]
 
 
 def test_an_agent_who_never_answers_becomes_not_ready_after_one_offer() -> None:

@@ -14,9 +14,7 @@ def chain(overflow_count_max: int, **first: Any) -> Policy:
     """Return a policy with the overflow chain a → b → c → d, in which all queues but the last are closed."""
     names = ("a", "b", "c", "d")
     queues = {
-        name: QueuePolicy(
-            hours="never", when_closed=WhenClosed.OVERFLOW, overflow_to=names[place + 1]
-        )
+        name: QueuePolicy(hours="never", when_closed=WhenClosed.OVERFLOW, overflow_to=names[place + 1])
         for place, name in enumerate(names[:3])
     }
     return a_policy(
@@ -44,11 +42,7 @@ def test_a_contact_at_the_overflow_limit_stays_and_the_view_says_so() -> None:
     world = a_world(a_policy(queues=queues, overflow_count_max=1), a_contact("c1", queue_id="a"))
     world.later(60)
     view, why = world.engine.contact("c1"), world.engine.why("c1")
-    assert view is not None and (view.queue_id, view.overflow_count, view.wait_until_ms) == (
-        "b",
-        1,
-        None,
-    )
+    assert view is not None and (view.queue_id, view.overflow_count, view.wait_until_ms) == ("b", 1, None)
     assert why is not None and why.overflow_impossible
     codes = [one.code for one in world.engine.diagnose(thorough=True).findings]
     assert FindingCode.CONTACTS_OVERFLOW_LIMIT in codes

@@ -5,14 +5,7 @@ from router.model import events as e
 from router.model.policy import LostDesktopAction
 from router.model.results import RefusalCode
 from router.model.states import AgentState, AssignmentState, ContactState
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    an_agent,
-    not_ready,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, an_agent, not_ready, ready
 from tests.support.engine_worlds import chats, owner_of, taken, taken_by_ada
 from tests.support.world import a_world
 
@@ -144,9 +137,7 @@ def test_a_lost_desktop_requeues_parked_work_too() -> None:
     world.done(c.ParkAssignment(assignment_id=work, agent_id="ada"))
     world.done(c.LoseDesktop(agent_id="ada", session_id="s"))
     events = world.later(15)
-    assert [event.reason for event in events if isinstance(event, e.ContactRequeued)] == [
-        "lost_desktop"
-    ]
+    assert [event.reason for event in events if isinstance(event, e.ContactRequeued)] == ["lost_desktop"]
 
 
 def test_parked_work_can_be_completed_and_transferred_to_an_agent() -> None:

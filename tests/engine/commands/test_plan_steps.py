@@ -36,10 +36,7 @@ def test_a_step_keeps_the_age_and_the_position() -> None:
 def test_missed_steps_are_caught_up_when_an_offer_ends_late() -> None:
     """Check that the time of a step continues during an offer, and that each step begins when the previous one ended."""
     world = a_planned_world(
-        StepPolicy(duration_s=5),
-        StepPolicy(duration_s=5, add_priority_s=1),
-        StepPolicy(duration_s=60),
-        StepPolicy(),
+        StepPolicy(duration_s=5), StepPolicy(duration_s=5, add_priority_s=1), StepPolicy(duration_s=60), StepPolicy()
     )
     world.done_all(an_agent("ada"), ready("ada"), a_contact("c1"))
     world.later(12)
@@ -62,10 +59,7 @@ def test_a_step_that_moves_the_contact_begins_the_plan_of_that_queue() -> None:
 
 def test_an_empty_preference_is_not_waited_for() -> None:
     world = a_planned_world(
-        StepPolicy(
-            duration_s=60, prefer=(PreferredAgentKind.NAMED,), skip_if=SkipIf.NO_AGENT_READY
-        ),
-        StepPolicy(),
+        StepPolicy(duration_s=60, prefer=(PreferredAgentKind.NAMED,), skip_if=SkipIf.NO_AGENT_READY), StepPolicy()
     )
     world.done_all(an_agent("ada"), ready("ada"))
     made = world.done(a_contact("c1"))[-1]
@@ -77,25 +71,17 @@ def test_a_removed_preferred_agent_is_not_waited_for() -> None:
     world.done_all(an_agent("ada", channel_max={"voice": 1}), ready("ada"))
     world.done_all(a_contact("c0"), c.AcceptOffer(offer_id="c0.1", agent_id="ada"))
     world.done(a_contact("c1"))
-    world.done_all(
-        c.SetAgentState(agent_id="ada", state=AgentState.NOT_READY),
-    )
+    world.done_all(c.SetAgentState(agent_id="ada", state=AgentState.NOT_READY))
     view = world.engine.contact("c1")
     assert view is not None and view.step == 1
 
 
 def test_an_update_of_the_preferred_agents_counts_at_once() -> None:
-    world = a_planned_world(
-        StepPolicy(duration_s=60, prefer=(PreferredAgentKind.NAMED,)), StepPolicy()
-    )
+    world = a_planned_world(StepPolicy(duration_s=60, prefer=(PreferredAgentKind.NAMED,)), StepPolicy())
     for name in ("ada", "bob"):
         world.done_all(an_agent(name), ready(name), a_contact(f"x{name}"))
         world.done(c.AcceptOffer(offer_id=f"x{name}.1", agent_id=name))
-    world.done(
-        c.EnqueueContact(
-            contact_id="c1", channel="voice", queue_id="support", preferred_agents=("ada",)
-        )
-    )
+    world.done(c.EnqueueContact(contact_id="c1", channel="voice", queue_id="support", preferred_agents=("ada",)))
     world.done(c.UpdateContact(contact_id="c1", preferred_agents=("bob",)))
     made = world.done(c.EndContact(contact_id="xbob", agent_id="bob"))[-1]
     assert isinstance(made, OfferMade) and (made.contact_id, made.reason) == ("c1", "preferred")
@@ -103,10 +89,7 @@ def test_an_update_of_the_preferred_agents_counts_at_once() -> None:
 
 def _sticky(**step: object) -> World:
     first = StepPolicy(duration_s=60, prefer=("last",), **step)  # type: ignore[arg-type]
-    policy = a_policy(
-        queues={"support": a_queue(plan="sticky", cool_down_s=0)},
-        plans={"sticky": (first, StepPolicy())},
-    )
+    policy = a_policy(queues={"support": a_queue(plan="sticky", cool_down_s=0)}, plans={"sticky": (first, StepPolicy())})
     world = with_agents(World(policy), ("ada", "bob"))
     world.done(a_contact("c1"))
     (owner,) = offers_of(world, "c1")
@@ -184,11 +167,7 @@ def test_a_broadcast_moves_to_another_queue_when_its_offers_have_ended() -> None
     assert world.later(30) == []
     assert list(offers_of(world, "c1")) == ["ada"]
     events = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
-    assert [type(one).__name__ for one in events[:3]] == [
-        "OfferDeclined",
-        "ContactRequeued",
-        "ContactOverflowed",
-    ]
+    assert [type(one).__name__ for one in events[:3]] == ["OfferDeclined", "ContactRequeued", "ContactOverflowed"]
     view = world.engine.contact("c1")
     assert view is not None and view.queue_id == "backup"
 
@@ -197,12 +176,7 @@ def test_a_broadcast_whose_preferred_agents_have_left_does_not_move_while_it_rin
     world = a_world(
         a_policy(
             agents=AgentsPolicy(rescind_when_not_ready=False),
-            plans={
-                "near": (
-                    StepPolicy(duration_s=600, prefer_agents=("ada", "bob")),
-                    StepPolicy(queue="backup"),
-                )
-            },
+            plans={"near": (StepPolicy(duration_s=600, prefer_agents=("ada", "bob")), StepPolicy(queue="backup"))},
             queues={"support": a_queue(plan="near", broadcast=2), "backup": a_queue()},
         )
     )

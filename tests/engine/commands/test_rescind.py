@@ -47,11 +47,7 @@ def test_going_not_ready_rescinds_the_offers_of_the_agent_by_default(away: c.Com
 
 
 # An agent's record that qualifies for the queue ``sales``, and changes of it after which it does not.
-SELLER: dict[str, Any] = {
-    "queues": ("sales", "support"),
-    "skills": {"english": 5},
-    "attributes": {"licensed": True},
-}
+SELLER: dict[str, Any] = {"queues": ("sales", "support"), "skills": {"english": 5}, "attributes": {"licensed": True}}
 DISQUALIFYING: dict[str, dict[str, Any]] = {
     "queue": {"queues": ("support",)},
     "skill": {"skills": {}},
@@ -67,24 +63,16 @@ DISQUALIFYING: dict[str, dict[str, Any]] = {
 def sales(**queue: Any) -> Policy:
     settings = {"requires": {"english": 3}, "agents_when": "agent.licensed", **queue}
     licensed = FactPolicy(type=FactType.BOOL, applies_to="agent")
-    return a_policy(
-        queues={"sales": a_queue(**settings), "support": a_queue()}, facts={"licensed": licensed}
-    )
+    return a_policy(queues={"sales": a_queue(**settings), "support": a_queue()}, facts={"licensed": licensed})
 
 
 def rescinded(events: list[e.Event]) -> list[tuple[str, str, str]]:
     """Return (contact, agent, reason) of each rescinded offer."""
-    return [
-        (one.contact_id, one.agent_id, one.reason)
-        for one in events
-        if isinstance(one, e.OfferRescinded)
-    ]
+    return [(one.contact_id, one.agent_id, one.reason) for one in events if isinstance(one, e.OfferRescinded)]
 
 
 @pytest.mark.parametrize("change", DISQUALIFYING.values(), ids=list(DISQUALIFYING))
-def test_a_changed_agent_loses_the_offers_for_which_it_no_longer_qualifies(
-    change: dict[str, Any],
-) -> None:
+def test_a_changed_agent_loses_the_offers_for_which_it_no_longer_qualifies(change: dict[str, Any]) -> None:
     """Lesson B6."""
     world = a_world(sales(), an_agent(**SELLER), ready(), a_contact(queue_id="sales"))
     assert list(offers_of(world, "c1")) == ["ada"]
@@ -117,11 +105,7 @@ def test_only_the_offers_that_no_longer_fit_are_rescinded() -> None:
     channels = {"chat": a_channel(units=30, per_agent_max=3)}
     queues = {"sales": a_queue(requires={"english": 3}), "support": a_queue()}
     world = a_world(a_policy(channels=channels, queues=queues), an_agent(skills={"english": 5}))
-    world.done_all(
-        ready(),
-        a_contact("c1", channel="chat"),
-        a_contact("c2", channel="chat", queue_id="sales"),
-    )
+    world.done_all(ready(), a_contact("c1", channel="chat"), a_contact("c2", channel="chat", queue_id="sales"))
     assert rescinded(world.done(an_agent())) == [("c2", "ada", "agent_updated")]
     assert list(offers_of(world, "c1")) == ["ada"]
 
@@ -137,9 +121,7 @@ def test_a_broadcast_continues_with_the_agents_who_qualify() -> None:
 
 @pytest.mark.parametrize("change", [{"channel_max": {"voice": 0}}, {"units": 50}])
 @pytest.mark.parametrize("kind", ["transfer", "consult"])
-def test_a_changed_agent_loses_a_transfer_or_consult_that_it_can_no_longer_hold(
-    kind: str, change: dict[str, Any]
-) -> None:
+def test_a_changed_agent_loses_a_transfer_or_consult_that_it_can_no_longer_hold(kind: str, change: dict[str, Any]) -> None:
     world = a_talk("bob")
     world.done(an_offer_by_the_owner(kind))
     assert rescinded(world.done(an_agent("bob", **change))) == [("c1", "bob", "agent_updated")]
@@ -167,9 +149,7 @@ def test_a_policy_that_takes_the_units_away_rescinds_offers_transfers_and_consul
     world.done_all(consult("bob"), a_contact("c2"))
     assert list(offers_of(world, "c2")) == ["cy"]
     voice = a_channel(wrap_up_s=10)
-    events = world.done(
-        published(a_policy(channels={"voice": voice}, agents=AgentsPolicy(units=40)))
-    )
+    events = world.done(published(a_policy(channels={"voice": voice}, agents=AgentsPolicy(units=40))))
     assert rescinded(events) == [("c2", "cy", "policy"), ("c1", "bob", "policy")]
 
 

@@ -12,15 +12,7 @@ from router.model.policy import FactPolicy, FactType, Policy
 from router.model.results import Done, RefusalCode, Refused
 from router.policy.entry_rules import EntryRuleClassifier
 from router.policy.expressions import EXPRESSION_CACHE_ENTRIES_MAX, CompiledExpression
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.checks.views import compare_views
 from tests.support.engine_worlds import RULE_FACTS, comes, queued, with_rules
 from tests.support.world import World, a_world
@@ -148,9 +140,7 @@ def test_only_agents_whose_attributes_match_get_a_contact() -> None:
     world.done_all(an_agent("bob"), ready("bob"), a_contact("c1", queue_id="vip"))
     for name in ("ada", "bob"):
         why = world.engine.why_agent("c1", name)
-        assert why is not None and [condition.code for condition in why.unmet_conditions] == [
-            "attributes"
-        ]
+        assert why is not None and [condition.code for condition in why.unmet_conditions] == ["attributes"]
     contact = world.engine.why("c1")
     assert contact is not None and contact.reason == "no_agent_qualified"
     (offer,) = world.done(an_agent("ada", attributes={"desk": 3}))[1:]
@@ -176,9 +166,7 @@ def test_a_value_that_the_policy_no_longer_allows_counts_as_missing() -> None:
     assert any(isinstance(event, e.OfferMade) for event in events)
 
 
-def test_agents_with_the_same_attributes_share_an_evaluation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_agents_with_the_same_attributes_share_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     holds = CompiledExpression.evaluate
 
@@ -213,19 +201,14 @@ def test_the_doctor_finds_a_queue_whose_condition_no_agent_meets() -> None:
     world = World(with_condition("agent.desk > 2"))
     world.done_all(an_agent("ada", attributes={"desk": 1}), ready("ada"))
     found = finding(world, FindingCode.QUEUE_WITHOUT_AGENTS)
-    assert found.subject == "vip" and [condition.code for condition in found.unmet_conditions] == [
-        "attributes"
-    ]
+    assert found.subject == "vip" and [condition.code for condition in found.unmet_conditions] == ["attributes"]
     assert "no agent's attributes meet agents_when of the queue" in found.message
     world.done(a_contact("c1", queue_id="vip"))
     assert finding(world, FindingCode.CONTACTS_NO_AGENT_QUALIFIED).severity is Severity.ERROR
 
 
 def test_the_nearest_agents_may_lack_only_attributes() -> None:
-    queues = {
-        "support": a_queue(),
-        "vip": a_queue(agents_when="agent.desk > 2", requires={"english": 3}),
-    }
+    queues = {"support": a_queue(), "vip": a_queue(agents_when="agent.desk > 2", requires={"english": 3})}
     world = World(with_rules(queues=queues))
     world.done_all(an_agent("ada", skills={"english": 5}), an_agent("bob", attributes={"desk": 9}))
     found = finding(world, FindingCode.QUEUE_WITHOUT_AGENTS)
@@ -236,9 +219,7 @@ def test_the_doctor_finds_an_agent_whose_only_queue_excludes_the_agent() -> None
     world = World(with_condition("agent.desk > 2"))
     world.done_all(an_agent("ada", queues=("vip",)), an_agent("bob", attributes={"desk": 3}))
     found = finding(world, FindingCode.AGENTS_NEVER_ELIGIBLE)
-    assert found.agent_ids == ("ada",) and [
-        condition.code for condition in found.unmet_conditions
-    ] == ["attributes"]
+    assert found.agent_ids == ("ada",) and [condition.code for condition in found.unmet_conditions] == ["attributes"]
 
 
 def an_engine(policy: Policy, *contacts: c.EnqueueContact) -> Engine:

@@ -30,11 +30,7 @@ def test_timers_fire_in_the_order_of_their_deadlines() -> None:
     world = a_world(None, *(a_contact(f"c{n}", ttl_s=30 - 10 * n) for n in range(3)))
     world.jump(60)
     events = world.do(c.AdvanceTime()).events
-    assert [one.contact_id for one in events if isinstance(one, e.ContactExpired)] == [
-        "c2",
-        "c1",
-        "c0",
-    ]
+    assert [one.contact_id for one in events if isinstance(one, e.ContactExpired)] == ["c2", "c1", "c0"]
 
 
 def test_one_advance_fires_a_bounded_number_of_timers() -> None:
@@ -66,9 +62,7 @@ def test_the_end_of_a_cool_down_offers_the_contact_again() -> None:
 
 
 def test_wrap_up_ends_and_parking_expires_by_the_same_kind_of_timer() -> None:
-    policy = a_policy(
-        channels={"voice": a_channel(wrap_up_s=30, park_max_s=60)}, queues={"support": a_queue()}
-    )
+    policy = a_policy(channels={"voice": a_channel(wrap_up_s=30, park_max_s=60)}, queues={"support": a_queue()})
     world = a_world(policy, an_agent(), ready(), a_contact())
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     world.done(c.ParkAssignment(assignment_id="c1.1", agent_id="ada"))

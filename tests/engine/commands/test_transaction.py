@@ -32,10 +32,7 @@ def test_a_repeated_command_names_the_event_of_the_first_one() -> None:
         (c.CancelContact(contact_id="x"), RefusalCode.UNKNOWN_CONTACT),
         (c.RemoveAgent(agent_id="x"), RefusalCode.UNKNOWN_AGENT),
         (c.SetQueueOpen(queue_id="x", is_open=True), RefusalCode.UNKNOWN_QUEUE),
-        (
-            c.HoldAssignment(assignment_id="x", agent_id="ada"),
-            RefusalCode.UNKNOWN_ASSIGNMENT,
-        ),
+        (c.HoldAssignment(assignment_id="x", agent_id="ada"), RefusalCode.UNKNOWN_ASSIGNMENT),
     ],
 )
 def test_unknown_subjects_are_refused_by_their_kind(command: c.Command, code: RefusalCode) -> None:

@@ -6,16 +6,7 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.results import RefusalCode
 from router.model.states import ContactState
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    not_ready,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
 from tests.support.engine_worlds import accept, kinds, offers_of, owner_of, with_agents
 from tests.support.world import World, a_world
 

@@ -4,14 +4,8 @@ from typing import Any
 
 from router.model import commands as c
 from router.model.diagnosis import ADVICE, Diagnosis, Finding, FindingCode
-from router.model.policy import (
-    EntryCondition,
-    EntryRule,
-    Policy,
-)
-from tests.support.builders import (
-    a_policy,
-)
+from router.model.policy import EntryCondition, EntryRule, Policy
+from tests.support.builders import a_policy
 from tests.support.world import World
 
 

@@ -10,26 +10,12 @@ from router.engine.state.contact import requirement_key
 from router.engine.state.records import format_requirement
 from router.model import commands as c
 from router.model.diagnosis import FindingCode
-from router.model.policy import (
-    Policy,
-    StepPolicy,
-)
+from router.model.policy import Policy, StepPolicy
 from router.model.states import AgentState, ContactState
 from router.model.views import UnmetCondition
-from tests.engine.diagnosis.diagnosed_worlds import (
-    codes,
-    diagnosis_of,
-    plain,
-    the_finding,
-)
+from tests.engine.diagnosis.diagnosed_worlds import codes, diagnosis_of, plain, the_finding
 from tests.properties import strategies as some
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_queue,
-    an_agent,
-    published,
-)
+from tests.support.builders import START_MS, a_contact, a_queue, an_agent, published
 
 
 def test_the_nearest_agents_are_reported_when_none_meets_all_conditions() -> None:
@@ -50,23 +36,15 @@ def test_the_nearest_agents_are_reported_when_none_meets_all_conditions() -> Non
 agents = st.fixed_dictionaries(
     {
         "skills": some.skills,
-        "queues": some.maybe(
-            st.lists(st.sampled_from(some.QUEUES[:2]), max_size=2, unique=True).map(tuple)
-        ),
+        "queues": some.maybe(st.lists(st.sampled_from(some.QUEUES[:2]), max_size=2, unique=True).map(tuple)),
         "units": st.sampled_from((None, 0, 20, 100)),
-        "channel_max": st.dictionaries(
-            st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1
-        ),
+        "channel_max": st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
     }
 )
 
 
 contacts = st.fixed_dictionaries(
-    {
-        "queue_id": st.sampled_from(some.QUEUES[:2]),
-        "channel": st.sampled_from(some.CHANNELS),
-        "skills": some.skills,
-    }
+    {"queue_id": st.sampled_from(some.QUEUES[:2]), "channel": st.sampled_from(some.CHANNELS), "skills": some.skills}
 )
 
 
@@ -99,29 +77,17 @@ def test_no_agent_is_qualified_exactly_where_the_reference_finds_none(
         if answer is not None and answer.reason == "no_agent_qualified":
             needs = requirement_key(engine.policy.queues[contact.queue_id], contact.skills)
             expected.add(format_requirement(contact.queue_id, contact.channel, needs, None))
-    found = [
-        one.subject
-        for one in engine.diagnose(thorough=True).findings
-        if one.code is FindingCode.CONTACTS_NO_AGENT_QUALIFIED
-    ]
+    found = [one.subject for one in engine.diagnose(thorough=True).findings if one.code is FindingCode.CONTACTS_NO_AGENT_QUALIFIED]
     assert sorted(found) == sorted(expected)
 
 
 def with_plan(*steps: StepPolicy, **queue: Any) -> Policy:
-    return plain(
-        skills=("german", "loans"),
-        plans={"wide": steps},
-        queues={"support": a_queue(plan="wide", **queue)},
-    )
+    return plain(skills=("german", "loans"), plans={"wide": steps}, queues={"support": a_queue(plan="wide", **queue)})
 
 
 def test_a_step_that_no_agent_could_take_is_found() -> None:
-    policy = with_plan(
-        StepPolicy(duration_s=60), StepPolicy(remove_skills=("german",)), requires={"german": 5}
-    )
-    found = the_finding(
-        diagnosis_of(policy, an_agent("ada", skills={"loans": 9})), FindingCode.STEP_WITHOUT_AGENTS
-    )
+    policy = with_plan(StepPolicy(duration_s=60), StepPolicy(remove_skills=("german",)), requires={"german": 5})
+    found = the_finding(diagnosis_of(policy, an_agent("ada", skills={"loans": 9})), FindingCode.STEP_WITHOUT_AGENTS)
     assert found.subject == "support, step 0 of wide"
     assert found.unmet_conditions == (UnmetCondition(code="skill", skill="german", needs=5),)
 

@@ -8,37 +8,15 @@ from router.engine.diagnosis.invariants import orphaned_records
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.diagnosis import FindingCode, Severity
-from router.model.policy import (
-    AgentsPolicy,
-    FactPolicy,
-    FactType,
-)
+from router.model.policy import AgentsPolicy, FactPolicy, FactType
 from router.model.views import UnmetCondition
-from tests.engine.diagnosis.diagnosed_worlds import (
-    PLAIN,
-    a_rule,
-    a_world,
-    codes,
-    diagnosis_of,
-    plain,
-    the_finding,
-)
-from tests.support.builders import (
-    START_MS,
-    a_channel,
-    a_contact,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.engine.diagnosis.diagnosed_worlds import PLAIN, a_rule, a_world, codes, diagnosis_of, plain, the_finding
+from tests.support.builders import START_MS, a_channel, a_contact, a_queue, an_agent, published, ready
 
 
 def test_a_healthy_workspace_has_no_findings() -> None:
     policy = plain(skills=("english",), default_queue="support", entry=(a_rule("all"),))
-    diagnosis = diagnosis_of(
-        policy, an_agent(skills={"english": 5}), ready(), a_contact("c1"), a_contact("c2")
-    )
+    diagnosis = diagnosis_of(policy, an_agent(skills={"english": 5}), ready(), a_contact("c1"), a_contact("c2"))
     assert diagnosis.findings == ()
     assert (diagnosis.errors, diagnosis.warnings, diagnosis.notes) == (0, 0, 0)
 
@@ -52,14 +30,10 @@ def test_diagnosing_changes_nothing() -> None:
 
 def test_a_queue_without_agents() -> None:
     queues = {"support": a_queue(), "sales": a_queue(requires={"german": 6})}
-    diagnosis = diagnosis_of(
-        plain(skills=("german",), queues=queues), an_agent(skills={"german": 5})
-    )
+    diagnosis = diagnosis_of(plain(skills=("german",), queues=queues), an_agent(skills={"german": 5}))
     finding = the_finding(diagnosis, FindingCode.QUEUE_WITHOUT_AGENTS)
     assert (finding.subject, finding.severity) == ("sales", Severity.WARNING)
-    assert finding.unmet_conditions == (
-        UnmetCondition(code="level", skill="german", has=5, needs=6),
-    )
+    assert finding.unmet_conditions == (UnmetCondition(code="level", skill="german", has=5, needs=6),)
     assert diagnosis.errors == 0
 
 
@@ -77,9 +51,7 @@ def test_a_queue_whose_agents_lack_capacity_for_their_channels() -> None:
 def test_an_entry_rule_whose_skills_no_agent_has() -> None:
     rules = (a_rule("german", skills={"german": 1}), a_rule("english", skills={"english": 1}))
     policy = plain(skills=("english", "german"), entry=(rules[0],))
-    finding = the_finding(
-        diagnosis_of(policy, an_agent(skills={"english": 3})), FindingCode.RULE_WITHOUT_AGENTS
-    )
+    finding = the_finding(diagnosis_of(policy, an_agent(skills={"english": 3})), FindingCode.RULE_WITHOUT_AGENTS)
     assert finding.subject == "german"
     policy = plain(skills=("english",), entry=(rules[1],))
     assert diagnosis_of(policy, an_agent(skills={"english": 3})).findings == ()
@@ -95,11 +67,7 @@ def test_a_rule_into_a_queue_without_agents_is_reported_for_the_queue_only() -> 
 
 def test_a_rule_covered_by_one_rule_per_channel_is_unreachable() -> None:
     facts = {"vip": FactPolicy(type=FactType.BOOL)}
-    rules = (
-        a_rule("calls", channel="voice"),
-        a_rule("chats", channel="chat"),
-        a_rule("vips", attributes={"vip": True}),
-    )
+    rules = (a_rule("calls", channel="voice"), a_rule("chats", channel="chat"), a_rule("vips", attributes={"vip": True}))
     policy = plain(facts=facts, entry=rules)
     finding = the_finding(diagnosis_of(policy, an_agent()), FindingCode.RULE_UNREACHABLE)
     assert finding.subject == "vips"
@@ -111,20 +79,12 @@ def test_a_rule_covered_by_one_rule_per_channel_is_unreachable() -> None:
 
 def test_rules_for_all_values_of_a_fact_do_not_cover_contacts_without_it() -> None:
     facts = {"vip": FactPolicy(type=FactType.BOOL)}
-    rules = (
-        a_rule("yes", attributes={"vip": True}),
-        a_rule("no", attributes={"vip": False}),
-        a_rule("unknown"),
-    )
+    rules = (a_rule("yes", attributes={"vip": True}), a_rule("no", attributes={"vip": False}), a_rule("unknown"))
     assert diagnosis_of(plain(facts=facts, entry=rules), an_agent()).findings == ()
 
 
-@pytest.mark.parametrize(
-    ("requires", "severity"), [({}, Severity.NOTE), ({"german": 1}, Severity.WARNING)]
-)
-def test_a_skill_without_agents_is_more_severe_if_it_is_required(
-    requires: dict[str, int], severity: Severity
-) -> None:
+@pytest.mark.parametrize(("requires", "severity"), [({}, Severity.NOTE), ({"german": 1}, Severity.WARNING)])
+def test_a_skill_without_agents_is_more_severe_if_it_is_required(requires: dict[str, int], severity: Severity) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(requires=requires)})
     finding = the_finding(diagnosis_of(policy, an_agent()), FindingCode.SKILL_WITHOUT_AGENTS)
     assert (finding.subject, finding.severity) == ("german", severity)
@@ -136,19 +96,11 @@ def test_a_skill_without_agents_is_more_severe_if_it_is_required(
         ({}, [UnmetCondition(code="skill", skill="german", needs=2)]),
         ({"skills": {"german": 1}}, [UnmetCondition(code="level", skill="german", has=1, needs=2)]),
         ({"skills": {"german": 2}, "queues": ()}, [UnmetCondition(code="queue")]),
-        (
-            {"skills": {"german": 2}, "channel_max": {"voice": 0, "chat": 0}},
-            [UnmetCondition(code="channel")],
-        ),
-        (
-            {"skills": {"german": 2}, "units": 20},
-            [UnmetCondition(code="capacity", has=20, needs=30)],
-        ),
+        ({"skills": {"german": 2}, "channel_max": {"voice": 0, "chat": 0}}, [UnmetCondition(code="channel")]),
+        ({"skills": {"german": 2}, "units": 20}, [UnmetCondition(code="capacity", has=20, needs=30)]),
     ],
 )
-def test_an_agent_who_can_take_no_contact(
-    agent: dict[str, Any], unmet_conditions: list[UnmetCondition]
-) -> None:
+def test_an_agent_who_can_take_no_contact(agent: dict[str, Any], unmet_conditions: list[UnmetCondition]) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(requires={"german": 2})})
     able = an_agent("bob", skills={"german": 9})
     diagnosis = diagnosis_of(policy, able, an_agent("ada", **agent))

@@ -37,10 +37,7 @@ def _free(state: RoutingState, agent_id: str) -> None:
 
 DAMAGES: dict[str, tuple[str, Damage]] = {
     "assigned_without_assignment": ("I7", lambda s: s.assignments.pop("c1.1")),
-    "assigned_in_wrap_up": (
-        "I7",
-        lambda s: setattr(s.assignments["c1.1"], "state", AssignmentState.WRAP_UP),
-    ),
+    "assigned_in_wrap_up": ("I7", lambda s: setattr(s.assignments["c1.1"], "state", AssignmentState.WRAP_UP)),
     "offer_not_listed": ("I9", lambda s: setattr(s.contacts["c2"], "pending_offer_ids", ())),
     "listed_offer_not_pending": ("I8", lambda s: s.offers.pop("c2.1")),
     "queued_with_offer": ("I8", lambda s: setattr(s.contacts["c2"], "state", ContactState.QUEUED)),
@@ -51,15 +48,9 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
     "queue_counts": ("I41", lambda s: s.queue_counts("support").update({ContactState.QUEUED: 9})),
     "in_no_line": ("I22", lambda s: s.index.contacts.dequeue(s.contacts["c3"])),
     "wrong_order_key": ("I20", lambda s: setattr(s.contacts["c3"], "order_key", 5)),
-    "waits_for_an_opening": (
-        "I20",
-        lambda s: setattr(s.contacts["c3"], "waiting_for_opening", True),
-    ),
+    "waits_for_an_opening": ("I20", lambda s: setattr(s.contacts["c3"], "waiting_for_opening", True)),
     "dialled_customer": ("I22", lambda s: s.index.contacts.dialling.update(ada="c3")),
-    "callback_without_timer": (
-        "I19",
-        lambda s: setattr(s.contacts["c3"], "state", ContactState.CALLBACK_SCHEDULED),
-    ),
+    "callback_without_timer": ("I19", lambda s: setattr(s.contacts["c3"], "state", ContactState.CALLBACK_SCHEDULED)),
     "missed_match": ("I22", lambda s: _free(s, "ada")),
 }
 

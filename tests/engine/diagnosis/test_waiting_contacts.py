@@ -6,38 +6,20 @@ import pytest
 
 from router.model.diagnosis import FindingCode, Severity
 from router.model.views import UnmetCondition
-from tests.engine.diagnosis.diagnosed_worlds import (
-    PLAIN,
-    codes,
-    diagnosis_of,
-    plain,
-    the_finding,
-)
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_queue,
-    an_agent,
-    ready,
-)
+from tests.engine.diagnosis.diagnosed_worlds import PLAIN, codes, diagnosis_of, plain, the_finding
+from tests.support.builders import START_MS, a_contact, a_queue, an_agent, ready
 
 
 @pytest.mark.parametrize(
     ("agent", "skills", "lack"),
     [
         ({}, {"german": 3}, UnmetCondition(code="skill", skill="german", needs=3)),
-        (
-            {"skills": {"german": 2}},
-            {"german": 3},
-            UnmetCondition(code="level", skill="german", has=2, needs=3),
-        ),
+        ({"skills": {"german": 2}}, {"german": 3}, UnmetCondition(code="level", skill="german", has=2, needs=3)),
         ({"queues": ("sales",)}, {}, UnmetCondition(code="queue")),
         ({"channel_max": {"voice": 0}}, {}, UnmetCondition(code="channel", channel="voice")),
     ],
 )
-def test_a_contact_without_a_qualified_agent(
-    agent: dict[str, Any], skills: dict[str, int], lack: UnmetCondition
-) -> None:
+def test_a_contact_without_a_qualified_agent(agent: dict[str, Any], skills: dict[str, int], lack: UnmetCondition) -> None:
     policy = plain(skills=("german",), queues={"support": a_queue(), "sales": a_queue()})
     both = [a_contact(name, skills=skills) for name in ("c1", "c2")]
     diagnosis = diagnosis_of(policy, an_agent(**agent), ready(), *both, at_ms=START_MS + 7_000)
@@ -69,10 +51,7 @@ def test_without_agents_every_waiting_contact_is_reported() -> None:
 
 
 def test_a_contact_that_overflows_in_time_is_only_a_warning() -> None:
-    queues = {
-        "support": a_queue(wait_max_s=60, overflow_to="sales", requires={"german": 1}),
-        "sales": a_queue(),
-    }
+    queues = {"support": a_queue(wait_max_s=60, overflow_to="sales", requires={"german": 1}), "sales": a_queue()}
     policy = plain(skills=("german",), queues=queues)
     commands = (an_agent(), ready(), a_contact())
     finding = the_finding(diagnosis_of(policy, *commands), FindingCode.CONTACTS_NO_AGENT_QUALIFIED)
@@ -83,9 +62,7 @@ def test_a_contact_that_overflows_in_time_is_only_a_warning() -> None:
 
 
 def test_a_contact_whose_qualified_agents_are_all_not_ready() -> None:
-    finding = the_finding(
-        diagnosis_of(PLAIN, an_agent(), a_contact()), FindingCode.CONTACTS_NO_AGENT_READY
-    )
+    finding = the_finding(diagnosis_of(PLAIN, an_agent(), a_contact()), FindingCode.CONTACTS_NO_AGENT_READY)
     assert finding.severity is Severity.WARNING
     assert finding.contacts == 1
 
@@ -102,9 +79,6 @@ def test_a_contact_that_expires_within_a_minute(ttl_s: int, is_found: bool) -> N
 
 def test_the_maximum_wait_ends_a_contact_unless_it_overflows() -> None:
     for overflow_to, is_found in ((None, True), ("sales", False)):
-        queues = {
-            "support": a_queue(wait_max_s=30, overflow_to=overflow_to),
-            "sales": a_queue(),
-        }
+        queues = {"support": a_queue(wait_max_s=30, overflow_to=overflow_to), "sales": a_queue()}
         found = codes(diagnosis_of(plain(queues=queues), an_agent(), a_contact()))
         assert (FindingCode.CONTACTS_EXPIRING in found) is is_found

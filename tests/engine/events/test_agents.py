@@ -29,24 +29,15 @@ def test_leaving_ready_ends_the_idle_time_and_a_return_starts_a_new_one() -> Non
 
 def test_a_lost_desktop_keeps_its_session_until_the_grace_period_ends() -> None:
     world = a_world(None, an_agent(), ready())
-    world.done_all(
-        c.ConnectDesktop(agent_id="ada", session_id="s1"),
-        c.LoseDesktop(agent_id="ada", session_id="s1"),
-    )
+    world.done_all(c.ConnectDesktop(agent_id="ada", session_id="s1"), c.LoseDesktop(agent_id="ada", session_id="s1"))
     agent = world.engine._state.agents["ada"]
     assert (agent.presence, agent.session_id) == (Presence.LOST, "s1")
     world.later(3_600)
-    assert (agent.presence, agent.session_id, agent.state) == (
-        Presence.NONE,
-        None,
-        AgentState.OFFLINE,
-    )
+    assert (agent.presence, agent.session_id, agent.state) == (Presence.NONE, None, AgentState.OFFLINE)
 
 
 def test_a_paused_channel_closes_only_that_channel() -> None:
-    world = a_world(
-        None, an_agent(), ready(), c.SetAgentChannels(agent_id="ada", paused=("voice",))
-    )
+    world = a_world(None, an_agent(), ready(), c.SetAgentChannels(agent_id="ada", paused=("voice",)))
     world.done_all(a_contact("call"), a_contact("chat", channel="chat"))
     contacts = world.engine._state.contacts
     assert not contacts["call"].pending_offer_ids and contacts["chat"].pending_offer_ids

@@ -55,12 +55,7 @@ def test_a_waiting_contact_that_enters_a_closed_queue_waits_for_the_opening() ->
 
 
 def test_an_assigned_contact_that_enters_a_closed_queue_does_not_wait_for_the_opening() -> None:
-    world = a_world(
-        a_policy(queues={"support": a_queue(), "night": a_queue()}),
-        an_agent(),
-        ready(),
-        a_contact(),
-    )
+    world = a_world(a_policy(queues={"support": a_queue(), "night": a_queue()}), an_agent(), ready(), a_contact())
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     world.done(c.SetQueueOpen(queue_id="night", is_open=False))
     state = world.engine._state

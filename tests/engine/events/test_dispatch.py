@@ -40,9 +40,7 @@ def test_apply_numbers_the_events_and_records_their_time() -> None:
     "event",
     [
         e.ContactEnded(contact_id="c1", assignment_id="c1.1", agent_id="ada", reason="completed"),
-        e.CallbackConnected(
-            contact_id="c1", attempt=1, queue_id="support", requirement="", outcome="connected"
-        ),
+        e.CallbackConnected(contact_id="c1", attempt=1, queue_id="support", requirement="", outcome="connected"),
     ],
     ids=["end_of_a_waiting_contact", "call_of_no_callback"],
 )
@@ -54,8 +52,6 @@ def test_an_event_that_does_not_fit_the_state_is_rejected(event: e.Event) -> Non
 
 def test_a_ready_agent_is_not_made_ready_again() -> None:
     world = a_world(None, an_agent(), ready())
-    event = e.AgentStateChanged(
-        agent_id="ada", state=AgentState.READY, from_state=AgentState.READY, reason=None
-    )
+    event = e.AgentStateChanged(agent_id="ada", state=AgentState.READY, from_state=AgentState.READY, reason=None)
     with pytest.raises(IllegalTransition, match="no agent transition from ready to ready"):
         apply(state_of_engine(world), event)

@@ -22,9 +22,7 @@ def agent_of(world: World, agent_id: str = "ada") -> Agent:
 def test_agents_with_the_same_qualification_share_a_group() -> None:
     world = a_world()
     world.done_all(
-        an_agent("ada", skills={"english": 3}),
-        an_agent("bob", skills={"english": 3}),
-        an_agent("cleo", skills={"english": 4}),
+        an_agent("ada", skills={"english": 3}), an_agent("bob", skills={"english": 3}), an_agent("cleo", skills={"english": 4})
     )
     ada, bob, cleo = (agent_of(world, name).group for name in ("ada", "bob", "cleo"))
     assert ada is bob and ada is not None and ada.agent_count == 2

@@ -5,26 +5,13 @@ from typing import Any
 import pytest
 
 from router.engine.index import lines
-from router.engine.state.contact import (
-    SEQ_BITS,
-    Contact,
-    order_key_of,
-    queue_base_rank,
-    total_order_rank,
-)
+from router.engine.state.contact import SEQ_BITS, Contact, order_key_of, queue_base_rank, total_order_rank
 from router.model import commands as c
 from router.model import events as e
 from router.model.policy import FactPolicy, FactType, Policy, QueueOrder, QueuePolicy
 from router.model.results import RefusalCode, Refused
 from router.model.states import ContactState
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_policy_with_queue, an_agent, published, ready
 from tests.support.world import World
 
 
@@ -56,9 +43,7 @@ def like_c0(contact_id: str = "c1", **changes: Any) -> c.EnqueueContact:
         ({"skills": {"french": 3}}, RefusalCode.UNKNOWN_SKILL),
     ],
 )
-def test_an_invalid_contact_of_a_known_class_is_refused(
-    changes: dict[str, Any], code: RefusalCode
-) -> None:
+def test_an_invalid_contact_of_a_known_class_is_refused(changes: dict[str, Any], code: RefusalCode) -> None:
     world = a_centre()
 
     outcome = world.do(like_c0(**changes))
@@ -110,9 +95,7 @@ def test_a_contact_offered_at_once_keeps_its_deadlines_when_requeued() -> None:
 
     events = world.later(31)
 
-    assert [(type(one), one.reason) for one in events if isinstance(one, e.ContactExpired)] == [
-        (e.ContactExpired, "wait_max")
-    ]
+    assert [(type(one), one.reason) for one in events if isinstance(one, e.ContactExpired)] == [(e.ContactExpired, "wait_max")]
 
 
 def test_a_broadcast_reaches_all_agents_from_a_known_class() -> None:
@@ -139,16 +122,10 @@ def test_attributes_and_priority_of_a_known_class_are_those_of_the_contact() -> 
     made = world.do(ready("ada")).events[-1]
 
     assert isinstance(made, e.OfferMade)
-    assert (made.contact_id, made.effective_priority_s, made.attributes) == (
-        "c2",
-        600,
-        {"tier": "gold"},
-    )
+    assert (made.contact_id, made.effective_priority_s, made.attributes) == ("c2", 600, {"tier": "gold"})
 
 
-def test_classes_are_validated_again_after_their_lines_were_dropped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_classes_are_validated_again_after_their_lines_were_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "_EMPTY_LINES_MAX", 1)
     monkeypatch.setattr(lines, "_CLASSES_MAX", 2)
     world = a_centre(None, "ada")
@@ -169,17 +146,12 @@ def test_the_order_key_of_a_plain_contact_is_its_submit_in_every_queue(
     priority_class: int, priority_s: int, due_after_ms: int, order: QueueOrder
 ) -> None:
     queue = QueuePolicy(priority_class=priority_class, priority_s=priority_s, order=order)
-    contact = Contact(
-        "c1", "voice", "support", ContactState.QUEUED, 1_767_603_600_123, 1_767_603_600_123, 77
-    )
+    contact = Contact("c1", "voice", "support", ContactState.QUEUED, 1_767_603_600_123, 1_767_603_600_123, 77)
 
     place = contact.queued_at_ms << SEQ_BITS | contact.queued_seq
 
     assert order_key_of(contact, queue) == place
-    base, in_all = (
-        queue_base_rank(queue, due_after_ms),
-        total_order_rank(contact, queue, due_after_ms),
-    )
+    base, in_all = (queue_base_rank(queue, due_after_ms), total_order_rank(contact, queue, due_after_ms))
     assert in_all == (base - place if order is QueueOrder.LIFO else base + place)
 
 

@@ -9,24 +9,9 @@ from router.engine.index import lines as lines_module
 from router.engine.index.lines import LineIndex
 from router.engine.state.plan_stages import RoutingCriteria
 from router.model import commands as c
-from router.model.policy import (
-    AtClosing,
-    PreferredAgentKind,
-    QueueOrder,
-    SkipIf,
-    StepPolicy,
-    WhenClosed,
-)
+from router.model.policy import AtClosing, PreferredAgentKind, QueueOrder, SkipIf, StepPolicy, WhenClosed
 from router.model.results import Done
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.world import World, a_world
 
 QUEUES = {"support": a_queue(), "sales": a_queue(requires={"english": 2})}
@@ -75,12 +60,7 @@ def test_heads_are_ordered_across_lines() -> None:
 
 
 def test_an_empty_line_is_kept_unless_it_is_reserved_or_awaits_an_opening() -> None:
-    plans = {
-        "named": (
-            StepPolicy(duration_s=60, prefer_agents=("ada",), skip_if=SkipIf.NEVER),
-            StepPolicy(),
-        )
-    }
+    plans = {"named": (StepPolicy(duration_s=60, prefer_agents=("ada",), skip_if=SkipIf.NEVER), StepPolicy())}
     queues = {"support": a_queue(plan="named"), "sales": a_queue(at_closing=AtClosing.WAIT)}
     world = a_world(a_policy(queues=queues, plans=plans))
     world.done_all(a_contact("c1"), a_contact("c2", queue_id="sales"))
@@ -115,16 +95,8 @@ def test_a_plan_step_has_a_requirement_class_of_its_own() -> None:
 
 
 # A queue whose contacts wait for their named agents, and a closed one with the same plan.
-NAMED = {
-    "named": (
-        StepPolicy(duration_s=60, prefer=(PreferredAgentKind.NAMED,), skip_if=SkipIf.NEVER),
-        StepPolicy(),
-    )
-}
-NAMED_QUEUES = {
-    name: a_queue(plan="named", cool_down_s=0, when_closed=WhenClosed.WAIT)
-    for name in ("support", "closed")
-}
+NAMED = {"named": (StepPolicy(duration_s=60, prefer=(PreferredAgentKind.NAMED,), skip_if=SkipIf.NEVER), StepPolicy())}
+NAMED_QUEUES = {name: a_queue(plan="named", cool_down_s=0, when_closed=WhenClosed.WAIT) for name in ("support", "closed")}
 ANSWERED = (
     an_agent(),
     ready(),
@@ -148,10 +120,7 @@ def prefer(number: int) -> c.UpdateContact:
 
 def submitted(number: int, queue_id: str = "support") -> tuple[c.Command, ...]:
     name = f"n{number}"
-    return (
-        a_contact(name, queue_id=queue_id, preferred_agents=(f"agent{number}",)),
-        c.CancelContact(contact_id=name),
-    )
+    return (a_contact(name, queue_id=queue_id, preferred_agents=(f"agent{number}",)), c.CancelContact(contact_id=name))
 
 
 def in_a_closed_queue(number: int) -> tuple[c.Command, ...]:
@@ -203,14 +172,10 @@ def test_a_thousand_preferences_leave_no_lines_behind(
     reserved = [line for line in index.qualification.all_lines() if line.reserved_for is not None]
     assert len(reserved) <= 1, "only that of the last preference"
     assert len(index.qualification.lines_by_index) < 10
-    assert len(index.qualification.reserved_lines) == len(
-        [line for line in reserved if not line.waiting_for_opening]
-    )
+    assert len(index.qualification.reserved_lines) == len([line for line in reserved if not line.waiting_for_opening])
 
 
-def test_the_lines_of_contacts_that_do_not_wait_are_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_lines_of_contacts_that_do_not_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines_module, "_EMPTY_LINES_MAX", 10)
     skills = [f"skill{number}" for number in range(40)]
     engine = Engine()

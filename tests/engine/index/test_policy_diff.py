@@ -10,13 +10,7 @@ from router.engine.index.policy_diff import index_changes
 from router.engine.state.agent import Agent
 from router.engine.state.contact import WaitingLine
 from router.model import commands as c
-from router.model.policy import (
-    CrossQueueOrder,
-    Policy,
-    QueueOrder,
-    RateCapPolicy,
-    ServiceLevelPolicy,
-)
+from router.model.policy import CrossQueueOrder, Policy, QueueOrder, RateCapPolicy, ServiceLevelPolicy
 from tests.properties.test_determinism import catch_up
 from tests.properties.workload import Workload
 from tests.support.world import World
@@ -129,11 +123,7 @@ def _agents(engine: Engine) -> tuple[dict[str, object], list[object], dict[objec
         {name: _in_hand(agent) for name, agent in state.agents.items()},
         [(c.name, c.bit, c.units, c.blocked_by, c.interrupts) for c in index.channels.by_index],
         {
-            (group.key, i): (
-                [agent.agent_id for agent in order],
-                order.size,
-                index.agents.open_group_bits[i] & group.bit != 0,
-            )
+            (group.key, i): ([agent.agent_id for agent in order], order.size, index.agents.open_group_bits[i] & group.bit != 0)
             for group in index.qualification.groups.values()
             for i, order in enumerate(group.idle_orders)
         },
@@ -144,19 +134,8 @@ def _in_hand(agent: Agent) -> tuple[object, ...]:
     capacity = agent.capacity
     return (
         capacity.key,
-        (
-            capacity.units,
-            capacity.units_used,
-            capacity.item_limits,
-            capacity.interrupted_bits,
-            capacity.open_channel_bits,
-        ),
-        (
-            agent.open_channel_bits,
-            agent.closed_channel_bits,
-            agent.cap_opens_at_ms,
-            agent.is_counted_ready,
-        ),
+        (capacity.units, capacity.units_used, capacity.item_limits, capacity.interrupted_bits, capacity.open_channel_bits),
+        (agent.open_channel_bits, agent.closed_channel_bits, agent.cap_opens_at_ms, agent.is_counted_ready),
         capacity.agent_count,
     )
 

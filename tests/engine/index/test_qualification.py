@@ -11,9 +11,7 @@ from router.model.policy import ChannelPolicy, Policy
 from tests.support.builders import a_policy, a_queue
 
 SKILLS = ("english", "german", "billing")
-POLICY = a_policy(
-    queues={"support": a_queue(), "sales": a_queue(requires={"english": 2})}, skills=SKILLS
-)
+POLICY = a_policy(queues={"support": a_queue(), "sales": a_queue(requires={"english": 2})}, skills=SKILLS)
 
 
 def a_group(index: QualificationIndex, random: Random) -> AgentGroup | None:
@@ -28,11 +26,7 @@ def a_group(index: QualificationIndex, random: Random) -> AgentGroup | None:
     if key in index.groups:
         return None
     group = AgentGroup(
-        key,
-        index=index.new_group_index(),
-        channel_count=2,
-        declared_skills=index.declared_skills,
-        qualification=index.conditions,
+        key, index=index.new_group_index(), channel_count=2, declared_skills=index.declared_skills, qualification=index.conditions
     )
     index.add_group(group)
     return group
@@ -45,14 +39,7 @@ def a_line(index: QualificationIndex, random: Random, policy: Policy) -> Waiting
     requirement = requirement_key(policy.queues[queue_id], skills)
     alternatives = random.choice(((), ((("german", 1),),)))
     line = WaitingLine(
-        (
-            queue_id,
-            random.choice(("voice", "chat")),
-            requirement,
-            random.choice((None, None, ("ada",))),
-            alternatives,
-            None,
-        ),
+        (queue_id, random.choice(("voice", "chat")), requirement, random.choice((None, None, ("ada",))), alternatives, None),
         index=index.new_line_index(),
         channel_index=0,
         queue=policy.queues[queue_id],

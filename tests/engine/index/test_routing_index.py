@@ -32,9 +32,7 @@ def test_after_a_rebuild_the_agents_with_open_channels_are_matched_and_no_contac
     assert state.policy is not None
     state.index.rebuild(state.policy)
     assert not state.index.contacts.to_match
-    assert set(state.index.agents.freed) == {
-        a for a in state.agents if state.agents[a].open_channel_bits
-    }
+    assert set(state.index.agents.freed) == {a for a in state.agents if state.agents[a].open_channel_bits}
 
 
 def test_entry_rules_are_compiled_again_only_where_they_change() -> None:
@@ -51,10 +49,6 @@ def test_entry_rules_are_compiled_again_only_where_they_change() -> None:
 def test_the_line_of_a_removed_queue_goes_with_its_contacts() -> None:
     queues = {"support": a_queue(), "sales": a_queue()}
     world = a_world(a_policy(queues=queues), a_contact("c1", queue_id="sales"))
-    world.done(
-        c.PublishPolicy(
-            policy=a_policy(queues={"support": a_queue()}), drain_to={"sales": "support"}
-        )
-    )
+    world.done(c.PublishPolicy(policy=a_policy(queues={"support": a_queue()}), drain_to={"sales": "support"}))
     line = world.engine._state.contacts["c1"].waiting_line
     assert line is not None and line.queue_id == "support"

@@ -47,9 +47,7 @@ def test_routing_uses_the_same_agent_state_as_the_views() -> None:
         world.done(a_contact(contact_id))
         assert bool(offers_of(world, contact_id)) is bool(view.available_channels), act
         why = world.engine.why_agent(contact_id, "ada")
-        assert why is not None and bool(why.unmet_conditions) is bool(
-            not view.available_channels or offers_of(world, contact_id)
-        )
+        assert why is not None and bool(why.unmet_conditions) is bool(not view.available_channels or offers_of(world, contact_id))
         world.done(c.CancelContact(contact_id=contact_id))
 
 

@@ -7,25 +7,10 @@ import pytest
 from router.engine.state.contact import Contact, inverted_priority_class, total_order_rank
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import (
-    ChannelPolicy,
-    CrossQueueOrder,
-    LostDesktopAction,
-    QueueOrder,
-    QueuePolicy,
-    ServiceLevelPolicy,
-)
+from router.model.policy import ChannelPolicy, CrossQueueOrder, LostDesktopAction, QueueOrder, QueuePolicy, ServiceLevelPolicy
 from router.model.results import RefusalCode
 from router.model.states import ContactState, MatchTrigger
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    not_ready,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, not_ready, published, ready
 from tests.support.engine_worlds import accept, names, offers_of
 from tests.support.world import World, a_world
 
@@ -106,17 +91,12 @@ def test_a_contact_moved_to_a_queue_of_the_other_order_is_ranked_there() -> None
 
 
 def test_a_changed_order_applies_to_waiting_contacts() -> None:
-    plain = {
-        "support": a_queue(),
-        "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=0)),
-    }
+    plain = {"support": a_queue(), "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=0))}
     world = World(a_policy(queues=plain))
     world.done(a_contact("c1"))
     world.later(15)
     world.done_all(a_contact("c2", queue_id="calls"), an_agent())
-    world.done(
-        published(a_policy(queues=plain, cross_queue_order=CrossQueueOrder.SERVICE_LEVEL_RISK))
-    )
+    world.done(published(a_policy(queues=plain, cross_queue_order=CrossQueueOrder.SERVICE_LEVEL_RISK)))
     assert offers(world.done(ready())) == [("c2", "ada")]
 
 
@@ -126,9 +106,7 @@ def test_credit_counts_among_due_dates() -> None:
         "calls": a_queue(service_level=ServiceLevelPolicy(threshold_s=20)),
     }
     world = World(a_policy(queues=queues, cross_queue_order=CrossQueueOrder.SERVICE_LEVEL_RISK))
-    world.done_all(
-        a_contact("c1", priority_s=41), a_contact("c2", queue_id="calls"), an_agent(), ready()
-    )
+    world.done_all(a_contact("c1", priority_s=41), a_contact("c2", queue_id="calls"), an_agent(), ready())
     assert world.reference.pending_offers()[0].contact_id == "c1"
 
 
@@ -159,9 +137,7 @@ def test_an_unranked_queue_has_rank_five() -> None:
 
 
 def test_a_reserved_contact_follows_the_agents_queue_rank() -> None:
-    channels = {
-        "voice": ChannelPolicy(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=600)
-    }
+    channels = {"voice": ChannelPolicy(lost_desktop=LostDesktopAction.REQUEUE, lost_desktop_prefer_s=600)}
     world = World(a_policy(queues=QUEUES, channels=channels))
     world.done_all(ranking(sales=1), ready(), c.ConnectDesktop(agent_id="ada", session_id="s"))
     world.done(a_contact("c1"))
@@ -211,11 +187,7 @@ def test_why_reports_the_match_trigger_and_the_queue_rank() -> None:
     why = world.engine.why("s1")
     assert why is not None
     (chosen,) = why.chosen
-    assert (chosen.agent_id, chosen.match_trigger, chosen.other_candidates) == (
-        "ada",
-        MatchTrigger.AGENT,
-        0,
-    )
+    assert (chosen.agent_id, chosen.match_trigger, chosen.other_candidates) == ("ada", MatchTrigger.AGENT, 0)
     assert chosen.selection_inputs == {"queue_rank": 1}
 
 

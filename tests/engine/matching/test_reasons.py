@@ -6,15 +6,7 @@ from router.model import events as e
 from router.model.policy import Selection, StepPolicy
 from router.model.states import MatchTrigger
 from router.model.views import ChosenAgent
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.engine_worlds import choosing, chosen, staffed, taker
 
 
@@ -37,21 +29,14 @@ def test_the_selection_is_recorded_with_the_assignment_and_shown_in_the_views() 
     assert chosen(world, "c1") == expected
     view = world.engine.agent("bob")
     assert view is not None
-    assert (view.offers[0].match_trigger, view.offers[0].other_candidates) == (
-        MatchTrigger.CONTACT,
-        2,
-    )
+    assert (view.offers[0].match_trigger, view.offers[0].other_candidates) == (MatchTrigger.CONTACT, 2)
     assert view.offers[0].selection_inputs == {"levels": 7}
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="bob"))
     assert chosen(world, "c1") == expected
     view = world.engine.agent("bob")
     assert view is not None
     work = view.assignments[0]
-    assert (work.reason, work.match_trigger, work.other_candidates) == (
-        "highest_proficiency",
-        MatchTrigger.CONTACT,
-        2,
-    )
+    assert (work.reason, work.match_trigger, work.other_candidates) == ("highest_proficiency", MatchTrigger.CONTACT, 2)
     assert work.selection_inputs == {"levels": 7}
 
 
@@ -89,9 +74,7 @@ def test_candidates_of_very_many_agent_groups_are_not_counted() -> None:
     for name in names:
         engine.handle(an_agent(name, skills={name: 1}), START_MS)
         engine.handle(ready(name), START_MS)
-    (made,) = [
-        one for one in engine.handle(a_contact(), START_MS).events if isinstance(one, e.OfferMade)
-    ]
+    (made,) = [one for one in engine.handle(a_contact(), START_MS).events if isinstance(one, e.OfferMade)]
     assert made.other_candidates == -1
 
 
@@ -104,10 +87,7 @@ def test_defaults_are_omitted_from_the_journal() -> None:
 def test_the_other_candidates_of_a_reserved_contact_are_counted() -> None:
     plan = (StepPolicy(duration_s=10, prefer_agents=("bob", "ada")), StepPolicy())
     world = staffed(
-        a_policy(queues={"support": a_queue(plan="kept")}, plans={"kept": plan}),
-        an_agent("ada"),
-        an_agent("bob"),
-        an_agent("cy"),
+        a_policy(queues={"support": a_queue(plan="kept")}, plans={"kept": plan}), an_agent("ada"), an_agent("bob"), an_agent("cy")
     )
     assert taker(world, "c1") == "bob"
     assert (chosen(world, "c1").reason, chosen(world, "c1").other_candidates) == ("preferred", 1)

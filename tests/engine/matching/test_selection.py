@@ -8,16 +8,7 @@ import pytest
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import (
-    AttributeOrder,
-    Direction,
-    FactPolicy,
-    FactType,
-    Policy,
-    QueuePolicy,
-    Selection,
-    StepPolicy,
-)
+from router.model.policy import AttributeOrder, Direction, FactPolicy, FactType, Policy, QueuePolicy, Selection, StepPolicy
 from tests.support.builders import (
     START_MS,
     a_channel,
@@ -121,10 +112,7 @@ def test_days_in_berlin_may_have_23_or_25_hours() -> None:
         lengths[day] = (due_ms - since_ms) // 3_600_000
         (day,) = began(world.do(c.AdvanceTime()).events)
         since_ms = due_ms
-    assert {d: n for d, n in lengths.items() if n != 24 and d != "2026-01-05"} == {
-        "2026-03-29": 23,
-        "2026-10-25": 25,
-    }
+    assert {d: n for d, n in lengths.items() if n != 24 and d != "2026-01-05"} == {"2026-03-29": 23, "2026-10-25": 25}
     assert len(lengths) == 294
 
 
@@ -132,20 +120,14 @@ def test_days_in_berlin_may_have_23_or_25_hours() -> None:
 def draws(count: int, seed: int, weights: dict[str, int]) -> Counter[str]:
     """Return how often each agent is drawn."""
     engine = Engine()
-    policy = choosing(
-        Selection.WEIGHTED_RANDOM, weight_fact="years", whole={"seed": seed}, cool_down_s=0
-    )
+    policy = choosing(Selection.WEIGHTED_RANDOM, weight_fact="years", whole={"seed": seed}, cool_down_s=0)
     engine.handle(published(policy), START_MS)
     for agent_id, weight in weights.items():
         engine.handle(an_agent(agent_id, attributes={"years": weight}), START_MS)
         engine.handle(ready(agent_id), START_MS)
     found: Counter[str] = Counter()
     for n in range(count):
-        (made,) = [
-            one
-            for one in engine.handle(a_contact(f"c{n}"), START_MS).events
-            if isinstance(one, e.OfferMade)
-        ]
+        (made,) = [one for one in engine.handle(a_contact(f"c{n}"), START_MS).events if isinstance(one, e.OfferMade)]
         found[made.agent_id] += 1
         engine.handle(c.AbandonContact(contact_id=f"c{n}"), START_MS)
     return found
@@ -153,20 +135,12 @@ def draws(count: int, seed: int, weights: dict[str, int]) -> Counter[str]:
 
 # The 99.9th percentiles of chi-square with 3 degrees of freedom and with 1.
 @pytest.mark.parametrize("seed", [0, 1, 2, 12_345])
-@pytest.mark.parametrize(
-    ("weights", "limit"),
-    [({"ada": 1, "bob": 2, "cy": 3, "dee": 4}, 16.27), ({"ada": 1, "bob": 1}, 10.83)],
-)
-def test_agents_are_drawn_in_proportion_to_their_weights(
-    seed: int, weights: dict[str, int], limit: float
-) -> None:
+@pytest.mark.parametrize(("weights", "limit"), [({"ada": 1, "bob": 2, "cy": 3, "dee": 4}, 16.27), ({"ada": 1, "bob": 1}, 10.83)])
+def test_agents_are_drawn_in_proportion_to_their_weights(seed: int, weights: dict[str, int], limit: float) -> None:
     count = 4_000
     found = draws(count, seed, weights)
     whole = sum(weights.values())
-    chi_square = sum(
-        (found[name] - count * weight / whole) ** 2 / (count * weight / whole)
-        for name, weight in weights.items()
-    )
+    chi_square = sum((found[name] - count * weight / whole) ** 2 / (count * weight / whole) for name, weight in weights.items())
     assert chi_square < limit, found
 
 
@@ -200,9 +174,7 @@ def test_a_weight_is_at_least_one_and_at_most_a_thousand(years: int | None, weig
         ("grade:desc years", "bob ada cy dee"),
     ],
 )
-def test_attributes_are_ordered_by_type_and_a_missing_one_sorts_last(
-    order_by: str, expected: str
-) -> None:
+def test_attributes_are_ordered_by_type_and_a_missing_one_sorts_last(order_by: str, expected: str) -> None:
     steps = tuple(
         AttributeOrder(fact=fact, direction=Direction(direction or "asc"))
         for fact, _, direction in (part.partition(":") for part in order_by.split())
@@ -227,9 +199,7 @@ def test_a_changed_attribute_counts_at_once() -> None:
 def test_a_value_older_than_the_declaration_of_the_attribute_is_missing() -> None:
     order_by = (AttributeOrder(fact="years"),)
     policy = choosing(Selection.BY_ATTRIBUTES, order_by=order_by)
-    world = staffed(
-        policy, an_agent("ada", attributes={"years": 1}), an_agent("bob", attributes={"years": 0})
-    )
+    world = staffed(policy, an_agent("ada", attributes={"years": 1}), an_agent("bob", attributes={"years": 0}))
     enum = FactPolicy(type=FactType.ENUM, values=("few", "many"), applies_to="agent")
     queues = {"support": a_queue(selection=Selection.BY_ATTRIBUTES, order_by=order_by)}
     world.done(published(a_policy(queues=queues, facts={"years": enum})))
@@ -312,9 +282,7 @@ def test_the_load_is_spread_evenly(selection: Selection) -> None:
 
 def test_the_least_occupied_available_agent_gets_the_contact() -> None:
     """Lesson F6: selection by availability and workload."""
-    world = with_agents(
-        World(a_policy_with_queue(selection=Selection.LEAST_OCCUPIED)), ("ada", "bob", "cy")
-    )
+    world = with_agents(World(a_policy_with_queue(selection=Selection.LEAST_OCCUPIED)), ("ada", "bob", "cy"))
     world.done(not_ready("cy"))
     taken = []
     for number in range(4):
@@ -354,13 +322,8 @@ def test_round_robin_counts_the_offers_of_its_own_queue() -> None:
 
 
 def test_round_robin_is_not_moved_by_the_offers_of_other_queues() -> None:
-    queues = {
-        "support": a_queue(selection=Selection.ROUND_ROBIN),
-        "sales": a_queue(requires={"german": 1}),
-    }
-    world = staffed(
-        two_rotations(queues=queues), an_agent("ada", skills={"german": 1}), an_agent("bob")
-    )
+    queues = {"support": a_queue(selection=Selection.ROUND_ROBIN), "sales": a_queue(requires={"german": 1})}
+    world = staffed(two_rotations(queues=queues), an_agent("ada", skills={"german": 1}), an_agent("bob"))
     found = []
     for number in range(4):
         found.append(next_in(world, "support", f"c{number}"))

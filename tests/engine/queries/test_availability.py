@@ -3,32 +3,15 @@
 import pytest
 
 from router.model import commands as c
-from router.model.policy import (
-    CalendarPolicy,
-    StepPolicy,
-    WeekPolicy,
-    WhenClosed,
-    WhenFull,
-    WhenNoAgentsReady,
-)
+from router.model.policy import CalendarPolicy, StepPolicy, WeekPolicy, WhenClosed, WhenFull, WhenNoAgentsReady
 from router.model.results import RefusalCode, Refused
 from router.model.views import AvailabilityView
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, ready
 from tests.support.world import World
 
 
 def availability(
-    world: World,
-    queue_id: str = "support",
-    channel: str | None = "voice",
-    skills: dict[str, int] | None = None,
+    world: World, queue_id: str = "support", channel: str | None = "voice", skills: dict[str, int] | None = None
 ) -> AvailabilityView:
     found = world.engine.availability(queue_id, channel, skills or {})
     assert isinstance(found, AvailabilityView), found
@@ -57,9 +40,7 @@ def test_without_a_channel_the_one_with_most_agents_counts() -> None:
 
 def test_agents_of_every_step_of_the_plan_are_counted() -> None:
     steps = (StepPolicy(duration_s=20), StepPolicy(remove_skills=("german",)))
-    policy = a_policy(
-        plans={"wide": steps}, queues={"support": a_queue(plan="wide", requires={"german": 3})}
-    )
+    policy = a_policy(plans={"wide": steps}, queues={"support": a_queue(plan="wide", requires={"german": 3})})
     world = World(policy)
     world.done_all(an_agent(), ready())
     assert availability(world).agents_ready == 1
@@ -76,10 +57,7 @@ def test_a_queue_that_refuses_without_ready_agents() -> None:
 
 
 def test_a_full_queue_names_its_overflow_queue_as_target() -> None:
-    queues = {
-        "support": a_queue(length_max=1, when_full=WhenFull.OVERFLOW, overflow_to="backup"),
-        "backup": a_queue(),
-    }
+    queues = {"support": a_queue(length_max=1, when_full=WhenFull.OVERFLOW, overflow_to="backup"), "backup": a_queue()}
     world = World(a_policy(queues=queues))
     assert availability(world).target_queue_id == "support"
     world.done_all(a_contact())
@@ -89,10 +67,7 @@ def test_a_full_queue_names_its_overflow_queue_as_target() -> None:
 
 def test_a_closed_queue_refuses_and_names_its_opening() -> None:
     calendar = CalendarPolicy(zone="UTC", week=WeekPolicy(mon=("10:00-11:00",)))
-    policy = a_policy(
-        queues={"support": a_queue(hours="office", when_closed=WhenClosed.REFUSE)},
-        calendars={"office": calendar},
-    )
+    policy = a_policy(queues={"support": a_queue(hours="office", when_closed=WhenClosed.REFUSE)}, calendars={"office": calendar})
     world = World(policy)
     found = availability(world)
     assert (found.is_open, found.refusal) == (False, "queue_closed")
@@ -107,18 +82,14 @@ def test_a_closed_queue_refuses_and_names_its_opening() -> None:
         ("support", "voice", {"chinese": 1}, RefusalCode.UNKNOWN_SKILL),
     ],
 )
-def test_unknown_names_are_refused(
-    queue_id: str, channel: str, skills: dict[str, int], code: RefusalCode
-) -> None:
+def test_unknown_names_are_refused(queue_id: str, channel: str, skills: dict[str, int], code: RefusalCode) -> None:
     found = World(a_policy()).engine.availability(queue_id, channel, skills)
     assert isinstance(found, Refused) and found.code is code
 
 
 def test_a_query_changes_nothing() -> None:
     world = World(a_policy_with_queue(length_max=1))
-    world.done_all(
-        an_agent(), ready(), a_contact("c1"), c.AcceptOffer(offer_id="c1.1", agent_id="ada")
-    )
+    world.done_all(an_agent(), ready(), a_contact("c1"), c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     before = world.engine.digest()
     availability(world, channel=None, skills={"english": 1})
     assert world.engine.digest() == before

@@ -11,10 +11,7 @@ def test_the_position_counts_all_waiting_lines_of_the_queue() -> None:
     world = World(a_policy())
     world.done_all(a_contact("c1"), a_contact("c2", skills={"german": 3}), a_contact("c3"))
     world.done_all(a_contact("urgent", priority_s=60))
-    positions = {
-        contact.contact_id: contact.position
-        for contact in world.engine.contacts(queue_id="support")
-    }
+    positions = {contact.contact_id: contact.position for contact in world.engine.contacts(queue_id="support")}
     assert positions == {"urgent": 1, "c1": 2, "c2": 3, "c3": 4}
 
 
@@ -38,19 +35,14 @@ def test_an_agent_shows_used_capacity_and_available_channels() -> None:
 
 def test_a_conversation_shows_its_participants_with_their_roles() -> None:
     world = World(a_policy())
-    world.done_all(
-        an_agent("ada"), ready("ada"), a_contact(), c.AcceptOffer(offer_id="c1.1", agent_id="ada")
-    )
+    world.done_all(an_agent("ada"), ready("ada"), a_contact(), c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     alone = world.engine.agent("ada")
     assert alone is not None and alone.assignments[0].members == {}
     world.done_all(an_agent("bob"), ready("bob"))
     world.done_all(c.AddParticipant(contact_id="c1", agent_id="bob"))
     owner = world.engine.agent("ada")
     assert owner is not None
-    assert owner.assignments[0].members == {
-        "ada": AssignmentRole.OWNER,
-        "bob": AssignmentRole.PARTICIPANT,
-    }
+    assert owner.assignments[0].members == {"ada": AssignmentRole.OWNER, "bob": AssignmentRole.PARTICIPANT}
     contact = world.engine.contact("c1")
     assert contact is not None and [one.agent_id for one in contact.participants] == ["bob"]
 
@@ -71,9 +63,7 @@ def test_a_queue_counts_each_available_agent_once() -> None:
 def test_the_workspace_counts_every_contact_in_one_state() -> None:
     world = World(a_policy(queues={"support": a_queue(), "sales": a_queue()}))
     world.done_all(an_agent(), ready(), a_contact("c1"), a_contact("c2"), a_contact("c3"))
-    world.done_all(
-        c.AcceptOffer(offer_id="c1.1", agent_id="ada"), c.AbandonContact(contact_id="c2")
-    )
+    world.done_all(c.AcceptOffer(offer_id="c1.1", agent_id="ada"), c.AbandonContact(contact_id="c2"))
     view = world.engine.workspace()
     counts = view.counts
     assert (counts.submitted, counts.assigned, counts.abandoned, counts.queued) == (3, 1, 1, 1)

@@ -50,10 +50,7 @@ def test_a_contact_without_qualified_agents_says_so() -> None:
 def test_the_next_change_is_the_earliest_deadline() -> None:
     world = World(a_policy_with_queue(wait_max_s=60))
     world.done_all(a_contact(ttl_s=90))
-    assert (why(world).next_change, why(world).next_change_at_ms) == (
-        "wait_max",
-        START_MS + 60_000,
-    )
+    assert (why(world).next_change, why(world).next_change_at_ms) == ("wait_max", START_MS + 60_000)
     world.done_all(a_contact("c2", ttl_s=30))
     assert why(world, "c2").next_change == "ttl"
     world.done_all(an_agent(), ready())
@@ -76,9 +73,7 @@ def test_a_contact_at_the_overflow_limit_stays() -> None:
 
 def test_a_waiting_contact_shows_its_present_and_next_step() -> None:
     steps = (StepPolicy(duration_s=20), StepPolicy(remove_skills=("german",), add_priority_s=30))
-    policy = a_policy(
-        plans={"wide": steps}, queues={"support": a_queue(plan="wide", requires={"german": 3})}
-    )
+    policy = a_policy(plans={"wide": steps}, queues={"support": a_queue(plan="wide", requires={"german": 3})})
     world = World(policy)
     world.done_all(an_agent("ada", skills={"german": 5}), an_agent("bob"), ready("bob"))
     world.done_all(a_contact())
@@ -96,11 +91,7 @@ def test_an_assigned_contact_shows_why_its_agent_was_chosen() -> None:
         world.done_all(an_agent(name, skills={"english": level}), ready(name))
     world.done_all(a_contact(skills={"english": 1}), c.AcceptOffer(offer_id="c1.1", agent_id="bob"))
     (chosen,) = why(world).chosen
-    assert (chosen.agent_id, chosen.reason, chosen.other_candidates) == (
-        "bob",
-        "highest_proficiency",
-        1,
-    )
+    assert (chosen.agent_id, chosen.reason, chosen.other_candidates) == ("bob", "highest_proficiency", 1)
     assert chosen.at_ms == START_MS
 
 
@@ -129,9 +120,7 @@ def test_an_ended_contact_still_shows_why_its_agent_was_chosen(wrap_up_s: int) -
 def test_an_ended_contact_shows_its_last_owner_and_an_abandoned_one_shows_none() -> None:
     world = World(a_policy())
     world.done_all(an_agent(), ready(), a_contact(), a_contact("c2"))
-    world.done_all(
-        c.AcceptOffer(offer_id="c1.1", agent_id="ada"), an_agent("bob"), not_ready("bob")
-    )
+    world.done_all(c.AcceptOffer(offer_id="c1.1", agent_id="ada"), an_agent("bob"), not_ready("bob"))
     world.done_all(c.AssignContact(contact_id="c1", agent_id="bob"), c.EndContact(contact_id="c1"))
     assert [(one.agent_id, one.reason) for one in why(world).chosen] == [("bob", "supervisor")]
     world.done(c.AbandonContact(contact_id="c2"))

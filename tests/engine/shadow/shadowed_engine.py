@@ -2,15 +2,10 @@
 
 from router.engine.shadow import Shadow
 from router.model import commands as c
-from router.model.policy import (
-    Policy,
-)
+from router.model.policy import Policy
 from router.model.results import Refused
 from router.model.shadow import Difference, DifferenceKind
-from tests.support.builders import (
-    an_agent,
-    ready,
-)
+from tests.support.builders import an_agent, ready
 from tests.support.world import World
 
 K = DifferenceKind

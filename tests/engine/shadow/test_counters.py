@@ -1,15 +1,13 @@
 """Counters of a shadow: totals, bounded examples, and copies that later events do not change."""
 
-from router.engine.shadow.counters import EXAMPLES_MAX, ShadowCounters
+from router.engine.shadow.shadow import EXAMPLES_MAX, ShadowCounters
 from router.model.shadow import Difference, DifferenceKind
 from tests.engine.shadow.shadowed_engine import ShadowedEngine
 from tests.support.builders import a_contact, a_policy, a_policy_with_queue
 
 
 def a_difference(number: int = 1, queue_id: str = "support") -> Difference:
-    return Difference(
-        kind=DifferenceKind.SOONER, seq=number, at_ms=0, contact_id=f"c{number}", queue_id=queue_id
-    )
+    return Difference(kind=DifferenceKind.SOONER, seq=number, at_ms=0, contact_id=f"c{number}", queue_id=queue_id)
 
 
 def test_examples_are_bounded_and_totals_are_not() -> None:
@@ -32,10 +30,7 @@ def test_counts_are_kept_in_total_and_by_queue() -> None:
     assert (report.submits, report.offers, report.same) == (1, 2, 1)
     assert report.differences == {"sooner": 1}
     assert list(report.queues) == ["sales", "support"]
-    assert (report.queues["support"].same, report.queues["sales"].differences) == (
-        1,
-        {"sooner": 1},
-    )
+    assert (report.queues["support"].same, report.queues["sales"].differences) == (1, {"sooner": 1})
 
 
 def test_the_oldest_examples_are_dropped() -> None:

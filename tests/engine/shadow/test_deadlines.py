@@ -1,20 +1,9 @@
 """Deadlines of a shadow: waits, steps and rate caps that end under one policy alone."""
 
 from router.model import commands as c
-from router.model.policy import (
-    Policy,
-    RateCapPolicy,
-    StepPolicy,
-)
+from router.model.policy import Policy, RateCapPolicy, StepPolicy
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, after
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, ready
 
 
 def test_a_wait_ending_under_one_policy_only_is_reported() -> None:
@@ -40,8 +29,7 @@ def test_plans_continue_under_their_own_policy() -> None:
     needs = a_queue(requires={"german": 3}, plan="wider")
     live = a_policy(queues={"support": needs}, plans={"wider": wider})
     slower = a_policy(
-        queues={"support": needs},
-        plans={"wider": (StepPolicy(duration_s=60), StepPolicy(remove_skills=("german",)))},
+        queues={"support": needs}, plans={"wider": (StepPolicy(duration_s=60), StepPolicy(remove_skills=("german",)))}
     )
     shadowed = ShadowedEngine(live, slower, an_agent(), ready(), a_contact())
     step, offer = after(shadowed, 10)
@@ -71,16 +59,10 @@ def test_plans_continue_under_a_broadcast() -> None:
 
 def test_a_rate_cap_of_the_shadow_opens_without_an_event() -> None:
     channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
-    capped = channels | {
-        "chat": a_channel(
-            units=30, per_agent_max=3, rate_cap=RateCapPolicy(contacts_max=1, window_s=60)
-        )
-    }
+    capped = channels | {"chat": a_channel(units=30, per_agent_max=3, rate_cap=RateCapPolicy(contacts_max=1, window_s=60))}
     shadowed = ShadowedEngine(a_policy(), a_policy(channels=capped), an_agent("ada"), ready("ada"))
     assert shadowed.do(a_contact("c1", channel="chat"), accepted("c1", "ada")) == []
-    found = shadowed.do(
-        a_contact("c2", channel="chat"), c.DeclineOffer(offer_id="c2.1", agent_id="ada")
-    )
+    found = shadowed.do(a_contact("c2", channel="chat"), c.DeclineOffer(offer_id="c2.1", agent_id="ada"))
     assert [(one.kind, one.why) for one in found] == [(K.NOT_ELIGIBLE, ("rate_cap",))]
     shadowed.do(c.AbandonContact(contact_id="c2"))
     shadowed.later(59)

@@ -24,11 +24,6 @@ def test_the_first_transition_is_that_of_a_waiting_contact() -> None:
     dry_run = DryRunTransaction(state)
     assert dry_run.first_transition is None
     dry_run.emit(AgentUpdated(agent_id="ada", skills={}, queues=None))
-    moved = ContactOverflowed(
-        contact_id="c1",
-        from_queue_id="support",
-        queue_id="sales",
-        requirement="",
-    )
+    moved = ContactOverflowed(contact_id="c1", from_queue_id="support", queue_id="sales", requirement="")
     dry_run.emit(moved)
     assert dry_run.first_transition is moved

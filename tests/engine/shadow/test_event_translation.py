@@ -1,22 +1,9 @@
 """Translation of live events: what a submit, an update, an offer or a requeue means under the shadow policy."""
 
 from router.model import commands as c
-from router.model.policy import (
-    EntryCondition,
-    EntryRule,
-    FactPolicy,
-    FactType,
-)
+from router.model.policy import EntryCondition, EntryRule, FactPolicy, FactType
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, ready
 
 
 def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
@@ -24,11 +11,7 @@ def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
     queues = {"support": a_queue(), "cards": a_queue()}
     live = a_policy(queues=queues, facts=facts, default_queue="support")
     card = EntryRule(
-        name="card",
-        when=EntryCondition(attributes={"topic": "card"}),
-        queue="cards",
-        priority_s=30,
-        skills={"english": 2},
+        name="card", when=EntryCondition(attributes={"topic": "card"}), queue="cards", priority_s=30, skills={"english": 2}
     )
     shadow = a_policy(queues=queues, facts=facts, default_queue="support", entry=(card,))
     shadowed = ShadowedEngine(live, shadow)
@@ -54,9 +37,7 @@ def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
 def test_an_item_uses_the_capacity_of_the_shadow_policy() -> None:
     channels = {"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}
     heavier = channels | {"chat": a_channel(units=60, per_agent_max=3)}
-    shadowed = ShadowedEngine(
-        a_policy(channels=channels), a_policy(channels=heavier), an_agent(), ready()
-    )
+    shadowed = ShadowedEngine(a_policy(channels=channels), a_policy(channels=heavier), an_agent(), ready())
     shadowed.do(a_contact("c1", channel="chat"), accepted("c1", "ada"))
     assert shadowed.world.engine.agent("ada").units_used == 30  # type: ignore[union-attr]
     assert shadowed.shadow.state.agents["ada"].capacity.units_used == 60
@@ -65,9 +46,7 @@ def test_an_item_uses_the_capacity_of_the_shadow_policy() -> None:
 
 
 def test_a_declined_contact_keeps_its_queue_and_cools_down_as_the_shadow_says() -> None:
-    shadowed = ShadowedEngine(
-        a_policy_with_queue(cool_down_s=5), a_policy_with_queue(cool_down_s=60), *two_ready()
-    )
+    shadowed = ShadowedEngine(a_policy_with_queue(cool_down_s=5), a_policy_with_queue(cool_down_s=60), *two_ready())
     shadowed.do(a_contact("c1"), c.DeclineOffer(offer_id="c1.1", agent_id="ada"))
     state = shadowed.shadow.state
     assert state.contacts["c1"].cool_downs == {"ada": state.at_ms + 60_000}

@@ -3,32 +3,15 @@
 from router.engine.shadow import Shadow
 from router.model import commands as c
 from router.model.commands import CallbackFields
-from router.model.policy import (
-    CallbackMode,
-    CallbackPolicy,
-    Policy,
-    Selection,
-)
+from router.model.policy import CallbackMode, CallbackPolicy, Policy, Selection
 from router.model.states import CallbackOutcome
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, two_ready
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    not_ready,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
 from tests.support.world import World
 
 
 def test_another_selection_chooses_another_agent() -> None:
-    shadowed = ShadowedEngine(
-        a_policy(),
-        a_policy_with_queue(selection=Selection.LEAST_FLEXIBLE),
-        *two_ready(ada={"german": 3}),
-    )
+    shadowed = ShadowedEngine(a_policy(), a_policy_with_queue(selection=Selection.LEAST_FLEXIBLE), *two_ready(ada={"german": 3}))
     (found,) = shadowed.do(a_contact())
     assert (found.kind, found.agent_id, found.shadow_agent_id) == (K.OTHER_AGENT, "ada", "bob")
     assert found.contact_id == "c1" and found.queue_id == "support"
@@ -57,9 +40,7 @@ def test_another_priority_gives_the_agent_another_contact() -> None:
 
 
 def test_an_ineligible_agent_is_reported_with_the_unmet_conditions() -> None:
-    shadowed = ShadowedEngine(
-        a_policy(), a_policy_with_queue(requires={"english": 3}), *two_ready(bob={"english": 5})
-    )
+    shadowed = ShadowedEngine(a_policy(), a_policy_with_queue(requires={"english": 3}), *two_ready(bob={"english": 5}))
     needs, found = shadowed.do(a_contact())
     assert needs.kind is K.REQUIREMENT
     assert (found.kind, found.agent_id) == (K.NOT_ELIGIBLE, "ada")
@@ -82,14 +63,10 @@ def test_a_customer_who_is_called_first_would_be_called_for_another_agent() -> N
         return a_policy_with_queue(callback=callback, selection=selection)
 
     shadowed = ShadowedEngine(
-        calling(Selection.LONGEST_IDLE),
-        calling(Selection.HIGHEST_PROFICIENCY),
-        *two_ready(ada={"english": 1}, bob={"english": 5}),
+        calling(Selection.LONGEST_IDLE), calling(Selection.HIGHEST_PROFICIENCY), *two_ready(ada={"english": 1}, bob={"english": 5})
     )
     found = shadowed.do(a_contact("c1", skills={"english": 1}, callback=CallbackFields()))
-    assert [(one.kind, one.agent_id, one.shadow_agent_id) for one in found] == [
-        (K.OTHER_AGENT, "ada", "bob")
-    ]
+    assert [(one.kind, one.agent_id, one.shadow_agent_id) for one in found] == [(K.OTHER_AGENT, "ada", "bob")]
     done = c.ReportCallback(contact_id="c1", attempt=1, outcome=CallbackOutcome.CONNECTED)
     assert {one.kind for one in shadowed.do(done)} <= {K.OTHER_AGENT}
 

@@ -3,22 +3,9 @@
 from typing import Any
 
 from router.model import commands as c
-from router.model.policy import (
-    AtClosing,
-    CalendarPolicy,
-    Policy,
-    Selection,
-    WeekPolicy,
-)
+from router.model.policy import AtClosing, CalendarPolicy, Policy, Selection, WeekPolicy
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    not_ready,
-    published,
-)
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, not_ready, published
 
 
 def test_a_shadow_counts_its_own_days_until_the_live_policy_has_the_same_zone() -> None:
@@ -56,9 +43,7 @@ def by_table(until: str, **queue: Any) -> Policy:
     """Return a policy whose queue ``support`` is open from 09:00 UTC, which is now, until that time."""
     week = WeekPolicy(mon=(f"09:00-{until}",), tue=("09:00-10:00",))
     calendar = CalendarPolicy(zone="UTC", week=week)
-    return a_policy(
-        queues={"support": a_queue(hours="table", **queue)}, calendars={"table": calendar}
-    )
+    return a_policy(queues={"support": a_queue(hours="table", **queue)}, calendars={"table": calendar})
 
 
 def test_a_queue_that_closes_earlier_under_the_shadow_policy_moves_its_contacts_out() -> None:
@@ -67,9 +52,7 @@ def test_a_queue_that_closes_earlier_under_the_shadow_policy_moves_its_contacts_
     assert shadowed.later(7_199) == []
     shadowed.later(1)
     found = shadowed.do(an_agent("ada"))
-    assert [(one.kind, one.contact_id, one.why) for one in found] == [
-        (K.EXPIRY, "c1", ("would_expire",))
-    ]
+    assert [(one.kind, one.contact_id, one.why) for one in found] == [(K.EXPIRY, "c1", ("would_expire",))]
     found = shadowed.do(a_contact("c2"))
     assert [(one.kind, one.why) for one in found] == [(K.REFUSED, ("queue_closed",))]
     # Both are open again the next day.
@@ -78,9 +61,7 @@ def test_a_queue_that_closes_earlier_under_the_shadow_policy_moves_its_contacts_
 
 
 def test_a_queue_that_closes_in_reality_alone_keeps_its_contacts_here() -> None:
-    shadowed = ShadowedEngine(
-        by_table("11:00", at_closing=AtClosing.EXPIRE), by_table("12:00"), a_contact("c1")
-    )
+    shadowed = ShadowedEngine(by_table("11:00", at_closing=AtClosing.EXPIRE), by_table("12:00"), a_contact("c1"))
     found = shadowed.later(7_200)
     assert [(one.kind, one.why) for one in found] == [(K.EXPIRY, ("would_stay",))]
     assert [one.kind for one in shadowed.do(a_contact("c2"))] == [K.TAKEN]
@@ -88,9 +69,7 @@ def test_a_queue_that_closes_in_reality_alone_keeps_its_contacts_here() -> None:
 
 def test_with_the_same_calendar_the_shadow_decides_about_waiting_contacts() -> None:
     shadowed = ShadowedEngine(
-        by_table("11:00", at_closing=AtClosing.SERVE),
-        by_table("11:00", at_closing=AtClosing.EXPIRE),
-        a_contact("c1"),
+        by_table("11:00", at_closing=AtClosing.SERVE), by_table("11:00", at_closing=AtClosing.EXPIRE), a_contact("c1")
     )
     assert [(one.kind, one.why) for one in shadowed.later(7_200)] == [(K.EXPIRY, ("would_expire",))]
 

@@ -5,14 +5,7 @@ import pytest
 from router.engine.shadow.record_phases import is_matcher_event, starts_command
 from router.engine.shadow.shadow import Shadow
 from router.model import commands as c
-from router.model.events import (
-    CallbackDialRequested,
-    ContactExpired,
-    ContactOverflowed,
-    Event,
-    OfferAccepted,
-    OfferMade,
-)
+from router.model.events import CallbackDialRequested, ContactExpired, ContactOverflowed, Event, OfferAccepted, OfferMade
 from router.model.policy import CallbackMode
 from tests.support.builders import a_contact, a_policy, a_queue, an_agent, not_ready, ready
 from tests.support.world import World
@@ -78,19 +71,12 @@ def an_acceptance(offer_id: str) -> OfferAccepted:
         (an_acceptance("c1.1"), None, False),
     ],
 )
-def test_matcher_events_are_offers_and_their_automatic_acceptance(
-    event: Event, previous: Event | None, expected: bool
-) -> None:
+def test_matcher_events_are_offers_and_their_automatic_acceptance(event: Event, previous: Event | None, expected: bool) -> None:
     assert is_matcher_event(event, previous) is expected
 
 
 def test_the_call_to_a_customer_is_a_matcher_event() -> None:
     call = CallbackDialRequested(
-        contact_id="c1",
-        attempt=1,
-        mode=CallbackMode.CUSTOMER_FIRST,
-        channel="voice",
-        deadline_ms=0,
-        for_agent_id="ada",
+        contact_id="c1", attempt=1, mode=CallbackMode.CUSTOMER_FIRST, channel="voice", deadline_ms=0, for_agent_id="ada"
     )
     assert is_matcher_event(call, None)

@@ -4,15 +4,7 @@ from router.engine.shadow import Shadow
 from router.model import commands as c
 from router.model.events import OfferMade
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, ready
 from tests.support.world import World
 
 

@@ -21,12 +21,8 @@ def a_busy_world() -> World:
     return world
 
 
-@pytest.mark.parametrize(
-    ("record", "first_derived"), [(Contact, "waiting_line"), (Agent, "offers")]
-)
-def test_derived_fields_are_the_last_ones_and_are_not_stored(
-    record: type[msgspec.Struct], first_derived: str
-) -> None:
+@pytest.mark.parametrize(("record", "first_derived"), [(Contact, "waiting_line"), (Agent, "offers")])
+def test_derived_fields_are_the_last_ones_and_are_not_stored(record: type[msgspec.Struct], first_derived: str) -> None:
     names = record.__struct_fields__
     place = names.index(first_derived)
     assert set(names[place:]) == full.DERIVED_FIELDS[record]

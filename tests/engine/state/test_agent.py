@@ -76,9 +76,7 @@ def test_a_random_walk_equals_a_sorted_list(seed: int) -> None:
             last_number += 1
             agent.idle_number = last_number
             open_channel(order, agent)
-        expected = sorted(
-            (one for one in agents if one.open_channel_bits), key=lambda one: one.idle_number
-        )
+        expected = sorted((one for one in agents if one.open_channel_bits), key=lambda one: one.idle_number)
         assert list(order) == expected and len(order) == len(expected)
         if expected:
             assert order.first() is expected[0]

@@ -57,9 +57,7 @@ def test_agents_with_equal_capacity_and_items_share_a_state() -> None:
 def test_a_changed_capacity_concerns_only_agents_with_a_channel_that_opens_or_closes() -> None:
     world = a_centre(ada={}, bob={}, cleo={}, dan={"channel_max": {"chat": 1}})
     for number in range(3):
-        chat(
-            world, f"c{number}"
-        )  # Ada, Bob and Cleo have one each; Dan is last in idle order and then full.
+        chat(world, f"c{number}")  # Ada, Bob and Cleo have one each; Dan is last in idle order and then full.
     chat(world, "c3")
     chat(world, "c4")  # Ada's second.
     index = world.engine._state.index
@@ -68,15 +66,11 @@ def test_a_changed_capacity_concerns_only_agents_with_a_channel_that_opens_or_cl
         policy = world.engine.policy
         assert policy is not None
         channel = replace(policy.channels["chat"], **changes)
-        before = {
-            name: agent.open_channel_bits for name, agent in world.engine._state.agents.items()
-        }
+        before = {name: agent.open_channel_bits for name, agent in world.engine._state.agents.items()}
         world.do(c.PublishPolicy(policy=replace(policy, channels={"chat": channel})))
         assert index.agents.recompute_capacity_states() == []
         assert world.engine.check_invariants() == []
-        after = {
-            name: agent.open_channel_bits for name, agent in world.engine._state.agents.items()
-        }
+        after = {name: agent.open_channel_bits for name, agent in world.engine._state.agents.items()}
         return [name for name in before if before[name] != after[name]]
 
     assert concerned(units=35) == []
@@ -109,9 +103,7 @@ def test_a_removed_agent_is_not_counted() -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 3])
-def test_unused_capacity_states_may_be_discarded_at_any_time(
-    monkeypatch: pytest.MonkeyPatch, kept: int
-) -> None:
+def test_unused_capacity_states_may_be_discarded_at_any_time(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
     monkeypatch.setattr(index_agents, "_CAPACITY_STATES_MAX", kept)
     for seed in range(6):
         world, draws = World(), Workload(seed)

@@ -3,14 +3,7 @@
 from router.engine.state.channels import ChannelTable
 from router.model import commands as c
 from router.model.results import RefusalCode
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, an_agent, published, ready
 from tests.support.checks.views import compare_views
 from tests.support.engine_worlds import interrupting, taken_by_ada
 from tests.support.world import a_world
@@ -66,13 +59,7 @@ def test_a_policy_without_interruptions_gives_every_item_its_units_back() -> Non
     world = a_world(interrupting(), an_agent(), ready())
     taken_by_ada(world, "c1", "chat")
     taken_by_ada(world, "v1")
-    plain = a_policy(
-        channels={
-            "voice": a_channel(),
-            "chat": a_channel(units=50, per_agent_max=2),
-            "mail": a_channel(units=20),
-        }
-    )
+    plain = a_policy(channels={"voice": a_channel(), "chat": a_channel(units=50, per_agent_max=2), "mail": a_channel(units=20)})
     world.done(published(plain))
     view = world.engine.agent("ada")
     assert view is not None and view.units_used == 150

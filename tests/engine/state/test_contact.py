@@ -4,13 +4,7 @@ from random import Random
 
 import pytest
 
-from router.engine.state.contact import (
-    Contact,
-    WaitingLine,
-    is_individually_ranked,
-    order_key_of,
-    total_order_rank,
-)
+from router.engine.state.contact import Contact, WaitingLine, is_individually_ranked, order_key_of, total_order_rank
 from router.model.policy import ChannelPolicy, QueueOrder, QueuePolicy
 from router.model.states import ContactState
 
@@ -27,9 +21,7 @@ QUEUES = (
 def a_contact_of_random_rank(random: Random, seq: int, *, own_rank: float) -> Contact:
     """Return a contact; a share of them has a priority or class of its own, or from a plan."""
     at_ms = 1_767_603_600_000 + random.randrange(500)
-    contact = Contact(
-        f"c{seq}", "voice", "support", ContactState.QUEUED, at_ms, at_ms, queued_seq=seq
-    )
+    contact = Contact(f"c{seq}", "voice", "support", ContactState.QUEUED, at_ms, at_ms, queued_seq=seq)
     if random.random() < own_rank:
         contact.priority_s = random.choice((0, 1, -2, 3_600))
         contact.priority_class = random.choice((0, 1, 3))
@@ -84,9 +76,7 @@ def test_the_total_order_bit_by_bit() -> None:
 
 @pytest.mark.parametrize("count", [3, 300, 5_000])
 @pytest.mark.parametrize("own_rank", [0, 0.02, 0.5, 1])
-def test_a_line_after_a_policy_change_equals_a_line_built_under_that_policy(
-    count: int, own_rank: float
-) -> None:
+def test_a_line_after_a_policy_change_equals_a_line_built_under_that_policy(count: int, own_rank: float) -> None:
     random = Random(count)
     contacts = [a_contact_of_random_rank(random, n, own_rank=own_rank) for n in range(1, count + 1)]
     turned = a_line(QUEUES[0])
@@ -102,18 +92,13 @@ def test_a_line_after_a_policy_change_equals_a_line_built_under_that_policy(
             turned.remove(contact.order_key)
             always.remove(contact.order_key)
             assert line_contents(turned) == line_contents(always)
-            ahead = sum(
-                total_order_rank(other, queue) < total_order_rank(contact, queue)
-                for other in contacts
-            )
+            ahead = sum(total_order_rank(other, queue) < total_order_rank(contact, queue) for other in contacts)
             assert turned.count_ahead(total_order_rank(contact, queue)) == ahead
             insert(turned, contact)
             insert(always, contact)
         first = turned.contacts_by_key[turned.first_key]
         turned.remove(first.order_key)
-        assert turned.head_rank == min(
-            total_order_rank(c, queue) for c in contacts if c is not first
-        )
+        assert turned.head_rank == min(total_order_rank(c, queue) for c in contacts if c is not first)
         assert turned.count_ahead(total_order_rank(first, queue)) == 0
         assert turned.count_ahead(total_order_rank(first, queue) + (1 << 120)) == count - 1
         insert(turned, first)
@@ -128,10 +113,5 @@ def test_an_empty_line_has_no_head(queue: QueuePolicy) -> None:
     while line.head_rank:
         line.remove(line.first_key)
     line.apply_policy(QUEUES[1], VOICE, by_due_date=False)
-    assert (
-        line.head_rank,
-        line.first_key,
-        len(line.sorted_keys),
-        len(line.individually_ranked),
-    ) == (0, 0, 0, 0)
+    assert (line.head_rank, line.first_key, len(line.sorted_keys), len(line.individually_ranked)) == (0, 0, 0, 0)
     assert line.earliest_contact() is None

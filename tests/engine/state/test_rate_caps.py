@@ -7,26 +7,12 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.policy import Policy, RateCapPolicy
 from router.model.results import RefusalCode
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    not_ready,
-    published,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, not_ready, published, ready
 from tests.support.world import World, a_world
 
 
 def capped(most: int = 2, **changes: object) -> Policy:
-    channel = a_channel(
-        units=0,
-        per_agent_max=9,
-        auto_accept=True,
-        rate_cap=RateCapPolicy(contacts_max=most, window_s=60),
-    )
+    channel = a_channel(units=0, per_agent_max=9, auto_accept=True, rate_cap=RateCapPolicy(contacts_max=most, window_s=60))
     return a_policy(channels={"voice": channel}, **changes)
 
 

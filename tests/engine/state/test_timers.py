@@ -24,15 +24,7 @@ from router.model.policy import (
 )
 from router.model.states import AgentState, Presence
 from tests.properties.workload import Workload
-from tests.support.builders import (
-    START_MS,
-    a_channel,
-    a_contact,
-    a_policy,
-    a_queue,
-    an_agent,
-    ready,
-)
+from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, ready
 from tests.support.world import World, a_world
 
 
@@ -40,9 +32,7 @@ def timers_of(next_check_ms: dict[str, int]) -> Timers:
     """Return timers for queues whose calendar is evaluated again at these times."""
     state = RoutingState()
     for name, at_ms in next_check_ms.items():
-        state.hours[name] = QueueHours(
-            is_open=True, changes_at_ms=at_ms, next_check_at_ms=at_ms, reason="hours"
-        )
+        state.hours[name] = QueueHours(is_open=True, changes_at_ms=at_ms, next_check_at_ms=at_ms, reason="hours")
     return state.timers
 
 
@@ -59,9 +49,7 @@ def test_stale_deadlines_are_removed_and_current_ones_fire_in_order() -> None:
             timers.add(current[name], TimerKind.HOURS, name)
         assert len(timers.heap) < 20_000
     came = list(iter(lambda: timers.pop_due(10**6), None))
-    assert [(due_ms, name) for due_ms, _, name, _ in came] == sorted(
-        (at_ms, name) for name, at_ms in current.items()
-    )
+    assert [(due_ms, name) for due_ms, _, name, _ in came] == sorted((at_ms, name) for name, at_ms in current.items())
 
 
 def test_deadlines_fire_by_time_then_kind_then_id() -> None:
@@ -91,13 +79,7 @@ def test_a_moved_deadline_fires_once_at_its_new_time() -> None:
 def current_entries(world: World) -> list[TimerEntry]:
     """Return each deadline that lies ahead, once; a cool-down that has passed stays on its contact and fires to no effect."""
     state = world.engine._state
-    return sorted(
-        {
-            entry
-            for entry in state.timers.heap
-            if entry[0] > state.at_ms and state.timers._is_current(entry)
-        }
-    )
+    return sorted({entry for entry in state.timers.heap if entry[0] > state.at_ms and state.timers._is_current(entry)})
 
 
 @pytest.mark.parametrize("seed", (0, 1, 5, 8))
@@ -116,18 +98,11 @@ def test_rebuilt_timers_are_those_that_a_walk_has_set(seed: int) -> None:
 
 ACCEPT = c.AcceptOffer(offer_id="c1.1", agent_id="ada")
 END = c.EndContact(contact_id="c1")
-DESKTOP = (
-    an_agent(),
-    ready(),
-    c.ConnectDesktop(agent_id="ada", session_id="s1"),
-    c.LoseDesktop(agent_id="ada", session_id="s1"),
-)
+DESKTOP = (an_agent(), ready(), c.ConnectDesktop(agent_id="ada", session_id="s1"), c.LoseDesktop(agent_id="ada", session_id="s1"))
 
 
 def with_voice(queue: dict[str, Any] | None = None, **channel: Any) -> Policy:
-    return a_policy(
-        channels={"voice": a_channel(**channel)}, queues={"support": a_queue(**(queue or {}))}
-    )
+    return a_policy(channels={"voice": a_channel(**channel)}, queues={"support": a_queue(**(queue or {}))})
 
 
 KEPT: dict[str, Any] = {"lost_desktop": LostDesktopAction.REQUEUE, "lost_desktop_prefer_s": 30}
@@ -138,12 +113,7 @@ PLAN = {"wider": (StepPolicy(duration_s=30), StepPolicy(add_priority_s=60))}
 # For each kind of timer: a policy, commands that set the timer, seconds after which it is pending, and its first event.
 TIMERS: dict[str, tuple[Policy, Sequence[c.Command], int, str]] = {
     "offer": (a_policy(), (an_agent(), ready(), a_contact()), 1, "OfferExpired"),
-    "wrap_up": (
-        with_voice(wrap_up_s=20),
-        (an_agent(), ready(), a_contact(), ACCEPT, END),
-        1,
-        "AssignmentCompleted",
-    ),
+    "wrap_up": (with_voice(wrap_up_s=20), (an_agent(), ready(), a_contact(), ACCEPT, END), 1, "AssignmentCompleted"),
     "parking": (
         with_voice(park_max_s=60),
         (an_agent(), ready(), a_contact(), ACCEPT, c.ParkContact(contact_id="c1")),
@@ -173,24 +143,14 @@ TIMERS: dict[str, tuple[Policy, Sequence[c.Command], int, str]] = {
         "OfferMade",
     ),
     "day": (with_voice({"selection": Selection.FEWEST_TODAY}), (), 1, "DayStarted"),
-    "hours": (
-        a_policy(queues={"support": a_queue(hours="morning")}, calendars={"morning": MORNING}),
-        (),
-        1,
-        "QueueOpened",
-    ),
+    "hours": (a_policy(queues={"support": a_queue(hours="morning")}, calendars={"morning": MORNING}), (), 1, "QueueOpened"),
     "callback": (
         with_voice({"callback": CallbackPolicy()}),
         (a_contact(callback=c.CallbackFields(at_ms=START_MS + 600_000)),),
         1,
         "ContactRequeued",
     ),
-    "step": (
-        a_policy(queues={"support": a_queue(plan="wider")}, plans=PLAN),
-        (a_contact(),),
-        1,
-        "ContactStepEntered",
-    ),
+    "step": (a_policy(queues={"support": a_queue(plan="wider")}, plans=PLAN), (a_contact(),), 1, "ContactStepEntered"),
 }
 
 

@@ -5,12 +5,7 @@ from math import sqrt
 
 import pytest
 
-from router.engine.state.wait_statistics import (
-    Calibration,
-    gamma_quantile,
-    normal_score,
-    time_until_turn,
-)
+from router.engine.state.wait_statistics import Calibration, gamma_quantile, normal_score, time_until_turn
 
 # Quantiles of the gamma distribution with scale 1: half of the tabulated chi-square quantiles with twice as many degrees of
 # freedom (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.4).

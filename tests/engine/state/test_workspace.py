@@ -66,9 +66,7 @@ def test_a_queue_without_hours_is_open_and_a_removed_one_has_the_default_policy(
     records = WorkspaceRecords()
     assert records.queue_policy("support") is DEFAULT_QUEUE_POLICY
     assert not records.is_closed("support")
-    records.hours["support"] = QueueHours(
-        is_open=False, changes_at_ms=None, next_check_at_ms=None, reason="supervisor"
-    )
+    records.hours["support"] = QueueHours(is_open=False, changes_at_ms=None, next_check_at_ms=None, reason="supervisor")
     assert records.is_closed("support") and records.hours["support"].is_supervisor_override
     records.policy = a_policy(queues={"sales": a_queue(broadcast=2)})
     assert records.queue_policy("support") is DEFAULT_QUEUE_POLICY

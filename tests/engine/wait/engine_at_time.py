@@ -5,14 +5,7 @@ from router.model import commands as c
 from router.model.forecasts import ExpectedWait, ForecastCounts
 from router.model.policy import Policy
 from router.model.results import Done
-from tests.support.builders import (
-    START_MS,
-    a_contact,
-    a_policy,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import START_MS, a_contact, a_policy, an_agent, published, ready
 
 
 class EngineAtTime:

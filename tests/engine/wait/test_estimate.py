@@ -10,16 +10,7 @@ from router.model import commands as c
 from router.model.forecasts import ExpectedWait
 from router.model.results import RefusalCode, Refused
 from tests.engine.wait.engine_at_time import EngineAtTime
-from tests.support.builders import (
-    a_channel,
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    not_ready,
-    ready,
-)
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
 
 
 def test_the_estimate_is_the_erlang_distribution_of_the_contacts_ahead() -> None:
@@ -79,10 +70,7 @@ def test_three_concurrent_chats_are_handled_three_times_as_fast() -> None:
     policy = a_policy(channels={"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)})
     timed = EngineAtTime(policy)
     timed.busy("ada")
-    voice, chat = (
-        timed.expected_of_new(channel="voice").p50_ms,
-        timed.expected_of_new(channel="chat").p50_ms,
-    )
+    voice, chat = (timed.expected_of_new(channel="voice").p50_ms, timed.expected_of_new(channel="chat").p50_ms)
     assert voice is not None and chat is not None
     assert voice == pytest.approx(3 * chat, rel=0.01)
 
@@ -122,9 +110,7 @@ def test_an_estimate_changes_no_state() -> None:
         ({"priority_class": 10}, RefusalCode.INVALID_VALUE, "priority_class"),
     ],
 )
-def test_an_estimate_for_an_invalid_submit_is_refused(
-    asked: dict[str, object], code: RefusalCode, field: str
-) -> None:
+def test_an_estimate_for_an_invalid_submit_is_refused(asked: dict[str, object], code: RefusalCode, field: str) -> None:
     values: dict[str, object] = {"queue_id": "support", "channel": "voice", **asked}
     found = EngineAtTime().engine.expected_wait(**values)  # type: ignore[arg-type]
     assert isinstance(found, Refused)
@@ -157,8 +143,7 @@ def test_the_cost_of_an_estimate_hardly_grows_with_the_waiting_contacts(classes:
         timed.busy(f"agent{number:02}", skills={f"s{n}": 5 for n in range(min(classes, 30))})
     for number in range(50_000):
         timed.engine.handle(
-            a_contact(f"c{number}", skills={f"s{number % classes}": 1}, priority_s=number % 50),
-            timed.at_ms + number,
+            a_contact(f"c{number}", skills={f"s{number % classes}": 1}, priority_s=number % 50), timed.at_ms + number
         )
     timed.expected_of_new()
     began = process_time()

@@ -16,11 +16,7 @@ from tests.support.world import World, a_world
 def a_busy_centre(*commands: c.Command, **queue: Any) -> World:
     """Return a world in which ada is ready and talks to c0."""
     policy = a_policy(
-        queues={
-            "support": QueuePolicy(
-                auto_accept=True, callback=CallbackPolicy(), when_closed=WhenClosed.WAIT, **queue
-            )
-        }
+        queues={"support": QueuePolicy(auto_accept=True, callback=CallbackPolicy(), when_closed=WhenClosed.WAIT, **queue)}
     )
     return a_world(policy, an_agent("ada"), ready("ada"), a_contact("c0"), *commands)
 

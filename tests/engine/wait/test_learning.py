@@ -7,15 +7,7 @@ from router.engine.state.wait_statistics import FORECASTS_PER_SECOND_MAX
 from router.model import commands as c
 from router.model.forecasts import ForecastCounts
 from tests.engine.wait.engine_at_time import EngineAtTime, handled
-from tests.support.builders import (
-    a_contact,
-    a_policy,
-    a_policy_with_queue,
-    a_queue,
-    an_agent,
-    published,
-    ready,
-)
+from tests.support.builders import a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, published, ready
 
 
 def test_handling_and_ring_times_replace_the_policys_expectation() -> None:
@@ -51,9 +43,7 @@ def test_a_forecast_is_compared_with_the_answer() -> None:
     timed.do(c.AcceptOffer(offer_id="right.1", agent_id="ada"))
     one = timed.counts()
     assert (one.answered, one.within_50, one.within_90) == (1, 1, 1)
-    assert one.error_ms == abs(80_000 - (said.p50_ms or 0)) and one.bias_ms == 80_000 - (
-        said.p50_ms or 0
-    )
+    assert one.error_ms == abs(80_000 - (said.p50_ms or 0)) and one.bias_ms == 80_000 - (said.p50_ms or 0)
     timed.do(c.AbandonContact(contact_id="left"), c.CancelContact(contact_id="gone"))
     timed.do(c.EndContact(contact_id="right"), after_s=5_000)
     timed.do(c.AcceptOffer(offer_id="late.1", agent_id="ada"))

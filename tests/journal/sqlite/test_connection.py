@@ -7,20 +7,8 @@ import pytest
 
 from router.journal.port import JournalOutdated
 from router.journal.records import FORMAT
-from router.journal.sqlite.connection import (
-    PRAGMAS,
-    DiskFull,
-    check_format,
-    file_format,
-    translate_errors,
-)
-from router.model.errors import (
-    JournalCorrupt,
-    JournalError,
-    JournalLocked,
-    JournalTooNew,
-    JournalUnavailable,
-)
+from router.journal.sqlite.connection import PRAGMAS, DiskFull, check_format, file_format, translate_errors
+from router.model.errors import JournalCorrupt, JournalError, JournalLocked, JournalTooNew, JournalUnavailable
 from tests.contracts.journal_contract import filled_journal
 from tests.support.journal_records import records
 from tests.support.sqlite_storage import SqliteJournalStorage
@@ -61,9 +49,7 @@ def test_the_format_is_read_from_the_header_alone(tmp_path: Path) -> None:
         check_format(path)
 
 
-@pytest.mark.parametrize(
-    ("version", "error"), [(FORMAT + 1, JournalTooNew), (FORMAT - 1, JournalOutdated)]
-)
+@pytest.mark.parametrize(("version", "error"), [(FORMAT + 1, JournalTooNew), (FORMAT - 1, JournalOutdated)])
 async def test_another_format_is_reported_before_the_file_is_opened(
     storage: SqliteJournalStorage, version: int, error: type[JournalError]
 ) -> None:

@@ -18,15 +18,9 @@ def storage(tmp_path: Path) -> SqliteJournalStorage:
 
 
 class TestHousekeeping:
-    async def test_the_log_is_checkpointed_at_its_limit_and_when_idle(
-        self, storage: SqliteJournalStorage
-    ) -> None:
+    async def test_the_log_is_checkpointed_at_its_limit_and_when_idle(self, storage: SqliteJournalStorage) -> None:
         journal = SqliteJournal(
-            storage.path,
-            reserved_bytes=0,
-            checkpoint_bytes_max=200_000,
-            checkpoint_idle_ms=20,
-            high_water_interval_ms=5,
+            storage.path, reserved_bytes=0, checkpoint_bytes_max=200_000, checkpoint_idle_ms=20, high_water_interval_ms=5
         )
         await journal.open()
         await journal.create_workspace("main")
@@ -55,7 +49,5 @@ class TestHousekeeping:
     async def test_the_commit_index_does_not_grow(self, storage: SqliteJournalStorage) -> None:
         journal = await filled_journal(storage, records(400))
         await journal.close()
-        rows = sqlite3.connect(storage.path).execute(
-            "SELECT count(*) FROM record WHERE workspace = 0"
-        )
+        rows = sqlite3.connect(storage.path).execute("SELECT count(*) FROM record WHERE workspace = 0")
         assert rows.fetchone()[0] <= 3

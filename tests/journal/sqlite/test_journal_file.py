@@ -31,16 +31,10 @@ def storage(tmp_path: Path) -> SqliteJournalStorage:
     return SqliteJournalStorage(tmp_path)
 
 
-async def test_a_second_process_is_locked_out_and_the_first_continues(
-    storage: SqliteJournalStorage,
-) -> None:
+async def test_a_second_process_is_locked_out_and_the_first_continues(storage: SqliteJournalStorage) -> None:
     journal = await filled_journal(storage, records(3))
     done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", OPEN, str(storage.path)],
-        capture_output=True,
-        text=True,
-        check=True,
+        subprocess.run, [sys.executable, "-c", OPEN, str(storage.path)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "JournalLocked\n"
     await journal.append([("main", a_record(7))])
@@ -56,20 +50,14 @@ async def test_other_sqlite_connections_are_locked_out(storage: SqliteJournalSto
         "except sqlite3.OperationalError as error: print(error)"
     )
     done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", script, str(storage.path)],
-        capture_output=True,
-        text=True,
-        check=True,
+        subprocess.run, [sys.executable, "-c", script, str(storage.path)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "database is locked\n"
     await journal.append([("main", a_record(7))])
     await journal.close()
 
 
-async def test_a_full_disk_is_reported_and_the_shutdown_is_clean(
-    storage: SqliteJournalStorage,
-) -> None:
+async def test_a_full_disk_is_reported_and_the_shutdown_is_clean(storage: SqliteJournalStorage) -> None:
     journal = SqliteJournal(storage.path, reserved_bytes=1 << 20)
     await journal.open()
     await journal.create_workspace("main")

@@ -43,9 +43,7 @@ async def test_a_failing_detached_job_leaves_the_thread_alive(thread: JournalThr
     assert await thread.run(lambda: 7) == 7
 
 
-async def test_a_job_runs_even_if_its_caller_is_cancelled(
-    thread: JournalThread,
-) -> None:
+async def test_a_job_runs_even_if_its_caller_is_cancelled(thread: JournalThread) -> None:
     may_begin, done = threading.Event(), threading.Event()
     thread.run_detached(may_begin.wait)
     waiting = thread.run(done.set)

@@ -14,13 +14,7 @@ from router.journal.port import JournalOutdated
 from router.journal.sqlite import migration
 from router.journal.sqlite.journal import SqliteJournal
 from router.journal.sqlite.migration import MigrationReport, migrate_journal
-from router.model.errors import (
-    JournalCorrupt,
-    JournalError,
-    JournalLocked,
-    JournalTooNew,
-    JournalUnavailable,
-)
+from router.model.errors import JournalCorrupt, JournalError, JournalLocked, JournalTooNew, JournalUnavailable
 from router.runtime.offline import verify_journal_file
 from tests.support.golden_journal import SMALL, extract, golden_workspaces
 
@@ -31,10 +25,7 @@ TAGS = {
     "workspace.day_began": "workspace.day_started",
 }
 NAMED = ("contact_id", "agent_id", "offer_id", "queue_id", "reason")
-REASONS = {
-    ("contact.requeued", "stays"): "overflow_impossible",
-    ("offer.made", "by_facts"): "by_attributes",
-}
+REASONS = {("contact.requeued", "stays"): "overflow_impossible", ("offer.made", "by_facts"): "by_attributes"}
 
 
 @pytest.fixture
@@ -59,11 +50,7 @@ async def migrated(path: Path) -> MigrationReport:
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
+    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
 async def refusal(path: Path) -> JournalError | None:
@@ -87,9 +74,7 @@ class TestTheGoldenJournal:
         assert "router journal migrate" in report.problems[0]
         assert files(golden.parent) == before
 
-    async def test_all_decisions_and_the_state_are_those_of_the_old_version(
-        self, golden: Path
-    ) -> None:
+    async def test_all_decisions_and_the_state_are_those_of_the_old_version(self, golden: Path) -> None:
         expected_workspaces = golden_workspaces()
         report = await migrated(golden)
         assert {one.workspace for one in report.workspaces} == set(expected_workspaces)
@@ -111,11 +96,7 @@ class TestTheGoldenJournal:
             ]
             for contact_id, expected in old.contacts.items():
                 contact = engine.contact(contact_id)
-                found = contact and (
-                    contact.state.value,
-                    contact.queue_id,
-                    sorted(offer.agent_id for offer in contact.offers),
-                )
+                found = contact and (contact.state.value, contact.queue_id, sorted(offer.agent_id for offer in contact.offers))
                 assert found == expected, (history.workspace, contact_id)
             for agent_id, state in old.agents.items():
                 agent = engine.agent(agent_id)
@@ -127,10 +108,7 @@ class TestTheGoldenJournal:
     async def test_it_verifies_after_the_migration(self, golden: Path) -> None:
         async def verified(new: Path) -> Sequence[str]:
             report = await verify_journal_file(new)
-            return [
-                *report.problems,
-                *(problem for one in report.workspaces for problem in one.problems),
-            ]
+            return [*report.problems, *(problem for one in report.workspaces for problem in one.problems)]
 
         assert await migrate_journal(golden, verify=verified) is not None
         assert (await verify_journal_file(golden)).ok
@@ -143,9 +121,7 @@ class TestTheGoldenJournal:
         histories = await journal.open()
         await journal.close()
         assert [(one.workspace, one.history_id) for one in histories] == names
-        assert [one.last_position.seq for one in histories] == [
-            one.last_seq for one in report.workspaces
-        ]
+        assert [one.last_position.seq for one in histories] == [one.last_seq for one in report.workspaces]
         assert {one.last_position.epoch for one in histories} <= {1, 2}
         assert all(one.snapshot is None for one in histories)
 
@@ -234,9 +210,7 @@ class TestRefusals:
 
     async def test_a_missing_end(self, path: Path) -> None:
         self.change(
-            path,
-            "DELETE FROM record WHERE workspace = 2 AND first_seq ="
-            " (SELECT max(first_seq) FROM record WHERE workspace = 2)",
+            path, "DELETE FROM record WHERE workspace = 2 AND first_seq = (SELECT max(first_seq) FROM record WHERE workspace = 2)"
         )
         await self.refused(path, JournalCorrupt, "commit index")
 
@@ -250,9 +224,7 @@ class TestRefusals:
             await migrate_journal(path, verify=unsound)
         assert files(path.parent) == before
 
-    async def test_a_conversion_that_would_lose_something(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_conversion_that_would_lose_something(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(migration, "to_format_1", lambda record: {**record, "actor": "lost"})
         await self.refused(path, JournalCorrupt, "would change the record")
 

@@ -12,10 +12,7 @@ import pytest
 from router.journal.port import Snapshot
 from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.errors import (
-    JournalCorrupt,
-    JournalError,
-)
+from router.model.errors import JournalCorrupt, JournalError
 from tests.contracts.journal_contract import filled_journal, open_and_close
 from tests.support.journal_records import a_record, a_snapshot, records
 from tests.support.sqlite_storage import SqliteJournalStorage
@@ -79,35 +76,25 @@ def quick_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-async def test_every_bit_flip_in_the_database_is_detected_or_harmless(
-    storage: SqliteJournalStorage, quick_disk: Path
-) -> None:
+async def test_every_bit_flip_in_the_database_is_detected_or_harmless(storage: SqliteJournalStorage, quick_disk: Path) -> None:
     await a_small_journal(storage)
     assert await flip_everywhere(storage.path.parent, quick_disk, "journal.db", step=3) == []
 
 
 @pytest.mark.slow
-async def test_every_bit_flip_in_the_log_is_detected_or_harmless(
-    storage: SqliteJournalStorage, quick_disk: Path
-) -> None:
+async def test_every_bit_flip_in_the_log_is_detected_or_harmless(storage: SqliteJournalStorage, quick_disk: Path) -> None:
     journal = await filled_journal(storage, records(5))
     await storage.crash(journal)
     assert storage.wal.stat().st_size > 10_000
     assert await flip_everywhere(storage.path.parent, quick_disk, "journal.db-wal", step=5) == []
 
 
-async def test_every_bit_flip_in_the_mark_is_detected_or_harmless(
-    storage: SqliteJournalStorage, tmp_path: Path
-) -> None:
+async def test_every_bit_flip_in_the_mark_is_detected_or_harmless(storage: SqliteJournalStorage, tmp_path: Path) -> None:
     await a_small_journal(storage)
-    assert (
-        await flip_everywhere(storage.path.parent, tmp_path / "s", "journal.db.hwm", step=53) == []
-    )
+    assert await flip_everywhere(storage.path.parent, tmp_path / "s", "journal.db.hwm", step=53) == []
 
 
-async def test_a_bit_flip_in_the_middle_of_the_log_does_not_shorten_history(
-    storage: SqliteJournalStorage,
-) -> None:
+async def test_a_bit_flip_in_the_middle_of_the_log_does_not_shorten_history(storage: SqliteJournalStorage) -> None:
     await storage.crash(await filled_journal(storage, records(100)))
     data = bytearray(storage.wal.read_bytes())
     data[len(data) // 2] ^= 1
@@ -131,9 +118,7 @@ async def test_a_torn_unacknowledged_end_is_dropped(storage: SqliteJournalStorag
     assert history.last_position.seq == records(10)[-1].last_seq
 
 
-async def test_a_restored_older_copy_is_detected(
-    storage: SqliteJournalStorage, tmp_path: Path
-) -> None:
+async def test_a_restored_older_copy_is_detected(storage: SqliteJournalStorage, tmp_path: Path) -> None:
     journal = await filled_journal(storage, records(4))
     await journal.close()
     shutil.copy(storage.path, tmp_path / "backup.db")
@@ -146,9 +131,7 @@ async def test_a_restored_older_copy_is_detected(
         await storage.journal().open()
 
 
-async def test_another_journal_in_its_place_is_detected(
-    storage: SqliteJournalStorage, tmp_path: Path
-) -> None:
+async def test_another_journal_in_its_place_is_detected(storage: SqliteJournalStorage, tmp_path: Path) -> None:
     await (await filled_journal(storage, records(4))).close()
     other = SqliteJournalStorage(tmp_path / "other")
     await (await filled_journal(other, records(4))).close()
@@ -182,9 +165,7 @@ async def test_an_unrelated_database_is_rejected(storage: SqliteJournalStorage) 
         await storage.journal().open()
 
 
-async def test_damage_before_the_snapshot_is_detected_when_read(
-    storage: SqliteJournalStorage,
-) -> None:
+async def test_damage_before_the_snapshot_is_detected_when_read(storage: SqliteJournalStorage) -> None:
     journal = await filled_journal(storage, [a_record(n) for n in range(1, 8)])
     await journal.save_snapshot("main", a_snapshot(5))
     await journal.close()
@@ -198,9 +179,7 @@ async def test_damage_before_the_snapshot_is_detected_when_read(
 
 
 class TestAcceptHistoryLoss:
-    async def test_the_intact_beginning_is_kept_under_a_new_history_id(
-        self, storage: SqliteJournalStorage
-    ) -> None:
+    async def test_the_intact_beginning_is_kept_under_a_new_history_id(self, storage: SqliteJournalStorage) -> None:
         written = [a_record(n) for n in range(1, 9)]
         journal = await filled_journal(storage, written)
         old_gen = (await journal.create_workspace("other")).history_id
@@ -215,10 +194,7 @@ class TestAcceptHistoryLoss:
         assert (other.old_history_id, other.new_history_id != old_gen) == (old_gen, True)
         journal = storage.journal()
         found = await journal.open()
-        assert [(h.history_id, h.last_position.seq) for h in found] == [
-            (main.new_history_id, 5),
-            (other.new_history_id, 1),
-        ]
+        assert [(h.history_id, h.last_position.seq) for h in found] == [(main.new_history_id, 5), (other.new_history_id, 1)]
         assert found[0].snapshot == a_snapshot(2)
         assert list(journal.replay("main")) == written[:5]
         await journal.append([("main", a_record(6, epoch=2))])
@@ -239,14 +215,9 @@ class TestAcceptHistoryLoss:
         (loss,) = await storage.journal().accept_history_loss()
         assert loss.kept_seq == next_seq - 1
         (history,) = await open_and_close(storage)
-        assert (history.history_id, history.last_position.seq) == (
-            loss.new_history_id,
-            next_seq - 1,
-        )
+        assert (history.history_id, history.last_position.seq) == (loss.new_history_id, next_seq - 1)
 
-    async def test_a_missing_database_becomes_an_empty_journal(
-        self, storage: SqliteJournalStorage
-    ) -> None:
+    async def test_a_missing_database_becomes_an_empty_journal(self, storage: SqliteJournalStorage) -> None:
         await (await filled_journal(storage, records(4))).close()
         storage.path.unlink()
         assert await storage.journal().accept_history_loss() == []

@@ -21,29 +21,17 @@ async def test_an_incomplete_snapshot_is_ignored(storage: SqliteJournalStorage) 
     journal = await filled_journal(storage, [a_record(1), a_record(2)])
     await journal.save_snapshot("main", a_snapshot(1))
     await journal.close()
-    storage.change(
-        lambda connection: connection.execute(
-            "INSERT INTO snapshot_part VALUES (1, 2, 0, x'00112233')"
-        )
-    )
+    storage.change(lambda connection: connection.execute("INSERT INTO snapshot_part VALUES (1, 2, 0, x'00112233')"))
     (history,) = await open_and_close(storage)
     assert history.snapshot == a_snapshot(1)
-    left = (
-        sqlite3.connect(storage.path).execute("SELECT DISTINCT seq FROM snapshot_part").fetchall()
-    )
+    left = sqlite3.connect(storage.path).execute("SELECT DISTINCT seq FROM snapshot_part").fetchall()
     assert left == [(1,)]
 
 
 async def test_a_large_snapshot_is_split_and_joined(storage: SqliteJournalStorage) -> None:
     snapshot = a_snapshot(1, core=bytes(range(256)) * 10_000, meters=b"s" * (PART_BYTES + 1))
     parts = list(split_snapshot(snapshot))
-    assert [len(part) for part in parts] == [
-        PART_BYTES,
-        PART_BYTES,
-        2_560_000 - 2 * PART_BYTES,
-        PART_BYTES,
-        1,
-    ]
+    assert [len(part) for part in parts] == [PART_BYTES, PART_BYTES, 2_560_000 - 2 * PART_BYTES, PART_BYTES, 1]
     assert b"".join(parts) == snapshot.engine_state + snapshot.stats_state
     journal = await filled_journal(storage, [a_record(1)])
     await journal.save_snapshot("main", snapshot)

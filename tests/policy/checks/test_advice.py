@@ -35,75 +35,40 @@ def a_policy(**changes: object) -> Policy:
         ({"agents": AgentsPolicy(units=50)}, "channels.voice.units"),
         ({"channels": {"voice": ChannelPolicy(wrap_up_s=700)}}, "channels.voice.wrap_up_s"),
         ({"queues": {"support": QueuePolicy(wait_max_s=10)}}, "queues.support.wait_max_s"),
-        (
-            {"queues": {"support": QueuePolicy(wait_max_s=20, offer_timeout_s=30)}},
-            "queues.support.wait_max_s",
-        ),
-        (
-            {"queues": {"support": QueuePolicy(wrap_up_s={"voice": 601})}},
-            "queues.support.wrap_up_s.voice",
-        ),
-        (
-            {"queues": {"support": QueuePolicy(overflow_to="b"), "b": QueuePolicy()}},
-            "queues.support.overflow_to",
-        ),
+        ({"queues": {"support": QueuePolicy(wait_max_s=20, offer_timeout_s=30)}}, "queues.support.wait_max_s"),
+        ({"queues": {"support": QueuePolicy(wrap_up_s={"voice": 601})}}, "queues.support.wrap_up_s.voice"),
+        ({"queues": {"support": QueuePolicy(overflow_to="b"), "b": QueuePolicy()}}, "queues.support.overflow_to"),
         (
             {"queues": {"support": QueuePolicy(service_level=ServiceLevelPolicy(threshold_s=3))}},
             "queues.support.service_level.short_abandon_s",
         ),
         (
-            {
-                "queues": {
-                    "support": QueuePolicy(overflow_to="b", when_full=WhenFull.OVERFLOW),
-                    "b": QueuePolicy(),
-                }
-            },
+            {"queues": {"support": QueuePolicy(overflow_to="b", when_full=WhenFull.OVERFLOW), "b": QueuePolicy()}},
             "queues.support.when_full",
         ),
         (
-            {
-                "queues": {
-                    "support": QueuePolicy(
-                        callback=CallbackPolicy(attempts_max=2, retry_after_s=(60, 120))
-                    )
-                }
-            },
+            {"queues": {"support": QueuePolicy(callback=CallbackPolicy(attempts_max=2, retry_after_s=(60, 120)))}},
             "queues.support.callback.retry_after_s",
         ),
         (
-            {
-                "queues": {
-                    "support": QueuePolicy(
-                        callback=CallbackPolicy(retry_after_s=(600,), expires_after_s=900)
-                    )
-                }
-            },
+            {"queues": {"support": QueuePolicy(callback=CallbackPolicy(retry_after_s=(600,), expires_after_s=900))}},
             "queues.support.callback.expires_after_s",
         ),
         ({"default_queue": None}, ""),
         (
-            {
-                "channels": {
-                    "voice": ChannelPolicy(blocks=("chat",), interrupts=("chat",)),
-                    "chat": ChannelPolicy(),
-                }
-            },
+            {"channels": {"voice": ChannelPolicy(blocks=("chat",), interrupts=("chat",)), "chat": ChannelPolicy()}},
             "channels.voice.blocks[0]",
         ),
         (
             {
-                "channels": {
-                    "voice": ChannelPolicy(rate_cap=RateCapPolicy(contacts_max=5, window_s=60))
-                },
+                "channels": {"voice": ChannelPolicy(rate_cap=RateCapPolicy(contacts_max=5, window_s=60))},
                 "agents": AgentsPolicy(rate_cap=RateCapPolicy(contacts_max=5, window_s=60)),
             },
             "channels.voice.rate_cap",
         ),
     ],
 )
-def test_an_unintended_value_is_advice_and_no_problem(
-    changes: dict[str, object], path: str
-) -> None:
+def test_an_unintended_value_is_advice_and_no_problem(changes: dict[str, object], path: str) -> None:
     policy = a_policy(**changes)
     assert policy_problems(policy) == []
     assert [advice.path for advice in policy_advice(policy)] == [path]

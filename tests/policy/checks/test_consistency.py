@@ -43,18 +43,12 @@ def test_a_consistent_policy_has_no_problems() -> None:
         ({"queues": {"support": QueuePolicy(overflow_to="x")}}, "queues.support.overflow_to"),
         ({"queues": {"support": QueuePolicy(requires={"x": 1})}}, "queues.support.requires.x"),
         ({"queues": {"support": QueuePolicy(wrap_up_s={"x": 1})}}, "queues.support.wrap_up_s.x"),
-        (
-            {"queues": {"support": QueuePolicy(callback=CallbackPolicy(channel="x"))}},
-            "queues.support.callback.channel",
-        ),
+        ({"queues": {"support": QueuePolicy(callback=CallbackPolicy(channel="x"))}}, "queues.support.callback.channel"),
         ({"channels": {"voice": ChannelPolicy(blocks=("x",))}}, "channels.voice.blocks[0]"),
         ({"channels": {"voice": ChannelPolicy(interrupts=("x",))}}, "channels.voice.interrupts[0]"),
         ({"entry": (EntryRule(name="r", queue="x"),)}, "entry[0].queue"),
         ({"entry": (EntryRule(name="r", queue="support", skills={"x": 1}),)}, "entry[0].skills.x"),
-        (
-            {"entry": (EntryRule(name="r", queue="support", when=EntryCondition(channel="x")),)},
-            "entry[0].when.channel",
-        ),
+        ({"entry": (EntryRule(name="r", queue="support", when=EntryCondition(channel="x")),)}, "entry[0].when.channel"),
         ({"skills": ("a", "a")}, "skills[1]"),
         ({"dispositions": ("a", "a")}, "dispositions[1]"),
         ({"not_ready_reasons": ("a", "a")}, "not_ready_reasons[1]"),
@@ -63,9 +57,7 @@ def test_a_consistent_policy_has_no_problems() -> None:
         ({"facts": {"f": FactPolicy(type=FactType.ENUM, values=("a", "a"))}}, "facts.f.values[1]"),
     ],
 )
-def test_an_invalid_reference_is_reported_at_its_path(
-    changes: dict[str, object], path: str
-) -> None:
+def test_an_invalid_reference_is_reported_at_its_path(changes: dict[str, object], path: str) -> None:
     assert paths(a_policy(**changes)) == [path]
 
 
@@ -96,41 +88,26 @@ def interrupting(**channels: tuple[str, ...]) -> Policy:
 
 def test_a_channel_cannot_interrupt_itself() -> None:
     (problem,) = policy_problems(interrupting(voice=("voice",)))
-    assert (problem.path, problem.message) == (
-        "channels.voice.interrupts[0]",
-        "a channel cannot interrupt itself",
-    )
+    assert (problem.path, problem.message) == ("channels.voice.interrupts[0]", "a channel cannot interrupt itself")
 
 
 def test_a_cycle_of_interruptions_is_reported_once() -> None:
-    (problem,) = policy_problems(
-        interrupting(voice=("mail", "chat"), chat=("mail", "sms"), sms=("voice",), mail=())
-    )
+    (problem,) = policy_problems(interrupting(voice=("mail", "chat"), chat=("mail", "sms"), sms=("voice",), mail=()))
     assert problem.path == "channels.sms.interrupts[0]"
     assert problem.message == "cycle of interruptions: voice → chat → sms → voice"
 
 
 def test_a_channel_may_be_interrupted_by_several_channels() -> None:
-    assert (
-        paths(interrupting(voice=("chat", "mail"), video=("chat",), chat=("mail",), mail=())) == []
-    )
+    assert paths(interrupting(voice=("chat", "mail"), video=("chat",), chat=("mail",), mail=())) == []
 
 
 def test_two_queues_may_overflow_to_the_same_third() -> None:
-    queues = {
-        "support": QueuePolicy(overflow_to="c"),
-        "b": QueuePolicy(overflow_to="c"),
-        "c": QueuePolicy(),
-    }
+    queues = {"support": QueuePolicy(overflow_to="c"), "b": QueuePolicy(overflow_to="c"), "c": QueuePolicy()}
     assert policy_problems(a_policy(queues=queues)) == []
 
 
-@pytest.mark.parametrize(
-    ("value", "is_valid"), [(True, True), (1, False), ("true", False), (False, True)]
-)
-def test_a_rule_compares_a_fact_with_values_of_its_type(
-    value: bool | int | str, is_valid: bool
-) -> None:
+@pytest.mark.parametrize(("value", "is_valid"), [(True, True), (1, False), ("true", False), (False, True)])
+def test_a_rule_compares_a_fact_with_values_of_its_type(value: bool | int | str, is_valid: bool) -> None:
     rule = EntryRule(name="r", queue="support", when=EntryCondition(attributes={"vip": value}))
     policy = a_policy(facts={"vip": FactPolicy(type=FactType.BOOL)}, entry=(rule,))
     assert (policy_problems(policy) == []) is is_valid
@@ -138,9 +115,7 @@ def test_a_rule_compares_a_fact_with_values_of_its_type(
 
 def test_entry_rules_cannot_use_facts_of_agents() -> None:
     rule = EntryRule(name="r", queue="support", when=EntryCondition(attributes={"remote": True}))
-    policy = a_policy(
-        facts={"remote": FactPolicy(type=FactType.BOOL, applies_to="agent")}, entry=(rule,)
-    )
+    policy = a_policy(facts={"remote": FactPolicy(type=FactType.BOOL, applies_to="agent")}, entry=(rule,))
     assert paths(policy) == ["entry[0].when.attributes.remote"]
 
 
@@ -156,20 +131,13 @@ def test_a_rule_after_one_that_matches_everything_is_unreachable() -> None:
 def test_a_rule_with_more_conditions_than_an_earlier_one_is_unreachable() -> None:
     facts = {"vip": FactPolicy(type=FactType.BOOL)}
     wide = EntryRule(name="wide", queue="support", when=EntryCondition(attributes={"vip": True}))
-    narrow = EntryRule(
-        name="narrow",
-        queue="support",
-        when=EntryCondition(channel="voice", attributes={"vip": True}),
-    )
+    narrow = EntryRule(name="narrow", queue="support", when=EntryCondition(channel="voice", attributes={"vip": True}))
     assert paths(a_policy(facts=facts, entry=(wide, narrow))) == ["entry[1].when"]
     assert policy_problems(a_policy(facts=facts, entry=(narrow, wide))) == []
 
 
 def test_rule_names_are_unique() -> None:
-    rules = (
-        EntryRule(name="a", queue="support", when=EntryCondition(channel="voice")),
-        EntryRule(name="a", queue="support"),
-    )
+    rules = (EntryRule(name="a", queue="support", when=EntryCondition(channel="voice")), EntryRule(name="a", queue="support"))
     assert paths(a_policy(entry=rules)) == ["entry[1].name"]
 
 
@@ -196,10 +164,7 @@ def test_an_error_in_an_expression_has_its_position_in_the_expression() -> None:
 
 def test_the_number_of_expressions_is_limited() -> None:
     facts = {"n": FactPolicy(type=FactType.INT)}
-    entry = tuple(
-        EntryRule(name=f"r{number}", when=f"contact.n == {number}", queue="support")
-        for number in range(200)
-    )
+    entry = tuple(EntryRule(name=f"r{number}", when=f"contact.n == {number}", queue="support") for number in range(200))
     assert policy_problems(a_policy(entry=entry, facts=facts)) == []
     queues = {"support": QueuePolicy(agents_when="true")}
     (problem,) = policy_problems(a_policy(entry=entry, facts=facts, queues=queues))

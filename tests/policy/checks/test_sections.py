@@ -55,11 +55,7 @@ def test_a_calendar_is_parsed() -> None:
         ),
         ("    {zone: UTC, week: {monday: []}}", "week.monday", "unknown key"),
         ("    {zone: UTC, holidays: {country: XX}}", "holidays", "no public holidays are known"),
-        (
-            "    {zone: UTC, holidays: {country: CH, subdivision: QQ}}",
-            "holidays",
-            "no public holidays are known",
-        ),
+        ("    {zone: UTC, holidays: {country: CH, subdivision: QQ}}", "holidays", "no public holidays are known"),
         ("    {zone: UTC, holiday_hours: ['09:00-10:00']}", "holiday_hours", "requires holidays"),
         ("    {zone: UTC, dates: {2026-02-30: []}}", "dates.2026-02-30", "no such date"),
         ("    {zone: UTC, dates: {tomorrow: []}}", "dates.tomorrow", "must be a date such as"),
@@ -84,18 +80,13 @@ def test_an_overflow_requires_overflow_to(key: str) -> None:
 
 
 def test_an_unused_calendar_is_advice() -> None:
-    _, advice = parse_policy_with_advice(
-        HEAD.replace("hours: office", "wait_max_s: 60") + "    zone: UTC"
-    )
-    assert [(one.path, one.message) for one in advice] == [
-        ("calendars.office", "unused: no queue names it in hours")
-    ]
+    _, advice = parse_policy_with_advice(HEAD.replace("hours: office", "wait_max_s: 60") + "    zone: UTC")
+    assert [(one.path, one.message) for one in advice] == [("calendars.office", "unused: no queue names it in hours")]
 
 
 def test_overflow_to_is_used_by_any_kind_of_overflow() -> None:
     head = HEAD.replace(
-        "{support: {hours: office}}",
-        "{support: {hours: office, at_closing: overflow, overflow_to: night}, night: {}}",
+        "{support: {hours: office}}", "{support: {hours: office, at_closing: overflow, overflow_to: night}, night: {}}"
     )
     _, advice = parse_policy_with_advice(head + "    zone: UTC")
     assert advice == []
@@ -113,11 +104,7 @@ plans:
 @pytest.mark.parametrize(
     ("plan", "path", "message"),
     [
-        (
-            "[{duration_s: 5}, {duration_s: 5}]",
-            "slow[1].duration_s",
-            "not allowed in the last step",
-        ),
+        ("[{duration_s: 5}, {duration_s: 5}]", "slow[1].duration_s", "not allowed in the last step"),
         ("[{}, {}]", "slow[0].duration_s", "required"),
         ("[{duration_s: 5}, {prefer: [last]}]", "slow[1].prefer", "not allowed in the last step"),
         ("[{queue: other}]", "slow[0].queue", "not allowed in the first step"),

@@ -6,16 +6,7 @@ import pytest
 from msgspec import structs
 
 from router.model.errors import PolicyInvalid
-from router.model.policy import (
-    AttributeOrder,
-    ChannelPolicy,
-    FactPolicy,
-    FactType,
-    Policy,
-    QueuePolicy,
-    Selection,
-    StepPolicy,
-)
+from router.model.policy import AttributeOrder, ChannelPolicy, FactPolicy, FactType, Policy, QueuePolicy, Selection, StepPolicy
 from router.policy.checks.advice import policy_advice
 from router.policy.checks.consistency import policy_problems
 from router.policy.document.parsing import parse_policy
@@ -39,10 +30,7 @@ def a_policy(zone: str = "UTC", **queue: Any) -> Policy:
 
 
 def by(*facts: str) -> dict[str, Any]:
-    return {
-        "selection": Selection.BY_ATTRIBUTES,
-        "order_by": tuple(AttributeOrder(fact=fact) for fact in facts),
-    }
+    return {"selection": Selection.BY_ATTRIBUTES, "order_by": tuple(AttributeOrder(fact=fact) for fact in facts)}
 
 
 @pytest.mark.parametrize(
@@ -58,15 +46,9 @@ def by(*facts: str) -> dict[str, Any]:
         ({"weight_fact": "tier"}, "weight_fact", "a fact of contacts; a fact of agents is required"),
     ],
 )  # fmt: skip
-def test_a_selection_uses_declared_facts_of_agents(
-    queue: dict[str, Any], path: str, message: str
-) -> None:
+def test_a_selection_uses_declared_facts_of_agents(queue: dict[str, Any], path: str, message: str) -> None:
     queue = {"selection": Selection.WEIGHTED_RANDOM} | queue
-    policy = Policy(
-        channels={"voice": ChannelPolicy()},
-        queues={"support": QueuePolicy(**queue)},
-        facts=FACTS,
-    )
+    policy = Policy(channels={"voice": ChannelPolicy()}, queues={"support": QueuePolicy(**queue)}, facts=FACTS)
     found = [(problem.path, problem.message) for problem in policy_problems(policy)]
     assert found == [(f"queues.support.{path}", message)]
 
@@ -74,9 +56,7 @@ def test_a_selection_uses_declared_facts_of_agents(
 def test_a_step_by_attributes_requires_a_queue_with_order_by() -> None:
     step = StepPolicy(selection=Selection.BY_ATTRIBUTES)
     policy = structs.replace(a_policy(), plans={"two": (step,)})
-    assert [(one.path, one.message) for one in policy_problems(policy)] == [
-        ("plans.two[0].selection", "no queue has an order_by")
-    ]
+    assert [(one.path, one.message) for one in policy_problems(policy)] == [("plans.two[0].selection", "no queue has an order_by")]
     queue = QueuePolicy(order_by=(AttributeOrder(fact="years"),))
     policy = structs.replace(policy, queues={"support": queue})
     assert policy_problems(policy) == [] == policy_advice(policy)
@@ -131,10 +111,6 @@ facts:
   years: {type: int, applies_to: agent}
   native: {type: bool, applies_to: agent}
 """)
-    assert (policy.cross_queue_order, policy.zone, policy.seed) == (
-        "service_level_risk",
-        "Europe/Berlin",
-        4711,
-    )
+    assert (policy.cross_queue_order, policy.zone, policy.seed) == ("service_level_risk", "Europe/Berlin", 4711)
     assert [step.fact for step in policy.queues["support"].order_by] == ["years", "native"]
     assert policy.queues["ideas"].order == "lifo"

@@ -58,9 +58,7 @@ def test_agents_when_of_a_queue_is_checked() -> None:
 
 
 def test_conditions_in_a_mapping_are_checked() -> None:
-    assert problems(HEAD + "    when: {channel: voice, chanel: chat}\n") == [
-        "7:28 entry[0].when.chanel"
-    ]
+    assert problems(HEAD + "    when: {channel: voice, chanel: chat}\n") == ["7:28 entry[0].when.chanel"]
     assert problems(HEAD + "    when: 3\n") == ["7:11 entry[0].when"]
     assert problems(HEAD + "    when: ''\n") == ["7:11 entry[0].when"]
 

@@ -57,20 +57,7 @@ def test_disallowed_yaml_is_refused(text: str, path: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "  \n# nothing\n",
-        "a: [",
-        "\x00",
-        "a:\n\t- b",
-        "\ud800",
-        b"\xff\xfe",
-        "%",
-        "*",
-        "- *x: 1",
-        "7",
-    ],
+    "text", ["", "  \n# nothing\n", "a: [", "\x00", "a:\n\t- b", "\ud800", b"\xff\xfe", "%", "*", "- *x: 1", "7"]
 )
 def test_malformed_text_is_refused(text: str | bytes) -> None:
     assert problems_of(text)

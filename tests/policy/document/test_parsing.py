@@ -122,9 +122,7 @@ def test_consequences_of_a_problem_are_not_reported() -> None:
 
 
 def test_advice_has_its_position() -> None:
-    policy, advice = parse_policy_with_advice(
-        SMALL + "agents:\n  units: 10\ndefault_queue: support\n"
-    )
+    policy, advice = parse_policy_with_advice(SMALL + "agents:\n  units: 10\ndefault_queue: support\n")
     assert isinstance(policy, Policy)
     assert [(one.path, one.line) for one in advice] == [("channels.voice.units", 1)]
 
@@ -140,13 +138,9 @@ def test_any_text_is_a_policy_or_invalid(text: str | bytes) -> None:
 WORDS = """channels queues skills facts entry voice a name queue when attributes type enum values overflow_to requires
 selection rona agents default_queue"""
 _words = st.sampled_from(WORDS.split())
-_scalars = st.one_of(
-    _words, st.integers(), st.booleans(), st.none(), st.floats(), st.text(max_size=5)
-)
+_scalars = st.one_of(_words, st.integers(), st.booleans(), st.none(), st.floats(), st.text(max_size=5))
 _trees = st.recursive(
-    _scalars,
-    lambda below: st.lists(below, max_size=4) | st.dictionaries(_words, below, max_size=6),
-    max_leaves=30,
+    _scalars, lambda below: st.lists(below, max_size=4) | st.dictionaries(_words, below, max_size=6), max_leaves=30
 )
 
 

@@ -19,53 +19,31 @@ ON_ASSIGNMENT: Any = {"id": "1", "assignment_id": "c1.1"}
 DESKTOP: list[tuple[f.CommandFrame, Command]] = [
     (
         f.SetStateFrame(id="1", state=AgentState.NOT_READY, reason="break", after_work=True),
-        c.SetAgentState(
-            agent_id="ada", state=AgentState.NOT_READY, reason="break", after_work=True
-        ),
+        c.SetAgentState(agent_id="ada", state=AgentState.NOT_READY, reason="break", after_work=True),
     ),
     (f.AcceptFrame(**ON_OFFER), c.AcceptOffer(offer_id="c1.1", agent_id="ada")),
-    (
-        f.DeclineFrame(**ON_OFFER, reason="busy"),
-        c.DeclineOffer(offer_id="c1.1", agent_id="ada", reason="busy"),
-    ),
+    (f.DeclineFrame(**ON_OFFER, reason="busy"), c.DeclineOffer(offer_id="c1.1", agent_id="ada", reason="busy")),
     (f.HoldFrame(**ON_ASSIGNMENT), c.HoldAssignment(assignment_id="c1.1", agent_id="ada")),
     (f.UnholdFrame(**ON_ASSIGNMENT), c.ResumeAssignment(assignment_id="c1.1", agent_id="ada")),
     (f.ParkFrame(**ON_ASSIGNMENT), c.ParkAssignment(assignment_id="c1.1", agent_id="ada")),
     (f.UnparkFrame(**ON_ASSIGNMENT), c.UnparkAssignment(assignment_id="c1.1", agent_id="ada")),
-    (
-        f.SetChannelsFrame(id="1", paused=("chat",)),
-        c.SetAgentChannels(agent_id="ada", paused=("chat",)),
-    ),
-    (
-        f.EndFrame(**ON_CONTACT, reason="done"),
-        c.EndContact(contact_id="c1", agent_id="ada", reason="done"),
-    ),
-    (
-        f.ExtendWrapUpFrame(**ON_ASSIGNMENT, extend_s=30),
-        c.ExtendWrapUp(assignment_id="c1.1", agent_id="ada", extend_s=30),
-    ),
+    (f.SetChannelsFrame(id="1", paused=("chat",)), c.SetAgentChannels(agent_id="ada", paused=("chat",))),
+    (f.EndFrame(**ON_CONTACT, reason="done"), c.EndContact(contact_id="c1", agent_id="ada", reason="done")),
+    (f.ExtendWrapUpFrame(**ON_ASSIGNMENT, extend_s=30), c.ExtendWrapUp(assignment_id="c1.1", agent_id="ada", extend_s=30)),
     (
         f.CompleteFrame(**ON_ASSIGNMENT, disposition="solved"),
         c.CompleteAssignment(assignment_id="c1.1", agent_id="ada", disposition="solved"),
     ),
     (
         f.TransferFrame(**ON_CONTACT, to_agent_id="bob", wait_s=60, return_to_sender_s=30),
-        c.TransferContact(
-            contact_id="c1", to_agent_id="bob", agent_id="ada", wait_s=60, return_to_sender_s=30
-        ),
+        c.TransferContact(contact_id="c1", to_agent_id="bob", agent_id="ada", wait_s=60, return_to_sender_s=30),
     ),
-    (
-        f.ConsultFrame(**ON_CONTACT, to_queue_id="legal"),
-        c.StartConsult(contact_id="c1", to_queue_id="legal", agent_id="ada"),
-    ),
+    (f.ConsultFrame(**ON_CONTACT, to_queue_id="legal"), c.StartConsult(contact_id="c1", to_queue_id="legal", agent_id="ada")),
     (f.CompleteConsultFrame(**ON_CONTACT), c.CompleteConsult(contact_id="c1", agent_id="ada")),
     (f.CancelConsultFrame(**ON_CONTACT), c.CancelConsult(contact_id="c1", agent_id="ada")),
     (f.ConferenceFrame(**ON_CONTACT), c.JoinConsult(contact_id="c1", agent_id="ada")),
     (f.LeaveFrame(**ON_CONTACT), c.LeaveContact(contact_id="c1", agent_id="ada", reason="left")),
-    (
-        f.HandOverFrame(**ON_CONTACT, to_agent_id="bob"),
-        c.HandOverContact(contact_id="c1", to_agent_id="bob", agent_id="ada"),
-    ),
+    (f.HandOverFrame(**ON_CONTACT, to_agent_id="bob"), c.HandOverContact(contact_id="c1", to_agent_id="bob", agent_id="ada")),
 ]
 
 # Frames of a gateway "pbx" and the commands.
@@ -74,68 +52,37 @@ GATEWAY: list[tuple[f.CommandFrame, Command]] = [
         f.UpdateFrame(**ON_CONTACT, priority_s=30, skills={"german": 5}),
         c.UpdateContact(contact_id="c1", gateway_id="pbx", priority_s=30, skills={"german": 5}),
     ),
-    (
-        f.CancelFrame(**ON_CONTACT, reason="solved"),
-        c.CancelContact(contact_id="c1", gateway_id="pbx", reason="solved"),
-    ),
+    (f.CancelFrame(**ON_CONTACT, reason="solved"), c.CancelContact(contact_id="c1", gateway_id="pbx", reason="solved")),
     (f.AbandonFrame(**ON_CONTACT), c.AbandonContact(contact_id="c1", gateway_id="pbx")),
     (f.EndFrame(**ON_CONTACT), c.EndContact(contact_id="c1", gateway_id="pbx")),
     (f.ParkContactFrame(**ON_CONTACT), c.ParkContact(contact_id="c1", gateway_id="pbx")),
     (f.UnparkContactFrame(**ON_CONTACT), c.UnparkContact(contact_id="c1", gateway_id="pbx")),
     (
         f.CallbackFrame(**ON_CONTACT, channel="voice", at_ms=7),
-        c.RequestCallback(
-            contact_id="c1",
-            gateway_id="pbx",
-            callback=c.CallbackFields(channel="voice", at_ms=7),
-        ),
+        c.RequestCallback(contact_id="c1", gateway_id="pbx", callback=c.CallbackFields(channel="voice", at_ms=7)),
     ),
     (
         f.CallbackResultFrame(**ON_CONTACT, outcome=CallbackOutcome.BUSY, attempt=2),
-        c.ReportCallback(
-            contact_id="c1", gateway_id="pbx", outcome=CallbackOutcome.BUSY, attempt=2
-        ),
+        c.ReportCallback(contact_id="c1", gateway_id="pbx", outcome=CallbackOutcome.BUSY, attempt=2),
     ),
 ]
 
 # Frames that only a supervisor sends, and the commands.
 SUPERVISOR: list[tuple[f.CommandFrame, Command]] = [
-    (
-        f.RequeueFrame(**ON_CONTACT, queue_id="support"),
-        c.RequeueContact(contact_id="c1", queue_id="support"),
-    ),
-    (
-        f.AssignFrame(**ON_CONTACT, agent_id="bob"),
-        c.AssignContact(contact_id="c1", agent_id="bob"),
-    ),
-    (
-        f.AddParticipantFrame(**ON_CONTACT, agent_id="bob"),
-        c.AddParticipant(contact_id="c1", agent_id="bob"),
-    ),
-    (
-        f.RemoveParticipantFrame(**ON_CONTACT, agent_id="bob"),
-        c.LeaveContact(contact_id="c1", agent_id="bob", reason="removed"),
-    ),
+    (f.RequeueFrame(**ON_CONTACT, queue_id="support"), c.RequeueContact(contact_id="c1", queue_id="support")),
+    (f.AssignFrame(**ON_CONTACT, agent_id="bob"), c.AssignContact(contact_id="c1", agent_id="bob")),
+    (f.AddParticipantFrame(**ON_CONTACT, agent_id="bob"), c.AddParticipant(contact_id="c1", agent_id="bob")),
+    (f.RemoveParticipantFrame(**ON_CONTACT, agent_id="bob"), c.LeaveContact(contact_id="c1", agent_id="bob", reason="removed")),
     (
         f.SetAgentStateFrame(id="1", agent_id="bob", state=AgentState.OFFLINE),
         c.SetAgentState(agent_id="bob", state=AgentState.OFFLINE),
     ),
-    (
-        f.SetAgentChannelsFrame(id="1", agent_id="bob", paused=("chat",)),
-        c.SetAgentChannels(agent_id="bob", paused=("chat",)),
-    ),
+    (f.SetAgentChannelsFrame(id="1", agent_id="bob", paused=("chat",)), c.SetAgentChannels(agent_id="bob", paused=("chat",))),
 ]
 # Frames of the session, a query, and the submit, which also needs a contact id.
-WITHOUT_COMMAND = {
-    f.HelloFrame,
-    f.RefreshFrame,
-    f.PingFrame,
-    f.ExpectedWaitFrame,
-    f.SubmitFrame,
-}
+WITHOUT_COMMAND = {f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.SubmitFrame}
 COMMAND_FRAMES = sorted(
-    {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} - WITHOUT_COMMAND,
-    key=lambda kind: kind.__name__,
+    {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} - WITHOUT_COMMAND, key=lambda kind: kind.__name__
 )
 
 
@@ -144,16 +91,12 @@ def _name(value: Any) -> str:
 
 
 @pytest.mark.parametrize(("frame", "command"), DESKTOP, ids=_name)
-def test_a_desktop_frame_is_its_command_by_that_agent(
-    frame: f.CommandFrame, command: Command
-) -> None:
+def test_a_desktop_frame_is_its_command_by_that_agent(frame: f.CommandFrame, command: Command) -> None:
     assert frame.to_command(agent_id="ada") == command
 
 
 @pytest.mark.parametrize(("frame", "command"), GATEWAY, ids=_name)
-def test_a_gateway_frame_is_its_command_by_that_gateway(
-    frame: f.CommandFrame, command: Command
-) -> None:
+def test_a_gateway_frame_is_its_command_by_that_gateway(frame: f.CommandFrame, command: Command) -> None:
     assert frame.to_command(gateway_id="pbx") == command
 
 

@@ -28,12 +28,7 @@ def test_the_tags_of_server_frames() -> None:
 def test_fields_at_their_default_are_omitted() -> None:
     assert msgspec.to_builtins(f.OkFrame(id="1")) == {"type": "ok", "id": "1"}
     error = f.ErrorFrame(code="busy", title="Server overloaded", temporary=True)
-    assert msgspec.to_builtins(error) == {
-        "type": "error",
-        "code": "busy",
-        "title": "Server overloaded",
-        "temporary": True,
-    }
+    assert msgspec.to_builtins(error) == {"type": "error", "code": "busy", "title": "Server overloaded", "temporary": True}
 
 
 def test_the_package_exports_every_frame() -> None:

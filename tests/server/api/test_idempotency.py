@@ -9,9 +9,7 @@ from router.server.auth.credentials import Credential, Role
 
 
 def a_credential(subject: str = "web", role: Role = Role.GATEWAY) -> Credential:
-    return Credential(
-        subject=subject, role=role, workspace="default", issuer="router", expires_at_s=2**40
-    )
+    return Credential(subject=subject, role=role, workspace="default", issuer="router", expires_at_s=2**40)
 
 
 def test_the_key_depends_on_the_client_and_the_fingerprint_on_the_payload() -> None:
@@ -37,9 +35,7 @@ def test_without_a_key_nothing_is_stored() -> None:
 
 def test_fingerprints_are_those_of_the_first_version() -> None:
     """A retry after an upgrade finds its first result, so a renamed field must not change the fingerprint."""
-    assert (
-        fingerprint_of(ContactFields(channel="voice")).hex() == "c957571bf28fb66f4e26de2c04f6ef84"
-    )
+    assert fingerprint_of(ContactFields(channel="voice")).hex() == "c957571bf28fb66f4e26de2c04f6ef84"
     fields = ContactFields(
         channel="chat",
         queue_id="cards",

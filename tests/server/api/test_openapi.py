@@ -8,8 +8,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 
 from router.model.policy import Policy
 from router.policy.checks.consistency import policy_problems
-from router.server.api.examples import BODY_EXAMPLES
-from router.server.api.openapi import as_openapi_3_0, openapi_document
+from router.server.api.openapi import BODY_EXAMPLES, as_openapi_3_0, openapi_document
 from router.server.api.problems import PROBLEMS
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
@@ -21,9 +20,7 @@ def test_the_document_is_valid_openapi_3_1() -> None:
 
 def test_every_route_occurs_once_with_summary_and_roles() -> None:
     operations = {
-        operation["operationId"]: operation
-        for methods in openapi_document()["paths"].values()
-        for operation in methods.values()
+        operation["operationId"]: operation for methods in openapi_document()["paths"].values() for operation in methods.values()
     }
     assert set(operations) == {route.name for route in ROUTES}
     assert len(operations) == len(ROUTES)

@@ -5,13 +5,7 @@ import pytest
 
 from router.model.results import RefusalCode, Refused
 from router.protocol.frames import ContactFields
-from router.server.api.problems import (
-    PROBLEMS,
-    ProblemError,
-    encode_problem,
-    problem_code,
-    problem_from_refusal,
-)
+from router.server.api.problems import PROBLEMS, ProblemError, encode_problem, problem_code, problem_from_refusal
 from router.server.http.handlers import problem_from_validation
 
 
@@ -29,9 +23,7 @@ def test_temporary_problems_have_retry_after() -> None:
 
 
 def test_a_problem_document_always_has_applied() -> None:
-    raised = problem_from_refusal(
-        Refused(code=RefusalCode.OFFER_NOT_PENDING, state="expired", seq=7)
-    )
+    raised = problem_from_refusal(Refused(code=RefusalCode.OFFER_NOT_PENDING, state="expired", seq=7))
     document = msgspec.json.decode(encode_problem(raised.document, "r1"))
     assert document == {
         "type": "urn:contact-router:problem:offer_not_pending",

@@ -12,26 +12,10 @@ import msgspec
 import pytest
 
 from router.model.errors import SettingsInvalid
-from router.server.auth.credentials import (
-    Authenticator,
-    AuthFailed,
-    Role,
-    mint_token,
-    open_authenticator,
-)
+from router.server.auth.credentials import Authenticator, AuthFailed, Role, mint_token, open_authenticator
 from router.server.auth.keys import create_secret, open_keyring
 from router.settings import Settings, settings_from
-from tests.support.tokens import (
-    EC,
-    NOW_S,
-    RSA,
-    SECRET,
-    an_authenticator,
-    claims,
-    public_pem,
-    signed,
-    three_issuers,
-)
+from tests.support.tokens import EC, NOW_S, RSA, SECRET, an_authenticator, claims, public_pem, signed, three_issuers
 
 
 def b64(data: bytes) -> str:
@@ -78,16 +62,11 @@ def test_a_key_of_one_issuer_does_not_sign_for_another(tmp_path: Path) -> None:
     assert refused(tmp_path, signed(claims(iss="e"), SECRET)) == "key"
 
 
-@pytest.mark.parametrize(
-    "kid", ["../../etc/passwd", "' or 1=1", "http://evil/", "", 5, ["default"]]
-)
+@pytest.mark.parametrize("kid", ["../../etc/passwd", "' or 1=1", "http://evil/", "", 5, ["default"]])
 def test_a_key_id_is_only_looked_up(tmp_path: Path, kid: object) -> None:
     """S24."""
     header = {"alg": "HS256", "typ": "JWT", "kid": kid}
-    assert refused(tmp_path, handmade_token(header, claims(), SECRET.encode())) in {
-        "key",
-        "malformed",
-    }
+    assert refused(tmp_path, handmade_token(header, claims(), SECRET.encode())) in {"key", "malformed"}
 
 
 @pytest.mark.parametrize(
@@ -106,9 +85,7 @@ def test_a_key_id_is_only_looked_up(tmp_path: Path, kid: object) -> None:
     ],
     ids=str,
 )
-def test_headers_that_carry_keys_or_change_semantics_are_refused(
-    tmp_path: Path, extra: dict[str, Any]
-) -> None:
+def test_headers_that_carry_keys_or_change_semantics_are_refused(tmp_path: Path, extra: dict[str, Any]) -> None:
     """S24, S25, S26, S29."""
     header = {"alg": "HS256", "typ": "JWT", **extra}
     reason = refused(tmp_path, handmade_token(header, claims(), SECRET.encode()))
@@ -152,18 +129,14 @@ def test_every_claim_must_be_present_and_valid(tmp_path: Path, change: dict[str,
 
 
 def test_clock_skew_up_to_the_leeway_is_accepted(tmp_path: Path) -> None:
-    assert an_authenticator(tmp_path).verify(
-        signed(claims(exp=int(time.time()) - 20, iat=NOW_S - 60))
-    )
+    assert an_authenticator(tmp_path).verify(signed(claims(exp=int(time.time()) - 20, iat=NOW_S - 60)))
 
 
 def test_a_cached_token_expires(tmp_path: Path) -> None:
     settings = three_issuers(tmp_path)
     clock = [float(NOW_S)]
     workspaces = frozenset({"default"})
-    authenticator = Authenticator(
-        open_keyring(settings), settings.auth, workspaces, lambda: clock[0]
-    )
+    authenticator = Authenticator(open_keyring(settings), settings.auth, workspaces, lambda: clock[0])
     token = signed(claims())
     assert authenticator.verify(token) is authenticator.verify(token)
     clock[0] = NOW_S + 3600 + 29
@@ -219,15 +192,7 @@ def test_the_built_in_secret_is_created_once_and_used_for_minting(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"role": "root"},
-        {"subject": "a b"},
-        {"workspace": "unknown"},
-        {"lifetime_s": 0},
-        {"lifetime_s": 13 * 3600},
-    ],
-    ids=str,
+    "wrong", [{"role": "root"}, {"subject": "a b"}, {"workspace": "unknown"}, {"lifetime_s": 0}, {"lifetime_s": 13 * 3600}], ids=str
 )
 def test_no_token_is_minted_that_would_be_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     settings = built_in_settings(tmp_path)
@@ -257,9 +222,7 @@ def test_tokens_are_minted_with_an_hmac_issuer_only(tmp_path: Path) -> None:
         ("rsa", b"x" * 70_000, "larger than"),
     ],
 )
-def test_an_unusable_key_is_refused_at_the_start(
-    tmp_path: Path, family: str, content: bytes | None, place: str
-) -> None:
+def test_an_unusable_key_is_refused_at_the_start(tmp_path: Path, family: str, content: bytes | None, place: str) -> None:
     """S23, S27."""
     path = tmp_path / "key"
     if content is not None:

@@ -16,9 +16,7 @@ class Clock:
 
 
 def a_credential() -> Credential:
-    return Credential(
-        subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40
-    )
+    return Credential(subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40)
 
 
 def test_a_ticket_is_valid_once() -> None:

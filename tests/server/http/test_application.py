@@ -3,12 +3,7 @@
 import pytest
 
 from router.server.api.problems import ProblemError
-from router.server.http.application import (
-    HandlerResult,
-    HttpApplication,
-    HttpRequest,
-    HttpRouter,
-)
+from router.server.http.application import HandlerResult, HttpApplication, HttpRequest, HttpRouter
 from router.server.http.responses import HttpResponse
 
 
@@ -75,17 +70,13 @@ def a_router() -> HttpRouter:
         ),
     ],
 )
-def test_a_target_has_its_route(
-    target: str, route: str, params: dict[str, str], query: str
-) -> None:
+def test_a_target_has_its_route(target: str, route: str, params: dict[str, str], query: str) -> None:
     request = a_request("GET", target)
     assert a_router().find(request).operation == f"GET {route}"
     assert (dict(request.path_params), request.query) == (params, query)
 
 
-@pytest.mark.parametrize(
-    "target", ["/", "", "*", "/v1", "/v1/contacts/", "/v1/contacts/c1/why", "//v1/contacts", "x"]
-)
+@pytest.mark.parametrize("target", ["/", "", "*", "/v1", "/v1/contacts/", "/v1/contacts/c1/why", "//v1/contacts", "x"])
 def test_other_targets_are_not_found(target: str) -> None:
     with pytest.raises(ProblemError, match="not_found"):
         a_router().find(a_request("GET", target))
@@ -100,9 +91,7 @@ def test_another_method_gets_the_allowed_ones() -> None:
 @pytest.mark.parametrize(("origin", "status"), [("https://a.example", b"204"), ("null", b"403")])
 def test_a_preflight_is_answered_for_allowed_origins(origin: str, status: bytes) -> None:
     application = HttpApplication(allowed_origins=("https://a.example",))
-    request = a_request(
-        "OPTIONS", "/v1/contacts", origin=origin, access_control_request_method="POST"
-    )
+    request = a_request("OPTIONS", "/v1/contacts", origin=origin, access_control_request_method="POST")
     application.check(request)
     connection = request.connection
     assert isinstance(connection, Connection)

@@ -14,9 +14,7 @@ from router.server.http.connection import HttpConnection, OpenConnections
 from router.server.http.responses import HttpResponse
 from router.settings import ServerSettings
 
-CREDENTIAL = Credential(
-    subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40
-)
+CREDENTIAL = Credential(subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40)
 LIMITS = ServerSettings(body_bytes_max=1024, header_bytes_max=1024)
 
 
@@ -98,11 +96,7 @@ class Bench:
     def connect(self) -> None:
         self.transport = FakeTransport()
         self.connection = HttpConnection(
-            self.application,
-            self.connections,
-            LIMITS,
-            refusal_pause_s=0.05,
-            loop=asyncio.get_running_loop(),
+            self.application, self.connections, LIMITS, refusal_pause_s=0.05, loop=asyncio.get_running_loop()
         )
         self.connection.connection_made(self.transport)
 
@@ -123,13 +117,7 @@ class Bench:
 
 
 def a_submit(body: bytes = b"{}", *more: bytes) -> bytes:
-    lines = (
-        b"POST /v1/contacts HTTP/1.1",
-        b"Host: a",
-        b"content-TYPE: application/json",
-        b"Content-Length: %d" % len(body),
-        *more,
-    )
+    lines = (b"POST /v1/contacts HTTP/1.1", b"Host: a", b"content-TYPE: application/json", b"Content-Length: %d" % len(body), *more)
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
@@ -141,9 +129,7 @@ def _chunked(body: bytes) -> bytes:
 
 _BODIES = st.binary(max_size=40)
 _HEADERS = st.lists(
-    st.sampled_from([b"X-A: b", b"X-C:  b \t", b"X-B:", b"Idempotency-Key: k", b"Accept: */*"]),
-    max_size=2,
-    unique=True,
+    st.sampled_from([b"X-A: b", b"X-C:  b \t", b"X-B:", b"Idempotency-Key: k", b"Accept: */*"]), max_size=2, unique=True
 )
 _REQUESTS = st.one_of(
     st.builds(lambda body, headers: a_submit(body, *headers), _BODIES, _HEADERS),
@@ -156,13 +142,8 @@ _REQUESTS = st.one_of(
 )
 
 
-@given(
-    requests=st.lists(_REQUESTS, min_size=1, max_size=6),
-    cuts=st.lists(st.integers(1, 60), min_size=1, max_size=8),
-)
-async def test_any_cut_and_the_cache_give_the_same_requests(
-    requests: list[bytes], cuts: list[int]
-) -> None:
+@given(requests=st.lists(_REQUESTS, min_size=1, max_size=6), cuts=st.lists(st.integers(1, 60), min_size=1, max_size=8))
+async def test_any_cut_and_the_cache_give_the_same_requests(requests: list[bytes], cuts: list[int]) -> None:
     expected = []
     for request in requests:
         fresh = Bench()

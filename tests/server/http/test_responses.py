@@ -3,12 +3,7 @@
 import msgspec
 
 from router.server.api.problems import ProblemError
-from router.server.http.responses import (
-    CachedProblemResponse,
-    HttpResponse,
-    ResponseWriter,
-    problem_response,
-)
+from router.server.http.responses import CachedProblemResponse, HttpResponse, ResponseWriter, problem_response
 
 ID = "0123456789abcdef"
 
@@ -31,9 +26,7 @@ def parsed(data: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
 
 
 def test_every_response_has_the_security_headers_once() -> None:
-    status, headers, body = parsed(
-        ResponseWriter(vary_by_origin=True).encode(HttpResponse(body=b"{}"), ID)
-    )
+    status, headers, body = parsed(ResponseWriter(vary_by_origin=True).encode(HttpResponse(body=b"{}"), ID))
     names = [name for name, _ in headers]
     assert (status, body) == (200, b"{}")
     assert len(names) == len(set(names))

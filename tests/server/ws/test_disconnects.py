@@ -124,9 +124,7 @@ async def test_a_stopping_writer_empties_the_queue() -> None:
     assert len(writer.taken) == before
 
 
-async def test_cleanups_run_over_several_iterations_and_a_failing_one_does_not_stop_others() -> (
-    None
-):
+async def test_cleanups_run_over_several_iterations_and_a_failing_one_does_not_stop_others() -> None:
     _, queue = a_queue()
     cleaned_up: list[int] = []
     reported: list[dict[str, Any]] = []

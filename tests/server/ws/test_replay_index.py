@@ -18,12 +18,7 @@ from router.model.events.contact import ContactEnded
 from router.model.states import AgentState, AssignmentRole
 from router.runtime.event_feed import Publisher
 from router.server.api.idempotency import public_event
-from router.server.ws.replay_index import (
-    ReplayIndex,
-    is_visible_to,
-    recipient_agents,
-    recipient_gateway,
-)
+from router.server.ws.replay_index import ReplayIndex, is_visible_to, recipient_agents, recipient_gateway
 from tests.support.builders import a_policy
 
 VALUES: dict[str, Any] = {
@@ -76,14 +71,7 @@ def test_a_supervisor_receives_every_event_and_an_unknown_role_none(kind: type) 
 
 
 def test_an_agent_named_twice_receives_an_event_once() -> None:
-    assigned = e.ContactAssigned(
-        contact_id="c",
-        assignment_id="c.1",
-        agent_id="ada",
-        units=1,
-        waited_ms=0,
-        from_agent_id="ada",
-    )
+    assigned = e.ContactAssigned(contact_id="c", assignment_id="c.1", agent_id="ada", units=1, waited_ms=0, from_agent_id="ada")
     assert recipient_agents(assigned) == ("ada",)
 
 
@@ -125,16 +113,8 @@ def _event(number: int) -> Event:
     if number % 5 == 0:
         return OfferDeclined(offer_id="o", contact_id="c", agent_id=agent_id, reason="no")
     if number % 7 == 0:
-        return ContactEnded(
-            contact_id="c",
-            assignment_id="o",
-            agent_id=agent_id,
-            reason="ended",
-            gateway_id=gateway_id,
-        )
-    return OfferAccepted(
-        offer_id="o", contact_id="c", agent_id=agent_id, waited_ms=1, gateway_id=gateway_id
-    )
+        return ContactEnded(contact_id="c", assignment_id="o", agent_id=agent_id, reason="ended", gateway_id=gateway_id)
+    return OfferAccepted(offer_id="o", contact_id="c", agent_id=agent_id, waited_ms=1, gateway_id=gateway_id)
 
 
 class EventLog:
@@ -149,23 +129,12 @@ class EventLog:
         for _ in range(records):
             first_seq = len(self.events_so_far) + 1
             events = [_event(first_seq + number) for number in range(first_seq % 4 + 1)]
-            record = Record(
-                epoch=1,
-                first_seq=first_seq,
-                at_ms=first_seq,
-                actor="a",
-                cause="c",
-                events=tuple(events),
-            )
-            self.events_so_far += [
-                (seq, record.at_ms, event) for seq, event in enumerate(events, first_seq)
-            ]
+            record = Record(epoch=1, first_seq=first_seq, at_ms=first_seq, actor="a", cause="c", events=tuple(events))
+            self.events_so_far += [(seq, record.at_ms, event) for seq, event in enumerate(events, first_seq)]
             self._kept_after = [*self._kept_after, first_seq - 1][-_KEPT_RECORDS:]
             self.publisher.publish("main", record)
 
-    def expected(
-        self, after_seq: int, role: str, subject: str
-    ) -> list[tuple[int, int, Event]] | None:
+    def expected(self, after_seq: int, role: str, subject: str) -> list[tuple[int, int, Event]] | None:
         oldest = self._kept_after[0] if self._kept_after else len(self.events_so_far)
         if not oldest <= after_seq <= len(self.events_so_far):
             return None
@@ -176,20 +145,14 @@ class EventLog:
         ]
 
 
-_CLIENTS = st.sampled_from(
-    [*(("agent", name) for name in _AGENTS), ("gateway", "web"), ("supervisor", "eve")]
-)
+_CLIENTS = st.sampled_from([*(("agent", name) for name in _AGENTS), ("gateway", "web"), ("supervisor", "eve")])
 
-_STEPS = st.lists(
-    st.tuples(st.integers(0, 120), st.integers(0, 700), _CLIENTS), min_size=1, max_size=12
-)
+_STEPS = st.lists(st.tuples(st.integers(0, 120), st.integers(0, 700), _CLIENTS), min_size=1, max_size=12)
 
 
 @settings(deadline=None)
 @given(_STEPS)
-def test_the_index_returns_what_a_scan_returns(
-    steps: list[tuple[int, int, tuple[str, str]]],
-) -> None:
+def test_the_index_returns_what_a_scan_returns(steps: list[tuple[int, int, tuple[str, str]]]) -> None:
     log = EventLog()
     for published, back, (role, subject) in steps:
         log.publish(published)
@@ -204,9 +167,7 @@ def test_old_events_are_dropped_from_the_index() -> None:
     log.recall.events_since(0, role="agent", subject="ada")
     log.publish(6_000)
     after_seq = len(log.events_so_far) - 100
-    assert log.recall.events_since(after_seq, role="agent", subject="ada") == log.expected(
-        after_seq, "agent", "ada"
-    )
+    assert log.recall.events_since(after_seq, role="agent", subject="ada") == log.expected(after_seq, "agent", "ada")
     assert sum(map(len, log.recall._agents.values())) <= 100
 
 

@@ -222,9 +222,7 @@ def test_closing_works_while_delivery_is_paused(bench: Bench) -> None:
     assert bench.owner.received == []
 
 
-def test_after_a_protocol_error_the_close_code_is_sent_before_the_connection_ends(
-    bench: Bench,
-) -> None:
+def test_after_a_protocol_error_the_close_code_is_sent_before_the_connection_ends(bench: Bench) -> None:
     bench.raw(sent(Opcode.TEXT, b"a") + b"\x83\x80")
     assert bench.owner.received == [b"a"]
     assert bench.transport.written[0][2:4] == (1002).to_bytes(2, "big")

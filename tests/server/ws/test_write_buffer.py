@@ -52,11 +52,7 @@ class Bench:
         self.tick = LoopIteration()
         self.overflows = 0
         self.buffer = WriteBuffer(
-            self.transport,
-            schedule_flush=self.tick.soon,
-            count_max=count_max,
-            bytes_max=bytes_max,
-            on_overflow=self._overflowed,
+            self.transport, schedule_flush=self.tick.soon, count_max=count_max, bytes_max=bytes_max, on_overflow=self._overflowed
         )
 
     def _overflowed(self) -> None:

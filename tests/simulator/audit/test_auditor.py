@@ -37,22 +37,12 @@ def test_a_correct_history_has_no_violation(history: HistoryWriter) -> None:
     history.given("c1")
     second = history.seq
     history.write(history.queued("c2"), at_s=5)
-    wrap_up = WrapUpStarted(
-        assignment_id="c1.1", contact_id="c1", agent_id="ada", deadline_ms=70_000
-    )
+    wrap_up = WrapUpStarted(assignment_id="c1.1", contact_id="c1", agent_id="ada", deadline_ms=70_000)
     history.write(ended("c1"), wrap_up, at_s=60)
     history.write(completed("c1"), history.offered("c2", deadline_ms=85_000), at_s=70)
     history.write(
-        OfferDeclined(
-            offer_id="c2.1",
-            contact_id="c2",
-            agent_id="ada",
-            reason="busy",
-            cool_down_until_ms=101_000,
-        ),
-        ContactRequeued(
-            contact_id="c2", queue_id="calls", requirement="", reason="declined", queued_seq=second
-        ),
+        OfferDeclined(offer_id="c2.1", contact_id="c2", agent_id="ada", reason="busy", cool_down_until_ms=101_000),
+        ContactRequeued(contact_id="c2", queue_id="calls", requirement="", reason="declined", queued_seq=second),
         at_s=71,
     )
     history.write(ContactAbandoned(contact_id="c2", queue_id="calls", waited_ms=67_000), at_s=72)
@@ -105,9 +95,7 @@ def test_a_requeue_at_another_position_is_found(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), history.offered("c1"))
     history.write(
         OfferExpired(offer_id="c1.1", contact_id="c1", agent_id="ada"),
-        ContactRequeued(
-            contact_id="c1", queue_id="calls", requirement="", reason="rona", queued_seq=99
-        ),
+        ContactRequeued(contact_id="c1", queue_id="calls", requirement="", reason="rona", queued_seq=99),
         at_s=15,
     )
     assert "c1 is requeued at another position" in history.found()
@@ -157,14 +145,7 @@ def ignored_credit(event: Event) -> Event:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        wrong_wait,
-        accept_by_another_agent,
-        offer_to_an_unqualified_agent,
-        lost_position,
-        ignored_credit,
-    ],
+    "change", [wrong_wait, accept_by_another_agent, offer_to_an_unqualified_agent, lost_position, ignored_credit]
 )
 def test_a_changed_event_of_a_simulated_day_is_found(change: Callable[[Event], Event]) -> None:
     """The first three hours pass the audit; then one kind of event is changed."""
@@ -177,9 +158,7 @@ def test_a_changed_event_of_a_simulated_day_is_found(change: Callable[[Event], E
         if at_ms >= 3 * 3_600_000:
             assert first_seq > 1_000 and auditor.violations == []
             found = [change(event) for event in found]
-        outcome = Outcome(
-            result=Done(subject="", state=""), first_seq=first_seq, at_ms=at_ms, events=found
-        )
+        outcome = Outcome(result=Done(subject="", state=""), first_seq=first_seq, at_ms=at_ms, events=found)
         auditor.on_outcome(AdvanceTime(), outcome)
         first_seq += len(found)
         if auditor.violations:

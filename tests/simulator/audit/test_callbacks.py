@@ -22,12 +22,7 @@ def history() -> HistoryWriter:
 
 def requested(mode: CallbackMode = CallbackMode.CUSTOMER_FIRST) -> CallbackRequested:
     return CallbackRequested(
-        contact_id="c1",
-        queue_id="calls",
-        channel="voice",
-        requirement="",
-        mode=mode,
-        queue_position=CallbackQueuePosition.KEEP,
+        contact_id="c1", queue_id="calls", channel="voice", requirement="", mode=mode, queue_position=CallbackQueuePosition.KEEP
     )
 
 
@@ -44,14 +39,10 @@ def dialled(**changes: Any) -> CallbackDialRequested:
 
 
 def connected(agent_id: str | None = None) -> CallbackConnected:
-    return CallbackConnected(
-        contact_id="c1", queue_id="calls", requirement="", attempt=1, agent_id=agent_id
-    )
+    return CallbackConnected(contact_id="c1", queue_id="calls", requirement="", attempt=1, agent_id=agent_id)
 
 
-def test_a_customer_first_callback_is_dialled_for_an_available_agent(
-    history: HistoryWriter,
-) -> None:
+def test_a_customer_first_callback_is_dialled_for_an_available_agent(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), requested())
     history.agent_without_check()
     history.write(dialled())
@@ -68,9 +59,7 @@ def test_an_attempt_for_an_agent_without_capacity_is_found(history: HistoryWrite
     assert "c1 is called for ada, who has no free capacity" in history.found()
 
 
-def test_an_attempt_of_an_agent_first_callback_without_an_owner_is_found(
-    history: HistoryWriter,
-) -> None:
+def test_an_attempt_of_an_agent_first_callback_without_an_owner_is_found(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), requested(CallbackMode.AGENT_FIRST))
     history.agent_without_check()
     history.write(dialled())
@@ -93,9 +82,7 @@ def test_a_callback_with_a_pending_offer_is_found(history: HistoryWriter) -> Non
 
 
 def test_a_callback_for_later_is_not_waiting(history: HistoryWriter) -> None:
-    history.write(
-        history.queued("c1"), requested(), CallbackScheduled(contact_id="c1", due_at_ms=60_000)
-    )
+    history.write(history.queued("c1"), requested(), CallbackScheduled(contact_id="c1", due_at_ms=60_000))
     history.agent_without_check()
     history.write(at_s=1)
     assert history.found() == ""

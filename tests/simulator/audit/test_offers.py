@@ -12,12 +12,7 @@ from router.model.events import (
     OfferExpired,
     PolicyPublished,
 )
-from router.model.policy import (
-    CrossQueueOrder,
-    QueueOrder,
-    QueuePolicy,
-    ServiceLevelPolicy,
-)
+from router.model.policy import CrossQueueOrder, QueueOrder, QueuePolicy, ServiceLevelPolicy
 from router.model.states import AgentState, MatchTrigger
 from tests.support.audited_history import POLICY, HistoryWriter, completed, ended
 
@@ -29,11 +24,7 @@ def history() -> HistoryWriter:
 
 def test_an_offer_to_an_agent_who_is_not_ready_is_found(history: HistoryWriter) -> None:
     history.agent()
-    history.write(
-        AgentStateChanged(
-            agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY, reason="break"
-        )
-    )
+    history.write(AgentStateChanged(agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY, reason="break"))
     history.write(history.queued("c1"), history.offered("c1"))
     assert "receives an offer while not ready" in history.found()
 
@@ -63,9 +54,7 @@ def test_an_offer_of_a_later_contact_before_an_earlier_one_is_found(history: His
 
 def test_priority_class_and_credit_decide_the_order(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), at_s=0)
-    history.write(
-        history.queued("c2", priority_s=30), history.queued("c3", queue_id="vip"), at_s=20
-    )
+    history.write(history.queued("c2", priority_s=30), history.queued("c3", queue_id="vip"), at_s=20)
     history.agent()
     history.auditor.violations.clear()
     history.write(history.offered("c1"))
@@ -90,9 +79,7 @@ def test_a_lifo_queue_is_checked_newest_first(history: HistoryWriter) -> None:
 def test_due_dates_are_compared_across_queues(history: HistoryWriter) -> None:
     late = QueuePolicy(service_level=ServiceLevelPolicy(threshold_s=600))
     queues = {"calls": late, "vip": QueuePolicy()}
-    risk = structs.replace(
-        POLICY, queues=queues, cross_queue_order=CrossQueueOrder.SERVICE_LEVEL_RISK
-    )
+    risk = structs.replace(POLICY, queues=queues, cross_queue_order=CrossQueueOrder.SERVICE_LEVEL_RISK)
     history.write(PolicyPublished(version=2, policy=risk))
     history.write(history.queued("c1"))
     history.write(history.queued("c2", queue_id="vip"), at_s=1)
@@ -100,9 +87,7 @@ def test_due_dates_are_compared_across_queues(history: HistoryWriter) -> None:
     assert "c2 precedes it" in history.found()
 
 
-@pytest.mark.parametrize(
-    ("match_trigger", "found"), [(MatchTrigger.AGENT, True), (MatchTrigger.CONTACT, False)]
-)
+@pytest.mark.parametrize(("match_trigger", "found"), [(MatchTrigger.AGENT, True), (MatchTrigger.CONTACT, False)])
 def test_queue_ranks_count_only_when_the_agent_triggers_the_match(
     history: HistoryWriter, match_trigger: MatchTrigger, found: bool
 ) -> None:
@@ -119,16 +104,8 @@ def test_a_contact_in_cool_down_may_be_passed_over(history: HistoryWriter) -> No
     history.write(history.queued("c1"), history.offered("c1"))
     queued_seq = history.seq - 2
     history.write(
-        OfferDeclined(
-            offer_id="c1.1", contact_id="c1", agent_id="ada", reason="no", cool_down_until_ms=30_000
-        ),
-        ContactRequeued(
-            contact_id="c1",
-            queue_id="calls",
-            requirement="",
-            reason="declined",
-            queued_seq=queued_seq,
-        ),
+        OfferDeclined(offer_id="c1.1", contact_id="c1", agent_id="ada", reason="no", cool_down_until_ms=30_000),
+        ContactRequeued(contact_id="c1", queue_id="calls", requirement="", reason="declined", queued_seq=queued_seq),
         history.queued("c2"),
         history.offered("c2"),
         at_s=1,
@@ -136,9 +113,7 @@ def test_a_contact_in_cool_down_may_be_passed_over(history: HistoryWriter) -> No
     assert history.found() == ""
 
 
-def test_an_accept_after_the_deadline_and_an_expiry_before_it_are_found(
-    history: HistoryWriter,
-) -> None:
+def test_an_accept_after_the_deadline_and_an_expiry_before_it_are_found(history: HistoryWriter) -> None:
     history.agent()
     history.write(history.queued("c1"), history.offered("c1"))
     history.write(history.accepted("c1", waited_ms=15_000), at_s=15)
@@ -173,9 +148,7 @@ def test_a_wrong_wait_is_found(history: HistoryWriter) -> None:
     assert "c1 has a wrong wait of 1000 ms" in history.found()
 
 
-def test_a_contact_of_a_paused_channel_does_not_precede_by_queue_rank(
-    history: HistoryWriter,
-) -> None:
+def test_a_contact_of_a_paused_channel_does_not_precede_by_queue_rank(history: HistoryWriter) -> None:
     history.write(history.queued("c1"))
     history.write(history.queued("c2", channel="chat", queue_id="chats"), at_s=1)
     history.write(

@@ -6,19 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.engine.state.plan_stages import (
-    RoutingCriteria,
-    effective_plan,
-    exclusive_agents,
-    stage_requirement,
-)
-from router.model.policy import (
-    ChannelPolicy,
-    Policy,
-    PreferredAgentKind,
-    QueuePolicy,
-    StepPolicy,
-)
+from router.engine.state.plan_stages import RoutingCriteria, effective_plan, exclusive_agents, stage_requirement
+from router.model.policy import ChannelPolicy, Policy, PreferredAgentKind, QueuePolicy, StepPolicy
 from router.simulator.audit.requirements import combined_levels, plan_in_force, step_effect
 
 SKILLS = ("english", "german", "spanish")
@@ -61,22 +50,13 @@ def test_a_step_without_earlier_agents_has_its_own_requirement_only() -> None:
 
 @pytest.mark.parametrize(("own", "expected"), [(None, "queue"), ("own", "own"), ("removed", None)])
 def test_the_contacts_own_plan_precedes_that_of_the_queue(own: str | None, expected: str) -> None:
-    plans: dict[str, Any] = {
-        "queue": (StepPolicy(add_priority_s=1),),
-        "own": (StepPolicy(add_priority_s=2),),
-    }
-    policy = Policy(
-        channels={"voice": ChannelPolicy()},
-        queues={"calls": QueuePolicy(plan="queue")},
-        plans=plans,
-    )
+    plans: dict[str, Any] = {"queue": (StepPolicy(add_priority_s=1),), "own": (StepPolicy(add_priority_s=2),)}
+    policy = Policy(channels={"voice": ChannelPolicy()}, queues={"calls": QueuePolicy(plan="queue")}, plans=plans)
     assert plan_in_force(policy, "calls", own) == plans.get(expected, ())
     assert plan_in_force(policy, "calls", own) == effective_plan(policy, "calls", own)
 
 
-def qualifies(
-    alternatives: tuple[tuple[tuple[str, int], ...], ...], levels: dict[str, int]
-) -> bool:
+def qualifies(alternatives: tuple[tuple[tuple[str, int], ...], ...], levels: dict[str, int]) -> bool:
     return any(all(levels.get(skill, 0) >= n for skill, n in one) for one in alternatives)
 
 
@@ -104,13 +84,8 @@ def test_it_agrees_with_the_engine_on_any_plan(
     for levels in agents:
         expected = qualifies((stage.requirement, *stage.alternatives), levels)
         assert qualifies(effect.alternatives, levels) is expected
-    assert (effect.added_priority_s, effect.priority_class) == (
-        stage.added_priority_s,
-        stage.priority_class,
-    )
-    criteria = RoutingCriteria(
-        "calls", "voice", skills, step=step, preferred_agents=named, last_agent_id=last
-    )
+    assert (effect.added_priority_s, effect.priority_class) == (stage.added_priority_s, stage.priority_class)
+    criteria = RoutingCriteria("calls", "voice", skills, step=step, preferred_agents=named, last_agent_id=last)
     engine_agents = exclusive_agents(plan, criteria)
     assert (effect.reserved_for is None) is (engine_agents is None)
     assert set(effect.reserved_for or ()) == set(engine_agents or ())

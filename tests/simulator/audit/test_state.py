@@ -4,23 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from router.model.commands import Command
-from router.model.events import (
-    AgentChannelsSet,
-    AssignmentParked,
-    AssignmentUnparked,
-    OfferAccepted,
-    OfferMade,
-    PolicyPublished,
-)
-from router.model.policy import (
-    AgentsPolicy,
-    ChannelPolicy,
-    FactPolicy,
-    FactType,
-    Policy,
-    QueuePolicy,
-    RateCapPolicy,
-)
+from router.model.events import AgentChannelsSet, AssignmentParked, AssignmentUnparked, OfferAccepted, OfferMade, PolicyPublished
+from router.model.policy import AgentsPolicy, ChannelPolicy, FactPolicy, FactType, Policy, QueuePolicy, RateCapPolicy
 from router.model.results import Outcome
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import PlannedContact
@@ -72,9 +57,7 @@ def test_interrupting_channels_and_caps_pass_the_audit(most: int | None) -> None
     voice = ChannelPolicy(interrupts=("chat",), auto_accept=True, rate_cap=cap)
     policy = replace(base, channels={"voice": voice, "chat": CHAT})
     auditor, offers = Auditor(), OfferCounter()
-    Simulation(
-        draw_day(workload, policy=policy, seed=3, replication=0), listeners=[auditor, offers]
-    ).run()
+    Simulation(draw_day(workload, policy=policy, seed=3, replication=0), listeners=[auditor, offers]).run()
     assert auditor.checks > 1_000
     assert auditor.violations == []
     assert (max(offers.calls.values()) == most) is (most is not None)
@@ -90,11 +73,7 @@ def test_a_condition_on_agents_is_part_of_the_qualification() -> None:
         a_day(
             a_contact("c1", 0),
             a_contact("c2", 1),
-            agents=(
-                an_agent("ada", attributes={"years": 3}),
-                an_agent("bob", attributes={"years": 2}),
-                an_agent("cy"),
-            ),
+            agents=(an_agent("ada", attributes={"years": 3}), an_agent("bob", attributes={"years": 2}), an_agent("cy")),
             policy=policy,
         )
     )
@@ -119,34 +98,26 @@ def test_two_calls_at_once_exceed_the_capacity(history: HistoryWriter) -> None:
 def test_a_chat_offered_during_a_blocking_call_is_found(history: HistoryWriter) -> None:
     history.agent(units=200)
     history.given("c1")
-    history.write(
-        history.queued("c2", channel="chat"), history.offered("c2", channel="chat", units=30)
-    )
+    history.write(history.queued("c2", channel="chat"), history.offered("c2", channel="chat", units=30))
     assert "beyond capacity" in history.found()
 
 
 def test_a_chat_above_the_channel_maximum_is_found(history: HistoryWriter) -> None:
     history.agent()
     for n in (1, 2):
-        history.write(
-            history.queued(f"c{n}", channel="chat"), history.offered(f"c{n}", channel="chat")
-        )
+        history.write(history.queued(f"c{n}", channel="chat"), history.offered(f"c{n}", channel="chat"))
     assert history.found() == ""
     history.write(history.queued("c3", channel="chat"), history.offered("c3", channel="chat"))
     assert "beyond capacity" in history.found()
 
 
-def under(
-    history: HistoryWriter, agents: AgentsPolicy | None = None, **channels: ChannelPolicy
-) -> None:
+def under(history: HistoryWriter, agents: AgentsPolicy | None = None, **channels: ChannelPolicy) -> None:
     """Publish a policy with these channels replaced."""
     policy = replace(POLICY, channels=POLICY.channels | channels, agents=agents or POLICY.agents)
     history.write(PolicyPublished(version=2, policy=policy))
 
 
-def test_a_call_may_interrupt_chats_but_no_chat_may_follow_during_the_call(
-    history: HistoryWriter,
-) -> None:
+def test_a_call_may_interrupt_chats_but_no_chat_may_follow_during_the_call(history: HistoryWriter) -> None:
     under(history, voice=ChannelPolicy(interrupts=("chat",)))
     history.agent()
     history.write(history.queued("c1", channel="chat"), history.offered("c1", channel="chat"))
@@ -180,12 +151,7 @@ def test_an_offer_of_a_paused_channel_is_found(history: HistoryWriter) -> None:
 
 
 def test_an_offer_above_a_cap_is_found(history: HistoryWriter) -> None:
-    under(
-        history,
-        voice=ChannelPolicy(
-            per_agent_max=9, units=0, rate_cap=RateCapPolicy(contacts_max=1, window_s=60)
-        ),
-    )
+    under(history, voice=ChannelPolicy(per_agent_max=9, units=0, rate_cap=RateCapPolicy(contacts_max=1, window_s=60)))
     history.agent()
     history.given("c1")
     history.write(history.queued("c2"), at_s=59)

@@ -19,9 +19,7 @@ A1,6,0,0,PS,2020-01-06,23:59:00,23:59:20,20,0:00:00,0:00:00,0,AGENT,23:59:30,0:0
 """
 
 
-def test_bank_calls_have_priority_credit_and_exclude_phantoms_and_menu_hangups(
-    tmp_path: Path,
-) -> None:
+def test_bank_calls_have_priority_credit_and_exclude_phantoms_and_menu_hangups(tmp_path: Path) -> None:
     packed = tmp_path / "jan.csv.gz"
     packed.write_bytes(gzip.compress(BANK.encode()))
     log = parse_log(f"bank:{packed}")
@@ -30,10 +28,7 @@ def test_bank_calls_have_priority_credit_and_exclude_phantoms_and_menu_hangups(
     assert [c.queue_id for c in log.contacts] == ["ps", "nw", "ps", "ps"]
     assert [c.patience_ms for c in log.contacts] == [None, None, 30_000, None]
     assert [c.handle_ms for c in log.contacts] == [180_000, 60_000, 180_000, 90_000]
-    assert [(a.agent_id, a.skills) for a in log.agents] == [
-        ("S1", {"nw": 1, "ps": 1}),
-        ("S2", {"ps": 1}),
-    ]
+    assert [(a.agent_id, a.skills) for a in log.agents] == [("S1", {"nw": 1, "ps": 1}), ("S2", {"ps": 1})]
 
 
 def test_a_wait_that_passes_midnight_is_complete(tmp_path: Path) -> None:

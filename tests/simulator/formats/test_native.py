@@ -59,9 +59,7 @@ def test_csv_and_json_lines_are_equivalent(tmp_path: Path) -> None:
 
 
 def test_times_may_be_iso_8601(tmp_path: Path) -> None:
-    text = (
-        "arrival,queue,handle_s\n2020-01-06T09:00:00Z,calls,5\n2020-01-06T10:00:01+01:00,calls,5\n"
-    )
+    text = "arrival,queue,handle_s\n2020-01-06T09:00:00Z,calls,5\n2020-01-06T10:00:01+01:00,calls,5\n"
     log = parse_log("contacts:" + write(tmp_path / "day.csv", text))
     assert [c.at_ms for c in log.contacts] == [T0, T0 + 1_000]
     text = "agent_id,shifts\nada,2020-01-06T09:00:00/2020-01-06T17:00:00\n"
@@ -72,37 +70,19 @@ def test_times_may_be_iso_8601(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "place"),
     [
-        (
-            "contacts",
-            "arrival,queue,handle_s\nsoon,calls,5\n",
-            "file.csv:2, arrival: must be seconds or an ISO 8601 time",
-        ),
-        (
-            "contacts",
-            "arrival,queue,handle_s\n-5,calls,5\n",
-            "file.csv:2, arrival: must be at least 0",
-        ),
+        ("contacts", "arrival,queue,handle_s\nsoon,calls,5\n", "file.csv:2, arrival: must be seconds or an ISO 8601 time"),
+        ("contacts", "arrival,queue,handle_s\n-5,calls,5\n", "file.csv:2, arrival: must be at least 0"),
         ("contacts", "arrival,queue,handle_s\n5,calls,-5\n", "file.csv:2: .*handle_s"),
         ("contacts", "arrival,queue,handle_s,colour\n5,calls,5,red\n", "file.csv:2: .*colour"),
         ("contacts", "arrival,queue\n5,calls\n", "file.csv:1: no column handle_s"),
-        (
-            "contacts",
-            "arrival,queue,handle_s,skills\n5,calls,5,a:b\n",
-            "file.csv:2: levels must be NAME:NUMBER",
-        ),
+        ("contacts", "arrival,queue,handle_s,skills\n5,calls,5,a:b\n", "file.csv:2: levels must be NAME:NUMBER"),
         ("agents", "agent_id,shifts\nada,9\n", "file.csv:2, shifts: a shift must be FROM-TO"),
-        (
-            "agents",
-            "agent_id,shifts\nada,9-8\n",
-            "file.csv:2, shifts: a shift must end after it begins",
-        ),
+        ("agents", "agent_id,shifts\nada,9-8\n", "file.csv:2, shifts: a shift must end after it begins"),
         ("agents", "agent_id\nada\nada\n", "file.csv: an agent id occurs more than once"),
         ("agents", "agent_id,channel_max\nada,chat\n", "file.csv:2: levels must be NAME:NUMBER"),
     ],
 )
-def test_an_invalid_row_of_the_native_format_is_reported_with_its_line(
-    tmp_path: Path, name: str, text: str, place: str
-) -> None:
+def test_an_invalid_row_of_the_native_format_is_reported_with_its_line(tmp_path: Path, name: str, text: str, place: str) -> None:
     with pytest.raises(WorkloadInvalid, match=place):
         parse_log(f"{name}:" + write(tmp_path / "file.csv", text))
 

@@ -7,11 +7,7 @@ import pytest
 
 from router.simulator.day import Shift, WorkloadInvalid
 from router.simulator.formats import parse_log, parse_logs
-from router.simulator.formats.recorded_log import (
-    RecordedLog,
-    day_from_log,
-    shifts_of,
-)
+from router.simulator.formats.recorded_log import RecordedLog, day_from_log, shifts_of
 from router.simulator.run import SimulationSpec, simulate
 
 VANAD = """\
@@ -130,16 +126,12 @@ def many_rows(format_name: str) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize("format_name", ["vanad", "bank", "contacts"])
-def test_names_of_files_and_the_order_of_rows_change_nothing(
-    tmp_path: Path, format_name: str
-) -> None:
+def test_names_of_files_and_the_order_of_rows_change_nothing(tmp_path: Path, format_name: str) -> None:
     header, found = many_rows(format_name)
     agents = "agents:" + write(tmp_path / "team.csv", "agent_id\nada\nbob\ncy\n")
     policy = tmp_path / "policy.yaml"
     queues = ", ".join(f"{name}: {{selection: weighted_random}}" for name in sorted(QUEUES))
-    policy.write_text(
-        f"channels: {{voice: {{}}}}\nskills: [{', '.join(SKILLS)}]\nqueues: {{{queues}}}\n"
-    )
+    policy.write_text(f"channels: {{voice: {{}}}}\nskills: [{', '.join(SKILLS)}]\nqueues: {{{queues}}}\n")
     reports = []
     for name, rows in (("one", found), ("two", found[::-1]), ("three", sorted(found))):
         log = f"{format_name}:" + write(tmp_path / f"{name}.csv", header + "".join(rows))
@@ -180,10 +172,7 @@ arrival,queue,handle_s
 
 
 def logs_of(tmp_path: Path, contacts: str, agents: str) -> tuple[str, str]:
-    return (
-        "contacts:" + write(tmp_path / "day.csv", contacts),
-        "agents:" + write(tmp_path / "team.csv", agents),
-    )
+    return ("contacts:" + write(tmp_path / "day.csv", contacts), "agents:" + write(tmp_path / "team.csv", agents))
 
 
 @pytest.mark.parametrize(
@@ -194,9 +183,7 @@ def logs_of(tmp_path: Path, contacts: str, agents: str) -> tuple[str, str]:
         ("agent_id,shifts\nada,2020-01-06T09:02:00Z/\n", 120.001, 60.001 / 120.001),
     ],
 )
-def test_the_bounds_of_a_day_are_those_of_its_arrivals(
-    tmp_path: Path, agents: str, on_duty_s: float, occupancy: float
-) -> None:
+def test_the_bounds_of_a_day_are_those_of_its_arrivals(tmp_path: Path, agents: str, on_duty_s: float, occupancy: float) -> None:
     # Duty before the first arrival, since 1970 without shifts, is no time of the day.
     report = simulate(SimulationSpec(logs=logs_of(tmp_path, ISO_CONTACTS, agents)))
     assert report.window_s == 240.001
@@ -222,9 +209,7 @@ def test_agents_whose_shifts_began_before_the_day_keep_their_idle_order(tmp_path
 
 
 @pytest.mark.parametrize("shifts", ["0-28800", "2021-01-06T05:00:00Z/"])
-def test_agents_who_are_never_on_duty_between_the_arrivals_are_refused(
-    tmp_path: Path, shifts: str
-) -> None:
+def test_agents_who_are_never_on_duty_between_the_arrivals_are_refused(tmp_path: Path, shifts: str) -> None:
     logs = logs_of(tmp_path, ISO_CONTACTS, f"agent_id,shifts\nada,{shifts}\n")
     with pytest.raises(WorkloadInvalid, match="no agent is on duty"):
         simulate(SimulationSpec(logs=logs))

@@ -34,14 +34,10 @@ def words(root: ElementTree.Element) -> list[str]:
 def renamed(comparison: Comparison, *names: str) -> Comparison:
     """Return a comparison with one policy per name, all with the values of the first policy."""
     first = comparison.policies[0]
-    return structs.replace(
-        comparison, policies=tuple(structs.replace(first, name=name) for name in names)
-    )
+    return structs.replace(comparison, policies=tuple(structs.replace(first, name=name) for name in names))
 
 
-def test_every_policy_is_in_the_legend_and_has_a_curve_in_every_panel(
-    comparison: Comparison,
-) -> None:
+def test_every_policy_is_in_the_legend_and_has_a_curve_in_every_panel(comparison: Comparison) -> None:
     names = [f"policy-{n}" for n in range(POLICIES_MAX)]
     root = drawn(renamed(comparison, *names))
     assert set(names) <= set(words(root))
@@ -61,9 +57,7 @@ def test_panels_and_axes_have_titles_and_units(comparison: Comparison) -> None:
 
 def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison) -> None:
     assert comparison_chart(comparison) == comparison_chart(structs.replace(comparison))
-    assert comparison_chart(comparison) != comparison_chart(
-        renamed(comparison, "longest_idle", "spare_the_few")
-    )
+    assert comparison_chart(comparison) != comparison_chart(renamed(comparison, "longest_idle", "spare_the_few"))
 
 
 def test_names_cannot_break_the_document(comparison: Comparison) -> None:

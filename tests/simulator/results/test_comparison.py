@@ -8,15 +8,7 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from router.simulator.results.comparison import (
-    STAT_ROWS,
-    PolicyRun,
-    StatRow,
-    compare_runs,
-    format_difference,
-    render,
-    stats_of,
-)
+from router.simulator.results.comparison import STAT_ROWS, PolicyRun, StatRow, compare_runs, format_difference, render, stats_of
 from router.simulator.results.day_profile import DayProfileRecorder
 from router.simulator.run import SimulationSpec, simulate
 from router.simulator.what_if import what_if
@@ -82,9 +74,7 @@ def test_a_value_that_one_policy_lacks_has_no_difference() -> None:
 
 
 def test_replications_give_every_difference_a_confidence_interval() -> None:
-    first, other = what_if(
-        SimulationSpec(workload=str(DAY), replications=4, audit=False), BOTH
-    ).policies
+    first, other = what_if(SimulationSpec(workload=str(DAY), replications=4, audit=False), BOTH).policies
     assert first.difference_intervals == {}
     for name in ("service_level", "queues.german.mean_wait_answered_s", "p95_wait_s", "load_gini"):
         found, difference = other.difference_intervals[name], other.differences[name]
@@ -94,13 +84,8 @@ def test_replications_give_every_difference_a_confidence_interval() -> None:
 
 
 def test_paired_intervals_are_narrower_than_those_of_each_policy() -> None:
-    _, other = what_if(
-        SimulationSpec(workload=str(DAY), replications=6, audit=False), BOTH
-    ).policies
-    pair, alone = (
-        other.difference_intervals["service_level"],
-        other.report.intervals["service_level"],
-    )
+    _, other = what_if(SimulationSpec(workload=str(DAY), replications=6, audit=False), BOTH).policies
+    pair, alone = (other.difference_intervals["service_level"], other.report.intervals["service_level"])
     assert pair.high - pair.low < alone.high - alone.low
 
 
@@ -117,9 +102,7 @@ def test_paired_intervals_are_narrower_than_those_of_each_policy() -> None:
         ("p90_wait_s", None, "–"),
     ],
 )
-def test_a_difference_is_formatted_with_sign_and_unit(
-    name: str, value: float | None, shown: str
-) -> None:
+def test_a_difference_is_formatted_with_sign_and_unit(name: str, value: float | None, shown: str) -> None:
     assert format_difference(a_row(name), value) == shown
 
 
@@ -140,19 +123,11 @@ def test_the_table_has_every_policy_queue_and_difference() -> None:
     console = Console(width=200, record=True, file=StringIO())
     console.print(render(comparison))
     shown = console.export_text()
-    for words in (
-        *(one.name for one in comparison.policies),
-        "german",
-        "bilingual",
-        "Gini",
-        "RONA",
-    ):
+    for words in (*(one.name for one in comparison.policies), "german", "bilingual", "Gini", "RONA"):
         assert words in shown
     assert "blocked" in shown
     assert "expired" not in shown  # Rows that are zero for all policies are omitted.
-    difference = format_difference(
-        a_row("abandoned"), comparison.policies[1].differences["abandoned"]
-    )
+    difference = format_difference(a_row("abandoned"), comparison.policies[1].differences["abandoned"])
     assert difference in shown
 
 

@@ -45,11 +45,7 @@ def test_intervals_begin_at_the_half_hour_and_exclude_the_warm_up() -> None:
 
 def test_arrivals_and_work_after_the_window_count_in_no_interval() -> None:
     # The window ends at 0:45. ada talks until 0:30 and again from 0:50 on, which is not counted.
-    day = a_day(
-        a_contact("c1", 0, handle_s=1_800),
-        a_contact("c2", 3_000, handle_s=60),
-        window_to_ms=2_700_000,
-    )
+    day = a_day(a_contact("c1", 0, handle_s=1_800), a_contact("c2", 3_000, handle_s=60), window_to_ms=2_700_000)
     recorder = DayProfileRecorder()
     Simulation(day, listeners=(recorder(day),)).run()
     assert recorder.profile().contacts == (1, 0)

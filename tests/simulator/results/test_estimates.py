@@ -29,16 +29,7 @@ from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agen
 
 
 @pytest.mark.parametrize(
-    ("degrees", "quantile"),
-    [
-        (1, 12.7062),
-        (2, 4.30265),
-        (3, 3.18245),
-        (5, 2.57058),
-        (9, 2.26216),
-        (19, 2.09302),
-        (100, 1.98397),
-    ],
+    ("degrees", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (5, 2.57058), (9, 2.26216), (19, 2.09302), (100, 1.98397)]
 )
 def test_students_t_agrees_with_published_tables(degrees: int, quantile: float) -> None:
     assert t_quantile(degrees) == pytest.approx(quantile, rel=2e-3)
@@ -99,22 +90,14 @@ def a_policy(**queue: object) -> Policy:
 def test_minimum_median_maximum_and_gini_of_a_small_day() -> None:
     """Use two contacts and three agents."""
     contacts = [a_contact(f"c{n}", 100 * n, handle_ms=10_000) for n in range(2)]
-    simulated = SimulatedRun(
-        a_day(*contacts, agents=(an_agent("ada"), an_agent("bob"), an_agent("cy")))
-    )
+    simulated = SimulatedRun(a_day(*contacts, agents=(an_agent("ada"), an_agent("bob"), an_agent("cy"))))
     load = agent_load(simulated.stats)
-    assert load == AgentLoadReport(
-        agents=3, contacts_min=0, contacts_median=1, contacts_max=1, contacts_gini=0.333333333
-    )
+    assert load == AgentLoadReport(agents=3, contacts_min=0, contacts_median=1, contacts_max=1, contacts_gini=0.333333333)
 
 
 def test_replications_are_averaged() -> None:
-    one = AgentLoadReport(
-        agents=2, contacts_min=1, contacts_median=2, contacts_max=3, contacts_gini=0.25
-    )
-    two = AgentLoadReport(
-        agents=4, contacts_min=0, contacts_median=1, contacts_max=6, contacts_gini=None
-    )
+    one = AgentLoadReport(agents=2, contacts_min=1, contacts_median=2, contacts_max=3, contacts_gini=0.25)
+    two = AgentLoadReport(agents=4, contacts_min=0, contacts_median=1, contacts_max=6, contacts_gini=None)
     assert mean_agent_load([one, two]) == AgentLoadReport(
         agents=3, contacts_min=0.5, contacts_median=1.5, contacts_max=4.5, contacts_gini=0.25
     )
@@ -123,21 +106,10 @@ def test_replications_are_averaged() -> None:
 
 @pytest.mark.parametrize("selection", Selection)
 def test_every_selection_and_order_passes_the_audit(selection: Selection) -> None:
-    policy = a_policy(
-        selection=selection, order_by=(AttributeOrder(fact="share"),), weight_fact="share"
-    )
-    agents = tuple(
-        an_agent(f"a{n}", attributes={"share": n % 3}, queue_ranks={"late": 1} if n % 2 else {})
-        for n in range(5)
-    )
+    policy = a_policy(selection=selection, order_by=(AttributeOrder(fact="share"),), weight_fact="share")
+    agents = tuple(an_agent(f"a{n}", attributes={"share": n % 3}, queue_ranks={"late": 1} if n % 2 else {}) for n in range(5))
     contacts = [
-        a_contact(
-            f"c{n}",
-            7 * n,
-            queue_id=("calls", "late", "mails")[n % 3],
-            handle_ms=20_000 + 900 * (n % 40),
-        )
-        for n in range(400)
+        a_contact(f"c{n}", 7 * n, queue_id=("calls", "late", "mails")[n % 3], handle_ms=20_000 + 900 * (n % 40)) for n in range(400)
     ]
     simulated = SimulatedRun(a_day(*contacts, agents=agents, policy=policy))
     assert simulated.auditor.violations == [] and simulated.auditor.checks > 1_000
@@ -147,9 +119,7 @@ def test_fewest_today_distributes_contacts_more_evenly_than_first_grade() -> Non
     def gini_under(selection: Selection) -> float:
         policy = a_policy(selection=selection, order_by=(AttributeOrder(fact="share"),))
         agents = tuple(an_agent(f"a{n}", attributes={"share": n}) for n in range(6))
-        contacts = [
-            a_contact(f"c{n}", 20 * n, queue_id="calls", handle_ms=30_000) for n in range(170)
-        ]
+        contacts = [a_contact(f"c{n}", 20 * n, queue_id="calls", handle_ms=30_000) for n in range(170)]
         load = agent_load(SimulatedRun(a_day(*contacts, agents=agents, policy=policy)).stats)
         assert load is not None and load.contacts_gini is not None
         return load.contacts_gini
@@ -160,18 +130,9 @@ def test_fewest_today_distributes_contacts_more_evenly_than_first_grade() -> Non
 # --- balance of load -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("loads", "expected"),
-    [
-        ([5, 5, 5, 5], 0.0),
-        ([0, 0, 0, 8], 0.75),
-        ([1, 3], 0.25),
-        ([4, 1, 3, 2], 0.25),
-        ([0, 0], None),
-        ([], None),
-    ],
+    [([5, 5, 5, 5], 0.0), ([0, 0, 0, 8], 0.75), ([1, 3], 0.25), ([4, 1, 3, 2], 0.25), ([0, 0], None), ([], None)],
 )
-def test_gini_is_none_without_load_and_grows_with_inequality(
-    loads: list[int], expected: float | None
-) -> None:
+def test_gini_is_none_without_load_and_grows_with_inequality(loads: list[int], expected: float | None) -> None:
     assert gini(loads) == expected
 
 

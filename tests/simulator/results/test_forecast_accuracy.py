@@ -3,13 +3,7 @@
 import pytest
 
 from router.engine.engine import Engine
-from router.simulator.results.forecast_accuracy import (
-    EstimatorSums,
-    ForecastReport,
-    ForecastStats,
-    ForecastSums,
-    forecast_reports,
-)
+from router.simulator.results.forecast_accuracy import EstimatorSums, ForecastReport, ForecastStats, ForecastSums, forecast_reports
 from router.simulator.simulation import Simulation
 from tests.support.simulated_days import a_contact, a_day
 

@@ -42,11 +42,7 @@ def report_of(day: Day) -> SimulationReport:
 def test_waits_service_level_and_occupancy_of_a_small_day() -> None:
     # ada: c1 0-60, c2 60-120 (waited 50), c4 120-180 (waited 5); c3 leaves after 30.
     day = a_day(
-        a_contact("c1", 0),
-        a_contact("c2", 10),
-        a_contact("c3", 20, patience_ms=30_000),
-        a_contact("c4", 115),
-        window_to_ms=240_000,
+        a_contact("c1", 0), a_contact("c2", 10), a_contact("c3", 20, patience_ms=30_000), a_contact("c4", 115), window_to_ms=240_000
     )
     report = report_of(day)
     assert (report.contacts, report.answered, report.abandoned) == (4, 3, 1)
@@ -69,13 +65,7 @@ def test_a_short_abandon_does_not_count_against_the_service_level() -> None:
 
 
 def test_contacts_outside_the_window_are_served_but_not_counted() -> None:
-    day = a_day(
-        a_contact("c1", 0),
-        a_contact("c2", 100),
-        a_contact("c3", 200),
-        window_from_ms=100_000,
-        window_to_ms=200_000,
-    )
+    day = a_day(a_contact("c1", 0), a_contact("c2", 100), a_contact("c3", 200), window_from_ms=100_000, window_to_ms=200_000)
     simulated = SimulatedRun(day)
     sums = BatchSums().add_batches(simulated.stats, range(1))
     assert sums.total.contacts == 1
@@ -84,14 +74,9 @@ def test_contacts_outside_the_window_are_served_but_not_counted() -> None:
 
 
 def test_wrap_up_and_work_after_the_shift_count_as_occupied() -> None:
-    policy = Policy(
-        channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=30)},
-        queues={"calls": QueuePolicy()},
-    )
+    policy = Policy(channels={"voice": ChannelPolicy(auto_accept=True, wrap_up_s=30)}, queues={"calls": QueuePolicy()})
     ada = an_agent(shifts=(Shift(from_ms=0, to_ms=20_000),))
-    simulated = SimulatedRun(
-        a_day(a_contact("c1", 10), agents=(ada,), policy=policy, window_to_ms=200_000)
-    )
+    simulated = SimulatedRun(a_day(a_contact("c1", 10), agents=(ada,), policy=policy, window_to_ms=200_000))
     sums = BatchSums().add_batches(simulated.stats, range(1))
     assert sums.handling_ms == {"agents": 90_000}
     assert sums.on_duty_ms == {"agents": 100_000}
@@ -118,15 +103,9 @@ def test_batches_add_up_to_the_whole() -> None:
 
 
 def test_an_arrival_exactly_between_two_batches_counts_in_the_batch_that_begins() -> None:
-    contacts = [
-        a_contact(f"c{at_ms}", at_ms / 1000, handle_s=1)
-        for at_ms in (0, 99_999, 100_000, 199_999, 200_000)
-    ]
+    contacts = [a_contact(f"c{at_ms}", at_ms / 1000, handle_s=1) for at_ms in (0, 99_999, 100_000, 199_999, 200_000)]
     stats = SimulatedRun(a_day(*contacts, batches=2, window_to_ms=200_000)).stats
-    by_batch = [
-        sum(counts.contacts for (batch, _, _), counts in stats.counts.items() if batch == n)
-        for n in range(2)
-    ]
+    by_batch = [sum(counts.contacts for (batch, _, _), counts in stats.counts.items() if batch == n) for n in range(2)]
     # The window ends before its end: the arrival at 200 s does not count.
     assert by_batch == [2, 2]
 
@@ -147,9 +126,7 @@ class LiveStatsListener:
 
 
 def test_counts_agree_with_a_recount_from_the_events() -> None:
-    day = workload.draw_day(
-        workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0
-    )
+    day = workload.draw_day(workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0)
     stats, recorder = RunStats(day), EventRecorder()
     Simulation(day, listeners=(stats, recorder)).run()
     stats.close()
@@ -178,9 +155,7 @@ def test_counts_agree_with_a_recount_from_the_events() -> None:
             case ContactAbandoned() | ContactExpired():
                 lost[type(event)] += 1
     sums = BatchSums().add_batches(stats, range(1))
-    assert {name: sorted(one.waits) for name, one in sums.queues.items()} == {
-        name: sorted(found) for name, found in waits.items()
-    }
+    assert {name: sorted(one.waits) for name, one in sums.queues.items()} == {name: sorted(found) for name, found in waits.items()}
     assert lost[ContactAbandoned] == sums.total.abandoned
     assert lost[ContactExpired] == sums.total.expired
     assert min(sums.total.abandoned, sums.total.declined, sums.total.missed) > 0
@@ -190,9 +165,7 @@ def test_counts_agree_with_a_recount_from_the_events() -> None:
 
 def test_the_statistics_equal_those_of_a_live_workspace() -> None:
     def drawn() -> Day:
-        return workload.draw_day(
-            workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0
-        )
+        return workload.draw_day(workload.load_workload(SMALL_CENTRE), policy=None, seed=5, replication=0)
 
     first = Simulation(drawn())
     first.run()

@@ -24,13 +24,9 @@ class AnswerChecker(EngineChecker):
         command = self.commands[-1][1]
         # A queue that offers callbacks admits them while closed, and while no agent is ready.
         calls = queue.callback is not None and getattr(command, "callback", None) is not None
-        assert calls or not closed or queue.when_closed is WhenClosed.WAIT, (
-            "a closed queue took a contact"
-        )
+        assert calls or not closed or queue.when_closed is WhenClosed.WAIT, "a closed queue took a contact"
         assert event.overflow_count <= reference.policy.overflow_count_max, "it overflows too often"
-        full = (
-            queue.length_max is not None and self._queue_length(event.queue_id) >= queue.length_max
-        )
+        full = queue.length_max is not None and self._queue_length(event.queue_id) >= queue.length_max
         if not full and (calls or closed or queue.when_no_agents_ready is WhenNoAgentsReady.WAIT):
             return
         contact = RefContact(
@@ -63,9 +59,7 @@ class AnswerChecker(EngineChecker):
             assert not event.failed_rules, "rules failed although the queue was named"
             return
         rule, failed = reference.classified(event.channel, event.attributes, self.at_ms)
-        assert event.rule == (None if rule is None else rule.name), (
-            f"classified by {event.rule}, expected {rule}"
-        )
+        assert event.rule == (None if rule is None else rule.name), f"classified by {event.rule}, expected {rule}"
         assert event.failed_rules == failed, f"failed rules {event.failed_rules}, expected {failed}"
         if rule is not None:
             assert all(event.skills[skill] >= level for skill, level in rule.skills.items())
@@ -82,9 +76,7 @@ class AnswerChecker(EngineChecker):
             for event in outcome.events:
                 if isinstance(event, e.ContactQueued) and event.contact_id == command.contact_id:
                     was_asked = event.rule is not None or event.default_queue_used
-                    assert was_asked == (command.queue_id is None), (
-                        "entry rules were evaluated although the queue was named"
-                    )
+                    assert was_asked == (command.queue_id is None), "entry rules were evaluated although the queue was named"
         match command:
             case c.AcceptOffer():
                 self._check_accept(command, outcome)
@@ -96,20 +88,14 @@ class AnswerChecker(EngineChecker):
                 if answer.code is RefusalCode.QUEUE_FULL:
                     assert reference.policy is not None
                     queue = reference.policy.queues[queue_id]
-                    sent_on = queue_id in reference.closed_until or (
-                        queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW
-                    )
+                    sent_on = queue_id in reference.closed_until or (queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW)
                     if sent_on and self._overflows(queue_id):
                         return
                     assert queue.length_max is not None, "refused by a queue without limit"
                     if queue.when_full is WhenFull.REFUSE:
-                        assert self._queue_length(queue_id) >= queue.length_max, (
-                            "refused although the queue is not full"
-                        )
+                        assert self._queue_length(queue_id) >= queue.length_max, "refused although the queue is not full"
                 elif answer.code is RefusalCode.QUEUE_CLOSED and not self._overflows(queue_id):
-                    assert queue_id in reference.closed_until, (
-                        "refused as closed although the queue is open"
-                    )
+                    assert queue_id in reference.closed_until, "refused as closed although the queue is open"
                     assert answer.opens_at_ms == reference.closed_until[queue_id]
                 elif answer.code is RefusalCode.NO_AGENTS_READY and not self._overflows(queue_id):
                     assert queue_id not in reference.closed_until
@@ -143,11 +129,7 @@ class AnswerChecker(EngineChecker):
 
     def _check_accept(self, command: c.AcceptOffer, outcome: Outcome) -> None:
         reference, answer = self.reference, outcome.result
-        accepts = [
-            event
-            for event in outcome.events
-            if isinstance(event, e.OfferAccepted) and event.offer_id == command.offer_id
-        ]
+        accepts = [event for event in outcome.events if isinstance(event, e.OfferAccepted) and event.offer_id == command.offer_id]
         offer = reference.offers.get(command.offer_id)
         if isinstance(answer, Done):
             assert offer is not None and offer.state is OfferState.ACCEPTED, "I11"
@@ -162,9 +144,7 @@ class AnswerChecker(EngineChecker):
         agent = reference.agents[command.agent_id]
         assert reference.policy is not None
         if command.state is not AgentState.READY and reference.policy.agents.rescind_when_not_ready:
-            mine = [
-                offer for offer in reference.pending_offers() if offer.agent_id == agent.agent_id
-            ]
+            mine = [offer for offer in reference.pending_offers() if offer.agent_id == agent.agent_id]
             assert not mine, "I13: an offer is pending although the agent is not ready"
         if not command.after_work:
             assert agent.next_state is None, "a state set at once must clear the next state"

@@ -26,8 +26,7 @@ class EngineChecker:
 
     def _queue_length(self, queue_id: str) -> int:
         return sum(
-            contact.queue_id == queue_id and contact.state is ContactState.QUEUED
-            for contact in self.reference.contacts.values()
+            contact.queue_id == queue_id and contact.state is ContactState.QUEUED for contact in self.reference.contacts.values()
         )
 
 

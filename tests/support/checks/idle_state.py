@@ -26,9 +26,7 @@ class IdleStateChecker(EngineChecker):
         for work in reference.open_assignments():
             if work.state is AssignmentState.WRAP_UP:
                 assert work.wrap_up_deadline_ms is not None
-                assert work.wrap_up_deadline_ms > self.at_ms, (
-                    "I16: wrap-up continues past its deadline"
-                )
+                assert work.wrap_up_deadline_ms > self.at_ms, "I16: wrap-up continues past its deadline"
                 continue
             if work.parked_until_ms is not None:
                 assert work.parked_until_ms > self.at_ms, "parked past its deadline"
@@ -54,10 +52,7 @@ class IdleStateChecker(EngineChecker):
             return
         zone = ZoneInfo(reference.policy.zone)
         until_ms = reference.day_until_ms
-        dates = [
-            datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat()
-            for at_ms in (self.at_ms, until_ms - 1, until_ms)
-        ]
+        dates = [datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat() for at_ms in (self.at_ms, until_ms - 1, until_ms)]
         assert dates[:2] == [reference.day, reference.day], "the day is not the current one"
         assert dates[2] > reference.day, "the day ends too late"
 
@@ -69,9 +64,7 @@ class IdleStateChecker(EngineChecker):
             view = engine.queue(queue_id)
             assert view is not None and view.is_open == (queue_id not in reference.closed_until)
             look_ms = reference.next_change_ms.get(queue_id)
-            assert look_ms is None or look_ms > self.at_ms, (
-                "a change of the opening state is overdue"
-            )
+            assert look_ms is None or look_ms > self.at_ms, "a change of the opening state is overdue"
             calendar = reference.policy.calendars.get(queue.hours or "")
             if queue_id in self.supervisor_overrides or (
                 calendar and (calendar.zone != "UTC" or calendar.dates or calendar.holidays)
@@ -90,22 +83,16 @@ class IdleStateChecker(EngineChecker):
                 and closing in (AtClosing.EXPIRE, AtClosing.WAIT)
                 and closing is reference.queue_of(contact).at_closing
             ):
-                assert contact.waiting_for_opening or contact.was_returned, (
-                    f"{closing}: the contact is still in line"
-                )
+                assert contact.waiting_for_opening or contact.was_returned, f"{closing}: the contact is still in line"
             if contact.awaits_customer and contact.state is ContactState.QUEUED:
                 closed = contact.queue_id in reference.closed_until
                 assert contact.waiting_for_opening == closed, (
                     "a callback must wait for the opening exactly while its queue is closed"
                 )
             away = contact.state is ContactState.CALLBACK_SCHEDULED
-            assert not (contact.waiting_for_opening and away), (
-                "a scheduled callback waits for the opening"
-            )
+            assert not (contact.waiting_for_opening and away), "a scheduled callback waits for the opening"
             if contact.waiting_for_opening and not contact.state.is_terminal:
-                assert contact.queue_id in reference.closed_until, (
-                    "a contact waits for the opening of an open queue"
-                )
+                assert contact.queue_id in reference.closed_until, "a contact waits for the opening of an open queue"
 
     def _check_contact(self, contact: RefContact) -> None:
         reference = self.reference
@@ -114,27 +101,21 @@ class IdleStateChecker(EngineChecker):
             case ContactState.QUEUED:
                 assert not live, "I8: queued with a pending offer"
                 late_ms = contact.wait_until_ms
-                assert late_ms is None or late_ms > self.at_ms, (
-                    "I19: waits longer than its queue allows"
-                )
+                assert late_ms is None or late_ms > self.at_ms, "I19: waits longer than its queue allows"
                 over_ms = contact.step_until_ms
                 assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
-                assert contact.waiting_for_opening or not reference.waits_for_an_agent_who_left(
-                    contact
-                ), "reserved for an agent who went offline on purpose or was removed"
+                assert contact.waiting_for_opening or not reference.waits_for_an_agent_who_left(contact), (
+                    "reserved for an agent who went offline on purpose or was removed"
+                )
                 if not contact.waiting_for_opening and reference.is_preferred_step(contact):
-                    assert reference.has_ready_preferred_agent(contact), (
-                        "reserved for agents that are not ready"
-                    )
+                    assert reference.has_ready_preferred_agent(contact), "reserved for agents that are not ready"
             case ContactState.OFFERED:
                 assert live, "I9: offered without a pending offer"
                 later_steps = reference.plan(contact)[contact.step + 1 :]
                 moves = any(step.queue is not None for step in later_steps)
                 if len(live) < reference.queue_of(contact).broadcast and not moves:
                     over_ms = contact.step_until_ms
-                    assert over_ms is None or over_ms > self.at_ms, (
-                        "a step lasts too long under a broadcast"
-                    )
+                    assert over_ms is None or over_ms > self.at_ms, "a step lasts too long under a broadcast"
             case ContactState.CALLBACK_SCHEDULED:
                 assert not live, "I8: a scheduled callback with a pending offer"
                 assert contact.callback is not None and contact.callback.due_at_ms is not None
@@ -143,13 +124,9 @@ class IdleStateChecker(EngineChecker):
                 assert contact.owner_assignment_id is not None, "I7: assigned without an owner"
                 work = reference.assignments[contact.owner_assignment_id]
                 from_owner = all(offer.from_agent_id == work.agent_id for offer in live)
-                assert from_owner and len(live) <= 1, (
-                    "I8: assigned with an offer that is not a transfer"
-                )
+                assert from_owner and len(live) <= 1, "I8: assigned with an offer that is not a transfer"
                 held = work.held_for_consult and work.state is AssignmentState.ON_HOLD
-                assert not held or reference.consults(contact), (
-                    "on hold for a consult that has ended"
-                )
+                assert not held or reference.consults(contact), "on hold for a consult that has ended"
             case _:
                 assert not live, "I18: ended with a pending offer"
                 return

@@ -18,32 +18,18 @@ class OfferChecker(EngineChecker):
     """Checks that each offer goes to the right agent."""
 
     def _check_dial_request(
-        self,
-        due: e.CallbackDialRequested,
-        before: AbilitiesAtIdle,
-        turns: dict[str, int],
-        freed: Iterable[str],
-        *,
-        exact: bool,
+        self, due: e.CallbackDialRequested, before: AbilitiesAtIdle, turns: dict[str, int], freed: Iterable[str], *, exact: bool
     ) -> None:
         """Check that a customer is dialled exactly where another contact would have been offered."""
         reference = self.reference
         contact = reference.live_contact(due.contact_id)
         agent = reference.agents[due.for_agent_id or ""]
         assert due.channel == contact.channel and reference.calls_customer_first(contact)
-        assert reference.is_eligible(agent, contact, self.at_ms), (
-            "I12: dialled for an agent that is not eligible"
-        )
+        assert reference.is_eligible(agent, contact, self.at_ms), "I12: dialled for an agent that is not eligible"
         self._check_turn(agent, contact, before, turns, freed, None, exact=exact)
 
     def _check_offer(
-        self,
-        made: e.OfferMade,
-        before: AbilitiesAtIdle,
-        turns: dict[str, int],
-        freed: Iterable[str],
-        *,
-        exact: bool,
+        self, made: e.OfferMade, before: AbilitiesAtIdle, turns: dict[str, int], freed: Iterable[str], *, exact: bool
     ) -> None:
         reference, at_ms = self.reference, self.at_ms
         contact, agent = reference.live_contact(made.contact_id), reference.agents[made.agent_id]
@@ -53,26 +39,18 @@ class OfferChecker(EngineChecker):
         assert (made.channel, made.queue_id) == (contact.channel, contact.queue_id)
         assert made.units == reference.channel(contact.channel).units
         if made.from_agent_id is not None:
-            assert reference.can_receive_transfer(agent, contact, at_ms), (
-                "I12/I14: transfer offered without capacity"
-            )
+            assert reference.can_receive_transfer(agent, contact, at_ms), "I12/I14: transfer offered without capacity"
             self._check_consult(made, contact)
             return
         raised_s, _ = reference.plan_priority(contact)
         queue_s = reference.queue_of(contact).priority_s
         assert made.effective_priority_s == contact.priority_s + queue_s + raised_s
-        assert reference.is_eligible(agent, contact, at_ms), (
-            "I12/I14: offered to an agent that is not eligible"
-        )
-        assert not reference.calls_customer_first(contact), (
-            "offered before its customer was dialled"
-        )
+        assert reference.is_eligible(agent, contact, at_ms), "I12/I14: offered to an agent that is not eligible"
+        assert not reference.calls_customer_first(contact), "offered before its customer was dialled"
         assert made.match_trigger is not None, "the offer has no match trigger"
         others = len(reference.candidates(contact, at_ms)) - 1
         uncounted = made.other_candidates == -1 and len(reference.agents) > 16
-        assert made.other_candidates == others or uncounted, (
-            "the number of other candidates is wrong"
-        )
+        assert made.other_candidates == others or uncounted, "the number of other candidates is wrong"
         self._check_selection_inputs(made, contact, agent)
         self._check_turn(agent, contact, before, turns, freed, made.match_trigger, exact=exact)
 
@@ -98,34 +76,21 @@ class OfferChecker(EngineChecker):
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
             return
-        certain = {
-            name for name in reference.agents if before.gained_abilities(reference, name, at_ms)
-        }
+        certain = {name for name in reference.agents if before.gained_abilities(reference, name, at_ms)}
         possible = certain | {name for name in freed if name in reference.agents}
         freed_agents = [
-            other
-            for name in sorted(certain)
-            if reference.first_for(other := reference.agents[name], at_ms) is not None
+            other for name in sorted(certain) if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
-        by_agent = agent.agent_id in possible and all(
-            turns[agent.agent_id] <= turns[other.agent_id] for other in freed_agents
-        )
-        first_in_line = next(
-            one for one in reference.waiting_in_order() if reference.candidates(one, at_ms)
-        )
+        by_agent = agent.agent_id in possible and all(turns[agent.agent_id] <= turns[other.agent_id] for other in freed_agents)
+        first_in_line = next(one for one in reference.waiting_in_order() if reference.candidates(one, at_ms))
         choice = reference.selected_agent(contact, at_ms)
         by_selection = not freed_agents and contact is first_in_line and agent is choice
-        right: dict[MatchTrigger | None, bool] = {
-            MatchTrigger.AGENT: by_agent,
-            MatchTrigger.CONTACT: by_selection,
-        }
+        right: dict[MatchTrigger | None, bool] = {MatchTrigger.AGENT: by_agent, MatchTrigger.CONTACT: by_selection}
         assert right.get(turn, by_agent or by_selection), (
             f"{contact} went to {agent}; expected {choice}, or one of {freed_agents} first"
         )
 
-    def _check_selection_inputs(
-        self, made: e.OfferMade, contact: RefContact, agent: RefAgent
-    ) -> None:
+    def _check_selection_inputs(self, made: e.OfferMade, contact: RefContact, agent: RefAgent) -> None:
         """Check the selection inputs that the offer reports."""
         reference = self.reference
         queue = reference.queue_of(contact)
@@ -136,9 +101,7 @@ class OfferChecker(EngineChecker):
         elif reference.reserved_for(contact) is None:
             match reference.selection(contact):
                 case Selection.HIGHEST_PROFICIENCY:
-                    levels = sum(
-                        reference.level_of(agent, skill) for skill in reference.requirement(contact)
-                    )
+                    levels = sum(reference.level_of(agent, skill) for skill in reference.requirement(contact))
                     expected = {"levels": levels}
                 case Selection.LEAST_FLEXIBLE:
                     expected = {"skills": reference.skill_count(agent)}
@@ -154,20 +117,14 @@ class OfferChecker(EngineChecker):
                     expected = {"weight": reference.weight(agent, contact)}
                 case Selection.BY_ATTRIBUTES:
                     expected = {
-                        step.fact: agent.attributes[step.fact]
-                        for step in queue.order_by
-                        if not reference.fact(agent, step.fact)[0]
+                        step.fact: agent.attributes[step.fact] for step in queue.order_by if not reference.fact(agent, step.fact)[0]
                     }
-        assert (made.selection_inputs or {}) == expected, (
-            f"{agent} has selection inputs {expected}, not {made.selection_inputs}"
-        )
+        assert (made.selection_inputs or {}) == expected, f"{agent} has selection inputs {expected}, not {made.selection_inputs}"
 
     def _check_consult(self, made: e.OfferMade, contact: RefContact) -> None:
         reference, (_, command) = self.reference, self.commands[-1]
         is_consult = isinstance(command, c.StartConsult)
-        assert (made.role is AssignmentRole.CONSULT) is is_consult, (
-            "the role does not match the command"
-        )
+        assert (made.role is AssignmentRole.CONSULT) is is_consult, "the role does not match the command"
         if not isinstance(command, c.StartConsult):
             return
         most = reference.channel(contact.channel).participants_max
@@ -190,24 +147,16 @@ class OfferChecker(EngineChecker):
             }
         lost = getattr(event, "reason", None) == "lost_desktop"
         if isinstance(event, e.ContactRequeued) and lost:
-            assert self.successors[event.contact_id] is None, (
-                "requeued although a participant could take over"
-            )
+            assert self.successors[event.contact_id] is None, "requeued although a participant could take over"
         if isinstance(event, e.ContactHandedOver) and lost:
-            assert self.successors[event.contact_id] == event.agent_id, (
-                "the wrong participant took over"
-            )
+            assert self.successors[event.contact_id] == event.agent_id, "the wrong participant took over"
 
-    def _check_capacity(
-        self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned | e.ParticipantAdded
-    ) -> None:
+    def _check_capacity(self, agent: RefAgent, event: e.OfferMade | e.ContactAssigned | e.ParticipantAdded) -> None:
         reference = self.reference
         if isinstance(event, e.ParticipantAdded):
             contact = reference.contacts[event.contact_id]
             most = reference.channel(contact.channel).participants_max
-            assert reference.participant_count(contact) <= most, (
-                "too many agents in one conversation"
-            )
+            assert reference.participant_count(contact) <= most, "too many agents in one conversation"
         assert reference.units_used(agent) <= reference.units(agent), "I14: capacity exceeded"
         channel = reference.contacts[event.contact_id].channel
         count = sum(item.channel == channel for item in reference.capacity_items(agent))

@@ -30,28 +30,18 @@ def compare_views(world: EngineChecker) -> None:
     for name, agent in reference.agents.items():
         view = engine.agent(name)
         assert view is not None
-        assert (view.state, view.presence, view.next_state) == (
-            agent.state,
-            agent.presence,
-            agent.next_state,
-        )
+        assert (view.state, view.presence, view.next_state) == (agent.state, agent.presence, agent.next_state)
         capacity = (reference.units(agent), reference.units_used(agent))
-        assert (view.units, view.units_used) == capacity, (
-            f"{view}: {reference.capacity_items(agent)}"
-        )
+        assert (view.units, view.units_used) == capacity, f"{view}: {reference.capacity_items(agent)}"
         assert view.queue_ranks == agent.queue_ranks
-        assert view.contacts_today == (None if reference.day is None else agent.contacts_today), (
-            "I41"
-        )
+        assert view.contacts_today == (None if reference.day is None else agent.contacts_today), "I41"
         assert {work.assignment_id for work in view.assignments} == {
             work.assignment_id for work in reference.open_assignments(agent)
         }
         for work in view.assignments:
             _compare_conversation(world, work)
         abilities = list(ability(reference, agent, engine.at_ms)[0])
-        assert sorted(view.available_channels) == abilities, (
-            f"{view}, expected channels {abilities}"
-        )
+        assert sorted(view.available_channels) == abilities, f"{view}, expected channels {abilities}"
     _compare_rules(world)
     _compare_waiting(world, engine.at_ms)
     _compare_callbacks(world)
@@ -117,20 +107,13 @@ def _compare_rules(world: EngineChecker) -> None:
 
 def _compare_waiting(world: EngineChecker, at_ms: int) -> None:
     engine, reference = world.engine, world.reference
-    waiting = [
-        contact
-        for contact in reference.contacts.values()
-        if contact.state in (ContactState.QUEUED, ContactState.OFFERED)
-    ]
+    waiting = [contact for contact in reference.contacts.values() if contact.state in (ContactState.QUEUED, ContactState.OFFERED)]
     in_line = reference.waiting_in_order()
     for contact in waiting:
         view, why = engine.contact(contact.contact_id), engine.why(contact.contact_id)
         assert view is not None and why is not None
         assert view.state is contact.state and view.queue_id == contact.queue_id
-        assert (view.waiting_for_opening, view.overflow_count) == (
-            contact.waiting_for_opening,
-            contact.overflow_count,
-        )
+        assert (view.waiting_for_opening, view.overflow_count) == (contact.waiting_for_opening, contact.overflow_count)
         if contact.waiting_for_opening and contact.state is ContactState.QUEUED:
             assert why.reason == "queue_closed"
         if contact.state is ContactState.QUEUED:
@@ -147,9 +130,7 @@ def _compare_waiting(world: EngineChecker, at_ms: int) -> None:
             assert one.eligible_now == (not one.unmet_conditions)
 
 
-def _compare_expected_wait(
-    reference: ReferenceModel, contact: RefContact, found: ExpectedWait | None
-) -> None:
+def _compare_expected_wait(reference: ReferenceModel, contact: RefContact, found: ExpectedWait | None) -> None:
     assert found is not None
     if contact.waiting_for_opening:
         assert found.reason == "queue_closed" and found.p50_ms is None
@@ -165,6 +146,4 @@ def _compare_expected_wait(
         assert half.high_ms <= found.p90_ms <= most.high_ms
         assert found.agents == len(ready_for(reference, contact))
         true = ahead(reference, contact)
-        assert abs(found.ahead - true) < 0.01, (
-            f"{found.ahead} contacts ahead of {contact}, expected {true}"
-        )
+        assert abs(found.ahead - true) < 0.01, f"{found.ahead} contacts ahead of {contact}, expected {true}"

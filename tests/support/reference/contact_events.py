@@ -56,35 +56,22 @@ class ContactEventModel(EventModelTables):
                 contact.overflow_count += event.overflow_count
                 contact.waiting_for_opening = event.queue_id in self.closed_until
                 assert self.policy is not None
-                assert contact.overflow_count <= self.policy.overflow_count_max, (
-                    "it overflows too often"
-                )
+                assert contact.overflow_count <= self.policy.overflow_count_max, "it overflows too often"
                 self._take_step(contact, event)
             case e.ContactStepEntered():
                 contact = self.live_contact(event.contact_id)
-                assert contact.state is not ContactState.ASSIGNED, (
-                    "an assigned contact enters a plan step"
-                )
+                assert contact.state is not ContactState.ASSIGNED, "an assigned contact enters a plan step"
                 assert contact.queue_id == event.queue_id
                 contact.step, contact.step_until_ms = event.step, event.step_until_ms
             case e.ContactPreferredAgentExpired():
                 self.live_contact(event.contact_id).preferred_agent_id = None
             case e.ContactAssigned():
                 contact = self.live_contact(event.contact_id)
-                assert not self.pending_offers_of(contact), (
-                    "I17: assigned while another agent has an offer"
-                )
+                assert not self.pending_offers_of(contact), "I17: assigned while another agent has an offer"
                 self._remove_owner(contact, event.from_assignment_id, event.from_agent_id)
                 assert not self.consults(contact), "a consult outlasts the owner that started it"
                 self._set_owner(
-                    contact,
-                    RefAssignment(
-                        event.assignment_id,
-                        contact.contact_id,
-                        event.agent_id,
-                        contact.channel,
-                        event.units,
-                    ),
+                    contact, RefAssignment(event.assignment_id, contact.contact_id, event.agent_id, contact.channel, event.units)
                 )
                 self._check_members(contact, event.members)
 
@@ -125,20 +112,14 @@ class ContactEventModel(EventModelTables):
         contact.plan, contact.step = event.plan, event.step
         contact.step_until_ms = event.step_until_ms
 
-    def _apply_contact_end(
-        self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded
-    ) -> None:
+    def _apply_contact_end(self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded) -> None:
         contact = self.live_contact(event.contact_id)
         assert not contact.participants, "I7: ended with participants in the conversation"
         state = TERMINAL[type(event)]
         if isinstance(event, e.ContactEnded):
-            assert contact.owner_assignment_id == event.assignment_id, (
-                "I7: ended by an agent that does not own it"
-            )
+            assert contact.owner_assignment_id == event.assignment_id, "I7: ended by an agent that does not own it"
         else:
-            assert contact.state is not ContactState.ASSIGNED, (
-                "an answered contact can only end normally"
-            )
+            assert contact.state is not ContactState.ASSIGNED, "an answered contact can only end normally"
         if contact.callback is not None:
             contact.callback.for_agent_id = None
             if isinstance(event, e.ContactAbandoned):
@@ -148,19 +129,12 @@ class ContactEventModel(EventModelTables):
 
     def _apply_callback(self, event: e.Event) -> None:
         assert isinstance(
-            event,
-            e.CallbackRequested
-            | e.CallbackScheduled
-            | e.CallbackDialRequested
-            | e.CallbackConnected
-            | e.CallbackFailed,
+            event, e.CallbackRequested | e.CallbackScheduled | e.CallbackDialRequested | e.CallbackConnected | e.CallbackFailed
         )
         contact = self.live_contact(event.contact_id)
         if isinstance(event, e.CallbackRequested):
             assert contact.callback is None, "a callback is requested for a callback"
-            assert contact.owner_assignment_id is None and not self.pending_offers_of(contact), (
-                "I8: it has an offer or an owner"
-            )
+            assert contact.owner_assignment_id is None and not self.pending_offers_of(contact), "I8: it has an offer or an owner"
             assert event.queue_id == contact.queue_id
             contact.callback = RefCallback(event.mode, event.queue_position, event.expires_at_ms)
             contact.state, contact.channel = ContactState.QUEUED, event.channel
@@ -169,18 +143,14 @@ class ContactEventModel(EventModelTables):
             return
         callback = contact.callback
         assert callback is not None, "the contact is not a callback"
-        owner = (
-            contact.owner_assignment_id and self.assignments[contact.owner_assignment_id].agent_id
-        )
+        owner = contact.owner_assignment_id and self.assignments[contact.owner_assignment_id].agent_id
         match event:
             case e.CallbackScheduled():
                 assert event.due_at_ms > self.at_ms
                 contact.state, contact.waiting_for_opening = ContactState.CALLBACK_SCHEDULED, False
                 callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
             case e.CallbackDialRequested():
-                assert not callback.dialling and not callback.is_connected, (
-                    "dialled while already dialling or connected"
-                )
+                assert not callback.dialling and not callback.is_connected, "dialled while already dialling or connected"
                 assert event.attempt == callback.attempts + 1, "attempts count up by one"
                 assert event.agent_id == owner, "dialled for an agent that does not own it"
                 assert (event.for_agent_id is None) == (owner is not None)
@@ -198,9 +168,7 @@ class ContactEventModel(EventModelTables):
                         contact.state, contact.was_returned = ContactState.QUEUED, True
                         contact.wait_until_ms = event.wait_until_ms
                     return
-                assert event.assignment_id == contact.owner_assignment_id, (
-                    "I17: it is assigned to another agent"
-                )
+                assert event.assignment_id == contact.owner_assignment_id, "I17: it is assigned to another agent"
                 contact.state, contact.owner_assignment_id = ContactState.CALLBACK_SCHEDULED, None
                 callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
 

@@ -26,9 +26,7 @@ class EventModel(ContactEventModel, WorkEventModel):
         self.seq += 1
         self.at_ms = at_ms
         match event:
-            case (
-                e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired() | e.ContactEnded()
-            ):
+            case e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired() | e.ContactEnded():
                 self._apply_contact_end(event)
             case (
                 e.ContactQueued()
@@ -40,20 +38,9 @@ class EventModel(ContactEventModel, WorkEventModel):
                 | e.ContactAssigned()
             ):
                 self._apply_contact(event)
-            case (
-                e.ParticipantAdded()
-                | e.ParticipantJoined()
-                | e.ParticipantLeft()
-                | e.ContactHandedOver()
-            ):
+            case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft() | e.ContactHandedOver():
                 self._apply_conference(event)
-            case (
-                e.OfferMade()
-                | e.OfferAccepted()
-                | e.OfferDeclined()
-                | e.OfferExpired()
-                | e.OfferRescinded()
-            ):
+            case e.OfferMade() | e.OfferAccepted() | e.OfferDeclined() | e.OfferExpired() | e.OfferRescinded():
                 self._apply_offer(event)
             case (
                 e.AssignmentHeld()
@@ -71,18 +58,14 @@ class EventModel(ContactEventModel, WorkEventModel):
                 self._drop_unused_cap_times()
                 for name in [name for name in self.closed_until if name not in event.policy.queues]:
                     del self.closed_until[name]
-                for name in [
-                    name for name in self.next_change_ms if name not in event.policy.queues
-                ]:
+                for name in [name for name in self.next_change_ms if name not in event.policy.queues]:
                     del self.next_change_ms[name]
                 for contact in self.contacts.values():
                     if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED):
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
                 for agent in self.agents.values():
                     agent.last_offer_seqs = {
-                        name: seq
-                        for name, seq in agent.last_offer_seqs.items()
-                        if self.may_use_round_robin(name)
+                        name: seq for name, seq in agent.last_offer_seqs.items() if self.may_use_round_robin(name)
                     }
                 if not self.counts_days():
                     self._reset_day_counts(None, 0)
@@ -108,17 +91,10 @@ class EventModel(ContactEventModel, WorkEventModel):
     def counts_days(self) -> bool:
         """Return whether some selection depends on the number of contacts taken today."""
         return (
-            self.policy is not None
-            and any(
-                queue.selection is Selection.FEWEST_TODAY for queue in self.policy.queues.values()
-            )
+            self.policy is not None and any(queue.selection is Selection.FEWEST_TODAY for queue in self.policy.queues.values())
         ) or (
             self.policy is not None
-            and any(
-                step.selection is Selection.FEWEST_TODAY
-                for plan in self.policy.plans.values()
-                for step in plan
-            )
+            and any(step.selection is Selection.FEWEST_TODAY for plan in self.policy.plans.values() for step in plan)
         )
 
     def _reset_day_counts(self, day: str | None, until_ms: int) -> None:
@@ -129,17 +105,14 @@ class EventModel(ContactEventModel, WorkEventModel):
     def _apply_queue(self, event: e.QueueOpened | e.QueueClosed) -> None:
         assert self.policy is not None
         assert event.queue_id in self.policy.queues, "an unknown queue opens or closes"
-        assert event.until_ms is None or event.until_ms > self.at_ms, (
-            "the next change lies in the past"
-        )
+        assert event.until_ms is None or event.until_ms > self.at_ms, "the next change lies in the past"
         self.next_change_ms.pop(event.queue_id, None)
         if event.until_ms is not None:
             self.next_change_ms[event.queue_id] = event.until_ms
         waiting = [
             contact
             for contact in self.contacts.values()
-            if contact.queue_id == event.queue_id
-            and contact.state in (ContactState.QUEUED, ContactState.OFFERED)
+            if contact.queue_id == event.queue_id and contact.state in (ContactState.QUEUED, ContactState.OFFERED)
         ]
         if isinstance(event, e.QueueOpened):
             self.closed_until.pop(event.queue_id, None)
@@ -149,20 +122,12 @@ class EventModel(ContactEventModel, WorkEventModel):
                     contact.wait_until_ms = None if contact.awaits_customer else event.wait_until_ms
             return
         was_closed = event.queue_id in self.closed_until
-        assert not (event.holds_contacts and was_closed), (
-            "contacts are held although the queue was closed before"
-        )
+        assert not (event.holds_contacts and was_closed), "contacts are held although the queue was closed before"
         self.closed_until[event.queue_id] = event.until_ms
         if not was_closed:
             self.closing_actions[event.queue_id] = self.policy.queues[event.queue_id].at_closing
             expected = self.closing_actions[event.queue_id] is AtClosing.WAIT
-            assert event.holds_contacts == expected, (
-                "contacts are held, or not, contrary to at_closing"
-            )
+            assert event.holds_contacts == expected, "contacts are held, or not, contrary to at_closing"
         for contact in waiting:
             if event.holds_contacts or contact.awaits_customer:
-                contact.waiting_for_opening, contact.wait_until_ms, contact.step_until_ms = (
-                    True,
-                    None,
-                    None,
-                )
+                contact.waiting_for_opening, contact.wait_until_ms, contact.step_until_ms = (True, None, None)

@@ -12,11 +12,7 @@ from tests.support.reference.records import RefAgent, RefContact
 
 def ready_for(reference: ReferenceModel, contact: RefContact) -> list[RefAgent]:
     """Return the READY agents, busy or free, with the queue, channel and skills."""
-    return [
-        agent
-        for agent in reference.agents.values()
-        if agent.state is AgentState.READY and _may(reference, agent, contact)
-    ]
+    return [agent for agent in reference.agents.values() if agent.state is AgentState.READY and _may(reference, agent, contact)]
 
 
 def _may(reference: ReferenceModel, agent: RefAgent, contact: RefContact) -> bool:

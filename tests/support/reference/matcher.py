@@ -24,19 +24,13 @@ class ReferenceModel(PlanQualification):
     # --- capacity -----------------------------------------------------------------------------------------------------
     def capacity_items(self, agent: RefAgent) -> list[RefOffer | RefAssignment]:
         """Return the items that hold the agent's capacity."""
-        found: list[RefOffer | RefAssignment] = [
-            offer for offer in self.pending_offers() if offer.agent_id == agent.agent_id
-        ]
+        found: list[RefOffer | RefAssignment] = [offer for offer in self.pending_offers() if offer.agent_id == agent.agent_id]
         found += [work for work in self.open_assignments(agent) if work.holds_capacity]
         return found
 
     def uninterrupted(self, channels: list[str]) -> list[str]:
         """Return those of an agent's item channels that none of the others interrupts."""
-        return [
-            name
-            for name in channels
-            if not any(name in self.channel(other).interrupts for other in channels)
-        ]
+        return [name for name in channels if not any(name in self.channel(other).interrupts for other in channels)]
 
     def units_used(self, agent: RefAgent) -> int:
         """Return the capacity in use; interrupted items use none."""
@@ -60,17 +54,13 @@ class ReferenceModel(PlanQualification):
         return in_queue and self.channel_max(agent, contact.channel) > 0
 
     # --- entry rules --------------------------------------------------------------------------------------------------
-    def classified(
-        self, channel: str, attributes: dict[str, FactValue], at_ms: int
-    ) -> tuple[EntryRule | None, tuple[str, ...]]:
+    def classified(self, channel: str, attributes: dict[str, FactValue], at_ms: int) -> tuple[EntryRule | None, tuple[str, ...]]:
         """Return the first entry rule that holds, and the failed ones before it."""
         assert self.policy is not None
         failed: list[str] = []
         for rule in self.policy.entry:
             if isinstance(rule.when, str):
-                said = holds(
-                    rule.when, lambda name: self._entry_fact(name, channel, attributes, at_ms)
-                )
+                said = holds(rule.when, lambda name: self._entry_fact(name, channel, attributes, at_ms))
                 if said is None:
                     failed.append(rule.name)
             else:
@@ -82,9 +72,7 @@ class ReferenceModel(PlanQualification):
                 return rule, tuple(failed)
         return None, tuple(failed)
 
-    def _entry_fact(
-        self, name: str, channel: str, attributes: dict[str, FactValue], at_ms: int
-    ) -> object:
+    def _entry_fact(self, name: str, channel: str, attributes: dict[str, FactValue], at_ms: int) -> object:
         match name.split("."):
             case ["channel"]:
                 return channel
@@ -94,16 +82,13 @@ class ReferenceModel(PlanQualification):
                 return fact in attributes
             case ["queues", queue_id, "waiting"]:
                 return sum(
-                    contact.queue_id == queue_id and contact.state is ContactState.QUEUED
-                    for contact in self.contacts.values()
+                    contact.queue_id == queue_id and contact.state is ContactState.QUEUED for contact in self.contacts.values()
                 )
             case ["queues", queue_id, "agents_ready"]:
                 return len(self._ready_for(queue_id, channel, at_ms))
             case ["queues", queue_id, "agents_free"]:
                 return sum(
-                    self.is_available(agent)
-                    and self.has_capacity(agent, channel)
-                    and self.is_channel_open(agent, channel, at_ms)
+                    self.is_available(agent) and self.has_capacity(agent, channel) and self.is_channel_open(agent, channel, at_ms)
                     for agent in self._ready_for(queue_id, channel, at_ms)
                 )
             case ["queues", queue_id, "is_open"]:
@@ -128,11 +113,7 @@ class ReferenceModel(PlanQualification):
         zone = self.policy.zone if calendar is None else calendar.zone
         local = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone))
         names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-        return {
-            "local_hour": local.hour,
-            "local_minute": local.minute,
-            "local_weekday": names[local.weekday()],
-        }
+        return {"local_hour": local.hour, "local_minute": local.minute, "local_weekday": names[local.weekday()]}
 
     def _ready_for(self, queue_id: str, channel: str, at_ms: int) -> list[RefAgent]:
         plain = RefContact("", channel, queue_id, at_ms, 0, {}, 0, 0, None, None)
@@ -147,11 +128,7 @@ class ReferenceModel(PlanQualification):
 
     def is_available(self, agent: RefAgent) -> bool:
         """Return whether state and desktop allow offers to the agent."""
-        return (
-            agent.state is AgentState.READY
-            and agent.presence is not Presence.LOST
-            and agent.next_state is None
-        )
+        return agent.state is AgentState.READY and agent.presence is not Presence.LOST and agent.next_state is None
 
     def has_capacity(self, agent: RefAgent, channel: str) -> bool:
         """Return whether one more item of this channel fits: with it, the items in use stay within the limits."""
@@ -163,10 +140,7 @@ class ReferenceModel(PlanQualification):
             and units + self.channel(channel).units <= self.units(agent)
             and sum(item.channel == channel for item in items) < self.channel_max(agent, channel)
             and not any(channel in self.channel(name).blocks for name in using if name != channel)
-            and not any(
-                item.channel == channel and channel in self.channel(channel).blocks
-                for item in items
-            )
+            and not any(item.channel == channel and channel in self.channel(channel).blocks for item in items)
         )
 
     def is_channel_open(self, agent: RefAgent, channel: str, at_ms: int) -> bool:
@@ -175,10 +149,7 @@ class ReferenceModel(PlanQualification):
             return False
         mine = [offer for offer in self.pending_offers() if offer.agent_id == agent.agent_id]
         for name, cap in self.caps_on(channel).items():
-            taken = sum(
-                at_ms - then < 1000 * cap.window_s
-                for then in agent.recent_contact_times.get(name, [])
-            )
+            taken = sum(at_ms - then < 1000 * cap.window_s for then in agent.recent_contact_times.get(name, []))
             pending = sum(name in ("all", offer.channel) for offer in mine)
             if taken + pending >= cap.contacts_max:
                 return False
@@ -186,9 +157,7 @@ class ReferenceModel(PlanQualification):
 
     def is_unrestricted_pair(self, contact: RefContact, agent: RefAgent, at_ms: int) -> bool:
         """Return whether nothing between contact and agent forbids an offer, such as a cool-down."""
-        owner = (
-            contact.owner_assignment_id and self.assignments[contact.owner_assignment_id].agent_id
-        )
+        owner = contact.owner_assignment_id and self.assignments[contact.owner_assignment_id].agent_id
         return (
             self.cool_downs.get((contact.contact_id, agent.agent_id), at_ms) <= at_ms
             and all(offer.agent_id != agent.agent_id for offer in self.pending_offers_of(contact))
@@ -210,10 +179,7 @@ class ReferenceModel(PlanQualification):
 
     def is_dialling_for(self, agent: RefAgent) -> bool:
         """Return whether a customer is being dialled for this agent."""
-        return any(
-            one.callback is not None and one.callback.for_agent_id == agent.agent_id
-            for one in self.contacts.values()
-        )
+        return any(one.callback is not None and one.callback.for_agent_id == agent.agent_id for one in self.contacts.values())
 
     def is_eligible(self, agent: RefAgent, contact: RefContact, at_ms: int) -> bool:
         """Return whether the agent is eligible for the contact now."""
@@ -286,11 +252,7 @@ class ReferenceModel(PlanQualification):
         credit_ms = 1000 * (contact.priority_s + queue.priority_s + raised_s)
         if queue.order == "lifo":
             return -strict, 1, -(contact.queued_at_ms + credit_ms), -contact.queued_seq
-        target_s = (
-            queue.service_level.threshold_s
-            if self.policy.cross_queue_order == "service_level_risk"
-            else 0
-        )
+        target_s = queue.service_level.threshold_s if self.policy.cross_queue_order == "service_level_risk" else 0
         due_ms = contact.queued_at_ms + 1000 * target_s - credit_ms
         return -strict, 0, due_ms, contact.queued_seq
 
@@ -300,19 +262,14 @@ class ReferenceModel(PlanQualification):
             contact
             for contact in self.contacts.values()
             if contact.state is ContactState.QUEUED
-            or (
-                contact.state is ContactState.OFFERED
-                and len(self.pending_offers_of(contact)) < self.queue_of(contact).broadcast
-            )
+            or (contact.state is ContactState.OFFERED and len(self.pending_offers_of(contact)) < self.queue_of(contact).broadcast)
         ]
         return sorted(waiting, key=self.order)
 
     def candidates(self, contact: RefContact, at_ms: int) -> list[RefAgent]:
         """Return the agents that are eligible now, by id."""
         return [
-            self.agents[agent_id]
-            for agent_id in sorted(self.agents)
-            if self.is_eligible(self.agents[agent_id], contact, at_ms)
+            self.agents[agent_id] for agent_id in sorted(self.agents) if self.is_eligible(self.agents[agent_id], contact, at_ms)
         ]
 
     def selected_agent(self, contact: RefContact, at_ms: int) -> RefAgent | None:
@@ -411,26 +368,15 @@ class ReferenceModel(PlanQualification):
         """Return the contact that the agent must get next: by class, then queue rank, then total order."""
         could = [one for one in self.waiting_in_order() if self.is_eligible(agent, one, at_ms)]
         return min(
-            could,
-            key=lambda one: (
-                self.order(one)[0],
-                agent.queue_ranks.get(one.queue_id, 5),
-                self.order(one),
-            ),
-            default=None,
+            could, key=lambda one: (self.order(one)[0], agent.queue_ranks.get(one.queue_id, 5), self.order(one)), default=None
         )
 
     def first_in_total_order_for(self, agent: RefAgent, at_ms: int) -> RefContact | None:
         """Return the first contact in the total order that the agent could take, queue ranks ignored."""
-        return next(
-            (one for one in self.waiting_in_order() if self.is_eligible(agent, one, at_ms)),
-            None,
-        )
+        return next((one for one in self.waiting_in_order() if self.is_eligible(agent, one, at_ms)), None)
 
     def missed_matches(self, at_ms: int) -> list[tuple[str, str]]:
         """Return the pairs that could be matched now (I22); empty when the engine is idle."""
         return [
-            (contact.contact_id, agent.agent_id)
-            for contact in self.waiting_in_order()
-            for agent in self.candidates(contact, at_ms)
+            (contact.contact_id, agent.agent_id) for contact in self.waiting_in_order() for agent in self.candidates(contact, at_ms)
         ]

@@ -71,10 +71,7 @@ class PlanQualification(AttributeQualification):
 
     def _has_skills(self, agent: RefAgent, requirement: dict[str, int]) -> bool:
         assert self.policy is not None
-        return all(
-            skill in self.policy.skills and agent.skills.get(skill, 0) >= level
-            for skill, level in requirement.items()
-        )
+        return all(skill in self.policy.skills and agent.skills.get(skill, 0) >= level for skill, level in requirement.items())
 
     def level_of(self, agent: RefAgent, skill: str) -> int:
         """Return the agent's level in a skill that the policy declares."""
@@ -102,10 +99,7 @@ class PlanQualification(AttributeQualification):
     def plan_priority(self, contact: RefContact) -> tuple[int, int]:
         """Return the seconds of priority and the class that the contact's plan has added."""
         steps = self.steps_so_far(contact)
-        return (
-            sum(step.add_priority_s for step in steps),
-            max((step.priority_class for step in steps), default=0),
-        )
+        return (sum(step.add_priority_s for step in steps), max((step.priority_class for step in steps), default=0))
 
     def selection(self, contact: RefContact) -> Selection:
         """Return the active selection: the last one that a step has set, or the queue's."""
@@ -145,7 +139,5 @@ class PlanQualification(AttributeQualification):
         """Return whether the agent qualifies, regardless of its current state."""
         in_queue = agent.queues is None or contact.queue_id in agent.queues
         most = agent.channel_max.get(contact.channel, self.channel(contact.channel).per_agent_max)
-        is_fit = self.attributes_qualify(agent, contact) and self.has_required_skills(
-            agent, contact
-        )
+        is_fit = self.attributes_qualify(agent, contact) and self.has_required_skills(agent, contact)
         return in_queue and most > 0 and is_fit

@@ -4,14 +4,7 @@ from dataclasses import dataclass, field
 
 from router.model import events as e
 from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue
-from router.model.states import (
-    AgentState,
-    AssignmentRole,
-    AssignmentState,
-    ContactState,
-    OfferState,
-    Presence,
-)
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, OfferState, Presence
 
 
 @dataclass

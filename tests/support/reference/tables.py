@@ -3,14 +3,7 @@
 Which event changes what is written in ``event_model.py``, ``contact_events.py`` and ``work_events.py``.
 """
 
-from router.model.policy import (
-    AtClosing,
-    ChannelPolicy,
-    Policy,
-    QueuePolicy,
-    RateCapPolicy,
-    Selection,
-)
+from router.model.policy import AtClosing, ChannelPolicy, Policy, QueuePolicy, RateCapPolicy, Selection
 from router.model.states import AssignmentRole, AssignmentState, ContactState, OfferState
 from tests.support.reference.records import TERMINAL, RefAgent, RefAssignment, RefContact, RefOffer
 
@@ -52,17 +45,13 @@ class EventModelTables:
         """Check the members that an event lists; they may be left out while the owner is alone."""
         members = {self.assignments[n].agent_id: role for n, role in contact.participants.items()}
         members[self.owner_of(contact) or ""] = AssignmentRole.OWNER
-        assert listed == members or (not listed and len(members) == 1), (
-            f"the event lists {listed}, but the members are {members}"
-        )
+        assert listed == members or (not listed and len(members) == 1), f"the event lists {listed}, but the members are {members}"
 
     def _remove_owner(self, contact: RefContact, work_id: str | None, agent_id: str | None) -> None:
         """Remove the present owner, if any, which must be the one that the event names."""
         assert contact.owner_assignment_id == work_id, "I17: the event names another owner"
         if work_id is not None:
-            assert self.assignments[work_id].agent_id == agent_id, (
-                "I17: the event names an assignment of another agent"
-            )
+            assert self.assignments[work_id].agent_id == agent_id, "I17: the event names an assignment of another agent"
             contact.owner_assignment_id = None
 
     def _set_owner(self, contact: RefContact, work: RefAssignment) -> None:
@@ -119,11 +108,7 @@ class EventModelTables:
 
     def owner_of(self, contact: RefContact) -> str | None:
         """Return the agent that owns the contact."""
-        return (
-            None
-            if contact.owner_assignment_id is None
-            else self.assignments[contact.owner_assignment_id].agent_id
-        )
+        return None if contact.owner_assignment_id is None else self.assignments[contact.owner_assignment_id].agent_id
 
     def consults(self, contact: RefContact) -> list[str]:
         """Return the assignments of agents that are consulted on the contact."""
@@ -132,9 +117,7 @@ class EventModelTables:
     def pending_offers_of(self, contact: RefContact) -> list[RefOffer]:
         """Return the pending offers of a contact."""
         return [
-            offer
-            for offer in self.offers.values()
-            if offer.state is OfferState.PENDING and offer.contact_id == contact.contact_id
+            offer for offer in self.offers.values() if offer.state is OfferState.PENDING and offer.contact_id == contact.contact_id
         ]
 
     def pending_offers(self) -> list[RefOffer]:
@@ -146,8 +129,7 @@ class EventModelTables:
         return [
             work
             for work in self.assignments.values()
-            if work.state is not AssignmentState.COMPLETED
-            and (agent is None or work.agent_id == agent.agent_id)
+            if work.state is not AssignmentState.COMPLETED and (agent is None or work.agent_id == agent.agent_id)
         ]
 
     def queue_of(self, contact: RefContact) -> QueuePolicy:

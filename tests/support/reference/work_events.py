@@ -1,21 +1,8 @@
 """Events about agents and their work: offers, conversations, assignments, states and desktops."""
 
 from router.model import events as e
-from router.model.states import (
-    AgentState,
-    AssignmentRole,
-    AssignmentState,
-    ContactState,
-    OfferState,
-    Presence,
-)
-from tests.support.reference.records import (
-    OFFER_ENDS,
-    RefAgent,
-    RefAssignment,
-    RefContact,
-    RefOffer,
-)
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, OfferState, Presence
+from tests.support.reference.records import OFFER_ENDS, RefAgent, RefAssignment, RefContact, RefOffer
 from tests.support.reference.tables import EventModelTables
 
 
@@ -28,17 +15,13 @@ class WorkEventModel(EventModelTables):
             contact = self.live_contact(event.contact_id)
             live = self.pending_offers_of(contact)
             if event.from_agent_id is None:
-                assert contact.state is not ContactState.ASSIGNED, (
-                    "I7: offered although it has an owner"
-                )
+                assert contact.state is not ContactState.ASSIGNED, "I7: offered although it has an owner"
                 assert len(live) < self.queue_of(contact).broadcast, "I8: too many pending offers"
                 contact.state = ContactState.OFFERED
             else:
                 assert not live, "I8: a transfer has two offers"
                 assert contact.owner_assignment_id is not None
-                assert (
-                    self.assignments[contact.owner_assignment_id].agent_id == event.from_agent_id
-                ), "I7"
+                assert self.assignments[contact.owner_assignment_id].agent_id == event.from_agent_id, "I7"
             queue_id = event.to_queue_id or event.queue_id
             if self.may_use_round_robin(queue_id):
                 self.agents[event.agent_id].last_offer_seqs[queue_id] = self.seq
@@ -53,35 +36,21 @@ class WorkEventModel(EventModelTables):
                 event.role,
             )
             return
-        assert isinstance(
-            event, e.OfferAccepted | e.OfferDeclined | e.OfferExpired | e.OfferRescinded
-        )
+        assert isinstance(event, e.OfferAccepted | e.OfferDeclined | e.OfferExpired | e.OfferRescinded)
         offer = self.offers[event.offer_id]
         assert offer.state is OfferState.PENDING, "I9: an offer ends twice"
         pair = (event.contact_id, event.agent_id)
-        assert (offer.contact_id, offer.agent_id) == pair, (
-            "I11: the offer is of another contact or agent"
-        )
+        assert (offer.contact_id, offer.agent_id) == pair, "I11: the offer is of another contact or agent"
         offer.state, offer.end_seq = OFFER_ENDS[type(event)], self.seq
         if isinstance(event, e.OfferDeclined | e.OfferExpired):
             self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)
         if isinstance(event, e.OfferAccepted):
             contact = self.live_contact(event.contact_id)
-            work = RefAssignment(
-                offer.offer_id,
-                contact.contact_id,
-                offer.agent_id,
-                offer.channel,
-                offer.units,
-            )
+            work = RefAssignment(offer.offer_id, contact.contact_id, offer.agent_id, offer.channel, offer.units)
             assert event.role is offer.role, "the role differs from the one offered"
             if event.role is AssignmentRole.CONSULT:
-                assert event.from_assignment_id is None, (
-                    "I7: a consult takes the contact from its owner"
-                )
-                assert event.from_agent_id == self.owner_of(contact), (
-                    "the consult was not started by the owner"
-                )
+                assert event.from_assignment_id is None, "I7: a consult takes the contact from its owner"
+                assert event.from_agent_id == self.owner_of(contact), "the consult was not started by the owner"
                 self._join(contact, work, event.role)
             else:
                 self._remove_owner(contact, event.from_assignment_id, event.from_agent_id)
@@ -89,33 +58,22 @@ class WorkEventModel(EventModelTables):
             self._check_members(contact, event.members)
 
     def _apply_conference(self, event: e.Event) -> None:
-        assert isinstance(
-            event,
-            e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver,
-        )
+        assert isinstance(event, e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver)
         contact = self.live_contact(event.contact_id)
-        assert contact.state is ContactState.ASSIGNED, (
-            "a conference event without an assigned contact"
-        )
+        assert contact.state is ContactState.ASSIGNED, "a conference event without an assigned contact"
         name = event.assignment_id
         match event:
             case e.ParticipantAdded():
-                work = RefAssignment(
-                    name, contact.contact_id, event.agent_id, event.channel, event.units
-                )
+                work = RefAssignment(name, contact.contact_id, event.agent_id, event.channel, event.units)
                 self._join(contact, work, AssignmentRole.PARTICIPANT)
             case e.ParticipantJoined():
-                assert contact.participants[name] is AssignmentRole.CONSULT, (
-                    "the agent was not consulted"
-                )
+                assert contact.participants[name] is AssignmentRole.CONSULT, "the agent was not consulted"
                 contact.participants[name] = AssignmentRole.PARTICIPANT
             case e.ParticipantLeft():
                 assert contact.participants.pop(name) is event.role, "the role is wrong"
             case e.ContactHandedOver():
                 self._remove_owner(contact, event.from_assignment_id, event.from_agent_id)
-                assert not self.pending_offers_of(contact), (
-                    "I17: an offer of the previous owner is still pending"
-                )
+                assert not self.pending_offers_of(contact), "I17: an offer of the previous owner is still pending"
                 contact.owner_assignment_id, contact.last_agent_id = name, event.agent_id
                 del contact.participants[name]
                 assert not self.consults(contact), "a consult outlasts the owner that started it"
@@ -129,9 +87,7 @@ class WorkEventModel(EventModelTables):
         assert work.assignment_id not in self.assignments, "I16: an assignment starts twice"
         assert contact.owner_assignment_id is not None, "I7: a conversation without an owner"
         present = [contact.owner_assignment_id, *contact.participants]
-        assert all(self.assignments[n].agent_id != work.agent_id for n in present), (
-            "an agent is in the conversation twice"
-        )
+        assert all(self.assignments[n].agent_id != work.agent_id for n in present), "an agent is in the conversation twice"
         assert role is not AssignmentRole.CONSULT or not self.consults(contact), "two consults"
         self.assignments[work.assignment_id] = work
         contact.participants[work.assignment_id] = role
@@ -184,9 +140,7 @@ class WorkEventModel(EventModelTables):
                 work.wrap_up_deadline_ms = event.deadline_ms
             case e.AssignmentCompleted():
                 participants = self.contacts[work.contact_id].participants
-                assert work.assignment_id not in participants, (
-                    "I16: completed while the agent is in the conversation"
-                )
+                assert work.assignment_id not in participants, "I16: completed while the agent is in the conversation"
                 work.state = AssignmentState.COMPLETED
                 self._move_to_idle_end(work.agent_id)
 
@@ -199,12 +153,7 @@ class WorkEventModel(EventModelTables):
             return
         assert isinstance(
             event,
-            e.AgentRemoved
-            | e.AgentStateChanged
-            | e.AgentNextStateSet
-            | e.AgentChannelsSet
-            | e.DesktopConnected
-            | e.DesktopLost,
+            e.AgentRemoved | e.AgentStateChanged | e.AgentNextStateSet | e.AgentChannelsSet | e.DesktopConnected | e.DesktopLost,
         )
         agent = self.agents[event.agent_id]
         match event:

@@ -10,16 +10,9 @@ from typing import TypeAlias
 
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
-from router.model.ids import QueueId
-from router.model.policy import (
-    Policy,
-    QueuePolicy,
-    WhenClosed,
-    WhenFull,
-    WhenNoAgentsReady,
-)
+from router.model.policy import Policy, QueuePolicy, WhenClosed, WhenFull, WhenNoAgentsReady
 from router.model.results import RefusalCode, Refused
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 
 QueuePredicate: TypeAlias = Callable[[QueueId], bool]
 
@@ -57,49 +50,31 @@ def admit_to_queue(
             and not has_ready_agent(queue_id)
         ):
             refused = Refused(
-                code=RefusalCode.NO_AGENTS_READY,
-                field="queue_id",
-                detail=f"no qualified agent is ready in queue {queue_id}",
+                code=RefusalCode.NO_AGENTS_READY, field="queue_id", detail=f"no qualified agent is ready in queue {queue_id}"
             )
             overflows = queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW
         elif _is_full(state, queue_id, queue) and (closed or not has_free_agent(queue_id)):
             full = full or queue_id
-            refused = Refused(
-                code=RefusalCode.QUEUE_FULL,
-                field="queue_id",
-                detail=f"queue {full} is at its length_max",
-            )
+            refused = Refused(code=RefusalCode.QUEUE_FULL, field="queue_id", detail=f"queue {full} is at its length_max")
             overflows = queue.when_full is WhenFull.OVERFLOW
         if refused is None:
             return queue_id, overflow_count
-        if (
-            not overflows
-            or queue.overflow_to is None
-            or overflow_count >= policy.overflow_count_max
-        ):
+        if not overflows or queue.overflow_to is None or overflow_count >= policy.overflow_count_max:
             return refused
         queue_id = queue.overflow_to
         overflow_count += 1
 
 
-def queue_closed_refusal(
-    state: RoutingState, queue_id: QueueId, field: str = "queue_id"
-) -> Refused:
+def queue_closed_refusal(state: RoutingState, queue_id: QueueId, field: str = "queue_id") -> Refused:
     """Return the refusal of a closed queue, with the time at which it opens."""
     hours = state.hours[queue_id]
     return Refused(
-        code=RefusalCode.QUEUE_CLOSED,
-        field=field,
-        detail=f"queue {queue_id} is closed",
-        opens_at_ms=hours.changes_at_ms,
+        code=RefusalCode.QUEUE_CLOSED, field=field, detail=f"queue {queue_id} is closed", opens_at_ms=hours.changes_at_ms
     )
 
 
 def _is_full(state: RoutingState, queue_id: QueueId, queue: QueuePolicy) -> bool:
-    return (
-        queue.length_max is not None
-        and state.queue_counts(queue_id)[ContactState.QUEUED] >= queue.length_max
-    )
+    return queue.length_max is not None and state.queue_counts(queue_id)[ContactState.QUEUED] >= queue.length_max
 
 
 def accepts_contacts(state: RoutingState, queue_id: QueueId) -> bool:
@@ -109,9 +84,7 @@ def accepts_contacts(state: RoutingState, queue_id: QueueId) -> bool:
     return state.queue_policy(queue_id).when_closed is WhenClosed.WAIT
 
 
-def find_overflow_queue(
-    state: RoutingState, queue_id: QueueId, overflows_left: int
-) -> tuple[QueueId, int] | None:
+def find_overflow_queue(state: RoutingState, queue_id: QueueId, overflows_left: int) -> tuple[QueueId, int] | None:
     """Return the first queue along the overflow chain that accepts contacts and the number of overflows to it."""
     overflow_count = 0
     while overflow_count < overflows_left:

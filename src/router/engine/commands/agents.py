@@ -3,35 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.commands.conference import (
-    find_successor,
-    hand_over_to_successor,
-    remove_disconnected_participant,
-)
-from router.engine.commands.rescind import (
-    enter_next_state,
-    has_open_work,
-    rescind_agent_offers,
-    rescind_unqualified_of_agent,
-)
+from router.engine.commands.conference import find_successor, hand_over_to_successor, remove_disconnected_participant
+from router.engine.commands.rescind import enter_next_state, has_open_work, rescind_agent_offers, rescind_unqualified_of_agent
 from router.engine.commands.transaction import Transaction, already_done, unknown_agent
 from router.engine.commands.transfers import requeue_after_lost_desktop
-from router.engine.commands.validation import (
-    validate_attributes,
-    validate_not_ready_reason,
-    validate_queue_ranks,
-    validate_skills,
-)
+from router.engine.commands.validation import validate_attributes, validate_not_ready_reason, validate_queue_ranks, validate_skills
 from router.engine.state.agent import Agent
 from router.engine.state.records import Assignment
-from router.model.commands import (
-    ConnectDesktop,
-    LoseDesktop,
-    PutAgent,
-    RemoveAgent,
-    SetAgentChannels,
-    SetAgentState,
-)
+from router.model.commands import ConnectDesktop, LoseDesktop, PutAgent, RemoveAgent, SetAgentChannels, SetAgentState
 from router.model.events.agent import (
     AgentChannelsSet,
     AgentNextStateSet,
@@ -74,9 +53,7 @@ def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
 
 
 def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
-    refused = validate_skills(policy, command.skills) or validate_attributes(
-        policy, command.attributes, "agent"
-    )
+    refused = validate_skills(policy, command.skills) or validate_attributes(policy, command.attributes, "agent")
     if refused is not None:
         return refused
     for queue_id in command.queues or ():
@@ -86,9 +63,7 @@ def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
         if channel not in policy.channels:
             return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel_max")
         if not 0 <= most <= 1_000:
-            return Refused(
-                code=RefusalCode.INVALID_VALUE, field="channel_max", detail="must be 0 to 1,000"
-            )
+            return Refused(code=RefusalCode.INVALID_VALUE, field="channel_max", detail="must be 0 to 1,000")
     refused = validate_queue_ranks(policy, command.queue_ranks)
     if refused is not None:
         return refused
@@ -98,14 +73,7 @@ def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
 
 
 def _is_unchanged(agent: Agent, command: PutAgent) -> bool:
-    return (
-        agent.skills,
-        agent.queues,
-        agent.units_override,
-        agent.channel_max,
-        agent.attributes,
-        agent.queue_ranks,
-    ) == (
+    return (agent.skills, agent.queues, agent.units_override, agent.channel_max, agent.attributes, agent.queue_ranks) == (
         command.skills,
         command.queues,
         command.units,
@@ -120,11 +88,7 @@ def _remove_agent(tx: Transaction, command: RemoveAgent) -> CommandResult:
     if agent is None:
         return unknown_agent()
     if agent.offers or agent.assignments:
-        return Refused(
-            code=RefusalCode.AGENT_BUSY,
-            field="agent_id",
-            detail="the agent has pending offers or open assignments",
-        )
+        return Refused(code=RefusalCode.AGENT_BUSY, field="agent_id", detail="the agent has pending offers or open assignments")
     tx.emit(AgentRemoved(agent_id=command.agent_id))
     return tx.done(command.agent_id, "removed")
 
@@ -137,20 +101,11 @@ def _set_state(tx: Transaction, command: SetAgentState) -> CommandResult:
     refused = validate_not_ready_reason(state, command.reason)
     if refused is not None:
         return refused
-    if (agent.state, agent.reason) == (command.state, command.reason) or (
-        agent.state is command.state is AgentState.READY
-    ):
+    if (agent.state, agent.reason) == (command.state, command.reason) or (agent.state is command.state is AgentState.READY):
         return _keep_state(tx, agent)
     if command.after_work and has_open_work(agent):
         return _set_next_state(tx, agent, command)
-    tx.emit(
-        AgentStateChanged(
-            agent_id=agent.agent_id,
-            state=command.state,
-            from_state=agent.state,
-            reason=command.reason,
-        )
-    )
+    tx.emit(AgentStateChanged(agent_id=agent.agent_id, state=command.state, from_state=agent.state, reason=command.reason))
     answer = tx.done(agent.agent_id, agent.state)
     if agent.state is not AgentState.READY:
         _rescind_offers(tx, agent)
@@ -216,13 +171,7 @@ def _lose_desktop(tx: Transaction, command: LoseDesktop) -> CommandResult:
     if agent.presence is not Presence.ATTACHED or agent.session_id != command.session_id:
         return already_done(agent.agent_id, agent.state, state.seq)
     grace_s = 0 if state.policy is None else state.policy.agents.desktop_grace_s
-    tx.emit(
-        DesktopLost(
-            agent_id=command.agent_id,
-            session_id=command.session_id,
-            grace_until_ms=tx.at_ms + 1000 * grace_s,
-        )
-    )
+    tx.emit(DesktopLost(agent_id=command.agent_id, session_id=command.session_id, grace_until_ms=tx.at_ms + 1000 * grace_s))
     return tx.done(agent.agent_id, agent.state)
 
 
@@ -233,14 +182,7 @@ def expire_desktop_grace(tx: Transaction, agent: Agent) -> None:
     requeued, as the channel says; instead of being requeued, one with a present participant is handed over to that agent.
     """
     went_offline = agent.went_offline
-    tx.emit(
-        AgentStateChanged(
-            agent_id=agent.agent_id,
-            state=AgentState.OFFLINE,
-            from_state=agent.state,
-            reason="desktop_lost",
-        )
-    )
+    tx.emit(AgentStateChanged(agent_id=agent.agent_id, state=AgentState.OFFLINE, from_state=agent.state, reason="desktop_lost"))
     rescind_agent_offers(tx, agent, "agent_not_ready")
     channels = tx.state.index.channels.by_name
     for _, assignment in sorted(agent.assignments.items()):

@@ -69,9 +69,7 @@ def release_participant(tx: Transaction, assignment: Assignment) -> None:
         release_assignment(tx, assignment)
 
 
-def complete_assignment(
-    tx: Transaction, assignment: Assignment, reason: str, disposition: str | None = None
-) -> None:
+def complete_assignment(tx: Transaction, assignment: Assignment, reason: str, disposition: str | None = None) -> None:
     """Complete an assignment and enter the pending next state of its agent if no work is left."""
     agent = tx.state.agents[assignment.agent_id]
     tx.emit(
@@ -154,13 +152,7 @@ def _change_hold(
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state is not before or not is_owner:
         return wrong_assignment_state(assignment)
-    tx.emit(
-        event(
-            assignment_id=assignment.assignment_id,
-            contact_id=assignment.contact_id,
-            agent_id=assignment.agent_id,
-        )
-    )
+    tx.emit(event(assignment_id=assignment.assignment_id, contact_id=assignment.contact_id, agent_id=assignment.agent_id))
     return tx.done(assignment.assignment_id, assignment.state)
 
 
@@ -171,9 +163,7 @@ def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
     if assignment.wrap_up_deadline_ms is None or assignment.wrap_up_started_at_ms is None:
         return wrong_assignment_state(assignment)
     if command.extend_s < 1:
-        return Refused(
-            code=RefusalCode.INVALID_VALUE, field="extend_s", detail="must be at least 1 second"
-        )
+        return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="must be at least 1 second")
     channel = tx.state.index.channels.by_name.get(assignment.channel)
     most_s = 0 if channel is None else channel.policy.wrap_up_max_s
     deadline_ms = assignment.wrap_up_deadline_ms + 1000 * command.extend_s
@@ -205,11 +195,7 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
     if disposition is not None:
         codes = () if state.policy is None else state.policy.dispositions
         if codes and disposition not in codes:
-            return Refused(
-                code=RefusalCode.INVALID_VALUE,
-                field="disposition",
-                detail="not one of dispositions of the policy",
-            )
+            return Refused(code=RefusalCode.INVALID_VALUE, field="disposition", detail="not one of dispositions of the policy")
     if assignment.state is not _WRAP_UP:
         _end_or_leave(tx, assignment)
     complete_assignment(tx, assignment, "finished", disposition)
@@ -219,42 +205,28 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
 def _end_or_leave(tx: Transaction, assignment: Assignment) -> None:
     """Take the agent of an assignment out of its conversation: the owner ends it, a participant leaves it."""
     contact = tx.state.contacts.get(assignment.contact_id)
-    if (
-        contact is not None
-        and contact.state is _ASSIGNED
-        and contact.assignment_id == assignment.assignment_id
-    ):
+    if contact is not None and contact.state is _ASSIGNED and contact.assignment_id == assignment.assignment_id:
         for participant in end_contact(tx, contact, assignment, "completed"):
             release_participant(tx, participant)
     elif contact is not None and assignment.assignment_id in contact.participant_assignment_ids:
         leave_conversation(tx, contact, assignment, "finished")
 
 
-def leave_conversation(
-    tx: Transaction, contact: Contact, assignment: Assignment, reason: str
-) -> None:
+def leave_conversation(tx: Transaction, contact: Contact, assignment: Assignment, reason: str) -> None:
     """Remove a participant from the conversation; the caller releases the assignment in the same transaction."""
     remove_participant(tx, contact, assignment, reason)
     if assignment.role is _CONSULT:
         resume_after_consult(tx, contact)
 
 
-def end_contact(
-    tx: Transaction, contact: Contact, assignment: Assignment, reason: str
-) -> Sequence[Assignment]:
+def end_contact(tx: Transaction, contact: Contact, assignment: Assignment, reason: str) -> Sequence[Assignment]:
     """End the contact and rescind its pending offers.
 
     Returns the assignments of the participants, which the caller releases in the same transaction.
     """
     if contact.pending_offer_ids:
-        rescind_contact_offers(
-            tx, contact, "customer_left" if reason == "customer_left" else "owner_ended"
-        )
-    participants = (
-        remove_all_participants(tx, contact, "contact_ended")
-        if contact.participant_assignment_ids
-        else ()
-    )
+        rescind_contact_offers(tx, contact, "customer_left" if reason == "customer_left" else "owner_ended")
+    participants = remove_all_participants(tx, contact, "contact_ended") if contact.participant_assignment_ids else ()
     tx.emit(
         ContactEnded(
             contact_id=assignment.contact_id,
@@ -267,9 +239,7 @@ def end_contact(
     return participants
 
 
-def remove_participant(
-    tx: Transaction, contact: Contact, assignment: Assignment, reason: str
-) -> None:
+def remove_participant(tx: Transaction, contact: Contact, assignment: Assignment, reason: str) -> None:
     """Remove an agent from the conversation; the caller releases the assignment in the same transaction."""
     remaining = conversation_roles(tx.state, contact)
     del remaining[assignment.agent_id]
@@ -316,9 +286,7 @@ def resume_after_consult(tx: Transaction, contact: Contact) -> None:
     if assignment.held_for_consult and assignment.state is AssignmentState.ON_HOLD:
         tx.emit(
             AssignmentResumed(
-                assignment_id=assignment.assignment_id,
-                contact_id=assignment.contact_id,
-                agent_id=assignment.agent_id,
+                assignment_id=assignment.assignment_id, contact_id=assignment.contact_id, agent_id=assignment.agent_id
             )
         )
 

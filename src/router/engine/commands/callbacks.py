@@ -3,31 +3,17 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.commands.assignments import (
-    complete_assignment,
-    release_participant,
-    remove_all_participants,
-)
+from router.engine.commands.assignments import complete_assignment, release_participant, remove_all_participants
 from router.engine.commands.contacts import expire_contact, find_contact
 from router.engine.commands.offers import callback_policy
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import rescind_contact_offers
-from router.engine.commands.transaction import (
-    Transaction,
-    already_done,
-    unknown_contact,
-    wrong_contact_state,
-)
+from router.engine.commands.transaction import Transaction, already_done, unknown_contact, wrong_contact_state
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.model.commands import CallbackFields, ReportCallback, RequestCallback
-from router.model.events import (
-    CallbackConnected,
-    CallbackFailed,
-    CallbackRequested,
-    CallbackScheduled,
-)
+from router.model.events import CallbackConnected, CallbackFailed, CallbackRequested, CallbackScheduled
 from router.model.policy import CallbackPolicy, CallbackQueuePosition, Policy, VoicemailCountsAs
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import CallbackOutcome, CallbackPhase, ContactState
@@ -56,29 +42,19 @@ def _request_callback(tx: Transaction, command: RequestCallback) -> CommandResul
     return tx.done(contact.contact_id, contact.state)
 
 
-def _repeat_request(
-    state: RoutingState, contact: Contact, callback: CallbackState, terms: CallbackFields
-) -> CommandResult:
+def _repeat_request(state: RoutingState, contact: Contact, callback: CallbackState, terms: CallbackFields) -> CommandResult:
     """Answer a repeated request: the same terms change nothing, other terms are refused."""
-    if (
-        terms.mode in (None, callback.mode)
-        and terms.channel in (None, contact.channel)
-        and terms.at_ms == callback.scheduled_at_ms
-    ):
+    if terms.mode in (None, callback.mode) and terms.channel in (None, contact.channel) and terms.at_ms == callback.scheduled_at_ms:
         return already_done(contact.contact_id, contact.state, state.seq)
     return Refused(
         code=RefusalCode.CALLBACK_EXISTS,
         field="contact_id",
         state=str(contact.state),
-        allowed=_ALLOWED_ON_CALL
-        if contact.state is ContactState.ASSIGNED
-        else _ALLOWED_FOR_CALLBACK,
+        allowed=_ALLOWED_ON_CALL if contact.state is ContactState.ASSIGNED else _ALLOWED_FOR_CALLBACK,
     )
 
 
-def callback_refusal(
-    tx: Transaction, policy: Policy, queue_id: str, terms: CallbackFields, prefix: str = ""
-) -> Refused | None:
+def callback_refusal(tx: Transaction, policy: Policy, queue_id: str, terms: CallbackFields, prefix: str = "") -> Refused | None:
     """Return the refusal of a callback from this queue on these terms; None if it is possible.
 
     ``prefix`` is the path of the terms in the request, for the field of the refusal.
@@ -122,13 +98,7 @@ def convert_to_callback(tx: Transaction, contact: Contact, terms: CallbackFields
         )
     )
     if terms.at_ms is not None:
-        tx.emit(
-            CallbackScheduled(
-                contact_id=contact.contact_id,
-                due_at_ms=terms.at_ms,
-                gateway_id=contact.gateway_id,
-            )
-        )
+        tx.emit(CallbackScheduled(contact_id=contact.contact_id, due_at_ms=terms.at_ms, gateway_id=contact.gateway_id))
 
 
 # --- result of a call -------------------------------------------------------------------------------------------------
@@ -145,9 +115,7 @@ def _report_callback(tx: Transaction, command: ReportCallback) -> CommandResult:
             return already_done(contact.contact_id, contact.state, callback.outcome_seq)
         return wrong_contact_state(contact.state, detail="the customer is not being called")
     if not its_own:
-        return wrong_contact_state(
-            contact.state, *_ALLOWED_WHILE_DIALLING, detail="another attempt is in progress"
-        )
+        return wrong_contact_state(contact.state, *_ALLOWED_WHILE_DIALLING, detail="another attempt is in progress")
     owned = contact.state is ContactState.ASSIGNED
     if outcome is CallbackOutcome.CONNECTED:
         _emit_connected(tx, contact, callback, outcome)
@@ -166,9 +134,7 @@ def _voicemail_counts_as_done(tx: Transaction, contact: Contact) -> bool:
     return callback_policy(tx, contact).voicemail_counts_as is VoicemailCountsAs.DONE
 
 
-def _emit_connected(
-    tx: Transaction, contact: Contact, callback: CallbackState, outcome: str
-) -> None:
+def _emit_connected(tx: Transaction, contact: Contact, callback: CallbackState, outcome: str) -> None:
     owned = contact.state is ContactState.ASSIGNED
     tx.emit(
         CallbackConnected(
@@ -186,12 +152,7 @@ def _emit_connected(
 
 
 def _fail_attempt(
-    tx: Transaction,
-    contact: Contact,
-    callback: CallbackState,
-    outcome: str,
-    *,
-    final_reason: str | None = None,
+    tx: Transaction, contact: Contact, callback: CallbackState, outcome: str, *, final_reason: str | None = None
 ) -> None:
     """Record a failed attempt: retry later or give up. An owner who waited is free at once, without wrap-up."""
     state, policy = tx.state, callback_policy(tx, contact)
@@ -230,17 +191,8 @@ def fire_callback_timer(tx: Transaction, contact: Contact) -> None:
     if callback.phase is CallbackPhase.DIALLING:
         _fail_attempt(tx, contact, callback, "timeout")
         return
-    at_due = (
-        callback.place is CallbackQueuePosition.FROM_DUE_TIME
-        and callback.phase is CallbackPhase.SCHEDULED
-    )
-    requeue(
-        tx,
-        contact,
-        contact.queue_id,
-        "callback_due",
-        queued_at_ms=callback.scheduled_at_ms if at_due else None,
-    )
+    at_due = callback.place is CallbackQueuePosition.FROM_DUE_TIME and callback.phase is CallbackPhase.SCHEDULED
+    requeue(tx, contact, contact.queue_id, "callback_due", queued_at_ms=callback.scheduled_at_ms if at_due else None)
 
 
 CALLBACK_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {

@@ -15,33 +15,15 @@ from router.engine.commands.assignments import (
     resume_after_consult,
 )
 from router.engine.commands.rescind import rescind_contact_offers
-from router.engine.commands.transaction import (
-    Transaction,
-    already_done,
-    unknown_agent,
-    unknown_contact,
-    wrong_contact_state,
-)
+from router.engine.commands.transaction import Transaction, already_done, unknown_agent, unknown_contact, wrong_contact_state
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.workspace import (
-    active_consult,
-    conversation_roles,
-    participant_assignment,
-    roles_under_new_owner,
-)
+from router.engine.state.workspace import active_consult, conversation_roles, participant_assignment, roles_under_new_owner
 from router.model.commands import AddParticipant, HandOverContact, LeaveContact
 from router.model.events import ContactHandedOver, ParticipantAdded, ParticipantJoined
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import (
-    AgentState,
-    AssignmentRole,
-    AssignmentState,
-    ContactState,
-    OfferState,
-    Presence,
-)
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, OfferState, Presence
 
 
 def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int = 0) -> bool:
@@ -50,9 +32,7 @@ def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int
     ``released`` is the number of pending consults that are about to end.
     """
     offers = tx.state.offers
-    consults = sum(
-        offers[name].role is not AssignmentRole.OWNER for name in contact.pending_offer_ids
-    )
+    consults = sum(offers[name].role is not AssignmentRole.OWNER for name in contact.pending_offer_ids)
     most = tx.state.index.channels.by_name[contact.channel].policy.participants_max
     return len(contact.participant_assignment_ids) + consults - released >= most
 
@@ -79,8 +59,7 @@ def join_consulted_agent(tx: Transaction, contact: Contact, assignment: Assignme
             contact_id=contact.contact_id,
             assignment_id=assignment.assignment_id,
             agent_id=assignment.agent_id,
-            members=conversation_roles(tx.state, contact)
-            | {assignment.agent_id: AssignmentRole.PARTICIPANT},
+            members=conversation_roles(tx.state, contact) | {assignment.agent_id: AssignmentRole.PARTICIPANT},
             gateway_id=contact.gateway_id,
         )
     )
@@ -95,9 +74,7 @@ def end_consult(tx: Transaction, contact: Contact, *, except_agent_id: str = "")
         complete_assignment(tx, assignment, "consult_ended")
 
 
-def hand_over_contact(
-    tx: Transaction, contact: Contact, agent: Agent, reason: str
-) -> CommandResult:
+def hand_over_contact(tx: Transaction, contact: Contact, agent: Agent, reason: str) -> CommandResult:
     """Hand the contact over to an agent who is in the conversation, and release the assignment of the old owner."""
     old = _emit_handed_over(tx, contact, agent, reason)
     answer = tx.done(contact.contact_id, contact.state)
@@ -168,9 +145,7 @@ def _leave_contact(tx: Transaction, command: LeaveContact) -> CommandResult:
 def _leave_refusal(tx: Transaction, contact: Contact, agent_id: str) -> CommandResult:
     is_owner = contact.agent_id == agent_id
     if is_owner and contact.state is ContactState.ASSIGNED:
-        return wrong_contact_state(
-            contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact"
-        )
+        return wrong_contact_state(contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact")
     was_member = any(
         ended_as is OfferState.ACCEPTED and offered_to == agent_id
         for ended_as, _, offered_to in (contact.ended_offers or {}).values()
@@ -221,10 +196,7 @@ def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
         return already_done(contact.contact_id, contact.state, state.seq)
     if agent.state is AgentState.OFFLINE:
         return Refused(
-            code=RefusalCode.INVALID_AGENT_STATE,
-            field="agent_id",
-            state=str(agent.state),
-            allowed=("ready", "not_ready"),
+            code=RefusalCode.INVALID_AGENT_STATE, field="agent_id", state=str(agent.state), allowed=("ready", "not_ready")
         )
     if is_parked(tx, contact):
         return wrong_contact_state(contact.state, "unpark", detail="the conversation is parked")
@@ -251,8 +223,7 @@ def _emit_participant_added(tx: Transaction, contact: Contact, agent: Agent) -> 
             queue_id=contact.queue_id,
             attributes=contact.attributes,
             reference=contact.reference,
-            members=conversation_roles(state, contact)
-            | {agent.agent_id: AssignmentRole.PARTICIPANT},
+            members=conversation_roles(state, contact) | {agent.agent_id: AssignmentRole.PARTICIPANT},
             gateway_id=contact.gateway_id,
         )
     )

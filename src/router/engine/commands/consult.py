@@ -13,13 +13,7 @@ from router.engine.commands.conference import (
     participants_limit_refusal,
 )
 from router.engine.commands.rescind import rescind_contact_offers
-from router.engine.commands.transaction import (
-    Transaction,
-    unknown_agent,
-    unknown_contact,
-    unknown_queue,
-    wrong_contact_state,
-)
+from router.engine.commands.transaction import Transaction, unknown_agent, unknown_contact, unknown_queue, wrong_contact_state
 from router.engine.matching.eligibility import is_available_now
 from router.engine.matching.selection import select_agent
 from router.engine.state.agent import Agent
@@ -55,26 +49,18 @@ def _consult_state(tx: Transaction, contact: Contact) -> str:
     return "pending" if _is_consult_pending(tx, contact) else "none"
 
 
-_ALLOWED_ACTIONS: Final = {
-    "none": ("start",),
-    "pending": ("cancel",),
-    "running": ("complete", "cancel", "join"),
-}
+_ALLOWED_ACTIONS: Final = {"none": ("start",), "pending": ("cancel",), "running": ("complete", "cancel", "join")}
 
 
 def _wrong_consult_state(tx: Transaction, contact: Contact) -> Refused:
     state = _consult_state(tx, contact)
-    return Refused(
-        code=RefusalCode.INVALID_CONSULT_STATE, state=state, allowed=_ALLOWED_ACTIONS[state]
-    )
+    return Refused(code=RefusalCode.INVALID_CONSULT_STATE, state=state, allowed=_ALLOWED_ACTIONS[state])
 
 
 def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     if (command.to_queue_id is None) == (command.to_agent_id is None):
         return Refused(
-            code=RefusalCode.INVALID_VALUE,
-            field="to_queue_id",
-            detail="give exactly one of to_queue_id and to_agent_id",
+            code=RefusalCode.INVALID_VALUE, field="to_queue_id", detail="give exactly one of to_queue_id and to_agent_id"
         )
     contact = _owned_contact(tx, command)
     if isinstance(contact, Refused):
@@ -107,12 +93,8 @@ def _find_consultant(tx: Transaction, contact: Contact, command: StartConsult) -
     agent = state.agents.get(command.to_agent_id or "")
     if agent is None:
         return unknown_agent("to_agent_id")
-    if agent.agent_id in _excluded_agents(tx, contact) or not is_available_now(
-        state, agent, contact.channel
-    ):
-        return Refused(
-            code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
-        )
+    if agent.agent_id in _excluded_agents(tx, contact) or not is_available_now(state, agent, contact.channel):
+        return Refused(code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state))
     return agent
 
 
@@ -135,18 +117,10 @@ def _select_from_queue(tx: Transaction, contact: Contact, queue_id: str) -> Agen
     if not mask:
         return None
     excluded = _excluded_agents(tx, contact)
-    return select_agent(
-        index.qualification.groups_in(mask),
-        line,
-        excluded,
-        contact.contact_id,
-        index.contacts.draw_number,
-    )
+    return select_agent(index.qualification.groups_in(mask), line, excluded, contact.contact_id, index.contacts.draw_number)
 
 
-def _running_consult(
-    tx: Transaction, command: _ConsultCommand
-) -> tuple[Contact, Assignment] | Refused:
+def _running_consult(tx: Transaction, command: _ConsultCommand) -> tuple[Contact, Assignment] | Refused:
     contact = _owned_contact(tx, command)
     if isinstance(contact, Refused):
         return contact

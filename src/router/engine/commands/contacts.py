@@ -5,19 +5,10 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from router.engine.commands.assignments import (
-    end_contact,
-    release_assignment,
-    release_participant,
-)
+from router.engine.commands.assignments import end_contact, release_assignment, release_participant
 from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.rescind import rescind_contact_offers, rescind_unqualified
-from router.engine.commands.transaction import (
-    Transaction,
-    already_done,
-    unknown_contact,
-    wrong_contact_state,
-)
+from router.engine.commands.transaction import Transaction, already_done, unknown_contact, wrong_contact_state
 from router.engine.commands.validation import (
     PREFERRED_AGENTS_MAX,
     too_many_preferred_agents,
@@ -28,19 +19,8 @@ from router.engine.commands.validation import (
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.workspace import conversation_roles_if_shared
-from router.model.commands import (
-    AbandonContact,
-    CancelContact,
-    EndContact,
-    ReportCallback,
-    RequestCallback,
-    UpdateContact,
-)
-from router.model.events.contact import (
-    ContactAbandoned,
-    ContactCancelled,
-    ContactUpdated,
-)
+from router.model.commands import AbandonContact, CancelContact, EndContact, ReportCallback, RequestCallback, UpdateContact
+from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactUpdated
 from router.model.policy import Policy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import CallbackPhase, ContactState
@@ -54,13 +34,7 @@ _ALLOWED_FOR_CALLBACK: Final = ("cancel", "end", "callback/result")
 
 
 def find_contact(
-    tx: Transaction,
-    command: UpdateContact
-    | CancelContact
-    | AbandonContact
-    | EndContact
-    | RequestCallback
-    | ReportCallback,
+    tx: Transaction, command: UpdateContact | CancelContact | AbandonContact | EndContact | RequestCallback | ReportCallback
 ) -> Contact | None:
     """Return the contact if it is visible to the gateway of the command."""
     contact = tx.state.contacts.get(command.contact_id)
@@ -82,9 +56,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
         return refused
     skills = contact.skills if command.skills is UNSET else command.skills
     priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s
-    priority_class = (
-        contact.priority_class if command.priority_class is UNSET else command.priority_class
-    )
+    priority_class = contact.priority_class if command.priority_class is UNSET else command.priority_class
     attributes = contact.attributes if command.attributes is UNSET else command.attributes
     preferred_agents = command.preferred_agents
     if preferred_agents is UNSET:
@@ -99,9 +71,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     tx.emit(
         ContactUpdated(
             contact_id=contact.contact_id,
-            requirement=tx.requirement_text(
-                routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents)
-            ),
+            requirement=tx.requirement_text(routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents)),
             skills=skills,
             priority_s=priority_s,
             priority_class=priority_class,
@@ -126,8 +96,7 @@ def _validate_sent_fields(policy: Policy, command: UpdateContact) -> Refused | N
     if command.skills is not UNSET and (refused := validate_skills(policy, command.skills)):
         return refused
     refused = validate_priority(
-        0 if command.priority_s is UNSET else command.priority_s,
-        0 if command.priority_class is UNSET else command.priority_class,
+        0 if command.priority_s is UNSET else command.priority_s, 0 if command.priority_class is UNSET else command.priority_class
     )
     if refused is not None or command.attributes is UNSET:
         return refused
@@ -167,11 +136,7 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
         return already_done(contact.contact_id, contact.state, contact.ended_seq)
     if contact.callback is not None and contact.callback.phase is not _CONNECTED:
         # The customer has hung up to be called back: the contact keeps its position.
-        return wrong_contact_state(
-            contact.state,
-            *_ALLOWED_FOR_CALLBACK,
-            detail="the customer of this callback is not on the line",
-        )
+        return wrong_contact_state(contact.state, *_ALLOWED_FOR_CALLBACK, detail="the customer of this callback is not on the line")
     if contact.state is _ASSIGNED:
         return _end_conversation(tx, contact, "customer_left")
     rescind_contact_offers(tx, contact, "customer_left")

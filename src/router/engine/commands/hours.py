@@ -18,10 +18,9 @@ from router.engine.state.contact import Contact
 from router.engine.state.records import QueueHours
 from router.model.commands import SetQueueOpen
 from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
-from router.model.ids import Name, QueueId
 from router.model.policy import DAY_S, AtClosing, Policy, Selection, selections_of
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import ContactState, QueueState
+from router.model.states import ContactState, Name, QueueId, QueueState
 from router.policy.calendar import Calendar, is_holiday, is_open, local_day, next_change_ms
 
 _OVERRIDE_MAX_S: Final = 366 * DAY_S
@@ -45,11 +44,7 @@ def update_due_queues(tx: Transaction, queue_id: QueueId) -> None:
     time.
     """
     state, at_ms = tx.state, tx.at_ms
-    due = [
-        name
-        for name, hours in state.hours.items()
-        if hours.next_check_at_ms is not None and hours.next_check_at_ms <= at_ms
-    ]
+    due = [name for name, hours in state.hours.items() if hours.next_check_at_ms is not None and hours.next_check_at_ms <= at_ms]
     known: dict[Name | None, OpeningState] = {}
     _apply_openings(tx, {name: _cached_opening(state, name, at_ms, known) for name in sorted(due)})
 
@@ -103,9 +98,7 @@ def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
 
 
 def _apply_openings(tx: Transaction, openings: dict[QueueId, OpeningState]) -> None:
-    closing = [
-        name for name, now in openings.items() if not (now.is_open or tx.state.is_closed(name))
-    ]
+    closing = [name for name, now in openings.items() if not (now.is_open or tx.state.is_closed(name))]
     for queue_id, now in openings.items():
         apply_opening(tx, queue_id, now)
     _apply_at_closing(tx, closing)
@@ -119,11 +112,7 @@ def apply_opening(tx: Transaction, queue_id: QueueId, opening: OpeningState) -> 
     state = tx.state
     was_open = not state.is_closed(queue_id)
     if opening.is_open:
-        waited = (
-            []
-            if was_open or not state.policy or not state.policy.plans
-            else _contacts_waiting_for_opening(state, queue_id)
-        )
+        waited = [] if was_open or not state.policy or not state.policy.plans else _contacts_waiting_for_opening(state, queue_id)
         tx.emit(
             QueueOpened(
                 queue_id=queue_id,
@@ -137,14 +126,7 @@ def apply_opening(tx: Transaction, queue_id: QueueId, opening: OpeningState) -> 
             begin_plan(tx, contact)
         return answer
     holds = was_open and state.queue_policy(queue_id).at_closing is AtClosing.WAIT
-    tx.emit(
-        QueueClosed(
-            queue_id=queue_id,
-            until_ms=opening.until_ms,
-            reason=opening.reason,
-            holds_contacts=holds,
-        )
-    )
+    tx.emit(QueueClosed(queue_id=queue_id, until_ms=opening.until_ms, reason=opening.reason, holds_contacts=holds))
     return tx.done(queue_id, QueueState.CLOSED)
 
 
@@ -176,9 +158,7 @@ def _contacts_waiting_for_opening(state: RoutingState, queue_id: QueueId) -> lis
     return sorted(found.values(), key=_queued_seq)
 
 
-def _cached_opening(
-    state: RoutingState, queue_id: QueueId, at_ms: int, cache: dict[Name | None, OpeningState]
-) -> OpeningState:
+def _cached_opening(state: RoutingState, queue_id: QueueId, at_ms: int, cache: dict[Name | None, OpeningState]) -> OpeningState:
     """Return the state by calendar, evaluated once per calendar."""
     name = state.queue_policy(queue_id).hours
     if name not in cache:
@@ -196,9 +176,7 @@ def opening_by_calendar(state: RoutingState, queue_id: QueueId, at_ms: int) -> O
         calendar = state.calendars[name] = Calendar(policy.calendars[name])
     now_open = is_open(calendar, at_ms)
     holiday = not now_open and is_holiday(calendar, at_ms)
-    return OpeningState(
-        now_open, next_change_ms(calendar, at_ms), "holiday" if holiday else "hours"
-    )
+    return OpeningState(now_open, next_change_ms(calendar, at_ms), "holiday" if holiday else "hours")
 
 
 def current_opening(hours: QueueHours) -> OpeningState:
@@ -236,6 +214,4 @@ def restart_day_if_needed(tx: Transaction, before: Policy | None) -> None:
         start_day(tx)
 
 
-HOURS_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
-    SetQueueOpen: _set_queue_open
-}
+HOURS_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {SetQueueOpen: _set_queue_open}

@@ -3,6 +3,8 @@
 A customer-first callback is not offered: instead the gateway is requested to dial the customer (``dial_for_agent``). An
 agent-first callback is dialled once an agent owns it (``dial_for_owner``).
 
+When agents leave that contacts wait for, the steps and reservations for them end (``advance_absent_steps``).
+
 Theory of operation of matching
 -------------------------------
 Matching runs at the end of every command and stops when no waiting contact is left that some agent could take. It never
@@ -21,13 +23,15 @@ lists. Both orders are total; ties cannot occur.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.commands.absent_agents import advance_absent_steps, stop_waiting_for_absent
 from router.engine.commands.assignments import hold_for_consult, release_assignment
+from router.engine.commands.plan_steps import skip_absent_step
+from router.engine.commands.queue_moves import end_reservation
 from router.engine.commands.rescind import (
     enter_next_state,
     requeue_unaccepted,
     rescind_agent_offers,
     rescind_contact_offers,
+    rescind_unqualified,
 )
 from router.engine.commands.transaction import Transaction, already_done
 from router.engine.index.contacts import calls_customer_first
@@ -39,18 +43,42 @@ from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Offer
 from router.engine.state.workspace import conversation_roles, roles_under_new_owner
 from router.model.commands import AcceptOffer, DeclineOffer
-from router.model.events.agent import (
-    AgentStateChanged,
-    OfferAccepted,
-    OfferDeclined,
-    OfferExpired,
-    OfferMade,
-)
+from router.model.events.agent import AgentStateChanged, OfferAccepted, OfferDeclined, OfferExpired, OfferMade
 from router.model.events.contact import CallbackDialRequested
-from router.model.ids import QueueId
 from router.model.policy import CallbackPolicy, FactValue, Selection
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState
+from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState, QueueId
+
+
+def advance_absent_steps(tx: Transaction) -> None:
+    """End the steps and reservations of contacts that waited for agents who have left, if no other agent is there for them."""
+    index = tx.state.index
+    names = sorted(index.agents.unavailable)
+    index.agents.unavailable.clear()
+    for name in names:
+        waiting = [c for line in index.qualification.reserved_lines.get(name, ()) for c in line.contacts_by_key.values()]
+        for contact in sorted(waiting, key=_position):
+            stop_waiting_for_absent(tx, contact)
+
+
+def stop_waiting_for_absent(tx: Transaction, contact: Contact) -> None:
+    """End the reservation of a contact, or the step of its plan, if the agents that it waits for have left.
+
+    A reservation outlasts a lost desktop, for which it is made, but not an agent who goes offline on purpose or is removed.
+    """
+    if contact.preferred_agent_id is None:
+        skip_absent_step(tx, contact)
+        if contact.pending_offer_ids:
+            rescind_unqualified(tx, contact, "step")
+        return
+    agent = tx.state.agents.get(contact.preferred_agent_id)
+    if contact.order_key and (agent is None or agent.went_offline):
+        end_reservation(tx, contact)
+
+
+def _position(contact: Contact) -> int:
+    return 0 if contact.waiting_line is None else contact.waiting_line.rank_of(contact)
+
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _AGENT: Final = MatchTrigger.AGENT
@@ -121,9 +149,7 @@ def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
             _offer_pair(tx, contact, agent, line, _CONTACT)
 
 
-def _offer_pair(
-    tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine, match_trigger: MatchTrigger
-) -> None:
+def _offer_pair(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine, match_trigger: MatchTrigger) -> None:
     """Offer the contact to the agent and record why this agent and why now.
 
     For a customer-first callback the customer is called instead.
@@ -139,10 +165,7 @@ def _offer_pair(
         if line.reserved_for is not None:
             reason = "preferred"
         inputs = selection_inputs(line, agent, match_trigger)
-    elif (
-        index.agents.open_group_bits[i] & line.group_mask == group.bit
-        and group.idle_orders[i].size == 1
-    ):
+    elif index.agents.open_group_bits[i] & line.group_mask == group.bit and group.idle_orders[i].size == 1:
         # No other agent could take it, so nothing was compared: most offers of a busy contact centre.
         make_offer(tx, contact, agent, line, reason, match_trigger)
         return
@@ -152,10 +175,6 @@ def _offer_pair(
 
 def _idle_number(agent: Agent) -> int:
     return agent.idle_number
-
-
-def _position(contact: Contact) -> int:
-    return 0 if contact.waiting_line is None else contact.waiting_line.rank_of(contact)
 
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
@@ -180,25 +199,9 @@ def offer_transfer(tx: Transaction, contact: Contact, agent: Agent, line: Waitin
     make_offer(tx, contact, agent, line, "transfer", None, from_agent_id=contact.agent_id)
 
 
-def offer_consult(
-    tx: Transaction,
-    contact: Contact,
-    agent: Agent,
-    line: WaitingLine,
-    to_queue_id: QueueId | None,
-) -> None:
+def offer_consult(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine, to_queue_id: QueueId | None) -> None:
     """Offer a consult to an agent, chosen by the owner or from a queue; the owner keeps the contact in any case."""
-    make_offer(
-        tx,
-        contact,
-        agent,
-        line,
-        "consult",
-        None,
-        from_agent_id=contact.agent_id,
-        role=_CONSULT,
-        to_queue_id=to_queue_id,
-    )
+    make_offer(tx, contact, agent, line, "consult", None, from_agent_id=contact.agent_id, role=_CONSULT, to_queue_id=to_queue_id)
 
 
 def make_offer(
@@ -302,9 +305,7 @@ def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
-            members=roles_under_new_owner(state, contact, offer.agent_id)
-            if contact.participant_assignment_ids
-            else None,
+            members=roles_under_new_owner(state, contact, offer.agent_id) if contact.participant_assignment_ids else None,
         )
     )
     rescind_contact_offers(tx, contact, "taken")
@@ -392,9 +393,7 @@ def _cool_down_until(tx: Transaction, offer: Offer) -> int | None:
     return tx.at_ms + cool_down_s * 1000 if cool_down_s else None
 
 
-def _not_pending(
-    tx: Transaction, offer_id: str, agent_id: str, wanted: OfferState
-) -> CommandResult:
+def _not_pending(tx: Transaction, offer_id: str, agent_id: str, wanted: OfferState) -> CommandResult:
     """Return the answer for an offer that is not pending: repeated, ended otherwise, or unknown."""
     state = tx.state
     contact = state.contacts.get(offer_id.rpartition(".")[0])
@@ -406,9 +405,7 @@ def _not_pending(
             ended_as, seq, _ = end
             if ended_as is wanted:
                 return already_done(offer_id, ended_as, seq)
-            return Refused(
-                code=RefusalCode.OFFER_NOT_PENDING, field="offer_id", state=str(ended_as), seq=seq
-            )
+            return Refused(code=RefusalCode.OFFER_NOT_PENDING, field="offer_id", state=str(ended_as), seq=seq)
     return Refused(code=RefusalCode.UNKNOWN_OFFER, field="offer_id")
 
 
@@ -429,9 +426,7 @@ def dial_for_owner(tx: Transaction, contact: Contact) -> None:
         _request_dial(tx, contact, agent_id=contact.agent_id, for_agent_id=None)
 
 
-def _request_dial(
-    tx: Transaction, contact: Contact, *, agent_id: str | None, for_agent_id: str | None
-) -> None:
+def _request_dial(tx: Transaction, contact: Contact, *, agent_id: str | None, for_agent_id: str | None) -> None:
     callback = contact.callback
     assert callback is not None
     tx.emit(

@@ -61,9 +61,7 @@ def _try_overflow(tx: Transaction, contact: Contact, reason: str) -> bool:
         # In the target queue its plan applies from the first step.
         moved = routing_criteria(contact)._replace(queue_id=target, step=0)
         number, until_ms = first_plan_step(tx, moved, tx.at_ms)
-    overflow_contact(
-        tx, contact, target, number, until_ms, reason=reason, overflow_count=overflow_count
-    )
+    overflow_contact(tx, contact, target, number, until_ms, reason=reason, overflow_count=overflow_count)
     return True
 
 

@@ -16,13 +16,7 @@ from router.engine.commands.assignments import (
 )
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
-from router.engine.commands.transaction import (
-    Transaction,
-    already_done,
-    unknown_assignment,
-    unknown_contact,
-    wrong_contact_state,
-)
+from router.engine.commands.transaction import Transaction, already_done, unknown_assignment, unknown_contact, wrong_contact_state
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
 from router.model.commands import ParkAssignment, ParkContact, UnparkAssignment, UnparkContact
@@ -107,9 +101,7 @@ def _requeue_parked(tx: Transaction, contact: Contact, assignment: Assignment) -
     return answer
 
 
-def _find_conversation(
-    tx: Transaction, command: ParkContact | UnparkContact
-) -> tuple[Contact | None, Assignment | None]:
+def _find_conversation(tx: Transaction, command: ParkContact | UnparkContact) -> tuple[Contact | None, Assignment | None]:
     """Return the contact, if it is visible to the gateway, and the assignment of its owner."""
     contact = tx.state.contacts.get(command.contact_id)
     if contact is None or command.gateway_id not in (None, contact.gateway_id):

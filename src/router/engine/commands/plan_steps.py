@@ -12,16 +12,10 @@ from router.engine.commands.transaction import Transaction
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
-from router.engine.state.plan_stages import (
-    RoutingCriteria,
-    effective_plan,
-    routing_criteria,
-    skip_condition,
-)
+from router.engine.state.plan_stages import RoutingCriteria, effective_plan, routing_criteria, skip_condition
 from router.model.events import ContactOverflowed, ContactStepEntered
-from router.model.ids import QueueId
 from router.model.policy import SkipIf, StepPolicy
-from router.model.states import AgentState, ContactState
+from router.model.states import AgentState, ContactState, QueueId
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _NEVER: Final = SkipIf.NEVER
@@ -40,9 +34,7 @@ _RECHECKED_AS: Final = {
 }
 
 
-def first_plan_step(
-    tx: Transaction, criteria: RoutingCriteria, begins_at_ms: int
-) -> tuple[int, int | None]:
+def first_plan_step(tx: Transaction, criteria: RoutingCriteria, begins_at_ms: int) -> tuple[int, int | None]:
     """Return the first step of the plan that is not skipped and its end; (0, None) without a plan."""
     policy = tx.state.policy
     if policy is None or not policy.plans:
@@ -56,11 +48,7 @@ def first_plan_step(
 
 
 def _next_step(
-    index: RoutingIndex,
-    plan: tuple[StepPolicy, ...],
-    criteria: RoutingCriteria,
-    number: int,
-    begins_at_ms: int,
+    index: RoutingIndex, plan: tuple[StepPolicy, ...], criteria: RoutingCriteria, number: int, begins_at_ms: int
 ) -> tuple[int, int | None]:
     last = len(plan) - 1
     while number < last and _is_skipped(index, plan[number], criteria, number):
@@ -71,16 +59,12 @@ def _next_step(
     return number, begins_at_ms + 1000 * duration_s
 
 
-def _is_skipped(
-    index: RoutingIndex, step: StepPolicy, criteria: RoutingCriteria, number: int
-) -> bool:
+def _is_skipped(index: RoutingIndex, step: StepPolicy, criteria: RoutingCriteria, number: int) -> bool:
     condition = skip_condition(step)
     if condition is _NEVER:
         return False
     queue_id = step.queue or criteria.queue_id
-    line = index.lines.line_for_requirements(
-        criteria._replace(queue_id=queue_id, step=number, reserved_agent_id=None)
-    )
+    line = index.lines.line_for_requirements(criteria._replace(queue_id=queue_id, step=number, reserved_agent_id=None))
     empty = _has_no_agents(index, line, condition)
     index.lines.drop_if_unused(line)
     return empty
@@ -102,9 +86,7 @@ def _has_no_agents(index: RoutingIndex, line: WaitingLine, condition: SkipIf) ->
 def _meets_condition(agent: Agent, line: WaitingLine, condition: SkipIf) -> bool:
     if condition is _NO_AGENTS_READY:
         return agent.state is _READY
-    return condition is _NO_AGENT_QUALIFIED or bool(
-        agent.open_channel_bits >> line.channel_index & 1
-    )
+    return condition is _NO_AGENT_QUALIFIED or bool(agent.open_channel_bits >> line.channel_index & 1)
 
 
 def expire_plan_step(tx: Transaction, contact: Contact) -> None:
@@ -143,16 +125,12 @@ def _may_move(tx: Transaction, contact: Contact, target: QueueId) -> bool:
     return overflows_left(tx.state, contact) > 0 and accepts_contacts(tx.state, target)
 
 
-def resume_plan(
-    tx: Transaction, contact: Contact, plan: tuple[StepPolicy, ...], reason: str
-) -> None:
+def resume_plan(tx: Transaction, contact: Contact, plan: tuple[StepPolicy, ...], reason: str) -> None:
     """Begin the step of the same number in a changed plan, or its last step if it has fewer."""
     number = min(contact.step, max(len(plan) - 1, 0))
     until_ms: int | None = None
     if plan:
-        number, until_ms = _next_step(
-            tx.state.index, plan, routing_criteria(contact), number, tx.at_ms
-        )
+        number, until_ms = _next_step(tx.state.index, plan, routing_criteria(contact), number, tx.at_ms)
     if plan or contact.step or contact.step_until_ms is not None:
         enter_plan_step(tx, contact, number, until_ms, reason)
 
@@ -166,9 +144,7 @@ def begin_plan(tx: Transaction, contact: Contact) -> None:
         resume_plan(tx, contact, plan, "opened")
 
 
-def enter_plan_step(
-    tx: Transaction, contact: Contact, number: int, until_ms: int | None, reason: str
-) -> None:
+def enter_plan_step(tx: Transaction, contact: Contact, number: int, until_ms: int | None, reason: str) -> None:
     """Make a step the present one."""
     # Written out, because `_replace` takes longer than the rest of this function.
     criteria = RoutingCriteria(
@@ -195,14 +171,7 @@ def enter_plan_step(
 
 
 def overflow_contact(
-    tx: Transaction,
-    contact: Contact,
-    target: QueueId,
-    number: int,
-    until_ms: int | None,
-    *,
-    reason: str,
-    overflow_count: int = 1,
+    tx: Transaction, contact: Contact, target: QueueId, number: int, until_ms: int | None, *, reason: str, overflow_count: int = 1
 ) -> None:
     """Move the contact to another queue, into a step of its plan, keeping its age.
 
@@ -231,11 +200,7 @@ def overflow_contact(
 def skip_absent_step(tx: Transaction, contact: Contact) -> None:
     """Advance to the next step if the present one is reserved for certain agents and none of them is there."""
     state, line = tx.state, contact.waiting_line
-    if (
-        not contact.order_key
-        or contact.waiting_for_opening
-        or contact.preferred_agent_id is not None
-    ):
+    if not contact.order_key or contact.waiting_for_opening or contact.preferred_agent_id is not None:
         return  # A contact that waits for the opening has no step in progress.
     if line is None or line.reserved_for is None or state.policy is None:
         return

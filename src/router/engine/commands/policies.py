@@ -14,10 +14,9 @@ from router.engine.state.plan_stages import effective_plan
 from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
 from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
-from router.model.ids import QueueId
 from router.model.policy import Policy
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 from router.policy.checks.consistency import policy_problems
 
 _PROBLEMS_SHOWN_MAX: Final = 20
@@ -26,16 +25,8 @@ _PROBLEMS_SHOWN_MAX: Final = 20
 def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     state, policy = tx.state, command.policy
     if command.expected_version not in (None, state.policy_version):
-        return Refused(
-            code=RefusalCode.POLICY_VERSION_CONFLICT,
-            field="If-Match",
-            state=str(state.policy_version),
-        )
-    refused = (
-        _invalid_policy_refusal(policy)
-        or _channel_in_use_refusal(state, policy)
-        or _drain_refusal(state, command)
-    )
+        return Refused(code=RefusalCode.POLICY_VERSION_CONFLICT, field="If-Match", state=str(state.policy_version))
+    refused = _invalid_policy_refusal(policy) or _channel_in_use_refusal(state, policy) or _drain_refusal(state, command)
     if refused is not None:
         return refused
     before = state.policy
@@ -134,9 +125,7 @@ def _restart_changed_plan(tx: Transaction, contact: Contact, before: Policy) -> 
     policy = tx.state.policy
     assert policy is not None
     plan = effective_plan(policy, contact.queue_id, contact.plan)
-    if contact.waiting_for_opening or plan == effective_plan(
-        before, contact.queue_id, contact.plan
-    ):
+    if contact.waiting_for_opening or plan == effective_plan(before, contact.queue_id, contact.plan):
         return  # A contact that waits for the opening begins its plan then.
     resume_plan(tx, contact, plan, "policy")
 
@@ -151,9 +140,7 @@ def _queued_seq(contact: Contact) -> int:
 
 def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | None:
     """Refuse to remove a channel with live contacts or assignments, whose capacity could not be released."""
-    removed = (
-        set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
-    )
+    removed = set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
     if not removed:
         return None
     used = {c.channel for c in state.contacts.values() if not c.state.is_terminal}

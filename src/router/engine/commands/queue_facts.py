@@ -10,9 +10,8 @@ from typing import Final, TypeAlias
 
 from router.engine.routing_state import RoutingState
 from router.engine.wait.estimate import queue_expected_wait_ms
-from router.model.ids import QueueId
 from router.model.policy import FactValue
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 from router.policy.calendar import LocalTime, load_zone, local_time
 from router.policy.expressions import QUEUE_FACTS
 

@@ -8,7 +8,7 @@ from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Assignment
 from router.model.events.contact import ContactPreferredAgentExpired, ContactRequeued
-from router.model.ids import AgentId, QueueId
+from router.model.states import AgentId, QueueId
 
 
 class Reservation(NamedTuple):
@@ -105,9 +105,7 @@ def end_reservation(tx: Transaction, contact: Contact) -> None:
     tx.emit(
         ContactPreferredAgentExpired(
             contact_id=contact.contact_id,
-            requirement=tx.requirement_text(
-                routing_criteria(contact)._replace(reserved_agent_id=None)
-            ),
+            requirement=tx.requirement_text(routing_criteria(contact)._replace(reserved_agent_id=None)),
             gateway_id=contact.gateway_id,
         )
     )

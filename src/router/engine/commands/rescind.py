@@ -21,9 +21,7 @@ from router.model.states import AssignmentState, ContactState
 _OFFERED: Final = ContactState.OFFERED
 
 
-def rescind_contact_offers(
-    tx: Transaction, contact: Contact, reason: str, *, next_owner: Agent | None = None
-) -> None:
+def rescind_contact_offers(tx: Transaction, contact: Contact, reason: str, *, next_owner: Agent | None = None) -> None:
     """Rescind every pending offer of a contact.
 
     ``next_owner`` is the agent that the contact is assigned to in the same transaction: a pending next state of
@@ -36,9 +34,7 @@ def rescind_contact_offers(
             enter_next_state(tx, tx.state.agents[offer.agent_id])
 
 
-def rescind_agent_offers(
-    tx: Transaction, agent: Agent, reason: str, *, channels: Set[str] | None = None
-) -> None:
+def rescind_agent_offers(tx: Transaction, agent: Agent, reason: str, *, channels: Set[str] | None = None) -> None:
     """Rescind every offer of an agent, or those of some channels, and requeue their contacts at their positions."""
     # By id, because the order of the mapping may differ after a restore.
     for _, offer in sorted(agent.offers.items()):
@@ -110,12 +106,7 @@ def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:
     if until_ms is None or (until_ms <= tx.at_ms and contact.return_to_agent_id is None):
         preferred = until_ms = None
     requeue_at_place(
-        tx,
-        contact,
-        reason,
-        wait_until_ms=contact.wait_until_ms,
-        preferred_agent_id=preferred,
-        preferred_until_ms=until_ms,
+        tx, contact, reason, wait_until_ms=contact.wait_until_ms, preferred_agent_id=preferred, preferred_until_ms=until_ms
     )
     if tx.state.hours:
         apply_closing_after_requeue(tx, contact)
@@ -127,20 +118,11 @@ _PARKED: Final = AssignmentState.PARKED
 
 def has_open_work(agent: Agent) -> bool:
     """Return whether the agent has pending offers or open assignments; parked assignments do not count."""
-    return bool(agent.offers) or any(
-        assignment.state is not _PARKED for assignment in agent.assignments.values()
-    )
+    return bool(agent.offers) or any(assignment.state is not _PARKED for assignment in agent.assignments.values())
 
 
 def enter_next_state(tx: Transaction, agent: Agent) -> None:
     """Change the agent to the pending next state if there is one and no work is left."""
     if agent.next_state is None or has_open_work(agent):
         return
-    tx.emit(
-        AgentStateChanged(
-            agent_id=agent.agent_id,
-            state=agent.next_state,
-            from_state=agent.state,
-            reason=agent.next_reason,
-        )
-    )
+    tx.emit(AgentStateChanged(agent_id=agent.agent_id, state=agent.next_state, from_state=agent.state, reason=agent.next_reason))

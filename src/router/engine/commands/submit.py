@@ -29,10 +29,9 @@ from router.engine.state.contact import WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued, OriginalRequest
-from router.model.ids import AgentId
 from router.model.policy import EntryRule, Policy, WhenNoAgentsReady
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import ContactState
+from router.model.states import AgentId, ContactState
 from router.policy.entry_rules import Classification
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
@@ -47,18 +46,14 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     to an agent in the same transaction.
     """
     state = tx.state
-    if command.dedupe_key is not None and (
-        first := state.idempotency_records.get(command.dedupe_key)
-    ):
+    if command.dedupe_key is not None and (first := state.idempotency_records.get(command.dedupe_key)):
         if first.fingerprint != (command.fingerprint or b""):
             return Refused(code=RefusalCode.IDEMPOTENCY_KEY_REUSED, field="idempotency_key")
         return already_done(first.contact_id, _QUEUED, first.seq)
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="publish a policy first")
-    known_line = state.index.lines.submit_classes.get(
-        (command.queue_id, command.channel, *command.skills.items())
-    )
+    known_line = state.index.lines.submit_classes.get((command.queue_id, command.channel, *command.skills.items()))
     if known_line is not None and _takes_fast_path(state, policy, command):
         return _enqueue_known_class(tx, command, known_line)
     continued = command.continues_contact_id
@@ -99,9 +94,7 @@ def _takes_fast_path(state: RoutingState, policy: Policy, command: EnqueueContac
     )
 
 
-def _enqueue_known_class(
-    tx: Transaction, command: EnqueueContact, line: WaitingLine
-) -> CommandResult:
+def _enqueue_known_class(tx: Transaction, command: EnqueueContact, line: WaitingLine) -> CommandResult:
     """Queue a contact of a known requirement class in the waiting line of that class."""
     state, ttl_s = tx.state, command.ttl_s
     contact_id, skills = command.contact_id, command.skills
@@ -162,9 +155,7 @@ def decide_enqueue(
     plan = None if rule is None else rule.plan
     skills = command.skills if rule is None else _merge_skills(command.skills, rule)
     # Positional arguments, because they are faster and this runs for every contact.
-    criteria = RoutingCriteria(
-        queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id
-    )
+    criteria = RoutingCriteria(queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id)
     admitted = _find_admitting_queue(state, policy, criteria, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
@@ -178,17 +169,13 @@ def decide_enqueue(
     return _queued_event(tx, command, criteria, classification, overflow_count)
 
 
-def _validate_submit(
-    state: RoutingState, policy: Policy, command: EnqueueContact
-) -> Refused | None:
+def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
     if command.channel not in policy.channels:
         return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
     if command.contact_id in state.contacts:
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
     if command.ttl_s is not None and command.ttl_s < 1:
-        return Refused(
-            code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="must be at least 1 second"
-        )
+        return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="must be at least 1 second")
     if len(command.preferred_agents) > PREFERRED_AGENTS_MAX:
         return too_many_preferred_agents()
     if command.skills and (refused := validate_skills(policy, command.skills)):
@@ -200,9 +187,7 @@ def _validate_submit(
     return None
 
 
-def _classify(
-    state: RoutingState, policy: Policy, command: EnqueueContact
-) -> tuple[str, Classification | None] | Refused:
+def _classify(state: RoutingState, policy: Policy, command: EnqueueContact) -> tuple[str, Classification | None] | Refused:
     """Return the queue that the gateway named, else that of the first entry rule that matches, else the default queue."""
     if command.queue_id is not None:
         if command.queue_id not in policy.queues:
@@ -210,9 +195,7 @@ def _classify(
         return command.queue_id, None
     channel = command.channel
     classification = state.index.classifier.classify(
-        channel,
-        command.attributes,
-        lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel),
+        channel, command.attributes, lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel)
     )
     if classification.rule is not None:
         return classification.rule.queue, classification
@@ -253,19 +236,13 @@ def _find_admitting_queue(
         policy,
         criteria.queue_id,
         has_free_agent=lambda name: index.contacts.has_open_agent(criteria._replace(queue_id=name)),
-        has_ready_agent=lambda name: index.contacts.has_ready_agent(
-            criteria._replace(queue_id=name)
-        ),
+        has_ready_agent=lambda name: index.contacts.has_ready_agent(criteria._replace(queue_id=name)),
         callback=callback,
     )
 
 
 def _queued_event(
-    tx: Transaction,
-    command: EnqueueContact,
-    criteria: RoutingCriteria,
-    classification: Classification | None,
-    overflow_count: int,
+    tx: Transaction, command: EnqueueContact, criteria: RoutingCriteria, classification: Classification | None, overflow_count: int
 ) -> ContactQueued:
     number: int = 0
     until_ms: int | None = None
@@ -278,14 +255,10 @@ def _queued_event(
         and not (number or overflow_count or criteria.preferred_agents or criteria.last_agent_id)
     ):
         return _event_as_requested(tx, command, criteria)
-    return _event_as_classified(
-        tx, command, criteria._replace(step=number), until_ms, classification, overflow_count
-    )
+    return _event_as_classified(tx, command, criteria._replace(step=number), until_ms, classification, overflow_count)
 
 
-def _event_as_requested(
-    tx: Transaction, command: EnqueueContact, criteria: RoutingCriteria
-) -> ContactQueued:
+def _event_as_requested(tx: Transaction, command: EnqueueContact, criteria: RoutingCriteria) -> ContactQueued:
     """Return the event of a contact that waits as requested, without a rule or a plan.
 
     Uses at most 15 keyword arguments: a call with more builds a dict and takes four times as long.
@@ -322,10 +295,7 @@ def _event_as_classified(
     original_request = None
     if criteria.queue_id != command.queue_id:
         original_request = OriginalRequest(
-            queue_id=command.queue_id,
-            skills=command.skills,
-            priority_s=command.priority_s,
-            priority_class=command.priority_class,
+            queue_id=command.queue_id, skills=command.skills, priority_s=command.priority_s, priority_class=command.priority_class
         )
     return msgspec.structs.replace(
         _event_as_requested(tx, command, criteria),
@@ -344,6 +314,4 @@ def _event_as_classified(
     )
 
 
-SUBMIT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
-    EnqueueContact: enqueue_contact
-}
+SUBMIT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {EnqueueContact: enqueue_contact}

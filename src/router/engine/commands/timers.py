@@ -52,10 +52,7 @@ def _expire_cool_down(tx: Transaction, contact_id: str) -> None:
 def _return_to_ready(tx: Transaction, agent_id: str) -> None:
     tx.emit(
         AgentStateChanged(
-            agent_id=agent_id,
-            state=AgentState.READY,
-            from_state=tx.state.agents[agent_id].state,
-            reason="rona_return",
+            agent_id=agent_id, state=AgentState.READY, from_state=tx.state.agents[agent_id].state, reason="rona_return"
         )
     )
 

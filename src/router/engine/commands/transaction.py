@@ -6,9 +6,8 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
 from router.model.events import ContactQueued, Event
-from router.model.ids import QueueId
 from router.model.results import Done, RefusalCode, Refused
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 
 
 class Transaction:
@@ -115,6 +114,4 @@ def unknown_queue(field: str = "queue_id") -> Refused:
 
 def wrong_contact_state(state: ContactState, *allowed: str, detail: str = "") -> Refused:
     """Return the refusal for a contact whose state does not allow the command; ``allowed`` lists the actions that it does."""
-    return Refused(
-        code=RefusalCode.INVALID_CONTACT_STATE, state=str(state), allowed=allowed, detail=detail
-    )
+    return Refused(code=RefusalCode.INVALID_CONTACT_STATE, state=str(state), allowed=allowed, detail=detail)

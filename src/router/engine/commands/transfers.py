@@ -4,18 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands import offers
-from router.engine.commands.admission import (
-    accepts_contacts,
-    find_overflow_queue,
-    overflows_left,
-    queue_closed_refusal,
-)
-from router.engine.commands.assignments import (
-    complete_assignment,
-    release_assignment,
-    release_participant,
-    remove_all_participants,
-)
+from router.engine.commands.admission import accepts_contacts, find_overflow_queue, overflows_left, queue_closed_refusal
+from router.engine.commands.assignments import complete_assignment, release_assignment, release_participant, remove_all_participants
 from router.engine.commands.conference import end_consult, hand_over_contact
 from router.engine.commands.offers import dial_for_owner
 from router.engine.commands.queue_moves import Reservation, requeue
@@ -32,11 +22,7 @@ from router.engine.matching.eligibility import is_available_now
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.workspace import (
-    active_consult,
-    participant_assignment,
-    roles_under_new_owner,
-)
+from router.engine.state.workspace import active_consult, participant_assignment, roles_under_new_owner
 from router.model.commands import AssignContact, RequeueContact, TransferContact
 from router.model.events.contact import ContactAssigned
 from router.model.policy import WhenClosed
@@ -78,14 +64,7 @@ def move_to_queue(tx: Transaction, contact: Contact, queue_id: str, reason: str)
     rescind_contact_offers(tx, contact, "policy" if reason == "drained" else "moved")
     participants = remove_all_participants(tx, contact, "contact_moved")
     cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
-    requeue(
-        tx,
-        contact,
-        queue_id,
-        reason,
-        owner=owner,
-        cool_down_until_ms=tx.at_ms + 1000 * cool_down_s if cool_down_s else None,
-    )
+    requeue(tx, contact, queue_id, reason, owner=owner, cool_down_until_ms=tx.at_ms + 1000 * cool_down_s if cool_down_s else None)
     answer = tx.done(contact.contact_id, contact.state)
     if owner is not None:
         release_assignment(tx, owner)
@@ -100,9 +79,7 @@ def requeue_after_lost_desktop(tx: Transaction, assignment: Assignment, prefer_s
     rescind_contact_offers(tx, contact, "moved")
     participants = remove_all_participants(tx, contact, "contact_moved")
     reservation = Reservation(assignment.agent_id, 1000 * prefer_s) if prefer_s else None
-    requeue(
-        tx, contact, contact.queue_id, "lost_desktop", owner=assignment, reservation=reservation
-    )
+    requeue(tx, contact, contact.queue_id, "lost_desktop", owner=assignment, reservation=reservation)
     complete_assignment(tx, assignment, "lost_desktop")
     for participant in participants:
         release_participant(tx, participant)
@@ -115,9 +92,7 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
         return unknown_contact()
     if (command.to_queue_id is None) == (command.to_agent_id is None):
         return Refused(
-            code=RefusalCode.INVALID_VALUE,
-            field="to_queue_id",
-            detail="give exactly one of to_queue_id and to_agent_id",
+            code=RefusalCode.INVALID_VALUE, field="to_queue_id", detail="give exactly one of to_queue_id and to_agent_id"
         )
     if contact.state is not _ASSIGNED:
         return wrong_contact_state(contact.state)
@@ -147,49 +122,30 @@ def _transfer_to_queue(tx: Transaction, contact: Contact, queue_id: str) -> Comm
 
 
 def _validate_transfer_times(command: TransferContact) -> Refused | None:
-    for field, seconds in (
-        ("wait_s", command.wait_s),
-        ("return_to_sender_s", command.return_to_sender_s),
-    ):
+    for field, seconds in (("wait_s", command.wait_s), ("return_to_sender_s", command.return_to_sender_s)):
         if seconds is not None and not 1 <= seconds <= _RESERVATION_MAX_S:
-            return Refused(
-                code=RefusalCode.INVALID_VALUE,
-                field=field,
-                detail=f"must be 1 to {_RESERVATION_MAX_S:,} seconds",
-            )
+            return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail=f"must be 1 to {_RESERVATION_MAX_S:,} seconds")
     return None
 
 
-def _transfer_to_agent(
-    tx: Transaction, contact: Contact, agent: Agent, command: TransferContact
-) -> CommandResult:
+def _transfer_to_agent(tx: Transaction, contact: Contact, agent: Agent, command: TransferContact) -> CommandResult:
     if contact.pending_offer_ids:
         kind = tx.state.offers[contact.pending_offer_ids[0]].reason
         return wrong_contact_state(contact.state, "end", detail=f"a {kind} is pending")
     if active_consult(tx.state, contact) is not None:
-        return Refused(
-            code=RefusalCode.INVALID_CONSULT_STATE,
-            state="running",
-            allowed=("complete", "cancel", "join"),
-        )
+        return Refused(code=RefusalCode.INVALID_CONSULT_STATE, state="running", allowed=("complete", "cancel", "join"))
     cooling = (contact.cool_downs or {}).get(agent.agent_id, 0) > tx.at_ms
-    is_member = contact.agent_id == agent.agent_id or (
-        participant_assignment(tx.state, contact, agent.agent_id) is not None
-    )
+    is_member = contact.agent_id == agent.agent_id or (participant_assignment(tx.state, contact, agent.agent_id) is not None)
     if is_member or cooling or not is_available_now(tx.state, agent, contact.channel):
         may_wait = command.wait_s is not None and not cooling
         if not may_wait or agent.state is _OFFLINE or is_member:
-            return Refused(
-                code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state)
-            )
+            return Refused(code=RefusalCode.AGENT_UNAVAILABLE, field="to_agent_id", state=str(agent.state))
         return _wait_for_agent(tx, contact, agent, command)
     offers.offer_transfer(tx, contact, agent, tx.state.index.lines.line_of_assigned(contact))
     return tx.done(contact.contact_id, contact.state)
 
 
-def _wait_for_agent(
-    tx: Transaction, contact: Contact, agent: Agent, command: TransferContact
-) -> CommandResult:
+def _wait_for_agent(tx: Transaction, contact: Contact, agent: Agent, command: TransferContact) -> CommandResult:
     """Requeue the contact reserved for a busy agent for a time, and release the owner's assignment."""
     owner = _owner_assignment(tx, contact)
     assert command.wait_s is not None
@@ -219,10 +175,7 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
         return already_done(contact.contact_id, contact.state, contact.answered_seq)
     if agent.state is _OFFLINE:
         return Refused(
-            code=RefusalCode.INVALID_AGENT_STATE,
-            field="agent_id",
-            state=str(agent.state),
-            allowed=("ready", "not_ready"),
+            code=RefusalCode.INVALID_AGENT_STATE, field="agent_id", state=str(agent.state), allowed=("ready", "not_ready")
         )
     if participant_assignment(state, contact, agent.agent_id) is not None:
         return hand_over_contact(tx, contact, agent, "supervisor")
@@ -248,9 +201,7 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
             from_assignment_id=None if old is None else old.assignment_id,
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
-            members=roles_under_new_owner(state, contact, agent.agent_id)
-            if contact.participant_assignment_ids
-            else None,
+            members=roles_under_new_owner(state, contact, agent.agent_id) if contact.participant_assignment_ids else None,
         )
     )
     answer = tx.done(contact.contact_id, contact.state)

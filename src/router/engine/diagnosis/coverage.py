@@ -17,8 +17,8 @@ from router.engine.state.agent import Agent, AgentGroup
 from router.engine.state.contact import requirement_key
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.engine.state.records import RequirementKey
-from router.model.ids import QueueId
 from router.model.policy import Policy
+from router.model.states import QueueId
 from router.model.views import UnmetCondition
 
 _NO_OWN_SKILLS: Final[dict[str, int]] = {}
@@ -32,9 +32,7 @@ class FinalRequirement(NamedTuple):
     alternatives: tuple[RequirementKey, ...] = ()
 
 
-def final_requirement(
-    policy: Policy, queue_id: QueueId, own_plan: str | None, skills: dict[str, int]
-) -> FinalRequirement:
+def final_requirement(policy: Policy, queue_id: QueueId, own_plan: str | None, skills: dict[str, int]) -> FinalRequirement:
     """Return the requirement that no later step relaxes; without a plan, the requirement at submit."""
     plan = effective_plan(policy, queue_id, own_plan)
     for step in plan:
@@ -65,31 +63,22 @@ class SkillCoverage:
         self._groups_with_capacity = dict.fromkeys(self.channels, 0)
         for agent in state.agents.values():
             index = _group_of(agent).index
-            self._max_units_by_group[index] = max(
-                agent.capacity.units, self._max_units_by_group.get(index, 0)
-            )
+            self._max_units_by_group[index] = max(agent.capacity.units, self._max_units_by_group.get(index, 0))
         for group in state.index.qualification.groups_by_index:
             if group is not None:
                 self._add_group(group)
         self._groups_by_requirement: dict[RequirementKey, int] = {}
-        self._base_requirements = {
-            name: requirement_key(queue, _NO_OWN_SKILLS) for name, queue in policy.queues.items()
-        }
+        self._base_requirements = {name: requirement_key(queue, _NO_OWN_SKILLS) for name, queue in policy.queues.items()}
         self._groups_by_agents_when = {
-            name: self._compute_agents_when_groups(name)
-            for name, queue in policy.queues.items()
-            if queue.agents_when is not None
+            name: self._compute_agents_when_groups(name) for name, queue in policy.queues.items() if queue.agents_when is not None
         }
         """Masks of the groups that meet ``agents_when``, by queue that has such a condition."""
         self._queue_by_base_requirement = {
-            (self._base_requirements[name], queue.agents_when): name
-            for name, queue in policy.queues.items()
+            (self._base_requirements[name], queue.agents_when): name for name, queue in policy.queues.items()
         }
         self._groups_skilled_for_any = 0
         for (requirement, _), queue_id in self._queue_by_base_requirement.items():
-            self._groups_skilled_for_any |= self._groups_with_skills(
-                requirement
-            ) & self._groups_meeting_agents_when(queue_id)
+            self._groups_skilled_for_any |= self._groups_with_skills(requirement) & self._groups_meeting_agents_when(queue_id)
         self._unmet_by_group: dict[int, tuple[UnmetCondition, ...]] = {}
 
     def _add_group(self, group: AgentGroup) -> None:
@@ -116,9 +105,7 @@ class SkillCoverage:
         """Return the minimum requirement of every contact of a declared queue."""
         return self._base_requirements[queue_id]
 
-    def qualified_groups(
-        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
-    ) -> int:
+    def qualified_groups(self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey) -> int:
         """Return the mask of the groups that have the queue, the skills and at least one of the channels."""
         return (
             self._groups_with_skills(requirement)
@@ -127,9 +114,7 @@ class SkillCoverage:
             & _union(self._groups_by_channel, channels)
         )
 
-    def capable_groups(
-        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
-    ) -> int:
+    def capable_groups(self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey) -> int:
         """Return the mask of the qualified groups in which an item of one of these channels also fits an agent's capacity."""
         return (
             self._groups_with_skills(requirement)
@@ -183,11 +168,7 @@ class SkillCoverage:
         if not self._groups_meeting_agents_when(queue_id) and self._all_groups:
             found.append(UnmetCondition(code="attributes"))
         best = self.best_levels
-        found += [
-            _level_condition(skill, best.get(skill), level)
-            for skill, level in requirement
-            if best.get(skill, 0) < level
-        ]
+        found += [_level_condition(skill, best.get(skill), level) for skill, level in requirement if best.get(skill, 0) < level]
         if not _union(self._groups_by_channel, channels):
             found.append(_channel_condition(channels))
         most = max(self._max_units_by_group.values(), default=0)
@@ -202,9 +183,7 @@ class SkillCoverage:
         self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
     ) -> tuple[tuple[UnmetCondition, ...], int]:
         agents: dict[tuple[UnmetCondition, ...], int] = {}
-        for group in self._index.qualification.groups_in(
-            self._groups_missing_fewest(queue_id, channels, requirement)
-        ):
+        for group in self._index.qualification.groups_in(self._groups_missing_fewest(queue_id, channels, requirement)):
             found = [] if _serves_queue(group, queue_id) else [UnmetCondition(code="queue")]
             if not self._groups_meeting_agents_when(queue_id) & group.bit:
                 found.append(UnmetCondition(code="attributes"))
@@ -219,9 +198,7 @@ class SkillCoverage:
         unmet = min(agents, key=lambda unmet: (-agents[unmet], str(unmet)))
         return unmet, agents[unmet]
 
-    def _groups_missing_fewest(
-        self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
-    ) -> int:
+    def _groups_missing_fewest(self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey) -> int:
         """Return the mask of the groups that miss the smallest number of conditions.
 
         ``missing[n]`` is the mask of the groups that miss exactly n of the conditions seen so far.
@@ -245,9 +222,7 @@ class SkillCoverage:
         if group.index not in self._unmet_by_group:
             self._unmet_by_group[group.index] = self._group_unmet_conditions(group)
         found = self._unmet_by_group[group.index]
-        if self._has_any_channel(group, self.channels) and agent.capacity.units < self._units_min(
-            group, self.channels
-        ):
+        if self._has_any_channel(group, self.channels) and agent.capacity.units < self._units_min(group, self.channels):
             found = (*found, self._capacity_condition(group, agent.capacity.units, self.channels))
         return found
 
@@ -265,9 +240,7 @@ class SkillCoverage:
             self._groups_skilled_for_any & group.bit
             if group.queues is None
             else any(
-                self._groups_with_skills(self._base_requirements[name])
-                & self._groups_meeting_agents_when(name)
-                & group.bit
+                self._groups_with_skills(self._base_requirements[name]) & self._groups_meeting_agents_when(name) & group.bit
                 for name in served
             )
         )
@@ -275,11 +248,7 @@ class SkillCoverage:
             return found
         unmet_by_queue = (
             (
-                *(
-                    ()
-                    if self._groups_meeting_agents_when(name) & group.bit
-                    else (UnmetCondition(code="attributes"),)
-                ),
+                *(() if self._groups_meeting_agents_when(name) & group.bit else (UnmetCondition(code="attributes"),)),
                 *_unmet_skills(group, self._base_requirements[name]),
             )
             for name in served
@@ -292,13 +261,9 @@ class SkillCoverage:
         return any(name not in group.barred_channels for name in channels)
 
     def _units_min(self, group: AgentGroup, channels: Iterable[str]) -> int:
-        return min(
-            self.policy.channels[n].units for n in channels if n not in group.barred_channels
-        )
+        return min(self.policy.channels[n].units for n in channels if n not in group.barred_channels)
 
-    def _capacity_condition(
-        self, group: AgentGroup, has: int, channels: Iterable[str]
-    ) -> UnmetCondition:
+    def _capacity_condition(self, group: AgentGroup, has: int, channels: Iterable[str]) -> UnmetCondition:
         return UnmetCondition(code="capacity", has=has, needs=self._units_min(group, channels))
 
 
@@ -320,11 +285,7 @@ def _serves_queue(group: AgentGroup, queue_id: QueueId) -> bool:
 
 def _unmet_skills(group: AgentGroup, requirement: RequirementKey) -> list[UnmetCondition]:
     skills = group.skills
-    return [
-        _level_condition(skill, skills.get(skill), level)
-        for skill, level in requirement
-        if skills.get(skill, 0) < level
-    ]
+    return [_level_condition(skill, skills.get(skill), level) for skill, level in requirement if skills.get(skill, 0) < level]
 
 
 def _level_condition(skill: str, has: int | None, needs: int) -> UnmetCondition:
@@ -337,9 +298,7 @@ def _channel_condition(channels: Sequence[str]) -> UnmetCondition:
     return UnmetCondition(code="channel", channel=channels[0] if len(channels) == 1 else None)
 
 
-def satisfiable_requirement(
-    coverage: SkillCoverage, final: FinalRequirement, channels: tuple[str, ...]
-) -> RequirementKey:
+def satisfiable_requirement(coverage: SkillCoverage, final: FinalRequirement, channels: tuple[str, ...]) -> RequirementKey:
     """Return the first of the accepted requirements that some agent meets; if there is none, the primary requirement."""
     for requirement in (final.requirement, *final.alternatives):
         if coverage.capable_groups(final.queue_id, channels, requirement):

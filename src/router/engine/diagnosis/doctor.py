@@ -10,12 +10,7 @@ its counts, once enough contacts have been classified.
 from collections.abc import Iterator
 from typing import Final
 
-from router.engine.diagnosis.coverage import (
-    FinalRequirement,
-    SkillCoverage,
-    final_requirement,
-    satisfiable_requirement,
-)
+from router.engine.diagnosis.coverage import FinalRequirement, SkillCoverage, final_requirement, satisfiable_requirement
 from router.engine.diagnosis.findings import build_finding, describe_unmet, list_names
 from router.engine.diagnosis.invariants import broken_invariants, orphaned_records
 from router.engine.diagnosis.waiting_contacts import (
@@ -29,8 +24,8 @@ from router.engine.diagnosis.waiting_contacts import (
 from router.engine.routing_state import RoutingState
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.model.diagnosis import Diagnosis, Finding, FindingCode, Severity
-from router.model.ids import AgentId, QueueId
 from router.model.policy import Policy, QueuePolicy, SkipIf
+from router.model.states import AgentId, QueueId
 from router.model.views import UnmetCondition
 from router.policy.checks.advice import policy_advice
 from router.policy.entry_rules import required_channel, unreachable_rules
@@ -48,14 +43,7 @@ def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = 
     """Return all findings, most severe first; ``thorough`` also checks every invariant of the state."""
     at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
     found = [*_invariant_findings(state, thorough=thorough), *_policy_findings(state, at_ms)]
-    found.sort(
-        key=lambda finding: (
-            _SORT_ORDER[finding.severity],
-            _SORT_ORDER[finding.code],
-            finding.subject,
-            finding.message,
-        )
-    )
+    found.sort(key=lambda finding: (_SORT_ORDER[finding.severity], _SORT_ORDER[finding.code], finding.subject, finding.message))
     counts = dict.fromkeys(Severity, 0)
     for finding in found:
         counts[finding.severity] += 1
@@ -108,9 +96,7 @@ def _policy_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
     for queue_id, queue in policy.queues.items():
         yield from _service_level_findings(policy, queue_id, queue)
     for problem in policy_advice(policy):
-        yield build_finding(
-            FindingCode.POLICY_ADVICE, Severity.NOTE, problem.message, subject=problem.path
-        )
+        yield build_finding(FindingCode.POLICY_ADVICE, Severity.NOTE, problem.message, subject=problem.path)
 
 
 # --- queues, entry rules and skills without agents ------------------------------------------------------------------------
@@ -118,9 +104,7 @@ def _queue_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Finding
     for queue_id in policy.queues:
         final = final_requirement(policy, queue_id, None, {})
         requirement = satisfiable_requirement(coverage, final, coverage.channels)
-        if final.queue_id == queue_id and not coverage.capable_groups(
-            queue_id, coverage.channels, requirement
-        ):
+        if final.queue_id == queue_id and not coverage.capable_groups(queue_id, coverage.channels, requirement):
             unmet, nearest = coverage.unmet_conditions(queue_id, coverage.channels, requirement)
             yield build_finding(
                 FindingCode.QUEUE_WITHOUT_AGENTS,
@@ -138,13 +122,9 @@ def _entry_rule_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Fi
         channels = coverage.channels if only is None else (only,)
         final = final_requirement(policy, rule.queue, rule.plan, rule.skills)
         requirement = satisfiable_requirement(coverage, final, channels)
-        if final.queue_id != rule.queue or coverage.capable_groups(
-            rule.queue, channels, requirement
-        ):
+        if final.queue_id != rule.queue or coverage.capable_groups(rule.queue, channels, requirement):
             continue
-        if not coverage.capable_groups(
-            rule.queue, coverage.channels, coverage.base_requirement(rule.queue)
-        ):
+        if not coverage.capable_groups(rule.queue, coverage.channels, coverage.base_requirement(rule.queue)):
             continue  # Already reported for the queue.
         unmet, nearest = coverage.unmet_conditions(rule.queue, channels, requirement)
         yield build_finding(
@@ -157,9 +137,7 @@ def _entry_rule_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Fi
         )
 
 
-def _step_findings(
-    state: RoutingState, coverage: SkillCoverage, policy: Policy
-) -> Iterator[Finding]:
+def _step_findings(state: RoutingState, coverage: SkillCoverage, policy: Policy) -> Iterator[Finding]:
     """Yield findings for plan steps that prefer undefined agents, or in which no agent could take a contact.
 
     Only the requirement of the queue and the step counts, not that of single contacts.
@@ -221,9 +199,7 @@ def _rule_count_findings(state: RoutingState, policy: Policy) -> Iterator[Findin
             )
 
 
-def _skill_findings(
-    coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement
-) -> Iterator[Finding]:
+def _skill_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement) -> Iterator[Finding]:
     required = {skill for queue in policy.queues.values() for skill in queue.requires}
     required.update(skill for rule in policy.entry for skill in rule.skills)
     required.update(skill for _, _, requirement in waiting for skill, _ in requirement)
@@ -243,11 +219,7 @@ def _never_opening_findings(state: RoutingState, policy: Policy) -> Iterator[Fin
     for queue_id, hours in state.hours.items():
         if hours.is_open or hours.changes_at_ms is not None or queue_id not in policy.queues:
             continue
-        by = (
-            "a supervisor closed it"
-            if hours.is_supervisor_override
-            else "its calendar has no hours"
-        )
+        by = "a supervisor closed it" if hours.is_supervisor_override else "its calendar has no hours"
         yield build_finding(
             FindingCode.QUEUE_NEVER_OPENS,
             Severity.WARNING,
@@ -299,9 +271,7 @@ def _undeclared_name_findings(state: RoutingState, policy: Policy) -> Iterator[F
 
 
 # --- the policy -------------------------------------------------------------------------------------------------------
-def _service_level_findings(
-    policy: Policy, queue_id: QueueId, queue: QueuePolicy
-) -> Iterator[Finding]:
+def _service_level_findings(policy: Policy, queue_id: QueueId, queue: QueuePolicy) -> Iterator[Finding]:
     """Yield a note if the service level's threshold is below the shortest offer timeout of every channel of the queue."""
     ringing = [
         channel

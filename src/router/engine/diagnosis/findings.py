@@ -9,7 +9,7 @@ from typing import Final
 
 from router.engine.state.contact import Contact
 from router.model.diagnosis import ADVICE, Finding, FindingCode, Severity
-from router.model.ids import AgentId
+from router.model.states import AgentId
 from router.model.views import UnmetCondition
 
 IDS_MAX: Final = 20
@@ -94,9 +94,7 @@ def _unmet_by_all(condition: UnmetCondition) -> str:
         case "level":
             return f"no agent has {condition.skill} {condition.needs}, the highest level is {condition.has}"
         case "capacity":
-            return (
-                f"one item uses {condition.needs} units, but no agent has more than {condition.has}"
-            )
+            return f"one item uses {condition.needs} units, but no agent has more than {condition.has}"
         case _:
             return f"{_channel_text(condition)} is disabled for all agents"
 

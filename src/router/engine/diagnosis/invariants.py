@@ -4,11 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from router.engine.index.agents import capacity_items
-from router.engine.matching.eligibility import (
-    unmet_capacity,
-    unmet_channel_limits,
-    unmet_conditions,
-)
+from router.engine.matching.eligibility import unmet_capacity, unmet_channel_limits, unmet_conditions
 from router.engine.routing_state import RoutingState
 from router.engine.state.records import Assignment, Offer
 from router.model.states import AssignmentRole, AssignmentState, ContactState
@@ -56,14 +52,8 @@ def _parties(state: RoutingState) -> Iterator[str]:
             continue
         beside.update(contact.participant_assignment_ids)
         name = f"I7 contact {contact.contact_id}"
-        works = [
-            w
-            for n in contact.participant_assignment_ids
-            if (w := state.assignments.get(n)) is not None
-        ]
-        if contact.state is not ContactState.ASSIGNED or len(works) != len(
-            contact.participant_assignment_ids
-        ):
+        works = [w for n in contact.participant_assignment_ids if (w := state.assignments.get(n)) is not None]
+        if contact.state is not ContactState.ASSIGNED or len(works) != len(contact.participant_assignment_ids):
             yield f"{name} has participants without a conversation, or without their work"
         agents = Counter(w.agent_id for w in works) + Counter({contact.agent_id: 1})
         if any(count > 1 for count in agents.values()):
@@ -85,10 +75,7 @@ def _offers(state: RoutingState) -> Iterator[str]:
     for contact in state.contacts.values():
         if contact.state is ContactState.OFFERED and not contact.pending_offer_ids:
             yield f"I9 contact {contact.contact_id} is OFFERED without a pending offer"
-        if contact.pending_offer_ids and contact.state not in (
-            ContactState.OFFERED,
-            ContactState.ASSIGNED,
-        ):
+        if contact.pending_offer_ids and contact.state not in (ContactState.OFFERED, ContactState.ASSIGNED):
             yield f"I8 contact {contact.contact_id} is {contact.state} with pending offers"
         if any(offer_id not in state.offers for offer_id in contact.pending_offer_ids):
             yield f"I8 contact {contact.contact_id} lists an offer that is not pending"
@@ -103,10 +90,7 @@ def _capacity(state: RoutingState) -> Iterator[str]:
     for agent in state.agents.values():
         items = capacity_items(agent)
         using = [item for item in items if not _is_interrupted(state, item.channel, items)]
-        if (
-            state.policy is not None
-            and state.index.agents.capacity_states.get(agent.capacity.key) is not agent.capacity
-        ):
+        if state.policy is not None and state.index.agents.capacity_states.get(agent.capacity.key) is not agent.capacity:
             yield f"I14 agent {agent.agent_id}: the capacity state is not in the index"
         if agent.capacity.units_used != sum(item.units for item in using):
             yield f"I14 agent {agent.agent_id}: the units used are not the sum over the items"
@@ -114,10 +98,7 @@ def _capacity(state: RoutingState) -> Iterator[str]:
         for channel in state.index.channels.by_index:
             if agent.capacity.item_counts[channel.index] != by_channel[channel.name]:
                 yield f"I14 agent {agent.agent_id}: the number of {channel.name} items is wrong"
-            free = not (
-                unmet_capacity(state, agent, channel.name)
-                or unmet_channel_limits(state, agent, channel.name, state.at_ms)
-            )
+            free = not (unmet_capacity(state, agent, channel.name) or unmet_channel_limits(state, agent, channel.name, state.at_ms))
             if agent.open_channel_bits & channel.bit and not free:
                 yield f"I14 agent {agent.agent_id} has {channel.name} open without capacity for it"
 
@@ -153,10 +134,7 @@ def _waiting_lines(state: RoutingState) -> Iterator[str]:
             if line is None or line.contacts_by_key.get(contact.order_key) is not contact:
                 yield f"I20 contact {contact.contact_id} is not at its key in the waiting line"
     for line in index.qualification.all_lines():
-        if any(
-            contact.waiting_for_opening is not line.waiting_for_opening
-            for contact in line.contacts_by_key.values()
-        ):
+        if any(contact.waiting_for_opening is not line.waiting_for_opening for contact in line.contacts_by_key.values()):
             yield f"I20 line {line.requirement_text} mixes contacts that wait for the opening with others"
         places = [line.rank_of(contact) for contact in line.contacts_by_key.values()]
         if (
@@ -172,9 +150,7 @@ def _callbacks(state: RoutingState) -> Iterator[str]:
     dialling = {}
     for contact in state.contacts.values():
         callback = contact.callback
-        if contact.state is ContactState.CALLBACK_SCHEDULED and (
-            callback is None or callback.due_at_ms is None
-        ):
+        if contact.state is ContactState.CALLBACK_SCHEDULED and (callback is None or callback.due_at_ms is None):
             yield f"I19 contact {contact.contact_id} is a scheduled callback without a timer"
         if callback is not None and callback.for_agent_id is not None:
             if contact.state is not ContactState.CALLBACK_SCHEDULED:

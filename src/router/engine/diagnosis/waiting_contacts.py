@@ -3,19 +3,14 @@
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
-from router.engine.diagnosis.coverage import (
-    SkillCoverage,
-    final_requirement,
-    satisfiable_requirement,
-)
+from router.engine.diagnosis.coverage import SkillCoverage, final_requirement, satisfiable_requirement
 from router.engine.diagnosis.findings import build_finding, describe_unmet
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.records import RequirementKey, format_requirement
 from router.model.diagnosis import Finding, FindingCode, Severity
-from router.model.ids import QueueId
 from router.model.policy import Policy
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 from router.model.views import UnmetCondition
 
 _EXPIRES_WITHIN_MS: Final = 60_000
@@ -24,9 +19,7 @@ WaitingByRequirement: TypeAlias = dict[tuple[QueueId, str, RequirementKey], list
 """Waiting contacts by queue, channel and the requirement that is left to them in the end."""
 
 
-def waiting_by_requirement(
-    state: RoutingState, coverage: SkillCoverage, policy: Policy
-) -> WaitingByRequirement:
+def waiting_by_requirement(state: RoutingState, coverage: SkillCoverage, policy: Policy) -> WaitingByRequirement:
     """Return the waiting contacts by the requirement that is left to them in the end.
 
     Reservations expire and plans relax requirements step by step, so only the requirement after the last step says whether a
@@ -45,9 +38,7 @@ def waiting_by_requirement(
     return found
 
 
-def unserved_findings(
-    coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement, at_ms: int
-) -> Iterator[Finding]:
+def unserved_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement, at_ms: int) -> Iterator[Finding]:
     """Yield one finding per requirement for which no agent is ready, no agent qualifies, or capacity is too small."""
     for (queue_id, channel, requirement), contacts in waiting.items():
         capable = coverage.capable_groups(queue_id, (channel,), requirement)
@@ -85,15 +76,12 @@ def _all_overflow_in_time(policy: Policy, queue_id: QueueId, contacts: list[Cont
     if queue is None or queue.overflow_to is None:
         return False
     return all(
-        contact.wait_until_ms is not None
-        and (contact.ttl_at_ms is None or contact.wait_until_ms < contact.ttl_at_ms)
+        contact.wait_until_ms is not None and (contact.ttl_at_ms is None or contact.wait_until_ms < contact.ttl_at_ms)
         for contact in contacts
     )
 
 
-def expiring_findings(
-    state: RoutingState, waiting: WaitingByRequirement, at_ms: int
-) -> Iterator[Finding]:
+def expiring_findings(state: RoutingState, waiting: WaitingByRequirement, at_ms: int) -> Iterator[Finding]:
     """Yield one finding per queue with contacts that expire within a minute, by time to live or maximum wait."""
     expiring: dict[QueueId, list[tuple[int, Contact]]] = {}
     for (queue_id, _, _), contacts in waiting.items():
@@ -126,8 +114,7 @@ def closed_queue_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
         yield build_finding(
             FindingCode.CONTACTS_WAITING_FOR_OPENING,
             Severity.WARNING if opens_at_ms is None else Severity.NOTE,
-            "they wait for their queue to open"
-            + (", and no opening time is known" if opens_at_ms is None else ""),
+            "they wait for their queue to open" + (", and no opening time is known" if opens_at_ms is None else ""),
             subject=queue_id,
             contacts=contacts,
             waiting_at_ms=at_ms,
@@ -141,10 +128,7 @@ def overflow_limit_findings(state: RoutingState, policy: Policy, at_ms: int) -> 
         if state.queue_policy(line.queue_id).overflow_to is None:
             continue
         for contact in line.contacts_by_key.values():
-            if (
-                contact.overflow_count >= policy.overflow_count_max
-                and contact.state is ContactState.QUEUED
-            ):
+            if contact.overflow_count >= policy.overflow_count_max and contact.state is ContactState.QUEUED:
                 found.setdefault(line.queue_id, []).append(contact)
     for queue_id, contacts in found.items():
         yield build_finding(

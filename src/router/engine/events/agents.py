@@ -28,9 +28,7 @@ _AGENT_UPDATED: Final = EventTransitions(AGENT_TRANSITIONS, AgentUpdated)
 def _updated(state: RoutingState, event: AgentUpdated) -> None:
     agent = state.agents.get(event.agent_id)
     if agent is None:
-        agent = Agent(
-            agent_id=event.agent_id, state=_AGENT_UPDATED[None], state_since_ms=state.at_ms
-        )
+        agent = Agent(agent_id=event.agent_id, state=_AGENT_UPDATED[None], state_since_ms=state.at_ms)
         state.agents[event.agent_id] = agent
         state.agents_registered += 1
         agent.registration_number = state.agents_registered
@@ -51,10 +49,7 @@ def _removed(state: RoutingState, event: AgentRemoved) -> None:
     agent = state.agents.pop(event.agent_id)
     assert not agent.offers and not agent.assignments
     state.index.agents.remove(agent)
-    if (
-        len(state.agent_log) > 2 * len(state.agents) + _REMOVED_AGENTS_SLACK
-        and state.incremental_snapshot is None
-    ):
+    if len(state.agent_log) > 2 * len(state.agents) + _REMOVED_AGENTS_SLACK and state.incremental_snapshot is None:
         state.agent_log = list(state.agents.values())
 
 
@@ -96,11 +91,7 @@ def _channels_set(state: RoutingState, event: AgentChannelsSet) -> None:
 
 def _desktop_connected(state: RoutingState, event: DesktopConnected) -> None:
     agent = state.agents[event.agent_id]
-    agent.presence, agent.session_id, agent.grace_until_ms = (
-        Presence.ATTACHED,
-        event.session_id,
-        None,
-    )
+    agent.presence, agent.session_id, agent.grace_until_ms = (Presence.ATTACHED, event.session_id, None)
     state.index.agents.refresh_open_channels(agent)
 
 

@@ -46,18 +46,9 @@ _ASSIGNMENT_CHANGES: Final = {
     )
 }
 
-_PARTICIPANT_EVENT_TYPES: Final = (
-    ParticipantAdded,
-    ParticipantJoined,
-    ParticipantLeft,
-    ContactHandedOver,
-)
-_CONTACT_CHANGES: Final = {
-    kind: EventTransitions(CONTACT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENT_TYPES
-}
-_PARTICIPANT_CHANGES: Final = {
-    kind: EventTransitions(ASSIGNMENT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENT_TYPES
-}
+_PARTICIPANT_EVENT_TYPES: Final = (ParticipantAdded, ParticipantJoined, ParticipantLeft, ContactHandedOver)
+_CONTACT_CHANGES: Final = {kind: EventTransitions(CONTACT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENT_TYPES}
+_PARTICIPANT_CHANGES: Final = {kind: EventTransitions(ASSIGNMENT_TRANSITIONS, kind) for kind in _PARTICIPANT_EVENT_TYPES}
 _WRAP_UP_STARTED: Final = _ASSIGNMENT_CHANGES[WrapUpStarted]
 _COMPLETED: Final = _ASSIGNMENT_CHANGES[AssignmentCompleted]
 
@@ -104,10 +95,7 @@ def _wrap_up_started(state: RoutingState, event: WrapUpStarted) -> None:
     state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
     # A parked assignment holds no capacity: its wrap-up takes it again where wrap-up on this channel holds capacity.
     channel = state.index.channels.by_name.get(assignment.channel)
-    if (
-        channel is not None
-        and channel.policy.wrap_up_holds_capacity is not assignment.holds_capacity
-    ):
+    if channel is not None and channel.policy.wrap_up_holds_capacity is not assignment.holds_capacity:
         if assignment.holds_capacity and not assignment.was_parked:
             record_handling(state, assignment)
         _hold_capacity(state, assignment, holds=not assignment.holds_capacity)
@@ -156,9 +144,7 @@ def _participant_added(state: RoutingState, event: ParticipantAdded) -> None:
     change_state(state, contact, _CONTACT_CHANGES[ParticipantAdded])
     contact.offers_made += 1
     agent = state.agents[event.agent_id]
-    add_participant(
-        state, contact, event.assignment_id, agent, event.units, AssignmentRole.PARTICIPANT
-    )
+    add_participant(state, contact, event.assignment_id, agent, event.units, AssignmentRole.PARTICIPANT)
     state.index.agents.take_capacity(agent, contact.channel, event.units)
 
 
@@ -193,9 +179,7 @@ def _handed_over(state: RoutingState, event: ContactHandedOver) -> None:
 
 def _remove_participant(contact: Contact, assignment_id: str) -> None:
     assert assignment_id in contact.participant_assignment_ids
-    contact.participant_assignment_ids = tuple(
-        name for name in contact.participant_assignment_ids if name != assignment_id
-    )
+    contact.participant_assignment_ids = tuple(name for name in contact.participant_assignment_ids if name != assignment_id)
 
 
 ASSIGNMENT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {

@@ -9,24 +9,12 @@ from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
-from router.model.events import (
-    CallbackConnected,
-    CallbackDialRequested,
-    CallbackFailed,
-    CallbackRequested,
-    CallbackScheduled,
-)
+from router.model.events import CallbackConnected, CallbackDialRequested, CallbackFailed, CallbackRequested, CallbackScheduled
 from router.model.states import CallbackPhase
 
 _CALLBACK_CHANGES: Final = {
     kind: EventTransitions(CONTACT_TRANSITIONS, kind)
-    for kind in (
-        CallbackRequested,
-        CallbackScheduled,
-        CallbackDialRequested,
-        CallbackConnected,
-        CallbackFailed,
-    )
+    for kind in (CallbackRequested, CallbackScheduled, CallbackDialRequested, CallbackConnected, CallbackFailed)
 }
 
 
@@ -34,9 +22,7 @@ def _requested(state: RoutingState, event: CallbackRequested) -> None:
     contact = state.contacts[event.contact_id]
     discard_forecast(state, contact)
     change_state(state, contact, _CALLBACK_CHANGES[CallbackRequested])
-    contact.callback = CallbackState(
-        mode=event.mode, place=event.queue_position, expires_at_ms=event.expires_at_ms
-    )
+    contact.callback = CallbackState(mode=event.mode, place=event.queue_position, expires_at_ms=event.expires_at_ms)
     state.index.contacts.leave_line(contact)
     contact.channel = event.channel
     contact.ttl_at_ms = event.expires_at_ms
@@ -97,9 +83,7 @@ def _failed(state: RoutingState, event: CallbackFailed) -> None:
     _set_due_time(state, contact, callback, event.due_at_ms)
 
 
-def _set_due_time(
-    state: RoutingState, contact: Contact, callback: CallbackState, due_at_ms: int | None
-) -> None:
+def _set_due_time(state: RoutingState, contact: Contact, callback: CallbackState, due_at_ms: int | None) -> None:
     callback.due_at_ms = due_at_ms
     if due_at_ms is not None:
         state.timers.add(due_at_ms, TimerKind.CALLBACK, contact.contact_id)

@@ -21,9 +21,7 @@ _WAIT: Final = TimerKind.WAIT
 _CALLBACK_SCHEDULED: Final = ContactState.CALLBACK_SCHEDULED
 
 
-def change_state(
-    state: RoutingState, contact: Contact, transitions: EventTransitions[ContactState]
-) -> None:
+def change_state(state: RoutingState, contact: Contact, transitions: EventTransitions[ContactState]) -> None:
     """Change the contact's state by a transition and keep the counts of its queue up to date."""
     before = contact.state
     contact.changed_at_ms = state.at_ms

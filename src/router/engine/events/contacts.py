@@ -4,13 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events import callbacks
-from router.engine.events.contact_state import (
-    change_queue,
-    change_state,
-    place_in_line,
-    record_owner_accept,
-    start_cool_down,
-)
+from router.engine.events.contact_state import change_queue, change_state, place_in_line, record_owner_accept, start_cool_down
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
@@ -18,12 +12,7 @@ from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Assignment, IdempotencyRecord, Offer, selection_record
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
-from router.engine.wait.learning import (
-    discard_forecast,
-    record_answer,
-    record_end,
-    record_forecast,
-)
+from router.engine.wait.learning import discard_forecast, record_answer, record_end, record_forecast
 from router.model.events import (
     ContactAbandoned,
     ContactAssigned,
@@ -45,16 +34,13 @@ _QUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactQueued)[None]
 _UPDATED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactUpdated)
 _REQUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactRequeued)
 _OVERFLOWED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactOverflowed)
-_PREFERRED_AGENT_EXPIRED: Final = EventTransitions(
-    CONTACT_TRANSITIONS, ContactPreferredAgentExpired
-)
+_PREFERRED_AGENT_EXPIRED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactPreferredAgentExpired)
 _STEP_ENTERED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactStepEntered)
 _ASSIGNED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactAssigned)
 # Every transition that begins an assignment leads to the same state.
 _BEGUN: Final = EventTransitions(ASSIGNMENT_TRANSITIONS, ContactAssigned)[None]
 _TERMINAL: Final = {
-    kind: EventTransitions(CONTACT_TRANSITIONS, kind)
-    for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
+    kind: EventTransitions(CONTACT_TRANSITIONS, kind) for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
 }
 
 # Ended contacts, and idempotency keys, that one event drops at most: more than it adds, so the tables shrink to their limits.
@@ -140,10 +126,7 @@ def _store_key(state: RoutingState, event: ContactQueued, key: bytes) -> None:
     """Store the first answer to an idempotency key and drop at most two keys beyond retention."""
     assert state.policy is not None
     state.idempotency_records[key] = IdempotencyRecord(
-        fingerprint=event.fingerprint or b"",
-        contact_id=event.contact_id,
-        seq=state.seq,
-        at_ms=state.at_ms,
+        fingerprint=event.fingerprint or b"", contact_id=event.contact_id, seq=state.seq, at_ms=state.at_ms
     )
     order = state.idempotency_order
     order.append(key)
@@ -235,12 +218,7 @@ def _assigned(state: RoutingState, event: ContactAssigned) -> None:
 
 
 def assign_owner(
-    state: RoutingState,
-    contact: Contact,
-    assignment_id: str,
-    agent: Agent,
-    units: int,
-    offer: Offer | None = None,
+    state: RoutingState, contact: Contact, assignment_id: str, agent: Agent, units: int, offer: Offer | None = None
 ) -> None:
     """Create the assignment of the owner; the caller takes the capacity.
 
@@ -267,12 +245,7 @@ def assign_owner(
 
 
 def start_assignment(
-    state: RoutingState,
-    contact: Contact,
-    assignment_id: str,
-    agent: Agent,
-    units: int,
-    offer: Offer | None = None,
+    state: RoutingState, contact: Contact, assignment_id: str, agent: Agent, units: int, offer: Offer | None = None
 ) -> Assignment:
     """Create an assignment for an agent, in the role of the owner unless the caller changes it."""
     assignment = Assignment(
@@ -294,9 +267,7 @@ def start_assignment(
     return assignment
 
 
-def _ended(
-    state: RoutingState, event: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded
-) -> None:
+def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded) -> None:
     kind = type(event)
     contact = state.contacts[event.contact_id]
     if kind is not ContactEnded:
@@ -327,10 +298,7 @@ def _drop_expired(state: RoutingState, contact_id: str) -> None:
         if not ended or (len(ended) <= most and ended[0][1] >= oldest_ms):
             break
         del state.contacts[ended.popleft()[0]]
-    if (
-        len(state.contact_log) > 2 * len(state.contacts) + _DROPPED_CONTACTS_SLACK
-        and state.incremental_snapshot is None
-    ):
+    if len(state.contact_log) > 2 * len(state.contacts) + _DROPPED_CONTACTS_SLACK and state.incremental_snapshot is None:
         # A snapshot rebuilds the log as well; this bounds it where no snapshots are taken.
         state.contact_log = list(state.contacts.values())
 

@@ -7,12 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events.assignments import add_participant
-from router.engine.events.contact_state import (
-    change_state,
-    place_in_line,
-    record_owner_accept,
-    start_cool_down,
-)
+from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept, start_cool_down
 from router.engine.events.contacts import assign_owner
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
@@ -22,13 +17,7 @@ from router.engine.state.records import Offer
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, OFFER_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_answer
-from router.model.events import (
-    OfferAccepted,
-    OfferDeclined,
-    OfferExpired,
-    OfferMade,
-    OfferRescinded,
-)
+from router.model.events import OfferAccepted, OfferDeclined, OfferExpired, OfferMade, OfferRescinded
 from router.model.states import AssignmentRole, ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
@@ -39,8 +28,7 @@ _MADE: Final = EventTransitions(OFFER_TRANSITIONS, OfferMade)[None]
 _CONTACT_MADE: Final = EventTransitions(CONTACT_TRANSITIONS, OfferMade)
 _CONTACT_ACCEPTED: Final = EventTransitions(CONTACT_TRANSITIONS, OfferAccepted)
 _OFFER_ENDS: Final = {
-    kind: EventTransitions(OFFER_TRANSITIONS, kind)
-    for kind in (OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded)
+    kind: EventTransitions(OFFER_TRANSITIONS, kind) for kind in (OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded)
 }
 
 
@@ -124,18 +112,13 @@ def _unaccepted(state: RoutingState, event: OfferDeclined | OfferExpired | Offer
 
 
 def _close(
-    contact: Contact,
-    agent: Agent,
-    offer: Offer,
-    event: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded,
+    contact: Contact, agent: Agent, offer: Offer, event: OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded
 ) -> Offer:
     offer.state = _OFFER_ENDS[type(event)][offer.state]
     offer_id = offer.offer_id
     del agent.offers[offer_id]
     offers = contact.pending_offer_ids
-    contact.pending_offer_ids = (
-        () if len(offers) == 1 else tuple(o for o in offers if o != offer_id)
-    )
+    contact.pending_offer_ids = () if len(offers) == 1 else tuple(o for o in offers if o != offer_id)
     return offer
 
 

@@ -24,9 +24,8 @@ from router.model.events.workspace import (
     ShadowPolicyCleared,
     ShadowPolicySet,
 )
-from router.model.ids import QueueId
 from router.model.policy import Policy, Selection, selections_of
-from router.model.states import ContactState, QueueState
+from router.model.states import ContactState, QueueId, QueueState
 
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
 _NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
@@ -63,26 +62,17 @@ def _drop_unused_last_offers(state: RoutingState) -> None:
     """Drop the latest offers of queues in which no round robin may choose any more."""
     needed = state.index.round_robin_queues
     for agent in state.agents.values():
-        agent.last_offer_seqs = {
-            name: seq for name, seq in agent.last_offer_seqs.items() if name in needed
-        }
+        agent.last_offer_seqs = {name: seq for name, seq in agent.last_offer_seqs.items() if name in needed}
 
 
 def caps_of(policy: Policy) -> list[object]:
     """Return every rate cap of the policy."""
-    return [
-        policy.agents.rate_cap,
-        *((name, c.rate_cap) for name, c in sorted(policy.channels.items())),
-    ]
+    return [policy.agents.rate_cap, *((name, c.rate_cap) for name, c in sorted(policy.channels.items()))]
 
 
 def _move_drained(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None:
     """Move conversations in progress and scheduled callbacks of removed queues to the queues that take their contacts."""
-    queue_counts = [
-        state.counts_by_queue[queue_id]
-        for queue_id in drain_to
-        if queue_id in state.counts_by_queue
-    ]
+    queue_counts = [state.counts_by_queue[queue_id] for queue_id in drain_to if queue_id in state.counts_by_queue]
     if not any(counts[name] for counts in queue_counts for name in _NOT_WAITING):
         return
     for contact in state.contacts.values():
@@ -136,23 +126,16 @@ def _queue_closed(state: RoutingState, event: QueueClosed) -> None:
                 state.index.contacts.enqueue(contact)
 
 
-def _change_opening(
-    state: RoutingState, event: QueueOpened | QueueClosed, transitions: EventTransitions[QueueState]
-) -> None:
+def _change_opening(state: RoutingState, event: QueueOpened | QueueClosed, transitions: EventTransitions[QueueState]) -> None:
     before = state.hours.get(event.queue_id)
     was_open = before is None or before.is_open
     after = transitions[QueueState.OPEN if was_open else QueueState.CLOSED]
     next_check_at_ms = event.until_ms
-    by_calendar = (
-        event.reason != "supervisor" and state.queue_policy(event.queue_id).hours is not None
-    )
+    by_calendar = event.reason != "supervisor" and state.queue_policy(event.queue_id).hours is not None
     if next_check_at_ms is None and by_calendar:
         next_check_at_ms = state.at_ms + _RECHECK_AFTER_MS
     state.hours[event.queue_id] = QueueHours(
-        is_open=after is QueueState.OPEN,
-        changes_at_ms=event.until_ms,
-        next_check_at_ms=next_check_at_ms,
-        reason=event.reason,
+        is_open=after is QueueState.OPEN, changes_at_ms=event.until_ms, next_check_at_ms=next_check_at_ms, reason=event.reason
     )
     if next_check_at_ms is not None:
         state.timers.add(next_check_at_ms, TimerKind.HOURS, event.queue_id)

@@ -9,27 +9,15 @@ from heapq import merge
 from typing import Final
 
 from router.engine.index.qualification import QualificationIndex
-from router.engine.state.agent import (
-    SCANNED_GROUPS_MAX,
-    Agent,
-    AgentGroup,
-    AgentGroupKey,
-    IdleOrder,
-    agent_group_key,
-)
-from router.engine.state.capacity import (
-    NO_CAPACITY,
-    CapacityKey,
-    CapacityState,
-)
+from router.engine.state.agent import SCANNED_GROUPS_MAX, Agent, AgentGroup, AgentGroupKey, IdleOrder, agent_group_key
+from router.engine.state.capacity import NO_CAPACITY, CapacityKey, CapacityState
 from router.engine.state.channels import ChannelTable
 from router.engine.state.rate_caps import capped_channels, paused_channel_bits
 from router.engine.state.records import Assignment, Offer
 from router.engine.state.timers import Timers
 from router.engine.state.workspace import WorkspaceRecords
-from router.model.ids import AgentId
 from router.model.policy import Policy
-from router.model.states import AgentState, Presence
+from router.model.states import AgentId, AgentState, Presence
 from router.policy.facts import RankedAttributes, ranked_attributes
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
@@ -44,11 +32,7 @@ class AgentIndex:
     """Groups, capacity and open channels of the agents of a workspace."""
 
     def __init__(
-        self,
-        records: WorkspaceRecords,
-        timers: Timers,
-        channels: ChannelTable,
-        qualification: QualificationIndex,
+        self, records: WorkspaceRecords, timers: Timers, channels: ChannelTable, qualification: QualificationIndex
     ) -> None:
         self._records = records
         self._timers = timers
@@ -153,9 +137,7 @@ class AgentIndex:
     def take_capacity(self, agent: Agent, channel: str, units: int) -> None:
         """Use capacity for one item."""
         before = agent.capacity
-        capacity = before.after_take.get((channel, units)) or self._adjacent(
-            before, channel, units, 1
-        )
+        capacity = before.after_take.get((channel, units)) or self._adjacent(before, channel, units, 1)
         # ``_set_capacity``, inlined.
         capacity.agent_count += 1
         agent.capacity = capacity
@@ -172,9 +154,7 @@ class AgentIndex:
     def release_capacity(self, agent: Agent, channel: str, units: int) -> None:
         """Release the capacity of one item."""
         before = agent.capacity
-        capacity = before.after_release.get((channel, units)) or self._adjacent(
-            before, channel, units, -1
-        )
+        capacity = before.after_release.get((channel, units)) or self._adjacent(before, channel, units, -1)
         # ``_set_capacity``, inlined.
         capacity.agent_count += 1
         agent.capacity = capacity
@@ -245,9 +225,7 @@ class AgentIndex:
         agent.cap_opens_at_ms = None
         agent.closed_channel_bits = paused_channel_bits(agent, self._channels.by_name)
 
-    def _capacity_with(
-        self, agent: Agent, counts: tuple[int, ...], loads: tuple[int, ...]
-    ) -> CapacityState:
+    def _capacity_with(self, agent: Agent, counts: tuple[int, ...], loads: tuple[int, ...]) -> CapacityState:
         own = agent.channel_max
         limits = tuple(sorted(own.items())) if own else ()
         return self._capacity_for_key((agent.units_override, limits, counts, loads))
@@ -259,9 +237,7 @@ class AgentIndex:
             self._recompute(capacity)
         return capacity
 
-    def _adjacent(
-        self, capacity: CapacityState, channel: str, units: int, step: int
-    ) -> CapacityState:
+    def _adjacent(self, capacity: CapacityState, channel: str, units: int, step: int) -> CapacityState:
         """Return the capacity state with one such item more (``step`` 1) or less (-1)."""
         units_override, limits, counts, loads = capacity.key
         i = self._channels.by_name[channel].index
@@ -332,9 +308,7 @@ class AgentIndex:
         """Update the channels closed to the agent, and set a timer for the first one that time opens."""
         policy = self._records.policy
         assert policy is not None
-        capped, opens_at_ms = capped_channels(
-            agent, policy, self._channels.by_index, self._records.at_ms
-        )
+        capped, opens_at_ms = capped_channels(agent, policy, self._channels.by_index, self._records.at_ms)
         agent.closed_channel_bits = paused_channel_bits(agent, self._channels.by_name) | capped
         if opens_at_ms != agent.cap_opens_at_ms:
             agent.cap_opens_at_ms = opens_at_ms

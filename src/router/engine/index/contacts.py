@@ -11,18 +11,11 @@ from router.engine.index.agents import AgentIndex
 from router.engine.index.lines import LineIndex
 from router.engine.index.qualification import QualificationIndex
 from router.engine.state.agent import Agent
-from router.engine.state.contact import (
-    SEQ_BITS,
-    Contact,
-    WaitingLine,
-    is_individually_ranked,
-    order_key_of,
-)
+from router.engine.state.contact import SEQ_BITS, Contact, WaitingLine, is_individually_ranked, order_key_of
 from router.engine.state.plan_stages import NO_PLAN, RoutingCriteria, effective_plan
 from router.engine.state.workspace import WorkspaceRecords
-from router.model.ids import AgentId, ContactId, QueueId
 from router.model.policy import CallbackMode
-from router.model.states import AgentState, CallbackPhase, ContactState
+from router.model.states import AgentId, AgentState, CallbackPhase, ContactId, ContactState, QueueId
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _CUSTOMER_FIRST: Final = CallbackMode.CUSTOMER_FIRST
@@ -35,13 +28,7 @@ _WAITING: Final = CallbackPhase.WAITING
 class ContactIndex:
     """Waiting contacts of a workspace."""
 
-    def __init__(
-        self,
-        records: WorkspaceRecords,
-        lines: LineIndex,
-        agents: AgentIndex,
-        qualification: QualificationIndex,
-    ) -> None:
+    def __init__(self, records: WorkspaceRecords, lines: LineIndex, agents: AgentIndex, qualification: QualificationIndex) -> None:
         self._records = records
         self._lines = lines
         self._agents = agents

@@ -25,8 +25,8 @@ from router.engine.state.plan_stages import (
 )
 from router.engine.state.records import RequirementKey
 from router.engine.state.workspace import WorkspaceRecords
-from router.model.ids import AgentId, QueueId
 from router.model.policy import CrossQueueOrder, Policy
+from router.model.states import AgentId, QueueId
 
 # Empty lines are kept for the next contact of their class, up to this many.
 _EMPTY_LINES_MAX: Final = 2_000
@@ -40,12 +40,7 @@ _FEW_HEADS: Final = 32
 class LineIndex:
     """All waiting lines of a workspace, by requirement class, queue and head."""
 
-    def __init__(
-        self,
-        records: WorkspaceRecords,
-        channels: ChannelTable,
-        qualification: QualificationIndex,
-    ) -> None:
+    def __init__(self, records: WorkspaceRecords, channels: ChannelTable, qualification: QualificationIndex) -> None:
         self._records = records
         self._channels = channels
         self._qualification = qualification
@@ -65,9 +60,7 @@ class LineIndex:
         self._queues_with_plan: frozenset[QueueId] = frozenset()
         self._by_due_date = False
         self._stages: dict[tuple[QueueId, str | None, int, RequirementKey], PlanStage] = {}
-        self._last_plain: (
-            tuple[QueueId, str, dict[str, int], AgentId | None, WaitingLine] | None
-        ) = None
+        self._last_plain: tuple[QueueId, str, dict[str, int], AgentId | None, WaitingLine] | None = None
         self._last_planned: tuple[RoutingCriteria, WaitingLine, PlanStage] | None = None
 
     def reset(self, policy: Policy) -> None:
@@ -75,9 +68,7 @@ class LineIndex:
         self.by_key, self.awaiting_opening, self.by_queue = {}, {}, {}
         self.bits_by_channel = [0] * len(self._channels.by_index)
         self.occupied_bits, self.head_order = 0, []
-        self._queues_with_plan = frozenset(
-            name for name, queue in policy.queues.items() if queue.plan
-        )
+        self._queues_with_plan = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.has_plans = bool(policy.plans)
         self._stages = {}
         self.set_order(policy)
@@ -93,21 +84,15 @@ class LineIndex:
         """Return the line of the contact's requirement class, created if necessary."""
         if contact.waiting_for_opening:
             return self._line_awaiting_opening(contact)
-        if self.has_plans and (
-            contact.plan is not None or contact.queue_id in self._queues_with_plan
-        ):
+        if self.has_plans and (contact.plan is not None or contact.queue_id in self._queues_with_plan):
             return self.line_for_requirements(routing_criteria(contact))
-        return self._plain_line(
-            contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id
-        )
+        return self._plain_line(contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id)
 
     def queue_default_line(self, queue_id: QueueId, channel: str) -> WaitingLine:
         """Return the line of contacts with the queue's requirement and no other."""
         return self._plain_line(queue_id, channel, _NO_SKILLS, None)
 
-    def line_without_plan(
-        self, queue_id: QueueId, channel: str, skills: dict[str, int]
-    ) -> WaitingLine:
+    def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> WaitingLine:
         """Return the line for the queue's requirement and these skills, without plan and preferred agent."""
         return self._plain_line(queue_id, channel, skills, None)
 
@@ -121,9 +106,7 @@ class LineIndex:
                 return known[1]
             plan = effective_plan(policy, criteria.queue_id, criteria.plan)
         if not plan:
-            return self._plain_line(
-                criteria.queue_id, criteria.channel, criteria.skills, criteria.reserved_agent_id
-            )
+            return self._plain_line(criteria.queue_id, criteria.channel, criteria.skills, criteria.reserved_agent_id)
         stage = self.plan_stage(criteria)
         key = _planned_key(criteria, stage, exclusive_agents(plan, criteria))
         line = self.by_key.get(key) or self._make_line(key)
@@ -157,9 +140,7 @@ class LineIndex:
             if len(self._stages) >= _STAGES_MAX:
                 self._stages.clear()
             plan = effective_plan(records.policy, criteria.queue_id, own)
-            stage = stage_requirement(
-                records.queue_policy(criteria.queue_id), plan, criteria.step, criteria.skills
-            )
+            stage = stage_requirement(records.queue_policy(criteria.queue_id), plan, criteria.step, criteria.skills)
             self._stages[key] = stage
         return stage
 
@@ -177,18 +158,10 @@ class LineIndex:
             self.submit_classes.clear()
         self.submit_classes[key] = line
 
-    def _plain_line(
-        self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved_for: AgentId | None
-    ) -> WaitingLine:
+    def _plain_line(self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved_for: AgentId | None) -> WaitingLine:
         """Return the line of a requirement class that no plan changes."""
         last = self._last_plain
-        if (
-            last is not None
-            and last[2] is skills
-            and last[0] == queue_id
-            and last[1] == channel
-            and last[3] == reserved_for
-        ):
+        if last is not None and last[2] is skills and last[0] == queue_id and last[1] == channel and last[3] == reserved_for:
             return last[4]
         queue = self._records.queue_policy(queue_id)
         requirement = requirement_key(queue, skills)
@@ -197,14 +170,8 @@ class LineIndex:
         line = self.by_key.get(key)
         if line is None:
             line = self._make_line(key)
-            line.contact_requirement = (
-                tuple(sorted(skills.items())) if queue.requires else requirement
-            )
-        elif (
-            queue.requires
-            and line.contact_requirement is not None
-            and line.contact_requirement != tuple(sorted(skills.items()))
-        ):
+            line.contact_requirement = tuple(sorted(skills.items())) if queue.requires else requirement
+        elif queue.requires and line.contact_requirement is not None and line.contact_requirement != tuple(sorted(skills.items())):
             # One contact requires a skill itself that only the queue requires of another.
             line.contact_requirement = None
         self._last_plain = (queue_id, channel, skills, reserved_for, line)
@@ -245,9 +212,7 @@ class LineIndex:
     def drop_if_unused(self, line: WaitingLine) -> None:
         """Drop a line that no contact belongs to if it is not worth keeping; its attributes stay readable."""
         if not line.reference_count and (
-            line.reserved_for is not None
-            or line.waiting_for_opening
-            or len(self.by_key) > _EMPTY_LINES_MAX
+            line.reserved_for is not None or line.waiting_for_opening or len(self.by_key) > _EMPTY_LINES_MAX
         ):
             self._drop(line)
 
@@ -307,9 +272,7 @@ class LineIndex:
         # The same lines are occupied; only their order has changed.
         by_index = self._qualification.lines_by_index
         occupied = [by_index[i] for _, i in self.head_order]
-        self.head_order = sorted(
-            [(line.head_rank, line.index) for line in occupied if line is not None]
-        )
+        self.head_order = sorted([(line.head_rank, line.index) for line in occupied if line is not None])
 
     def rekey(self, queue_ids: Iterable[QueueId]) -> list[WaitingLine]:
         """Give the lines of queues with a changed requirement their new class, as a whole. Return the lines for which that fails.
@@ -354,14 +317,5 @@ class LineIndex:
         return failed
 
 
-def _planned_key(
-    criteria: RoutingCriteria, stage: PlanStage, only: tuple[AgentId, ...] | None
-) -> WaitingLineKey:
-    return (
-        criteria.queue_id,
-        criteria.channel,
-        stage.requirement,
-        only,
-        stage.alternatives,
-        stage.selection,
-    )
+def _planned_key(criteria: RoutingCriteria, stage: PlanStage, only: tuple[AgentId, ...] | None) -> WaitingLineKey:
+    return (criteria.queue_id, criteria.channel, stage.requirement, only, stage.alternatives, stage.selection)

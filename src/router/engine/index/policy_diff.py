@@ -8,8 +8,8 @@ A policy key that the indexes come to depend on must be added to ``index_changes
 
 from typing import Final, NamedTuple
 
-from router.model.ids import QueueId
 from router.model.policy import Policy
+from router.model.states import QueueId
 from router.policy.facts import ranked_attributes
 
 # Channel settings on which capacity depends.
@@ -70,13 +70,11 @@ def index_changes(before: Policy | None, after: Policy) -> IndexChanges:
         rekeyed_queues=frozenset(refiled),
         changed_queues=frozenset(renewed),
         rebroadcast_queues=frozenset(shown),
-        line_settings=before.channels != after.channels
-        or before.cross_queue_order != after.cross_queue_order,
+        line_settings=before.channels != after.channels or before.cross_queue_order != after.cross_queue_order,
         capacity=capped or _capacity(before) != _capacity(after),
         caps=capped,
         skills=set(before.skills) != set(after.skills),
-        entry_rules=(before.entry, before.facts) != (after.entry, after.facts)
-        or before.queues.keys() != after.queues.keys(),
+        entry_rules=(before.entry, before.facts) != (after.entry, after.facts) or before.queues.keys() != after.queues.keys(),
     )
 
 
@@ -91,10 +89,7 @@ def _affects_every_contact(before: Policy, after: Policy) -> bool:
 
 
 def _capacity(policy: Policy) -> list[object]:
-    return [
-        policy.agents.units,
-        *(tuple(getattr(one, name) for name in _CAPACITY) for one in policy.channels.values()),
-    ]
+    return [policy.agents.units, *(tuple(getattr(one, name) for name in _CAPACITY) for one in policy.channels.values())]
 
 
 def _caps(policy: Policy) -> list[object]:

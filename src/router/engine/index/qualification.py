@@ -15,8 +15,8 @@ from typing import Final
 
 from router.engine.state.agent import AgentGroup, AgentGroupKey
 from router.engine.state.contact import WaitingLine
-from router.model.ids import AgentId, QueueId
 from router.model.policy import Policy
+from router.model.states import AgentId, QueueId
 from router.policy.facts import AgentConditions
 
 # Number of (skill, level) pairs whose mask is cached.
@@ -153,9 +153,7 @@ class QualificationIndex:
 
     def _related_lines(self) -> list[WaitingLine]:
         return [
-            line
-            for line in self.lines_by_index
-            if line is not None and (line.reserved_for is None or line.waiting_for_opening)
+            line for line in self.lines_by_index if line is not None and (line.reserved_for is None or line.waiting_for_opening)
         ]
 
 

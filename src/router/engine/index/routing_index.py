@@ -29,8 +29,8 @@ from router.engine.index.qualification import QualificationIndex
 from router.engine.state.channels import ChannelTable
 from router.engine.state.timers import Timers
 from router.engine.state.workspace import WorkspaceRecords
-from router.model.ids import QueueId
 from router.model.policy import Policy, Selection, selections_of_plans
+from router.model.states import QueueId
 from router.policy.entry_rules import EntryRuleClassifier
 
 _ROUND_ROBIN: Final = Selection.ROUND_ROBIN
@@ -79,16 +79,12 @@ class RoutingIndex:
             self.channels.update_settings(policy)
         if change.skills:
             agents.set_declared_skills(frozenset(policy.skills))
-        lines.apply_queue_policies(
-            lines.by_queue if change.line_settings else sorted(change.changed_queues)
-        )
+        lines.apply_queue_policies(lines.by_queue if change.line_settings else sorted(change.changed_queues))
         if change.rebroadcast_queues:
             contacts.update_broadcasts(change.rebroadcast_queues)
         requeued = change.new_queues | change.rekeyed_queues
         if requeued:
-            replaced = [
-                line for name in sorted(change.new_queues) for line in lines.by_queue.get(name, ())
-            ]
+            replaced = [line for name in sorted(change.new_queues) for line in lines.by_queue.get(name, ())]
             contacts.reenqueue(replaced + lines.rekey(sorted(change.rekeyed_queues)))
         contacts.free_qualified_agents(requeued | change.rebroadcast_queues)
 
@@ -103,6 +99,4 @@ def round_robin_queues(policy: Policy) -> frozenset[QueueId]:
     """Return the queues in which a round robin may choose; all of them if a step of a plan sets it."""
     if _ROUND_ROBIN in selections_of_plans(policy):
         return frozenset(policy.queues)
-    return frozenset(
-        name for name, queue in policy.queues.items() if queue.selection is _ROUND_ROBIN
-    )
+    return frozenset(name for name, queue in policy.queues.items() if queue.selection is _ROUND_ROBIN)

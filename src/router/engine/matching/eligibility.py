@@ -16,9 +16,7 @@ from router.model.states import AgentState, ContactState, Presence
 from router.model.views import UnmetCondition
 
 
-def unmet_conditions(
-    state: RoutingState, agent: Agent, contact: Contact, at_ms: int
-) -> list[UnmetCondition]:
+def unmet_conditions(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> list[UnmetCondition]:
     """Return every unmet condition at this time; empty if the agent can take the contact now."""
     return (
         unmet_qualification(state, agent, contact)
@@ -39,18 +37,14 @@ def unmet_opening_hours(state: RoutingState, contact: Contact) -> list[UnmetCond
     return [UnmetCondition(code="closed", until_ms=None if hours is None else hours.changes_at_ms)]
 
 
-def unmet_qualification(
-    state: RoutingState, agent: Agent, contact: Contact
-) -> list[UnmetCondition]:
+def unmet_qualification(state: RoutingState, agent: Agent, contact: Contact) -> list[UnmetCondition]:
     """Return the unmet conditions that do not change by waiting: queue, attributes, skills, levels and channel."""
     found: list[UnmetCondition] = []
     if agent.queues is not None and contact.queue_id not in agent.queues:
         found.append(UnmetCondition(code="queue"))
     if state.queue_policy(contact.queue_id).agents_when is not None:
         qualification = state.index.qualification.conditions
-        if not qualification.accepts(
-            contact.queue_id, qualification.attribute_key(agent.attributes)
-        ):
+        if not qualification.accepts(contact.queue_id, qualification.attribute_key(agent.attributes)):
             found.append(UnmetCondition(code="attributes"))
     if state.policy is not None:
         needs, also = contact_requirement(state.policy, contact)
@@ -113,27 +107,17 @@ def unmet_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Unme
     for assignment in agent.assignments.values():
         if assignment.holds_capacity:
             items[assignment.assignment_id] = (assignment.channel, assignment.units)
-    interrupting = {
-        item: channels[name].policy.interrupts
-        for item, (name, _) in items.items()
-        if channels[name].policy.interrupts
-    }
+    interrupting = {item: channels[name].policy.interrupts for item, (name, _) in items.items() if channels[name].policy.interrupts}
     out_of_use = {*wanted.policy.interrupts}.union(*interrupting.values())
     using = {item: units for item, (name, units) in items.items() if name not in out_of_use}
     used = sum(using.values())
     units = _capacity_units(state, agent)
     if used + wanted.units > units:
-        found.append(
-            UnmetCondition(
-                code="capacity", has=units - used, needs=wanted.units, items=tuple(using)
-            )
-        )
+        found.append(UnmetCondition(code="capacity", has=units - used, needs=wanted.units, items=tuple(using)))
     same_channel = tuple(item for item, (name, _) in items.items() if name == channel)
     most = agent.channel_max.get(channel, wanted.policy.per_agent_max)
     if most and len(same_channel) >= most:
-        found.append(
-            UnmetCondition(code="channel_max", channel=channel, has=most, items=same_channel)
-        )
+        found.append(UnmetCondition(code="channel_max", channel=channel, has=most, items=same_channel))
     blocking = tuple(item for item in using if channel in channels[items[item][0]].policy.blocks)
     if blocking:
         found.append(UnmetCondition(code="blocked", channel=channel, items=blocking))
@@ -143,9 +127,7 @@ def unmet_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Unme
     return found
 
 
-def unmet_channel_limits(
-    state: RoutingState, agent: Agent, channel: str, at_ms: int
-) -> list[UnmetCondition]:
+def unmet_channel_limits(state: RoutingState, agent: Agent, channel: str, at_ms: int) -> list[UnmetCondition]:
     """Return ``paused`` if the agent has paused the channel, and every rate cap that is reached."""
     found: list[UnmetCondition] = []
     if channel in agent.paused:
@@ -154,21 +136,13 @@ def unmet_channel_limits(
         return found
     for scope, cap in rate_caps.cap_scopes(state.policy, channel):
         pending = rate_caps.pending_offers_in(agent, scope)
-        is_reached, until_ms = rate_caps.check_cap(
-            agent.recent_contact_times.get(scope, ()), pending, cap, at_ms
-        )
+        is_reached, until_ms = rate_caps.check_cap(agent.recent_contact_times.get(scope, ()), pending, cap, at_ms)
         if is_reached:
-            found.append(
-                UnmetCondition(
-                    code="rate_cap", channel=scope or None, has=cap.contacts_max, until_ms=until_ms
-                )
-            )
+            found.append(UnmetCondition(code="rate_cap", channel=scope or None, has=cap.contacts_max, until_ms=until_ms))
     return found
 
 
-def _unmet_pair_conditions(
-    state: RoutingState, agent: Agent, contact: Contact, at_ms: int
-) -> list[UnmetCondition]:
+def _unmet_pair_conditions(state: RoutingState, agent: Agent, contact: Contact, at_ms: int) -> list[UnmetCondition]:
     found: list[UnmetCondition] = []
     until_ms = (contact.cool_downs or {}).get(agent.agent_id, 0)
     if until_ms > at_ms:

@@ -13,8 +13,8 @@ from router.engine.index.routing_index import RoutingIndex
 from router.engine.matching.selection import longest_idle_unfiltered, select_agent
 from router.engine.state.agent import SCANNED_GROUPS_MAX, Agent, AgentGroup
 from router.engine.state.contact import Contact, WaitingLine, inverted_priority_class
-from router.model.ids import AgentId
 from router.model.policy import QUEUE_RANK_DEFAULT, Selection
+from router.model.states import AgentId
 
 _FEW_LINES_MAX: Final = 16
 _IDLE_SCAN_MAX: Final = 32
@@ -35,9 +35,7 @@ def is_excluded(index: RoutingIndex, contact: Contact, agent: Agent, at_ms: int)
     return any(offer_id in offers for offer_id in contact.pending_offer_ids)
 
 
-def next_contact(
-    index: RoutingIndex, agent: Agent, at_ms: int
-) -> tuple[Contact, WaitingLine] | None:
+def next_contact(index: RoutingIndex, agent: Agent, at_ms: int) -> tuple[Contact, WaitingLine] | None:
     """Return the first contact in the total order that the agent can take now, with its waiting line; None if there is none.
 
     With few lines to look at, each head is compared. With many, the heads are walked in order until one fits. The first
@@ -60,11 +58,7 @@ def next_contact(
             best, best_key = _first_in_few_lines(index, mask, agent, at_ms)
     if index.qualification.reserved_lines:
         for line in index.qualification.reserved_lines.get(agent.agent_id, ()):
-            if (
-                line.head_rank
-                and agent.open_channel_bits >> line.channel_index & 1
-                and group.qualifies_for(line)
-            ):
+            if line.head_rank and agent.open_channel_bits >> line.channel_index & 1 and group.qualifies_for(line):
                 key = _first_eligible_position(index, line, agent, at_ms)
                 if key and (not best_key or key < best_key):
                     best, best_key = line, key
@@ -80,31 +74,20 @@ def _lines_with_capacity(index: RoutingIndex, agent: Agent) -> int:
     return reachable
 
 
-def _next_by_queue_rank(
-    index: RoutingIndex, agent: Agent, group: AgentGroup, at_ms: int
-) -> tuple[Contact, WaitingLine] | None:
+def _next_by_queue_rank(index: RoutingIndex, agent: Agent, group: AgentGroup, at_ms: int) -> tuple[Contact, WaitingLine] | None:
     """Return the first contact for an agent with queue ranks: by priority class, then queue rank, then the total order.
 
     Examines every non-empty line that the agent serves, because the preferred queue may be anywhere in the total order.
     """
     ranks = group.queue_ranks
-    lines = _lines_in(
-        index, group.line_mask & index.lines.occupied_bits & _lines_with_capacity(index, agent)
-    )
+    lines = _lines_in(index, group.line_mask & index.lines.occupied_bits & _lines_with_capacity(index, agent))
     lines += [
         line
         for line in index.qualification.reserved_lines.get(agent.agent_id, ())
-        if line.head_rank
-        and agent.open_channel_bits >> line.channel_index & 1
-        and group.qualifies_for(line)
+        if line.head_rank and agent.open_channel_bits >> line.channel_index & 1 and group.qualifies_for(line)
     ]
     places = sorted(
-        (
-            inverted_priority_class(line.head_rank),
-            ranks.get(line.queue_id, QUEUE_RANK_DEFAULT),
-            line.head_rank,
-            line.index,
-        )
+        (inverted_priority_class(line.head_rank), ranks.get(line.queue_id, QUEUE_RANK_DEFAULT), line.head_rank, line.index)
         for line in lines
     )
     best: tuple[int, int, int] | None = None
@@ -134,9 +117,7 @@ def _lines_in(index: RoutingIndex, mask: int) -> list[WaitingLine]:
     return lines
 
 
-def _first_in_few_lines(
-    index: RoutingIndex, mask: int, agent: Agent, at_ms: int
-) -> tuple[WaitingLine | None, int]:
+def _first_in_few_lines(index: RoutingIndex, mask: int, agent: Agent, at_ms: int) -> tuple[WaitingLine | None, int]:
     """Return the line of the mask with the first contact for the agent and its position, comparing every line."""
     by_index = index.qualification.lines_by_index
     best: WaitingLine | None = None
@@ -157,9 +138,7 @@ def _first_in_few_lines(
     return best, best_key
 
 
-def _first_by_line_heads(
-    index: RoutingIndex, mask: int, agent: Agent, at_ms: int
-) -> tuple[WaitingLine | None, int]:
+def _first_by_line_heads(index: RoutingIndex, mask: int, agent: Agent, at_ms: int) -> tuple[WaitingLine | None, int]:
     """Return the same as ``_first_in_few_lines`` by walking the heads of all lines in order.
 
     Where many lines fit, one of them is found after a few heads.
@@ -179,14 +158,10 @@ def _first_by_line_heads(
     return best, best_key
 
 
-def _first_eligible_position(
-    index: RoutingIndex, line: WaitingLine, agent: Agent, at_ms: int
-) -> int:
+def _first_eligible_position(index: RoutingIndex, line: WaitingLine, agent: Agent, at_ms: int) -> int:
     """Return the position of the first contact in the line that is not excluded for the agent; 0 if there is none."""
     head = line.contacts_by_key[line.first_key]
-    if not (head.cool_downs or head.pending_offer_ids or head.callback) or not is_excluded(
-        index, head, agent, at_ms
-    ):
+    if not (head.cool_downs or head.pending_offer_ids or head.callback) or not is_excluded(index, head, agent, at_ms):
         return line.head_rank
     for key in line.iter_keys():
         if not is_excluded(index, line.contacts_by_key[key], agent, at_ms):
@@ -194,9 +169,7 @@ def _first_eligible_position(
     return 0
 
 
-def choose_agent(
-    index: RoutingIndex, line: WaitingLine, contact: Contact, at_ms: int
-) -> Agent | None:
+def choose_agent(index: RoutingIndex, line: WaitingLine, contact: Contact, at_ms: int) -> Agent | None:
     """Return the agent that the selection rule of the line chooses among those who can take the contact now."""
     if line.reserved_for is not None:
         return _first_preferred_agent(index, line, line.reserved_for, contact, at_ms)
@@ -212,21 +185,11 @@ def choose_agent(
             if agent is not None:
                 return agent
         if apart is None:
-            return longest_idle_unfiltered(
-                index.qualification.open_groups(line, mask), line.channel_index
-            )
-    return select_agent(
-        index.qualification.open_groups(line, mask),
-        line,
-        apart,
-        contact.contact_id,
-        index.contacts.draw_number,
-    )
+            return longest_idle_unfiltered(index.qualification.open_groups(line, mask), line.channel_index)
+    return select_agent(index.qualification.open_groups(line, mask), line, apart, contact.contact_id, index.contacts.draw_number)
 
 
-def _longest_idle_qualified(
-    index: RoutingIndex, line: WaitingLine, excluded: frozenset[str] | None
-) -> Agent | None:
+def _longest_idle_qualified(index: RoutingIndex, line: WaitingLine, excluded: frozenset[str] | None) -> Agent | None:
     """Return the longest idle qualified agent if it is among the first agents with free capacity, in idle order.
 
     Where many agent groups qualify, one of their agents is found after a few; otherwise the caller compares the few groups.
@@ -246,8 +209,6 @@ def _first_preferred_agent(
 ) -> Agent | None:
     """Return the first agent in the order of preference who can take the contact now."""
     for agent in index.contacts.reserved_agents(line, only):
-        if agent.open_channel_bits >> line.channel_index & 1 and not is_excluded(
-            index, contact, agent, at_ms
-        ):
+        if agent.open_channel_bits >> line.channel_index & 1 and not is_excluded(index, contact, agent, at_ms):
             return agent
     return None

@@ -25,9 +25,7 @@ _COUNTED_GROUPS_MAX: Final = 16
 UNCOUNTED: Final = -1
 
 
-def count_other_candidates(
-    index: RoutingIndex, line: WaitingLine, contact: Contact, agent: Agent, at_ms: int
-) -> int:
+def count_other_candidates(index: RoutingIndex, line: WaitingLine, contact: Contact, agent: Agent, at_ms: int) -> int:
     """Return how many other agents could take the contact now; ``UNCOUNTED`` where counting would be slow."""
     i = line.channel_index
     if line.reserved_for is not None:
@@ -43,12 +41,8 @@ def count_other_candidates(
         count += group.idle_orders[i].size
     if count > 1 and (contact.cool_downs or contact.pending_offer_ids):
         count -= sum(
-            other.open_channel_bits >> i & 1
-            and other.group is not None
-            and other.group.bit & mask != 0
-            for other in index.contacts.registered_agents(
-                index.contacts.excluded_agents(contact, at_ms)
-            )
+            other.open_channel_bits >> i & 1 and other.group is not None and other.group.bit & mask != 0
+            for other in index.contacts.registered_agents(index.contacts.excluded_agents(contact, at_ms))
         )
     return count - 1
 
@@ -64,9 +58,7 @@ def _is_candidate(agent: Agent, line: WaitingLine, contact: Contact, at_ms: int)
     )
 
 
-def selection_inputs(
-    line: WaitingLine, agent: Agent, match_trigger: MatchTrigger
-) -> SelectionInputs | None:
+def selection_inputs(line: WaitingLine, agent: Agent, match_trigger: MatchTrigger) -> SelectionInputs | None:
     """Return the values of the chosen agent that the selection compared; None if nothing was compared."""
     group = agent.group
     assert group is not None

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 from router.engine.state.agent import Agent, AgentGroup
 from router.engine.state.contact import WaitingLine
-from router.model.ids import AgentId, ContactId
 from router.model.policy import Selection
+from router.model.states import AgentId, ContactId
 from router.policy.facts import attribute_sort_key
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
@@ -22,9 +22,7 @@ _WEIGHTED_RANDOM: Final = Selection.WEIGHTED_RANDOM
 
 ExcludedAgents: TypeAlias = Set[AgentId] | None
 RandomDraw: TypeAlias = Callable[[ContactId], int]
-SelectionFunction: TypeAlias = Callable[
-    [list[AgentGroup], WaitingLine, ExcludedAgents], Agent | None
-]
+SelectionFunction: TypeAlias = Callable[[list[AgentGroup], WaitingLine, ExcludedAgents], Agent | None]
 
 # Occupancy is compared as a whole number: equal fractions give equal numbers, different fractions different ones.
 _SHARE_SCALE: Final = 10**12
@@ -50,18 +48,14 @@ def _first_idle_by_group(
             yield group, agent
 
 
-def _all_idle(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Iterator[Agent]:
+def _all_idle(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Iterator[Agent]:
     for group in groups:
         for agent in group.idle_orders[line.channel_index]:
             if excluded is None or agent.agent_id not in excluded:
                 yield agent
 
 
-def longest_idle(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def longest_idle(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the agent with the smallest idle number."""
     best: Agent | None = None
     for _, agent in _first_idle_by_group(groups, line, excluded):
@@ -83,9 +77,7 @@ def longest_idle_unfiltered(groups: list[AgentGroup], channel_index: int) -> Age
     return best
 
 
-def highest_proficiency(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def highest_proficiency(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the agent with the largest sum of levels in the required skills."""
     best, best_key = None, (0, 0)
     for group, agent in _first_idle_by_group(groups, line, excluded):
@@ -95,9 +87,7 @@ def highest_proficiency(
     return best
 
 
-def least_flexible(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def least_flexible(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the agent with the fewest skills, so that agents with many skills stay free for contacts that need them."""
     best, best_key = None, (0, 0)
     for group, agent in _first_idle_by_group(groups, line, excluded):
@@ -107,16 +97,12 @@ def least_flexible(
     return best
 
 
-def least_occupied(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def least_occupied(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the agent with the smallest share of capacity units in use."""
     return min(_all_idle(groups, line, excluded), key=_occupancy_key, default=None)
 
 
-def round_robin(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def round_robin(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the agent whose last offer from this queue is the oldest."""
     queue_id = line.queue_id
     return min(
@@ -126,16 +112,12 @@ def round_robin(
     )
 
 
-def fewest_today(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def fewest_today(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the agent with the fewest contacts since midnight in the time zone of the workspace."""
     return min(_all_idle(groups, line, excluded), key=_contacts_today_key, default=None)
 
 
-def by_attributes(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents
-) -> Agent | None:
+def by_attributes(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the first agent by the attributes in ``order_by`` of the queue, compared one after the other."""
     order_by = line.queue.order_by
     best: Agent | None = None
@@ -147,9 +129,7 @@ def by_attributes(
     return best
 
 
-def weighted_random(
-    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents, number: int
-) -> Agent | None:
+def weighted_random(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents, number: int) -> Agent | None:
     """Choose an agent at random with a probability proportional to its weight.
 
     ``number`` is a uniform 128-bit number; the bias of its remainder by a sum of weights is negligible.
@@ -202,11 +182,7 @@ SELECTION_FUNCTIONS: Final[dict[Selection, SelectionFunction]] = {
 
 
 def select_agent(
-    groups: list[AgentGroup],
-    line: WaitingLine,
-    excluded: ExcludedAgents,
-    contact_id: ContactId,
-    random_draw: RandomDraw,
+    groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents, contact_id: ContactId, random_draw: RandomDraw
 ) -> Agent | None:
     """Return the agent that the rule of the line chooses; ``random_draw`` is called only if the rule is random."""
     if line.selection is _WEIGHTED_RANDOM:

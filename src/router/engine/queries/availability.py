@@ -18,9 +18,8 @@ from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.engine.state.records import RequirementKey
 from router.engine.wait.estimate import expected_wait_of_new_contact, most_common_requirement
 from router.model.forecasts import ExpectedWait
-from router.model.ids import QueueId
 from router.model.results import RefusalCode, Refused
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 from router.model.views import AvailabilityView
 
 
@@ -42,9 +41,7 @@ def estimate_wait_of_new_contact(
         return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
     if channel is not None and channel not in policy.channels:
         return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
-    refused = checks.validate_skills(policy, skills) or checks.validate_priority(
-        priority_s, priority_class
-    )
+    refused = checks.validate_skills(policy, skills) or checks.validate_priority(priority_s, priority_class)
     if refused is not None:
         return refused
     common_channel, common_skills = most_common_requirement(state, queue_id, channel)
@@ -79,16 +76,9 @@ def check_availability(
     def count_by_queue(count: Callable[[AgentGroup, str], int]) -> Callable[[QueueId], int]:
         return lambda name: _count_qualified_agents(state, name, channels, skills, count)
 
-    ready, free = (
-        count_by_queue(lambda group, _: group.ready_count),
-        count_by_queue(_available_agents_counter(state)),
-    )
+    ready, free = (count_by_queue(lambda group, _: group.ready_count), count_by_queue(_available_agents_counter(state)))
     admitted = admit_to_queue(
-        state,
-        policy,
-        queue_id,
-        has_free_agent=lambda name: free(name) > 0,
-        has_ready_agent=lambda name: ready(name) > 0,
+        state, policy, queue_id, has_free_agent=lambda name: free(name) > 0, has_ready_agent=lambda name: ready(name) > 0
     )
     hours = state.hours.get(queue_id)
     is_refused = isinstance(admitted, Refused)
@@ -124,31 +114,23 @@ def _count_qualified_agents(
         sum(
             count(group, channel)
             for group in state.index.qualification.groups.values()
-            if any(
-                _is_qualified(group, queue_id, channel, requirement) for requirement in requirements
-            )
+            if any(_is_qualified(group, queue_id, channel, requirement) for requirement in requirements)
         )
         for channel in channels
     )
 
 
-def _requirements_of_all_steps(
-    state: RoutingState, queue_id: QueueId, skills: dict[str, int]
-) -> set[RequirementKey]:
+def _requirements_of_all_steps(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> set[RequirementKey]:
     """Return the requirements of such a contact in all steps of the queue's plan."""
     queue = state.queue_policy(queue_id)
     plan = () if state.policy is None else effective_plan(state.policy, queue_id, None)
     if not plan:
         return {requirement_key(queue, skills)}
     stages = [stage_requirement(queue, plan, number, skills) for number in range(len(plan))]
-    return {
-        requirement for stage in stages for requirement in (stage.requirement, *stage.alternatives)
-    }
+    return {requirement for stage in stages for requirement in (stage.requirement, *stage.alternatives)}
 
 
-def _is_qualified(
-    group: AgentGroup, queue_id: QueueId, channel: str, requirement: RequirementKey
-) -> bool:
+def _is_qualified(group: AgentGroup, queue_id: QueueId, channel: str, requirement: RequirementKey) -> bool:
     if group.queues is not None and queue_id not in group.queues:
         return False
     if channel in group.barred_channels:

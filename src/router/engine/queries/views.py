@@ -17,8 +17,7 @@ from router.engine.state.records import Assignment, Offer, format_requirement
 from router.engine.state.workspace import conversation_roles
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
 from router.model.forecasts import forecast_accuracy
-from router.model.ids import AgentId
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
+from router.model.states import AgentId, AgentState, AssignmentRole, AssignmentState, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
@@ -62,9 +61,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
 def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentView:
     """Return the view of an assignment, with the attributes of its contact while the contact is kept."""
     contact = state.contacts.get(assignment.contact_id)
-    interrupted = assignment.holds_capacity and state.index.agents.is_interrupted(
-        assignment.agent_id, assignment.channel
-    )
+    interrupted = assignment.holds_capacity and state.index.agents.is_interrupted(assignment.agent_id, assignment.channel)
     return AssignmentView(
         assignment_id=assignment.assignment_id,
         contact_id=assignment.contact_id,
@@ -88,19 +85,14 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
     )
 
 
-def _members(
-    state: RoutingState, assignment: Assignment, contact: Contact | None
-) -> dict[AgentId, AssignmentRole]:
+def _members(state: RoutingState, assignment: Assignment, contact: Contact | None) -> dict[AgentId, AssignmentRole]:
     """Return the agents of the conversation that this assignment is part of, by role.
 
     Empty if the owner is alone, or if this agent has left the conversation.
     """
     if contact is None or not contact.participant_assignment_ids:
         return {}
-    takes_part = assignment.assignment_id in (
-        contact.assignment_id,
-        *contact.participant_assignment_ids,
-    )
+    takes_part = assignment.assignment_id in (contact.assignment_id, *contact.participant_assignment_ids)
     return conversation_roles(state, contact) if takes_part else {}
 
 
@@ -190,9 +182,7 @@ def _requirement_text(state: RoutingState, contact: Contact) -> str:
         return format_requirement(contact.queue_id, contact.channel, ())
     requirement, alternatives = contact_requirement(state.policy, contact)
     reserved_for = exclusive_agents_of(state.policy, contact)
-    return format_requirement(
-        contact.queue_id, contact.channel, requirement, reserved_for, alternatives
-    )
+    return format_requirement(contact.queue_id, contact.channel, requirement, reserved_for, alternatives)
 
 
 def plan_name(state: RoutingState, contact: Contact) -> str | None:
@@ -219,9 +209,7 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
         presence=agent.presence,
         units=agent.capacity.units,
         units_used=agent.capacity.units_used,
-        available_channels=tuple(
-            c.name for c in state.index.channels.by_index if agent.open_channel_bits & c.bit
-        ),
+        available_channels=tuple(c.name for c in state.index.channels.by_index if agent.open_channel_bits & c.bit),
         skills=agent.skills,
         queues=agent.queues,
         channel_max=agent.channel_max,
@@ -305,9 +293,7 @@ def workspace_view(state: RoutingState) -> WorkspaceView:
         as_of_seq=state.seq,
         at_ms=state.at_ms,
         policy_version=state.policy_version,
-        counts=WorkspaceCounts(
-            submitted=state.submitted, **{str(s): counts[s] for s in ContactState}
-        ),
+        counts=WorkspaceCounts(submitted=state.submitted, **{str(s): counts[s] for s in ContactState}),
         agents=len(state.agents),
         agents_by_state=by_state,
         offers_pending=len(state.offers),
@@ -327,11 +313,7 @@ def rules_view(state: RoutingState) -> RulesView:
         classified=counts.classified,
         default_queue_count=counts.by_default,
         rules=tuple(
-            RuleView(
-                name=rule.name,
-                matched=counts.matched.get(rule.name, 0),
-                failed=counts.failed.get(rule.name, 0),
-            )
+            RuleView(name=rule.name, matched=counts.matched.get(rule.name, 0), failed=counts.failed.get(rule.name, 0))
             for rule in entry
         ),
     )

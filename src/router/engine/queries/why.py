@@ -137,9 +137,7 @@ def is_overflow_limit_reached(state: RoutingState, contact: Contact) -> bool:
     return state.policy is not None and contact.overflow_count >= state.policy.overflow_count_max
 
 
-def _next_change(
-    state: RoutingState, contact: Contact, qualified: list[AgentWhy]
-) -> tuple[int, str] | None:
+def _next_change(state: RoutingState, contact: Contact, qualified: list[AgentWhy]) -> tuple[int, str] | None:
     """Return the next point in time at which a deadline changes something for this contact, and the kind of that deadline."""
     deadlines: list[tuple[int, str]] = []
     hours = state.hours.get(contact.queue_id) if contact.waiting_for_opening else None
@@ -156,10 +154,7 @@ def _next_change(
         deadlines.append((contact.preferred_until_ms, "preferred"))
     if contact.awaits_offers and contact.step_until_ms is not None:
         deadlines.append((contact.step_until_ms, "step"))
-    deadlines += [
-        (state.offers[offer_id].deadline_ms, "offer_timeout")
-        for offer_id in contact.pending_offer_ids
-    ]
+    deadlines += [(state.offers[offer_id].deadline_ms, "offer_timeout") for offer_id in contact.pending_offer_ids]
     for answer in qualified:
         deadlines += [
             (condition.until_ms, condition.code)
@@ -178,16 +173,11 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
     if not plan:
         return None
     index = state.index
-    criteria = routing_criteria(contact)._replace(
-        step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id
-    )
+    criteria = routing_criteria(contact)._replace(step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id)
     line = index.lines.line_for_requirements(criteria)
     if line.reserved_for is None:
         groups = index.qualification.groups_in(line.group_mask)
-        qualified, ready = (
-            sum(group.agent_count for group in groups),
-            sum(group.ready_count for group in groups),
-        )
+        qualified, ready = (sum(group.agent_count for group in groups), sum(group.ready_count for group in groups))
     else:
         agents = list(index.contacts.reserved_agents(line, line.reserved_for))
         qualified, ready = len(agents), sum(agent.is_counted_ready for agent in agents)

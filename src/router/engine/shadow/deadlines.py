@@ -19,8 +19,7 @@ from router.model.events import (
     QueueClosed,
     QueueOpened,
 )
-from router.model.ids import ContactId
-from router.model.states import ContactState
+from router.model.states import ContactId, ContactState
 
 # A live AdvanceTime fires a limited number of timers and leaves the rest to the next one. So an overdue wait has this long to
 # end in live routing before the shadow ends it on its own.

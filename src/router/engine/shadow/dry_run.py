@@ -5,18 +5,9 @@ from typing import Final, TypeAlias
 from router.engine.commands.transaction import Transaction
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine
-from router.model.events import (
-    ContactExpired,
-    ContactOverflowed,
-    ContactQueued,
-    ContactRequeued,
-    ContactStepEntered,
-    Event,
-)
+from router.model.events import ContactExpired, ContactOverflowed, ContactQueued, ContactRequeued, ContactStepEntered, Event
 
-WaitTransition: TypeAlias = (
-    ContactOverflowed | ContactStepEntered | ContactExpired | ContactRequeued
-)
+WaitTransition: TypeAlias = ContactOverflowed | ContactStepEntered | ContactExpired | ContactRequeued
 """What happens to a contact when its wait or plan step ends. ContactRequeued: it stays in its queue without limit."""
 REASON_STAYS: Final = "overflow_impossible"
 

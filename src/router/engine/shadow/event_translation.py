@@ -30,14 +30,12 @@ from router.model.events import (
     QueueClosed,
     QueueOpened,
 )
-from router.model.ids import QueueId
 from router.model.shadow import DifferenceKind
+from router.model.states import QueueId
 
 # The contact returns to its place in the waiting line.
 _RETURN_REASONS: Final = frozenset({"declined", "rona", "rescinded"})
-_SAME_QUEUE_REASONS: Final = frozenset(
-    {"lost_desktop", "transfer_back", "owner_away", "callback_due"}
-)
+_SAME_QUEUE_REASONS: Final = frozenset({"lost_desktop", "transfer_back", "owner_away", "callback_due"})
 _POLICY_EXPIRY_REASONS: Final = frozenset({"wait_max", "closed"})
 _DIFFERENCE_OF_TRANSITION: Final[dict[type, DifferenceKind]] = {
     ContactOverflowed: DifferenceKind.OVERFLOW,
@@ -56,15 +54,9 @@ def _translate_update(shadow: ShadowState, event: ContactUpdated) -> Event:
         event,
         skills=contact.skills if event.skills == live.skills else event.skills,
         priority_s=contact.priority_s if event.priority_s == live.priority_s else event.priority_s,
-        priority_class=contact.priority_class
-        if event.priority_class == live.priority_class
-        else event.priority_class,
+        priority_class=contact.priority_class if event.priority_class == live.priority_class else event.priority_class,
     )
-    live.skills, live.priority_s, live.priority_class = (
-        event.skills,
-        event.priority_s,
-        event.priority_class,
-    )
+    live.skills, live.priority_s, live.priority_class = (event.skills, event.priority_s, event.priority_class)
     return own
 
 
@@ -94,9 +86,7 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
     if queue_id != event.queue_id or event.contact_id in shadow.live_values:
         shadow.set_live_queue(contact, event.queue_id)
     if not queue_id:
-        return msgspec.structs.replace(
-            event, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None
-        )
+        return msgspec.structs.replace(event, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None)
     owner = None
     if event.agent_id is not None and contact.assignment_id is not None:
         owner = state.assignments[contact.assignment_id]
@@ -107,9 +97,7 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
         queue_id,
         event.reason,
         owner=owner,
-        cool_down_until_ms=_cool_down_until_ms(shadow, queue_id)
-        if owner is not None and is_manual
-        else None,
+        cool_down_until_ms=_cool_down_until_ms(shadow, queue_id) if owner is not None and is_manual else None,
         reservation=reserved,
         queued_at_ms=event.queued_at_ms,
     )
@@ -123,9 +111,7 @@ def _reservation(shadow: ShadowState, event: ContactRequeued) -> Reservation | N
     back = None
     if event.return_to_agent_id is not None and event.return_to_sender_ms is not None:
         back = event.return_to_agent_id, event.return_to_sender_ms
-    return Reservation(
-        event.preferred_agent_id, event.preferred_until_ms - shadow.state.at_ms, back
-    )
+    return Reservation(event.preferred_agent_id, event.preferred_until_ms - shadow.state.at_ms, back)
 
 
 def _queue_after_manual_move(shadow: ShadowState, contact: Contact, queue_id: QueueId) -> QueueId:
@@ -135,9 +121,7 @@ def _queue_after_manual_move(shadow: ShadowState, contact: Contact, queue_id: Qu
         return queue_id
     if contact.contact_id not in shadow.excluded:
         why = ("unknown_queue",)
-        shadow.report_difference(
-            DifferenceKind.QUEUE, contact.contact_id, queue_id=queue_id, why=why, of_this_event=True
-        )
+        shadow.report_difference(DifferenceKind.QUEUE, contact.contact_id, queue_id=queue_id, why=why, of_this_event=True)
         shadow.set_live_queue(contact, queue_id)
         shadow.excluded.add(contact.contact_id)
     return ""
@@ -217,10 +201,7 @@ def _translate_expiry(shadow: ShadowState, event: ContactExpired) -> Event | Non
 
 def _translate_offer(shadow: ShadowState, event: OfferMade) -> Event:
     """Replace queue and capacity of the item by those of the shadow policy."""
-    contact, units = (
-        shadow.state.contacts[event.contact_id],
-        shadow.state.index.channels.by_name[event.channel].units,
-    )
+    contact, units = (shadow.state.contacts[event.contact_id], shadow.state.index.channels.by_name[event.channel].units)
     if units == event.units and contact.queue_id == event.queue_id:
         return event
     return msgspec.structs.replace(event, units=units, queue_id=contact.queue_id)
@@ -255,9 +236,7 @@ def _translate_callback_connected(shadow: ShadowState, event: CallbackConnected)
     contact = shadow.state.contacts[event.contact_id]
     if event.agent_id is not None or event.contact_id in shadow.excluded:
         return msgspec.structs.replace(event, wait_until_ms=None)
-    return msgspec.structs.replace(
-        event, wait_until_ms=DryRunTransaction(shadow.state).wait_max_until_ms(contact.queue_id)
-    )
+    return msgspec.structs.replace(event, wait_until_ms=DryRunTransaction(shadow.state).wait_max_until_ms(contact.queue_id))
 
 
 EVENT_TRANSLATIONS: Final[dict[type, Callable[[ShadowState, Any], Event | None]]] = {

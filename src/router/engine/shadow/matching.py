@@ -21,8 +21,8 @@ from router.engine.matching.match import choose_agent, next_contact
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.model.ids import AgentId, ContactId
 from router.model.shadow import DifferenceKind
+from router.model.states import AgentId, ContactId
 
 _CANDIDATES_MAX: Final = 64
 
@@ -88,9 +88,7 @@ class ShadowMatcher:
             if self._agents:
                 return verdict_before
             contacts = self._round_contacts()
-            verdict_before = (
-                self._skip_contacts(_index_of(contacts, contact), agent) or verdict_before
-            )
+            verdict_before = self._skip_contacts(_index_of(contacts, contact), agent) or verdict_before
             if self._contacts or not self._start_round():
                 break
         return verdict_before
@@ -135,18 +133,12 @@ class ShadowMatcher:
         for contact in skipped[:_CANDIDATES_MAX]:
             chosen = self._best_agent_id(contact)
             if chosen is None:
-                if (
-                    contact.order_key
-                    and contact.waiting_line is not None
-                    and contact.waiting_line.reserved_for is not None
-                ):
+                if contact.order_key and contact.waiting_line is not None and contact.waiting_line.reserved_for is not None:
                     self._unserved.append(contact)
                 continue
             self._skipped_contacts[contact.contact_id] = contact
             if wanted is not None and chosen == wanted.agent_id and verdict is None:
-                verdict = OfferVerdict(
-                    kind=DifferenceKind.OTHER_CONTACT, contact_id=contact.contact_id
-                )
+                verdict = OfferVerdict(kind=DifferenceKind.OTHER_CONTACT, contact_id=contact.contact_id)
         return verdict
 
     def _judge_by_position(self, contact: Contact, agent: Agent) -> OfferVerdict:

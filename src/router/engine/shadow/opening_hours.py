@@ -8,13 +8,7 @@ shadow's own calendar. A supervisor's manual opening or closing applies to both.
 contacts is decided by the shadow policy in every case.
 """
 
-from router.engine.commands.hours import (
-    OpeningState,
-    apply_opening,
-    current_opening,
-    needs_day_counts,
-    opening_by_calendar,
-)
+from router.engine.commands.hours import OpeningState, apply_opening, current_opening, needs_day_counts, opening_by_calendar
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.workspace import reset_day_counts
 from router.engine.routing_state import RoutingState
@@ -22,9 +16,8 @@ from router.engine.shadow.dry_run import DryRunTransaction
 from router.engine.state.contact import Contact
 from router.model.events import Event
 from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
-from router.model.ids import QueueId
 from router.model.policy import CalendarPolicy, Policy
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 from router.policy.calendar import local_day
 
 
@@ -113,9 +106,7 @@ class ShadowHours:
         """Apply a change of the shadow's own calendar; live changes arrive as events."""
         present = self._state.hours[queue_id]
         if queue_id not in self._live_calendar_queues and not present.is_supervisor_override:
-            self._apply_hours(
-                queue_id, opening_by_calendar(self._state, queue_id, self._state.at_ms)
-            )
+            self._apply_hours(queue_id, opening_by_calendar(self._state, queue_id, self._state.at_ms))
 
     def take_contacts_to_move(self) -> list[Contact]:
         """Return and clear the queued contacts of newly closed queues that are not held for the opening, oldest first."""
@@ -135,9 +126,7 @@ class ShadowHours:
         self._live_calendar_queues = frozenset(
             name
             for name in self._policy.queues
-            if live is not None
-            and name in live.queues
-            and _calendar_of(live, name) == _calendar_of(self._policy, name)
+            if live is not None and name in live.queues and _calendar_of(live, name) == _calendar_of(self._policy, name)
         )
 
     def _recompute(self) -> None:

@@ -34,7 +34,7 @@ from router.model.events import (
     QueueOpened,
     WrapUpStarted,
 )
-from router.model.ids import AgentId, ContactId
+from router.model.states import AgentId, ContactId
 
 # Caused by time alone, or always preceded by another event of the same transaction, so never the first event of a command.
 _NEVER_STARTS_COMMAND: Final = (
@@ -101,9 +101,7 @@ def starts_command(state: RoutingState, event: Event, previous: Event | None) ->
         case ParticipantLeft():
             if event.reason in _OWNER_LEAVE_REASONS:
                 name = event.contact_id
-                return not (
-                    _owner_removed_by_timer(state, name) or _callback_report_overdue(state, name)
-                )
+                return not (_owner_removed_by_timer(state, name) or _callback_report_overdue(state, name))
             return event.reason not in _TIMER_LEAVE_REASONS
         case ContactHandedOver():
             return event.reason != "lost_desktop"
@@ -115,9 +113,7 @@ def starts_command(state: RoutingState, event: Event, previous: Event | None) ->
             ends = OfferDeclined | OfferExpired | OfferRescinded | ParticipantLeft
             return not (isinstance(previous, ends) and previous.contact_id == event.contact_id)
         case AgentStateChanged():
-            return event.reason not in _TIMER_STATE_REASONS and not _is_scheduled_state(
-                state, event
-            )
+            return event.reason not in _TIMER_STATE_REASONS and not _is_scheduled_state(state, event)
         case _:
             return True
 
@@ -134,11 +130,7 @@ def _owner_removed_by_timer(state: RoutingState, contact_id: ContactId) -> bool:
 def _callback_report_overdue(state: RoutingState, contact_id: ContactId) -> bool:
     """Return whether the time limit for the report of a callback attempt has passed."""
     callback = state.contacts[contact_id].callback
-    return (
-        callback is not None
-        and callback.due_at_ms is not None
-        and callback.due_at_ms <= state.at_ms
-    )
+    return callback is not None and callback.due_at_ms is not None and callback.due_at_ms <= state.at_ms
 
 
 def _desktop_lost_now(state: RoutingState, agent_id: AgentId) -> bool:

@@ -10,8 +10,11 @@ again under the shadow policy. For each record of the journal, ``apply_record`` 
 
 A record does not say where a transaction ran its matcher; ``record_phases.py`` derives it from the events. Contacts that the
 shadow would not have admitted are excluded (``state.py``).
+
+``ShadowCounters`` hold totals, totals by queue, and the newest examples of each kind of difference.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,7 +23,6 @@ import msgspec
 from router.engine.commands.submit import decide_enqueue
 from router.engine.events import apply
 from router.engine.routing_state import RoutingState
-from router.engine.shadow.counters import ShadowCounters
 from router.engine.shadow.deadlines import ShadowDeadlines
 from router.engine.shadow.dry_run import DryRunTransaction
 from router.engine.shadow.event_translation import EVENT_TRANSLATIONS
@@ -29,35 +31,75 @@ from router.engine.shadow.record_phases import is_matcher_event, starts_command
 from router.engine.shadow.state import ShadowState
 from router.engine.snapshots import full as snapshot
 from router.model.commands import CallbackFields, EnqueueContact
-from router.model.events import (
-    CallbackDialRequested,
-    CallbackRequested,
-    CallbackScheduled,
-    ContactQueued,
-    Event,
-    OfferMade,
-)
-from router.model.ids import ContactId
+from router.model.events import CallbackDialRequested, CallbackRequested, CallbackScheduled, ContactQueued, Event, OfferMade
 from router.model.policy import Policy
 from router.model.results import RefusalCode, Refused
-from router.model.shadow import Difference, DifferenceKind, ShadowReport
+from router.model.shadow import Difference, DifferenceKind, ShadowQueue, ShadowReport
+from router.model.states import ContactId
+
+EXAMPLES_MAX: Final = 100
+
+
+class ShadowCounters:
+    """Counters and examples of one shadow policy; they continue when the shadow restarts from the live state."""
+
+    def __init__(self) -> None:
+        self.report = ShadowReport()
+        self._examples: dict[DifferenceKind, deque[Difference]] = {}
+
+    def count_submit(self, queue_id: str) -> None:
+        """Count a submit that was compared."""
+        self.report.submits += 1
+        self._queue(queue_id).submits += 1
+
+    def count_offer(self, queue_id: str) -> None:
+        """Count an offer of the live matcher."""
+        self.report.offers += 1
+        self._queue(queue_id).offers += 1
+
+    def count_same(self, queue_id: str) -> None:
+        """Count an offer that the shadow would have made as well."""
+        self.report.same += 1
+        self._queue(queue_id).same += 1
+
+    def add_difference(self, difference: Difference) -> None:
+        """Count a difference and keep it among the examples of its kind."""
+        kind = difference.kind
+        for totals in (self.report.differences, self._queue(difference.queue_id).differences):
+            totals[kind.value] = totals.get(kind.value, 0) + 1
+        examples = self._examples.get(kind)
+        if examples is None:
+            examples = self._examples[kind] = deque(maxlen=EXAMPLES_MAX)
+        examples.append(difference)
+
+    def _queue(self, queue_id: str) -> ShadowQueue:
+        queue = self.report.queues.get(queue_id)
+        if queue is None:
+            queue = self.report.queues[queue_id] = ShadowQueue()
+        return queue
+
+    def report_copy(self) -> ShadowReport:
+        """Return a copy of the report, which later events do not change."""
+        report = self.report
+        return msgspec.structs.replace(
+            report,
+            differences=dict(sorted(report.differences.items())),
+            queues={
+                name: msgspec.structs.replace(queue, differences=dict(queue.differences))
+                for name, queue in sorted(report.queues.items())
+            },
+            examples={kind.value: tuple(found) for kind, found in sorted(self._examples.items())},
+        )
+
 
 # Refusals that do not depend on the policy.
-_REQUEST_REFUSALS: Final = frozenset(
-    {RefusalCode.IDEMPOTENCY_KEY_REUSED, RefusalCode.CONTACT_EXISTS}
-)
+_REQUEST_REFUSALS: Final = frozenset({RefusalCode.IDEMPOTENCY_KEY_REUSED, RefusalCode.CONTACT_EXISTS})
 
 
 class Shadow:
     """A shadow policy in one workspace. Deterministic: the same records lead to the same report."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        live: RoutingState | None = None,
-        *,
-        counters: ShadowCounters | None = None,
-    ):
+    def __init__(self, policy: Policy, live: RoutingState | None = None, *, counters: ShadowCounters | None = None):
         """Start from a copy of the live state, which belongs to the shadow from here on; none: from an empty history.
 
         ``counters`` continues the counts of an earlier shadow of the same policy.
@@ -81,9 +123,7 @@ class Shadow:
         report.as_of_seq, report.as_of_ms = live.seq, live.at_ms
 
     @classmethod
-    def from_snapshot(
-        cls, data: bytes, policy: Policy, *, counters: ShadowCounters | None = None
-    ) -> "Shadow":
+    def from_snapshot(cls, data: bytes, policy: Policy, *, counters: ShadowCounters | None = None) -> "Shadow":
         """Return a shadow that starts from a live engine's snapshot. Raises as ``snapshot.load``."""
         return cls(policy, snapshot.load(data), counters=counters)
 
@@ -108,9 +148,7 @@ class Shadow:
         self._finish_rounds()
         return self._differences
 
-    def apply_record(
-        self, events: Sequence[Event], first_seq: int, at_ms: int, *, cause: str = ""
-    ) -> list[Difference]:
+    def apply_record(self, events: Sequence[Event], first_seq: int, at_ms: int, *, cause: str = "") -> list[Difference]:
         """Apply one durable record and return the differences that it shows.
 
         ``first_seq`` must follow the last event applied. ``cause`` is the tag of the live command, where it is known.
@@ -152,9 +190,7 @@ class Shadow:
             apply(state, translated)
         self._state.after_event(event)
 
-    def judge_refusal(
-        self, command: EnqueueContact, code: RefusalCode, at_ms: int
-    ) -> list[Difference]:
+    def judge_refusal(self, command: EnqueueContact, code: RefusalCode, at_ms: int) -> list[Difference]:
         """Return the difference if the shadow would have taken a submit that the active policy refused."""
         if code in _REQUEST_REFUSALS:
             return []
@@ -195,9 +231,7 @@ class Shadow:
             fingerprint=event.fingerprint,
             callback=callback,
         )
-        translated = decide_enqueue(
-            DryRunTransaction(shadow.state), shadow.policy, command, event.last_agent_id
-        )
+        translated = decide_enqueue(DryRunTransaction(shadow.state), shadow.policy, command, event.last_agent_id)
         if isinstance(translated, Refused):
             self._add_difference(
                 DifferenceKind.REFUSED,
@@ -209,11 +243,7 @@ class Shadow:
             return shadow.exclude(event)
         for kind in shadow.entry_differences(event, translated):
             self._add_difference(
-                kind,
-                event.contact_id,
-                queue_id=event.queue_id,
-                shadow_queue_id=translated.queue_id,
-                of_this_event=True,
+                kind, event.contact_id, queue_id=event.queue_id, shadow_queue_id=translated.queue_id, of_this_event=True
             )
         shadow.record_live_values(event, translated)
         return msgspec.structs.replace(translated, ttl_at_ms=event.ttl_at_ms)

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from router.engine.commands.absent_agents import advance_absent_steps
+from router.engine.commands.offers import advance_absent_steps
 from router.engine.commands.overflow import apply_at_closing
 from router.engine.commands.plan_steps import resume_plan, skip_absent_step
 from router.engine.commands.timers import fire_timer
@@ -37,10 +37,9 @@ from router.model.events import (
     ContactUpdated,
     Event,
 )
-from router.model.ids import ContactId, QueueId
 from router.model.policy import Policy, QueuePolicy
 from router.model.shadow import DifferenceKind
-from router.model.states import ContactState
+from router.model.states import ContactId, ContactState, QueueId
 
 _WAITING_STATES: Final = frozenset({ContactState.QUEUED, ContactState.OFFERED})
 
@@ -70,9 +69,7 @@ class _LiveContact(Struct):
 class ShadowState:
     """The routing state under the shadow policy, with the values of the live state that differ."""
 
-    def __init__(
-        self, state: RoutingState, policy: Policy, report_difference: _DifferenceReporter
-    ) -> None:
+    def __init__(self, state: RoutingState, policy: Policy, report_difference: _DifferenceReporter) -> None:
         self.state = state
         self.policy = policy
         self.live_policy: Policy | None = state.policy
@@ -113,11 +110,7 @@ class ShadowState:
     def _enter_own_plan(self, contact: Contact) -> None:
         """Put a contact whose plan differs here into the step of the same number, which starts now."""
         plan = effective_plan(self.policy, contact.queue_id, contact.plan)
-        before = (
-            ()
-            if self.live_policy is None
-            else effective_plan(self.live_policy, contact.queue_id, contact.plan)
-        )
+        before = () if self.live_policy is None else effective_plan(self.live_policy, contact.queue_id, contact.plan)
         if plan == before or contact.waiting_for_opening:
             return
         dry_run = DryRunTransaction(self.state)
@@ -153,9 +146,7 @@ class ShadowState:
             for name, channel in self.live_policy.channels.items():
                 channels.setdefault(name, channel)
         before = self.state.policy
-        self.state.policy = msgspec.structs.replace(
-            self.policy, channels=channels, retention=retention
-        )
+        self.state.policy = msgspec.structs.replace(self.policy, channels=channels, retention=retention)
         if not rebuild and before is not None and list(before.channels) == list(channels):
             return
         index = self.state.index
@@ -167,11 +158,7 @@ class ShadowState:
 
     def live_queue_policy(self, queue_id: QueueId) -> QueuePolicy:
         """Return a queue of the active policy, or the defaults if it has no queue of that name."""
-        return (
-            DEFAULT_QUEUE_POLICY
-            if self.live_policy is None
-            else self.live_policy.queues.get(queue_id, DEFAULT_QUEUE_POLICY)
-        )
+        return DEFAULT_QUEUE_POLICY if self.live_policy is None else self.live_policy.queues.get(queue_id, DEFAULT_QUEUE_POLICY)
 
     @property
     def live_queues(self) -> dict[QueueId, QueuePolicy]:
@@ -182,20 +169,14 @@ class ShadowState:
     def exclude(self, event: ContactQueued) -> ContactQueued:
         """Exclude a contact that the shadow would refuse, and return its event without queue and plan."""
         self.excluded.add(event.contact_id)
-        self.live_values[event.contact_id] = _LiveContact(
-            event.queue_id, event.skills, event.priority_s, event.priority_class
-        )
-        return msgspec.structs.replace(
-            event, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None
-        )
+        self.live_values[event.contact_id] = _LiveContact(event.queue_id, event.skills, event.priority_s, event.priority_class)
+        return msgspec.structs.replace(event, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None)
 
     def _exclude_contact(self, contact: Contact) -> None:
         name = contact.contact_id
         self.excluded.add(name)
         if name not in self.live_values:
-            self.live_values[name] = _LiveContact(
-                contact.queue_id, contact.skills, contact.priority_s, contact.priority_class
-            )
+            self.live_values[name] = _LiveContact(contact.queue_id, contact.skills, contact.priority_s, contact.priority_class)
         self.state.queue_counts(contact.queue_id)[contact.state] -= 1
         contact.queue_id, contact.wait_until_ms, contact.waiting_for_opening = "", None, False
         contact.plan, contact.step, contact.step_until_ms = None, 0, None
@@ -216,9 +197,7 @@ class ShadowState:
         """Record that the contact is in this queue in live routing."""
         live = self.live_values.get(contact.contact_id)
         if live is None:
-            live = _LiveContact(
-                contact.queue_id, contact.skills, contact.priority_s, contact.priority_class
-            )
+            live = _LiveContact(contact.queue_id, contact.skills, contact.priority_s, contact.priority_class)
             self.live_values[contact.contact_id] = live
         live.queue_id = queue_id
 
@@ -278,9 +257,7 @@ class ShadowState:
         # A contact that a broadcast offers to some agents stays in its queue, but its plan goes on.
         wait_until_ms = contact.wait_until_ms if contact.state is ContactState.QUEUED else None
         ends = (wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
-        over = [
-            (at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms
-        ]
+        over = [(at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms]
         return min(over, default=None)
 
     def end_wait(self, contact: Contact) -> None:
@@ -315,9 +292,7 @@ class ShadowState:
             return
         there, name = self.live_queue_id(contact), contact.contact_id
         if isinstance(transition, ContactExpired):
-            self.report_difference(
-                DifferenceKind.EXPIRY, name, queue_id=there, why=("would_expire",)
-            )
+            self.report_difference(DifferenceKind.EXPIRY, name, queue_id=there, why=("would_expire",))
             self._exclude_contact(contact)
             self.state.index.contacts.leave_line(contact)
             return
@@ -328,9 +303,7 @@ class ShadowState:
         if isinstance(transition, ContactOverflowed):
             kind, why = DifferenceKind.OVERFLOW, ("would_overflow",)
             self.set_live_queue(contact, there)
-        self.report_difference(
-            kind, name, queue_id=there, shadow_queue_id=transition.queue_id, why=why
-        )
+        self.report_difference(kind, name, queue_id=there, shadow_queue_id=transition.queue_id, why=why)
         EVENT_HANDLERS[type(transition)](self.state, transition)
 
     def expire(self, contact: Contact) -> None:

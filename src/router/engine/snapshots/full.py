@@ -16,13 +16,7 @@ from msgspec import Struct, field
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.records import (
-    Assignment,
-    EntryRuleCounts,
-    IdempotencyRecord,
-    Offer,
-    QueueHours,
-)
+from router.engine.state.records import Assignment, EntryRuleCounts, IdempotencyRecord, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
 from router.model.states import ContactState
@@ -53,12 +47,9 @@ def _primary(record: type[Struct]) -> tuple[str, ...]:
 
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    kind: _primary(kind)
-    for kind in (Contact, Agent, Offer, Assignment, IdempotencyRecord, QueueHours)
+    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, IdempotencyRecord, QueueHours)
 }
-ROW_GETTERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
-    kind: attrgetter(*fields) for kind, fields in _FIELDS.items()
-}
+ROW_GETTERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {kind: attrgetter(*fields) for kind, fields in _FIELDS.items()}
 
 
 class SnapshotImage(Struct, array_like=True):
@@ -140,10 +131,7 @@ def dump(state: RoutingState) -> bytes:
             rows_of(offer for agent in agents for offer in agent.offers.values()),
             rows_of(work for agent in agents for work in agent.assignments.values()),
             rows_of(agents),
-            [
-                (key, ROW_GETTERS[IdempotencyRecord](state.idempotency_records[key]))
-                for key in state.idempotency_order
-            ],
+            [(key, ROW_GETTERS[IdempotencyRecord](state.idempotency_records[key])) for key in state.idempotency_order],
             *trailing_fields(state),
             state.wait_statistics,
         )
@@ -154,9 +142,7 @@ def load(data: bytes) -> RoutingState:
     """Return the state from bytes. Raises msgspec.MsgspecError or ValueError for anything that ``dump`` did not write."""
     image = _DECODER.decode(data)
     if image.format != SNAPSHOT_FORMAT:
-        raise ValueError(
-            f"snapshot format {image.format} is not supported; this version reads format {SNAPSHOT_FORMAT}"
-        )
+        raise ValueError(f"snapshot format {image.format} is not supported; this version reads format {SNAPSHOT_FORMAT}")
     state = RoutingState()
     state.seq = image.seq
     state.at_ms = state.event_at_ms = image.at_ms

@@ -22,12 +22,7 @@ from msgspec import Raw
 
 from router.engine.events.contacts import DEDUPE_DROPPED_PER_EVENT, ENDED_DROPPED_PER_EVENT
 from router.engine.routing_state import RoutingState
-from router.engine.snapshots.full import (
-    ROW_GETTERS,
-    SNAPSHOT_ENCODER,
-    leading_fields,
-    trailing_fields,
-)
+from router.engine.snapshots.full import ROW_GETTERS, SNAPSHOT_ENCODER, leading_fields, trailing_fields
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment, IdempotencyRecord, Offer
@@ -43,21 +38,17 @@ from router.model.events import (
     QueueClosed,
     QueueOpened,
 )
-from router.model.ids import AgentId, ContactId
+from router.model.states import AgentId, ContactId
 
 # Records in one piece: a few hundred microseconds of work.
 _RECORDS: Final = 128
 _KEYS: Final = 1_024
 
 _CANCELLING_EVENTS: Final = frozenset({PolicyPublished, QueueOpened, QueueClosed, DayStarted})
-_ENDING_EVENTS: Final = frozenset(
-    {ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded}
-)
+_ENDING_EVENTS: Final = frozenset({ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded})
 
 _FieldGetter: TypeAlias = Callable[[Any], Any]
-_FieldGetters: TypeAlias = tuple[
-    _FieldGetter | None, tuple[_FieldGetter, ...], tuple[_FieldGetter, ...], _FieldGetter | None
-]
+_FieldGetters: TypeAlias = tuple[_FieldGetter | None, tuple[_FieldGetter, ...], tuple[_FieldGetter, ...], _FieldGetter | None]
 _AGENT_FIELDS: Final = ("agent_id", "from_agent_id", "for_agent_id")
 _ASSIGNMENT_FIELDS: Final = ("assignment_id", "from_assignment_id")
 _CONTACT_ROW: Final = ROW_GETTERS[Contact]
@@ -95,13 +86,9 @@ class IncrementalSnapshot:
         self._leading = [SNAPSHOT_ENCODER.encode(value) for value in leading_fields(state)]
         self._trailing = [SNAPSHOT_ENCODER.encode(value) for value in trailing_fields(state)]
         self._statistics = [
-            SNAPSHOT_ENCODER.encode(value)
-            for value in (statistics.handling, statistics.forecast_counts, statistics.calibrations)
+            SNAPSHOT_ENCODER.encode(value) for value in (statistics.handling, statistics.forecast_counts, statistics.calibrations)
         ]
-        self._statistics_tail = [
-            SNAPSHOT_ENCODER.encode(value)
-            for value in (statistics.second, statistics.forecasts_in_second)
-        ]
+        self._statistics_tail = [SNAPSHOT_ENCODER.encode(value) for value in (statistics.second, statistics.forecasts_in_second)]
         # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
         self._pending = dict(statistics.pending_forecasts)
         self._ended = list(state.ended_contacts)

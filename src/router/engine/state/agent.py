@@ -19,24 +19,10 @@ from msgspec import Struct, field
 
 from router.engine.state.capacity import NO_CAPACITY, CapacityState
 from router.engine.state.contact import WaitingLine
-from router.engine.state.records import (
-    Assignment,
-    Offer,
-    RequirementKey,
-)
-from router.model.ids import AgentId, AssignmentId, OfferId, QueueId
+from router.engine.state.records import Assignment, Offer, RequirementKey
 from router.model.policy import FactValue
-from router.model.states import (
-    AgentState,
-    Presence,
-)
-from router.policy.facts import (
-    AgentConditions,
-    AttributeKey,
-    AttributeRanks,
-    RankedAttributes,
-    attribute_ranks,
-)
+from router.model.states import AgentId, AgentState, AssignmentId, OfferId, Presence, QueueId
+from router.policy.facts import AgentConditions, AttributeKey, AttributeRanks, RankedAttributes, attribute_ranks
 
 
 class Agent(Struct, kw_only=True, array_like=True):
@@ -96,12 +82,7 @@ class Agent(Struct, kw_only=True, array_like=True):
 
 QueueRanks: TypeAlias = tuple[tuple[QueueId, int], ...]
 AgentGroupKey: TypeAlias = tuple[
-    RequirementKey,
-    tuple[QueueId, ...] | None,
-    RequirementKey,
-    AttributeKey,
-    AttributeRanks,
-    QueueRanks,
+    RequirementKey, tuple[QueueId, ...] | None, RequirementKey, AttributeKey, AttributeRanks, QueueRanks
 ]
 
 # Up to this many groups are compared one by one; beyond it an idle order over all groups is kept as well.
@@ -130,13 +111,7 @@ class AgentGroup:
     )
 
     def __init__(
-        self,
-        key: AgentGroupKey,
-        *,
-        index: int,
-        channel_count: int,
-        declared_skills: frozenset[str],
-        qualification: AgentConditions,
+        self, key: AgentGroupKey, *, index: int, channel_count: int, declared_skills: frozenset[str], qualification: AgentConditions
     ) -> None:
         self.key = key
         _, queues, barred, self.attribute_key, places, ranks = key
@@ -174,9 +149,7 @@ class AgentGroup:
             return False
         if line.queue.agents_when is not None and not self.attributes_qualify(line.queue_id):
             return False
-        return self._has_skills(line.requirement) or any(
-            self._has_skills(needs) for needs in line.alternatives
-        )
+        return self._has_skills(line.requirement) or any(self._has_skills(needs) for needs in line.alternatives)
 
     def _has_skills(self, needs: RequirementKey) -> bool:
         skills = self.skills
@@ -191,9 +164,7 @@ class AgentGroup:
         return sum(self.skills.get(skill, 0) for skill, _ in line.requirement)
 
 
-def agent_group_key(
-    agent: Agent, qualification: AgentConditions, ordering: RankedAttributes
-) -> AgentGroupKey:
+def agent_group_key(agent: Agent, qualification: AgentConditions, ordering: RankedAttributes) -> AgentGroupKey:
     """Return the key that agents of the same group share."""
     barred = tuple((channel, 0) for channel, most in sorted(agent.channel_max.items()) if most == 0)
     facts = qualification.attribute_key(agent.attributes)
@@ -216,15 +187,7 @@ class IdleOrder:
     compacted.
     """
 
-    __slots__ = (
-        "_appended_agents",
-        "_appended_numbers",
-        "_bit",
-        "_group",
-        "_last_number",
-        "_returned",
-        "size",
-    )
+    __slots__ = ("_appended_agents", "_appended_numbers", "_bit", "_group", "_last_number", "_returned", "size")
 
     def __init__(self, channel_index: int, group: AgentGroup | None = None) -> None:
         self._bit = 1 << channel_index
@@ -274,11 +237,7 @@ class IdleOrder:
         while numbers:
             agent = agents[0]
             # ``_is_current``, inlined.
-            if (
-                agent.idle_number == numbers[0]
-                and agent.open_channel_bits & bit
-                and (group is None or agent.group is group)
-            ):
+            if agent.idle_number == numbers[0] and agent.open_channel_bits & bit and (group is None or agent.group is group):
                 if not returned:
                     return agent
                 break

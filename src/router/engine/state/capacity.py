@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from router.engine.state.channels import Channel
 
 # Units and channel limits of the agent's own record, where set; number of items and their units by channel index.
-CapacityKey: TypeAlias = tuple[
-    int | None, tuple[tuple[str, int], ...], tuple[int, ...], tuple[int, ...]
-]
+CapacityKey: TypeAlias = tuple[int | None, tuple[tuple[str, int], ...], tuple[int, ...], tuple[int, ...]]
 
 _Item: TypeAlias = tuple[str, int]
 """A channel and the units of one item of it."""
@@ -71,14 +69,10 @@ class CapacityState:
         self.interrupted_bits = interrupted
         self.units_used = _units_in_use(self.unit_loads, interrupted)
         self.open_channel_bits = sum(
-            channel.bit
-            for channel in channels
-            if self._fits(channel, self.item_counts, self.unit_loads, occupied, interrupted)
+            channel.bit for channel in channels if self._fits(channel, self.item_counts, self.unit_loads, occupied, interrupted)
         )
 
-    def fits_one_more(
-        self, wanted: Channel, channels: Sequence[Channel], *, released: int = 0
-    ) -> bool:
+    def fits_one_more(self, wanted: Channel, channels: Sequence[Channel], *, released: int = 0) -> bool:
         """Return whether one more item of a channel fits after ``released`` pending offers of that channel have ended."""
         counts, loads = list(self.item_counts), list(self.unit_loads)
         counts[wanted.index] -= released
@@ -86,14 +80,7 @@ class CapacityState:
         occupied, interrupted = _occupied_and_interrupted(channels, counts)
         return self._fits(wanted, counts, loads, occupied, interrupted)
 
-    def _fits(
-        self,
-        wanted: Channel,
-        counts: Sequence[int],
-        loads: Sequence[int],
-        occupied: int,
-        interrupted: int,
-    ) -> bool:
+    def _fits(self, wanted: Channel, counts: Sequence[int], loads: Sequence[int], occupied: int, interrupted: int) -> bool:
         """Return whether one more item fits after it has interrupted what its channel interrupts."""
         i = wanted.index
         if interrupted & wanted.bit or counts[i] >= self.item_limits[i]:
@@ -116,9 +103,7 @@ NO_CAPACITY: Final = CapacityState((None, (), (), ()))
 """State of an agent whose capacity has not been computed yet; its agents are not counted."""
 
 
-def _occupied_and_interrupted(
-    channels: Sequence[Channel], counts: Sequence[int]
-) -> tuple[int, int]:
+def _occupied_and_interrupted(channels: Sequence[Channel], counts: Sequence[int]) -> tuple[int, int]:
     """Return the bits of the channels with items, and the bits of the channels that these interrupt."""
     occupied = interrupted = 0
     for channel in channels:

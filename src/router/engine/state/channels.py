@@ -40,10 +40,7 @@ class ChannelTable:
 
     def set_policy(self, policy: Policy) -> None:
         """Replace the channels by those of a policy."""
-        channels = {
-            name: Channel(name, index, channel)
-            for index, (name, channel) in enumerate(policy.channels.items())
-        }
+        channels = {name: Channel(name, index, channel) for index, (name, channel) in enumerate(policy.channels.items())}
         for channel in channels.values():
             for blocked in channel.policy.blocks:
                 if blocked in channels:
@@ -54,9 +51,7 @@ class ChannelTable:
         self.by_name, self.by_index = channels, tuple(channels.values())
         self.all_bits = (1 << len(channels)) - 1
         self.has_interrupts = any(channel.interrupts for channel in self.by_index)
-        self.has_caps = policy.agents.rate_cap is not None or any(
-            channel.policy.rate_cap is not None for channel in self.by_index
-        )
+        self.has_caps = policy.agents.rate_cap is not None or any(channel.policy.rate_cap is not None for channel in self.by_index)
         has_blocks = any(channel.blocked_by for channel in self.by_index)
         self.needs_full_refresh = self.has_interrupts or self.has_caps or has_blocks
 

@@ -30,26 +30,9 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 from sortedcontainers import SortedList
 
-from router.engine.state.records import (
-    RequirementKey,
-    SelectionRecord,
-    format_requirement,
-)
-from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
-from router.model.policy import (
-    CallbackMode,
-    CallbackQueuePosition,
-    ChannelPolicy,
-    FactValue,
-    QueueOrder,
-    QueuePolicy,
-    Selection,
-)
-from router.model.states import (
-    CallbackPhase,
-    ContactState,
-    OfferState,
-)
+from router.engine.state.records import RequirementKey, SelectionRecord, format_requirement
+from router.model.policy import CallbackMode, CallbackQueuePosition, ChannelPolicy, FactValue, QueueOrder, QueuePolicy, Selection
+from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, ContactState, OfferId, OfferState, QueueId
 
 
 class CallbackState(Struct, kw_only=True, gc=False):
@@ -158,9 +141,7 @@ class WaitingLine:
             self.queue_id, self.channel, self.requirement, self.reserved_for, self.alternatives
         )
 
-    def apply_policy(
-        self, queue: QueuePolicy, channel_policy: ChannelPolicy, *, by_due_date: bool
-    ) -> None:
+    def apply_policy(self, queue: QueuePolicy, channel_policy: ChannelPolicy, *, by_due_date: bool) -> None:
         """Apply changed queue and channel settings: the line as a whole may move, or be read from its other end.
 
         Within the line only contacts with a rank of their own move, and only if the queue's order or class has changed.
@@ -177,18 +158,14 @@ class WaitingLine:
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
         self.newest_first = queue.order is _LIFO
         self.base_rank = queue_base_rank(queue, self.due_after_ms)
-        if self.individually_ranked and (
-            before.order is not queue.order or before.priority_class != queue.priority_class
-        ):
+        if self.individually_ranked and (before.order is not queue.order or before.priority_class != queue.priority_class):
             self._rerank()
         self._update_head()
 
     def add_many(self, contacts_by_key: dict[int, Contact]) -> None:
         """Add all of these contacts, given by order key."""
         self.contacts_by_key |= contacts_by_key
-        self.individually_ranked |= {
-            key: one for key, one in contacts_by_key.items() if is_individually_ranked(one)
-        }
+        self.individually_ranked |= {key: one for key, one in contacts_by_key.items() if is_individually_ranked(one)}
         self._rebuild_keys()
         self._update_head()
 
@@ -232,9 +209,7 @@ class WaitingLine:
 
     def contact_at(self, rank: int) -> Contact:
         """Return the contact with this rank in the total order."""
-        return self.contacts_by_key[
-            self.base_rank - rank if self.newest_first else rank - self.base_rank
-        ]
+        return self.contacts_by_key[self.base_rank - rank if self.newest_first else rank - self.base_rank]
 
     def iter_keys(self) -> Iterator[int]:
         """Iterate over the order keys in serving order."""
@@ -298,9 +273,7 @@ class WaitingLine:
             key, last = self.base_rank - rank, waiting[0]
             if key <= last:
                 return int(len(waiting) - (key == last))
-            behind = (
-                bisect_right(waiting, key) if self._is_plain_list else waiting.bisect_right(key)
-            )
+            behind = bisect_right(waiting, key) if self._is_plain_list else waiting.bisect_right(key)
             return int(len(waiting) - behind)
         key = rank - self.base_rank
         # Most queries concern the last contact or a rank behind it; both need no search.
@@ -446,12 +419,7 @@ def order_key_of(contact: Contact, queue: QueuePolicy) -> int:
 
 def is_individually_ranked(contact: Contact) -> bool:
     """Return whether the contact or its plan sets a priority or class."""
-    return bool(
-        contact.priority_s
-        or contact.priority_class
-        or contact.plan_priority_s
-        or contact.plan_priority_class
-    )
+    return bool(contact.priority_s or contact.priority_class or contact.plan_priority_s or contact.plan_priority_class)
 
 
 def inverted_priority_class(rank: int) -> int:
@@ -462,12 +430,7 @@ def inverted_priority_class(rank: int) -> int:
 # Queue, channel, requirement, agents it is reserved for (None: any agent), alternative requirements, selection set by a plan
 # (None: the queue's).
 WaitingLineKey: TypeAlias = tuple[
-    QueueId,
-    str,
-    RequirementKey,
-    tuple[AgentId, ...] | None,
-    tuple[RequirementKey, ...],
-    Selection | None,
+    QueueId, str, RequirementKey, tuple[AgentId, ...] | None, tuple[RequirementKey, ...], Selection | None
 ]
 
 # Keys in one segment of the sorted list (the load factor of sortedcontainers, set as its documentation shows). Removing the first

@@ -12,15 +12,8 @@ from typing import Final, NamedTuple
 
 from router.engine.state.contact import Contact, requirement_key
 from router.engine.state.records import RequirementKey
-from router.model.ids import AgentId, QueueId
-from router.model.policy import (
-    Policy,
-    PreferredAgentKind,
-    QueuePolicy,
-    Selection,
-    SkipIf,
-    StepPolicy,
-)
+from router.model.policy import Policy, PreferredAgentKind, QueuePolicy, Selection, SkipIf, StepPolicy
+from router.model.states import AgentId, QueueId
 
 NO_PLAN: Final[tuple[StepPolicy, ...]] = ()
 
@@ -65,9 +58,7 @@ def routing_criteria(contact: Contact) -> RoutingCriteria:
     )
 
 
-def effective_plan(
-    policy: Policy, queue_id: QueueId, own_plan: str | None
-) -> tuple[StepPolicy, ...]:
+def effective_plan(policy: Policy, queue_id: QueueId, own_plan: str | None) -> tuple[StepPolicy, ...]:
     """Return the steps of the contact's own plan, else of the queue's; empty if there is none or it was removed."""
     if not policy.plans:
         return NO_PLAN
@@ -77,9 +68,7 @@ def effective_plan(
     return NO_PLAN if own_plan is None else policy.plans.get(own_plan, NO_PLAN)
 
 
-def stage_requirement(
-    queue: QueuePolicy, plan: tuple[StepPolicy, ...], step: int, skills: dict[str, int]
-) -> PlanStage:
+def stage_requirement(queue: QueuePolicy, plan: tuple[StepPolicy, ...], step: int, skills: dict[str, int]) -> PlanStage:
     """Return the requirement in a step; beyond the end of the plan, that of its last step."""
     requirement = dict(requirement_key(queue, skills))
     alternatives: list[dict[str, int]] = []
@@ -94,18 +83,8 @@ def stage_requirement(
         selection = plan_step.selection or selection
         added_priority_s += plan_step.add_priority_s
         priority_class = max(priority_class, plan_step.priority_class)
-    distinct = {
-        _sorted_requirement(other): None
-        for other in alternatives
-        if not _is_weaker(requirement, other)
-    }
-    return PlanStage(
-        _sorted_requirement(requirement),
-        tuple(distinct),
-        selection,
-        added_priority_s,
-        priority_class,
-    )
+    distinct = {_sorted_requirement(other): None for other in alternatives if not _is_weaker(requirement, other)}
+    return PlanStage(_sorted_requirement(requirement), tuple(distinct), selection, added_priority_s, priority_class)
 
 
 def _apply_step(requirement: dict[str, int], step: StepPolicy) -> dict[str, int]:
@@ -127,9 +106,7 @@ def _sorted_requirement(requirement: dict[str, int]) -> RequirementKey:
     return tuple(sorted(requirement.items()))
 
 
-def exclusive_agents(
-    plan: tuple[StepPolicy, ...], criteria: RoutingCriteria
-) -> tuple[AgentId, ...] | None:
+def exclusive_agents(plan: tuple[StepPolicy, ...], criteria: RoutingCriteria) -> tuple[AgentId, ...] | None:
     """Return the only agents who may take the contact in this step, in order of preference; None for all qualified agents."""
     if criteria.reserved_agent_id is not None:
         return (criteria.reserved_agent_id,)
@@ -154,9 +131,7 @@ def skip_condition(step: StepPolicy) -> SkipIf:
     return SkipIf.NO_AGENT_READY if step.prefer or step.prefer_agents else SkipIf.NEVER
 
 
-def contact_requirement(
-    policy: Policy, contact: Contact
-) -> tuple[RequirementKey, tuple[RequirementKey, ...]]:
+def contact_requirement(policy: Policy, contact: Contact) -> tuple[RequirementKey, tuple[RequirementKey, ...]]:
     """Return the requirement of the contact in its present step, and the alternatives."""
     queue = policy.queues.get(contact.queue_id, QueuePolicy())
     plan = effective_plan(policy, contact.queue_id, contact.plan)
@@ -168,6 +143,4 @@ def contact_requirement(
 
 def exclusive_agents_of(policy: Policy, contact: Contact) -> tuple[AgentId, ...] | None:
     """Return the only agents who may take the contact now; None for all qualified agents."""
-    return exclusive_agents(
-        effective_plan(policy, contact.queue_id, contact.plan), routing_criteria(contact)
-    )
+    return exclusive_agents(effective_plan(policy, contact.queue_id, contact.plan), routing_criteria(contact))

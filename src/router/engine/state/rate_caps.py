@@ -15,9 +15,7 @@ ALL_CHANNELS: Final = ""
 """Key of the cap over all channels together, where times are kept by channel."""
 
 
-def check_cap(
-    times: tuple[int, ...], pending: int, cap: RateCapPolicy, at_ms: int
-) -> tuple[bool, int | None]:
+def check_cap(times: tuple[int, ...], pending: int, cap: RateCapPolicy, at_ms: int) -> tuple[bool, int | None]:
     """Return whether the cap is reached, and when time alone lifts it (None: only the end of an offer can)."""
     per_ms = 1000 * cap.window_s
     inside = [time_ms for time_ms in times if time_ms + per_ms > at_ms]
@@ -49,10 +47,7 @@ def record_contact_taken(agent: Agent, policy: Policy, channel: str, at_ms: int)
     """Record that the agent has taken a contact of this channel."""
     for scope, cap in cap_scopes(policy, channel):
         kept = agent.recent_contact_times.get(scope, ())
-        agent.recent_contact_times = {
-            **agent.recent_contact_times,
-            scope: (*kept, at_ms)[-cap.contacts_max :],
-        }
+        agent.recent_contact_times = {**agent.recent_contact_times, scope: (*kept, at_ms)[-cap.contacts_max :]}
 
 
 def drop_unused_times(agent: Agent, policy: Policy) -> None:
@@ -77,9 +72,7 @@ def paused_channel_bits(agent: Agent, channels: dict[str, Channel]) -> int:
     return bits
 
 
-def capped_channels(
-    agent: Agent, policy: Policy, channels: Sequence[Channel], at_ms: int
-) -> tuple[int, int | None]:
+def capped_channels(agent: Agent, policy: Policy, channels: Sequence[Channel], at_ms: int) -> tuple[int, int | None]:
     """Return the bits of the channels whose cap is reached, and the earliest time at which one of them opens without an event."""
     bits, next_ms = 0, None
     capped = [(channel.name, channel.policy.rate_cap, channel.bit) for channel in channels]

@@ -10,9 +10,18 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
-from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import FactValue
-from router.model.states import AssignmentRole, AssignmentState, MatchTrigger, OfferState
+from router.model.states import (
+    AgentId,
+    AssignmentId,
+    AssignmentRole,
+    AssignmentState,
+    ContactId,
+    MatchTrigger,
+    OfferId,
+    OfferState,
+    QueueId,
+)
 
 
 class Offer(Struct, array_like=True, gc=False):

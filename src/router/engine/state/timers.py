@@ -119,9 +119,7 @@ class Timers:
     def rebuild(self) -> None:
         """Rebuild all deadlines from the records."""
         records = self._records
-        heap: list[TimerEntry] = [
-            (offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in records.offers.values()
-        ]
+        heap: list[TimerEntry] = [(offer.deadline_ms, _OFFER, offer.offer_id, "") for offer in records.offers.values()]
         heap.extend(
             (due_ms, _WRAP_UP, work.assignment_id, "")
             for work in records.assignments.values()
@@ -223,11 +221,7 @@ def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
 
 
 def _agent_entries(agent: Agent) -> Iterator[TimerEntry]:
-    deadlines = (
-        (agent.return_at_ms, _RETURN),
-        (agent.grace_until_ms, _GRACE),
-        (agent.cap_opens_at_ms, _CAP),
-    )
+    deadlines = ((agent.return_at_ms, _RETURN), (agent.grace_until_ms, _GRACE), (agent.cap_opens_at_ms, _CAP))
     for due_ms, kind in deadlines:
         if due_ms is not None:
             yield due_ms, kind, agent.agent_id, ""

@@ -33,7 +33,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 
 from router.model.forecasts import ForecastCounts
-from router.model.ids import ContactId, QueueId
+from router.model.states import ContactId, QueueId
 
 # Terms summed one by one. The rest is summed in blocks, each an eighth of the terms before it, by the value at its midpoint.
 _EXACT_TERMS: Final = 64
@@ -132,9 +132,7 @@ _OWN_ANSWERS_MIN: Final = 30
 """Number of answers from which on a kind of contact uses its own calibration."""
 
 
-def forecast_kind(
-    queue_id: QueueId, channel: str, priority_class: int, priority_s: int
-) -> ForecastKind:
+def forecast_kind(queue_id: QueueId, channel: str, priority_class: int, priority_s: int) -> ForecastKind:
     """Return the kind of contact by which forecasts are calibrated."""
     return queue_id, channel, f"{channel}/{priority_class}/{priority_s}"
 
@@ -360,10 +358,6 @@ class WaitStatistics(Struct, array_like=True):
     def retain_queues(self, queue_ids: Collection[QueueId]) -> None:
         """Drop the statistics of all other queues, which the policy no longer has."""
         self.handling = {q: paces for q, paces in self.handling.items() if q in queue_ids}
-        self.forecast_counts = {
-            q: counts for q, counts in self.forecast_counts.items() if q in queue_ids
-        }
+        self.forecast_counts = {q: counts for q, counts in self.forecast_counts.items() if q in queue_ids}
         self.calibrations = {q: known for q, known in self.calibrations.items() if q in queue_ids}
-        self.pending_forecasts = {
-            c: f for c, f in self.pending_forecasts.items() if f.kind[0] in queue_ids
-        }
+        self.pending_forecasts = {c: f for c, f in self.pending_forecasts.items() if f.kind[0] in queue_ids}

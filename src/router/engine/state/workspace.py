@@ -13,17 +13,19 @@ from typing import Final
 
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.records import (
-    Assignment,
-    EntryRuleCounts,
-    IdempotencyRecord,
-    Offer,
-    QueueHours,
-)
+from router.engine.state.records import Assignment, EntryRuleCounts, IdempotencyRecord, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
-from router.model.ids import AgentId, AssignmentId, ContactId, OfferId, QueueId
 from router.model.policy import Policy, QueuePolicy
-from router.model.states import TERMINAL_CONTACT_STATES, AssignmentRole, ContactState
+from router.model.states import (
+    TERMINAL_CONTACT_STATES,
+    AgentId,
+    AssignmentId,
+    AssignmentRole,
+    ContactId,
+    ContactState,
+    OfferId,
+    QueueId,
+)
 from router.policy.calendar import Calendar
 
 
@@ -102,24 +104,18 @@ class WorkspaceRecords:
 DEFAULT_QUEUE_POLICY: Final = QueuePolicy()
 
 
-def conversation_roles(
-    records: WorkspaceRecords, contact: Contact
-) -> dict[AgentId, AssignmentRole]:
+def conversation_roles(records: WorkspaceRecords, contact: Contact) -> dict[AgentId, AssignmentRole]:
     """Return the role of each agent in the conversation, the owner first."""
     names = (contact.assignment_id or "", *contact.participant_assignment_ids)
     return {records.assignments[name].agent_id: records.assignments[name].role for name in names}
 
 
-def conversation_roles_if_shared(
-    records: WorkspaceRecords, contact: Contact
-) -> dict[AgentId, AssignmentRole] | None:
+def conversation_roles_if_shared(records: WorkspaceRecords, contact: Contact) -> dict[AgentId, AssignmentRole] | None:
     """Return the role of each agent in the conversation; None while the owner is alone in it."""
     return conversation_roles(records, contact) if contact.participant_assignment_ids else None
 
 
-def roles_under_new_owner(
-    records: WorkspaceRecords, contact: Contact, agent_id: AgentId
-) -> dict[AgentId, AssignmentRole]:
+def roles_under_new_owner(records: WorkspaceRecords, contact: Contact, agent_id: AgentId) -> dict[AgentId, AssignmentRole]:
     """Return the roles as they will be once this agent has become the owner."""
     others = conversation_roles(records, contact)
     others.pop(contact.agent_id or "")
@@ -127,9 +123,7 @@ def roles_under_new_owner(
     return {agent_id: AssignmentRole.OWNER, **others}
 
 
-def participant_assignment(
-    records: WorkspaceRecords, contact: Contact, agent_id: AgentId
-) -> Assignment | None:
+def participant_assignment(records: WorkspaceRecords, contact: Contact, agent_id: AgentId) -> Assignment | None:
     """Return the agent's assignment in the conversation, if the agent takes part without owning it."""
     for name in contact.participant_assignment_ids:
         if records.assignments[name].agent_id == agent_id:

@@ -23,16 +23,10 @@ from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, total_order_rank
 from router.engine.state.plan_stages import NO_PLAN, PlanStage, effective_plan, stage_requirement
-from router.engine.state.wait_statistics import (
-    ForecastKind,
-    PendingForecast,
-    forecast_kind,
-    time_until_turn,
-)
+from router.engine.state.wait_statistics import ForecastKind, PendingForecast, forecast_kind, time_until_turn
 from router.model.forecasts import ExpectedWait, WaitInterval
-from router.model.ids import QueueId
 from router.model.policy import ChannelPolicy, QueuePolicy
-from router.model.states import ContactState
+from router.model.states import ContactState, QueueId
 
 # Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
 _OFFERED: Final = ContactState.OFFERED
@@ -48,10 +42,7 @@ _GROUPS_COUNTED_MAX: Final = 512
 # Ranks after every contact that waits.
 _NEWEST_SEQ: Final = (1 << 52) - 1
 _IMMEDIATE: Final = ExpectedWait(
-    p50_ms=0,
-    p90_ms=0,
-    interval_50=WaitInterval(low_ms=0, high_ms=0),
-    interval_90=WaitInterval(low_ms=0, high_ms=0),
+    p50_ms=0, p90_ms=0, interval_50=WaitInterval(low_ms=0, high_ms=0), interval_90=WaitInterval(low_ms=0, high_ms=0)
 )
 _CLOSED: Final = ExpectedWait(reason="queue_closed")
 
@@ -81,11 +72,7 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
         # The reservation expires; after that any qualified agent may take the contact.
         queue_id, channel, requirement, _, alternatives, selection = line.key
         line = _waiting_line(state, (queue_id, channel, requirement, None, alternatives, selection))
-    elif (
-        not contact.cool_downs
-        and contact.callback is None
-        and _has_available_agent(state.index, line)
-    ):
+    elif not contact.cool_downs and contact.callback is None and _has_available_agent(state.index, line):
         return _IMMEDIATE
     return _estimate_view(state, line, place, contact)
 
@@ -108,9 +95,7 @@ def expected_wait_of_new_contact(
     if state.hours and state.is_closed(queue_id):
         return _CLOSED
     stage = _first_stage(state, queue_id, skills or {})
-    line = _waiting_line(
-        state, (queue_id, channel, stage.requirement, None, stage.alternatives, stage.selection)
-    )
+    line = _waiting_line(state, (queue_id, channel, stage.requirement, None, stage.alternatives, stage.selection))
     if _has_available_agent(state.index, line):
         return _IMMEDIATE
     new_contact = Contact(
@@ -129,9 +114,7 @@ def expected_wait_of_new_contact(
     return _estimate_view(state, line, total_order_rank(new_contact, line.queue), new_contact)
 
 
-def queue_expected_wait(
-    state: RoutingState, queue_id: QueueId, channel: str | None = None
-) -> ExpectedWait | None:
+def queue_expected_wait(state: RoutingState, queue_id: QueueId, channel: str | None = None) -> ExpectedWait | None:
     """Return the expected wait of a new contact of the queue's most common requirement; none if queue or channel is unknown."""
     policy = state.policy
     if policy is None or queue_id not in policy.queues:
@@ -142,9 +125,7 @@ def queue_expected_wait(
     return expected_wait_of_new_contact(state, queue_id, channel, skills=skills)
 
 
-def queue_expected_wait_ms(
-    state: RoutingState, queue_id: QueueId, channel: str | None = None
-) -> int | None:
+def queue_expected_wait_ms(state: RoutingState, queue_id: QueueId, channel: str | None = None) -> int | None:
     """Return the median expected wait of a new contact in milliseconds, for entry rules.
 
     None if no estimate can be made: the queue is closed, or no qualified agent is READY.
@@ -153,9 +134,7 @@ def queue_expected_wait_ms(
     return None if found is None else found.p50_ms
 
 
-def most_common_requirement(
-    state: RoutingState, queue_id: QueueId, channel: str | None
-) -> tuple[str, dict[str, int]]:
+def most_common_requirement(state: RoutingState, queue_id: QueueId, channel: str | None) -> tuple[str, dict[str, int]]:
     """Return the channel and the skills of the queue's most common requirement.
 
     The channel is that of which most contacts have been handled; before any have, that whose items use most capacity. The
@@ -167,12 +146,7 @@ def most_common_requirement(
         channels = state.policy.channels
         # The order of a mapping is not part of the state, so ties are broken by name.
         channel = max(
-            channels,
-            key=lambda name: (
-                handling[name].handled_count if name in handling else 0,
-                channels[name].units,
-                name,
-            ),
+            channels, key=lambda name: (handling[name].handled_count if name in handling else 0, channels[name].units, name)
         )
     skills: dict[str, int] = {}
     longest = 0
@@ -222,9 +196,7 @@ def forecast_to_record(state: RoutingState, contact: Contact) -> PendingForecast
 # --- the estimate --------------------------------------------------------------------------------------------------
 
 
-def _estimate_view(
-    state: RoutingState, line: WaitingLine, key: int, contact: Contact
-) -> ExpectedWait:
+def _estimate_view(state: RoutingState, line: WaitingLine, key: int, contact: Contact) -> ExpectedWait:
     if not line.group_mask:
         return ExpectedWait(reason="no_agent_qualified")
     agents = _count_ready_agents(state.index, line.group_mask)
@@ -234,9 +206,7 @@ def _estimate_view(
     mean_ms, shape = _wait_distribution(state, line, agents, ahead)
     calibration = state.wait_statistics.calibration(_forecast_kind(contact, line.queue))
     ring_ms = _mean_ring_ms(state, line)
-    low, low_50, middle, high_50, p90, high = (
-        bound + ring_ms for bound in calibration.quantiles_ms(mean_ms, shape)
-    )
+    low, low_50, middle, high_50, p90, high = (bound + ring_ms for bound in calibration.quantiles_ms(mean_ms, shape))
     return ExpectedWait(
         p50_ms=middle,
         p90_ms=p90,
@@ -248,9 +218,7 @@ def _estimate_view(
     )
 
 
-def _wait_distribution(
-    state: RoutingState, line: WaitingLine, agents: int, ahead: QueueAhead
-) -> tuple[int, float]:
+def _wait_distribution(state: RoutingState, line: WaitingLine, agents: int, ahead: QueueAhead) -> tuple[int, float]:
     """Return mean (ms) and gamma shape of the time until the contact's turn, before calibration."""
     own_ms = _agent_time_ms(state, line)[0]
     turn_ms = (ahead.work_ms + own_ms) / (ahead.contacts + 1)
@@ -363,13 +331,7 @@ def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
     if line is not None:
         return line
     channel = index.channels.by_name[key[1]]
-    line = WaitingLine(
-        key,
-        index=0,
-        channel_index=channel.index,
-        queue=state.queue_policy(key[0]),
-        channel_policy=channel.policy,
-    )
+    line = WaitingLine(key, index=0, channel_index=channel.index, queue=state.queue_policy(key[0]), channel_policy=channel.policy)
     for group in index.qualification.groups.values():
         if group.qualifies_for(line):
             line.group_mask |= group.bit

@@ -23,13 +23,7 @@ from typing import Final
 
 from router.journal.port import JournalOutdated
 from router.journal.records import COMMIT_INDEX_WORKSPACE, FORMAT
-from router.model.errors import (
-    JournalCorrupt,
-    JournalError,
-    JournalLocked,
-    JournalTooNew,
-    JournalUnavailable,
-)
+from router.model.errors import JournalCorrupt, JournalError, JournalLocked, JournalTooNew, JournalUnavailable
 
 APPLICATION_ID: Final = 0x43526A31  # "CRj1"
 
@@ -66,24 +60,16 @@ PRAGMAS: Final[tuple[tuple[str, str, str | int], ...]] = (
 ROWS_PER_INSERT: Final = 512
 
 SELECT_WORKSPACES: Final = "SELECT number, name, history_id FROM workspace ORDER BY number"
-SELECT_NEWEST: Final = (
-    "SELECT first_seq, envelope FROM record WHERE workspace = ? ORDER BY first_seq DESC LIMIT 1"
-)
+SELECT_NEWEST: Final = "SELECT first_seq, envelope FROM record WHERE workspace = ? ORDER BY first_seq DESC LIMIT 1"
 
 # The record that contains an event is the last one that starts at or before it.
 SELECT_CONTAINING: Final = (
-    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq <= ?"
-    " ORDER BY first_seq DESC LIMIT 1"
+    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1"
 )
 
-SELECT_FROM: Final = (
-    "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq >= ?"
-    " ORDER BY first_seq LIMIT ?"
-)
+SELECT_FROM: Final = "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq >= ? ORDER BY first_seq LIMIT ?"
 DELETE_FROM: Final = "DELETE FROM record WHERE workspace = ? AND first_seq >= ?"
-DELETE_COMMIT_INDEX_BELOW: Final = (
-    f"DELETE FROM record WHERE workspace = {COMMIT_INDEX_WORKSPACE} AND first_seq < ?"
-)
+DELETE_COMMIT_INDEX_BELOW: Final = f"DELETE FROM record WHERE workspace = {COMMIT_INDEX_WORKSPACE} AND first_seq < ?"
 INSERT_WORKSPACE: Final = "INSERT INTO workspace VALUES (?, ?, ?)"
 UPDATE_HISTORY_ID: Final = "UPDATE workspace SET history_id = ? WHERE number = ?"
 
@@ -150,11 +136,7 @@ def _check_version(path: Path | None, version: int) -> None:
 def open_connection(path: Path) -> sqlite3.Connection:
     """Open a connection with the exclusive lock and all pragmas verified."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        isolation_level=None,
-        timeout=0.0,
-        cached_statements=ROWS_PER_INSERT + 32,
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0.0, cached_statements=ROWS_PER_INSERT + 32
     )
     try:
         for name, value, _ in PRAGMAS:
@@ -189,9 +171,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(table)
 
 
-def check_schema(
-    connection: sqlite3.Connection, *, version: int = FORMAT, tables: Sequence[str] = TABLES
-) -> None:
+def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT, tables: Sequence[str] = TABLES) -> None:
     """Check that the file is a journal of this format with exactly the expected tables.
 
     Raises JournalTooNew, JournalOutdated or JournalCorrupt.

@@ -27,7 +27,7 @@ from router.journal.sqlite.journal_file import SqliteJournalFile, new_history_id
 from router.journal.sqlite.recovery import HistoryLoss
 from router.journal.sqlite.snapshots import split_snapshot
 from router.model.errors import JournalUnavailable
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 T = TypeVar("T")
 
@@ -93,9 +93,7 @@ class JournalThread:
             job()
 
 
-def _notify_loop(
-    loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object
-) -> None:
+def _notify_loop(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:
     # A closed event loop raises RuntimeError; no caller is waiting on it any more.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, *arguments)
@@ -142,9 +140,7 @@ class SqliteJournal:
         self._high_water_interval_ms = high_water_interval_ms
         self._checkpoint_bytes_max = checkpoint_bytes_max
         self._checkpoint_idle_ms = checkpoint_idle_ms
-        self._file = SqliteJournalFile(
-            self._paths, high_water_sync=high_water_sync, reserved_bytes=reserved_bytes
-        )
+        self._file = SqliteJournalFile(self._paths, high_water_sync=high_water_sync, reserved_bytes=reserved_bytes)
         self._thread: JournalThread | None = None
         self._commit_builder: CommitBuilder | None = None
         self._commits = 0
@@ -177,24 +173,15 @@ class SqliteJournal:
         finally:
             self._stop_thread()
 
-    async def create_workspace(
-        self, workspace: WorkspaceId, *, history_id: str | None = None
-    ) -> WorkspaceHistory:
+    async def create_workspace(self, workspace: WorkspaceId, *, history_id: str | None = None) -> WorkspaceHistory:
         """Start the history of a new workspace under a new random history id.
 
         ``history_id`` continues the history of another journal; for migration only.
         """
-        tail, commit = self._open_commit_builder.add_workspace(
-            workspace, new_history_id() if history_id is None else history_id
-        )
+        tail, commit = self._open_commit_builder.add_workspace(workspace, new_history_id() if history_id is None else history_id)
         # The tail of the commit builder runs ahead of the disk, so the file gets its own copy.
         await self._run_guarded(partial(self._file.add_workspace, copy(tail), commit))
-        return WorkspaceHistory(
-            workspace=workspace,
-            history_id=tail.history_id,
-            last_position=Position(0, 0),
-            snapshot=None,
-        )
+        return WorkspaceHistory(workspace=workspace, history_id=tail.history_id, last_position=Position(0, 0), snapshot=None)
 
     def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
         """Iterate over the records after ``after_seq`` in order.
@@ -202,9 +189,7 @@ class SqliteJournal:
         Blocks on the disk: only for use before the writer runs.
         """
         while True:
-            chunk = self._running_thread.run_blocking(
-                partial(self._file.read, workspace, after_seq, _REPLAY_CHUNK_RECORDS)
-            )
+            chunk = self._running_thread.run_blocking(partial(self._file.read, workspace, after_seq, _REPLAY_CHUNK_RECORDS))
             yield from chunk
             if len(chunk) < _REPLAY_CHUNK_RECORDS:
                 return
@@ -215,9 +200,7 @@ class SqliteJournal:
         records: list[Record] = []
         while len(records) < limit:
             chunk_limit = min(_READ_CHUNK_RECORDS, limit - len(records))
-            chunk = await self._running_thread.run(
-                partial(self._file.read, workspace, after_seq, chunk_limit)
-            )
+            chunk = await self._running_thread.run(partial(self._file.read, workspace, after_seq, chunk_limit))
             records += chunk
             if len(chunk) < chunk_limit:
                 break
@@ -239,9 +222,7 @@ class SqliteJournal:
         if self._file.wal_bytes >= self._checkpoint_bytes_max:
             # Not awaited: the batch is durable, so its replies can be sent. The next batch queues behind the checkpoint, and
             # raises if the checkpoint failed.
-            self._running_thread.run_detached(
-                partial(self._file.run_guarded, self._file.checkpoint)
-            )
+            self._running_thread.run_detached(partial(self._file.run_guarded, self._file.checkpoint))
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """Store a snapshot; the previous one is retained. Records can be appended meanwhile."""
@@ -249,9 +230,7 @@ class SqliteJournal:
         if await self._run_guarded(lambda: file.has_snapshot(workspace, snapshot.seq)):
             return
         for part, data in enumerate(split_snapshot(snapshot)):
-            await self._run_guarded(
-                partial(file.write_snapshot_part, workspace, snapshot.seq, part, data)
-            )
+            await self._run_guarded(partial(file.write_snapshot_part, workspace, snapshot.seq, part, data))
             self._checkpoint_if_due()
         await self._run_guarded(lambda: file.write_snapshot_header(workspace, snapshot))
 

@@ -26,15 +26,7 @@ from router.journal.files import (
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
 from router.journal.port import JournalOutdated, Snapshot, WorkspaceHistory
-from router.journal.records import (
-    CHAIN_BYTES,
-    ChainVerifier,
-    CommitBuilder,
-    CommitIndex,
-    PreparedCommit,
-    Record,
-    WorkspaceTail,
-)
+from router.journal.records import CHAIN_BYTES, ChainVerifier, CommitBuilder, CommitIndex, PreparedCommit, Record, WorkspaceTail
 from router.journal.sqlite.connection import (
     DELETE_COMMIT_INDEX_BELOW,
     INSERT_WORKSPACE,
@@ -52,13 +44,9 @@ from router.journal.sqlite.connection import (
     translate_errors,
 )
 from router.journal.sqlite.recovery import HistoryLoss, chain_at, recover_journal, salvage
-from router.journal.sqlite.snapshots import (
-    insert_snapshot_header,
-    insert_snapshot_part,
-    snapshot_exists,
-)
+from router.journal.sqlite.snapshots import insert_snapshot_header, insert_snapshot_part, snapshot_exists
 from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 T = TypeVar("T")
 
@@ -131,9 +119,7 @@ class SqliteJournalFile:
 
     def new_commit_builder(self) -> CommitBuilder:
         """Return the commit builder of this file, starting at its end; call once, after ``open``."""
-        return CommitBuilder(
-            self._commit_index, {name: copy(tail) for name, tail in self._tails.items()}
-        )
+        return CommitBuilder(self._commit_index, {name: copy(tail) for name, tail in self._tails.items()})
 
     def _lock(self) -> HighWaterMark:
         """Take the lock and return the mark, which tells whether the database must exist."""
@@ -152,16 +138,12 @@ class SqliteJournalFile:
         self._high_water = HighWaterFile.open_locked(self._paths.high_water)
         mark = self._high_water.read()
         if mark.number > 0 and not exists:
-            raise JournalCorrupt(
-                f"{self._paths.database}: the database is missing, but its high-water mark exists"
-            )
+            raise JournalCorrupt(f"{self._paths.database}: the database is missing, but its high-water mark exists")
         return mark
 
     def _check_migration(self) -> None:
         if self._paths.migration_marker.exists():
-            raise JournalOutdated(
-                f"a migration was interrupted; run `router journal migrate {self._paths.database}` again"
-            )
+            raise JournalOutdated(f"a migration was interrupted; run `router journal migrate {self._paths.database}` again")
 
     def _connect(self) -> sqlite3.Connection:
         for path in (self._paths.database, self._paths.high_water):
@@ -323,13 +305,9 @@ class SqliteJournalFile:
         if after_seq >= tail.last_seq or limit < 1:
             return []
         with translate_errors(opening=True):
-            holding = self._open_connection.execute(
-                SELECT_CONTAINING, (tail.number, after_seq + 1)
-            ).fetchone()
+            holding = self._open_connection.execute(SELECT_CONTAINING, (tail.number, after_seq + 1)).fetchone()
             first = holding[0] if holding is not None and isinstance(holding[0], int) else 1
-            rows = self._open_connection.execute(
-                SELECT_FROM, (tail.number, first, limit)
-            ).fetchall()
+            rows = self._open_connection.execute(SELECT_FROM, (tail.number, first, limit)).fetchall()
         verifier = ChainVerifier.from_start(workspace)
         if first != 1:
             verifier = ChainVerifier(workspace, next_seq=first, chain=None)

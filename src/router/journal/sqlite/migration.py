@@ -45,22 +45,14 @@ from router.journal.records import (
     decode_record,
     encode_body,
 )
-from router.journal.sqlite.connection import (
-    TABLES,
-    check_schema,
-    file_format,
-    open_connection,
-    translate_errors,
-)
+from router.journal.sqlite.connection import TABLES, check_schema, file_format, open_connection, translate_errors
 from router.journal.sqlite.journal import SqliteJournal
 from router.journal.sqlite.recovery import recover_journal, rows_from
 from router.model.errors import JournalCorrupt, JournalTooNew, JournalUnavailable
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 _OLD_FORMAT: Final = 1
-_OLD_TABLES: Final = tuple(
-    sql.replace("history_id", "gen").replace("engine_bytes", "core_bytes") for sql in TABLES
-)
+_OLD_TABLES: Final = tuple(sql.replace("history_id", "gen").replace("engine_bytes", "core_bytes") for sql in TABLES)
 _COLUMNS: Final = (("workspace", "gen", "history_id"), ("snapshot", "core_bytes", "engine_bytes"))
 _OLD_SUFFIX: Final = ".v1"
 _BATCH_RECORDS: Final = 256
@@ -131,9 +123,7 @@ def _locked(paths: JournalPaths) -> Iterator[HighWaterMark]:
         yield high_water.read()
 
 
-async def _convert(
-    paths: JournalPaths, work: "_Work", mark: HighWaterMark, verify: Verify
-) -> MigrationReport:
+async def _convert(paths: JournalPaths, work: "_Work", mark: HighWaterMark, verify: Verify) -> MigrationReport:
     """Write and verify the new journal; the old one is unchanged, and nothing is left where this raises."""
     try:
         with translate_errors(opening=True):
@@ -188,11 +178,7 @@ async def _copy_records(
                 digests[tail.workspace] = digest.digest()
                 migrated.append(
                     WorkspaceMigration(
-                        workspace=tail.workspace,
-                        history_id=tail.history_id,
-                        records=records,
-                        events=events,
-                        last_seq=tail.last_seq,
+                        workspace=tail.workspace, history_id=tail.history_id, records=records, events=events, last_seq=tail.last_seq
                     )
                 )
         finally:
@@ -217,9 +203,7 @@ def _converted(rows: Iterator[tuple[object, object]], tail: WorkspaceTail) -> It
 def _check_lossless(envelope: Envelope, record: Record) -> None:
     """Convert the record back and compare it with the original body. Raises DamagedRecord."""
     if envelope.format_version != _OLD_FORMAT:
-        raise DamagedRecord(
-            f"a record of format {envelope.format_version} in a journal of format 1"
-        )
+        raise DamagedRecord(f"a record of format {envelope.format_version} in a journal of format 1")
     restored = to_format_1(msgspec.msgpack.decode(encode_body(record)))
     if restored != msgspec.msgpack.decode(envelope.body):
         raise DamagedRecord("the conversion would change the record")
@@ -265,16 +249,11 @@ class _Work:
         Raises JournalUnavailable where an earlier migration left an old journal that would be overwritten.
         """
         if self.old.database.exists():
-            raise JournalUnavailable(
-                f"{self.old.database}: an old journal is already there; move it away first"
-            )
+            raise JournalUnavailable(f"{self.old.database}: an old journal is already there; move it away first")
         self.remove()
         self._directory.mkdir(mode=DIRECTORY_MODE)
         self.source.database.parent.mkdir(mode=DIRECTORY_MODE)
-        for path, copy in (
-            (self.paths.database, self.source.database),
-            (self.paths.wal, self.source.wal),
-        ):
+        for path, copy in ((self.paths.database, self.source.database), (self.paths.wal, self.source.wal)):
             if path.exists():
                 shutil.copyfile(path, copy)
 

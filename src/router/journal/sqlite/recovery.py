@@ -40,7 +40,7 @@ from router.journal.sqlite.connection import (
 )
 from router.journal.sqlite.snapshots import StoredSnapshot, delete_broken_snapshots, load_snapshots
 from router.model.errors import JournalCorrupt
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 
 
 def read_commit_index(connection: sqlite3.Connection, mark: HighWaterMark) -> CommitIndex:
@@ -63,9 +63,7 @@ def newest_commit_number(connection: sqlite3.Connection) -> int:
     return row[0] if row is not None and isinstance(row[0], int) else -1
 
 
-def _verify_index_row(
-    verified: CommitIndex | None, key: object, data: object, mark: HighWaterMark
-) -> CommitIndex:
+def _verify_index_row(verified: CommitIndex | None, key: object, data: object, mark: HighWaterMark) -> CommitIndex:
     try:
         envelope = decode_envelope(data)
     except DamagedRecord as error:
@@ -112,9 +110,7 @@ def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark) -> Reco
         _load_tail_end(connection, tail)
         tokens ^= tail.digest
     if tokens != index.digests:
-        raise JournalCorrupt(
-            f"commit {index.number}: the ends of the workspaces do not match the commit index"
-        )
+        raise JournalCorrupt(f"commit {index.number}: the ends of the workspaces do not match the commit index")
     broken: list[tuple[int, int]] = []
     histories = [_verify_tail(connection, tail, broken) for tail in tails.values()]
     connection.execute("BEGIN IMMEDIATE")
@@ -141,26 +137,20 @@ def _load_tail_end(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
             raise DamagedRecord("key and envelope disagree on the sequence number")
         tail.epoch = decode_record(envelope).epoch
     except DamagedRecord as error:
-        raise corrupt_record(
-            tail.workspace, key if isinstance(key, int) else 0, str(error)
-        ) from error
+        raise corrupt_record(tail.workspace, key if isinstance(key, int) else 0, str(error)) from error
     tail.last_seq = envelope.last_seq
     tail.chain = envelope.chain
     tail.digest = tail.compute_digest()
 
 
-def _verify_tail(
-    connection: sqlite3.Connection, tail: WorkspaceTail, broken: list[tuple[int, int]]
-) -> WorkspaceHistory:
+def _verify_tail(connection: sqlite3.Connection, tail: WorkspaceTail, broken: list[tuple[int, int]]) -> WorkspaceHistory:
     start = None
     for stored in load_snapshots(connection, tail.number):
         if not isinstance(stored, StoredSnapshot):
             broken.append((tail.number, stored))
         elif start is None:
             if chain_at(connection, tail, stored.snapshot.seq) != stored.chain:
-                raise corrupt_record(
-                    tail.workspace, stored.snapshot.seq, "the snapshot belongs to another history"
-                )
+                raise corrupt_record(tail.workspace, stored.snapshot.seq, "the snapshot belongs to another history")
             start = stored
     if start is None:
         verifier = ChainVerifier.from_start(tail.workspace)
@@ -177,9 +167,7 @@ def _verify_tail(
     )
 
 
-def rows_from(
-    connection: sqlite3.Connection, number: int, first_seq: int
-) -> Iterator[tuple[object, object]]:
+def rows_from(connection: sqlite3.Connection, number: int, first_seq: int) -> Iterator[tuple[object, object]]:
     """Iterate over the rows of a workspace from this key on, fetched in chunks."""
     while True:
         chunk = connection.execute(SELECT_FROM, (number, first_seq, _CHUNK_ROWS)).fetchall()
@@ -235,9 +223,7 @@ def _load_tails_for_salvage(connection: sqlite3.Connection) -> Iterator[Workspac
             connection.execute("DELETE FROM record WHERE workspace = ?", (number,))
 
 
-def _truncate_at_damage(
-    connection: sqlite3.Connection, tail: WorkspaceTail, new_history_id: str
-) -> HistoryLoss:
+def _truncate_at_damage(connection: sqlite3.Connection, tail: WorkspaceTail, new_history_id: str) -> HistoryLoss:
     verifier = ChainVerifier.from_start(tail.workspace)
     # The first damaged record ends the intact part; the tail stays before it.
     with suppress(JournalCorrupt):
@@ -265,8 +251,6 @@ def _delete_unusable_snapshots(connection: sqlite3.Connection, tail: WorkspaceTa
     for stored in load_snapshots(connection, tail.number):
         if not isinstance(stored, StoredSnapshot):
             broken.append((tail.number, stored))
-        elif stored.snapshot.seq > tail.last_seq or (
-            chain_at(connection, tail, stored.snapshot.seq) != stored.chain
-        ):
+        elif stored.snapshot.seq > tail.last_seq or (chain_at(connection, tail, stored.snapshot.seq) != stored.chain):
             broken.append((tail.number, stored.snapshot.seq))
     delete_broken_snapshots(connection, broken)

@@ -48,18 +48,14 @@ def snapshot_exists(connection: sqlite3.Connection, workspace: int, seq: int) ->
     return any(row[0] == seq for row in rows)
 
 
-def insert_snapshot_part(
-    connection: sqlite3.Connection, workspace: int, seq: int, part: int, data: bytes
-) -> None:
+def insert_snapshot_part(connection: sqlite3.Connection, workspace: int, seq: int, part: int, data: bytes) -> None:
     """Write one part; the first one deletes the leftovers of an interrupted attempt."""
     if part == 0:
         connection.execute(DELETE_PARTS, (workspace, seq))
     connection.execute(INSERT_PART, (workspace, seq, part, data))
 
 
-def insert_snapshot_header(
-    connection: sqlite3.Connection, workspace: int, snapshot: Snapshot, chain: bytes
-) -> None:
+def insert_snapshot_header(connection: sqlite3.Connection, workspace: int, snapshot: Snapshot, chain: bytes) -> None:
     """Write the header and delete all but the two newest snapshots, in one commit."""
     digest = _snapshot_digest(workspace, snapshot, chain)
     header = (workspace, snapshot.seq, snapshot.at_ms, len(snapshot.engine_state), chain, digest)
@@ -71,25 +67,16 @@ def insert_snapshot_header(
     connection.execute("COMMIT")
 
 
-def load_snapshots(
-    connection: sqlite3.Connection, workspace: int
-) -> Iterator[StoredSnapshot | int]:
+def load_snapshots(connection: sqlite3.Connection, workspace: int) -> Iterator[StoredSnapshot | int]:
     """Iterate over the snapshots of a workspace, newest first; a damaged one is represented by its sequence number."""
-    for seq, at_ms, engine_bytes, chain, digest in connection.execute(
-        SELECT_SNAPSHOTS, (workspace,)
-    ).fetchall():
+    for seq, at_ms, engine_bytes, chain, digest in connection.execute(SELECT_SNAPSHOTS, (workspace,)).fetchall():
         parts = connection.execute(SELECT_PARTS, (workspace, seq)).fetchall()
         data = b"".join(part for (part,) in parts if isinstance(part, bytes))
         if not isinstance(engine_bytes, int) or not isinstance(chain, bytes):
             yield seq
             continue
-        snapshot = Snapshot(
-            seq=seq, at_ms=at_ms, engine_state=data[:engine_bytes], stats_state=data[engine_bytes:]
-        )
-        is_intact = (
-            0 <= engine_bytes <= len(data)
-            and _snapshot_digest(workspace, snapshot, chain) == digest
-        )
+        snapshot = Snapshot(seq=seq, at_ms=at_ms, engine_state=data[:engine_bytes], stats_state=data[engine_bytes:])
+        is_intact = 0 <= engine_bytes <= len(data) and _snapshot_digest(workspace, snapshot, chain) == digest
         yield StoredSnapshot(snapshot, chain) if is_intact else seq
 
 
@@ -106,9 +93,7 @@ def _delete_snapshot(connection: sqlite3.Connection, workspace: int, seq: int) -
 
 
 def _snapshot_digest(workspace: int, snapshot: Snapshot, chain: bytes) -> bytes:
-    digest = sha256(
-        f"{workspace} {snapshot.seq} {snapshot.at_ms} {len(snapshot.engine_state)} ".encode()
-    )
+    digest = sha256(f"{workspace} {snapshot.seq} {snapshot.at_ms} {len(snapshot.engine_state)} ".encode())
     digest.update(chain)
     digest.update(snapshot.engine_state)
     digest.update(snapshot.stats_state)

@@ -7,9 +7,18 @@ The conventions of all events (tags, fields, ``gateway_id``, ``members``) are do
 # ruff: noqa: RUF012
 
 from router.model.events.workspace import EventStruct
-from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, OfferId, QueueId
 from router.model.policy import FactValue
-from router.model.states import AgentState, AssignmentRole, MatchTrigger
+from router.model.states import (
+    AgentId,
+    AgentState,
+    AssignmentId,
+    AssignmentRole,
+    ContactId,
+    GatewayId,
+    MatchTrigger,
+    OfferId,
+    QueueId,
+)
 
 
 class OfferMade(EventStruct, frozen=True, tag="offer.made"):

@@ -9,9 +9,8 @@ The conventions of all events (tags, fields, ``gateway_id``, ``members``) are do
 from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
-from router.model.ids import AgentId, AssignmentId, ContactId, GatewayId, QueueId
 from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue
-from router.model.states import AssignmentRole
+from router.model.states import AgentId, AssignmentId, AssignmentRole, ContactId, GatewayId, QueueId
 
 
 class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -145,9 +144,7 @@ class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.ove
     step_until_ms: int | None = None
 
 
-class ContactPreferredAgentExpired(
-    EventStruct, frozen=True, kw_only=True, tag="contact.preferred_agent_expired"
-):
+class ContactPreferredAgentExpired(EventStruct, frozen=True, kw_only=True, tag="contact.preferred_agent_expired"):
     """The reservation for a preferred agent has expired: all qualified agents may take the contact."""
 
     contact_id: ContactId

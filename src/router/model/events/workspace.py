@@ -7,13 +7,11 @@ The conventions of all events (tags, fields) are documented in the package ``rou
 
 from msgspec import Struct
 
-from router.model.ids import QueueId
 from router.model.policy import Policy
+from router.model.states import QueueId
 
 
-class EventStruct(
-    Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit_defaults=True
-):
+class EventStruct(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit_defaults=True):
     """Base of all events: frozen, keyword-only, with a stable tag; fields at their default are omitted from the journal."""
 
 

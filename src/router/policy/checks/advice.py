@@ -32,10 +32,7 @@ def _advice(policy: Policy) -> Iterator[Problem]:
             )
         yield from _capacity_advice(policy, f"channels.{name}", channel)
         if channel.wrap_up_s > channel.wrap_up_max_s:
-            yield Problem(
-                path=f"channels.{name}.wrap_up_s",
-                message="longer than wrap_up_max_s: the wrap-up can never be extended",
-            )
+            yield Problem(path=f"channels.{name}.wrap_up_s", message="longer than wrap_up_max_s: the wrap-up can never be extended")
     used = {queue.hours for queue in policy.queues.values()}
     for name in policy.calendars:
         if name not in used:
@@ -43,39 +40,23 @@ def _advice(policy: Policy) -> Iterator[Problem]:
     for name, queue in policy.queues.items():
         yield from _queue_advice(policy, f"queues.{name}", queue)
     if not policy.entry and policy.default_queue is None:
-        yield Problem(
-            path="",
-            message="no entry rules and no default_queue: every contact must name a queue",
-        )
+        yield Problem(path="", message="no entry rules and no default_queue: every contact must name a queue")
 
 
 def _capacity_advice(policy: Policy, path: str, channel: ChannelPolicy) -> Iterator[Problem]:
     for index, blocked in enumerate(channel.blocks):
         if blocked in channel.interrupts:
-            yield Problem(
-                path=f"{path}.blocks[{index}]",
-                message="without effect: an interrupted channel gets no new items anyway",
-            )
+            yield Problem(path=f"{path}.blocks[{index}]", message="without effect: an interrupted channel gets no new items anyway")
     cap, together = channel.rate_cap, policy.agents.rate_cap
-    if (
-        cap
-        and together
-        and cap.contacts_max >= together.contacts_max
-        and cap.window_s <= together.window_s
-    ):
-        yield Problem(
-            path=f"{path}.rate_cap", message="never reached: agents.rate_cap is reached first"
-        )
+    if cap and together and cap.contacts_max >= together.contacts_max and cap.window_s <= together.window_s:
+        yield Problem(path=f"{path}.rate_cap", message="never reached: agents.rate_cap is reached first")
 
 
 def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
-    offer_timeout_s = queue.offer_timeout_s or max(
-        channel.offer_timeout_s for channel in policy.channels.values()
-    )
+    offer_timeout_s = queue.offer_timeout_s or max(channel.offer_timeout_s for channel in policy.channels.values())
     if queue.wait_max_s is not None and queue.wait_max_s < offer_timeout_s:
         yield Problem(
-            path=f"{path}.wait_max_s",
-            message="shorter than offer_timeout_s: contacts leave the queue while an offer is pending",
+            path=f"{path}.wait_max_s", message="shorter than offer_timeout_s: contacts leave the queue while an offer is pending"
         )
     if queue.when_full is WhenFull.OVERFLOW and queue.length_max is None:
         yield Problem(path=f"{path}.when_full", message="without effect: length_max is not set")
@@ -94,14 +75,9 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
             )
     in_force = selections_of_plans(policy) | {queue.selection}
     if queue.order_by and Selection.BY_ATTRIBUTES not in in_force:
-        yield Problem(
-            path=f"{path}.order_by", message="without effect: no selection is by_attributes"
-        )
+        yield Problem(path=f"{path}.order_by", message="without effect: no selection is by_attributes")
     if queue.weight_fact and Selection.WEIGHTED_RANDOM not in in_force:
-        yield Problem(
-            path=f"{path}.weight_fact",
-            message="without effect: no selection is weighted_random",
-        )
+        yield Problem(path=f"{path}.weight_fact", message="without effect: no selection is weighted_random")
     if queue.callback is not None:
         yield from _callback_advice(f"{path}.callback", queue.callback)
     if queue.service_level.short_abandon_s > queue.service_level.threshold_s:
@@ -124,15 +100,11 @@ def _overflows(queue: QueuePolicy) -> bool:
 def _callback_advice(path: str, callback: CallbackPolicy) -> Iterator[Problem]:
     pauses = callback.retry_after_s
     if len(pauses) > max(1, callback.attempts_max - 1):
-        yield Problem(
-            path=f"{path}.retry_after_s",
-            message="more pauses than attempts_max allows: the last ones are never used",
-        )
+        yield Problem(path=f"{path}.retry_after_s", message="more pauses than attempts_max allows: the last ones are never used")
     used = [pauses[min(n, len(pauses) - 1)] for n in range(callback.attempts_max - 1)]
     if callback.expires_after_s is not None and sum(used) > callback.expires_after_s:
         yield Problem(
-            path=f"{path}.expires_after_s",
-            message="shorter than the sum of the pauses: the last attempts are never made",
+            path=f"{path}.expires_after_s", message="shorter than the sum of the pauses: the last attempts are never made"
         )
 
 
@@ -144,8 +116,7 @@ def _late_steps(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Probl
     for number, step in enumerate(policy.plans[queue.plan]):
         if begins_s >= queue.wait_max_s:
             yield Problem(
-                path=f"{path}.wait_max_s",
-                message=f"reached before step {number} of the plan begins, unless steps are skipped",
+                path=f"{path}.wait_max_s", message=f"reached before step {number} of the plan begins, unless steps are skipped"
             )
             return
         begins_s += step.duration_s or 0

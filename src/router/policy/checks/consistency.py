@@ -23,13 +23,7 @@ from router.model.policy import (
     WhenNoAgentsReady,
 )
 from router.policy.calendar import load_zone
-from router.policy.checks.sections import (
-    calendar_problems,
-    duplicate_names,
-    plan_problems,
-    plan_reference_problems,
-    unknown_name,
-)
+from router.policy.checks.sections import calendar_problems, duplicate_names, plan_problems, plan_reference_problems, unknown_name
 from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
 from router.policy.expression_tokens import ExpressionError
 from router.policy.facts import (
@@ -80,15 +74,11 @@ def _channels(policy: Policy) -> Iterator[Problem]:
         yield from duplicate_names(f"channels.{name}.blocks", channel.blocks)
         for index, blocked in enumerate(channel.blocks):
             if blocked not in policy.channels:
-                yield unknown_name(
-                    f"channels.{name}.blocks[{index}]", "channel", blocked, policy.channels
-                )
+                yield unknown_name(f"channels.{name}.blocks[{index}]", "channel", blocked, policy.channels)
         yield from duplicate_names(f"channels.{name}.interrupts", channel.interrupts)
         for index, interrupted in enumerate(channel.interrupts):
             if interrupted not in policy.channels:
-                yield unknown_name(
-                    f"channels.{name}.interrupts[{index}]", "channel", interrupted, policy.channels
-                )
+                yield unknown_name(f"channels.{name}.interrupts[{index}]", "channel", interrupted, policy.channels)
     yield from interrupt_cycles(policy)
 
 
@@ -112,14 +102,10 @@ def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
     count = sum(isinstance(rule.when, str) for rule in policy.entry)
     count += sum(queue.agents_when is not None for queue in policy.queues.values())
     if count > EXPRESSIONS_MAX:
-        yield Problem(
-            path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in the policy"
-        )
+        yield Problem(path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in the policy")
 
 
-def _queue(
-    policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str]
-) -> Iterator[Problem]:
+def _queue(policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str]) -> Iterator[Problem]:
     for skill in queue.requires:
         if skill not in skills:
             yield unknown_name(f"{path}.requires.{skill}", "skill", skill, policy.skills)
@@ -140,9 +126,7 @@ def _queue(
     if queue.at_closing is AtClosing.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="required by at_closing: overflow")
     if queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW and target is None:
-        yield Problem(
-            path=f"{path}.overflow_to", message="required by when_no_agents_ready: overflow"
-        )
+        yield Problem(path=f"{path}.overflow_to", message="required by when_no_agents_ready: overflow")
     if queue.hours is not None and queue.hours not in policy.calendars:
         yield unknown_name(f"{path}.hours", "calendar", queue.hours, policy.calendars)
     if queue.agents_when is not None:
@@ -155,13 +139,9 @@ def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Proble
     """Check the facts of agents that a queue's selection uses."""
     if queue.selection is Selection.BY_ATTRIBUTES and not queue.order_by:
         yield Problem(path=f"{path}.order_by", message="required by selection: by_attributes")
-    yield from duplicate_names(
-        f"{path}.order_by", [step.fact for step in queue.order_by], suffix=".fact"
-    )
+    yield from duplicate_names(f"{path}.order_by", [step.fact for step in queue.order_by], suffix=".fact")
     for index, step in enumerate(queue.order_by):
-        yield from _agent_fact(
-            policy, f"{path}.order_by[{index}].fact", step.fact, unordered=FactType.IDENT
-        )
+        yield from _agent_fact(policy, f"{path}.order_by[{index}].fact", step.fact, unordered=FactType.IDENT)
     if queue.weight_fact is not None:
         yield from _agent_fact(policy, f"{path}.weight_fact", queue.weight_fact)
 
@@ -173,14 +153,10 @@ def _plan_step_selections(policy: Policy) -> Iterator[Problem]:
     for name, plan in policy.plans.items():
         for index, step in enumerate(plan):
             if step.selection is Selection.BY_ATTRIBUTES:
-                yield Problem(
-                    path=f"plans.{name}[{index}].selection", message="no queue has an order_by"
-                )
+                yield Problem(path=f"plans.{name}[{index}].selection", message="no queue has an order_by")
 
 
-def _agent_fact(
-    policy: Policy, path: str, name: str, *, unordered: FactType | None = None
-) -> Iterator[Problem]:
+def _agent_fact(policy: Policy, path: str, name: str, *, unordered: FactType | None = None) -> Iterator[Problem]:
     """Check a reference to a fact of agents: any type but ``unordered`` or, without it, only ``int``."""
     fact = policy.facts.get(name)
     if fact is None:
@@ -216,9 +192,7 @@ def _cycle_text(cycle: list[str]) -> str:
     return " → ".join([*cycle[:_CYCLE_SHOWN_MAX], *ellipsis, cycle[0]])
 
 
-def _entry_rule(
-    policy: Policy, path: str, rule: EntryRule, skills: Collection[str]
-) -> Iterator[Problem]:
+def _entry_rule(policy: Policy, path: str, rule: EntryRule, skills: Collection[str]) -> Iterator[Problem]:
     if isinstance(rule.when, str):
         yield from _expression(f"{path}.when", rule.when, entry_expression_error(rule.when, policy))
     else:
@@ -253,9 +227,7 @@ def _condition_problems(policy: Policy, path: str, when: EntryCondition) -> Iter
         if fact is None:
             yield unknown_name(here, "fact", name, policy.facts)
         elif fact.applies_to != "contact":
-            yield Problem(
-                path=here, message="a fact of agents; entry rules can use facts of contacts only"
-            )
+            yield Problem(path=here, message="a fact of agents; entry rules can use facts of contacts only")
         elif (error := fact_value_error(fact, value)) is not None:
             yield Problem(path=here, message=error)
 

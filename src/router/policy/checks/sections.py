@@ -48,10 +48,7 @@ def _calendar_problems(path: str, calendar: CalendarPolicy) -> Iterator[Problem]
         try:
             holiday_table(calendar.holidays)
         except ValueError:
-            yield Problem(
-                path=f"{path}.holidays",
-                message="no public holidays are known for this country and subdivision",
-            )
+            yield Problem(path=f"{path}.holidays", message="no public holidays are known for this country and subdivision")
     elif calendar.holiday_hours:
         yield Problem(path=f"{path}.holiday_hours", message="requires holidays")
     yield from _span_problems(f"{path}.holiday_hours", calendar.holiday_hours)
@@ -98,9 +95,7 @@ def plan_reference_problems(policy: Policy, path: str, name: str | None) -> Iter
         yield unknown_name(f"{path}.plan", "plan", name, policy.plans)
 
 
-def _plan_step(
-    policy: Policy, path: str, step: StepPolicy, skills: Collection[str]
-) -> Iterator[Problem]:
+def _plan_step(policy: Policy, path: str, step: StepPolicy, skills: Collection[str]) -> Iterator[Problem]:
     named = [(f"{path}.skills.{skill}", skill) for skill in step.skills or {}]
     named += [(f"{path}.remove_skills[{i}]", skill) for i, skill in enumerate(step.remove_skills)]
     named += [(f"{path}.lower_levels.{skill}", skill) for skill in step.lower_levels]
@@ -120,10 +115,7 @@ def _step_duration(path: str, step: StepPolicy, *, is_last: bool) -> Iterator[Pr
             message="not allowed in the last step, which has no end: omit it, or add a step after it ({} changes nothing)",
         )
     if not is_last and step.duration_s is None:
-        yield Problem(
-            path=f"{path}.duration_s",
-            message="required: without it the steps after this one are never reached",
-        )
+        yield Problem(path=f"{path}.duration_s", message="required: without it the steps after this one are never reached")
 
 
 def move_targets(policy: Policy, queue: QueuePolicy) -> list[str]:
@@ -148,7 +140,4 @@ def _plan_cycles(policy: Policy) -> Iterator[Problem]:
                 seen.add(target)
                 pending += move_targets(policy, policy.queues[target])
         if name in seen:
-            yield Problem(
-                path=f"queues.{name}.plan",
-                message="its steps and overflows lead back to this queue",
-            )
+            yield Problem(path=f"queues.{name}.plan", message="its steps and overflows lead back to this queue")

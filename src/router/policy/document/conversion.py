@@ -18,8 +18,8 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 import msgspec
 
 from router.model.errors import PROBLEM_COUNT_MAX, Problem
-from router.model.ids import ID_PATTERN, NAME_PATTERN
 from router.model.policy import DATE_PATTERN, SPAN_PATTERN, ZONE_PATTERN, Policy
+from router.model.states import ID_PATTERN, NAME_PATTERN
 from router.policy.document.nodes import Node, child_path
 
 _NAME_RULE: Final = "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -"
@@ -54,9 +54,7 @@ def convert_policy(root: Node) -> ConversionResult:
     if policy is _INVALID:
         policy = Policy(channels={}, queues={})
     assert converter.problems, "the conversion by parts must find the error"
-    return ConversionResult(
-        policy=policy, problems=converter.problems, kept_indexes=converter.kept_indexes
-    )
+    return ConversionResult(policy=policy, problems=converter.problems, kept_indexes=converter.kept_indexes)
 
 
 class _Converter:
@@ -106,9 +104,7 @@ class _Converter:
                 problem_count = len(self.problems)
                 value = self.convert(entry, types[field.name], child_path(path, field.name))
                 # Without its invalid conditions a rule would match every contact, so it is dropped.
-                is_incomplete = is_incomplete or (
-                    field.name == "when" and len(self.problems) > problem_count
-                )
+                is_incomplete = is_incomplete or (field.name == "when" and len(self.problems) > problem_count)
                 if value is not _INVALID:
                     values[field.name] = value
                     continue
@@ -142,17 +138,9 @@ class _Converter:
             here = child_path(path, key)
             message = _conversion_error(key, types[0])
             if message is not None:
-                self.problems.append(
-                    Problem(
-                        path=here, message=message, line=entry.key_line, column=entry.key_column
-                    )
-                )
+                self.problems.append(Problem(path=here, message=message, line=entry.key_line, column=entry.key_column))
             value = self.convert(entry, types[1], here)
-            if (
-                value is _INVALID
-                and _annotation_kind(types[1])[0] == "struct"
-                and not _required(types[1])
-            ):
+            if value is _INVALID and _annotation_kind(types[1])[0] == "struct" and not _required(types[1]):
                 value = types[1]()  # Declared, although invalid: references to it are not errors.
             if message is None and value is not _INVALID:
                 values[key] = value
@@ -162,10 +150,7 @@ class _Converter:
         if not isinstance(node.value, list):
             self._add_problem(node, path, "must be a list")
             return _INVALID
-        values = [
-            self.convert(entry, item, child_path(path, index))
-            for index, entry in enumerate(node.value)
-        ]
+        values = [self.convert(entry, item, child_path(path, index)) for index, entry in enumerate(node.value)]
         kept = [index for index, value in enumerate(values) if value is not _INVALID]
         if len(kept) < len(values):
             self.kept_indexes[path] = kept

@@ -82,9 +82,7 @@ class Node:
 
     __slots__ = ("column", "key_column", "key_line", "line", "source", "value")
 
-    def __init__(
-        self, value: "Scalar | list[Node] | dict[str, Node]", line: int, column: int
-    ) -> None:
+    def __init__(self, value: "Scalar | list[Node] | dict[str, Node]", line: int, column: int) -> None:
         self.value = value
         self.line = line
         self.column = column
@@ -137,13 +135,9 @@ def parse_nodes(text: str | bytes) -> tuple[Node, list[Problem]]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         # The parser's messages are fixed, but the pure-Python parser may quote a character, which is removed.
         what = (error.problem or "cannot be read").split("'")[0].strip()
-        raise PolicyInvalid(
-            [Problem(path="", message=f"not YAML: {what}", line=line, column=column)]
-        ) from None
+        raise PolicyInvalid([Problem(path="", message=f"not YAML: {what}", line=line, column=column)]) from None
     except yaml.YAMLError:
-        raise PolicyInvalid(
-            [_document_problem("not YAML: control characters are not allowed")]
-        ) from None
+        raise PolicyInvalid([_document_problem("not YAML: control characters are not allowed")]) from None
     if root is None:
         raise PolicyInvalid([*reader.problems, _document_problem("the document is empty")])
     return root, reader.problems
@@ -209,9 +203,7 @@ class _TreeBuilder:
     def _add_problem(self, event: yaml.Event, message: str) -> None:
         if len(self.problems) < PROBLEM_COUNT_MAX:
             line, column = _position(event)
-            self.problems.append(
-                Problem(path=self._current_path(), message=message, line=line, column=column)
-            )
+            self.problems.append(Problem(path=self._current_path(), message=message, line=line, column=column))
 
     def _current_path(self) -> str:
         if not self._open:
@@ -231,9 +223,7 @@ class _TreeBuilder:
             self._add_problem(event, "a key must be text")
             raise PolicyInvalid(self.problems)
         path = self._current_path()
-        empty: dict[str, Node] | list[Node] = (
-            {} if isinstance(event, yaml.MappingStartEvent) else []
-        )
+        empty: dict[str, Node] | list[Node] = {} if isinstance(event, yaml.MappingStartEvent) else []
         self._open.append(_OpenCollection(self._append_node(empty, event), path))
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
@@ -282,9 +272,7 @@ class _TreeBuilder:
         if getattr(event, "tag", None) is not None:
             self._add_problem(event, "tags are not allowed")
 
-    def _append_node(
-        self, value: "Scalar | list[Node] | dict[str, Node]", event: yaml.Event
-    ) -> Node:
+    def _append_node(self, value: "Scalar | list[Node] | dict[str, Node]", event: yaml.Event) -> Node:
         node = Node(value, *_position(event))
         if not self._open:
             self._root = node

@@ -63,10 +63,7 @@ def _cross_references(result: ConversionResult, root: Node, known: list[Problem]
     if _invalid_facts(policy, root):
         # Expressions may refer to facts that could not be read; they are checked once those are valid.
         checked = [problem for problem in checked if not isinstance(problem, ExpressionProblem)]
-    problems = [
-        _with_position(_with_document_index(problem, result.kept_indexes), root)
-        for problem in checked
-    ]
+    problems = [_with_position(_with_document_index(problem, result.kept_indexes), root) for problem in checked]
     return [problem for problem in problems if not _is_below(problem.path, invalid_paths)]
 
 
@@ -88,9 +85,7 @@ def _without_invalid_facts(policy: Policy, root: Node) -> Policy:
                 del rule.when.attributes[name]
     for name, queue in policy.queues.items():
         if invalid & {queue.weight_fact, *(step.fact for step in queue.order_by)}:
-            policy.queues[name] = msgspec.structs.replace(
-                queue, selection=Selection.LONGEST_IDLE, order_by=(), weight_fact=None
-            )
+            policy.queues[name] = msgspec.structs.replace(queue, selection=Selection.LONGEST_IDLE, order_by=(), weight_fact=None)
     return policy
 
 
@@ -112,9 +107,7 @@ def _with_default_calendars(policy: Policy, root: Node) -> Policy:
 
 
 def _is_below(path: str, invalid_paths: set[str]) -> bool:
-    return any(
-        path == other or path.startswith((f"{other}.", f"{other}[")) for other in invalid_paths
-    )
+    return any(path == other or path.startswith((f"{other}.", f"{other}[")) for other in invalid_paths)
 
 
 def _with_position(problem: Problem, root: Node) -> Problem:

@@ -13,9 +13,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
-from router.model.ids import Ident, Name
 from router.model.policy import Attributes, CallbackMode, PriorityClass, PrioritySeconds, Skills
-from router.model.states import AgentState, CallbackOutcome
+from router.model.states import AgentState, CallbackOutcome, Ident, Name
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -46,9 +45,7 @@ class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
     resource: ClassVar[str] = ""
     """Kind of object that the frame is about: ``offer``, ``assignment`` or ``contact``; empty for an agent."""
 
-    def to_command(
-        self, *, agent_id: str | None = None, gateway_id: str | None = None
-    ) -> c.Command:
+    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None) -> c.Command:
         """Return the command. Each id is used if the command has such a field and the frame does not set it."""
         names, has_agent, has_gateway = _command_fields(type(self))
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -342,9 +339,7 @@ class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
     at_ms: TimeMs | None = None
     """Earliest time of the call, epoch milliseconds; omitted: when the contact reaches the head of its queue."""
 
-    def to_command(
-        self, *, agent_id: str | None = None, gateway_id: str | None = None
-    ) -> c.Command:
+    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None) -> c.Command:
         """Return the command, with the terms of the callback as a struct of their own."""
         terms = c.CallbackFields(mode=self.mode, channel=self.channel, at_ms=self.at_ms)
         return c.RequestCallback(contact_id=self.contact_id, gateway_id=gateway_id, callback=terms)

@@ -152,13 +152,5 @@ class ReconnectFrame(_ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
 
 
 ServerFrame: TypeAlias = (
-    WelcomeFrame
-    | StatePageFrame
-    | ResumedFrame
-    | EventFrame
-    | StatsFrame
-    | OkFrame
-    | ErrorFrame
-    | PongFrame
-    | ReconnectFrame
+    WelcomeFrame | StatePageFrame | ResumedFrame | EventFrame | StatsFrame | OkFrame | ErrorFrame | PongFrame | ReconnectFrame
 )

@@ -21,14 +21,7 @@ _SHARED_KEY: Final = ""
 class RateLimiter:
     """Token buckets by key, at most ``keys_max``; the least recently used is evicted."""
 
-    def __init__(
-        self,
-        *,
-        per_s: float,
-        burst: float,
-        keys_max: int,
-        now_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, *, per_s: float, burst: float, keys_max: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
         self._burst = float(burst)
         self._keys_max = keys_max
@@ -54,22 +47,14 @@ class RateLimiter:
 class AdmissionControl:
     """Limits of the HTTP API: requests in flight, rates by credential and failed logins."""
 
-    def __init__(
-        self, settings: ServerSettings, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: ServerSettings, now_s: Callable[[], float] = time.monotonic) -> None:
         self._in_flight_max = settings.in_flight_max
         self._rates = RateLimiter(
-            per_s=settings.requests_per_s,
-            burst=settings.requests_burst,
-            keys_max=settings.credentials_tracked_max,
-            now_s=now_s,
+            per_s=settings.requests_per_s, burst=settings.requests_burst, keys_max=settings.credentials_tracked_max, now_s=now_s
         )
         # A single bucket: requests without a valid credential cannot be attributed.
         self._failures = RateLimiter(
-            per_s=settings.failed_logins_per_s,
-            burst=settings.failed_logins_per_s * 2,
-            keys_max=1,
-            now_s=now_s,
+            per_s=settings.failed_logins_per_s, burst=settings.failed_logins_per_s * 2, keys_max=1, now_s=now_s
         )
         self.in_flight = 0
 

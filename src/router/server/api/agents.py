@@ -68,9 +68,7 @@ async def list_agents(request: ApiRequest) -> ApiResponse:
     answered = await request.query_engine(query_page)
     page = answered.value[:limit]
     cursor = page[-1].agent_id if len(answered.value) > limit else None
-    return ApiResponse(
-        body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor)
-    )
+    return ApiResponse(body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor))
 
 
 async def set_agent_state(request: ApiRequest) -> ApiResponse:
@@ -79,27 +77,19 @@ async def set_agent_state(request: ApiRequest) -> ApiResponse:
     return await _agent(
         request,
         SetAgentState(
-            agent_id=_permitted_agent_id(request),
-            state=change.state,
-            reason=change.reason,
-            after_work=change.after_work,
+            agent_id=_permitted_agent_id(request), state=change.state, reason=change.reason, after_work=change.after_work
         ),
     )
 
 
 async def set_agent_channels(request: ApiRequest) -> ApiResponse:
     """Set the paused channels, on which the agent gets no new offers. The agent state is unchanged."""
-    return await _agent(
-        request, SetAgentChannels(agent_id=_permitted_agent_id(request), paused=request.body.paused)
-    )
+    return await _agent(request, SetAgentChannels(agent_id=_permitted_agent_id(request), paused=request.body.paused))
 
 
 async def accept_offer(request: ApiRequest) -> ApiResponse:
     """Accept an offer. A repeat of a successful accept returns the first result."""
-    return await _offer(
-        request,
-        AcceptOffer(offer_id=request.path_params["offer_id"], agent_id=request.credential.subject),
-    )
+    return await _offer(request, AcceptOffer(offer_id=request.path_params["offer_id"], agent_id=request.credential.subject))
 
 
 async def decline_offer(request: ApiRequest) -> ApiResponse:
@@ -107,58 +97,36 @@ async def decline_offer(request: ApiRequest) -> ApiResponse:
     return await _offer(
         request,
         DeclineOffer(
-            offer_id=request.path_params["offer_id"],
-            agent_id=request.credential.subject,
-            reason=request.body.reason or "declined",
+            offer_id=request.path_params["offer_id"], agent_id=request.credential.subject, reason=request.body.reason or "declined"
         ),
     )
 
 
 async def hold_assignment(request: ApiRequest) -> ApiResponse:
     """Put the customer on hold."""
-    return await _assignment(
-        request,
-        HoldAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject),
-    )
+    return await _assignment(request, HoldAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject))
 
 
 async def unhold_assignment(request: ApiRequest) -> ApiResponse:
     """Take the customer off hold."""
-    return await _assignment(
-        request,
-        ResumeAssignment(
-            assignment_id=_assignment_id(request), agent_id=request.credential.subject
-        ),
-    )
+    return await _assignment(request, ResumeAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject))
 
 
 async def park_assignment(request: ApiRequest) -> ApiResponse:
     """Park a conversation that waits for the customer; it uses no capacity until unparked."""
-    return await _assignment(
-        request,
-        ParkAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject),
-    )
+    return await _assignment(request, ParkAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject))
 
 
 async def unpark_assignment(request: ApiRequest) -> ApiResponse:
     """Resume a parked conversation."""
-    return await _assignment(
-        request,
-        UnparkAssignment(
-            assignment_id=_assignment_id(request), agent_id=request.credential.subject
-        ),
-    )
+    return await _assignment(request, UnparkAssignment(assignment_id=_assignment_id(request), agent_id=request.credential.subject))
 
 
 async def extend_wrap_up(request: ApiRequest) -> ApiResponse:
     """Extend the wrap-up time."""
     return await _assignment(
         request,
-        ExtendWrapUp(
-            assignment_id=_assignment_id(request),
-            agent_id=request.credential.subject,
-            extend_s=request.body.extend_s,
-        ),
+        ExtendWrapUp(assignment_id=_assignment_id(request), agent_id=request.credential.subject, extend_s=request.body.extend_s),
     )
 
 
@@ -166,11 +134,7 @@ async def complete_assignment(request: ApiRequest) -> ApiResponse:
     """Complete an assignment with a disposition; a supervisor may do so for the agent."""
     return await _assignment(
         request,
-        CompleteAssignment(
-            assignment_id=_assignment_id(request),
-            agent_id=request.agent_id,
-            disposition=request.body.disposition,
-        ),
+        CompleteAssignment(assignment_id=_assignment_id(request), agent_id=request.agent_id, disposition=request.body.disposition),
     )
 
 
@@ -202,17 +166,9 @@ async def _assignment(request: ApiRequest, command: Command) -> ApiResponse:
 
 
 def _answer(
-    effected: AppliedCommand,
-    receipt: type[AgentReceipt] | type[OfferReceipt] | type[AssignmentReceipt],
-    id_field: str,
+    effected: AppliedCommand, receipt: type[AgentReceipt] | type[OfferReceipt] | type[AssignmentReceipt], id_field: str
 ) -> ApiResponse:
     done = effected.result
     members: dict[str, str] = {id_field: done.subject}
-    body = receipt(
-        state=done.state,
-        history_id=effected.history_id,
-        epoch=effected.epoch,
-        seq=done.seq,
-        **members,
-    )
+    body = receipt(state=done.state, history_id=effected.history_id, epoch=effected.epoch, seq=done.seq, **members)
     return ApiResponse(body=body, headers=replay_headers(effected))

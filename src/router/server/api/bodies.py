@@ -7,9 +7,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
-from router.model.ids import Ident, Name
 from router.model.policy import DAY_S, Attributes, PriorityClass, PrioritySeconds, Skills
-from router.model.states import AgentState, CallbackOutcome, ContactState
+from router.model.states import AgentState, CallbackOutcome, ContactState, Ident, Name
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
 from router.statistics.views import QueueStatsView
@@ -120,14 +119,10 @@ class AgentRecord(_Request, frozen=True, kw_only=True):
     """Queues that the agent serves; omitted: every queue whose required skills the agent has."""
     units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
     """Capacity in capacity units; omitted: the default of the policy."""
-    channel_max: Annotated[
-        dict[Name, Annotated[int, Meta(ge=0, le=1_000)]], Meta(max_length=32)
-    ] = {}
+    channel_max: Annotated[dict[Name, Annotated[int, Meta(ge=0, le=1_000)]], Meta(max_length=32)] = {}
     """Maximum number of concurrent contacts by channel; 0 excludes the agent from the channel."""
     attributes: Attributes = {}
-    queue_ranks: Annotated[
-        dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)
-    ] = {}
+    queue_ranks: Annotated[dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)] = {}
     """Preference among queues with contacts of equal priority class: 1 (first) to 9; default 5."""
 
 
@@ -190,10 +185,7 @@ class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
     channel: Name | None = None
     """Channel; omitted: the one with most handled contacts in the queue."""
     skills: Annotated[
-        str,
-        Meta(
-            pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$"
-        ),
+        str, Meta(pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$")
     ] = ""
     """Skills required in addition to those of the queue: ``skill:level``, separated by commas."""
     priority_s: PrioritySeconds = 0
@@ -215,12 +207,7 @@ class AvailabilityQuery(_Request, frozen=True, kw_only=True):
     channel: Name | None = None
     """Channel; omitted: any."""
     skills: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$"
-            ),
-        ]
+        Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$")]
         | None
     ) = None
     """Skills required in addition to those of the queue, for example ``english:5,billing``; the default level is 1."""

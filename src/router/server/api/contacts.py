@@ -68,9 +68,7 @@ async def list_contacts(request: ApiRequest) -> ApiResponse:
         found: list[ContactView] = []
         after, scanned = query.cursor or "", 0
         while True:
-            page = engine.contacts(
-                state=query.state, queue_id=query.queue, after=after, limit=limit + 1
-            )
+            page = engine.contacts(state=query.state, queue_id=query.queue, after=after, limit=limit + 1)
             for view in page:
                 if len(found) == limit:
                     return found, after
@@ -85,9 +83,7 @@ async def list_contacts(request: ApiRequest) -> ApiResponse:
 
     answered = await request.query_engine(query_page)
     contacts, cursor = answered.value
-    return ApiResponse(
-        body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor)
-    )
+    return ApiResponse(body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor))
 
 
 async def update_contact(request: ApiRequest) -> ApiResponse:
@@ -109,10 +105,7 @@ async def update_contact(request: ApiRequest) -> ApiResponse:
 async def cancel_contact(request: ApiRequest) -> ApiResponse:
     """Cancel a contact that is not assigned yet."""
     return await execute_on_contact(
-        request,
-        CancelContact(
-            contact_id=path_contact_id(request), reason=request.body.reason or "cancelled"
-        ),
+        request, CancelContact(contact_id=path_contact_id(request), reason=request.body.reason or "cancelled")
     )
 
 
@@ -124,12 +117,7 @@ async def abandon_contact(request: ApiRequest) -> ApiResponse:
 async def end_contact(request: ApiRequest) -> ApiResponse:
     """End the conversation."""
     return await execute_on_contact(
-        request,
-        EndContact(
-            contact_id=path_contact_id(request),
-            agent_id=request.agent_id,
-            reason=request.body.reason or "ended",
-        ),
+        request, EndContact(contact_id=path_contact_id(request), agent_id=request.agent_id, reason=request.body.reason or "ended")
     )
 
 
@@ -145,18 +133,14 @@ async def unpark_contact(request: ApiRequest) -> ApiResponse:
 
 async def requeue_contact(request: ApiRequest) -> ApiResponse:
     """Return a contact to its queue or another one; it keeps its age."""
-    return await execute_on_contact(
-        request, RequeueContact(contact_id=path_contact_id(request), queue_id=request.body.queue_id)
-    )
+    return await execute_on_contact(request, RequeueContact(contact_id=path_contact_id(request), queue_id=request.body.queue_id))
 
 
 def require_one_target(request: ApiRequest) -> Any:
     """Return the body if it names a queue or an agent. Raises ProblemError if it names both or neither."""
     target = request.body
     if (target.to_queue_id is None) == (target.to_agent_id is None):
-        raise ProblemError(
-            "invalid_value", "give exactly one of `to_queue_id` and `to_agent_id`", field="$"
-        )
+        raise ProblemError("invalid_value", "give exactly one of `to_queue_id` and `to_agent_id`", field="$")
     return target
 
 
@@ -178,9 +162,7 @@ async def transfer_contact(request: ApiRequest) -> ApiResponse:
 
 async def assign_contact(request: ApiRequest) -> ApiResponse:
     """Assign a contact to an agent without an offer."""
-    return await execute_on_contact(
-        request, AssignContact(contact_id=path_contact_id(request), agent_id=request.body.agent_id)
-    )
+    return await execute_on_contact(request, AssignContact(contact_id=path_contact_id(request), agent_id=request.body.agent_id))
 
 
 async def why_contact(request: ApiRequest) -> ApiResponse:
@@ -199,10 +181,7 @@ async def why_agent(request: ApiRequest) -> ApiResponse:
     """Explain why an agent does or does not get a contact."""
     contact_id, agent_id = path_contact_id(request), request.path_params["agent_id"]
     answered = await request.query_engine(
-        lambda engine: (
-            engine.why_agent(contact_id, agent_id),
-            engine.contact(contact_id) is not None,
-        )
+        lambda engine: (engine.why_agent(contact_id, agent_id), engine.contact(contact_id) is not None)
     )
     why, contact_is_known = answered.value
     if why is None:
@@ -244,21 +223,14 @@ def _may_see(request: ApiRequest, view: ContactView) -> bool:
 
 async def request_callback(request: ApiRequest) -> ApiResponse:
     """Turn a waiting contact into a callback. It keeps its position in the queue."""
-    return await execute_on_contact(
-        request,
-        RequestCallback(contact_id=request.path_params["contact_id"], callback=request.body),
-    )
+    return await execute_on_contact(request, RequestCallback(contact_id=request.path_params["contact_id"], callback=request.body))
 
 
 async def report_callback(request: ApiRequest) -> ApiResponse:
     """Report the result of the call that `callback.dial_requested` requested."""
     return await execute_on_contact(
         request,
-        ReportCallback(
-            contact_id=request.path_params["contact_id"],
-            outcome=request.body.outcome,
-            attempt=request.body.attempt,
-        ),
+        ReportCallback(contact_id=request.path_params["contact_id"], outcome=request.body.outcome, attempt=request.body.attempt),
     )
 
 
@@ -278,34 +250,24 @@ async def start_consult(request: ApiRequest) -> ApiResponse:
 
 async def complete_consult(request: ApiRequest) -> ApiResponse:
     """Complete a consult: transfer the contact to the consulted agent."""
-    return await execute_on_contact(
-        request, CompleteConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
-    )
+    return await execute_on_contact(request, CompleteConsult(contact_id=path_contact_id(request), agent_id=request.agent_id))
 
 
 async def cancel_consult(request: ApiRequest) -> ApiResponse:
     """Cancel a pending consult or end a running one; the owner keeps the contact."""
-    return await execute_on_contact(
-        request, CancelConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
-    )
+    return await execute_on_contact(request, CancelConsult(contact_id=path_contact_id(request), agent_id=request.agent_id))
 
 
 async def start_conference(request: ApiRequest) -> ApiResponse:
     """Turn a running consult into a conference with the customer."""
-    return await execute_on_contact(
-        request, JoinConsult(contact_id=path_contact_id(request), agent_id=request.agent_id)
-    )
+    return await execute_on_contact(request, JoinConsult(contact_id=path_contact_id(request), agent_id=request.agent_id))
 
 
 async def hand_over_contact(request: ApiRequest) -> ApiResponse:
     """Make another participant the owner of the contact and leave the conference."""
     return await execute_on_contact(
         request,
-        HandOverContact(
-            contact_id=path_contact_id(request),
-            to_agent_id=request.body.to_agent_id,
-            agent_id=request.agent_id,
-        ),
+        HandOverContact(contact_id=path_contact_id(request), to_agent_id=request.body.to_agent_id, agent_id=request.agent_id),
     )
 
 
@@ -315,20 +277,12 @@ async def leave_contact(request: ApiRequest) -> ApiResponse:
     if request.agent_id is not None:
         if named not in (None, request.agent_id):
             raise ProblemError("unknown_agent", field="$.agent_id")
-        return await execute_on_contact(
-            request, LeaveContact(contact_id=path_contact_id(request), agent_id=request.agent_id)
-        )
+        return await execute_on_contact(request, LeaveContact(contact_id=path_contact_id(request), agent_id=request.agent_id))
     if named is None:
-        raise ProblemError(
-            "invalid_value", "agent_id is required: the participant to remove", field="$.agent_id"
-        )
-    return await execute_on_contact(
-        request, LeaveContact(contact_id=path_contact_id(request), agent_id=named, reason="removed")
-    )
+        raise ProblemError("invalid_value", "agent_id is required: the participant to remove", field="$.agent_id")
+    return await execute_on_contact(request, LeaveContact(contact_id=path_contact_id(request), agent_id=named, reason="removed"))
 
 
 async def add_participant(request: ApiRequest) -> ApiResponse:
     """Add an agent to a conversation."""
-    return await execute_on_contact(
-        request, AddParticipant(contact_id=path_contact_id(request), agent_id=request.body.agent_id)
-    )
+    return await execute_on_contact(request, AddParticipant(contact_id=path_contact_id(request), agent_id=request.body.agent_id))

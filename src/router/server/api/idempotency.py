@@ -18,11 +18,9 @@ from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import Event
 from router.model.events.contact import ContactQueued
-from router.model.ids import WorkspaceId
+from router.model.states import WorkspaceId
 from router.protocol.frames import ContactFields
-from router.server.api.bodies import (
-    ContactReceipt,
-)
+from router.server.api.bodies import ContactReceipt
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiResponse, AppliedCommand
 from router.server.auth.credentials import Credential, Role
@@ -42,11 +40,7 @@ _HASH_BYTES: Final = 16
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
-class _FingerprintFields(
-    Struct,
-    frozen=True,
-    rename={"priority_class": "strict_class", "continues_contact_id": "continues"},
-):
+class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_class", "continues_contact_id": "continues"}):
     """Fields of a submit as they enter the fingerprint.
 
     Fingerprints are stored in the journal, so names and order are those of the first version and must never change: a retry
@@ -74,17 +68,11 @@ def idempotency_key(header: Callable[[str], str | None]) -> str | None:
     """Return the ``Idempotency-Key`` of a request. Raises ProblemError for an invalid one."""
     key = header("Idempotency-Key")
     if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii()):
-        raise ProblemError(
-            "invalid_value",
-            f"must have 1 to {KEY_LENGTH_MAX} ASCII characters",
-            field="Idempotency-Key",
-        )
+        raise ProblemError("invalid_value", f"must have 1 to {KEY_LENGTH_MAX} ASCII characters", field="Idempotency-Key")
     return key
 
 
-def enqueue_command(
-    credential: Credential, fields: ContactFields, idempotency_key: str | None
-) -> EnqueueContact:
+def enqueue_command(credential: Credential, fields: ContactFields, idempotency_key: str | None) -> EnqueueContact:
     """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result."""
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
@@ -148,9 +136,7 @@ def submit_response(applied: AppliedCommand) -> ApiResponse:
     """Return the response to a submit that took effect, now or on an earlier attempt."""
     contact_id = applied.result.subject
     return ApiResponse(
-        status=201,
-        body=contact_receipt(applied),
-        headers={**replay_headers(applied), "Location": f"/v1/contacts/{contact_id}"},
+        status=201, body=contact_receipt(applied), headers={**replay_headers(applied), "Location": f"/v1/contacts/{contact_id}"}
     )
 
 
@@ -165,9 +151,7 @@ def contact_receipt(applied: AppliedCommand) -> ContactReceipt:
     )
 
 
-async def with_first_epoch(
-    journal: Journal, workspace: WorkspaceId, applied: AppliedCommand
-) -> AppliedCommand:
+async def with_first_epoch(journal: Journal, workspace: WorkspaceId, applied: AppliedCommand) -> AppliedCommand:
     """Return the result of a repeated submit with the epoch of its first execution, read from the journal.
 
     A repeat thereby gets the first response unchanged, even after a restart.

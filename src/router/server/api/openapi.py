@@ -1,7 +1,8 @@
 """The OpenAPI 3.1 document, generated from the route table, the structs and the problem table.
 
-The bundled Swagger UI does not read OpenAPI 3.1. ``as_openapi_3_0`` rewrites what differs: ``null`` as a type,
-``propertyNames``, ``const`` and two fields of ``info``. A test checks the result with a validator for 3.0.
+Each request body has an example, by its type; a test decodes them. The bundled Swagger UI does not read OpenAPI 3.1.
+``as_openapi_3_0`` rewrites what differs: ``null`` as a type, ``propertyNames``, ``const`` and two fields of ``info``. A test
+checks the result with a validator for 3.0.
 """
 
 from typing import Any, Final
@@ -9,13 +10,73 @@ from typing import Any, Final
 import msgspec
 
 from router import __version__
+from router.model.commands import CallbackFields
 from router.model.events import Event
+from router.model.policy import Policy
+from router.policy.entry_rules import SampleContact
+from router.protocol.frames import ContactFields
 from router.protocol.schemas import FIELD_TEXTS, markdown, schemas_of
-from router.server.api.bodies import EmptyQuery, EventEnvelope
-from router.server.api.examples import BODY_EXAMPLES
+from router.server.api.bodies import (
+    AgentChannels,
+    AgentRecord,
+    AgentStateChange,
+    AssignTarget,
+    CallbackReport,
+    Completion,
+    ContactChange,
+    EmptyBody,
+    EmptyQuery,
+    EventEnvelope,
+    HandOverTarget,
+    LeaveRequest,
+    QueueOverride,
+    ReasonBody,
+    RequeueTarget,
+    TransferTarget,
+    WrapUpExtension,
+)
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
 from router.server.api.routes import ROUTES, Route
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
+
+BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
+    AgentChannels: {"paused": ["chat"]},
+    AgentRecord: {
+        "skills": {"english": 8, "billing": 5},
+        "queues": ["support"],
+        "units": 100,
+        "channel_max": {"chat": 2},
+        "queue_ranks": {"support": 1},
+    },
+    AgentStateChange: {"state": "not_ready", "reason": "lunch", "after_work": True},
+    AssignTarget: {"agent_id": "ada"},
+    CallbackFields: {"mode": "agent_first", "channel": "voice", "at_ms": 1_767_607_200_000},
+    CallbackReport: {"outcome": "no_answer", "attempt": 1},
+    Completion: {"disposition": "solved"},
+    ContactChange: {"priority_s": 60, "skills": {"billing": 3}},
+    ContactFields: {
+        "channel": "voice",
+        "queue_id": "support",
+        "skills": {"english": 3},
+        "priority_s": 30,
+        "attributes": {"tier": "gold"},
+        "reference": "call-4711",
+    },
+    EmptyBody: {},
+    HandOverTarget: {"to_agent_id": "grace"},
+    LeaveRequest: {"agent_id": "grace"},
+    Policy: {
+        "skills": ["english", "billing"],
+        "channels": {"voice": {"wrap_up_s": 20}, "chat": {"units": 30, "per_agent_max": 3}},
+        "queues": {"support": {"requires": {"english": 3}, "wait_max_s": 600, "overflow_to": "general"}, "general": {}},
+    },
+    QueueOverride: {"duration_s": 3_600},
+    ReasonBody: {"reason": "duplicate"},
+    RequeueTarget: {"queue_id": "support"},
+    SampleContact: {"channel": "voice", "attributes": {"tier": "gold"}, "queues": {"support": {"waiting": 21}}},
+    TransferTarget: {"to_agent_id": "grace", "wait_s": 120, "return_to_sender_s": 60},
+    WrapUpExtension: {"extend_s": 60},
+}
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
@@ -50,9 +111,7 @@ def openapi_document() -> dict[str, Any]:
     kinds = _kinds()
     refs, components = schemas_of(kinds, _TEMPLATE)
     schemas = dict(zip(kinds, refs, strict=True))
-    components["EventList"]["properties"]["events"]["items"] = {
-        "allOf": [schemas[EventEnvelope], schemas[Event]]
-    }
+    components["EventList"]["properties"]["events"]["items"] = {"allOf": [schemas[EventEnvelope], schemas[Event]]}
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
@@ -71,9 +130,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-            },
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
@@ -122,16 +179,7 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
-    return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": FIELD_TEXTS[name],
-            "schema": schema,
-        }
-        for name in names
-    ]
+    return [{"name": name, "in": "path", "required": True, "description": FIELD_TEXTS[name], "schema": schema} for name in names]
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
@@ -139,9 +187,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
         return []
     _, components = schemas_of([route.query_type], _TEMPLATE)
     found = []
-    enums = {
-        name: schema for name, schema in components.items() if name != route.query_type.__name__
-    }
+    enums = {name: schema for name, schema in components.items() if name != route.query_type.__name__}
     for name, schema in components[route.query_type.__name__]["properties"].items():
         options = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
         plain = dict(options[0])
@@ -159,10 +205,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]}
-        for name in route.request_headers
-    ]
+    return [{"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]} for name in route.request_headers]
 
 
 def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
@@ -174,9 +217,7 @@ def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
         types.append("application/merge-patch+json")
     return {
         "required": route.is_policy_document or any(field.required for field in fields),
-        "content": {
-            name: {"schema": schema, "example": BODY_EXAMPLES[route.body_type]} for name in types
-        },
+        "content": {name: {"schema": schema, "example": BODY_EXAMPLES[route.body_type]} for name in types},
     }
 
 
@@ -210,16 +251,10 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
 
 def _problem(codes: list[str], schema: dict[str, Any]) -> dict[str, Any]:
     lines = [f"`{code}`: {PROBLEMS[code].title}." for code in sorted(codes)]
-    answer: dict[str, Any] = {
-        "description": "\n".join(lines),
-        "content": {PROBLEM_CONTENT_TYPE: {"schema": schema}},
-    }
+    answer: dict[str, Any] = {"description": "\n".join(lines), "content": {PROBLEM_CONTENT_TYPE: {"schema": schema}}}
     if any(PROBLEMS[code].temporary for code in codes):
         answer["headers"] = {
-            "Retry-After": {
-                "description": "Seconds after which to try again.",
-                "schema": {"type": "integer", "minimum": 1},
-            }
+            "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer", "minimum": 1}}
         }
     return answer
 

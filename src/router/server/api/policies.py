@@ -19,11 +19,7 @@ from router.server.api.request import ApiRequest, ApiResponse
 
 YAML_TYPE: Final = "application/yaml"
 
-_OBJECTIONS: Final = {
-    "channel": "unknown_channel",
-    "attributes": "unknown_fact",
-    "queues": "invalid_value",
-}
+_OBJECTIONS: Final = {"channel": "unknown_channel", "attributes": "unknown_fact", "queues": "invalid_value"}
 
 
 async def get_policy(request: ApiRequest) -> ApiResponse:
@@ -44,17 +40,10 @@ async def put_policy(request: ApiRequest) -> ApiResponse:
     expected_version = _expected_version(request.header("If-Match"))
     drain_to = _drain_to(request.query_params.drain_to)
     policy, _ = await parse_policy(request.body)
-    effected = await request.execute(
-        PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to)
-    )
+    effected = await request.execute(PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to))
     answered = await request.query_engine(lambda engine: engine.policy_version)
     version = int(effected.result.subject) if effected.result.subject.isdigit() else answered.value
-    receipt = PolicyReceipt(
-        version=version,
-        history_id=effected.history_id,
-        epoch=effected.epoch,
-        seq=effected.result.seq,
-    )
+    receipt = PolicyReceipt(version=version, history_id=effected.history_id, epoch=effected.epoch, seq=effected.result.seq)
     return ApiResponse(body=receipt, headers={**replay_headers(effected), "ETag": f'"{version}"'})
 
 
@@ -68,9 +57,7 @@ async def check_policy(request: ApiRequest) -> ApiResponse:
         return {view.queue_id: view.waiting for view in views if view is not None and view.waiting}
 
     answered = await request.query_engine(evaluate)
-    return ApiResponse(
-        body=PolicyCheckResult(advice=tuple(advice), removed_queues_waiting=answered.value)
-    )
+    return ApiResponse(body=PolicyCheckResult(advice=tuple(advice), removed_queues_waiting=answered.value))
 
 
 async def list_rules(request: ApiRequest) -> ApiResponse:
@@ -116,9 +103,7 @@ def _expected_version(if_match: str | None) -> int | None:
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ProblemError(
-            "policy_version_conflict", "must be the ETag of a policy", field="If-Match"
-        )
+        raise ProblemError("policy_version_conflict", "must be the ETag of a policy", field="If-Match")
     return int(text)
 
 
@@ -128,9 +113,7 @@ def _drain_to(text: str) -> dict[str, str]:
         removed, colon, target = pair.partition(":")
         if not (removed and colon and target) or ":" in target or removed in targets:
             raise ProblemError(
-                "invalid_value",
-                "must be a list of `removed_queue:target_queue`, separated by commas",
-                field="drain_to",
+                "invalid_value", "must be a list of `removed_queue:target_queue`, separated by commas", field="drain_to"
             )
         targets[removed] = target
     return targets
@@ -151,14 +134,8 @@ async def put_shadow(request: ApiRequest) -> ApiResponse:
     policy, _ = await parse_policy(request.body)
     effected = await request.execute(SetShadowPolicy(policy=policy))
     # Contacts submitted after this response are seen by the shadow.
-    await request.services.shadow_runner.wait_until_caught_up(
-        request.workspace, timeout_s=_CATCH_UP_S
-    )
-    return ApiResponse(
-        body=_receipt(
-            effected.result.state, effected.history_id, effected.epoch, effected.result.seq
-        )
-    )
+    await request.services.shadow_runner.wait_until_caught_up(request.workspace, timeout_s=_CATCH_UP_S)
+    return ApiResponse(body=_receipt(effected.result.state, effected.history_id, effected.epoch, effected.result.seq))
 
 
 async def get_shadow(request: ApiRequest) -> ApiResponse:
@@ -174,11 +151,7 @@ async def get_shadow(request: ApiRequest) -> ApiResponse:
 async def delete_shadow(request: ApiRequest) -> ApiResponse:
     """Clear the shadow policy and discard its report."""
     effected = await request.execute(ClearShadowPolicy())
-    return ApiResponse(
-        body=_receipt(
-            effected.result.state, effected.history_id, effected.epoch, effected.result.seq
-        )
-    )
+    return ApiResponse(body=_receipt(effected.result.state, effected.history_id, effected.epoch, effected.result.seq))
 
 
 def _receipt(state: str, history_id: str, epoch: int, seq: int) -> ShadowReceipt:

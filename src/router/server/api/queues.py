@@ -39,9 +39,7 @@ async def get_availability(request: ApiRequest) -> ApiResponse:
     for part in query.skills.split(",") if query.skills else ():
         name, _, level = part.partition(":")
         skills[name] = int(level or "1")
-    answered = await request.query_engine(
-        lambda engine: engine.availability(queue_id, query.channel, skills)
-    )
+    answered = await request.query_engine(lambda engine: engine.availability(queue_id, query.channel, skills))
     if isinstance(answered.value, Refused):
         raise problem_from_refusal(answered.value)
     return ApiResponse(body=answered.value, headers={"Cache-Control": "private, max-age=1"})
@@ -73,11 +71,7 @@ async def _set_open(request: ApiRequest, *, is_open: bool | None) -> ApiResponse
     done = effected.result
     return ApiResponse(
         body=QueueReceipt(
-            queue_id=done.subject,
-            state=done.state,
-            seq=done.seq,
-            epoch=effected.epoch,
-            history_id=effected.history_id,
+            queue_id=done.subject, state=done.state, seq=done.seq, epoch=effected.epoch, history_id=effected.history_id
         ),
         headers=replay_headers(effected),
     )
@@ -101,12 +95,7 @@ async def get_expected_wait(request: ApiRequest) -> ApiResponse:
     if isinstance(answered.value, Refused):
         raise problem_from_refusal(answered.value)
     return ApiResponse(
-        body=ExpectedWaitDocument(
-            queue_id=queue_id,
-            expected_wait=answered.value,
-            as_of_seq=answered.seq,
-            at_ms=answered.at_ms,
-        )
+        body=ExpectedWaitDocument(queue_id=queue_id, expected_wait=answered.value, as_of_seq=answered.seq, at_ms=answered.at_ms)
     )
 
 
@@ -125,8 +114,4 @@ def _status(request: ApiRequest, view: QueueView, at_ms: int) -> QueueStatus:
     if workspace_stats is not None:
         queue_stats = workspace_stats.queue_stats(view.queue_id, at_ms)
     oldest_ms = view.oldest_queued_at_ms
-    return QueueStatus(
-        queue=view,
-        longest_wait_ms=None if oldest_ms is None else max(0, at_ms - oldest_ms),
-        stats=queue_stats,
-    )
+    return QueueStatus(queue=view, longest_wait_ms=None if oldest_ms is None else max(0, at_ms - oldest_ms), stats=queue_stats)

@@ -23,10 +23,7 @@ from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import StateImage
 from router.runtime.workspace import QueryResult, Reply
 from router.runtime.writer import Writer
-from router.server.api.problems import (
-    ProblemError,
-    problem_from_refusal,
-)
+from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
@@ -125,9 +122,7 @@ class ApiRequest:
         ``noun``: kind of the resource in the path; an agent who may not see the resource gets ``unknown_<noun>``. Raises
         ProblemError for a refusal, an overload or a timeout.
         """
-        reply: Reply = await self._answer(
-            self.services.writer.execute(self.workspace, command, actor=self.credential.actor)
-        )
+        reply: Reply = await self._answer(self.services.writer.execute(self.workspace, command, actor=self.credential.actor))
         answer = reply.outcome.result
         if isinstance(answer, Refused):
             raise self._refused(answer, resource)
@@ -135,9 +130,7 @@ class ApiRequest:
 
     async def query_engine(self, question: Callable[[Engine], T]) -> QueryResult[T]:
         """Evaluate a query on the engine. The result includes every command acknowledged before the call."""
-        answered: QueryResult[T] = await self._answer(
-            self.services.writer.query(self.workspace, question)
-        )
+        answered: QueryResult[T] = await self._answer(self.services.writer.query(self.workspace, question))
         return answered
 
     async def state_image(self) -> StateImage:

@@ -12,14 +12,7 @@ from router.model.commands import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
 from router.model.shadow import ShadowReport
-from router.model.views import (
-    AgentView,
-    AgentWhy,
-    AvailabilityView,
-    ContactView,
-    ContactWhy,
-    RulesView,
-)
+from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, RulesView
 from router.policy.entry_rules import EntryRuleTrial, SampleContact
 from router.protocol.frames import ContactFields
 from router.server.api.agents import (
@@ -126,15 +119,7 @@ from router.server.api.queues import (
     open_queue,
 )
 from router.server.api.request import Operation
-from router.server.api.workspace import (
-    diagnose,
-    get_digest,
-    get_state,
-    healthz,
-    issue_ws_ticket,
-    list_events,
-    readyz,
-)
+from router.server.api.workspace import diagnose, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -278,14 +263,7 @@ _CONTACTS: Final = (
         "queue_closed",
         "invalid_consult_state",
     ),
-    _contact(
-        "assign",
-        assign_contact,
-        AssignTarget,
-        "unknown_agent",
-        "invalid_agent_state",
-        "capacity_exceeded",
-    ),
+    _contact("assign", assign_contact, AssignTarget, "unknown_agent", "invalid_agent_state", "capacity_exceeded"),
     _contact(
         "consult",
         start_consult,
@@ -297,23 +275,10 @@ _CONTACTS: Final = (
         "invalid_consult_state",
         "participant_limit_exceeded",
     ),
-    _contact(
-        "consult/complete",
-        complete_consult,
-        EmptyBody,
-        "not_owner",
-        "invalid_consult_state",
-    ),
+    _contact("consult/complete", complete_consult, EmptyBody, "not_owner", "invalid_consult_state"),
     _contact("consult/cancel", cancel_consult, EmptyBody, "not_owner", "invalid_consult_state"),
     _contact("conference", start_conference, EmptyBody, "not_owner", "invalid_consult_state"),
-    _contact(
-        "hand-over",
-        hand_over_contact,
-        HandOverTarget,
-        "not_owner",
-        "unknown_agent",
-        "not_participant",
-    ),
+    _contact("hand-over", hand_over_contact, HandOverTarget, "not_owner", "unknown_agent", "not_participant"),
     _contact("leave", leave_contact, LeaveRequest, "unknown_agent", "not_participant"),
     _contact(
         "participants",
@@ -343,14 +308,7 @@ _CONTACTS: Final = (
 )
 
 _AGENTS: Final = (
-    Route(
-        method="GET",
-        path="/v1/agents",
-        operation=list_agents,
-        response_type=AgentList,
-        query_type=AgentsQuery,
-        tag="agents",
-    ),
+    Route(method="GET", path="/v1/agents", operation=list_agents, response_type=AgentList, query_type=AgentsQuery, tag="agents"),
     Route(
         method="PUT",
         path="/v1/agents/{agent_id}",
@@ -424,13 +382,7 @@ _WORK: Final = (
 )
 
 _CENTRE: Final = (
-    Route(
-        method="GET",
-        path="/v1/queues",
-        operation=list_queues,
-        response_type=QueueList,
-        tag="queues",
-    ),
+    Route(method="GET", path="/v1/queues", operation=list_queues, response_type=QueueList, tag="queues"),
     Route(
         method="GET",
         path="/v1/queues/{queue_id}",
@@ -460,14 +412,7 @@ _CENTRE: Final = (
         tag="queues",
         problem_codes=("unknown_queue", "unknown_channel", "unknown_skill", "no_matching_queue"),
     ),
-    Route(
-        method="GET",
-        path="/v1/policy",
-        operation=get_policy,
-        response_type=Policy,
-        tag="policy",
-        problem_codes=("not_found",),
-    ),
+    Route(method="GET", path="/v1/policy", operation=get_policy, response_type=Policy, tag="policy", problem_codes=("not_found",)),
     Route(
         method="PUT",
         path="/v1/policy",
@@ -523,13 +468,7 @@ _CENTRE: Final = (
         tag="policy",
         problem_codes=("no_shadow_policy",),
     ),
-    Route(
-        method="GET",
-        path="/v1/policy/rules",
-        operation=list_rules,
-        response_type=RulesView,
-        tag="policy",
-    ),
+    Route(method="GET", path="/v1/policy/rules", operation=list_rules, response_type=RulesView, tag="policy"),
     Route(
         method="POST",
         path="/v1/policy/try",
@@ -557,20 +496,8 @@ _CENTRE: Final = (
         tag="history",
         problem_codes=("event_not_reached",),
     ),
-    Route(
-        method="GET",
-        path="/v1/digest",
-        operation=get_digest,
-        response_type=DigestDocument,
-        tag="history",
-    ),
-    Route(
-        method="GET",
-        path="/v1/doctor",
-        operation=diagnose,
-        response_type=Diagnosis,
-        tag="doctor",
-    ),
+    Route(method="GET", path="/v1/digest", operation=get_digest, response_type=DigestDocument, tag="history"),
+    Route(method="GET", path="/v1/doctor", operation=diagnose, response_type=Diagnosis, tag="doctor"),
     Route(
         method="POST",
         path="/v1/ws-ticket",
@@ -580,13 +507,7 @@ _CENTRE: Final = (
         status=201,
         tag="sockets",
     ),
-    Route(
-        method="GET",
-        path="/healthz",
-        operation=healthz,
-        response_type=HealthDocument,
-        tag="health",
-    ),
+    Route(method="GET", path="/healthz", operation=healthz, response_type=HealthDocument, tag="health"),
     Route(
         method="GET",
         path="/readyz",

@@ -29,25 +29,15 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     limit = min(query.limit, request.services.settings.server.events_page_size_max)
     position = await request.query_engine(lambda _engine: None)
     after_seq = _start_seq(query.after, history_id=position.history_id, last_seq=position.seq)
-    records = await request.services.journal.read(
-        request.workspace, after_seq=after_seq, limit=limit
-    )
+    records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
     encoded: list[bytes] = []
     for record in records:
-        encoded.extend(
-            _encoded_events(
-                record, position.history_id, after_seq=after_seq, count_max=limit - len(encoded)
-            )
-        )
+        encoded.extend(_encoded_events(record, position.history_id, after_seq=after_seq, count_max=limit - len(encoded)))
         if len(encoded) == limit:
             break
     next_seq = after_seq + len(encoded)
     head = _encode(
-        {
-            "history_id": position.history_id,
-            "next": f"{position.history_id}:{next_seq}",
-            "more": next_seq < position.seq,
-        }
+        {"history_id": position.history_id, "next": f"{position.history_id}:{next_seq}", "more": next_seq < position.seq}
     )
     body = b"".join((head[:-1], b',"events":[', b",".join(encoded), b"]}"))
     return ApiResponse(body=body)
@@ -58,11 +48,7 @@ async def get_state(request: ApiRequest) -> ApiResponse:
     answered = await request.query_engine(lambda engine: engine.workspace())
     if answered.seq < request.query_params.min_seq:
         raise ProblemError("event_not_reached", seq=answered.seq)
-    return ApiResponse(
-        body=StateDocument(
-            history_id=answered.history_id, epoch=answered.epoch, state=answered.value
-        )
-    )
+    return ApiResponse(body=StateDocument(history_id=answered.history_id, epoch=answered.epoch, state=answered.value))
 
 
 async def get_digest(request: ApiRequest) -> ApiResponse:
@@ -70,11 +56,7 @@ async def get_digest(request: ApiRequest) -> ApiResponse:
     position = await request.query_engine(lambda _engine: None)
     image = await request.state_image()
     digest = await asyncio.to_thread(digest_of, image.parts)
-    return ApiResponse(
-        body=DigestDocument(
-            history_id=position.history_id, epoch=position.epoch, seq=image.seq, digest=digest
-        )
-    )
+    return ApiResponse(body=DigestDocument(history_id=position.history_id, epoch=position.epoch, seq=image.seq, digest=digest))
 
 
 def _start_seq(text: str | None, *, history_id: str, last_seq: int) -> int:
@@ -83,17 +65,11 @@ def _start_seq(text: str | None, *, history_id: str, last_seq: int) -> int:
         return 0
     requested_id, _, seq = text.partition(":")
     if requested_id != history_id or int(seq) > last_seq:
-        raise ProblemError(
-            "history_reset",
-            "position not in this history; start again without `after`",
-            seq=last_seq,
-        )
+        raise ProblemError("history_reset", "position not in this history; start again without `after`", seq=last_seq)
     return int(seq)
 
 
-def _encoded_events(
-    record: Record, history_id: str, *, after_seq: int, count_max: int
-) -> list[bytes]:
+def _encoded_events(record: Record, history_id: str, *, after_seq: int, count_max: int) -> list[bytes]:
     """Encode the events of a record after ``after_seq`` as JSON objects: envelope fields first, then the event's."""
     encoded: list[bytes] = []
     for seq, event in enumerate(record.events, start=record.first_seq):
@@ -101,9 +77,7 @@ def _encoded_events(
             continue
         if len(encoded) == count_max:
             break
-        envelope = EventEnvelope(
-            history_id=history_id, epoch=record.epoch, seq=seq, ts=record.at_ms, actor=record.actor
-        )
+        envelope = EventEnvelope(history_id=history_id, epoch=record.epoch, seq=seq, ts=record.at_ms, actor=record.actor)
         encoded.append(_encode(envelope)[:-1] + b"," + _encode(public_event(event))[1:])
     return encoded
 
@@ -124,9 +98,7 @@ async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
     except TicketsExhausted:
         raise ProblemError("busy", retry_after_s=tickets.lifetime_s) from None
     return ApiResponse(
-        status=201,
-        body=TicketDocument(ticket=ticket, expires_in_s=tickets.lifetime_s),
-        headers={"Cache-Control": "no-store"},
+        status=201, body=TicketDocument(ticket=ticket, expires_in_s=tickets.lifetime_s), headers={"Cache-Control": "no-store"}
     )
 
 

@@ -30,7 +30,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from router.model.errors import RouterError, SettingsInvalid
-from router.model.ids import Ident, Name
+from router.model.states import Ident, Name
 from router.server.auth.keys import ALGORITHMS, Issuer, Keyring, VerificationKey, open_keyring
 from router.settings import AuthSettings, KeyFamily, Settings
 
@@ -58,15 +58,7 @@ _ALL_ROLES: Final = frozenset(Role)
 
 # Answered without a credential: they reveal nothing about any workspace.
 PUBLIC_OPERATIONS: Final = frozenset(
-    {
-        "healthz",
-        "readyz",
-        "openapi_document",
-        "asyncapi_document",
-        "docs",
-        "docs_sockets",
-        "docs_asset",
-    }
+    {"healthz", "readyz", "openapi_document", "asyncapi_document", "docs", "docs_sockets", "docs_asset"}
 )
 
 PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
@@ -198,11 +190,7 @@ class Authenticator:
     """Verifier of bearer tokens. Synchronous and without I/O: all keys are in memory."""
 
     def __init__(
-        self,
-        keyring: Keyring,
-        settings: AuthSettings,
-        workspaces: frozenset[str],
-        now_s: Callable[[], float] = time.time,
+        self, keyring: Keyring, settings: AuthSettings, workspaces: frozenset[str], now_s: Callable[[], float] = time.time
     ) -> None:
         self._keyring = keyring
         self._settings = settings
@@ -255,16 +243,8 @@ class Authenticator:
     def _key_for(self, token: str) -> tuple[Issuer, VerificationKey]:
         try:
             header = jwt.get_unverified_header(token)
-            unverified = msgspec.json.decode(
-                jwt.utils.base64url_decode(token.split(".")[1]), type=_IssuerClaim
-            )
-        except (
-            jwt.InvalidTokenError,
-            msgspec.MsgspecError,
-            ValueError,
-            IndexError,
-            RecursionError,
-        ):
+            unverified = msgspec.json.decode(jwt.utils.base64url_decode(token.split(".")[1]), type=_IssuerClaim)
+        except (jwt.InvalidTokenError, msgspec.MsgspecError, ValueError, IndexError, RecursionError):
             raise AuthFailed("malformed") from None
         if _FORBIDDEN_HEADERS & header.keys():
             raise AuthFailed("header")
@@ -289,19 +269,13 @@ class Authenticator:
         if claims.workspace not in self._workspaces:
             raise AuthFailed("workspace")
         return Credential(
-            subject=claims.sub,
-            role=claims.role,
-            workspace=claims.workspace,
-            issuer=issuer.name,
-            expires_at_s=int(claims.exp),
+            subject=claims.sub, role=claims.role, workspace=claims.workspace, issuer=issuer.name, expires_at_s=int(claims.exp)
         )
 
 
 def open_authenticator(settings: Settings) -> Authenticator:
     """Return an authenticator with the keys that the settings name. Raises SettingsInvalid."""
-    return Authenticator(
-        open_keyring(settings), settings.auth, frozenset(settings.all_workspaces())
-    )
+    return Authenticator(open_keyring(settings), settings.auth, frozenset(settings.all_workspaces()))
 
 
 def mint_token(
@@ -319,9 +293,7 @@ def mint_token(
     secret (public keys can only verify), or where a claim or the lifetime would be refused.
     """
     if not 1 <= lifetime_s <= settings.auth.lifetime_s_max:
-        raise SettingsInvalid(
-            f"lifetime_s: a token lives 1 to {settings.auth.lifetime_s_max} seconds"
-        )
+        raise SettingsInvalid(f"lifetime_s: a token lives 1 to {settings.auth.lifetime_s_max} seconds")
     if workspace not in settings.all_workspaces():
         raise SettingsInvalid("workspace: not listed in the settings")
     issued_at_s = int(time.time() if now_s is None else now_s)
@@ -345,9 +317,7 @@ def mint_token(
             raise SettingsInvalid(f"not a valid token: {error}") from None
         algorithm = ALGORITHMS[KeyFamily.HMAC][0]
         return jwt.encode(payload, key.material, algorithm=algorithm, headers={"kid": kid})
-    raise SettingsInvalid(
-        "$.auth.issuers: no `hmac` issuer; create tokens with the issuer's own tool"
-    )
+    raise SettingsInvalid("$.auth.issuers: no `hmac` issuer; create tokens with the issuer's own tool")
 
 
 class TicketsExhausted(RouterError):
@@ -362,9 +332,7 @@ class _IssuedTicket(Struct, frozen=True):
 class TicketStore:
     """Issued tickets, at most ``tickets_max``, each valid once and for ``lifetime_s`` seconds."""
 
-    def __init__(
-        self, *, lifetime_s: int, tickets_max: int, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, lifetime_s: int, tickets_max: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self.lifetime_s = lifetime_s
         self._tickets_max = tickets_max
         self._now_s = now_s

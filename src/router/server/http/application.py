@@ -19,11 +19,7 @@ from router.server.api.admission import AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.api.request import new_request_id
 from router.server.auth.credentials import Credential
-from router.server.http.responses import (
-    HttpResponse,
-    ResponseWriter,
-    problem_response,
-)
+from router.server.http.responses import HttpResponse, ResponseWriter, problem_response
 from router.telemetry.process_metrics import ProcessMetrics
 
 _OVERRIDES: Final = ("x-http-method-override", "x-method-override", "x-http-method")
@@ -39,16 +35,7 @@ _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Req
 _CORS_MAX_AGE_S: Final = "600"
 # A repeated header of these is ambiguous: an intermediary may have used the other value.
 _SINGLE: Final = frozenset(
-    {
-        "host",
-        "content-type",
-        "content-length",
-        "content-encoding",
-        "transfer-encoding",
-        "expect",
-        "idempotency-key",
-        "if-match",
-    }
+    {"host", "content-type", "content-length", "content-encoding", "transfer-encoding", "expect", "idempotency-key", "if-match"}
 )
 
 _log: Final = structlog.get_logger("router.server.access")
@@ -167,13 +154,7 @@ class HeadCache:
         if len(self._heads) >= _HEADS_MAX:
             self._heads.clear()
         self._heads[sha256(head).digest()] = _KnownHead(
-            request.method,
-            request.target,
-            headers,
-            handler,
-            request.path_params,
-            credential,
-            int(headers["content-length"]),
+            request.method, request.target, headers, handler, request.path_params, credential, int(headers["content-length"])
         )
 
 
@@ -261,11 +242,7 @@ class HttpApplication:
     """Dispatch of requests to handlers, with common checks, error responses and records."""
 
     def __init__(
-        self,
-        *,
-        allowed_origins: Iterable[str] = (),
-        access_log: bool = False,
-        process: ProcessMetrics | None = None,
+        self, *, allowed_origins: Iterable[str] = (), access_log: bool = False, process: ProcessMetrics | None = None
     ) -> None:
         """``process``: metrics of the process; None: requests are neither counted nor logged."""
         self.router = HttpRouter()
@@ -280,11 +257,7 @@ class HttpApplication:
     def check(self, request: HttpRequest) -> None:
         """Check the head of a request: send an error response, or leave it to be handled when complete."""
         try:
-            if (
-                request.repeated is not None
-                or request.version != "1.1"
-                or not _CHECKED.isdisjoint(request.headers)
-            ):
+            if request.repeated is not None or request.version != "1.1" or not _CHECKED.isdisjoint(request.headers):
                 preflight = self._check_headers(request)
                 if preflight is not None:
                     self.respond(request, preflight)
@@ -344,10 +317,7 @@ class HttpApplication:
         origin = request.headers.get("origin")
         if origin is not None and origin in self._origins:
             # The exact origin, never `*`. Credentials are not allowed: no cookies are used.
-            allowed = {
-                "Access-Control-Allow-Origin": origin,
-                "Access-Control-Expose-Headers": _CORS_EXPOSED,
-            }
+            allowed = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _CORS_EXPOSED}
             response = HttpResponse(
                 status=response.status,
                 body=response.body,
@@ -357,9 +327,7 @@ class HttpApplication:
                 problem_code=response.problem_code,
             )
         closes = response.closes_connection or not request.keep_alive
-        data = self.writer.encode(
-            response, request_id, closes=closes, is_head=request.method == "HEAD"
-        )
+        data = self.writer.encode(response, request_id, closes=closes, is_head=request.method == "HEAD")
         if self._process is not None:
             self.record(request, response.status, request_id, response.problem_code)
         self._send(request, data, closes=closes)
@@ -403,13 +371,7 @@ class HttpApplication:
         return self.writer.encode(response, request_id, closes=True)
 
     def record(
-        self,
-        request: HttpRequest,
-        status: int,
-        request_id: str,
-        problem_code: str = "",
-        *,
-        has_duration: bool = True,
+        self, request: HttpRequest, status: int, request_id: str, problem_code: str = "", *, has_duration: bool = True
     ) -> None:
         """Count a response and write it to the access log.
 
@@ -446,11 +408,7 @@ class HttpApplication:
         if request.version not in ("1.1", "1.0"):
             raise ProblemError("malformed", "HTTP/1.0 or HTTP/1.1 is required")
         if any(name in headers for name in _OVERRIDES):
-            raise ProblemError(
-                "method_not_allowed",
-                "method override headers are not supported",
-                headers={"Allow": ""},
-            )
+            raise ProblemError("method_not_allowed", "method override headers are not supported", headers={"Allow": ""})
         expectation = headers.get("expect")
         if expectation is not None:
             if expectation.lower() != "100-continue":

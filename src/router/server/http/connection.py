@@ -34,9 +34,7 @@ _HEADERS_MAX: Final = 128
 # All headers together, in multiples of the limit of one.
 _HEAD_FACTOR: Final = 4
 _LINGER_S: Final = 0.5
-_METHODS: Final = {
-    name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-}
+_METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 # Spellings that most clients use, so that the name need not be decoded.
 _COMMON_NAMES: Final = {
     spelling.encode(): name
@@ -332,9 +330,7 @@ class HttpConnection(asyncio.Protocol):
         self._first = b""
         active = self._active
         if active is not None and not active.is_complete and self._body_timer is None:
-            self._body_timer = self._loop.call_later(
-                self._limits.body_timeout_s, self._body_timed_out, active
-            )
+            self._body_timer = self._loop.call_later(self._limits.body_timeout_s, self._body_timed_out, active)
         if self._queue or self._paused or self._shutting_down:
             self._advance()
 
@@ -347,9 +343,7 @@ class HttpConnection(asyncio.Protocol):
         request, self._is_body_next = self._receiving, False
         if request is not None and not self._discarding:
             length = request.headers.get("content-length")
-            framing = (
-                "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-            )
+            framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
             self._is_framing_repeated = True
             self._parser.feed_data(f"POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
 
@@ -397,10 +391,7 @@ class HttpConnection(asyncio.Protocol):
         if self._is_framing_repeated:
             return
         self._header_count += 1
-        if (
-            self._header_count > _HEADERS_MAX
-            or len(name) + len(value) > self._limits.header_bytes_max
-        ):
+        if self._header_count > _HEADERS_MAX or len(name) + len(value) > self._limits.header_bytes_max:
             self._input_is_malformed()
         if not self._is_head_open or self._discarding:
             return  # Trailers are ignored.
@@ -434,9 +425,7 @@ class HttpConnection(asyncio.Protocol):
         request.version = parser.get_http_version()
         request.keep_alive = request.version == "1.1" and parser.should_keep_alive()
         request.is_upgrade = parser.should_upgrade()
-        self._is_body_next = request.is_upgrade and not request.headers.keys().isdisjoint(
-            ("content-length", "transfer-encoding")
-        )
+        self._is_body_next = request.is_upgrade and not request.headers.keys().isdisjoint(("content-length", "transfer-encoding"))
         if self._active is None and not self._queue and not self._write_paused:
             self._begin(request)
         else:
@@ -492,11 +481,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _is_delayed(self, request: HttpRequest) -> bool:
         """Return whether a submit arrives before the delay after a refused one is over."""
-        return (
-            request.method == "POST"
-            and request.target == b"/v1/contacts"
-            and self._loop.time() < self._delayed_until_s
-        )
+        return request.method == "POST" and request.target == b"/v1/contacts" and self._loop.time() < self._delayed_until_s
 
     def _delay_is_over(self) -> None:
         self._delayed_until_s = 0.0

@@ -15,11 +15,7 @@ from router.server.http.application import HandlerResult, HttpRequest, HttpRoute
 from router.server.http.responses import HttpResponse
 
 # Files served from the Swagger UI bundle; no other file of the package is reachable.
-_ASSETS: Final = {
-    "swagger-ui.css": "text/css",
-    "swagger-ui-bundle.js": "text/javascript",
-    "favicon-32x32.png": "image/png",
-}
+_ASSETS: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -111,11 +107,7 @@ class DocumentHandler:
     """Handler of one document or asset."""
 
     def __init__(
-        self,
-        operation: str,
-        response: HttpResponse,
-        document: Callable[[str], Awaitable[bytes]] | None = None,
-        path: str = "",
+        self, operation: str, response: HttpResponse, document: Callable[[str], Awaitable[bytes]] | None = None, path: str = ""
     ) -> None:
         """``document``: returns the body for ``path``; None: the response is complete."""
         self.operation = operation
@@ -162,8 +154,7 @@ def _entry(name: str, entry: dict[str, Any]) -> str:
     summary = entry.get("summary") or entry.get("description") or entry.get("title") or ""
     shown = json.dumps(entry, indent=2, ensure_ascii=False)
     return (
-        f"<details><summary><code>{_escaped(name)}</code> {_inline_html(summary)}</summary>"
-        f"<pre>{_escaped(shown)}</pre></details>"
+        f"<details><summary><code>{_escaped(name)}</code> {_inline_html(summary)}</summary><pre>{_escaped(shown)}</pre></details>"
     )
 
 

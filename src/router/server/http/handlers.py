@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from router.model.ids import Ident
+from router.model.states import Ident
 from router.protocol.codec import redacted_error
 from router.server.api.admission import AdmissionControl
 from router.server.api.problems import ProblemError
@@ -28,9 +28,7 @@ from router.server.http.responses import HttpResponse
 T = TypeVar("T")
 
 JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
-YAML_TYPES: Final = frozenset(
-    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
-)
+YAML_TYPES: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _JSON_ONLY: Final = frozenset({"application/json"})
 _QUERY_PARAMETERS_MAX: Final = 100
 _encode: Final = msgspec.json.Encoder().encode
@@ -53,14 +51,7 @@ class ProbeHandler:
         return self._run(request)
 
     async def _run(self, request: HttpRequest) -> HttpResponse:
-        api_request = ApiRequest(
-            self._services,
-            None,
-            path_params={},
-            query_params=None,
-            body=None,
-            header=request.header,
-        )
+        api_request = ApiRequest(self._services, None, path_params={}, query_params=None, body=None, header=request.header)
         return as_http_response(await self._route.operation(api_request))
 
 
@@ -162,10 +153,7 @@ class OperationHandler:
 
 
 def add_api_routes(
-    router: HttpRouter,
-    services: Services,
-    admission: AdmissionControl,
-    replaced: dict[str, OperationHandler],
+    router: HttpRouter, services: Services, admission: AdmissionControl, replaced: dict[str, OperationHandler]
 ) -> None:
     """Add every route of the API. ``replaced``: handlers of their own, by operation."""
     for route in ROUTES:
@@ -180,12 +168,7 @@ def add_api_routes(
 def as_http_response(response: ApiResponse) -> HttpResponse:
     """Return the HTTP response of an operation's response."""
     body = response.body if isinstance(response.body, bytes) else _encode(response.body)
-    return HttpResponse(
-        status=response.status,
-        body=body,
-        content_type=response.content_type,
-        headers=response.headers,
-    )
+    return HttpResponse(status=response.status, body=body, content_type=response.content_type, headers=response.headers)
 
 
 def _empty_query(route: Route) -> Any:
@@ -218,9 +201,7 @@ def require_media_type(request: HttpRequest, allowed: frozenset[str]) -> None:
         if name.strip().lower() == "charset":
             charset = value.strip().strip('"').lower()
     if media_type.strip().lower() not in allowed or charset not in ("", "utf-8", "utf8"):
-        raise ProblemError(
-            "unsupported_media_type", "Content-Type must be " + " or ".join(sorted(allowed))
-        )
+        raise ProblemError("unsupported_media_type", "Content-Type must be " + " or ".join(sorted(allowed)))
 
 
 def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

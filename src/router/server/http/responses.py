@@ -25,10 +25,7 @@ SECURITY_HEADERS: Final = {
 }
 DEFAULT_CONTENT_SECURITY_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 # Headers that a response may replace.
-_DEFAULTS: Final = {
-    "Content-Security-Policy": DEFAULT_CONTENT_SECURITY_POLICY,
-    "Cache-Control": "no-store",
-}
+_DEFAULTS: Final = {"Content-Security-Policy": DEFAULT_CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _NO_ID: Final = "0" * 16
 _NO_BODY: Final = frozenset({101, 204})
@@ -71,14 +68,7 @@ class ResponseWriter:
         self._date = self._common = ""
         self._second = -1
 
-    def encode(
-        self,
-        response: HttpResponse,
-        request_id: str,
-        *,
-        closes: bool = False,
-        is_head: bool = False,
-    ) -> bytes:
+    def encode(self, response: HttpResponse, request_id: str, *, closes: bool = False, is_head: bool = False) -> bytes:
         """Return the bytes of a response.
 
         ``closes``: send ``Connection: close``. ``is_head``: the request method was HEAD, so the body is omitted.
@@ -95,14 +85,11 @@ class ResponseWriter:
             own += "Connection: close\r\n"
         content = ""
         if response.status not in _NO_BODY:
-            content = (
-                f"Content-Type: {response.content_type}\r\nContent-Length: {len(response.body)}\r\n"
-            )
+            content = f"Content-Type: {response.content_type}\r\nContent-Length: {len(response.body)}\r\n"
         status = response.status
-        head = (
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\n{common}{content}"
-            f"X-Request-ID: {request_id}\r\n{own}\r\n"
-        ).encode("latin-1")
+        head = (f"HTTP/1.1 {status} {_REASONS[status]}\r\n{common}{content}X-Request-ID: {request_id}\r\n{own}\r\n").encode(
+            "latin-1"
+        )
         return head if is_head else head + response.body
 
     def _common_headers(self) -> str:
@@ -117,9 +104,7 @@ class ResponseWriter:
 class CachedProblemResponse:
     """A problem response of which all but the request id is rendered once per second."""
 
-    def __init__(
-        self, writer: ResponseWriter, raised: ProblemError, now_s: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, writer: ResponseWriter, raised: ProblemError, now_s: Callable[[], float] = time.time) -> None:
         self._writer = writer
         self._raised = raised
         self._now_s = now_s

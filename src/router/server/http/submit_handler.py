@@ -11,29 +11,14 @@ from typing import Final
 
 import msgspec
 
-from router.model.errors import (
-    CommandQueueFull,
-    JournalUnavailable,
-    RouterError,
-    Stopping,
-)
+from router.model.errors import CommandQueueFull, JournalUnavailable, RouterError, Stopping
 from router.model.results import Refused
 from router.protocol.frames import ContactFields
 from router.runtime.workspace import Reply
 from router.server.api.admission import AdmissionControl
-from router.server.api.idempotency import (
-    enqueue_command,
-    idempotency_key,
-    submit_response,
-    with_first_epoch,
-)
+from router.server.api.idempotency import enqueue_command, idempotency_key, submit_response, with_first_epoch
 from router.server.api.problems import ProblemError, problem_from_refusal
-from router.server.api.request import (
-    AppliedCommand,
-    Services,
-    new_request_id,
-    problem_from_fault,
-)
+from router.server.api.request import AppliedCommand, Services, new_request_id, problem_from_fault
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import Credential
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
@@ -95,9 +80,7 @@ class PendingSubmit:
         """Send the receipt."""
         if (request := self._end()) is not None:
             receipt = submit_response(applied)
-            response = HttpResponse(
-                status=receipt.status, body=_encode(receipt.body), headers=receipt.headers
-            )
+            response = HttpResponse(status=receipt.status, body=_encode(receipt.body), headers=receipt.headers)
             self._handler.application.respond_as(request, response, new_request_id())
 
     def fail(self, raised: ProblemError) -> None:
@@ -126,9 +109,7 @@ class PendingSubmit:
 class SubmitHandler(OperationHandler):
     """Handler of submits, with the submits in flight and their timeout."""
 
-    def __init__(
-        self, services: Services, admission: AdmissionControl, application: HttpApplication
-    ) -> None:
+    def __init__(self, services: Services, admission: AdmissionControl, application: HttpApplication) -> None:
         [route] = (route for route in ROUTES if route.name == _OPERATION)
         super().__init__(services, admission, route)
         self.application = application
@@ -177,9 +158,7 @@ class SubmitHandler(OperationHandler):
         if self._timer is None:
             self._start_timer(self._timeout_s)
         try:
-            self._writer.submit(
-                credential.workspace, command, actor=credential.actor, reply=pending
-            )
+            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
         except RouterError as error:
             request.delays_next_submit = True
             pending.set_exception(error)

@@ -24,14 +24,7 @@ from router.model.errors import CommandQueueFull, RouterError
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON, FrameDecoder, MalformedFrame
-from router.protocol.frames import (
-    ErrorFrame,
-    ExpectedWaitFrame,
-    OkFrame,
-    PongFrame,
-    ServerFrame,
-    SubmitFrame,
-)
+from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, PongFrame, ServerFrame, SubmitFrame
 from router.protocol.session import (
     Authenticate,
     CloseConnection,
@@ -50,13 +43,7 @@ from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
 from router.runtime.writer import Writer
 from router.server.auth.credentials import AuthFailed, Credential
-from router.server.ws.frame_commands import (
-    command_from_frame,
-    expected_wait_reply,
-    fault_reply,
-    problem_reply,
-    reply_to_frame,
-)
+from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, problem_reply, reply_to_frame
 from router.server.ws.hub import Hub
 from router.server.ws.synchronization import InitialSync
 from router.server.ws.websocket import WebSocket
@@ -118,9 +105,7 @@ class ConnectionContext:
         """Return the decoder of an endpoint and codec. Decoders are stateless and shared."""
         found = self._decoders.get((door, subprotocol))
         if found is None:
-            found = self._decoders[door, subprotocol] = FrameDecoder(
-                door.client_frames, subprotocol
-            )
+            found = self._decoders[door, subprotocol] = FrameDecoder(door.client_frames, subprotocol)
         return found
 
 
@@ -265,9 +250,7 @@ class WebSocketConnection:
             if not self._closing:
                 self._socket.send_pong(payload)
         else:
-            self.close(
-                CloseCode.UNSUPPORTED_DATA, "message type does not match the negotiated codec"
-            )
+            self.close(CloseCode.UNSUPPORTED_DATA, "message type does not match the negotiated codec")
 
     def _receive(self, data: bytes) -> list[Effect]:
         now_ms = monotonic_ms()
@@ -346,20 +329,14 @@ class WebSocketConnection:
         pending = _PendingReply(self, request)
         self._in_flight += 1
         if type(request) is ExpectedWaitFrame:
-            self._hub.track_task(
-                asyncio.get_running_loop().create_task(
-                    self._reply_expected_wait(request, credential)
-                )
-            )
+            self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_expected_wait(request, credential)))
         else:
             try:
                 if type(request) is SubmitFrame:
                     # Under overload a refusal must be cheap: refuse before building the command.
                     self._context.writer.admit_submit(credential.workspace)
                 command = command_from_frame(request, credential)
-                self._context.writer.submit(
-                    credential.workspace, command, actor=self._actor, reply=pending
-                )
+                self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
             except RouterError as error:
                 self.send_reply(request, error)
         if self._in_flight >= self._context.settings.in_flight_max and not self._delivery_paused:
@@ -386,13 +363,9 @@ class WebSocketConnection:
             self._delivery_paused = False
             self._socket.resume_delivery()
 
-    async def _reply_expected_wait(
-        self, request: ExpectedWaitFrame, credential: Credential
-    ) -> None:
+    async def _reply_expected_wait(self, request: ExpectedWaitFrame, credential: Credential) -> None:
         try:
-            self.send_reply(
-                request, await expected_wait_reply(self._context.writer, request, credential)
-            )
+            self.send_reply(request, await expected_wait_reply(self._context.writer, request, credential))
         except Exception as error:
             self.send_reply(request, error)
 
@@ -445,9 +418,7 @@ class WebSocketConnection:
         if isinstance(answer, Refused):
             self._connected = False
             unknown = answer.code is RefusalCode.UNKNOWN_AGENT
-            self.close(
-                CloseCode.FORBIDDEN if unknown else CloseCode.TRY_AGAIN_LATER, "no such agent"
-            )
+            self.close(CloseCode.FORBIDDEN if unknown else CloseCode.TRY_AGAIN_LATER, "no such agent")
             return False
         return True
 

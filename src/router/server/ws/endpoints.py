@@ -28,11 +28,7 @@ from router.server.ws.hub import Hub
 from router.server.ws.websocket import WebSocket
 from router.settings import SocketSettings
 
-ENDPOINT_PATHS: Final = {
-    Endpoint.DESKTOP: "/v1/desktop",
-    Endpoint.GATEWAY: "/v1/gateway",
-    Endpoint.SUPERVISOR: "/v1/supervisor",
-}
+ENDPOINT_PATHS: Final = {Endpoint.DESKTOP: "/v1/desktop", Endpoint.GATEWAY: "/v1/gateway", Endpoint.SUPERVISOR: "/v1/supervisor"}
 
 # Refused clients get random retry times, so that they do not return together.
 _RETRY_AFTER_S: Final = (1, 10)
@@ -81,11 +77,7 @@ class WebSocketEndpoints:
         transport = http_connection.transport
         if transport is None or transport.is_closing():
             return  # The connection is already lost.
-        socket = WebSocket(
-            transport,
-            heartbeat_s=self._limits.heartbeat_s,
-            message_bytes_max=self._limits.frame_bytes_max,
-        )
+        socket = WebSocket(transport, heartbeat_s=self._limits.heartbeat_s, message_bytes_max=self._limits.frame_bytes_max)
         release = http_connection.detach(socket)
 
         def lost(connection: WebSocketConnection) -> None:
@@ -93,12 +85,7 @@ class WebSocketEndpoints:
             release()
 
         connection = WebSocketConnection(
-            socket,
-            self._context,
-            endpoint=endpoint,
-            subprotocol=subprotocol,
-            credential=request.credential,
-            on_lost=lost,
+            socket, self._context, endpoint=endpoint, subprotocol=subprotocol, credential=request.credential, on_lost=lost
         )
         self._connections.add(connection)
         socket.attach_owner(connection)
@@ -118,14 +105,9 @@ class WebSocketEndpoints:
             # Only browsers send Origin. An unknown one is refused; otherwise any page could act for its user.
             raise ProblemError("origin_forbidden")
         if not _offered(request):
-            raise ProblemError(
-                "malformed", "Sec-WebSocket-Protocol must offer " + " or ".join(SUBPROTOCOLS)
-            )
+            raise ProblemError("malformed", "Sec-WebSocket-Protocol must offer " + " or ".join(SUBPROTOCOLS))
         if request.query:
-            raise ProblemError(
-                "malformed",
-                "no query parameters are allowed; send the token in a header or in hello",
-            )
+            raise ProblemError("malformed", "no query parameters are allowed; send the token in a header or in hello")
         if not _is_valid_handshake(headers):
             raise ProblemError("malformed", "invalid WebSocket handshake")
         if self.open_count >= self._limits.connections_max:
@@ -157,18 +139,14 @@ class WebSocketEndpoints:
         return credential
 
     def _may_connect(self, credential: Credential) -> bool:
-        count = self._hub.connection_count(
-            credential.workspace, str(credential.role), credential.subject
-        )
+        count = self._hub.connection_count(credential.workspace, str(credential.role), credential.subject)
         return count < self._limits.credential_connections_max
 
 
 class UpgradeHandler:
     """Request handler of one WebSocket endpoint."""
 
-    def __init__(
-        self, endpoints: WebSocketEndpoints, endpoint: Endpoint, application: HttpApplication
-    ) -> None:
+    def __init__(self, endpoints: WebSocketEndpoints, endpoint: Endpoint, application: HttpApplication) -> None:
         self.operation = f"{endpoint}_socket"
         self._endpoints = endpoints
         self._endpoint = endpoint
@@ -199,9 +177,7 @@ class UpgradeHandler:
             raise ProblemError("malformed", "an upgrade request has no body")
         subprotocol = _offered(request)
         key = request.headers["sec-websocket-key"].encode("ascii")
-        accept = base64.b64encode(
-            hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
-        )
+        accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest())
         head = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept.decode()}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n"
@@ -253,9 +229,7 @@ class UpgradeLimiter:
         """``now_ms`` and ``uniform`` are replaceable for tests."""
         self._now_ms = now_ms
         self._uniform = uniform
-        self._bucket = TokenBucket(
-            settings.upgrades_per_s, settings.upgrades_burst, now_ms=now_ms()
-        )
+        self._bucket = TokenBucket(settings.upgrades_per_s, settings.upgrades_burst, now_ms=now_ms())
         self._each_ms = 1000 / settings.upgrades_per_s * _QUEUE_TIME_FACTOR
         self._queue_end_ms = 0.0
 

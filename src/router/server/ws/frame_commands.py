@@ -54,13 +54,7 @@ def reply_to_frame(frame: Any, outcome: Outcome) -> OkFrame | ErrorFrame:
             seq=result.seq,
             opens_at_ms=result.opens_at_ms,
         )
-    return OkFrame(
-        id=frame.id,
-        seq=result.seq,
-        subject=result.subject,
-        state=result.state,
-        replayed=result.replayed,
-    )
+    return OkFrame(id=frame.id, seq=result.seq, subject=result.subject, state=result.state, replayed=result.replayed)
 
 
 def fault_reply(id: str, error: RouterError) -> ErrorFrame:
@@ -77,19 +71,10 @@ def fault_reply(id: str, error: RouterError) -> ErrorFrame:
 def problem_reply(code: str, id: str | None, **members: Any) -> ErrorFrame:
     """Return an ``error`` frame with the code and title of the problem table."""
     kind = PROBLEMS[code]
-    return ErrorFrame(
-        code=code,
-        title=kind.title,
-        id=id,
-        temporary=kind.temporary,
-        applied=kind.applied,
-        **members,
-    )
+    return ErrorFrame(code=code, title=kind.title, id=id, temporary=kind.temporary, applied=kind.applied, **members)
 
 
-async def expected_wait_reply(
-    writer: Writer, ask: ExpectedWaitFrame, credential: Credential
-) -> OkFrame | ErrorFrame:
+async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential: Credential) -> OkFrame | ErrorFrame:
     """Return the reply to an expected-wait request. Raises the exceptions of ``Writer.ask``."""
     # To a gateway, the contact of another gateway must look like one that does not exist.
     gateway_id = credential.subject if credential.role == "gateway" else None
@@ -116,8 +101,6 @@ async def expected_wait_reply(
     if result is None:
         return problem_reply("unknown_contact", ask.id, field="contact_id")
     if isinstance(result, Refused):
-        return problem_reply(
-            problem_code(result.code), ask.id, detail=result.detail, field=result.field
-        )
+        return problem_reply(problem_code(result.code), ask.id, detail=result.detail, field=result.field)
     subject = ask.contact_id or ask.queue_id or ""
     return OkFrame(id=ask.id, seq=answered.seq, subject=subject, expected_wait=result)

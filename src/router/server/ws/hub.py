@@ -32,12 +32,7 @@ from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
 from router.server.ws.disconnects import DisconnectQueue
-from router.server.ws.replay_index import (
-    ReplayIndex,
-    StampedEvent,
-    recipient_agents,
-    recipient_gateway,
-)
+from router.server.ws.replay_index import ReplayIndex, StampedEvent, recipient_agents, recipient_gateway
 from router.server.ws.write_buffer import FlushScheduler
 from router.settings import SocketSettings
 
@@ -103,10 +98,7 @@ class Hub:
         self._publisher = publisher
         self._settings = settings
         self._groups: dict[str, _WorkspaceSubscribers] = {}
-        self._encoders = {
-            name: (frame_encoder(name).encode, TEXT if name == JSON else BINARY)
-            for name in SUBPROTOCOLS
-        }
+        self._encoders = {name: (frame_encoder(name).encode, TEXT if name == JSON else BINARY) for name in SUBPROTOCOLS}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: set[Subscriber] = set()
         """Subscribers that are closing; a drain waits for them."""
@@ -156,9 +148,7 @@ class Hub:
         of_same_client = group.of_same_client(subscriber)
         of_same_client.remove(subscriber)
         if not of_same_client and subscriber.role in ("agent", "gateway"):
-            (group.desktops if subscriber.role == "agent" else group.gateways).pop(
-                subscriber.subject
-            )
+            (group.desktops if subscriber.role == "agent" else group.gateways).pop(subscriber.subject)
         if not group.by_session:
             if group.stats_timer is not None:
                 group.stats_timer.cancel()
@@ -197,9 +187,7 @@ class Hub:
         """Return whether the events after a position are still in memory."""
         return self._publisher.covers(subscriber.workspace, history_id, after_seq)
 
-    def missed_events(
-        self, subscriber: Subscriber, history_id: str, after_seq: int
-    ) -> list[StampedEvent] | None:
+    def missed_events(self, subscriber: Subscriber, history_id: str, after_seq: int) -> list[StampedEvent] | None:
         """Return the events for a subscriber after a position, oldest first; None if too many or no longer held."""
         count_max = self._settings.resume_count_max
         event_count = self._publisher.last_seq(subscriber.workspace) - after_seq
@@ -208,9 +196,7 @@ class Hub:
         replay_index = self._replay_index(subscriber.workspace, history_id)
         if replay_index is None:
             return None
-        events = replay_index.events_since(
-            after_seq, role=subscriber.role, subject=subscriber.subject
-        )
+        events = replay_index.events_since(after_seq, role=subscriber.role, subject=subscriber.subject)
         if events is not None and len(events) > count_max:
             return None
         return events
@@ -263,9 +249,7 @@ class Hub:
             frame = encoded.get(subscriber.subprotocol)
             if frame is None:
                 frame_content = EventFrame(seq=seq, at_ms=at_ms, event=public_event(event))
-                frame = encoded[subscriber.subprotocol] = self.encode(
-                    frame_content, subscriber.subprotocol
-                )
+                frame = encoded[subscriber.subprotocol] = self.encode(frame_content, subscriber.subprotocol)
             subscriber.deliver(frame)
 
     def encode(self, frame: ServerFrame, subprotocol: str) -> bytes:
@@ -292,9 +276,7 @@ class Hub:
         self._tasks.discard(task)
         self._note_empty()
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error(
-                "a background task of a WebSocket failed", action="hub_task_failed", exc_info=error
-            )
+            _log.error("a background task of a WebSocket failed", action="hub_task_failed", exc_info=error)
 
     # --- statistics --------------------------------------------------------------------------------
     def _schedule_stats(self, workspace: str, group: _WorkspaceSubscribers) -> None:
@@ -337,13 +319,8 @@ class Hub:
         self.draining = True
         subscribers = list(self.subscribers())
         # Few desktops need no spreading; many are spread so that the next node gets about 200 per second.
-        spread_s = min(
-            self._settings.reconnect_spread_ms / 1000, deadline_s * 0.8, len(subscribers) / 200
-        )
-        leaving = sorted(
-            ((random.uniform(0, spread_s), index) for index in range(len(subscribers))),
-            reverse=True,
-        )
+        spread_s = min(self._settings.reconnect_spread_ms / 1000, deadline_s * 0.8, len(subscribers) / 200)
+        leaving = sorted(((random.uniform(0, spread_s), index) for index in range(len(subscribers))), reverse=True)
         for delay_s, index in leaving:
             subscriber = subscribers[index]
             reconnect = ReconnectFrame(after_ms=int(delay_s * 1000))
@@ -353,9 +330,7 @@ class Hub:
         while leaving:
             now_s = loop.time() - began
             while leaving and leaving[-1][0] <= now_s:
-                subscribers[leaving.pop()[1]].close(
-                    CloseCode.SERVICE_RESTART, "the router restarts"
-                )
+                subscribers[leaving.pop()[1]].close(CloseCode.SERVICE_RESTART, "the router restarts")
             await asyncio.sleep(_DRAIN_STEP_S if leaving else 0)
         for subscriber in list(self.subscribers()):  # Connections opened meanwhile.
             subscriber.close(CloseCode.SERVICE_RESTART, "the router restarts")

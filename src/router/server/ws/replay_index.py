@@ -113,9 +113,7 @@ class ReplayIndex:
             of.setdefault(name, deque()).extendleft(reversed(stamped))
         self._after, self._until = after, until
 
-    def _by_recipient(
-        self, after_seq: int, until_seq: int
-    ) -> list[tuple[dict[str, deque[StampedEvent]], str, list[StampedEvent]]]:
+    def _by_recipient(self, after_seq: int, until_seq: int) -> list[tuple[dict[str, deque[StampedEvent]], str, list[StampedEvent]]]:
         """Return the events of a range by recipient: the index to update, the recipient id, the events."""
         if after_seq >= until_seq:
             return []
@@ -151,9 +149,7 @@ _AGENT_FIELDS: Final = _fields_of(("agent_id", "from_agent_id"))
 
 _HAS_MEMBERS: Final = frozenset(kind for kind, names in _fields_of(("members",)).items() if names)
 
-_HAS_GATEWAY: Final = frozenset(
-    kind for kind, names in _fields_of(("gateway_id",)).items() if names
-)
+_HAS_GATEWAY: Final = frozenset(kind for kind, names in _fields_of(("gateway_id",)).items() if names)
 
 
 def recipient_agents(event: Event) -> tuple[str, ...]:

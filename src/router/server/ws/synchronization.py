@@ -21,15 +21,9 @@ from router.model.events import Event
 from router.model.states import ContactState
 from router.model.views import AgentView, ContactView, WorkspaceView
 from router.protocol.close_codes import CloseCode
-from router.protocol.frames import (
-    EventFrame,
-    ResumedFrame,
-    ServerFrame,
-    StatePageFrame,
-    WelcomeFrame,
-)
+from router.protocol.frames import EventFrame, ResumedFrame, ServerFrame, StatePageFrame, WelcomeFrame
 from router.protocol.session import resume_position
-from router.runtime.cursors import FeedPosition
+from router.runtime.event_feed import FeedPosition
 from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
@@ -68,9 +62,7 @@ class SyncingSubscriber(Subscriber, Protocol):
 class InitialSync:
     """Synchronization of one connection until it is live."""
 
-    def __init__(
-        self, subscriber: SyncingSubscriber, hub: Hub, writer: Writer, settings: SocketSettings
-    ) -> None:
+    def __init__(self, subscriber: SyncingSubscriber, hub: Hub, writer: Writer, settings: SocketSettings) -> None:
         self._subscriber = subscriber
         self._hub = hub
         self._writer = writer
@@ -135,8 +127,7 @@ class InitialSync:
                 _event_frame((seq, published.record.at_ms, event))
                 for published in records
                 for seq, event in enumerate(published.record.events, published.record.first_seq)
-                if seq > after
-                and is_visible_to(event, role=subscriber.role, subject=subscriber.subject)
+                if seq > after and is_visible_to(event, role=subscriber.role, subject=subscriber.subject)
             ]
             if frames:
                 await subscriber.write_and_drain(frames)

@@ -63,9 +63,7 @@ class WebSocket(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(
-        self, transport: asyncio.Transport, *, heartbeat_s: float, message_bytes_max: int
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, *, heartbeat_s: float, message_bytes_max: int) -> None:
         self.transport = transport
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
@@ -197,9 +195,7 @@ class WebSocket(asyncio.Protocol):
         if self._closing or self._lost:
             return
         is_unreadable = self._reader.violation is not None
-        self._start_closing(
-            encode_close_frame(code, text), _LINGER_S if is_unreadable else CLOSE_TIMEOUT_S
-        )
+        self._start_closing(encode_close_frame(code, text), _LINGER_S if is_unreadable else CLOSE_TIMEOUT_S)
         self._delivery_paused = False
         self._undelivered = None
         self._resume_reading()

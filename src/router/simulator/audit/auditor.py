@@ -23,8 +23,7 @@ from router.model import events as ev
 from router.model.commands import Command
 from router.model.results import Outcome, Refused
 from router.model.states import AgentState
-from router.simulator.audit.callbacks import CallbackAudit
-from router.simulator.audit.offers import OfferAudit
+from router.simulator.audit.offers import CallbackAudit, OfferAudit
 from router.simulator.audit.state import AuditAgent, AuditContact, AuditState
 from router.simulator.day import PlannedContact
 
@@ -143,8 +142,7 @@ class Auditor:
     def _queue_opened_or_closed(self, event: ev.QueueOpened | ev.QueueClosed) -> None:
         closed = isinstance(event, ev.QueueClosed)
         self._log.check(
-            event.until_ms is None or event.until_ms > self._log.at_ms,
-            f"queue {event.queue_id} has a next change in the past",
+            event.until_ms is None or event.until_ms > self._log.at_ms, f"queue {event.queue_id} has a next change in the past"
         )
         holds = isinstance(event, ev.QueueClosed) and event.holds_contacts
         self._state.set_queue_closed(event.queue_id, closed=closed, holds=holds)
@@ -176,9 +174,7 @@ class Auditor:
 
     def _agent_state(self, event: ev.AgentStateChanged) -> None:
         agent = self._state.agent(event.agent_id)
-        self._log.check(
-            event.from_state is agent.state, f"agent {event.agent_id} was not {event.from_state}"
-        )
+        self._log.check(event.from_state is agent.state, f"agent {event.agent_id} was not {event.from_state}")
         agent.state, agent.next_state = event.state, None
         if event.reason == "desktop_lost":
             # The grace period is over: the agent may go ready again without a desktop.
@@ -238,14 +234,9 @@ class Auditor:
         contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
-        self._log.check(
-            event.queued_seq == contact.queued_seq,
-            f"{event.contact_id} is requeued at another position",
-        )
+        self._log.check(event.queued_seq == contact.queued_seq, f"{event.contact_id} is requeued at another position")
         self._log.check(not contact.offers, f"{event.contact_id} is requeued with a pending offer")
-        self._log.check(
-            not contact.participants, f"{event.contact_id} is requeued with participants"
-        )
+        self._log.check(not contact.participants, f"{event.contact_id} is requeued with participants")
         self._state.remove_from_line(contact)
         if contact.owner is not None:
             # A contact that had an owner does not wait for the opening.
@@ -266,10 +257,7 @@ class Auditor:
     def _overflowed(self, event: ev.ContactOverflowed) -> None:
         contact = self._state.live_contact(event.contact_id)
         if contact is not None:
-            self._log.check(
-                contact.queue_id == event.from_queue_id,
-                f"{event.contact_id} overflows from a queue it is not in",
-            )
+            self._log.check(contact.queue_id == event.from_queue_id, f"{event.contact_id} overflows from a queue it is not in")
             self._state.remove_from_line(contact)
             self._state.enter_queue(contact, event.queue_id)
             contact.plan, contact.step = event.plan, event.step
@@ -297,15 +285,11 @@ class Auditor:
             self._terminal += 1
         return contact
 
-    def _ended_unanswered(
-        self, event: ev.ContactAbandoned | ev.ContactCancelled | ev.ContactExpired
-    ) -> None:
+    def _ended_unanswered(self, event: ev.ContactAbandoned | ev.ContactCancelled | ev.ContactExpired) -> None:
         contact = self._close_contact(event.contact_id)
         if contact is None:
             return
-        self._log.check(
-            contact.owner is None, f"{event.contact_id} ends unanswered but has an owner"
-        )
+        self._log.check(contact.owner is None, f"{event.contact_id} ends unanswered but has an owner")
         self._state.check_wait(contact, event.waited_ms)
 
     def _ended(self, event: ev.ContactEnded) -> None:

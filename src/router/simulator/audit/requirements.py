@@ -73,9 +73,7 @@ def step_effect(
 
 def combined_levels(requires: dict[str, int], skills: dict[str, int]) -> dict[str, int]:
     """Return the higher level of each skill that the queue or the contact requires."""
-    return {
-        skill: max(requires.get(skill, 0), skills.get(skill, 0)) for skill in {**requires, **skills}
-    }
+    return {skill: max(requires.get(skill, 0), skills.get(skill, 0)) for skill in {**requires, **skills}}
 
 
 def _levels_after(levels: dict[str, int], step: StepPolicy) -> dict[str, int]:
@@ -88,9 +86,7 @@ def _levels_after(levels: dict[str, int], step: StepPolicy) -> dict[str, int]:
     }
 
 
-def _reserved_for(
-    step: StepPolicy, named_agents: tuple[str, ...], last_agent_id: str | None
-) -> tuple[str, ...] | None:
+def _reserved_for(step: StepPolicy, named_agents: tuple[str, ...], last_agent_id: str | None) -> tuple[str, ...] | None:
     """Return the agents that a step reserves the contact for; empty if it prefers agents that do not exist."""
     if not step.prefer and not step.prefer_agents:
         return None

@@ -21,14 +21,7 @@ from router.model.policy import (
 )
 from router.model.states import AgentState
 from router.policy.facts import AgentConditions
-from router.simulator.audit.requirements import (
-    AuditRequirement,
-    LineRank,
-    SkillLevels,
-    StepEffect,
-    plan_in_force,
-    step_effect,
-)
+from router.simulator.audit.requirements import AuditRequirement, LineRank, SkillLevels, StepEffect, plan_in_force, step_effect
 
 _NO_CHANNEL: Final = ChannelPolicy()
 _NO_QUEUE: Final = QueuePolicy()
@@ -160,16 +153,13 @@ class AuditState:
         agent = self.agents.get(agent_id)
         if agent is None:
             self.log.report(f"agent {agent_id} is unknown")
-            agent = self.agents[agent_id] = AuditAgent(
-                agent_id=agent_id, skills={}, queues=None, own_units=None, channel_max={}
-            )
+            agent = self.agents[agent_id] = AuditAgent(agent_id=agent_id, skills={}, queues=None, own_units=None, channel_max={})
         return agent
 
     def check_wait(self, contact: AuditContact, waited_ms: int) -> None:
         """Check the wait that an event states."""
         self.log.check(
-            waited_ms == self.log.at_ms - contact.queued_at_ms,
-            f"{contact.contact_id} has a wrong wait of {waited_ms} ms",
+            waited_ms == self.log.at_ms - contact.queued_at_ms, f"{contact.contact_id} has a wrong wait of {waited_ms} ms"
         )
 
     # --- policy ------------------------------------------------------------------------------------------------------
@@ -212,17 +202,10 @@ class AuditState:
         queue = self.queue(contact.queue_id)
         plan = plan_in_force(self.policy, contact.queue_id, contact.plan) if self.policy else ()
         effect = step_effect(
-            queue,
-            plan,
-            contact.step,
-            contact.skills,
-            named_agents=contact.named_agents,
-            last_agent_id=contact.last_agent_id,
+            queue, plan, contact.step, contact.skills, named_agents=contact.named_agents, last_agent_id=contact.last_agent_id
         )
         contact.allowed_agents = effect.reserved_for
-        contact.requirement = AuditRequirement(
-            queue_id=contact.queue_id, channel=contact.channel, alternatives=effect.alternatives
-        )
+        contact.requirement = AuditRequirement(queue_id=contact.queue_id, channel=contact.channel, alternatives=effect.alternatives)
         contact.rank = self._rank(contact, queue, effect)
         line = self.lines.get(contact.requirement)
         if line is None:
@@ -286,9 +269,7 @@ class AuditState:
         elif not wanted:
             self.remove_from_line(contact)
 
-    def first_eligible(
-        self, agent: AuditAgent, *, ranked_before: LineRank | None, at_ms: int
-    ) -> AuditContact | None:
+    def first_eligible(self, agent: AuditAgent, *, ranked_before: LineRank | None, at_ms: int) -> AuditContact | None:
         """Return a contact in line that the agent could take now and that precedes the given position; none: any position."""
         channels = self.channels_with_capacity(agent)
         if not channels:
@@ -307,9 +288,7 @@ class AuditState:
                     return contact  # type: ignore[no-any-return]
         return None
 
-    def first_preferred(
-        self, agent: AuditAgent, chosen: AuditContact, at_ms: int
-    ) -> AuditContact | None:
+    def first_preferred(self, agent: AuditAgent, chosen: AuditContact, at_ms: int) -> AuditContact | None:
         """Return a contact the agent could take now and that precedes the chosen one by the agent's queue ranks."""
         channels = self.channels_with_capacity(agent)
         chosen_key = self._preference_key(agent, chosen.queue_id, chosen.rank)
@@ -328,9 +307,7 @@ class AuditState:
         return None
 
     @staticmethod
-    def _preference_key(
-        agent: AuditAgent, queue_id: str, rank: LineRank | None
-    ) -> tuple[int, int, LineRank]:
+    def _preference_key(agent: AuditAgent, queue_id: str, rank: LineRank | None) -> tuple[int, int, LineRank]:
         assert rank is not None
         return rank[0], agent.queue_ranks.get(queue_id, QUEUE_RANK_DEFAULT), rank
 
@@ -362,9 +339,7 @@ class AuditState:
 
     def accepts_offers(self, agent: AuditAgent) -> bool:
         """Return whether the agent may receive offers at all."""
-        return (
-            agent.state is AgentState.READY and agent.next_state is None and not agent.desktop_lost
-        )
+        return agent.state is AgentState.READY and agent.next_state is None and not agent.desktop_lost
 
     def units(self, agent: AuditAgent) -> int:
         """Return the capacity of an agent in units."""
@@ -376,9 +351,7 @@ class AuditState:
         """Return the units in use, without those of interrupted channels."""
         held = self._channels_held(agent)
         return sum(
-            item.units
-            for item in agent.items.values()
-            if item.holds_capacity and not self._is_interrupted(item.channel, held)
+            item.units for item in agent.items.values() if item.holds_capacity and not self._is_interrupted(item.channel, held)
         )
 
     @staticmethod
@@ -446,9 +419,7 @@ class AuditState:
             cap = self._cap(scope)
             if cap is None:
                 continue
-            recent = [
-                t for t in agent.accepted_at_ms.get(scope, ()) if at_ms - t < 1000 * cap.window_s
-            ]
+            recent = [t for t in agent.accepted_at_ms.get(scope, ()) if at_ms - t < 1000 * cap.window_s]
             pending = [i for i in agent.items.values() if i.pending and scope in ("", i.channel)]
             if len(recent) + len(pending) >= cap.contacts_max:
                 return True
@@ -458,9 +429,7 @@ class AuditState:
         """Return the channels of which one more item fits."""
         if agent.channels_with_capacity is None:
             channels = self.policy.channels if self.policy else {}
-            agent.channels_with_capacity = frozenset(
-                name for name in channels if self._fits(agent, name)
-            )
+            agent.channels_with_capacity = frozenset(name for name in channels if self._fits(agent, name))
         return agent.channels_with_capacity
 
     def _fits(self, agent: AuditAgent, channel: str) -> bool:

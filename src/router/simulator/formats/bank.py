@@ -24,17 +24,7 @@ _DAY_MS = 86_400_000
 class BankCall:
     """One row of the log. Times are epoch milliseconds; none: the call did not reach that stage."""
 
-    __slots__ = (
-        "at_ms",
-        "is_vip",
-        "outcome",
-        "q_exit_ms",
-        "q_start_ms",
-        "queue_id",
-        "ser_exit_ms",
-        "ser_start_ms",
-        "server",
-    )
+    __slots__ = ("at_ms", "is_vip", "outcome", "q_exit_ms", "q_start_ms", "queue_id", "ser_exit_ms", "ser_start_ms", "server")
 
     def __init__(self, row: CsvRow) -> None:
         try:
@@ -142,10 +132,6 @@ def _agents(served: list[BankCall]) -> tuple[PlannedAgent, ...]:
         busy.setdefault(call.server, []).append(interval)
         skills.setdefault(call.server, set()).add(call.queue_id)
     return tuple(
-        PlannedAgent(
-            agent_id=server,
-            skills=dict.fromkeys(sorted(skills[server]), 1),
-            shifts=shifts_of(busy[server]),
-        )
+        PlannedAgent(agent_id=server, skills=dict.fromkeys(sorted(skills[server]), 1), shifts=shifts_of(busy[server]))
         for server in sorted(busy)
     )

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from router.model.ids import Ident, Name
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
+from router.model.states import Ident, Name
 from router.simulator.day import PlannedAgent, PlannedContact, Shift, WorkloadInvalid
 from router.simulator.distributions import NonNegative, to_ms
 from router.simulator.formats.recorded_log import RecordedLog, rows
@@ -152,9 +152,7 @@ def _shift(location: str, text: str) -> Shift:
 # --- CSV and JSON ---------------------------------------------------------------------------------------------------
 
 
-def _read(
-    path: Path, type_: type[T], cells: Callable[[dict[str, str]], dict[str, Any]]
-) -> list[tuple[str, T]]:
+def _read(path: Path, type_: type[T], cells: Callable[[dict[str, str]], dict[str, Any]]) -> list[tuple[str, T]]:
     if path.suffix == ".jsonl":
         return _read_json_lines(path, type_)
     found = []

@@ -171,27 +171,18 @@ def derived_policy(log: RecordedLog) -> Policy:
     return Policy(
         channels={name: ChannelPolicy(auto_accept=True) for name in channels},
         queues={
-            name: QueuePolicy(requires={log.queue_skills[name]: 1})
-            if name in log.queue_skills
-            else QueuePolicy()
+            name: QueuePolicy(requires={log.queue_skills[name]: 1}) if name in log.queue_skills else QueuePolicy()
             for name in queues
         },
         skills=tuple(skills),
-        facts=derived_facts(
-            (contact.attributes for contact in log.contacts),
-            (agent.attributes for agent in log.agents),
-        ),
+        facts=derived_facts((contact.attributes for contact in log.contacts), (agent.attributes for agent in log.agents)),
         retention=RetentionPolicy(ended_contacts_max=1_000),
     )
 
 
 def unplaced_kinds(log: RecordedLog) -> list[ContactKind]:
     """Return channel and attributes of the contacts that name no queue."""
-    return distinct_kinds(
-        (contact.channel, contact.attributes)
-        for contact in log.contacts
-        if contact.queue_id is None
-    )
+    return distinct_kinds((contact.channel, contact.attributes) for contact in log.contacts if contact.queue_id is None)
 
 
 def day_from_log(log: RecordedLog, *, policy: Policy | None, behaviour_seed: int) -> Day:

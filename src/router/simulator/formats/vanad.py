@@ -90,10 +90,6 @@ def _agents(calls: list[_VanadCall]) -> tuple[PlannedAgent, ...]:
             busy.setdefault(call.agent_id, []).append((call.answered_ms, call.end_ms))
             skills.setdefault(call.agent_id, {})[f"s{call.queue_id[1:]}"] = 1
     return tuple(
-        PlannedAgent(
-            agent_id=agent_id,
-            skills=dict(sorted(skills[agent_id].items())),
-            shifts=shifts_of(busy[agent_id]),
-        )
+        PlannedAgent(agent_id=agent_id, skills=dict(sorted(skills[agent_id].items())), shifts=shifts_of(busy[agent_id]))
         for agent_id in sorted(busy)
     )

@@ -124,11 +124,7 @@ def _by_interval(comparison: Comparison) -> Iterable[_Panel]:
     minutes = courses[0].interval_s / 60
     width = f"{minutes:g} minutes" if minutes < 60 else f"{minutes / 60:g} hours"
     choices: tuple[tuple[str, str, Callable[[DayProfile], Sequence[float | None]]], ...] = (
-        (
-            "Service level of contacts that arrived in the interval",
-            "answered in time",
-            lambda c: c.service_level,
-        ),
+        ("Service level of contacts that arrived in the interval", "answered in time", lambda c: c.service_level),
         ("Occupancy", "share of time busy", lambda c: c.occupancy),
     )
     from_h = courses[0].from_s % 86_400 / 3600
@@ -187,9 +183,7 @@ def _draw_panel(panel: _Panel, top: float) -> list[str]:
         tick += 1
     parts.append(svg_text(_LEFT + inner / 2, bottom + 38, panel.x_title, anchor="middle"))
     middle = top + _PANEL_HEIGHT / 2
-    parts.append(
-        f'<g transform="rotate(-90 20 {middle:.1f})">{svg_text(20, middle, panel.y_title, anchor="middle")}</g>'
-    )
+    parts.append(f'<g transform="rotate(-90 20 {middle:.1f})">{svg_text(20, middle, panel.y_title, anchor="middle")}</g>')
     for value, word in panel.marks:
         x = x_of(value)
         parts.append(svg_line(x, top, x, bottom, "#999", dash="2 3"))
@@ -218,9 +212,7 @@ def _curve(points: _Line, index: int, *, dots: bool) -> list[str]:
     found = [f'<path d="{" ".join(path)}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>']
     if dots:
         found += [
-            f'<circle cx="{point[0]:.1f}" cy="{point[1]:.1f}" r="2.6" fill="{colour}"/>'
-            for point in points
-            if point is not None
+            f'<circle cx="{point[0]:.1f}" cy="{point[1]:.1f}" r="2.6" fill="{colour}"/>' for point in points if point is not None
         ]
     return found
 
@@ -239,15 +231,10 @@ def _legend(names: Sequence[str]) -> list[str]:
     return parts
 
 
-def svg_line(
-    x1: float, y1: float, x2: float, y2: float, colour: str, *, dash: str = "", width: float = 1
-) -> str:
+def svg_line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dash: str = "", width: float = 1) -> str:
     """Return a straight line."""
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
-    )
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
 
 
 def svg_text(

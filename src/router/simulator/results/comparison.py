@@ -58,18 +58,14 @@ class Comparison(Struct, frozen=True, kw_only=True):
     @property
     def violations(self) -> tuple[str, ...]:
         """The violations found by the audits, each with the name of its policy."""
-        return tuple(
-            f"{one.name}: {v}" for one in self.policies for v in one.report.audit.violations
-        )
+        return tuple(f"{one.name}: {v}" for one in self.policies for v in one.report.audit.violations)
 
     def to_json(self, *, with_speed: bool = False) -> bytes:
         """Return indented JSON; the same input gives the same bytes unless the speed is included."""
         shown = self
         if not with_speed:
             quiet = [
-                structs.replace(
-                    one, report=structs.replace(one.report, contacts_per_second=None, speed=None)
-                )
+                structs.replace(one, report=structs.replace(one.report, contacts_per_second=None, speed=None))
                 for one in self.policies
             ]
             shown = structs.replace(self, policies=tuple(quiet))
@@ -169,10 +165,7 @@ _WHOLE_ONLY: Final = {"unfinished", "mean_wait_all_s", "p50_wait_s", "occupancy"
     row.name for row in _PER_AGENT_ROWS
 }
 _QUEUE_ROWS: Final = tuple(row for row in STAT_ROWS if row.name not in _WHOLE_ONLY)
-_GROUP_ROWS: Final = (
-    StatRow("answered", "answered", StatUnit.COUNT, 0),
-    StatRow("occupancy", "occupancy", StatUnit.SHARE, 0),
-)
+_GROUP_ROWS: Final = (StatRow("answered", "answered", StatUnit.COUNT, 0), StatRow("occupancy", "occupancy", StatUnit.SHARE, 0))
 
 
 def stats_of(trial: PolicyRun) -> dict[str, float | None]:
@@ -247,22 +240,13 @@ def _table(comparison: Comparison, title: str) -> Table:
     return table
 
 
-def _add_rows(
-    table: Table,
-    comparison: Comparison,
-    place: str,
-    rows: Sequence[StatRow],
-    indent: str = "",
-) -> None:
+def _add_rows(table: Table, comparison: Comparison, place: str, rows: Sequence[StatRow], indent: str = "") -> None:
     first, *others = comparison.policies
     for row in rows:
         name = place + row.name
         if row.only_if_any and not any(one.stats.get(name) for one in comparison.policies):
             continue
-        cells: list[Text] = [
-            Text(indent + row.label),
-            Text(format_stat(row, first.stats[name])),
-        ]
+        cells: list[Text] = [Text(indent + row.label), Text(format_stat(row, first.stats[name]))]
         for one in others:
             cells.append(Text(format_stat(row, one.stats.get(name))))
             cells.append(_difference(row, one.differences.get(name)))
@@ -305,8 +289,4 @@ def _difference(row: StatRow, value: float | None) -> Text:
 
 
 def _interval(row: StatRow, found: ConfidenceInterval | None) -> str:
-    return (
-        ""
-        if found is None
-        else f"[{format_difference(row, found.low)}, {format_difference(row, found.high)}]"
-    )
+    return "" if found is None else f"[{format_difference(row, found.low)}, {format_difference(row, found.high)}]"

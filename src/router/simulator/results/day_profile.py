@@ -68,12 +68,9 @@ class DayProfileRecorder:
             from_s=self._from_ms / 1000,
             interval_s=self._width_ms / 1000,
             contacts=tuple(sums.total.contacts for sums in self._intervals),
-            service_level=tuple(
-                _rounded(service_level(sums.total.service)) for sums in self._intervals
-            ),
+            service_level=tuple(_rounded(service_level(sums.total.service)) for sums in self._intervals),
             occupancy=tuple(
-                _rounded(ratio(sum(sums.handling_ms.values()), sum(sums.on_duty_ms.values())))
-                for sums in self._intervals
+                _rounded(ratio(sum(sums.handling_ms.values()), sum(sums.on_duty_ms.values()))) for sums in self._intervals
             ),
             wait_quantiles_s=tuple(wait_ms / 1000 for wait_ms in found if wait_ms is not None),
             load_gini=_rounded(_mean(self._ginis)),
@@ -105,9 +102,7 @@ class DayProfileRecorder:
 def _replication_stats(sums: BatchSums, load_gini: float | None) -> dict[str, float]:
     """Return the statistics of one replication by name, without those of agent groups, which are single agents here."""
     values = {
-        name: above / below
-        for name, (above, below) in ratios(sums).items()
-        if below and not name.startswith("agent_groups.")
+        name: above / below for name, (above, below) in ratios(sums).items() if below and not name.startswith("agent_groups.")
     }
     if load_gini is not None:
         values["load_gini"] = load_gini

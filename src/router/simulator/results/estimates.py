@@ -148,12 +148,7 @@ def confidence_interval(samples: Sequence[Ratio]) -> ConfidenceInterval | None:
     estimate = sum(x for x, _ in samples) / denominator
     squares = sum((x - estimate * d) ** 2 for x, d in samples)
     half = t_quantile(n - 1) * sqrt(squares / (n - 1) / n) / (denominator / n)
-    return ConfidenceInterval(
-        mean=round(estimate, 9),
-        low=round(estimate - half, 9),
-        high=round(estimate + half, 9),
-        samples=n,
-    )
+    return ConfidenceInterval(mean=round(estimate, 9), low=round(estimate - half, 9), high=round(estimate + half, 9), samples=n)
 
 
 class AgentLoadReport(Struct, frozen=True, kw_only=True):

@@ -23,14 +23,7 @@ from router.simulator.day import Day, PlannedContact
 from router.statistics.counters import ContactCounters, add_to_all
 from router.statistics.event_handlers import EVENT_HANDLERS
 from router.statistics.occupancy import AgentActivity
-from router.statistics.open_records import (
-    QUEUED,
-    AgentCounters,
-    LiveAssignment,
-    LiveContact,
-    LiveOffer,
-    LostOutcome,
-)
+from router.statistics.open_records import QUEUED, AgentCounters, LiveAssignment, LiveContact, LiveOffer, LostOutcome
 from router.statistics.service_level import ServiceLevelCounts
 
 _BUSY: Final = AgentActivity.BUSY
@@ -188,9 +181,7 @@ class _RunTarget:
         arrival = self.arrivals.get(contact_id)
         return self._discarded if arrival is None else arrival.counts.counters
 
-    def move_contact(
-        self, queue_id: str, before: int | None, after: int | None, at_ms: int
-    ) -> None:
+    def move_contact(self, queue_id: str, before: int | None, after: int | None, at_ms: int) -> None:
         """Count the contacts that wait without an offer."""
         if before == QUEUED or after == QUEUED:
             waiting = self.waiting.get(queue_id)
@@ -201,9 +192,7 @@ class _RunTarget:
     def record_entry_rules(self, event: ContactQueued) -> None:
         """Ignore the event; a run has no statistics of entry rules."""
 
-    def record_answer(
-        self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int
-    ) -> None:
+    def record_answer(self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int) -> None:
         """Count the first answer of a contact."""
         arrival = self.arrivals[contact_id]
         if arrival.is_answered:
@@ -219,9 +208,7 @@ class _RunTarget:
         counts.answered_by_group[group] = counts.answered_by_group.get(group, 0) + 1
         counts.answered_by_agent[agent_id] = counts.answered_by_agent.get(agent_id, 0) + 1
 
-    def record_lost(
-        self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int
-    ) -> None:
+    def record_lost(self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int) -> None:
         """Count a contact that was never answered; without a customer on the line, its wait does not count."""
         arrival = self.arrivals[contact_id]
         if not arrival.open_assignments:
@@ -258,9 +245,7 @@ class _RunTarget:
             self.on_duty.setdefault(group, TimeIntegral(self._cuts, self._end_ms))
             return agent
 
-    def record_activity(
-        self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int
-    ) -> None:
+    def record_activity(self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int) -> None:
         """Count the agents of a group with open work, and those on duty: ready or with open work."""
         group = self._group(agent_id)
         if after is _BUSY:
@@ -285,9 +270,7 @@ class _RunTarget:
         """Ignore the event; the targets are those of the day's policy."""
 
 
-def _assignment_started(
-    target: _RunTarget, event: ContactAssigned | OfferAccepted | ParticipantAdded, at_ms: int
-) -> None:
+def _assignment_started(target: _RunTarget, event: ContactAssigned | OfferAccepted | ParticipantAdded, at_ms: int) -> None:
     EVENT_HANDLERS[type(event)](target, event, at_ms)
     target.arrivals[event.contact_id].open_assignments += 1
 
