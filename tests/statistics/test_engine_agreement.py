@@ -12,31 +12,31 @@ class EngineWithStats(ContactCentre):
 
     def __init__(self) -> None:
         super().__init__()
-        self.meters = WorkspaceStats()
-        self.heard = 0
+        self.stats = WorkspaceStats()
+        self.applied_records = 0
 
     @invariant()
-    def the_meters_count_as_the_core_does(self) -> None:
+    def the_statistics_agree_with_the_engine(self) -> None:
         engine = self.world.engine
-        for first_seq, at_ms, events in self.world.records[self.heard :]:
+        for first_seq, at_ms, events in self.world.records[self.applied_records :]:
             for seq, event in enumerate(events, first_seq):
-                self.meters.apply(event, seq, at_ms)
-        self.heard = len(self.world.records)
+                self.stats.apply(event, seq, at_ms)
+        self.applied_records = len(self.world.records)
         view = engine.workspace()
-        assert self.meters.seq == engine.seq
-        assert self.meters.counts() == view.counts
+        assert self.stats.seq == engine.seq
+        assert self.stats.counts() == view.counts
         for queue in view.queues:
-            queue_view = self.meters.queue_stats(queue.queue_id, self.world.at_ms)
+            queue_view = self.stats.queue_stats(queue.queue_id, self.world.at_ms)
             assert queue_view is not None
             assert (queue_view.waiting, queue_view.offered, queue_view.assigned) == (queue.waiting, queue.offered, queue.assigned)
             flow, service = queue_view.contacts.flow, queue_view.contacts.service
             gone = service.answered + service.abandoned + flow.cancelled + flow.expired
             gone += flow.called_back + queue_view.callbacks
             assert flow.entered == (queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out)
-        snapshot = self.meters._state.snapshot
+        snapshot = self.stats._state.snapshot
         assert len(snapshot.offers) == view.offers_pending
         assert len(snapshot.assignments) == view.assignments_open
-        self.meters = WorkspaceStats.restore(self.meters.snapshot())
+        self.stats = WorkspaceStats.restore(self.stats.snapshot())
 
     def a_replay_gives_the_same_state(self) -> None:
         """Skip; checked by the engine tests, and slow."""
@@ -45,7 +45,7 @@ class EngineWithStats(ContactCentre):
         """Skip; checked by the engine tests."""
 
 
-TestMeteredCentre = EngineWithStats.TestCase
-TestMeteredCentre.settings = settings(
+TestEngineWithStats = EngineWithStats.TestCase
+TestEngineWithStats.settings = settings(
     max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=tuple(HealthCheck)
 )

@@ -9,7 +9,7 @@ group, so the cost grows with the number of groups, not of agents, and the answe
 
 from collections.abc import Callable
 
-from router.engine.commands import validation as checks
+from router.engine.commands import validation
 from router.engine.commands.admission import admit_to_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import AgentGroup
@@ -41,7 +41,7 @@ def estimate_wait_of_new_contact(
         return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
     if channel is not None and channel not in policy.channels:
         return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
-    refused = checks.validate_skills(policy, skills) or checks.validate_priority(priority_s, priority_class)
+    refused = validation.validate_skills(policy, skills) or validation.validate_priority(priority_s, priority_class)
     if refused is not None:
         return refused
     common_channel, common_skills = most_common_requirement(state, queue_id, channel)
@@ -68,7 +68,7 @@ def check_availability(
         return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
     if channel is not None and channel not in policy.channels:
         return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
-    refused = checks.validate_skills(policy, skills)
+    refused = validation.validate_skills(policy, skills)
     if refused is not None:
         return refused
     channels = tuple(policy.channels) if channel is None else (channel,)

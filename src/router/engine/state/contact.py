@@ -376,7 +376,7 @@ _TIME_MASK: Final = (1 << _TIME_BITS) - 1
 
 _CLASS_SHIFT: Final = SEQ_BITS + _TIME_BITS + 1
 
-_LIFO_RANKING: Final = 1 << (SEQ_BITS + _TIME_BITS)
+_LIFO_RANK: Final = 1 << (SEQ_BITS + _TIME_BITS)
 
 
 def total_order_rank(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0) -> int:
@@ -397,7 +397,7 @@ def queue_base_rank(queue: QueuePolicy, due_after_ms: int = 0) -> int:
     credit_ms = 1000 * queue.priority_s
     if queue.order is _LIFO:
         time_part = _TIME_MASK - _TIME_OFFSET - credit_ms << SEQ_BITS
-        return class_part + _LIFO_RANKING + time_part + _SEQ_MASK
+        return class_part + _LIFO_RANK + time_part + _SEQ_MASK
     return class_part + (_TIME_OFFSET + due_after_ms - credit_ms << SEQ_BITS)
 
 

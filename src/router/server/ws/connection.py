@@ -101,11 +101,11 @@ class ConnectionContext:
         self.may_connect = may_connect
         self._decoders: dict[tuple[Endpoint, str], FrameDecoder] = {}
 
-    def decoder(self, door: Endpoint, subprotocol: str) -> FrameDecoder:
+    def decoder(self, endpoint: Endpoint, subprotocol: str) -> FrameDecoder:
         """Return the decoder of an endpoint and codec. Decoders are stateless and shared."""
-        found = self._decoders.get((door, subprotocol))
+        found = self._decoders.get((endpoint, subprotocol))
         if found is None:
-            found = self._decoders[door, subprotocol] = FrameDecoder(door.client_frames, subprotocol)
+            found = self._decoders[endpoint, subprotocol] = FrameDecoder(endpoint.client_frames, subprotocol)
         return found
 
 
