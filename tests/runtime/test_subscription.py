@@ -398,7 +398,7 @@ def go_live_with_records_missing(patch: pytest.MonkeyPatch) -> None:
 
 
 def deliver_inline_while_catching_up(patch: pytest.MonkeyPatch) -> None:
-    def on_record(self: Subscription, published: PublishedRecord) -> None:
+    def on_record(self: Subscription, published: PublishedRecord, last_seq: int) -> None:
         cursor = self._cursors[published.workspace]
         try:
             self._handler(published)

@@ -243,7 +243,7 @@ class Subscription:
         self.name: Final = name
         self._feed = feed
         self._handler = handler
-        self._is_inline = is_inline
+        self._inline_handler = cast(InlineHandler, handler) if is_inline else None
         self._store = store
         self._attempts_max = attempts_max
         self._on_close = on_close
@@ -306,28 +306,27 @@ class Subscription:
 
     # --- delivery ----------------------------------------------------------------------
 
-    def on_record(self, published: PublishedRecord) -> None:
-        """Deliver a record inline, or leave it to the task of its workspace; called by the feed."""
-        record = published.record
+    def on_record(self, published: PublishedRecord, last_seq: int) -> None:
+        """Deliver a record inline, or leave it to the task of its workspace; ``last_seq`` is the number of its newest event."""
         cursor = self._cursors.get(published.workspace)
         if cursor is None:
-            cursor = _Cursor(published.workspace, record.first_seq - 1)
+            cursor = _Cursor(published.workspace, published.record.first_seq - 1)
             self._cursors[published.workspace] = cursor
         if cursor.task is not None or self._is_closed:
             return
         # Inline only where nothing is missing before this record.
-        if self._is_inline and cursor.seq >= record.first_seq - 1:
+        if self._inline_handler is not None and cursor.seq >= published.record.first_seq - 1:
             try:
-                cast(InlineHandler, self._handler)(published)
+                self._inline_handler(published)
             except Exception as error:
-                self._delivery_failed(cursor, record, error)
+                self._delivery_failed(cursor, published.record, error)
             else:
                 if not cursor.failing and not cursor.attempts and self._store is None:
                     # The usual case, within the commit of every record: nothing to recover, nothing to save.
-                    cursor.seq = record.last_seq
+                    cursor.seq = last_seq
                     return
-                self._delivered(cursor, record)
-        if cursor.seq < record.last_seq:
+                self._delivered(cursor, published.record)
+        if cursor.seq < last_seq:
             self._run_task(cursor)
 
     def _run_task(self, cursor: _Cursor) -> None:
@@ -592,8 +591,10 @@ class EventFeed:
         self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
 
     def _on_record(self, published: PublishedRecord) -> None:
-        waiting = self._waiting.pop(published.workspace, None)
-        if waiting is not None:
-            waiting.set()
+        if self._waiting:
+            waiting = self._waiting.pop(published.workspace, None)
+            if waiting is not None:
+                waiting.set()
+        last_seq = published.record.last_seq
         for subscription in self._subscriptions:
-            subscription.on_record(published)
+            subscription.on_record(published, last_seq)

@@ -27,6 +27,7 @@ from router.runtime.snapshots import join_parts
 from router.runtime.writer import Writer
 
 BACKLOG_MAX: Final = 10_000
+_SHADOW_EVENTS: Final[frozenset[type]] = frozenset({ShadowPolicySet, ShadowPolicyCleared})
 _TIME_SLICE_S: Final = 0.002
 # Limits the shadows to a fifth of the time of the event loop.
 _PAUSE_S: Final = 4 * _TIME_SLICE_S
@@ -123,6 +124,11 @@ class ShadowRunner:
     # --- the callbacks: quick, and they raise nothing -------------------------------------------------
     def _on_record(self, published: PublishedRecord) -> None:
         record, workspace = published.record, published.workspace
+        if _SHADOW_EVENTS.isdisjoint(map(type, record.events)):
+            # The usual case, within the commit of every record.
+            if self._shadows:
+                self._enqueue(workspace, record)
+            return
         for seq, event in enumerate(record.events, start=record.first_seq):
             if type(event) is ShadowPolicySet:
                 self._shadows[workspace] = _WorkspaceShadow(seq)

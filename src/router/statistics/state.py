@@ -226,7 +226,8 @@ class StatsState:
 
     def move_contact(self, queue_id: str, before: int | None, after: int | None, at_ms: int) -> None:
         """Count a contact of a queue that changes its state; none: from or to outside the queue."""
-        queue = self.queue(queue_id)
+        # Four times per contact: a dictionary is cheaper than the call that creates what is missing.
+        queue = self.queues.get(queue_id) or self.queue(queue_id)
         numbers = queue.contacts_by_state
         if at_ms != queue.since_ms:
             waiting = numbers[QUEUED] + numbers[OFFERED]

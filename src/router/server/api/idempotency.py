@@ -6,9 +6,7 @@ retry may use either.
 """
 
 import hashlib
-import secrets
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,7 +20,7 @@ from router.model.states import WorkspaceId
 from router.protocol.frames import ContactFields
 from router.server.api.bodies import ContactReceipt
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiResponse, AppliedCommand
+from router.server.api.request import ApiResponse, AppliedCommand, RandomIds
 from router.server.auth.credentials import Credential, Role
 
 
@@ -60,7 +58,7 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     continues_contact_id: str | None
 
 
-new_contact_id: Final = partial(secrets.token_hex, 16)
+new_contact_id: Final = RandomIds(16).next
 """Return a fresh contact id: 128 random bits in hexadecimal."""
 
 

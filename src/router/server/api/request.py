@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -171,5 +170,26 @@ def is_hidden_from_agent(refusal: Refused) -> bool:
 
 Operation: TypeAlias = Callable[[ApiRequest], Awaitable[ApiResponse]]
 
-new_request_id: Final = partial(secrets.token_hex, 8)
+
+class RandomIds:
+    """Random ids of one length, drawn in one system call for hundreds. For one thread; a forked process must create its own."""
+
+    def __init__(self, size_bytes: int) -> None:
+        """Return ids of ``size_bytes`` random bytes each, as twice as many hexadecimal digits."""
+        self._digits: Final = size_bytes * 2
+        self._count: Final = _RANDOM_BYTES_DRAWN // size_bytes
+        self._ready: list[str] = []
+
+    def next(self) -> str:
+        """Return an id that was not returned before."""
+        if not self._ready:
+            digits = self._digits
+            drawn = secrets.token_hex(digits // 2 * self._count)
+            self._ready = [drawn[start : start + digits] for start in range(0, len(drawn), digits)]
+        return self._ready.pop()
+
+
+_RANDOM_BYTES_DRAWN: Final = 4096
+
+new_request_id: Final = RandomIds(8).next
 """Return a fresh request id of 16 hexadecimal digits."""
