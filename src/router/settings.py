@@ -324,7 +324,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise SettingsInvalid(f"{path}: the document must be a mapping")
-    return tree
+    # A section whose lines are all commented out is null.
+    return {key: value for key, value in tree.items() if value is not None}
 
 
 def _set_value(tree: dict[str, Any], keys: list[str], value: Any, *, source: str) -> None:

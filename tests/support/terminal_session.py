@@ -27,22 +27,30 @@ def code_blocks(page: str, heading: str) -> list[tuple[str, str]]:
 class TerminalSession:
     """Terminals of a reader who follows a page, in a directory with the repository's configuration and environment."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, with_repository: bool = True) -> None:
+        """``with_repository``: the directory has the repository's ``config`` and ``.venv``; else it is empty."""
         self.directory = directory
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        (directory / "config").symlink_to(REPOSITORY / "config")
-        # `. .venv/bin/activate` finds the environment that runs this test.
-        activate = directory / ".venv" / "bin" / "activate"
-        activate.parent.mkdir(parents=True)
-        activate.write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
-        self.environment = {**os.environ, "ROUTER__SERVER__PORT": str(self.port), "ROUTER__TELEMETRY__METRICS_PORT": "0"}
+        if with_repository:
+            (directory / "config").symlink_to(REPOSITORY / "config")
+            # `. .venv/bin/activate` finds the environment that runs this test.
+            activate = directory / ".venv" / "bin" / "activate"
+            activate.parent.mkdir(parents=True)
+            activate.write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
+        self._exported = directory / ".environment"
+        self.environment = {
+            **os.environ,
+            "PWD": str(directory),
+            "ROUTER__SERVER__PORT": str(self.port),
+            "ROUTER__TELEMETRY__METRICS_PORT": "0",
+        }
         self.started: list[subprocess.Popen[bytes]] = []
 
     def words(self, text: str) -> str:
         """Return the page's text with this session's port."""
-        return text.replace("localhost:8080", f"localhost:{self.port}")
+        return re.sub(r"\b(localhost|127\.0\.0\.1):8080\b", rf"\1:{self.port}", text)
 
     def start(self, script: str, log: str) -> "subprocess.Popen[bytes]":
         """Start a script in a terminal of its own, with its output in a log file."""
@@ -59,16 +67,16 @@ class TerminalSession:
         return process
 
     def type(self, script: str) -> str:
-        """Run a script in the second terminal, keep the exported variables, and return the output."""
+        """Run a script in the second terminal, keep its exported variables and directory, and return the output."""
         done = subprocess.run(
-            ["/bin/bash", "-ec", self.words(script) + "\nenv -0 > .environment"],
-            cwd=self.directory,
+            ["/bin/bash", "-ec", self.words(script) + f"\nenv -0 > '{self._exported}'"],
+            cwd=self.environment.get("PWD", self.directory),
             env=self.environment,
             stdout=subprocess.PIPE,
             check=True,
             timeout=TIMEOUT_S,
         )
-        lines = (self.directory / ".environment").read_text().split("\0")
+        lines = self._exported.read_text().split("\0")
         self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
         return done.stdout.decode()
 

@@ -45,6 +45,11 @@ _SEED_ACTOR: Final = "router:seed"
 
 _POLICY_BYTES_MAX: Final = 1024 * 1024
 
+MISSING_POLICY_TEXT: Final = (
+    "no active policy: every contact is refused until one is published, with `router policy publish FILE` or PUT /v1/policy; "
+    "`router init` writes an example, and `router serve --policy FILE` starts with one"
+)
+
 _log: Final = structlog.get_logger("router.app")
 
 
@@ -62,6 +67,7 @@ class App:
         self.settings = settings
         self.readiness = Readiness()
         self.is_first_start = False
+        self.workspaces_without_policy: list[str] = []
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMetrics()
         self._journal: Journal = TimedJournal(
@@ -199,11 +205,8 @@ class App:
                 continue
             document = _read_seed_document(self.settings.policy)
             if document is None:
-                _log.warning(
-                    "no active policy: contacts are refused until a policy is published",
-                    action="policy_missing",
-                    workspace=workspace,
-                )
+                self.workspaces_without_policy.append(workspace)
+                _log.warning(MISSING_POLICY_TEXT, action="policy_missing", workspace=workspace)
                 continue
             policy = await asyncio.to_thread(parse_policy, document)
             command = PublishPolicy(policy=policy, expected_version=0)

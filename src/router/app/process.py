@@ -15,7 +15,7 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
-from router.app.composition import App
+from router.app.composition import MISSING_POLICY_TEXT, App
 from router.journal.backends import open_journal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
@@ -138,7 +138,16 @@ def main_accept_history_loss(settings: Settings) -> int:
 
 def _started(app: App) -> None:
     freeze_and_resume_garbage_collection()
+    show_missing_policy(app)
     show_first_token(app)
+
+
+def show_missing_policy(app: App, terminal: TextIO | None = None) -> None:
+    """Say on a terminal what to do if a workspace has no policy; elsewhere the log line of the start says it."""
+    out = terminal if terminal is not None else sys.stderr
+    if app.workspaces_without_policy and out.isatty():
+        out.write(f"\nWorkspace {', '.join(app.workspaces_without_policy)}: {MISSING_POLICY_TEXT}.\n\n")
+        out.flush()
 
 
 def show_first_token(app: App, terminal: TextIO | None = None) -> None:

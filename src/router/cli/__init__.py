@@ -17,7 +17,7 @@ from router import __version__
 from router.cli.diagnosis import doctor, journal, verify
 from router.cli.output import to_command_failure
 from router.cli.policy import policy
-from router.cli.serve import serve, token
+from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
 from router.cli.simulation import simulate
 from router.model.errors import RouterError
@@ -40,6 +40,7 @@ def cli() -> None:
     """Contact Router: an asynchronous, real-time routing engine for contact centres."""
 
 
+cli.add_command(init)
 cli.add_command(serve)
 cli.add_command(policy)
 cli.add_command(token)

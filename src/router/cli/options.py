@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 JOURNAL_FILE_NAME: Final = "journal.db"
+# Read where `--config` and ROUTER_CONFIG are absent and the working directory has it, as `router init` writes it.
+DEFAULT_CONFIG_PATH: Final = Path("config/router.yaml")
 _CONFIG_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def config_options(command: F) -> F:
     """Add ``--config`` and ``--data``, the locations of the settings file and of the data directory."""
     config = click.option(
-        "--config", type=_CONFIG_FILE, envvar="ROUTER_CONFIG", help="Settings file (YAML). Environment variable: ROUTER_CONFIG."
+        "--config",
+        type=_CONFIG_FILE,
+        envvar="ROUTER_CONFIG",
+        default=lambda: DEFAULT_CONFIG_PATH if DEFAULT_CONFIG_PATH.is_file() else None,
+        help=f"Settings file (YAML). Environment variable: ROUTER_CONFIG. Without either: {DEFAULT_CONFIG_PATH}, if it exists.",
     )
     data = click.option(
         "--data",

@@ -1,16 +1,120 @@
-"""``router serve`` runs the router; ``router token`` signs a bearer token with the router's own secret."""
+"""``router init`` prepares a directory, ``router serve`` runs the router, ``router token`` signs a bearer token.
 
+``init`` writes what a first start needs and never replaces a file, so that it can be repeated: a commented policy and settings
+(package data in ``templates/``), the secret with which tokens are signed, and an admin token in a file of its own.
+"""
+
+import contextlib
+import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from router.cli.options import DurationType, config_options, json_option, load_command_settings, mint_command_token
-from router.cli.output import print_json
+from router.cli.options import (
+    DEFAULT_CONFIG_PATH,
+    DurationType,
+    config_options,
+    configured_url,
+    json_option,
+    load_command_settings,
+    mint_command_token,
+)
+from router.cli.output import CommandFailure, print_json
 from router.model.states import ID_PATTERN
 
+if TYPE_CHECKING:
+    from router.settings import Settings
+
+TEMPLATES_PATH: Final = Path(__file__).with_name("templates")
+DEFAULT_POLICY_PATH: Final = Path("config/policy.yaml")
+TOKEN_FILE_NAME: Final = "admin.token"
+_INIT_SUBJECT: Final = "first-admin"
 _ROLES: Final = ("agent", "gateway", "supervisor", "admin")
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."))
+def init(directory: Path) -> None:
+    """Prepare DIRECTORY (the current one by default) for a first start.
+
+    Writes config/policy.yaml (an example: a retail bank), config/router.yaml (every setting with its default), the secret with
+    which tokens are signed, and an admin token in var/admin.token. Files that exist are kept; only the token is renewed.
+    """
+    _make_directory(directory / "config", mode=0o755)
+    for path in (DEFAULT_POLICY_PATH, DEFAULT_CONFIG_PATH):
+        is_new = _create_file(directory / path, (TEMPLATES_PATH / path.name).read_bytes(), mode=0o644)
+        click.echo(f"{'wrote' if is_new else 'kept '} {directory / path}")
+    settings = load_command_settings(directory / DEFAULT_CONFIG_PATH, None)
+    # A relative path in the settings is relative to the working directory of the router, which is this directory.
+    with contextlib.chdir(directory):
+        token_path = _write_secret_and_token(settings)
+    click.echo(_next_steps(directory, token_path, configured_url(settings) if settings.server.port else "http://localhost:PORT"))
+
+
+def _write_secret_and_token(settings: "Settings") -> Path | None:
+    """Write the secret and an admin token with the journal's files; None: the settings name issuers, which sign the tokens."""
+    from router.server.auth.keys import create_secret, secret_path
+
+    if settings.auth.issuers:
+        click.echo("kept  auth.issuers: tokens come from the configured issuers")
+        return None
+    secret = secret_path(settings)
+    _make_directory(secret.parent, mode=0o700)
+    try:
+        is_new = create_secret(settings)
+    except OSError as error:
+        raise CommandFailure(f"{secret}: {error.strerror or 'cannot be written'}") from None
+    click.echo(f"{'wrote' if is_new else 'kept '} {secret}")
+    lifetime_s = settings.auth.lifetime_s_max
+    token = mint_command_token(settings, subject=_INIT_SUBJECT, role="admin", workspace="default", lifetime_s=lifetime_s)
+    path = secret.with_name(TOKEN_FILE_NAME)
+    path.unlink(missing_ok=True)
+    _create_file(path, f"{token}\n".encode(), mode=0o600)
+    click.echo(f"wrote {path} (valid for {lifetime_s // 3600} hours)")
+    return path
+
+
+def _make_directory(path: Path, *, mode: int) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+    except OSError as error:
+        raise CommandFailure(f"{path}: {error.strerror or 'cannot be created'}") from None
+
+
+def _create_file(path: Path, data: bytes, *, mode: int) -> bool:
+    """Create a file with its content; return False if it exists. Raises CommandFailure."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise CommandFailure(f"{path}: {error.strerror or 'cannot be written'}") from None
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    return True
+
+
+def _next_steps(directory: Path, token_path: Path | None, url: str) -> str:
+    enter = [] if directory == Path(".") else [f"  cd {directory}"]
+    token = [] if token_path is None else [f"  export ADMIN=$(cat {token_path})"]
+    return "\n".join(
+        (
+            "",
+            "Start the router:",
+            *enter,
+            "  router serve",
+            "",
+            "In a second terminal:",
+            *enter,
+            *token,
+            f'  curl -sS {url}/v1/queues -H "Authorization: Bearer $ADMIN"',
+            "",
+            f"API reference of the running router: {url}/docs",
+            f"After a change of {DEFAULT_POLICY_PATH}: router policy publish {DEFAULT_POLICY_PATH}",
+        )
+    )
 
 
 @click.command()

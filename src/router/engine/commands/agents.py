@@ -28,7 +28,7 @@ from router.model.states import AgentState, AssignmentRole, AssignmentState, Pre
 def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
     state = tx.state
     if state.policy is None:
-        return Refused(code=RefusalCode.INVALID_POLICY, detail="publish a policy first")
+        return Refused(code=RefusalCode.INVALID_POLICY, detail="no policy is active: publish one first (PUT /v1/policy)")
     refused = _validate_record(state.policy, command)
     if refused is not None:
         return refused

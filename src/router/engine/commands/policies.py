@@ -104,7 +104,7 @@ def _invalid_policy_refusal(policy: Policy) -> Refused | None:
 def _set_shadow_policy(tx: Transaction, command: SetShadowPolicy) -> CommandResult:
     state = tx.state
     if state.policy is None:
-        detail = "publish a policy first"
+        detail = "no policy is active: publish one first (PUT /v1/policy)"
         return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail=detail)
     refused = _invalid_policy_refusal(command.policy)
     if refused is not None:

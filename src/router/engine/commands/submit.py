@@ -52,7 +52,7 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
         return already_done(first.contact_id, _QUEUED, first.seq)
     policy = state.policy
     if policy is None:
-        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="publish a policy first")
+        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy is active: publish one first (PUT /v1/policy)")
     known_line = state.index.lines.submit_classes.get((command.queue_id, command.channel, *command.skills.items()))
     if known_line is not None and _takes_fast_path(state, policy, command):
         return _enqueue_known_class(tx, command, known_line)

@@ -36,7 +36,7 @@ def estimate_wait_of_new_contact(
     """Return the expected wait of a contact with these values; refused as its submit would be."""
     policy = state.policy
     if policy is None:
-        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="publish a policy first")
+        return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy is active: publish one first (PUT /v1/policy)")
     if queue_id not in policy.queues:
         return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
     if channel is not None and channel not in policy.channels:
