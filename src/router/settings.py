@@ -302,9 +302,18 @@ def settings_from(tree: Mapping[str, Any]) -> Settings:
         SettingsInvalid: A key is unknown or a value out of range; the message names its path.
     """
     try:
-        return msgspec.convert(tree, Settings)
+        return msgspec.convert(_with_whole_numbers(tree), Settings)
     except msgspec.ValidationError as error:
         raise SettingsInvalid(_explain(str(error))) from None
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return the tree with numbers such as ``10.0`` as integers. Nested as deep as the parser allows."""
+    if isinstance(value, dict):
+        return {key: _with_whole_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -104,9 +104,15 @@ def test_a_trial_names_the_deciding_rule_and_the_failed_rules() -> None:
     assert (found["queue_id"], found["rule"], found["failed"]) == (None, None, ["old", "crowded"])
 
 
-def test_an_invalid_sample_contact_is_a_usage_error_that_does_not_repeat_it() -> None:
-    for contact in ("{", '{"channel": "smoke"}', '{"channel": "voice", "attributes": {"jane": 1}}'):
+def test_an_invalid_sample_contact_is_a_usage_error_that_names_the_field() -> None:
+    for contact, words in (
+        ("{", "not well-formed JSON"),
+        ('{"channel": "smoke"}', "channel: not one of the policy's channels: voice"),
+        ('{"channel": "voice", "attributes": {"vpi": 1}}', "attributes.vpi: no such fact is declared; declared for contacts are:"),
+        ('{"chanel": "voice"}', "$.chanel: unknown field `chanel`; known are: channel, attributes, queues"),
+    ):
         result = try_contact(contact)
         assert result.exit_code == 2
-        assert "--contact" in result.stderr and "jane" not in result.stderr
+        assert "--contact" in result.stderr and words in result.stderr
+    assert "jane" not in try_contact('{"channel": "voice", "attributes": {"jane@example.org": 1}}').stderr
     assert CliRunner().invoke(cli, ["policy", "try", "-"], input=RULES).exit_code == 2

@@ -115,7 +115,7 @@ def test_an_invalid_sample_is_named_by_its_field() -> None:
     for sample, field in (
         (SampleContact(channel="fax"), "channel"),
         (SampleContact(channel="voice", attributes={"tier": "tin"}), "attributes.tier"),
-        (SampleContact(channel="voice", queues={"x": {}}), "queues"),
+        (SampleContact(channel="voice", queues={"x": {}}), "queues.x"),
         (SampleContact(channel="voice", queues={"support": {"length": 1}}), "queues.support"),
         (SampleContact(channel="voice", queues={"support": {"waiting": True}}), "queues.support.waiting"),
     ):

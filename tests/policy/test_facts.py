@@ -61,14 +61,26 @@ def test_the_reason_does_not_repeat_the_value() -> None:
         assert "Jane" not in reason
 
 
-def test_an_undeclared_attribute_is_refused_without_its_name() -> None:
-    assert check_attributes(POLICY, {"jane.doe@example.org": True}) == ("attributes", UNDECLARED_FACT)
+def test_an_undeclared_attribute_is_named_and_the_declared_ones_are_listed() -> None:
+    field, reason = check_attributes(POLICY, {"vpi": True}) or ("", "")
+    assert field == "attributes.vpi"
+    assert reason == f"{UNDECLARED_FACT}; declared for contacts are: journey, tier, tries, vip"
+
+
+def test_an_undeclared_name_that_may_be_data_is_not_repeated() -> None:
+    for name in ("jane.doe@example.org", "tel-49170123456", "49170123456"):
+        field, reason = check_attributes(POLICY, {name: True}) or ("", name)
+        assert field == "attributes"
+        assert name not in reason
 
 
 def test_facts_of_agents_and_contacts_are_separate() -> None:
-    assert check_attributes(POLICY, {"site": "leeds"}) == ("attributes", UNDECLARED_FACT)
+    assert check_attributes(POLICY, {"site": "leeds"}) is not None
     assert check_attributes(POLICY, {"site": "leeds"}, applies_to="agent") is None
-    assert check_attributes(POLICY, {"vip": True}, applies_to="agent") == ("attributes", UNDECLARED_FACT)
+    assert check_attributes(POLICY, {"vip": True}, applies_to="agent") == (
+        "attributes.vip",
+        f"{UNDECLARED_FACT}; declared for agents are: site",
+    )
 
 
 def test_the_number_of_attributes_is_limited() -> None:

@@ -59,7 +59,7 @@ BAD: list[dict[str, Any]] = [
     {"type": CANARY},
     {"type": "set_state", "id": "1", "state": CANARY},
     {"type": "accept", "id": "1", "offer_id": CANARY + " "},
-    {"type": "ping", "id": "1", CANARY: 1},
+    {"type": "ping", "id": "1", CANARY + "@example.org": 1},
     {"type": "ping", "id": "1", f"x` - at `$.{CANARY}": 1},
     {"type": f"x' - at `$.{CANARY}`"},
     {"type": "ping", "id": {CANARY: CANARY}},
@@ -83,7 +83,38 @@ def test_an_error_does_not_repeat_the_key_of_an_attribute() -> None:
     with pytest.raises(MalformedFrame) as error:
         FrameDecoder(Endpoint.GATEWAY.client_frames, JSON).decode(msgspec.json.encode(frame))
     assert CANARY not in str(error.value)
-    assert "$.contact.attributes" in str(error.value)
+    assert error.value.field == "$.contact.attributes[...]"
+
+
+@pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
+@pytest.mark.parametrize(
+    ("frame", "field", "detail"),
+    [
+        ({"type": "ping", "id": "1", "idd": 2}, "$.idd", "unknown field `idd`; known are: id"),
+        ({"type": "pong", "id": "1"}, "$.type", "must be one of hello, refresh, ping, set_state,"),
+        ({"id": "1"}, "$.type", "is missing; it must be one of hello, "),
+        ({"type": "extend_wrap_up", "id": "1", "assignment_id": "a", "extend_s": 0}, "$.extend_s", "must be an integer from 1 to"),
+        ({"type": "extend_wrap_up", "id": "1", "extend_s": 1}, "$.assignment_id", "is missing"),
+        ({"type": "set_state", "id": "1", "state": "away"}, "$.state", "must be one of offline, not_ready, ready"),
+        ({"type": "accept", "id": "1", "offer_id": "a b"}, "$.offer_id", "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : -"),
+    ],
+)
+def test_an_error_names_the_field_and_what_would_be_valid(subprotocol: str, frame: dict[str, Any], field: str, detail: str) -> None:
+    with pytest.raises(MalformedFrame) as error:
+        FrameDecoder(Endpoint.DESKTOP.client_frames, subprotocol).decode(PACK[subprotocol](frame))
+    assert error.value.field == field
+    assert str(error.value).startswith(detail)
+
+
+@pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
+def test_a_number_without_a_fraction_is_an_integer(subprotocol: str) -> None:
+    decode = FrameDecoder(Endpoint.GATEWAY.client_frames, subprotocol).decode
+    contact = {"channel": "voice", "priority_s": 10.0, "skills": {"english": 3.0}, "attributes": {"n": 7.0, "ok": True}}
+    frame = decode(PACK[subprotocol]({"type": "submit", "id": "1", "contact": contact}))
+    assert (frame.contact.priority_s, frame.contact.skills) == (10, {"english": 3})
+    assert (frame.contact.attributes, type(frame.contact.attributes["n"])) == ({"n": 7, "ok": True}, int)
+    with pytest.raises(MalformedFrame):
+        decode(PACK[subprotocol]({"type": "submit", "id": "1", "contact": contact | {"priority_s": 10.5}}))
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,13 @@ def try_(file: Path, sample: str, as_json: bool) -> None:
     import msgspec
 
     from router.policy.entry_rules import SampleContact, sample_error, try_entry_rules
+    from router.protocol.invalid_input import InvalidInput, NotWellFormed, decode_json
 
     found = _read_valid_policy(file)
     try:
-        contact = msgspec.json.decode(sample, type=SampleContact)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise CommandUsageFailure("--contact: expected a JSON object with channel, attributes and queues") from None
+        contact = decode_json(sample.encode(errors="replace"), msgspec.json.Decoder(SampleContact))
+    except (InvalidInput, NotWellFormed) as error:
+        raise CommandUsageFailure(f"--contact: {error}") from None
     objection = sample_error(found, contact)
     if objection is not None:
         raise CommandUsageFailure(f"--contact: {objection[0]}: {objection[1]}")

@@ -14,9 +14,10 @@ RouterError
 A broken invariant is not among them: ``IllegalTransition`` and ``AssertionError`` are never caught; the process ends.
 
 Texts of errors name the field or path and the limit. They never repeat a value that a client or a document contains, because
-they are logged and returned to other clients.
+they are logged and returned to other clients. The name of a field may be repeated if ``is_harmless_name`` allows it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,6 +25,15 @@ from msgspec import Struct
 
 # Problems reported for one document.
 PROBLEM_COUNT_MAX: Final = 1_000
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}").fullmatch
+# A name with more digits may be a telephone number or an account.
+_NAME_DIGITS_MAX: Final = 4
+
+
+def is_harmless_name(name: object) -> bool:
+    """Return whether a name chosen by a client may be repeated in an error: an identifier, not data such as a number."""
+    return isinstance(name, str) and _IDENTIFIER(name) is not None and sum(map(str.isdigit, name)) <= _NAME_DIGITS_MAX
 
 
 class Problem(Struct, frozen=True, kw_only=True):

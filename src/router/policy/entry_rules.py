@@ -18,6 +18,7 @@ from typing import Annotated, Final, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
+from router.model.errors import is_harmless_name
 from router.model.policy import Attributes, EntryCondition, EntryRule, FactValue, Policy
 from router.model.states import Name
 from router.policy.expression_tokens import ExpressionError, tokenize
@@ -234,17 +235,17 @@ class EntryRuleTrial(Struct, frozen=True, kw_only=True):
 def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | None:
     """Return the first error of a sample as (field, reason), if any. Contains no value of the sample."""
     if sample.channel not in policy.channels:
-        return "channel", "the policy declares no such channel"
+        return "channel", f"not one of the policy's channels: {', '.join(sorted(policy.channels))}"
     error = check_attributes(policy, sample.attributes)
     if error is not None:
         return error
     for queue_id, facts in sample.queues.items():
         if queue_id not in policy.queues:
-            return "queues", "the policy declares no such queue"
+            return f"queues.{queue_id}" if is_harmless_name(queue_id) else "queues", "not one of the policy's queues"
         for name, value in facts.items():
             kind = QUEUE_FACTS.get(name)
             if kind is None:
-                return f"queues.{queue_id}", "allowed facts of a queue are " + ", ".join(QUEUE_FACTS)
+                return f"queues.{queue_id}", "known facts of a queue are: " + ", ".join(QUEUE_FACTS)
             if type(value) is not _PYTHON_TYPES[kind]:
                 return f"queues.{queue_id}.{name}", f"must be {kind}"
     return None

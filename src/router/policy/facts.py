@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from router.model.errors import is_harmless_name
 from router.model.policy import AttributeOrder, Direction, FactPolicy, FactType, FactValue, Policy, Selection, selections_of
 from router.model.states import ID_PATTERN, QueueId
 from router.policy.expression_tokens import ExpressionError
@@ -33,6 +34,8 @@ _MISSING: Final = (1, 0)
 _IS_ID: Final = re.compile(ID_PATTERN).match
 # Bounds the work for a hostile request; the API's limit of attributes is the same.
 _ATTRIBUTE_COUNT_MAX: Final = 64
+# Names or values that an error lists.
+_NAMES_SHOWN_MAX: Final = 20
 _PERSONAL_WORDS: Final = frozenset(
     {
         *("phone", "phones", "telephone", "tel", "mobile", "cellphone", "msisdn", "fax"),
@@ -50,8 +53,8 @@ _TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullma
 def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applies_to: str = "contact") -> tuple[str, str] | None:
     """Return the first invalid attribute as (field, reason); none: all are valid facts of contacts or agents.
 
-    The field names the attribute only if it is declared, since an undeclared name may be any text. The reason is
-    ``UNDECLARED_FACT`` or says what the fact must be. Neither repeats a value.
+    The field names the attribute, unless its name could itself be data. The reason says what would be valid: the declared facts,
+    or the values of this fact. Neither repeats a value.
     """
     if not attributes:
         return None
@@ -61,11 +64,17 @@ def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applie
     for name, value in attributes.items():
         fact = facts.get(name)
         if fact is None or fact.applies_to != applies_to:
-            return "attributes", UNDECLARED_FACT
+            return f"attributes.{name}" if is_harmless_name(name) else "attributes", _undeclared_text(policy, applies_to)
         error = fact_value_error(fact, value)
         if error is not None:
             return f"attributes.{name}", error
     return None
+
+
+def _undeclared_text(policy: Policy, applies_to: str) -> str:
+    names = sorted(name for name, fact in policy.facts.items() if fact.applies_to == applies_to)
+    shown = ", ".join(names[:_NAMES_SHOWN_MAX]) or "none"
+    return f"{UNDECLARED_FACT}; declared for {applies_to}s are: {shown}{', …' if len(names) > _NAMES_SHOWN_MAX else ''}"
 
 
 def fact_value_error(fact: FactPolicy, value: object) -> str | None:
@@ -77,10 +86,11 @@ def fact_value_error(fact: FactPolicy, value: object) -> str | None:
         case FactType.INT:
             # bool is a subclass of int, so the type must be compared; mypy narrows by isinstance only.
             if isinstance(value, int) and kind is int:
-                return None if INT_MIN <= value <= INT_MAX else "must be within ±2^53"
+                return None if INT_MIN <= value <= INT_MAX else f"must be an integer from {INT_MIN:,} to {INT_MAX:,}"
             return "must be an integer"
         case FactType.ENUM:
-            return None if value in fact.values and kind is str else "must be one of the declared values"
+            is_declared = value in fact.values and kind is str
+            return None if is_declared else f"must be one of {', '.join(fact.values[:_NAMES_SHOWN_MAX])}"
         case FactType.IDENT:
             if isinstance(value, str) and _IS_ID(value):
                 return PERSONAL_VALUE_MESSAGE if not fact.non_personal and is_personal_value(value) else None

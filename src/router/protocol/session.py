@@ -244,14 +244,14 @@ class Session:
             return self._receive_hello(frame, now_ms)
         return self._close(CloseCode.UNAUTHENTICATED, "no frame is allowed before the welcome")
 
-    def receive_malformed(self, reason: str, id: str | None, now_ms: int) -> list[Effect]:
-        """Process a malformed frame. ``problem`` is the reason, without text of the frame."""
+    def receive_malformed(self, reason: str, id: str | None, now_ms: int, field: str | None = None) -> list[Effect]:
+        """Process a malformed frame: ``reason`` says what would be valid, ``field`` is the path of the invalid field."""
         if late := self._check_limits(None, now_ms, id=id):
             return late
         if self.phase is SessionPhase.CLOSING:
             return []
         self._bad_frames += 1
-        error = SendFrame(error_frame("malformed", id=id, detail=reason))
+        error = SendFrame(error_frame("malformed", id=id, detail=reason, field=field))
         if self.phase is not SessionPhase.LIVE:
             return [error, *self._close(CloseCode.BAD_MESSAGE, "a valid hello is required first")]
         if self._bad_frames > self._bad_frames_max:

@@ -90,6 +90,6 @@ def test_an_update_checks_only_the_fields_that_are_sent(change: dict[str, Any]) 
     assert view is not None
     assert (view.skills, view.attributes) == ({"german": 5}, {"tier": "gold", "age": 40})
     refused = world.refused(c.UpdateContact(contact_id="c1", skills={"german": 5}, **change))
-    assert (refused.code, refused.field) == (RefusalCode.UNKNOWN_SKILL, "skills")
+    assert (refused.code, refused.field) == (RefusalCode.UNKNOWN_SKILL, "skills.german")
     refused = world.refused(c.UpdateContact(contact_id="c1", attributes={"tier": "gold"}, **change))
     assert refused.code is RefusalCode.UNKNOWN_FACT

@@ -6,7 +6,7 @@ import pytest
 from router.model.results import RefusalCode, Refused
 from router.protocol.frames import ContactFields
 from router.server.api.problems import PROBLEMS, ProblemError, encode_problem, problem_code, problem_from_refusal
-from router.server.http.handlers import problem_from_validation
+from router.server.http.handlers import decode_json
 
 
 def test_every_refusal_has_a_status_and_a_title() -> None:
@@ -38,18 +38,21 @@ def test_a_problem_document_always_has_applied() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "field", "detail"),
     [
-        (b'{"channel":"zz!"}', "$.channel"),
-        (b'{"channel":"v","zzz - at `$.x`":1}', "$"),
-        (b'{"channel":"v","skills":{"ZZ":1}}', "$.skills"),
-        (b'{"channel":"v","skills":{"a":99}}', "$.skills[...]"),
-        (b"{}", "$"),
+        (b'{"channel":"zz!"}', "$.channel", "must be a name"),
+        (b'{"channel":"v","zzz - at `$.x`":1}', "$[...]", "unknown field, whose name is not repeated; known are: channel, "),
+        (b'{"channel":"v","queue":"a"}', "$.queue", "unknown field `queue`; known are: channel, queue_id, "),
+        (b'{"channel":"v","skills":{"ZZ":1}}', "$.skills.ZZ", "the key must be a name"),
+        (b'{"channel":"v","skills":{"a":99}}', "$.skills.a", "must be an integer from 1 to 10"),
+        (b'{"channel":"v","ttl_s":10.5}', "$.ttl_s", "must be an integer from 1 to 2,592,000"),
+        (b"{}", "$.channel", "is missing"),
     ],
 )
-def test_a_validation_error_names_the_field_and_no_value(body: bytes, field: str) -> None:
-    with pytest.raises(msgspec.ValidationError) as caught:
-        msgspec.json.decode(body, type=ContactFields)
-    document = problem_from_validation(caught.value).document
+def test_a_validation_error_names_the_field_and_no_value(body: bytes, field: str, detail: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        decode_json(body, msgspec.json.Decoder(ContactFields))
+    document = caught.value.document
     assert document.field == field
+    assert document.detail.startswith(detail)
     assert "zz" not in document.detail.lower()

@@ -5,9 +5,16 @@ from typing import Any, Final
 
 from router.engine.commands.conference import find_successor, hand_over_to_successor, remove_disconnected_participant
 from router.engine.commands.rescind import enter_next_state, has_open_work, rescind_agent_offers, rescind_unqualified_of_agent
-from router.engine.commands.transaction import Transaction, already_done, unknown_agent
+from router.engine.commands.transaction import Transaction, already_done, unknown_agent, unknown_queue
 from router.engine.commands.transfers import requeue_after_lost_desktop
-from router.engine.commands.validation import validate_attributes, validate_not_ready_reason, validate_queue_ranks, validate_skills
+from router.engine.commands.validation import (
+    named_field,
+    unknown_channel,
+    validate_attributes,
+    validate_not_ready_reason,
+    validate_queue_ranks,
+    validate_skills,
+)
 from router.engine.state.agent import Agent
 from router.engine.state.records import Assignment
 from router.model.commands import ConnectDesktop, LoseDesktop, PutAgent, RemoveAgent, SetAgentChannels, SetAgentState
@@ -56,14 +63,15 @@ def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
     refused = validate_skills(policy, command.skills) or validate_attributes(policy, command.attributes, "agent")
     if refused is not None:
         return refused
-    for queue_id in command.queues or ():
+    for index, queue_id in enumerate(command.queues or ()):
         if queue_id not in policy.queues:
-            return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queues")
+            return unknown_queue(f"queues[{index}]")
     for channel, most in command.channel_max.items():
         if channel not in policy.channels:
-            return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel_max")
+            return unknown_channel(policy, named_field("channel_max", channel))
         if not 0 <= most <= 1_000:
-            return Refused(code=RefusalCode.INVALID_VALUE, field="channel_max", detail="must be 0 to 1,000")
+            field = named_field("channel_max", channel)
+            return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail="must be 0 to 1,000")
     refused = validate_queue_ranks(policy, command.queue_ranks)
     if refused is not None:
         return refused
@@ -141,8 +149,9 @@ def _set_agent_channels(tx: Transaction, command: SetAgentChannels) -> CommandRe
     agent, policy = state.agents.get(command.agent_id), state.policy
     if agent is None or policy is None:
         return unknown_agent()
-    if any(channel not in policy.channels for channel in command.paused):
-        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="paused")
+    for index, channel in enumerate(command.paused):
+        if channel not in policy.channels:
+            return unknown_channel(policy, f"paused[{index}]")
     paused = tuple(sorted(set(command.paused)))
     if paused == agent.paused:
         return already_done(agent.agent_id, agent.state, state.seq)

@@ -9,6 +9,7 @@ from router.engine.commands.offers import callback_policy
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import Transaction, already_done, unknown_contact, wrong_contact_state
+from router.engine.commands.validation import unknown_channel
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import routing_criteria
@@ -67,7 +68,7 @@ def callback_refusal(tx: Transaction, policy: Policy, queue_id: str, terms: Call
             detail=f"queue {queue_id} offers no callbacks",
         )
     if terms.channel is not None and terms.channel not in policy.channels:
-        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field=f"{prefix}channel")
+        return unknown_channel(policy, f"{prefix}channel")
     if terms.at_ms is None:
         return None
     if not tx.at_ms < terms.at_ms <= tx.at_ms + 1000 * offered.schedule_max_s:

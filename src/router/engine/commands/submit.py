@@ -20,6 +20,7 @@ from router.engine.commands.transaction import Transaction, already_done, unknow
 from router.engine.commands.validation import (
     PREFERRED_AGENTS_MAX,
     too_many_preferred_agents,
+    unknown_channel,
     validate_attributes,
     validate_priority,
     validate_skills,
@@ -171,7 +172,7 @@ def decide_enqueue(
 
 def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
     if command.channel not in policy.channels:
-        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+        return unknown_channel(policy)
     if command.contact_id in state.contacts:
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
     if command.ttl_s is not None and command.ttl_s < 1:

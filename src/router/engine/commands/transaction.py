@@ -109,7 +109,7 @@ def unknown_assignment() -> Refused:
 
 def unknown_queue(field: str = "queue_id") -> Refused:
     """Return the refusal for a queue that the policy does not have."""
-    return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field)
+    return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field, detail="not one of the policy's queues")
 
 
 def wrong_contact_state(state: ContactState, *allowed: str, detail: str = "") -> Refused:

@@ -1,8 +1,11 @@
 """Validation of the values of commands. Each function returns a refusal, or None if the values are valid."""
 
+from collections.abc import Sequence
 from typing import Final
 
+from router.engine.commands.transaction import unknown_queue
 from router.engine.routing_state import RoutingState
+from router.model.errors import is_harmless_name
 from router.model.policy import FactValue, Policy
 from router.model.results import RefusalCode, Refused
 from router.model.states import QueueId
@@ -15,13 +18,33 @@ _QUEUE_RANKS_MAX: Final = 1_000
 PREFERRED_AGENTS_MAX: Final = 32
 
 
+_NAMES_SHOWN_MAX: Final = 20
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return declared names as text, at most 20 of them."""
+    return ", ".join(names[:_NAMES_SHOWN_MAX]) + (", …" if len(names) > _NAMES_SHOWN_MAX else "") or "it declares none"
+
+
+def named_field(field: str, name: str) -> str:
+    """Return the path of an entry of a mapping that the client sent; only the mapping's if the name could itself be data."""
+    return f"{field}.{name}" if is_harmless_name(name) else field
+
+
+def unknown_channel(policy: Policy, field: str = "channel") -> Refused:
+    """Return the refusal for a channel that the policy does not have, with those that it has."""
+    detail = f"not one of the policy's channels: {listed(sorted(policy.channels))}"
+    return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field=field, detail=detail)
+
+
 def validate_skills(policy: Policy, values: dict[str, int], field: str = "skills") -> Refused | None:
     """Check that all skills are declared and their levels are 1 to 10."""
     for skill, level in values.items():
         if skill not in policy.skills:
-            return Refused(code=RefusalCode.UNKNOWN_SKILL, field=field)
+            detail = f"not one of the policy's skills: {listed(policy.skills)}"
+            return Refused(code=RefusalCode.UNKNOWN_SKILL, field=named_field(field, skill), detail=detail)
         if not 1 <= level <= 10:
-            return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail="levels are 1 to 10")
+            return Refused(code=RefusalCode.INVALID_VALUE, field=named_field(field, skill), detail="levels are 1 to 10")
     return None
 
 
@@ -49,9 +72,10 @@ def validate_queue_ranks(policy: Policy, ranks: dict[QueueId, int]) -> Refused |
         return Refused(code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="must have at most 1,000 queues")
     for queue_id, rank in ranks.items():
         if queue_id not in policy.queues:
-            return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_ranks")
+            return unknown_queue(named_field("queue_ranks", queue_id))
         if not 1 <= rank <= 9:
-            return Refused(code=RefusalCode.INVALID_VALUE, field="queue_ranks", detail="ranks must be 1 to 9")
+            detail = "ranks must be 1 to 9"
+            return Refused(code=RefusalCode.INVALID_VALUE, field=named_field("queue_ranks", queue_id), detail=detail)
     return None
 
 
@@ -62,9 +86,19 @@ def validate_not_ready_reason(state: RoutingState, reason: str | None) -> Refuse
         return None
     if reason in policy.not_ready_reasons:
         return None
-    return Refused(code=RefusalCode.INVALID_VALUE, field="reason", detail="not one of not_ready_reasons of the policy")
+    detail = f"not one of the policy's not_ready_reasons: {listed(policy.not_ready_reasons)}"
+    return Refused(code=RefusalCode.INVALID_VALUE, field="reason", detail=detail)
+
+
+def validate_disposition(state: RoutingState, disposition: str | None) -> Refused | None:
+    """Check that the disposition is one of those of the policy, if the policy lists any."""
+    codes = () if state.policy is None else state.policy.dispositions
+    if disposition is None or not codes or disposition in codes:
+        return None
+    detail = f"not one of the policy's dispositions: {listed(codes)}"
+    return Refused(code=RefusalCode.INVALID_VALUE, field="disposition", detail=detail)
 
 
 def too_many_preferred_agents() -> Refused:
     """Return the refusal for more preferred agents than a contact may name."""
-    return Refused(code=RefusalCode.INVALID_VALUE, field="preferred_agents", detail=f"at most {PREFERRED_AGENTS_MAX}")
+    return Refused(code=RefusalCode.INVALID_VALUE, field="preferred_agents", detail=f"at most {PREFERRED_AGENTS_MAX} agents")

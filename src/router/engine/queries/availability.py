@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from router.engine.commands import validation
 from router.engine.commands.admission import admit_to_queue
+from router.engine.commands.transaction import unknown_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import AgentGroup
 from router.engine.state.contact import requirement_key
@@ -38,9 +39,9 @@ def estimate_wait_of_new_contact(
     if policy is None:
         return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy is active: publish one first (PUT /v1/policy)")
     if queue_id not in policy.queues:
-        return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
+        return unknown_queue()
     if channel is not None and channel not in policy.channels:
-        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+        return validation.unknown_channel(policy)
     refused = validation.validate_skills(policy, skills) or validation.validate_priority(priority_s, priority_class)
     if refused is not None:
         return refused
@@ -65,9 +66,9 @@ def check_availability(
     """
     policy = state.policy
     if policy is None or queue_id not in policy.queues:
-        return Refused(code=RefusalCode.UNKNOWN_QUEUE, field="queue_id")
+        return unknown_queue()
     if channel is not None and channel not in policy.channels:
-        return Refused(code=RefusalCode.UNKNOWN_CHANNEL, field="channel")
+        return validation.unknown_channel(policy)
     refused = validation.validate_skills(policy, skills)
     if refused is not None:
         return refused

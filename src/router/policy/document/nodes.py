@@ -264,7 +264,8 @@ class _TreeBuilder:
         if number in (float("inf"), float("-inf")):
             self._add_problem(event, "not a finite number")
             return None
-        return number
+        # As in JSON, 10.0 and 1e1 are the integer 10.
+        return int(number) if number.is_integer() else number
 
     def _reject_anchor_and_tag(self, event: "yaml.NodeEvent") -> None:
         if event.anchor is not None:

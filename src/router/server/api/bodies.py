@@ -185,7 +185,11 @@ class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
     channel: Name | None = None
     """Channel; omitted: the one with most handled contacts in the queue."""
     skills: Annotated[
-        str, Meta(pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$")
+        str,
+        Meta(
+            pattern=r"^([a-z][a-z0-9_-]{0,63}:[0-9]{1,2}(,[a-z][a-z0-9_-]{0,63}:[0-9]{1,2}){0,31})?(?!\n)$",
+            extra={"rule": "must be at most 32 pairs `skill:level`, separated by commas, with levels 1 to 10"},
+        ),
     ] = ""
     """Skills required in addition to those of the queue: ``skill:level``, separated by commas."""
     priority_s: PrioritySeconds = 0
@@ -207,7 +211,13 @@ class AvailabilityQuery(_Request, frozen=True, kw_only=True):
     channel: Name | None = None
     """Channel; omitted: any."""
     skills: (
-        Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$")]
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(,[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?){0,31}(?!\n)$",
+                extra={"rule": "must be at most 32 of `skill` or `skill:level`, separated by commas, with levels 1 to 10"},
+            ),
+        ]
         | None
     ) = None
     """Skills required in addition to those of the queue, for example ``english:5,billing``; the default level is 1."""
@@ -216,7 +226,16 @@ class AvailabilityQuery(_Request, frozen=True, kw_only=True):
 class EventsQuery(_Request, frozen=True, kw_only=True):
     """Start and size of a page of events."""
 
-    after: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$")] | None = None
+    after: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z0-9]{1,64}:[0-9]{1,16}(?!\n)$",
+                extra={"rule": "must be `history_id:seq`, the `next` of an earlier page"},
+            ),
+        ]
+        | None
+    ) = None
     """``history_id:seq`` of the last event seen; omitted: from the beginning."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Maximum number of events in the page."""
@@ -232,7 +251,13 @@ class StateQuery(_Request, frozen=True, kw_only=True):
 class PublishQuery(_Request, frozen=True, kw_only=True):
     """Target queues for contacts in queues that the new policy removes."""
 
-    drain_to: Annotated[str, Meta(pattern=r"^[a-z0-9_:,-]{0,8192}(?!\n)$")] = ""
+    drain_to: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9_:,-]{0,8192}(?!\n)$",
+            extra={"rule": "must be at most 8,192 characters of pairs `removed_queue:target_queue`, separated by commas"},
+        ),
+    ] = ""
     """``removed_queue:target_queue``, separated by commas; required for each removed queue with waiting contacts."""
 
 

@@ -5,18 +5,19 @@ rate, declared size and encoding of the body. Cheap checks come before expensive
 cost no decoding. When the body is complete, path, query and body are decoded into typed structs and the operation runs. The
 probes skip all checks, so they respond even under overload.
 
-Invalid input becomes a problem that names the field and repeats none of the input. If a JSON object has a key twice, the
-last value is used, as in most JSON implementations.
+Invalid input becomes a problem that names the field and what would be valid, and repeats no value of the input. If a JSON
+object has a key twice, the last value is used, as in most JSON implementations.
 """
 
-import re
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from router.model.errors import is_harmless_name
 from router.model.states import Ident
-from router.protocol.codec import redacted_error
+from router.protocol import invalid_input
+from router.protocol.invalid_input import InvalidInput, NotWellFormed, convert_texts
 from router.server.api.admission import AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
@@ -208,12 +209,15 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """Decode a JSON body. Raises ProblemError: 400 if it is not JSON, 422 if it does not match the type."""
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise problem_from_validation(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ProblemError("malformed", "the body is not well-formed JSON") from None
-    except RecursionError:
-        raise ProblemError("malformed", "the body is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return invalid_input.decode_json(body, decoder)
+    except InvalidInput as invalid:
+        raise problem_from_input(invalid) from None
+    except NotWellFormed as error:
+        detail = f"the body is {error}" if body else "a JSON body is required"
+        raise ProblemError("malformed", detail, field="$") from None
 
 
 def decode_query(query: str, kind: type[T]) -> T:
@@ -221,21 +225,21 @@ def decode_query(query: str, kind: type[T]) -> T:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_QUERY_PARAMETERS_MAX)
     except ValueError:
-        raise ProblemError("malformed", "too many query parameters") from None
+        raise ProblemError("malformed", f"at most {_QUERY_PARAMETERS_MAX} query parameters are allowed") from None
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ProblemError("malformed", "a query parameter occurs twice")
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ProblemError(
+            "malformed", "a query parameter occurs twice; give each once", field=twice if is_harmless_name(twice) else None
+        )
     try:
-        return msgspec.convert(values, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise problem_from_validation(error) from None
+        return convert_texts(values, kind)
+    except InvalidInput as invalid:
+        raise problem_from_input(invalid) from None
 
 
-_MESSAGE_AND_PATH: Final = re.compile(r"^(.*?)(?: - at (?:`key` in )?`(\$[^`]*)`)?$", re.DOTALL)
-
-
-def problem_from_validation(error: msgspec.ValidationError) -> ProblemError:
-    """Return the problem for a validation error: with the path of the field, without the input."""
-    match = _MESSAGE_AND_PATH.match(redacted_error(error))
-    assert match is not None
-    return ProblemError("invalid_value", match.group(1), field=match.group(2) or "$")
+def problem_from_input(invalid: InvalidInput) -> ProblemError:
+    """Return the problem for invalid input: the first field and its rule; with several errors, all of them."""
+    errors = invalid.problems if len(invalid.problems) > 1 else ()
+    return ProblemError("invalid_value", invalid.detail, field=invalid.field, errors=errors)

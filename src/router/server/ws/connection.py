@@ -257,7 +257,7 @@ class WebSocketConnection:
         try:
             return self._session.receive(self._decoder.decode(data), now_ms)
         except MalformedFrame as bad:
-            return self._session.receive_malformed(str(bad), self._decoder.frame_id(data), now_ms)
+            return self._session.receive_malformed(str(bad), self._decoder.frame_id(data), now_ms, bad.field)
 
     def _execute(self, effects: list[Effect]) -> None:
         for effect in effects:
