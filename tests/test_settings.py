@@ -78,3 +78,10 @@ def test_the_example_file_has_every_setting_with_its_default() -> None:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             for field in msgspec.structs.fields(kind):
                 assert f"{field.name}:" in written, f"{section.name}.{field.name}"
+
+
+def test_a_number_without_a_fraction_is_an_integer() -> None:
+    assert settings_from({"server": {"port": 8081.0}}).server.port == 8081
+    assert load_settings(environment={"ROUTER__SERVER__PORT": "8100.0"}).server.port == 8100
+    with pytest.raises(SettingsInvalid, match=r"\$\.server\.port"):
+        settings_from({"server": {"port": 8081.5}})

@@ -44,8 +44,10 @@ def test_the_message_of_an_enum_lists_its_values() -> None:
         ("facts: {f: {type: bool, applies_to: queue}}", "facts.f.applies_to", "must be one of contact, agent"),
         ("skills: {a: 1}", "skills", "must be a list"),
         ("agents: 3", "agents", "must be a mapping"),
-        ("agents: {units: 1.5}", "agents.units", "expected int, got float"),
-        ("agents: {units: true}", "agents.units", "expected int, got bool"),
+        ("agents: {units: 1.5}", "agents.units", "must be an integer from 0 to 100,000"),
+        ("agents: {units: true}", "agents.units", "must be an integer from 0 to 100,000"),
+        ("agents: {units: 100001}", "agents.units", "must be an integer from 0 to 100,000"),
+        ("agents: {units: -1}", "agents.units", "must be an integer from 0 to 100,000"),
         ("entry: [7]", "entry[0]", "must be a mapping"),
         ("facts: {f: {}}", "facts.f.type", "is missing"),
     ],
@@ -74,3 +76,13 @@ def test_an_invalid_enum_value_within_an_optional_struct_is_reported() -> None:
 def test_null_is_an_omitted_value() -> None:
     policy = parse_policy("channels: {voice: {}}\nqueues: {support: {callback: null}}\n")
     assert policy.queues["support"].callback is None
+
+
+@pytest.mark.parametrize("number", ["60.0", "6e1", "+60.0"])
+def test_a_number_without_a_fraction_is_an_integer(number: str) -> None:
+    assert parse_policy(SMALL.replace("{support: {}}", f"{{support: {{wait_max_s: {number}}}}}")).queues["support"].wait_max_s == 60
+
+
+def test_a_fraction_is_not_an_integer() -> None:
+    problem = only_problem_of(SMALL.replace("{support: {}}", "{support: {wait_max_s: 60.5}}"))
+    assert (problem.path, problem.message) == ("queues.support.wait_max_s", "must be an integer from 1 to 604,800, or null")

@@ -185,9 +185,22 @@ def _message(text: str, annotation: Any) -> str:
             return rule
     if "contact|agent" in text:
         return "must be one of contact, agent"
+    if text.startswith("Expected `int") and (integer_rule := _integer_rule(annotation)) is not None:
+        return integer_rule
     sentence = text.split(" - at ")[0].replace("`", "")
     sentence = sentence.replace("object", "mapping").replace("array", "list")
     return sentence[:1].lower() + sentence[1:]
+
+
+def _integer_rule(annotation: Any) -> str | None:
+    """Return the range of an integer, or of an integer that may be null; None for other types."""
+    info = msgspec.inspect.type_info(annotation)
+    options = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    integers = [one for one in options if isinstance(one, msgspec.inspect.IntType)]
+    if len(integers) != 1 or integers[0].ge is None or integers[0].le is None:
+        return None
+    or_null = ", or null" if len(options) > 1 else ""
+    return f"must be an integer from {integers[0].ge:,} to {integers[0].le:,}{or_null}"
 
 
 def _choices(annotation: Any) -> list[Any]:
