@@ -119,6 +119,8 @@ class ReconnectingConnection:
         self._frames_available = asyncio.Event()
         self._buffer_has_space = asyncio.Event()
         self._buffer_has_space.set()
+        self._pages_left = 0
+        """State pages of the present welcome that have not arrived yet."""
         self._retry_after_s: float | None = None
         self._final_error: ClientError | None = None
         self._runner: asyncio.Task[None] | None = None
@@ -313,36 +315,41 @@ class ReconnectingConnection:
         return self._tokens.is_renewable and self._token_rejections < 2
 
     async def _read_frames(self, ws: ClientConnection) -> None:
-        pages_left = 0
+        self._pages_left = 0
         with contextlib.suppress(ConnectionClosed):
             async for data in ws:
-                frame = self._decode(data)
-                match frame:
-                    case f.EventFrame():
-                        if not self._on_event(frame):
-                            return
-                    case f.OkFrame() | f.PongFrame() | f.ErrorFrame():
-                        self._on_answer(frame)
-                    case f.WelcomeFrame():
-                        pages_left = frame.state_page_count
-                        self._on_frame(frame)
-                        self.welcome = frame
-                        if not pages_left:
-                            self._on_state_complete(frame)
-                    case f.StatePageFrame():
-                        pages_left -= 1
-                        self._on_frame(frame)
-                        if not pages_left and self.welcome is not None:
-                            self._on_state_complete(self.welcome)
-                    case f.ResumedFrame():
-                        self._mark_connected()
-                    case f.StatsFrame():
-                        self._on_frame(frame)
-                        self._buffer_frame(frame)
-                    case f.ReconnectFrame():
-                        self._retry_after_s = 0.0
-                    case _UnknownFrame(type="event", seq=int(seq)):
-                        self.seq = max(self.seq, seq)
+                if not self.receive(data):
+                    return
+
+    def receive(self, data: bytes | str) -> bool:
+        """Process one message of the router; return False if the buffer is full and the message was not taken."""
+        frame = self._decode(data)
+        match frame:
+            case f.EventFrame():
+                return self._on_event(frame)
+            case f.OkFrame() | f.PongFrame() | f.ErrorFrame():
+                self._on_answer(frame)
+            case f.WelcomeFrame():
+                self._pages_left = frame.state_page_count
+                self._on_frame(frame)
+                self.welcome = frame
+                if not self._pages_left:
+                    self._on_state_complete(frame)
+            case f.StatePageFrame():
+                self._pages_left -= 1
+                self._on_frame(frame)
+                if not self._pages_left and self.welcome is not None:
+                    self._on_state_complete(self.welcome)
+            case f.ResumedFrame():
+                self._mark_connected()
+            case f.StatsFrame():
+                self._on_frame(frame)
+                self._buffer_frame(frame)
+            case f.ReconnectFrame():
+                self._retry_after_s = 0.0
+            case _UnknownFrame(type="event", seq=int(seq)):
+                self.seq = max(self.seq, seq)
+        return True
 
     def _decode(self, data: bytes | str) -> Any:
         try:
@@ -357,8 +364,8 @@ class ReconnectingConnection:
         if not self._buffer_frame(frame):
             # The event is not counted as received, so the next connection resumes with it.
             self._buffer_has_space.clear()
-            assert self._ws is not None
-            self._ws.transport.abort()  # A closing handshake would first have to read the remaining frames.
+            if self._ws is not None:
+                self._ws.transport.abort()  # A closing handshake would first have to read the remaining frames.
             return False
         self._on_frame(frame)
         self.seq = frame.seq

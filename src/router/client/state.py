@@ -5,18 +5,17 @@ take, the position of a contact) are in the ``welcome`` frame and available on r
 are applied, the state equals one built from a fresh ``welcome``.
 """
 
-from typing import TypeVar
+from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from router.model import events as e
-from router.model.policy import FactValue
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
-from router.model.views import AgentView, AssignmentView, ContactView, OfferView, QueueView
+from router.model.policy import CallbackMode, FactValue
+from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence
+from router.model.views import AgentView, AssignmentView, CallbackView, ContactView, OfferView, PendingOfferView, QueueView
+from router.protocol.audience import recipient_agents
 from router.protocol.frames import StatePageFrame, StatsFrame, WelcomeFrame
-
-T = TypeVar("T")
 
 
 class CachedOffer(Struct, frozen=True, kw_only=True):
@@ -33,11 +32,41 @@ class CachedOffer(Struct, frozen=True, kw_only=True):
     reference: str | None
     from_agent_id: str | None
     role: AssignmentRole
+    callback_phase: CallbackPhase | None = None
 
     @classmethod
     def from_source(cls, source: OfferView | e.OfferMade) -> "CachedOffer":
         """Build it from a view in a ``welcome`` frame or from the event; fields are copied by name."""
         return cls(**{name: getattr(source, name) for name in cls.__struct_fields__})
+
+
+class PendingOffer(Struct, frozen=True, kw_only=True):
+    """Transfer or consult of a conversation that the other agent has not answered yet."""
+
+    offer_id: str
+    agent_id: str
+    kind: str
+    """``transfer`` or ``consult``."""
+    made_at_ms: int
+    deadline_ms: int
+    to_queue_id: str | None = None
+
+    @classmethod
+    def from_view(cls, view: PendingOfferView) -> "PendingOffer":
+        """Build it from a view in a ``welcome`` frame; fields are copied by name."""
+        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+
+    @classmethod
+    def from_event(cls, event: e.OfferMade, at_ms: int) -> "PendingOffer":
+        """Build it from the event of the offer."""
+        return cls(
+            offer_id=event.offer_id,
+            agent_id=event.agent_id,
+            kind=event.reason,
+            made_at_ms=at_ms,
+            deadline_ms=event.deadline_ms,
+            to_queue_id=event.to_queue_id,
+        )
 
 
 class CachedAssignment(Struct, frozen=True, kw_only=True):
@@ -56,11 +85,18 @@ class CachedAssignment(Struct, frozen=True, kw_only=True):
     members: dict[str, AssignmentRole] = {}
     """Participants by agent id, this agent included; empty if the owner is alone or if this agent has left."""
     parked_until_ms: int | None = None
+    wrap_up_started_at_ms: int | None = None
+    held_for_consult: bool = False
+    pending_offer: PendingOffer | None = None
+    """Transfer or consult that this agent, the owner, has asked for and that is not answered yet."""
+    callback_phase: CallbackPhase | None = None
 
     @classmethod
     def from_view(cls, view: AssignmentView) -> "CachedAssignment":
         """Build it from a view in a ``welcome`` frame; fields are copied by name."""
-        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+        plain = {name: getattr(view, name) for name in cls.__struct_fields__}
+        plain["pending_offer"] = None if view.pending_offer is None else PendingOffer.from_view(view.pending_offer)
+        return cls(**plain)
 
 
 class CachedAgent(Struct, kw_only=True):
@@ -77,6 +113,9 @@ class CachedAgent(Struct, kw_only=True):
     paused: tuple[str, ...] = ()
     skills: dict[str, int] = {}
     queues: tuple[str, ...] | None = None
+    channel_max: dict[str, int] = {}
+    attributes: dict[str, FactValue] = {}
+    queue_ranks: dict[str, int] = {}
     offers: dict[str, CachedOffer] = field(default_factory=dict)
     assignments: dict[str, CachedAssignment] = field(default_factory=dict)
 
@@ -89,39 +128,65 @@ class CachedAgent(Struct, kw_only=True):
         return cls(**plain)
 
     def apply(self, event: e.Event, at_ms: int) -> None:
-        """Apply one event. Events of other agents only change conversations that this agent takes part in."""
+        """Apply one event. Events of other agents only change offers and conversations that this agent takes part in."""
         match event:
-            case e.OfferMade() if event.agent_id == self.agent_id:
-                self.offers[event.offer_id] = CachedOffer.from_source(event)
+            case e.OfferMade():
+                self._apply_offer_made(event, at_ms)
             case e.OfferDeclined() | e.OfferExpired() | e.OfferRescinded():
-                self.offers.pop(event.offer_id, None)
+                self._end_offer(event.offer_id)
             case e.OfferAccepted():
                 self._apply_offer_accepted(event, at_ms)
             case e.ContactAssigned():
                 self._apply_contact_assigned(event, at_ms)
             case e.AssignmentHeld():
-                self._update_assignment(event.assignment_id, state=AssignmentState.ON_HOLD)
-            case e.AssignmentResumed():
-                self._update_assignment(event.assignment_id, state=AssignmentState.ACTIVE)
+                self._update_assignment(event.assignment_id, AssignmentState.ON_HOLD, held_for_consult=event.reason == "consult")
+            case e.AssignmentResumed() | e.AssignmentUnparked():
+                self._update_assignment(event.assignment_id, AssignmentState.ACTIVE)
             case e.AssignmentParked():
-                self._update_assignment(event.assignment_id, state=AssignmentState.PARKED, parked_until_ms=event.until_ms)
-            case e.AssignmentUnparked():
-                self._update_assignment(event.assignment_id, state=AssignmentState.ACTIVE)
-            case e.WrapUpStarted() | e.WrapUpExtended():
-                self._update_assignment(event.assignment_id, state=AssignmentState.WRAP_UP, wrap_up_deadline_ms=event.deadline_ms)
+                self._update_assignment(event.assignment_id, AssignmentState.PARKED, parked_until_ms=event.until_ms)
+            case e.WrapUpStarted():
+                self._start_wrap_up(event, at_ms)
+            case e.WrapUpExtended():
+                self._update_assignment(event.assignment_id, AssignmentState.WRAP_UP, wrap_up_deadline_ms=event.deadline_ms)
             case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft() | e.ContactHandedOver():
                 self._apply_participants(event, at_ms)
             case e.AssignmentCompleted():
                 self.assignments.pop(event.assignment_id, None)
             case e.ContactUpdated():
-                self._apply_contact_updated(event)
+                self._update_contact(event.contact_id, attributes=event.attributes)
+            case e.CallbackDialRequested():
+                self._update_contact(event.contact_id, callback_phase=CallbackPhase.DIALLING)
+            case e.CallbackConnected():
+                self._update_contact(event.contact_id, callback_phase=CallbackPhase.CONNECTED)
             case _ if getattr(event, "agent_id", None) == self.agent_id:
                 self._apply_own_event(event, at_ms)
 
-    def _apply_contact_updated(self, event: e.ContactUpdated) -> None:
+    def _apply_offer_made(self, event: e.OfferMade, at_ms: int) -> None:
+        if event.agent_id == self.agent_id:
+            self.offers[event.offer_id] = CachedOffer.from_source(event)
+        if event.from_agent_id == self.agent_id:
+            for name, work in self._conversations(event.contact_id):
+                self.assignments[name] = replace(work, pending_offer=PendingOffer.from_event(event, at_ms))
+
+    def _end_offer(self, offer_id: str) -> None:
+        """Remove an offer of this agent, or one that this agent has asked for."""
+        self.offers.pop(offer_id, None)
         for name, work in self.assignments.items():
-            if work.contact_id == event.contact_id:
-                self.assignments[name] = replace(work, attributes=event.attributes)
+            if work.pending_offer is not None and work.pending_offer.offer_id == offer_id:
+                self.assignments[name] = replace(work, pending_offer=None)
+
+    def _conversations(self, contact_id: str) -> list[tuple[str, CachedAssignment]]:
+        """Return the assignments of a contact that this agent is in conversation with; one in wrap-up has left it."""
+        in_wrap_up = AssignmentState.WRAP_UP
+        return [one for one in self.assignments.items() if one[1].contact_id == contact_id and one[1].state is not in_wrap_up]
+
+    def _update_contact(self, contact_id: str, **changes: Any) -> None:
+        """Change what the offers and conversations of a contact show of it."""
+        for name, offer in self.offers.items():
+            if offer.contact_id == contact_id:
+                self.offers[name] = replace(offer, **changes)
+        for name, work in self._conversations(contact_id):
+            self.assignments[name] = replace(work, **changes)
 
     def _apply_participants(
         self, event: e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver, at_ms: int
@@ -132,11 +197,10 @@ class CachedAgent(Struct, kw_only=True):
 
     def _update_members(self, contact_id: str, members: dict[str, AssignmentRole]) -> None:
         """Set the participants of a conversation; empty: its owner alone. An assignment in wrap-up has left it already."""
-        for name, work in self.assignments.items():
-            if work.contact_id == contact_id and work.state is not AssignmentState.WRAP_UP:
-                role = members.get(self.agent_id, work.role)
-                is_in_it = self.agent_id in members and len(members) > 1
-                self.assignments[name] = replace(work, role=role, members=members if is_in_it else {})
+        for name, work in self._conversations(contact_id):
+            role = members.get(self.agent_id, work.role)
+            is_in_it = self.agent_id in members and len(members) > 1
+            self.assignments[name] = replace(work, role=role, members=members if is_in_it else {})
 
     def _apply_own_event(self, event: e.Event, at_ms: int) -> None:
         match event:
@@ -155,10 +219,12 @@ class CachedAgent(Struct, kw_only=True):
             case e.DesktopLost():
                 self.presence = Presence.LOST
             case e.AgentUpdated():
-                self.skills, self.queues = event.skills, event.queues
+                self.skills, self.queues, self.queue_ranks = event.skills, event.queues, event.queue_ranks
+                self.channel_max, self.attributes = event.channel_max, event.attributes
 
     def _apply_offer_accepted(self, event: e.OfferAccepted, at_ms: int) -> None:
-        offer = self.offers.pop(event.offer_id, None)
+        offer = self.offers.get(event.offer_id)
+        self._end_offer(event.offer_id)
         if event.agent_id == self.agent_id and offer is not None:
             self._add_assignment(offer, event.offer_id, at_ms, event.role)
         self._update_members(event.contact_id, event.members or {})
@@ -186,25 +252,63 @@ class CachedAgent(Struct, kw_only=True):
             attributes=source.attributes,
             reference=source.reference,
             role=role,
+            callback_phase=source.callback_phase,
         )
 
-    def _update_assignment(
-        self,
-        assignment_id: str,
-        *,
-        state: AssignmentState,
-        wrap_up_deadline_ms: int | UnsetType | None = UNSET,
-        parked_until_ms: int | None = None,
-    ) -> None:
-        work = self.assignments.get(assignment_id)
-        if work is None:
-            return
-        if wrap_up_deadline_ms is UNSET:
-            wrap_up_deadline_ms = work.wrap_up_deadline_ms
-        members = {} if state is AssignmentState.WRAP_UP else work.members
-        self.assignments[assignment_id] = replace(
-            work, state=state, wrap_up_deadline_ms=wrap_up_deadline_ms, parked_until_ms=parked_until_ms, members=members
+    def _start_wrap_up(self, event: e.WrapUpStarted, at_ms: int) -> None:
+        self._update_assignment(
+            event.assignment_id,
+            AssignmentState.WRAP_UP,
+            wrap_up_deadline_ms=event.deadline_ms,
+            wrap_up_started_at_ms=at_ms,
+            members={},
+            pending_offer=None,
+            callback_phase=None,
         )
+
+    def _update_assignment(self, assignment_id: str, state: AssignmentState, **changes: Any) -> None:
+        """Change the state of an assignment; what belongs to another state is reset unless it is among the changes."""
+        work = self.assignments.get(assignment_id)
+        if work is not None:
+            fresh: dict[str, Any] = {"parked_until_ms": None, "held_for_consult": False}
+            self.assignments[assignment_id] = replace(work, state=state, **(fresh | changes))
+
+
+class CachedCallback(Struct, frozen=True, kw_only=True):
+    """Callback of a contact."""
+
+    mode: CallbackMode
+    phase: CallbackPhase = CallbackPhase.WAITING
+    attempts: int = 0
+    """Number of attempts begun."""
+    scheduled_at_ms: int | None = None
+    due_at_ms: int | None = None
+    """Next deadline: the agreed time, the next attempt or the end of dialling."""
+    expires_at_ms: int | None = None
+    outcome: str | None = None
+    """Outcome of the last completed attempt."""
+
+    @classmethod
+    def from_view(cls, view: CallbackView) -> "CachedCallback":
+        """Build it from a view in a ``welcome`` frame; fields are copied by name."""
+        return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
+
+    def after(self, event: e.Event) -> "CachedCallback":
+        """Return the callback after an event of its contact."""
+        match event:
+            case e.CallbackScheduled():
+                return replace(self, phase=CallbackPhase.SCHEDULED, scheduled_at_ms=event.due_at_ms, due_at_ms=event.due_at_ms)
+            case e.CallbackDialRequested():
+                return replace(self, phase=CallbackPhase.DIALLING, attempts=event.attempt, due_at_ms=event.deadline_ms)
+            case e.CallbackConnected():
+                return replace(self, phase=CallbackPhase.CONNECTED, outcome=event.outcome, due_at_ms=None)
+            case e.CallbackFailed():
+                return replace(self, phase=CallbackPhase.RETRY, outcome=event.outcome, due_at_ms=event.due_at_ms)
+            case e.ContactRequeued() if self.phase is not CallbackPhase.CONNECTED:
+                return replace(self, phase=CallbackPhase.WAITING, due_at_ms=None)
+            case e.ContactAssigned() if self.phase in (CallbackPhase.SCHEDULED, CallbackPhase.RETRY):
+                return replace(self, phase=CallbackPhase.WAITING, due_at_ms=None)
+        return self
 
 
 class CachedContact(Struct, kw_only=True):
@@ -220,16 +324,23 @@ class CachedContact(Struct, kw_only=True):
     attributes: dict[str, FactValue]
     reference: str | None
     agent_id: str | None = None
+    assignment_id: str | None = None
     other_participants: dict[str, AssignmentRole] = field(default_factory=dict)
     """Participants of the conversation other than the owner, with their roles."""
     parked: bool = False
+    callback: CachedCallback | None = None
 
     @classmethod
     def from_view(cls, view: ContactView) -> "CachedContact":
         """Build it from a view in a ``welcome`` frame; fields are copied by name."""
-        names = [name for name in cls.__struct_fields__ if name != "other_participants"]
+        names = [name for name in cls.__struct_fields__ if name not in ("other_participants", "callback")]
         others = {one.agent_id: one.role for one in view.participants}
-        return cls(**{name: getattr(view, name) for name in names}, other_participants=others)
+        callback = None if view.callback is None else CachedCallback.from_view(view.callback)
+        return cls(**{name: getattr(view, name) for name in names}, other_participants=others, callback=callback)
+
+    def set_owner(self, agent_id: str | None, assignment_id: str | None) -> None:
+        """Set the owner and the owner's assignment; a conversation with a new owner is not parked."""
+        self.agent_id, self.assignment_id, self.parked = agent_id, assignment_id, False
 
     def set_members(self, members: dict[str, AssignmentRole]) -> None:
         """Set the participants of the conversation."""
@@ -255,17 +366,21 @@ class ContactCache(Struct, kw_only=True):
         contact = self.by_id.get(getattr(event, "contact_id", ""))
         if contact is None:
             return
+        if contact.callback is not None:
+            contact.callback = contact.callback.after(event)
         match event:
             case e.ContactUpdated():
                 contact.skills, contact.attributes = event.skills, event.attributes
                 contact.priority_s, contact.priority_class = event.priority_s, event.priority_class
             case e.ContactRequeued():
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
-                contact.agent_id, contact.parked = None, False
+                contact.set_owner(None, None)
             case e.CallbackRequested():
                 contact.state, contact.channel = ContactState.QUEUED, event.channel
+                contact.callback = CachedCallback(mode=event.mode, expires_at_ms=event.expires_at_ms)
             case e.CallbackScheduled() | e.CallbackFailed() | e.CallbackDialRequested(agent_id=None):
-                contact.state, contact.agent_id = ContactState.CALLBACK_SCHEDULED, None
+                contact.state = ContactState.CALLBACK_SCHEDULED
+                contact.set_owner(None, None)
             case e.CallbackConnected(agent_id=None):
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
             case e.ContactOverflowed():
@@ -275,9 +390,9 @@ class ContactCache(Struct, kw_only=True):
             case e.OfferAccepted(role=AssignmentRole.CONSULT):
                 contact.set_members(event.members or {})
             case e.OfferAccepted() | e.ContactAssigned() | e.ContactHandedOver():
-                contact.state, contact.agent_id = ContactState.ASSIGNED, event.agent_id
+                contact.state = ContactState.ASSIGNED
+                contact.set_owner(event.agent_id, event.offer_id if isinstance(event, e.OfferAccepted) else event.assignment_id)
                 contact.set_members(event.members or {})
-                contact.parked = False
             case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft():
                 contact.set_members(event.members or {})
             case e.AssignmentParked():
@@ -313,12 +428,9 @@ class WorkspaceCache(Struct, kw_only=True):
                 self.agents[event.agent_id] = CachedAgent(agent_id=event.agent_id, state_since_ms=at_ms)
             case e.AgentRemoved():
                 self.agents.pop(event.agent_id, None)
-        agent_id = getattr(event, "agent_id", None)
-        if agent_id in self.agents:
-            self.agents[agent_id].apply(event, at_ms)
-        for member in getattr(event, "members", None) or ():
-            if member != agent_id and member in self.agents:
-                self.agents[member].apply(event, at_ms)
+        for agent_id in recipient_agents(event):
+            if agent_id in self.agents:
+                self.agents[agent_id].apply(event, at_ms)
 
 
 def _contact_from_event(event: e.ContactQueued) -> CachedContact:

@@ -51,6 +51,8 @@ class OfferView(_View, frozen=True, kw_only=True):
     """Owner who asked for a transfer or a consult; null: neither."""
     role: AssignmentRole = AssignmentRole.OWNER
     """Role of the agent after accepting."""
+    callback_phase: CallbackPhase | None = None
+    """Phase of the contact's callback; null: it is no callback, and the customer is on the line."""
     interrupted: bool = False
     """True while it uses no capacity, because the agent has a contact of a channel that interrupts this one."""
     match_trigger: MatchTrigger | None = None
@@ -59,6 +61,22 @@ class OfferView(_View, frozen=True, kw_only=True):
     """Number of other agents eligible then, if ``match_trigger`` is set; -1: not counted (too many agent groups)."""
     selection_inputs: dict[str, FactValue] = {}
     """Values of this agent that the selection compared."""
+
+
+class PendingOfferView(_View, frozen=True, kw_only=True):
+    """A transfer or consult that the owner of a conversation has asked for and that the other agent has not answered."""
+
+    offer_id: OfferId
+    agent_id: AgentId
+    """Agent who is asked."""
+    kind: str
+    """``transfer`` or ``consult``."""
+    made_at_ms: int
+    """Time of the offer."""
+    deadline_ms: int
+    """Time by which the agent must answer."""
+    to_queue_id: QueueId | None = None
+    """Consulted queue; null: the owner chose the agent."""
 
 
 class AssignmentView(_View, frozen=True, kw_only=True):
@@ -81,8 +99,17 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     """End of the parking time, when the contact ends."""
     wrap_up_deadline_ms: int | None = None
     """End of the wrap-up; null: it has not begun."""
+    wrap_up_started_at_ms: int | None = None
+    """Beginning of the wrap-up, from which its longest duration counts; null: it has not begun."""
     attributes: dict[str, FactValue] = {}
+    """Attributes of the contact; in wrap-up, as they were when the agent left the conversation."""
     reference: str | None = None
+    held_for_consult: bool = False
+    """True while the customer is on hold because of a consult, until it is over."""
+    pending_offer: PendingOfferView | None = None
+    """Transfer or consult of this conversation that is not answered yet; null: none."""
+    callback_phase: CallbackPhase | None = None
+    """Phase of the contact's callback; null: it is no callback, or this agent has left the conversation."""
     role: AssignmentRole = AssignmentRole.OWNER
     """Role of the agent in the conversation."""
     members: dict[AgentId, AssignmentRole] = {}

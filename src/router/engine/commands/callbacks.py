@@ -13,6 +13,7 @@ from router.engine.commands.validation import unknown_channel
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import routing_criteria
+from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
 from router.model.commands import CallbackFields, ReportCallback, RequestCallback
 from router.model.events import CallbackConnected, CallbackFailed, CallbackRequested, CallbackScheduled
 from router.model.policy import CallbackPolicy, CallbackQueuePosition, Policy, VoicemailCountsAs
@@ -148,6 +149,8 @@ def _emit_connected(tx: Transaction, contact: Contact, callback: CallbackState, 
             wait_until_ms=None if owned else tx.wait_max_until_ms(contact.queue_id),
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
+            members=conversation_roles_if_shared(tx.state, contact),
+            offered_to=agents_offered(tx.state, contact),
         )
     )
 

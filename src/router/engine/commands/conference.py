@@ -225,6 +225,7 @@ def _emit_participant_added(tx: Transaction, contact: Contact, agent: Agent) -> 
             reference=contact.reference,
             members=conversation_roles(state, contact) | {agent.agent_id: AssignmentRole.PARTICIPANT},
             gateway_id=contact.gateway_id,
+            callback_phase=None if contact.callback is None else contact.callback.phase,
         )
     )
     return tx.done(contact.contact_id, contact.state)

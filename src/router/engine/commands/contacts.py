@@ -18,7 +18,7 @@ from router.engine.commands.validation import (
 )
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
-from router.engine.state.workspace import conversation_roles_if_shared
+from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
 from router.model.commands import AbandonContact, CancelContact, EndContact, ReportCallback, RequestCallback, UpdateContact
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactUpdated
 from router.model.policy import Policy
@@ -80,6 +80,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
             gateway_id=contact.gateway_id,
             members=conversation_roles_if_shared(state, contact),
             preferred_agents=preferred_agents,
+            offered_to=agents_offered(state, contact),
         )
     )
     answer = tx.done(contact.contact_id, contact.state)

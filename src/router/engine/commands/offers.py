@@ -41,7 +41,7 @@ from router.engine.matching.reasons import count_other_candidates, selection_inp
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Offer
-from router.engine.state.workspace import conversation_roles, roles_under_new_owner
+from router.engine.state.workspace import agents_offered, conversation_roles, conversation_roles_if_shared, roles_under_new_owner
 from router.model.commands import AcceptOffer, DeclineOffer
 from router.model.events.agent import AgentStateChanged, OfferAccepted, OfferDeclined, OfferExpired, OfferMade
 from router.model.events.contact import CallbackDialRequested
@@ -249,6 +249,7 @@ def make_offer(
             other_candidates,
             selection_inputs,
             to_queue_id,
+            None if contact.callback is None else contact.callback.phase,
         )
     )
     if line.auto_accept:
@@ -440,6 +441,8 @@ def _request_dial(tx: Transaction, contact: Contact, *, agent_id: str | None, fo
             for_agent_id=for_agent_id,
             reference=contact.reference,
             gateway_id=contact.gateway_id,
+            members=conversation_roles_if_shared(tx.state, contact),
+            offered_to=agents_offered(tx.state, contact),
         )
     )
 

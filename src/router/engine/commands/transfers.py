@@ -20,7 +20,7 @@ from router.engine.commands.transaction import (
 )
 from router.engine.matching.eligibility import is_available_now
 from router.engine.state.agent import Agent
-from router.engine.state.contact import Contact
+from router.engine.state.contact import Contact, phase_when_taken
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import active_consult, participant_assignment, roles_under_new_owner
 from router.model.commands import AssignContact, RequeueContact, TransferContact
@@ -202,6 +202,7 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
             from_agent_id=None if old is None else old.agent_id,
             gateway_id=contact.gateway_id,
             members=roles_under_new_owner(state, contact, agent.agent_id) if contact.participant_assignment_ids else None,
+            callback_phase=None if contact.callback is None else phase_when_taken(contact.callback),
         )
     )
     answer = tx.done(contact.contact_id, contact.state)

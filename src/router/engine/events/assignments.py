@@ -92,6 +92,8 @@ def _wrap_up_started(state: RoutingState, event: WrapUpStarted) -> None:
     assignment.wrap_up_deadline_ms = deadline_ms
     if assignment.parked_until_ms is not None:
         assignment.parked_until_ms = None
+    if assignment.final_attributes is None and (contact := state.contacts.get(assignment.contact_id)) is not None:
+        assignment.keep_contact(contact.attributes, contact.reference)
     state.timers.add(deadline_ms, _WRAP_UP, assignment_id)
     # A parked assignment holds no capacity: its wrap-up takes it again where wrap-up on this channel holds capacity.
     channel = state.index.channels.by_name.get(assignment.channel)
@@ -160,6 +162,7 @@ def _participant_left(state: RoutingState, event: ParticipantLeft) -> None:
     change_state(state, contact, _CONTACT_CHANGES[ParticipantLeft])
     assignment = state.assignments[event.assignment_id]
     assignment.state = _PARTICIPANT_CHANGES[ParticipantLeft][assignment.state]
+    assignment.keep_contact(contact.attributes, contact.reference)
     _remove_participant(contact, event.assignment_id)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import CallbackState, Contact
+from router.engine.state.contact import CallbackState, Contact, phase_when_taken
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
@@ -134,7 +134,7 @@ def take_callback(state: RoutingState, contact: Contact) -> None:
     callback = _callback_of(contact)
     stop_dialling(state, contact)
     if callback.phase in (CallbackPhase.SCHEDULED, CallbackPhase.RETRY):
-        callback.phase, callback.due_at_ms = CallbackPhase.WAITING, None
+        callback.phase, callback.due_at_ms = phase_when_taken(callback), None
 
 
 def end_callback(state: RoutingState, contact: Contact) -> None:

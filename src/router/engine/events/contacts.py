@@ -274,7 +274,9 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
         record_end(state, contact, abandoned=kind is ContactAbandoned)
     change_state(state, contact, _TERMINAL[kind])
     if isinstance(event, ContactEnded):
-        contact.selection = selection_record(state.assignments[event.assignment_id])
+        assignment = state.assignments[event.assignment_id]
+        contact.selection = selection_record(assignment)
+        assignment.keep_contact(contact.attributes, contact.reference)
     state.ended_counts[contact.state] += 1
     contact.reason = event.reason
     contact.ended_seq = state.seq

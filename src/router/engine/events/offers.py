@@ -56,6 +56,7 @@ def _made(state: RoutingState, event: OfferMade) -> None:
         event.match_trigger,
         event.other_candidates,
         event.selection_inputs,
+        event.to_queue_id,
     )
     contact.pending_offer_ids = offers = (*contact.pending_offer_ids, offer_id)
     contact.offers_made += 1

@@ -25,6 +25,7 @@ from router.model.views import (
     ContactView,
     OfferView,
     ParticipantView,
+    PendingOfferView,
     QueueView,
     RulesView,
     RuleView,
@@ -51,6 +52,7 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
         reference=contact.reference,
         from_agent_id=offer.from_agent_id,
         role=offer.role,
+        callback_phase=None if contact.callback is None else contact.callback.phase,
         interrupted=state.index.agents.is_interrupted(offer.agent_id, offer.channel),
         match_trigger=offer.match_trigger,
         other_candidates=offer.other_candidates,
@@ -61,6 +63,8 @@ def offer_view(state: RoutingState, offer: Offer) -> OfferView:
 def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentView:
     """Return the view of an assignment, with the attributes of its contact while the contact is kept."""
     contact = state.contacts.get(assignment.contact_id)
+    is_over = assignment.final_attributes is not None
+    live = None if is_over or assignment.state is AssignmentState.WRAP_UP else contact
     interrupted = assignment.holds_capacity and state.index.agents.is_interrupted(assignment.agent_id, assignment.channel)
     return AssignmentView(
         assignment_id=assignment.assignment_id,
@@ -74,8 +78,12 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
         interrupted=interrupted,
         parked_until_ms=assignment.parked_until_ms,
         wrap_up_deadline_ms=assignment.wrap_up_deadline_ms,
-        attributes={} if contact is None else contact.attributes,
-        reference=None if contact is None else contact.reference,
+        wrap_up_started_at_ms=assignment.wrap_up_started_at_ms,
+        attributes=assignment.final_attributes or {} if is_over or contact is None else contact.attributes,
+        reference=assignment.final_reference if is_over or contact is None else contact.reference,
+        held_for_consult=assignment.held_for_consult and assignment.state is AssignmentState.ON_HOLD,
+        pending_offer=None if live is None or live.assignment_id != assignment.assignment_id else pending_offer_view(state, live),
+        callback_phase=None if live is None or live.callback is None else live.callback.phase,
         role=assignment.role,
         members=_members(state, assignment, contact),
         reason=assignment.reason,
@@ -83,6 +91,21 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
         other_candidates=assignment.other_candidates,
         selection_inputs=assignment.selection_inputs or {},
     )
+
+
+def pending_offer_view(state: RoutingState, contact: Contact) -> PendingOfferView | None:
+    """Return the transfer or consult of an assigned contact that is not answered yet; it has at most one."""
+    for offer_id in contact.pending_offer_ids:
+        offer = state.offers[offer_id]
+        return PendingOfferView(
+            offer_id=offer_id,
+            agent_id=offer.agent_id,
+            kind=offer.reason,
+            made_at_ms=offer.made_at_ms,
+            deadline_ms=offer.deadline_ms,
+            to_queue_id=offer.to_queue_id,
+        )
+    return None
 
 
 def _members(state: RoutingState, assignment: Assignment, contact: Contact | None) -> dict[AgentId, AssignmentRole]:

@@ -55,6 +55,12 @@ class CallbackState(Struct, kw_only=True, gc=False):
     """Result of the last attempt, and the ``seq`` of the event that recorded it."""
 
 
+def phase_when_taken(callback: CallbackState) -> CallbackPhase:
+    """Return the phase of a callback once an agent has it: a call in progress continues, another wait is over."""
+    phase = callback.phase
+    return CallbackPhase.WAITING if phase in (CallbackPhase.SCHEDULED, CallbackPhase.RETRY) else phase
+
+
 class WaitingLine:
     """The waiting contacts of one requirement class."""
 

@@ -45,6 +45,7 @@ class Offer(Struct, array_like=True, gc=False):
     match_trigger: MatchTrigger | None = None
     other_candidates: int = 0
     selection_inputs: dict[str, FactValue] | None = None
+    to_queue_id: QueueId | None = None
 
 
 class Assignment(Struct, array_like=True, gc=False):
@@ -72,6 +73,15 @@ class Assignment(Struct, array_like=True, gc=False):
     match_trigger: MatchTrigger | None = None
     other_candidates: int = 0
     selection_inputs: dict[str, FactValue] | None = None
+    final_attributes: dict[str, FactValue] | None = None
+    """Attributes of the contact when the agent left the conversation; None: the agent is in it, or left before they were kept."""
+    final_reference: str | None = None
+    """Reference of the contact, kept with ``final_attributes``."""
+
+    def keep_contact(self, attributes: dict[str, FactValue], reference: str | None) -> None:
+        """Keep what the agent sees of the contact for the wrap-up: it may change or be dropped by retention meanwhile."""
+        if self.final_attributes is None:
+            self.final_attributes, self.final_reference = attributes, reference
 
 
 class SelectionRecord(Struct, frozen=True, array_like=True, gc=False):

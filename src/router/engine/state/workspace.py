@@ -115,6 +115,12 @@ def conversation_roles_if_shared(records: WorkspaceRecords, contact: Contact) ->
     return conversation_roles(records, contact) if contact.participant_assignment_ids else None
 
 
+def agents_offered(records: WorkspaceRecords, contact: Contact) -> tuple[AgentId, ...]:
+    """Return the agents with a pending offer of the contact, whose state shows it."""
+    offers = records.offers
+    return tuple(offers[name].agent_id for name in contact.pending_offer_ids)
+
+
 def roles_under_new_owner(records: WorkspaceRecords, contact: Contact, agent_id: AgentId) -> dict[AgentId, AssignmentRole]:
     """Return the roles as they will be once this agent has become the owner."""
     others = conversation_roles(records, contact)

@@ -13,6 +13,7 @@ from router.model.states import (
     AgentState,
     AssignmentId,
     AssignmentRole,
+    CallbackPhase,
     ContactId,
     GatewayId,
     MatchTrigger,
@@ -56,6 +57,8 @@ class OfferMade(EventStruct, frozen=True, tag="offer.made"):
     """Values of this agent that the selection compared."""
     to_queue_id: QueueId | None = None
     """Consulted queue, whose selection chose the agent of a consult; null: the owner chose the agent, or it is no consult."""
+    callback_phase: CallbackPhase | None = None
+    """Phase of the contact's callback; null: it is no callback, and the customer is on the line."""
 
 
 class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"):
@@ -132,6 +135,8 @@ class ParticipantAdded(EventStruct, frozen=True, kw_only=True, tag="participant.
     reference: str | None = None
     members: dict[AgentId, AssignmentRole] = {}
     gateway_id: GatewayId = ""
+    callback_phase: CallbackPhase | None = None
+    """Phase of the contact's callback; null: it is no callback."""
 
 
 class ParticipantJoined(EventStruct, frozen=True, kw_only=True, tag="participant.joined"):

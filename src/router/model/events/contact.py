@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
 from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue
-from router.model.states import AgentId, AssignmentId, AssignmentRole, ContactId, GatewayId, QueueId
+from router.model.states import AgentId, AssignmentId, AssignmentRole, CallbackPhase, ContactId, GatewayId, QueueId
 
 
 class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -84,6 +84,8 @@ class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.update
     gateway_id: GatewayId = ""
     preferred_agents: tuple[AgentId, ...] = ()
     members: dict[AgentId, AssignmentRole] | None = None
+    offered_to: tuple[AgentId, ...] = ()
+    """Agents with a pending offer of the contact, a transfer or a consult included."""
 
 
 class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.requeued"):
@@ -186,6 +188,8 @@ class ContactAssigned(EventStruct, frozen=True, kw_only=True, tag="contact.assig
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
     members: dict[AgentId, AssignmentRole] | None = None
+    callback_phase: CallbackPhase | None = None
+    """Phase of its callback after this event; null: it is no callback."""
 
 
 class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.abandoned"):
@@ -283,6 +287,9 @@ class CallbackDialRequested(EventStruct, frozen=True, kw_only=True, tag="callbac
     """Agent that the call is made for, with ``customer_first``."""
     reference: str | None = None
     gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+    offered_to: tuple[AgentId, ...] = ()
+    """Agents with a pending offer of the contact."""
 
 
 class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.connected"):
@@ -298,6 +305,9 @@ class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.co
     agent_id: AgentId | None = None
     """Agent on the line; null: the contact waits for one."""
     gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+    offered_to: tuple[AgentId, ...] = ()
+    """Agents with a pending offer of the contact."""
 
 
 class CallbackFailed(EventStruct, frozen=True, kw_only=True, tag="callback.failed"):

@@ -23,6 +23,7 @@ import structlog
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.events import AgentRemoved, DesktopConnected, Event
 from router.model.views import QueueView
+from router.protocol.audience import recipient_agents, recipient_gateway
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON, SUBPROTOCOLS, frame_encoder
 from router.protocol.frames import EventFrame, ReconnectFrame, ServerFrame, StatsFrame
@@ -32,7 +33,7 @@ from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
 from router.server.ws.disconnects import DisconnectQueue
-from router.server.ws.replay_index import ReplayIndex, StampedEvent, recipient_agents, recipient_gateway
+from router.server.ws.replay_index import ReplayIndex, StampedEvent
 from router.server.ws.write_buffer import FlushScheduler
 from router.settings import SocketSettings
 

@@ -10,13 +10,7 @@ centre takes about 0.1 s, so it is done in slices of 128 events (about 0.5 ms) b
 The index covers one contiguous range of sequence numbers and grows at both ends. It holds references only: an event that the
 publisher has dropped is not returned, and a range that has mostly been dropped is discarded as a whole.
 
-Visibility of events within a workspace:
-
-* An agent receives events that name the agent: in ``agent_id``, in ``from_agent_id`` (a contact leaves the agent, or the
-  agent requested a consult) or in ``members`` (the participants of a conversation with several agents).
-* A gateway receives events of its own contacts (``gateway_id``).
-* A supervisor receives all events of the workspace.
-* Agents and gateways do not receive policy events.
+Which events a client receives is decided in ``protocol/audience.py``.
 """
 
 import asyncio
@@ -24,11 +18,10 @@ from bisect import bisect_right
 from collections import deque
 from itertools import islice
 from operator import itemgetter
-from typing import Final, TypeAlias, get_args
+from typing import Final, TypeAlias
 
 from router.model.events import Event
-from router.model.events.workspace import PolicyPublished
-from router.model.states import AssignmentRole
+from router.protocol.audience import is_visible_to, recipient_agents, recipient_gateway
 from router.runtime.publisher import Publisher
 
 StampedEvent: TypeAlias = tuple[int, int, Event]
@@ -135,54 +128,3 @@ class ReplayIndex:
             for seq, event in enumerate(record.events, record.first_seq)
             if after_seq < seq <= until_seq
         ]
-
-
-def _fields_of(names: tuple[str, ...]) -> dict[type, tuple[str, ...]]:
-    return {
-        kind: tuple(name for name in names if name in kind.__struct_fields__)
-        for kind in get_args(Event)
-        if kind is not PolicyPublished
-    }
-
-
-_AGENT_FIELDS: Final = _fields_of(("agent_id", "from_agent_id"))
-
-_HAS_MEMBERS: Final = frozenset(kind for kind, names in _fields_of(("members",)).items() if names)
-
-_HAS_GATEWAY: Final = frozenset(kind for kind, names in _fields_of(("gateway_id",)).items() if names)
-
-
-def recipient_agents(event: Event) -> tuple[str, ...]:
-    """Return the ids of the agents who receive an event, without duplicates."""
-    kind = type(event)
-    names = _AGENT_FIELDS.get(kind, ())
-    if kind not in _HAS_MEMBERS and len(names) == 1:
-        # Nearly all events.
-        only = getattr(event, names[0])
-        return () if only is None else (only,)
-    found: list[str] = []
-    for name in names:
-        agent_id = getattr(event, name)
-        if agent_id is not None and agent_id not in found:
-            found.append(agent_id)
-    if kind in _HAS_MEMBERS:
-        members: dict[str, AssignmentRole] = getattr(event, "members") or {}  # noqa: B009  Not every event type has it.
-        found.extend(agent_id for agent_id in members if agent_id not in found)
-    return tuple(found)
-
-
-def recipient_gateway(event: Event) -> str | None:
-    """Return the id of the gateway that receives an event."""
-    if type(event) not in _HAS_GATEWAY:
-        return None
-    gateway_id: str = getattr(event, "gateway_id")  # noqa: B009  Not every event type has it.
-    return gateway_id or None
-
-
-def is_visible_to(event: Event, *, role: str, subject: str) -> bool:
-    """Return whether a client may receive an event."""
-    if role == "agent":
-        return subject in recipient_agents(event)
-    if role == "gateway":
-        return recipient_gateway(event) == subject
-    return role in ("supervisor", "admin")

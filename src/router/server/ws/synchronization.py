@@ -20,6 +20,7 @@ from router.engine.engine import Engine
 from router.model.events import Event
 from router.model.states import ContactState
 from router.model.views import AgentView, ContactView, WorkspaceView
+from router.protocol.audience import is_visible_to
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import EventFrame, ResumedFrame, ServerFrame, StatePageFrame, WelcomeFrame
 from router.protocol.session import resume_position
@@ -28,7 +29,6 @@ from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
 from router.server.ws.hub import Hub, Subscriber
-from router.server.ws.replay_index import is_visible_to
 from router.settings import SocketSettings
 
 # Up to this many missed events are sent in one write; more are sent at the client's pace.
