@@ -42,8 +42,9 @@ fast: $(STAMP)
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2
 
-test-long: $(STAMP)  ## property tests with thousands of new random examples; an hour
+test-long: $(STAMP)  ## property tests with thousands of new random examples, power failures at every cut; hours
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
+	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py
 
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .

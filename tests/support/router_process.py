@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ class RouterProcess:
             "workspaces": "[other]",
             **settings,
         }
+        self.program: Sequence[str] = ("-m", "router")
+        """What Python runs; tests replace it."""
         self.url = self.metrics_url = ""
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -76,7 +79,7 @@ class RouterProcess:
         assert self._process is None, "it runs already"
         self._lines = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "router", "serve", *arguments],
+            [sys.executable, *self.program, "serve", *arguments],
             env={**os.environ, **self.environment, **environment},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -98,13 +98,17 @@ class App:
     async def start(self) -> None:
         """Recover the history, then accept connections. Raises SettingsInvalid, PolicyInvalid, JournalError."""
         self.failure = asyncio.get_running_loop().create_future()
-        self.is_first_start = create_secret(self.settings)
-        authenticator = open_authenticator(self.settings)
+        if self.settings.auth.issuers:
+            # A wrong key is reported before the history is read.
+            open_authenticator(self.settings)
         self._writer = self._make_writer()
         self._writer.feed.observer = SubscriptionLog()
         SubscriptionMetrics(self._process.registry, self._writer.feed.statuses)
         try:
             await self._writer.recover()
+            # Only now, so that a start that the journal refuses changes nothing.
+            self.is_first_start = create_secret(self.settings)
+            authenticator = open_authenticator(self.settings)
             for workspace in self.settings.all_workspaces():
                 await self._writer.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")

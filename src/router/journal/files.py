@@ -1,5 +1,7 @@
 """The files of a journal: paths, permissions, and the disk space reserved for a clean shutdown."""
 
+import ctypes
+import errno
 import os
 import stat
 from pathlib import Path
@@ -34,6 +36,11 @@ class JournalPaths(Struct, frozen=True):
         return self.database.with_name(self.database.name + ".reserved")
 
     @property
+    def creation(self) -> Path:
+        """Return the path at which a new database is built before it is renamed into place."""
+        return self.database.with_name(self.database.name + ".new")
+
+    @property
     def migration(self) -> Path:
         """Return the path of the working directory of a migration."""
         return self.database.with_name(self.database.name + ".migrating")
@@ -45,14 +52,18 @@ class JournalPaths(Struct, frozen=True):
 
 
 def prepare_directory(directory: Path) -> None:
-    """Create the directory with mode 0700 where it is missing; an existing one keeps its mode."""
-    if directory.is_dir():
-        return
+    """Create the directory with mode 0700 where it is missing; an existing one keeps its mode.
+
+    Raises JournalUnavailable where it cannot be created or written to.
+    """
     try:
-        directory.mkdir(mode=DIRECTORY_MODE, parents=True)
-        fsync_directory(directory.parent)
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise JournalUnavailable(f"{directory}: is not a directory") from None
     except OSError as error:
         raise JournalUnavailable(f"{directory}: the directory cannot be created ({error.strerror})") from error
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise JournalUnavailable(f"{directory}: this user has no permission to read and write in the directory")
 
 
 def check_regular_file(path: Path) -> bool:
@@ -76,10 +87,52 @@ def create_private_file(path: Path) -> None:
     fsync_directory(path.parent)
 
 
+def scratch_path(path: Path) -> Path:
+    """Return the path at which this process builds a file before it is linked or renamed to ``path``."""
+    return path.with_name(f"{path.name}.{os.getpid()}.new")
+
+
+def remove_abandoned_scratch(path: Path) -> None:
+    """Remove what processes that have ended left at their ``scratch_path``."""
+    for scratch in path.parent.glob(f"{path.name}.*.new"):
+        number = scratch.name.removeprefix(f"{path.name}.").removesuffix(".new")
+        if number.isdigit() and not Path("/proc", number).exists():
+            scratch.unlink(missing_ok=True)
+
+
 def restrict_to_owner(path: Path) -> None:
     """Remove the permissions of group and others from a file."""
     if stat.S_IMODE(path.lstat().st_mode) & 0o077:
         path.chmod(FILE_MODE)
+
+
+def sync_file(path: Path) -> None:
+    """Force a file to disk where it exists, including what other processes have written to it.
+
+    Never for a database that this process has opened: closing the descriptor would release the locks of SQLite.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory_path(directory: Path) -> None:
+    """Force a directory to disk, and its parents as far as this user may open them.
+
+    An earlier process may have created any of them and ended before it had synced the entry.
+    """
+    fsync_directory(directory)
+    for parent in directory.parents:
+        try:
+            fsync_directory(parent)
+        except OSError:
+            # Not readable, or on a file system that cannot be synced: such a directory was not created by this user.
+            return
 
 
 def fsync_directory(directory: Path) -> None:
@@ -89,6 +142,25 @@ def fsync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_libc: Final = ctypes.PyDLL(None, use_errno=True)
+_libc.pwrite.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64)
+_libc.pwrite.restype = ctypes.c_ssize_t
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write bytes at a position without releasing the interpreter lock; for a few bytes that go to the page cache.
+
+    ``os.pwrite`` releases the lock and has to acquire it again, which takes up to a switch interval while the event loop is busy. A
+    memory map would not, but it turns an I/O error, or a file that was shortened meanwhile, into a signal that kills the process.
+    """
+    while (written := _libc.pwrite(descriptor, data, len(data), offset)) != len(data):
+        number = ctypes.get_errno()
+        if written < 0 and number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+        if written > 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def file_size(path: Path) -> int:

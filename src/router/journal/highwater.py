@@ -11,7 +11,6 @@ released when another part of the process closes the same file.
 """
 
 import fcntl
-import mmap
 import os
 import struct
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Final
 from crc32c import crc32c
 from msgspec import Struct
 
-from router.journal.files import FILE_MODE, fsync_directory
+from router.journal.files import FILE_MODE, fsync_directory, scratch_path, write_at
 from router.model.errors import JournalCorrupt, JournalLocked, JournalUnavailable
 
 _MAGIC: Final = b"CR-HWM\0\1"
@@ -28,7 +27,7 @@ _SLOT: Final = struct.Struct(">8sQ16s")
 _CRC: Final = struct.Struct(">I")
 # Each slot has its own disk block: a torn block never damages both.
 _SLOT_BYTES: Final = 4096
-_FILE_BYTES: Final = 2 * _SLOT_BYTES
+HIGH_WATER_BYTES: Final = 2 * _SLOT_BYTES
 
 
 class HighWaterMark(Struct, frozen=True, order=True):
@@ -42,8 +41,7 @@ class HighWaterFile:
     """The open and locked file. After opening, use it from one thread only."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._map: mmap.mmap | None = None
+        self.descriptor = descriptor
         self.written = -1
         """Newest commit number written; guaranteed on disk only up to ``synced``."""
         self.synced = -1
@@ -51,12 +49,12 @@ class HighWaterFile:
     @classmethod
     def create(cls, path: Path, mark: HighWaterMark) -> None:
         """Create the file atomically with this mark in both slots; an existing file is left unchanged."""
-        scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+        scratch = scratch_path(path)
         descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
         try:
-            os.ftruncate(descriptor, _FILE_BYTES)
+            os.ftruncate(descriptor, HIGH_WATER_BYTES)
             for offset in (0, _SLOT_BYTES):
-                os.pwrite(descriptor, _encode_mark(mark), offset)
+                write_at(descriptor, _encode_mark(mark), offset)
             os.fsync(descriptor)
             os.link(scratch, path)
         except FileExistsError:
@@ -89,44 +87,29 @@ class HighWaterFile:
         return max(whole)
 
     def write(self, mark: HighWaterMark) -> None:
-        """Write the mark to the slot of its number. It survives a crash of the process; of the machine only after ``sync``.
-
-        The write uses a memory map: the kernel holds the bytes as reliably as after ``pwrite``, but ``pwrite`` would release
-        the interpreter lock and have to acquire it again for every commit.
-        """
-        packed = _encode_mark(mark)
-        offset = (mark.number & 1) * _SLOT_BYTES
-        self._open_map[offset : offset + len(packed)] = packed
+        """Write the mark to the slot of its number. It survives a crash of the process; of the machine only after ``sync``."""
+        write_at(self.descriptor, _encode_mark(mark), (mark.number & 1) * _SLOT_BYTES)
         self.written = mark.number
 
     def write_both(self, mark: HighWaterMark) -> None:
         """Write the mark to both slots and sync."""
         for offset in (0, _SLOT_BYTES):
-            os.pwrite(self._descriptor, _encode_mark(mark), offset)
+            write_at(self.descriptor, _encode_mark(mark), offset)
+        os.ftruncate(self.descriptor, HIGH_WATER_BYTES)
         self.written = mark.number
         self.sync()
 
     def sync(self) -> None:
         """Force the written mark to disk."""
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
         self.synced = self.written
 
     def close(self) -> None:
         """Close the file, which releases the lock."""
-        if self._map is not None:
-            self._map.close()
-            self._map = None
-        os.close(self._descriptor)
-
-    @property
-    def _open_map(self) -> mmap.mmap:
-        if self._map is None:
-            # Both blocks were written before, so their disk space is allocated before the map is used.
-            self._map = mmap.mmap(self._descriptor, _FILE_BYTES)
-        return self._map
+        os.close(self.descriptor)
 
     def _read_slot(self, offset: int) -> HighWaterMark | None:
-        data = os.pread(self._descriptor, _SLOT.size + _CRC.size, offset)
+        data = os.pread(self.descriptor, _SLOT.size + _CRC.size, offset)
         if len(data) < _SLOT.size + _CRC.size:
             return None
         magic, number, chain = _SLOT.unpack_from(data)

@@ -14,6 +14,7 @@ single inserts took 425 ms, one insert of 100 rows 6 ms.
 """
 
 import ctypes
+import errno
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,7 @@ DELETE_ORPHANED_PARTS: Final = (
     " WHERE s.workspace = snapshot_part.workspace AND s.seq = snapshot_part.seq)"
 )
 
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _SQLITE_HEADER_BYTES: Final = 100
 _USER_VERSION_OFFSET: Final = 60
 _APPLICATION_ID_OFFSET: Final = 68
@@ -104,22 +106,34 @@ def insert_records_sql(rows: int) -> str:
 def check_format(path: Path) -> None:
     """Check the format in the file header before SQLite opens, and thereby modifies, the file.
 
-    Raises JournalTooNew or JournalOutdated.
+    Raises JournalCorrupt for a file that is not a journal, JournalTooNew or JournalOutdated.
     """
     version = file_format(path)
-    if version is not None:
-        _check_version(path, version)
+    if version is None:
+        raise JournalCorrupt(f"{path}: the file is not a journal of the router; it was not changed")
+    _check_version(path, version)
 
 
 def file_format(path: Path) -> int | None:
     """Return the format in the header of a journal file; None where the file is not a journal or not complete."""
-    with path.open("rb") as file:
-        header = file.read(_SQLITE_HEADER_BYTES)
-    if len(header) < _SQLITE_HEADER_BYTES:
+    if application_id(path) != APPLICATION_ID:
+        return None
+    (version,) = struct.unpack_from(">i", _read_header(path), _USER_VERSION_OFFSET)
+    return int(version)
+
+
+def application_id(path: Path) -> int | None:
+    """Return the application id in the header of an SQLite file; None for any other file."""
+    header = _read_header(path)
+    if len(header) < _SQLITE_HEADER_BYTES or not header.startswith(_SQLITE_MAGIC):
         return None
     (application,) = struct.unpack_from(">I", header, _APPLICATION_ID_OFFSET)
-    (version,) = struct.unpack_from(">i", header, _USER_VERSION_OFFSET)
-    return int(version) if application == APPLICATION_ID else None
+    return int(application)
+
+
+def _read_header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_SQLITE_HEADER_BYTES)
 
 
 def _check_version(path: Path | None, version: int) -> None:
@@ -156,11 +170,6 @@ def _check_pragmas(connection: sqlite3.Connection) -> None:
         in_force = row[0] if row is not None else 0
         if in_force != expected:
             raise JournalUnavailable(f"SQLite did not apply the pragma {name}")
-
-
-def has_no_tables(connection: sqlite3.Connection) -> bool:
-    """Return whether the file has no tables yet."""
-    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
@@ -202,7 +211,18 @@ def translate_errors(*, opening: bool = False) -> Iterator[None]:
         # SQLite quotes the damaged table in its message, which the sqlite3 module cannot decode.
         raise JournalCorrupt("SQLite cannot read the journal: its tables are damaged") from error
     except OSError as error:
-        raise JournalUnavailable(f"the journal's disk failed: {error.strerror}") from error
+        raise translate_os_error(error) from error
+
+
+def translate_os_error(error: OSError) -> JournalUnavailable:
+    """Return the JournalUnavailable that says what an error of the operating system means for the journal."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull("the disk of the journal is full; the router stops acknowledging commands")
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return JournalUnavailable("the process has no file descriptor left for the journal; raise the limit (ulimit -n)")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return JournalUnavailable(f"this user cannot write to the journal ({error.strerror})")
+    return JournalUnavailable(f"the journal's disk failed: {error.strerror}")
 
 
 def _translate_error(error: sqlite3.Error, *, opening: bool) -> JournalError:
@@ -214,6 +234,10 @@ def _translate_error(error: sqlite3.Error, *, opening: bool) -> JournalError:
         return JournalCorrupt(f"SQLite cannot read the journal: {error}")
     if primary == sqlite3.SQLITE_FULL:
         return DiskFull("the disk of the journal is full; the router stops acknowledging commands")
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return JournalUnavailable("SQLite cannot open the files of the journal: check the permissions and the limit of open files")
+    if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return JournalUnavailable(f"this user cannot write to the journal ({error})")
     # Opening reads only what an intact journal has, so a generic error there (a missing table, invalid text) means damage.
     if opening and primary in {None, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}:
         return JournalCorrupt(f"SQLite cannot read the journal: {error}")

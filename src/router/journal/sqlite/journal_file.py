@@ -16,17 +16,17 @@ from router.journal.crash_points import crash_point
 from router.journal.files import (
     JournalPaths,
     check_regular_file,
-    create_private_file,
-    file_size,
-    fsync_directory,
     prepare_directory,
     release_disk_space,
+    remove_abandoned_scratch,
     reserve_disk_space,
     restrict_to_owner,
+    sync_directory_path,
+    sync_file,
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
 from router.journal.port import JournalOutdated, Snapshot, WorkspaceHistory
-from router.journal.records import CHAIN_BYTES, ChainVerifier, CommitBuilder, CommitIndex, PreparedCommit, Record, WorkspaceTail
+from router.journal.records import ChainVerifier, CommitBuilder, CommitIndex, PreparedCommit, Record, WorkspaceTail
 from router.journal.sqlite.connection import (
     DELETE_COMMIT_INDEX_BELOW,
     INSERT_WORKSPACE,
@@ -36,12 +36,19 @@ from router.journal.sqlite.connection import (
     DiskFull,
     check_format,
     check_schema,
-    create_tables,
-    has_no_tables,
     insert_records_sql,
     keep_connection_open,
     open_connection,
     translate_errors,
+)
+from router.journal.sqlite.creation import (
+    NO_COMMIT,
+    check_is_first_start,
+    create_database,
+    first_mark,
+    is_unfinished,
+    read_mark,
+    remove_database,
 )
 from router.journal.sqlite.recovery import HistoryLoss, chain_at, recover_journal, salvage
 from router.journal.sqlite.snapshots import insert_snapshot_header, insert_snapshot_part, snapshot_exists
@@ -102,19 +109,22 @@ class SqliteJournalFile:
     def _open(self) -> list[WorkspaceHistory]:
         mark = self._lock()
         if not self._paths.database.exists():
-            create_private_file(self._paths.database)
+            create_database(self._paths.creation, self._paths.database)
+            mark = NO_COMMIT
         connection = self._connect()
-        if mark.number == 0 and has_no_tables(connection):
-            mark = self._create(connection)
         check_schema(connection)
+        if mark == NO_COMMIT:
+            mark = first_mark(self._paths, connection)
         found = recover_journal(connection, mark)
         reserve_disk_space(self._paths.reserved, self._reserved_bytes)
         self._commit_index = found.commit_index
         self._tails = found.tails
+        # The mark must not name what could still be lost.
+        self._sync_found(connection)
         assert self._high_water is not None
         # After a crash of the machine the mark may be older than the journal.
         self._high_water.write_both(found.commit_index.mark)
-        self.wal_bytes = file_size(self._paths.wal)
+        self.wal_bytes = 0
         return found.histories
 
     def new_commit_builder(self) -> CommitBuilder:
@@ -122,23 +132,27 @@ class SqliteJournalFile:
         return CommitBuilder(self._commit_index, {name: copy(tail) for name, tail in self._tails.items()})
 
     def _lock(self) -> HighWaterMark:
-        """Take the lock and return the mark, which tells whether the database must exist."""
+        """Take the lock and return the mark, which tells whether the database must exist. Changes nothing that was acknowledged."""
         prepare_directory(self._paths.database.parent)
         exists = check_regular_file(self._paths.database)
         has_mark = check_regular_file(self._paths.high_water)
         self._check_migration()
+        if not has_mark:
+            check_is_first_start(self._paths, exists=exists)
+            HighWaterFile.create(self._paths.high_water, NO_COMMIT)
+        self._high_water = HighWaterFile.open_locked(self._paths.high_water)
+        mark = read_mark(self._high_water, self._paths)
+        if mark.number == 0 and exists and is_unfinished(self._paths.database):
+            # No workspace was ever added, so nothing was acknowledged: the creation was interrupted.
+            remove_database(self._paths)
+            exists = False
         if exists:
             check_format(self._paths.database)
-        if not has_mark:
-            if exists:
-                raise JournalCorrupt(
-                    f"{self._paths.high_water}: the high-water mark is missing; the journal may be shorter than it was"
-                )
-            HighWaterFile.create(self._paths.high_water, HighWaterMark(0, b"\0" * CHAIN_BYTES))
-        self._high_water = HighWaterFile.open_locked(self._paths.high_water)
-        mark = self._high_water.read()
-        if mark.number > 0 and not exists:
+        elif mark.number > 0:
             raise JournalCorrupt(f"{self._paths.database}: the database is missing, but its high-water mark exists")
+        elif self._paths.wal.exists():
+            raise JournalCorrupt(f"{self._paths.database}: the database is missing, but its write-ahead log exists")
+        remove_abandoned_scratch(self._paths.high_water)
         return mark
 
     def _check_migration(self) -> None:
@@ -148,22 +162,24 @@ class SqliteJournalFile:
     def _connect(self) -> sqlite3.Connection:
         for path in (self._paths.database, self._paths.high_water):
             restrict_to_owner(path)
+        # Before SQLite opens the database, because a descriptor that is closed later would release its locks.
+        sync_file(self._paths.database)
         self._connection = open_connection(self._paths.database)
         return self._connection
 
-    def _create(self, connection: sqlite3.Connection) -> HighWaterMark:
-        """Create a new journal. Its mark names commit 0 until a workspace is added, so an interrupted creation can restart."""
-        index, row = CommitIndex.create(secrets.token_bytes(CHAIN_BYTES))
-        connection.execute("BEGIN IMMEDIATE")
-        create_tables(connection)
-        connection.execute(insert_records_sql(1), row)
-        connection.execute("COMMIT")
-        # Checkpoint at once: the main file holds the format, which later versions read before they change anything.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        fsync_directory(self._paths.database.parent)
-        assert self._high_water is not None
-        self._high_water.write_both(index.mark)
-        return index.mark
+    def _sync_found(self, connection: sqlite3.Connection) -> None:
+        """Force to disk everything that this start has found.
+
+        An earlier process may have ended between a write and its sync. The operating system still has the bytes, so they are
+        read, and a repeated command is answered from them; a power failure would remove them. After a failed sync the system
+        may even have dropped the intention to write them. The checkpoint writes every page of the log again, into the main
+        file, and syncs it; the log is then empty, and stays so because its new length is synced as well.
+        """
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise JournalUnavailable("the write-ahead log cannot be checkpointed at the start")
+        sync_file(self._paths.wal)
+        sync_directory_path(self._paths.database.parent)
 
     def accept_history_loss(self) -> list[HistoryLoss]:
         """Repair a journal that does not open, keeping its intact records, and close it."""
@@ -174,25 +190,24 @@ class SqliteJournalFile:
                 self._release()
 
     def _accept_history_loss(self) -> list[HistoryLoss]:
-        exists = check_regular_file(self._paths.database)
+        exists = check_regular_file(self._paths.database) and self._paths.database.stat().st_size > 0
         self._check_migration()
         if exists:
             check_format(self._paths.database)
         if not check_regular_file(self._paths.high_water):
-            HighWaterFile.create(self._paths.high_water, HighWaterMark(0, b"\0" * CHAIN_BYTES))
+            HighWaterFile.create(self._paths.high_water, NO_COMMIT)
         self._high_water = HighWaterFile.open_locked(self._paths.high_water)
         try:
             mark: HighWaterMark | None = self._high_water.read()
         except JournalCorrupt:
             mark = None
         if not exists:
-            create_private_file(self._paths.database)
+            remove_database(self._paths)
+            create_database(self._paths.creation, self._paths.database)
         connection = self._connect()
-        if has_no_tables(connection):
-            self._create(connection)
-            return []
         check_schema(connection)
         mark, losses = salvage(connection, mark, new_history_id=new_history_id)
+        self._sync_found(connection)
         self._high_water.write_both(mark)
         return losses
 

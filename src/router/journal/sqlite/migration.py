@@ -31,7 +31,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from router.journal.files import DIRECTORY_MODE, JournalPaths, check_regular_file, fsync_directory
+from router.journal.files import DIRECTORY_MODE, JournalPaths, check_regular_file, fsync_directory, sync_file
 from router.journal.format_1 import to_format_1
 from router.journal.highwater import HighWaterFile, HighWaterMark
 from router.journal.records import (
@@ -94,6 +94,8 @@ async def migrate_journal(path: Path, *, verify: Verify) -> MigrationReport | No
         raise JournalUnavailable(f"{paths.database}: the journal does not exist")
     with _locked(paths) as mark:
         if work.is_ready():
+            with translate_errors():
+                work.sync_found()
             report = work.read_report()
         elif not _needs_migration(paths):
             work.remove()
@@ -243,6 +245,13 @@ class _Work:
         """Return the report of an interrupted migration."""
         return msgspec.json.decode(self.paths.migration_marker.read_bytes(), type=MigrationReport)
 
+    def sync_found(self) -> None:
+        """Force to disk what an interrupted migration left: it may have ended before the sync of a marker that is there."""
+        for path in (self.new.database, self.new.high_water, self.paths.migration_marker):
+            sync_file(path)
+        fsync_directory(self._directory)
+        fsync_directory(self._directory.parent)
+
     def begin(self) -> None:
         """Copy the old journal into a new working directory, replacing one that an interrupted migration left.
 
@@ -262,10 +271,10 @@ class _Work:
         shutil.rmtree(self.source.database.parent)
         assert not self.new.wal.exists(), "the new journal was not closed"
         for path in (self.new.database, self.new.high_water):
-            _fsync(path)
+            sync_file(path)
         scratch = self._directory / "report.new"
         scratch.write_bytes(msgspec.json.encode(report))
-        _fsync(scratch)
+        sync_file(scratch)
         fsync_directory(self._directory)
         scratch.rename(self.paths.migration_marker)
         fsync_directory(self._directory)
@@ -298,8 +307,3 @@ def _rename(path: Path, target: Path) -> None:
     """Rename durably: the next step must not reach the disk before this one."""
     path.rename(target)
     fsync_directory(target.parent)
-
-
-def _fsync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

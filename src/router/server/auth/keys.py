@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Struct
 
+from router.journal.files import fsync_directory, scratch_path
 from router.model.errors import SettingsInvalid
 from router.settings import IssuerSettings, KeyFamily, KeySettings, Settings
 
@@ -82,9 +83,17 @@ def create_secret(settings: Settings) -> bool:
     path = secret_path(settings)
     if settings.auth.issuers or path.exists():
         return False
+    try:
+        return _link_new_secret(path)
+    except OSError as error:
+        raise SettingsInvalid(f"{path}: the token secret cannot be created ({error.strerror})") from None
+
+
+def _link_new_secret(path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    # A process with the same id, as the first one of every container, may have left the file when it was killed.
+    temporary = scratch_path(path)
+    handle = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     try:
         os.write(handle, secrets.token_hex(SECRET_BYTES_MIN).encode())
         os.fsync(handle)
@@ -98,6 +107,8 @@ def create_secret(settings: Settings) -> bool:
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+    # Tokens are signed with it from now on, so it must outlast a power failure.
+    fsync_directory(path.parent)
     return True
 
 

@@ -1,0 +1,249 @@
+"""Power failure at every cut between two changes of the disk: no acknowledged contact is lost, and the router always starts.
+
+A real router runs with all its file operations recorded (``tests/support/disk_recorder.py``). For each cut of the recording the
+disk is rebuilt as it can be after a power failure, with the changes that were not synced lost, kept or torn
+(``tests/support/disk_images.py``); a router starts on that image and must have every contact that was acknowledged before the cut.
+Deliberately broken routers show that the harness notices what it is for.
+
+The short form tries a seeded sample of the images in less than a minute; ``make test-long`` tries all (POWER_LOSS=all).
+"""
+
+import asyncio
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from router.app import App
+from router.settings import settings_from
+from tests.support.disk_images import DiskImages, Entry
+from tests.support.disk_recorder import append_entry, read_entries
+from tests.support.http_api import Api
+from tests.support.router_process import POLICY, RouterProcess
+
+REPOSITORY: Final = Path(__file__).parents[2]
+IS_LONG: Final = os.environ.get("POWER_LOSS") == "all"
+IMAGES_MAX: Final = 10**9 if IS_LONG else 120
+TORN_SEEDS: Final = 6 if IS_LONG else 2
+SMALL: Final = {"journal__checkpoint_bytes_max": 65_536, "runtime__snapshot_event_count": 40, "workspaces": "[]"}
+
+
+class RecordedRouter:
+    """A router whose disk is recorded over several processes."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self.process = RouterProcess(directory, **{**SMALL, **settings})
+        self.process.program = (str(REPOSITORY / "tests/integration/recorded_router.py"),)
+        self.root = directory / "var"
+        self.log = directory / "disk.log"
+        self._log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self.root.mkdir(mode=0o700)
+
+    def environment(self, **faults: Any) -> dict[str, str]:
+        """Return what a recorded process needs."""
+        place = {"RECORD_ROOT": str(self.root), "RECORD_LOG": str(self.log), "PYTHONPATH": str(REPOSITORY)}
+        return place | {name.upper(): str(value) for name, value in faults.items()}
+
+    async def start(self, *arguments: str, **faults: Any) -> None:
+        await asyncio.to_thread(self.process.start, *arguments, **self.environment(**faults))
+
+    async def submit(self, first: int, count: int, *, parallel: int = 4) -> list[int]:
+        """Submit contacts, each under its own key, until the process ends; return the numbers that got no answer."""
+        unanswered: list[int] = []
+        numbers = iter(range(first, first + count))
+        async with Api(self.process, "gateway", "web") as gateway:
+
+            async def send() -> None:
+                for number in numbers:
+                    try:
+                        receipt = await gateway.submit(f"key-{number}")
+                    except (aiohttp.ClientError, OSError, AssertionError):
+                        unanswered.append(number)
+                        return
+                    append_entry(self._log, ("ack", receipt["contact_id"]))
+
+            await asyncio.gather(*(send() for _ in range(parallel)))
+        return unanswered
+
+    @property
+    def entries(self) -> list[Entry]:
+        return read_entries(self.log)
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> Iterator[RecordedRouter]:
+    made = RecordedRouter(tmp_path)
+    yield made
+    made.process.kill()
+
+
+@pytest.fixture
+def quiet_router(tmp_path: Path) -> Iterator[RecordedRouter]:
+    """A router without checkpoints, so that a fault at a counted sync is a fault at the sync of a commit."""
+    made = RecordedRouter(tmp_path, journal__checkpoint_bytes_max=1 << 24, journal__checkpoint_idle_ms=3_600_000)
+    yield made
+    made.process.kill()
+
+
+@contextmanager
+def fast_directory() -> Iterator[Path]:
+    """Provide a directory in memory where there is one: images need no durability."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+        yield Path(directory)
+
+
+async def contacts_after_start(directory: Path) -> set[str]:
+    """Start a router on an image and return the ids of its contacts. Raises what refuses the start."""
+    seed = directory / "policy.yaml"
+    seed.write_text(POLICY)
+    settings = settings_from(
+        {
+            "journal": {"path": str(directory / "var" / "journal.db"), "reserved_bytes": 0},
+            "server": {"port": 0},
+            "telemetry": {"metrics_port": None, "access_log": False, "log_level": "error"},
+            "policy": {"seed_path": str(seed)},
+        }
+    )
+    app = App(settings)
+    await app.start()
+    try:
+        listed = await app._writer.query("default", lambda engine: [view.contact_id for view in engine.contacts(limit=10_000)])
+        return set(listed.value)
+    finally:
+        await app.stop_immediately()
+
+
+class Trial:
+    """The images of one recording: how many were tried, and what went wrong."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+        self.images = 0
+        self.lost: list[str] = []
+        self.refused: list[str] = []
+
+    async def run(self, *, images_max: int = IMAGES_MAX, first_cut: int = 0, seed: int = 1) -> "Trial":
+        """Try the images at all cuts from one on, or a seeded sample of ``images_max`` of them."""
+        cuts = [(cut, variant) for cut in range(first_cut, len(self._entries) + 1) for variant in ("lost", "kept", "torn")]
+        chosen = sorted(random.Random(seed).sample(cuts, images_max)) if len(cuts) > images_max else cuts
+        disk, played, seen = DiskImages(), 0, set()
+        for cut, variant in chosen:
+            for entry in islice(self._entries, played, cut):
+                disk.play(entry)
+            played = cut
+            for torn in range(TORN_SEEDS if variant == "torn" else 1):
+                fingerprint = (disk.fingerprint(variant, torn), len(disk.acknowledged))
+                if fingerprint not in seen:
+                    seen.add(fingerprint)
+                    await self._try(disk, variant, torn, f"cut {cut}, {variant} {torn}")
+        return self
+
+    async def _try(self, disk: DiskImages, variant: str, torn: int, where: str) -> None:
+        self.images += 1
+        with fast_directory() as directory:
+            (directory / "var").mkdir(mode=0o700)
+            disk.write_to(directory / "var", variant, torn)
+            try:
+                found = await contacts_after_start(directory)
+            except Exception as error:
+                self.refused.append(f"{where}, {len(disk.acknowledged)} acknowledged: {type(error).__name__}: {error}")
+                return
+            missing = set(disk.acknowledged) - found
+            if missing:
+                self.lost.append(f"{where}: {len(missing)} of {len(disk.acknowledged)} acknowledged contacts are missing")
+
+    def check(self, name: str) -> None:
+        """Print the number of images and fail where anything was lost or refused."""
+        print(f"power loss, {name}: {self.images} images, {len(self.lost)} with lost contacts, {len(self.refused)} refused")
+        assert not self.lost and not self.refused, (self.lost[:3], self.refused[:3])
+        assert self.images > 10
+
+
+def synced_entries(entries: list[Entry]) -> int:
+    return sum(entry[0] == "sync" for entry in entries)
+
+
+async def test_first_start_load_snapshots_checkpoints_and_stop(router: RecordedRouter) -> None:
+    await router.start()
+    assert await router.submit(0, 120) == []
+    assert await asyncio.to_thread(router.process.stop) == 0
+    entries = router.entries
+    disk = DiskImages()
+    for entry in entries:
+        disk.play(entry)
+    disk.check_complete(router.root)
+    assert len(disk.acknowledged) == 120
+    first_ack = next(index for index, entry in enumerate(entries) if entry[0] == "ack")
+    (await Trial(entries[:first_ack]).run()).check("first start")
+    (await Trial(entries).run(first_cut=first_ack)).check("load, snapshots, checkpoints, stop")
+
+
+async def restarted_after(router: RecordedRouter, *, sabotage: Any = "", **fault: Any) -> tuple[list[Entry], int]:
+    """Let a fault end a router under load, start it again, repeat what got no answer; return the log and where that began."""
+    await router.start(sabotage=sabotage, **fault)
+    unanswered = await router.submit(0, 60, parallel=1)
+    assert unanswered, "the fault did not happen"
+    code = await asyncio.to_thread(router.process.wait)
+    assert code in (1, -9)
+    began = len(router.entries)
+    await router.start(sabotage=sabotage)
+    assert await router.submit(unanswered[0], 1) == []
+    answered = len(router.entries)
+    assert await router.submit(unanswered[0] + 1, 5) == []
+    await asyncio.to_thread(router.process.kill)
+    assert sum(entry[0] == "ack" for entry in router.entries[began:answered]) == 1
+    return router.entries, began
+
+
+async def test_a_kill_before_the_sync_of_a_commit_then_a_power_failure(quiet_router: RecordedRouter) -> None:
+    """The next process reads what was never synced, and answers a repeated submit from it."""
+    entries, began = await restarted_after(quiet_router, kill_at_wal_sync=25)
+    (await Trial(entries).run(first_cut=began)).check("kill before a sync, restart")
+
+
+async def test_a_failed_sync_then_a_power_failure(quiet_router: RecordedRouter) -> None:
+    """One sync fails and all later ones succeed; what it covered is in memory, but no later sync writes it."""
+    entries, began = await restarted_after(quiet_router, fail_sync=25)
+    failed = [index for index, entry in enumerate(entries) if entry[0] == "sync" and not entry[2]]
+    assert len(failed) == 1
+    assert sum(entry[0] == "ack" for entry in entries[: failed[0]]) > 5, "nothing was acknowledged before the fault"
+    assert not any(entry[0] == "ack" for entry in entries[failed[0] : began]), "acknowledged after a failed sync"
+    (await Trial(entries).run(first_cut=began)).check("failed sync, restart")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill_at_wal_sync", "fail_sync"])
+@pytest.mark.parametrize("at", range(8, 40 if IS_LONG else 10))
+async def test_a_fault_at_any_sync_with_checkpoints_then_a_power_failure(router: RecordedRouter, fault: str, at: int) -> None:
+    entries, began = await restarted_after(router, **{fault: at})
+    (await Trial(entries).run(first_cut=began)).check(f"{fault} {at}, restart")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sabotage", "fault"),
+    [("no_sync_at_start", "kill_at_wal_sync"), ("no_sync_at_start", "fail_sync"), ("sync_without_checkpoint", "fail_sync")],
+)
+async def test_a_router_that_does_not_sync_what_it_found_is_convicted(
+    quiet_router: RecordedRouter, sabotage: str, fault: str
+) -> None:
+    entries, began = await restarted_after(quiet_router, **{"sabotage": sabotage, fault: 25})
+    trial = await Trial(entries).run(first_cut=began)
+    assert trial.lost or trial.refused
+
+
+@pytest.mark.slow
+async def test_a_router_that_does_not_sync_its_commits_is_convicted(router: RecordedRouter) -> None:
+    await router.start(sabotage="normal_sync")
+    assert await router.submit(0, 40) == []
+    await asyncio.to_thread(router.process.kill)
+    trial = await Trial(router.entries).run(images_max=60)
+    assert trial.lost or trial.refused
