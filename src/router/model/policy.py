@@ -102,7 +102,7 @@ class FactType(StrEnum):
 
 
 class WhenFull(StrEnum):
-    """What happens to a submit when its queue has ``length_max`` contacts."""
+    """What happens to a contact that is to enter a queue with ``length_max`` contacts."""
 
     REFUSE = "refuse"
     """It is refused with ``queue_full``."""
@@ -111,7 +111,7 @@ class WhenFull(StrEnum):
 
 
 class WhenClosed(StrEnum):
-    """What happens to a submit when its queue is closed."""
+    """What happens to a contact that is to enter a closed queue."""
 
     REFUSE = "refuse"
     """It is refused with ``queue_closed``."""
@@ -135,7 +135,7 @@ class AtClosing(StrEnum):
 
 
 class WhenNoAgentsReady(StrEnum):
-    """What happens to a submit when no qualified agent is ``ready`` (busy or free)."""
+    """What happens to a contact that is to enter a queue while no qualified agent is ``ready`` (busy or free)."""
 
     WAIT = "wait"
     """It is queued."""
@@ -379,7 +379,7 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     length_max: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """Maximum number of waiting contacts; null: unlimited."""
     when_full: WhenFull = WhenFull.REFUSE
-    """What happens to a submit when the queue is full."""
+    """What happens to a contact that is to enter the queue when it is full."""
     wait_max_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
     """Maximum wait; then the contact overflows, or expires if there is no ``overflow_to``. Null: unlimited."""
     overflow_to: Name | None = None
@@ -387,11 +387,11 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     hours: Name | None = None
     """Calendar by which the queue opens and closes; null: always open, unless a supervisor closes it."""
     when_closed: WhenClosed = WhenClosed.REFUSE
-    """What happens to a submit when the queue is closed."""
+    """What happens to a contact that is to enter the queue when it is closed."""
     at_closing: AtClosing = AtClosing.SERVE
     """What happens to waiting contacts when the queue closes."""
     when_no_agents_ready: WhenNoAgentsReady = WhenNoAgentsReady.WAIT
-    """What happens to a submit when no qualified agent is ``ready``."""
+    """What happens to a contact that is to enter the queue when no qualified agent is ``ready``."""
     cool_down_s: Seconds = 30
     """Time after a decline or RONA for which the contact is not offered to that agent again."""
     rona: RonaPolicy = RonaPolicy()

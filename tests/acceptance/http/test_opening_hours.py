@@ -142,3 +142,30 @@ async def test_gateways_may_read_but_not_open_queues(make_router: MakeRouter) ->
     async with Api(router, "agent", "ada") as ada:
         got = await ada.call("GET", "/v1/queues/shop/availability")
         assert got.code == "forbidden"
+
+
+async def test_every_way_into_a_queue_without_ready_agents_leads_to_the_next_one(make_router: MakeRouter) -> None:
+    policy = """\
+channels: {voice: {}}
+queues:
+  first: {}
+  sender: {wait_max_s: 1, overflow_to: mid}
+  mid: {when_no_agents_ready: overflow, overflow_to: last, callback: {}}
+  last: {}
+"""
+    router = make_router(policy=policy).start()
+    async with Api(router, "supervisor", "eve") as eve:
+        for agent, queues in (("ada", ["first"]), ("bob", ["last"])):
+            await eve.ok("PUT", f"/v1/agents/{agent}", {"queues": queues, "units": 1000, "channel_max": {"voice": 10}})
+            await eve.ok("POST", f"/v1/agents/{agent}/state", {"state": "ready"})
+        moved = (await eve.submit(queue_id="first"))["contact_id"]
+        async with Api(router, "agent", "ada") as ada:
+            await ada.ok("POST", f"/v1/offers/{moved}.1/accept")
+            await ada.ok("POST", f"/v1/contacts/{moved}/transfer", {"to_queue_id": "mid"})
+        placed = (await eve.submit(queue_id="first"))["contact_id"]
+        await eve.ok("POST", f"/v1/contacts/{placed}/requeue", {"queue_id": "mid"})
+        waited = (await eve.submit(queue_id="sender"))["contact_id"]
+        await asyncio.sleep(1.2)
+        for contact_id in (moved, placed, waited):
+            view = await eve.ok("GET", f"/v1/contacts/{contact_id}")
+            assert (view["queue_id"], [offer["agent_id"] for offer in view["offers"]]) == ("last", ["bob"])

@@ -91,6 +91,7 @@ class ContactEventModel(EventModelTables):
         if put_there or event.queue_id != contact.queue_id:
             contact.waiting_for_opening = event.queue_id in self.closed_until
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+        contact.overflow_count += event.overflow_count
         contact.preferred_agent_id = event.preferred_agent_id
         self._take_step(contact, event)
         self._cool_down(event.contact_id, event.agent_id, event.cool_down_until_ms)

@@ -6,6 +6,8 @@ from typing import Any, Final
 from router.engine.commands.assignments import complete_assignment, release_participant, remove_all_participants
 from router.engine.commands.contacts import expire_contact, find_contact
 from router.engine.commands.offers import callback_policy
+from router.engine.commands.plan_steps import overflow_without_agents
+from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import Transaction, already_done, unknown_contact, wrong_contact_state
@@ -121,6 +123,8 @@ def _report_callback(tx: Transaction, command: ReportCallback) -> CommandResult:
     owned = contact.state is ContactState.ASSIGNED
     if outcome is CallbackOutcome.CONNECTED:
         _emit_connected(tx, contact, callback, outcome)
+        # The customer is on the line and waits now.
+        overflow_without_agents(tx, contact, EntryWay.RETURN)
     elif outcome is CallbackOutcome.VOICEMAIL and _voicemail_counts_as_done(tx, contact):
         if owned:  # The owner leaves a message and ends the conversation like any other.
             _emit_connected(tx, contact, callback, outcome)

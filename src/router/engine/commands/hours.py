@@ -11,14 +11,15 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from router.engine.commands.overflow import apply_at_closing
-from router.engine.commands.plan_steps import begin_plan
+from router.engine.commands.plan_steps import begin_plan, overflow_without_agents
+from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.records import QueueHours
 from router.model.commands import SetQueueOpen
 from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
-from router.model.policy import DAY_S, AtClosing, Policy, Selection, selections_of
+from router.model.policy import DAY_S, AtClosing, Policy, Selection, WhenNoAgentsReady, selections_of
 from router.model.results import CommandResult, RefusalCode, Refused
 from router.model.states import ContactState, Name, QueueId, QueueState
 from router.policy.calendar import Calendar, is_holiday, is_open, local_day, next_change_ms
@@ -91,7 +92,9 @@ def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
         if present is not None and current_opening(present) == now:
             return already_done(queue_id, _state_name(present), state.seq)
     was_open = not state.is_closed(queue_id)
+    waited = contacts_to_admit(state, {queue_id: now})
     answer = apply_opening(tx, queue_id, now)
+    admit_at_opening(tx, waited)
     if was_open and not now.is_open:
         _apply_at_closing(tx, [queue_id])
     return answer
@@ -99,9 +102,29 @@ def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
 
 def _apply_openings(tx: Transaction, openings: dict[QueueId, OpeningState]) -> None:
     closing = [name for name, now in openings.items() if not (now.is_open or tx.state.is_closed(name))]
+    waited = contacts_to_admit(tx.state, openings)
     for queue_id, now in openings.items():
         apply_opening(tx, queue_id, now)
+    admit_at_opening(tx, waited)
     _apply_at_closing(tx, closing)
+
+
+def contacts_to_admit(state: RoutingState, openings: dict[QueueId, OpeningState]) -> list[Contact]:
+    """Return the contacts that wait for these openings, in queues that pass contacts on while no agent is ready."""
+    return [
+        contact
+        for queue_id, now in openings.items()
+        if now.is_open
+        and state.is_closed(queue_id)
+        and state.queue_policy(queue_id).when_no_agents_ready is WhenNoAgentsReady.OVERFLOW
+        for contact in _contacts_waiting_for_opening(state, queue_id)
+    ]
+
+
+def admit_at_opening(tx: Transaction, contacts: list[Contact]) -> None:
+    """Admit the contacts that have waited for an opening to their queue, which may have no ready agent, in order of arrival."""
+    for contact in sorted(contacts, key=_queued_seq):
+        overflow_without_agents(tx, contact, EntryWay.OPENING)
 
 
 def apply_opening(tx: Transaction, queue_id: QueueId, opening: OpeningState) -> CommandResult:

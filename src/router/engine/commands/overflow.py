@@ -1,11 +1,10 @@
 """End of a wait in one queue: overflow to another queue after the maximum wait or at closing, or expiry of the contact."""
 
-from router.engine.commands.admission import find_overflow_queue, overflows_left
-from router.engine.commands.plan_steps import first_plan_step, overflow_contact
+from router.engine.commands.plan_steps import overflow_to
+from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.queue_moves import requeue_at_place
 from router.engine.commands.transaction import Transaction
 from router.engine.state.contact import Contact
-from router.engine.state.plan_stages import routing_criteria
 from router.model.events.contact import ContactExpired
 from router.model.policy import AtClosing
 
@@ -26,7 +25,7 @@ def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
 def expire_wait_max(tx: Transaction, contact: Contact) -> None:
     """Handle the end of the queue's maximum wait: overflow to the next queue, or expire if none is configured.
 
-    If the overflow queue accepts no contacts now, the contact stays and waits without a limit rather than being lost.
+    If no queue of the overflow chain admits it now, the contact stays and waits without a limit rather than being lost.
     """
     queue = tx.state.queue_policy(contact.queue_id)
     if queue.overflow_to is None:
@@ -51,17 +50,13 @@ def apply_closing_after_requeue(tx: Transaction, contact: Contact) -> None:
 
 
 def _try_overflow(tx: Transaction, contact: Contact, reason: str) -> bool:
-    state = tx.state
-    found = find_overflow_queue(state, contact.queue_id, overflows_left(state, contact))
-    if found is None:
+    target = tx.state.queue_policy(contact.queue_id).overflow_to
+    if target is None:
         return False
-    target, overflow_count = found
-    number, until_ms = contact.step, contact.step_until_ms
-    if contact.plan is None:
-        # In the target queue its plan applies from the first step.
-        moved = routing_criteria(contact)._replace(queue_id=target, step=0)
-        number, until_ms = first_plan_step(tx, moved, tx.at_ms)
-    overflow_contact(tx, contact, target, number, until_ms, reason=reason, overflow_count=overflow_count)
+    entry = find_queue(tx.state, contact, target, EntryWay.OVERFLOW)
+    if not isinstance(entry, QueueEntry):
+        return False
+    overflow_to(tx, contact, entry, reason)
     return True
 
 

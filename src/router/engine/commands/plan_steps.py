@@ -7,14 +7,15 @@ the plan is suspended. ``plan_stages`` says what each step requires.
 
 from typing import Final
 
-from router.engine.commands.admission import accepts_contacts, overflows_left
+from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.transaction import Transaction
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria, effective_plan, routing_criteria, skip_condition
 from router.model.events import ContactOverflowed, ContactStepEntered
-from router.model.policy import SkipIf, StepPolicy
+from router.model.policy import SkipIf, StepPolicy, WhenNoAgentsReady
+from router.model.results import Refused
 from router.model.states import AgentState, ContactState, QueueId
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
@@ -22,6 +23,7 @@ _NEVER: Final = SkipIf.NEVER
 _NO_AGENT_FREE: Final = SkipIf.NO_AGENT_FREE
 _NO_AGENT_QUALIFIED: Final = SkipIf.NO_AGENT_QUALIFIED
 _NO_AGENTS_READY: Final = SkipIf.NO_AGENT_READY
+_OVERFLOW: Final = WhenNoAgentsReady.OVERFLOW
 _QUEUED: Final = ContactState.QUEUED
 _READY: Final = AgentState.READY
 
@@ -110,19 +112,40 @@ def advance_plan(tx: Transaction, contact: Contact, reason: str, begins_at_ms: i
         return
     number, until_ms = _next_step(state.index, plan, criteria, contact.step + 1, begins_at_ms)
     target = plan[number].queue
-    if target is None or target == contact.queue_id or not _may_move(tx, contact, target):
+    entry: QueueEntry | Refused | None = None
+    if target is not None and target != contact.queue_id:
+        entry = find_queue(state, contact, target, EntryWay.STEP)
+    if not isinstance(entry, QueueEntry):
+        # No queue admits it: the step applies in its present queue.
         enter_plan_step(tx, contact, number, until_ms, reason)
     elif contact.state is _QUEUED:
         if contact.plan is None:
-            # In the target queue its plan applies from the first step.
-            moved = criteria._replace(queue_id=target, step=0)
-            number, until_ms = first_plan_step(tx, moved, begins_at_ms)
-        overflow_contact(tx, contact, target, number, until_ms, reason="plan")
+            number, until_ms = _first_step_in(tx, contact, entry.queue_id, begins_at_ms)
+        overflow_contact(tx, contact, entry.queue_id, number, until_ms, reason="plan", overflow_count=entry.overflow_count)
 
 
-def _may_move(tx: Transaction, contact: Contact, target: QueueId) -> bool:
-    """Return whether a plan may move the contact: the target accepts contacts and the overflow limit is not reached."""
-    return overflows_left(tx.state, contact) > 0 and accepts_contacts(tx.state, target)
+def _first_step_in(tx: Transaction, contact: Contact, queue_id: QueueId, begins_at_ms: int) -> tuple[int, int | None]:
+    """Return the first step, and its end, of the plan of a queue that a contact without a plan of its own enters."""
+    return first_plan_step(tx, routing_criteria(contact)._replace(queue_id=queue_id, step=0), begins_at_ms)
+
+
+def overflow_to(tx: Transaction, contact: Contact, entry: QueueEntry, reason: str) -> None:
+    """Move a waiting contact to the queue that admits it. A plan of its own continues; that of the queue starts."""
+    number, until_ms = contact.step, contact.step_until_ms
+    if contact.plan is None:
+        number, until_ms = _first_step_in(tx, contact, entry.queue_id, tx.at_ms)
+    overflow_contact(tx, contact, entry.queue_id, number, until_ms, reason=reason, overflow_count=entry.overflow_count)
+
+
+def overflow_without_agents(tx: Transaction, contact: Contact, way: EntryWay) -> None:
+    """Move a contact that waits in its queue again to the next one, if no agent is ready and the policy says so."""
+    if tx.state.queue_policy(contact.queue_id).when_no_agents_ready is not _OVERFLOW or contact.state is not _QUEUED:
+        return
+    if contact.waiting_for_opening or contact.preferred_agent_id is not None:
+        return
+    entry = find_queue(tx.state, contact, contact.queue_id, way)
+    if isinstance(entry, QueueEntry) and entry.queue_id != contact.queue_id:
+        overflow_to(tx, contact, entry, "no_agents_ready")
 
 
 def resume_plan(tx: Transaction, contact: Contact, plan: tuple[StepPolicy, ...], reason: str) -> None:

@@ -1,14 +1,25 @@
 """Requeueing: a contact starts a new wait in the same or another queue, at its old age."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from router.engine.commands.plan_steps import first_plan_step
+from router.engine.commands.plan_steps import first_plan_step, overflow_without_agents
+from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.transaction import Transaction
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Assignment
 from router.model.events.contact import ContactPreferredAgentExpired, ContactRequeued
 from router.model.states import AgentId, QueueId
+
+_ENTRY_WAYS: Final[dict[str, EntryWay]] = {
+    "transferred": EntryWay.TRANSFER,
+    "supervisor": EntryWay.REQUEUE,
+    "drained": EntryWay.REQUEUE,
+    "lost_desktop": EntryWay.RETURN,
+    "owner_away": EntryWay.RETURN,
+    "callback_due": EntryWay.CALLBACK_DUE,
+}
+"""How a contact enters a queue, by the reason of its requeue."""
 
 
 class Reservation(NamedTuple):
@@ -30,9 +41,16 @@ def requeue(
     reservation: Reservation | None = None,
     queued_at_ms: int | None = None,
 ) -> None:
-    """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies."""
-    at_ms = tx.at_ms
-    plan = contact.plan if queue_id == contact.queue_id else None
+    """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies.
+
+    The contact enters the queue that admits it (``queue_admission``); with a reservation that is decided when it ends.
+    """
+    at_ms, named, overflow_count = tx.at_ms, queue_id, 0
+    if reservation is None:
+        entry = find_queue(tx.state, contact, named, _ENTRY_WAYS[reason])
+        if isinstance(entry, QueueEntry):
+            queue_id, overflow_count = entry
+    plan = contact.plan if named == contact.queue_id else None
     until_ms = None if reservation is None else at_ms + reservation.duration_ms
     criteria = routing_criteria(contact)._replace(
         queue_id=queue_id,
@@ -62,6 +80,8 @@ def requeue(
             return_to_agent_id=None if fallback is None else fallback[0],
             return_to_sender_ms=None if fallback is None else fallback[1],
             queued_at_ms=queued_at_ms,
+            named_queue_id=None if queue_id == named else named,
+            overflow_count=overflow_count,
         )
     )
 
@@ -109,6 +129,7 @@ def end_reservation(tx: Transaction, contact: Contact) -> None:
             gateway_id=contact.gateway_id,
         )
     )
+    overflow_without_agents(tx, contact, EntryWay.RETURN)
 
 
 def _return_to_sender(tx: Transaction, contact: Contact) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Set
 from typing import Final
 
 from router.engine.commands.overflow import apply_closing_after_requeue
+from router.engine.commands.plan_steps import overflow_without_agents
+from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.queue_moves import requeue_at_place
 from router.engine.commands.transaction import Transaction
 from router.engine.matching.eligibility import is_qualified
@@ -101,6 +103,7 @@ def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:
     if contact.state is not _OFFERED or contact.pending_offer_ids:
         return
     preferred, until_ms = contact.preferred_agent_id, contact.preferred_until_ms
+    was_reserved = preferred is not None
     if until_ms is not None and reason in ("declined", "rona"):
         until_ms = tx.at_ms  # The reservation ends: its agent has had an offer.
     if until_ms is None or (until_ms <= tx.at_ms and contact.return_to_agent_id is None):
@@ -110,6 +113,8 @@ def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:
     )
     if tx.state.hours:
         apply_closing_after_requeue(tx, contact)
+    if was_reserved and preferred is None:
+        overflow_without_agents(tx, contact, EntryWay.RETURN)
 
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.

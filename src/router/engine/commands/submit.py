@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from router.engine.commands.admission import admit_to_queue
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
 from router.engine.commands.offers import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
+from router.engine.commands.queue_admission import QueueEntry, admit_to_queue, agent_predicates
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
 from router.engine.commands.validation import (
@@ -226,20 +226,13 @@ def _last_agent_of(state: RoutingState, continues: str) -> str | None:
 
 def _find_admitting_queue(
     state: RoutingState, policy: Policy, criteria: RoutingCriteria, *, callback: bool
-) -> tuple[str, int] | Refused:
+) -> QueueEntry | Refused:
     """Return the queue that admits the contact and the number of overflows to it, or the refusal."""
     queue = policy.queues[criteria.queue_id]
     if queue.length_max is None and queue.when_no_agents_ready is _WAIT and not state.hours:
-        return criteria.queue_id, 0
-    index = state.index
-    return admit_to_queue(
-        state,
-        policy,
-        criteria.queue_id,
-        has_free_agent=lambda name: index.contacts.has_open_agent(criteria._replace(queue_id=name)),
-        has_ready_agent=lambda name: index.contacts.has_ready_agent(criteria._replace(queue_id=name)),
-        callback=callback,
-    )
+        return QueueEntry(criteria.queue_id, 0)
+    has_free, has_ready = agent_predicates(state, criteria)
+    return admit_to_queue(state, policy, criteria.queue_id, has_free_agent=has_free, has_ready_agent=has_ready, callback=callback)
 
 
 def _queued_event(

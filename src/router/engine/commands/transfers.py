@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from router.engine.commands import offers
-from router.engine.commands.admission import accepts_contacts, find_overflow_queue, overflows_left, queue_closed_refusal
 from router.engine.commands.assignments import complete_assignment, release_assignment, release_participant, remove_all_participants
 from router.engine.commands.conference import end_consult, hand_over_contact
 from router.engine.commands.offers import dial_for_owner
+from router.engine.commands.queue_admission import EntryWay, find_queue
 from router.engine.commands.queue_moves import Reservation, requeue
 from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import (
@@ -25,7 +27,6 @@ from router.engine.state.records import Assignment
 from router.engine.state.workspace import active_consult, participant_assignment, roles_under_new_owner
 from router.model.commands import AssignContact, RequeueContact, TransferContact
 from router.model.events.contact import ContactAssigned
-from router.model.policy import WhenClosed
 from router.model.results import CommandResult, RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
@@ -109,15 +110,10 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
 
 
 def _transfer_to_queue(tx: Transaction, contact: Contact, queue_id: str) -> CommandResult:
-    """Transfer to a queue; if it is closed, the rules for new contacts apply."""
-    state = tx.state
-    if not accepts_contacts(state, queue_id):
-        found = None
-        if state.queue_policy(queue_id).when_closed is WhenClosed.OVERFLOW:
-            found = find_overflow_queue(state, queue_id, overflows_left(state, contact))
-        if found is None:
-            return queue_closed_refusal(state, queue_id, "to_queue_id")
-        queue_id, _ = found
+    """Transfer to a queue by the rules for new contacts; if they refuse it, the owner keeps the contact."""
+    entry = find_queue(tx.state, contact, queue_id, EntryWay.TRANSFER)
+    if isinstance(entry, Refused):
+        return replace(entry, field="to_queue_id")
     return move_to_queue(tx, contact, queue_id, "transferred")
 
 

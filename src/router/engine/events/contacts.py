@@ -157,6 +157,11 @@ def _requeued(state: RoutingState, event: ContactRequeued) -> None:
     discard_forecast(state, contact)
     record_owner_accept(contact)
     change_state(state, contact, _REQUEUED)
+    if event.reason in _PLACED_BY_COMMAND:
+        contact.overflowed_from = ()
+    elif event.queue_id != contact.queue_id:
+        contact.overflowed_from = (*contact.overflowed_from, contact.queue_id)
+    contact.overflow_count += event.overflow_count
     change_queue(state, contact, event.queue_id)
     if state.hours and event.reason in _PLACED_BY_COMMAND:
         contact.waiting_for_opening = state.is_closed(event.queue_id)
@@ -178,6 +183,7 @@ def _overflowed(state: RoutingState, event: ContactOverflowed) -> None:
     contact = state.contacts[event.contact_id]
     discard_forecast(state, contact)
     change_state(state, contact, _OVERFLOWED)
+    contact.overflowed_from = (*contact.overflowed_from, event.from_queue_id)
     change_queue(state, contact, event.queue_id)
     contact.wait_until_ms = event.wait_until_ms
     contact.overflow_count += event.overflow_count

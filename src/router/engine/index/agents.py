@@ -43,6 +43,8 @@ class AgentIndex:
         """Capacity states by key; unused ones are kept up to a limit."""
         self.open_group_bits: list[int] = []
         """By channel: bits of the groups with an agent who has that channel open."""
+        self.ready_group_bits = 0
+        """Bits of the groups with a READY agent, busy or free."""
         self.has_global_idle_order = False
         """Whether there are more agent groups than are compared one by one; only then a global idle order is kept."""
         self.global_idle_orders: list[IdleOrder] = []
@@ -58,6 +60,7 @@ class AgentIndex:
         self.capacity_states = {}
         self.has_global_idle_order = False
         self.open_group_bits = [0] * len(self._channels.by_index)
+        self.ready_group_bits = 0
         self.global_idle_orders = [IdleOrder(channel.index) for channel in self._channels.by_index]
         self.freed.clear()
         self.unavailable.clear()
@@ -316,8 +319,11 @@ class AgentIndex:
                 self._timers.add_cap(opens_at_ms, agent.agent_id)
 
     def _count_ready(self, agent: Agent, *, ready: bool) -> None:
-        assert agent.group is not None
-        agent.group.ready_count += 1 if ready else -1
+        group = agent.group
+        assert group is not None
+        group.ready_count += 1 if ready else -1
+        if group.ready_count == ready:  # The first has become READY, or the last is READY no more.
+            self.ready_group_bits ^= group.bit
         agent.is_counted_ready = ready
         if not ready:
             self.note_unavailable(agent)

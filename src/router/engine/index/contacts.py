@@ -193,8 +193,7 @@ class ContactIndex:
         line = self._lines.line_for_requirements(criteria)
         self._lines.drop_if_unused(line)
         if line.reserved_for is None:
-            groups = self._qualification.groups_in(line.group_mask)
-            return any(group.ready_count for group in groups)
+            return bool(line.group_mask & self._agents.ready_group_bits)
         return any(agent.state is _READY for agent in self.reserved_agents(line, line.reserved_for))
 
     def reserved_agents(self, line: WaitingLine, agent_ids: tuple[AgentId, ...]) -> Iterator[Agent]:

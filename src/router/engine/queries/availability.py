@@ -10,7 +10,7 @@ group, so the cost grows with the number of groups, not of agents, and the answe
 from collections.abc import Callable
 
 from router.engine.commands import validation
-from router.engine.commands.admission import admit_to_queue
+from router.engine.commands.queue_admission import admit_to_queue
 from router.engine.commands.transaction import unknown_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import AgentGroup
@@ -93,7 +93,7 @@ def check_availability(
         waiting=state.queue_counts(queue_id)[ContactState.QUEUED],
         accepts_contacts=not is_refused,
         refusal=admitted.code.name.lower() if isinstance(admitted, Refused) else None,
-        target_queue_id=None if isinstance(admitted, Refused) else admitted[0],
+        target_queue_id=None if isinstance(admitted, Refused) else admitted.queue_id,
     )
 
 
@@ -115,7 +115,7 @@ def _count_qualified_agents(
         sum(
             count(group, channel)
             for group in state.index.qualification.groups.values()
-            if any(_is_qualified(group, queue_id, channel, requirement) for requirement in requirements)
+            if any(_is_qualified(state, group, queue_id, channel, requirement) for requirement in requirements)
         )
         for channel in channels
     )
@@ -131,9 +131,11 @@ def _requirements_of_all_steps(state: RoutingState, queue_id: QueueId, skills: d
     return {requirement for stage in stages for requirement in (stage.requirement, *stage.alternatives)}
 
 
-def _is_qualified(group: AgentGroup, queue_id: QueueId, channel: str, requirement: RequirementKey) -> bool:
+def _is_qualified(state: RoutingState, group: AgentGroup, queue_id: QueueId, channel: str, requirement: RequirementKey) -> bool:
     if group.queues is not None and queue_id not in group.queues:
         return False
     if channel in group.barred_channels:
+        return False
+    if state.queue_policy(queue_id).agents_when is not None and not group.attributes_qualify(queue_id):
         return False
     return all(group.skills.get(skill, 0) >= level for skill, level in requirement)

@@ -25,6 +25,8 @@ from router.model.states import ContactId, ContactState
 # end in live routing before the shadow ends it on its own.
 _ADVANCE_GRACE_MS: Final = 1_000
 ADVANCE_TIME_COMMAND: Final = "time.advance"
+# Openings come before the admissions that they lead to.
+_ADMISSION_EVENTS: Final = (ContactOverflowed, ContactExpired, ContactStepEntered, QueueOpened, QueueClosed)
 _WAIT_TIMERS: Final = frozenset({TimerKind.WAIT, TimerKind.STEP})
 
 
@@ -48,6 +50,14 @@ class ShadowDeadlines:
         if entry is not None:
             self._process_due_timers(entry)
 
+    def admit_before(self, event: Event) -> None:
+        """Admit the contacts that wait again before the next event, as live routing does, unless it is their own transition."""
+        shadow = self._shadow
+        if not (shadow.returned_contacts or shadow.entered_contacts) or isinstance(event, _ADMISSION_EVENTS):
+            return
+        shadow.leave_closed_queues()
+        shadow.leave_queues_without_agents()
+
     def process_due(self, cause: str) -> None:
         """Process everything that is due by now.
 
@@ -57,6 +67,8 @@ class ShadowDeadlines:
         if self._overdue:
             self._end_overdue_waits(_ADVANCE_GRACE_MS if cause == ADVANCE_TIME_COMMAND else 0)
         self._shadow.leave_closed_queues()
+        if self._shadow.entered_contacts:
+            self._shadow.leave_queues_without_agents()
         if self._state.index.agents.unavailable:
             self._shadow.leave_unserved_steps()
 
@@ -81,8 +93,8 @@ class ShadowDeadlines:
     def _timer_behind(self, event: Event) -> TimerEntry | None:
         """Return the deadline that caused this event, where an agent's availability may matter to what follows."""
         match event:
-            case ContactOverflowed(reason="closed") | ContactExpired(reason="closed"):
-                return None  # The closing of the queue caused it.
+            case ContactOverflowed(reason="closed" | "no_agents_ready") | ContactExpired(reason="closed"):
+                return None  # The closing of the queue, or another event of the contact, caused it.
             case QueueOpened() | QueueClosed():
                 hours = self._state.hours.get(event.queue_id)
                 until_ms = None if hours is None else hours.next_check_at_ms

@@ -69,6 +69,8 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
     is_kept = event.reason == "drained" and contact.queue_id in shadow.policy.queues
     if event.reason in _RETURN_REASONS or is_kept:
         shadow.returned_contacts.add(event.contact_id)
+        if contact.preferred_agent_id is not None and event.preferred_agent_id is None:
+            shadow.entered_contacts.add(event.contact_id)
         if contact.queue_id != event.queue_id:
             shadow.set_live_queue(contact, event.queue_id)
         return msgspec.structs.replace(
@@ -82,10 +84,9 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
     reserved, queue_id = _reservation(shadow, event), contact.queue_id
     is_manual = reserved is None and event.reason not in _SAME_QUEUE_REASONS
     if is_manual:
-        queue_id = _queue_after_manual_move(shadow, contact, event.queue_id)
-    if queue_id != event.queue_id or event.contact_id in shadow.live_values:
-        shadow.set_live_queue(contact, event.queue_id)
+        queue_id = _queue_after_manual_move(shadow, contact, event.named_queue_id or event.queue_id)
     if not queue_id:
+        shadow.set_live_queue(contact, event.queue_id)
         return msgspec.structs.replace(event, queue_id="", wait_until_ms=None, plan=None, step=0, step_until_ms=None)
     owner = None
     if event.agent_id is not None and contact.assignment_id is not None:
@@ -101,7 +102,20 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
         reservation=reserved,
         queued_at_ms=event.queued_at_ms,
     )
-    return dry_run.events[0]
+    own = dry_run.events[0]
+    assert isinstance(own, ContactRequeued)
+    if own.queue_id != event.queue_id or event.contact_id in shadow.live_values:
+        shadow.set_live_queue(contact, event.queue_id)
+        if own.queue_id != event.queue_id and contact.contact_id not in shadow.excluded:
+            shadow.report_difference(
+                DifferenceKind.OVERFLOW,
+                event.contact_id,
+                queue_id=event.queue_id,
+                shadow_queue_id=own.queue_id,
+                why=("other_queue",),
+                of_this_event=True,
+            )
+    return own
 
 
 def _reservation(shadow: ShadowState, event: ContactRequeued) -> Reservation | None:
@@ -147,8 +161,8 @@ def _translate_transition(shadow: ShadowState, event: WaitTransition) -> Event |
     elif isinstance(event, ContactStepEntered) and event.reason == "opened":
         return None  # Here, plans continue when the queue opens here.
     else:
-        by_closing = not isinstance(event, ContactRequeued) and event.reason == "closed"
-        own = shadow.own_transition(contact, closing=by_closing)
+        reason = None if isinstance(event, ContactRequeued) else event.reason
+        own = shadow.own_transition(contact, closing=reason == "closed", admission=reason == "no_agents_ready")
         if not _is_same_transition(event, own):
             shadow.report_difference(
                 _difference_kind(event, own),

@@ -8,7 +8,14 @@ shadow's own calendar. A supervisor's manual opening or closing applies to both.
 contacts is decided by the shadow policy in every case.
 """
 
-from router.engine.commands.hours import OpeningState, apply_opening, current_opening, needs_day_counts, opening_by_calendar
+from router.engine.commands.hours import (
+    OpeningState,
+    apply_opening,
+    contacts_to_admit,
+    current_opening,
+    needs_day_counts,
+    opening_by_calendar,
+)
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.workspace import reset_day_counts
 from router.engine.routing_state import RoutingState
@@ -17,7 +24,7 @@ from router.engine.state.contact import Contact
 from router.model.events import Event
 from router.model.events.workspace import DayStarted, QueueClosed, QueueOpened
 from router.model.policy import CalendarPolicy, Policy
-from router.model.states import ContactState, QueueId
+from router.model.states import ContactId, ContactState, QueueId
 from router.policy.calendar import local_day
 
 
@@ -67,6 +74,8 @@ class ShadowHours:
         self._pending_events: list[Event] = []
         self._newly_closed: set[QueueId] = set()
         """Queues that have closed since ``take_contacts_to_move`` was last called."""
+        self._contacts_to_admit: list[ContactId] = []
+        """Contacts that have waited for an opening since ``take_contacts_to_admit`` was last called."""
 
     def begin(self, live: Policy | None) -> None:
         """Take over the live state. No contact is moved because of a calendar that was never active."""
@@ -76,6 +85,7 @@ class ShadowHours:
         self._compare_calendars(live)
         self._recompute()
         self._newly_closed.clear()
+        self._contacts_to_admit.clear()
 
     def on_live_policy(self, live: Policy | None) -> None:
         """Compare the calendars with those of a new active policy."""
@@ -122,6 +132,11 @@ class ShadowHours:
         self._newly_closed.clear()
         return sorted(found, key=_queued_seq)
 
+    def take_contacts_to_admit(self) -> list[ContactId]:
+        """Return and clear the contacts that have waited for the opening of a queue that passes contacts on without agents."""
+        found, self._contacts_to_admit = self._contacts_to_admit, []
+        return found
+
     def _compare_calendars(self, live: Policy | None) -> None:
         self._live_calendar_queues = frozenset(
             name
@@ -149,6 +164,7 @@ class ShadowHours:
     def _hours_events(self, queue_id: QueueId, now: OpeningState) -> list[Event]:
         if not (now.is_open or self._state.is_closed(queue_id)):
             self._newly_closed.add(queue_id)
+        self._contacts_to_admit += [contact.contact_id for contact in contacts_to_admit(self._state, {queue_id: now})]
         dry_run = DryRunTransaction(self._state)
         apply_opening(dry_run, queue_id, now)
         return dry_run.events

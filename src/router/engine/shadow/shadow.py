@@ -161,6 +161,7 @@ class Shadow:
         previous: Event | None = None
         by_command = False
         for place, event in enumerate(events):
+            self._deadlines.admit_before(event)
             # The live transaction matched once after its due timers and again after the command, so the rounds end here.
             if not by_command and starts_command(state, event, previous):
                 by_command = True

@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from router.engine.commands.offers import advance_absent_steps
 from router.engine.commands.overflow import apply_at_closing
-from router.engine.commands.plan_steps import resume_plan, skip_absent_step
+from router.engine.commands.plan_steps import overflow_without_agents, resume_plan, skip_absent_step
+from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.timers import fire_timer
 from router.engine.events import EVENT_HANDLERS
 from router.engine.routing_state import RoutingState
@@ -29,8 +30,10 @@ from router.engine.state.plan_stages import effective_plan
 from router.engine.state.timers import TimerKind
 from router.engine.state.workspace import DEFAULT_QUEUE_POLICY
 from router.model.events import (
+    CallbackConnected,
     ContactExpired,
     ContactOverflowed,
+    ContactPreferredAgentExpired,
     ContactQueued,
     ContactRequeued,
     ContactStepEntered,
@@ -77,6 +80,8 @@ class ShadowState:
         self.hours = ShadowHours(state, policy)
         self.returned_contacts: set[ContactId] = set()
         """Contacts that wait again because an offer has ended; their queue may have closed in the meantime."""
+        self.entered_contacts: set[ContactId] = set()
+        """Contacts that wait in their queue again, or since its opening; it may have no ready agent."""
         self.excluded: set[ContactId] = set()
         """Live contacts that the shadow policy would not have admitted."""
         self.reported_sooner: set[ContactId] = set()
@@ -216,9 +221,15 @@ class ShadowState:
     def after_event(self, event: Event) -> None:
         """Restore the invariants of the shadow's additional tables after an event."""
         self.hours.apply_pending()
+        self.entered_contacts.update(self.hours.take_contacts_to_admit())
         contact_id: ContactId | None = getattr(event, "contact_id", None)
         if contact_id is None:
             return
+        if isinstance(event, ContactPreferredAgentExpired) or (isinstance(event, CallbackConnected) and event.agent_id is None):
+            self.entered_contacts.add(contact_id)
+        elif isinstance(event, ContactOverflowed):
+            self.entered_contacts.discard(contact_id)
+            self.returned_contacts.discard(contact_id)
         if contact_id in self.reported_sooner and not isinstance(event, ContactUpdated):
             self.reported_sooner.discard(contact_id)
         if contact_id not in self.excluded and contact_id not in self.live_values:
@@ -231,10 +242,10 @@ class ShadowState:
             self.state.index.contacts.leave_line(contact)
 
     # --- waits and steps that end under one policy alone --------------------------------------------------
-    def own_transition(self, contact: Contact, *, closing: bool = False) -> WaitTransition | None:
+    def own_transition(self, contact: Contact, *, closing: bool = False, admission: bool = False) -> WaitTransition | None:
         """Return what the shadow policy does with a contact whose wait or step has ended, or whose step no agent serves any more.
 
-        ``closing``: the contact's queue has closed.
+        ``closing``: the contact's queue has closed. ``admission``: the contact waits in its queue again.
         """
         if contact.contact_id in self.excluded or not contact.awaits_offers:
             return None
@@ -246,6 +257,8 @@ class ShadowState:
         if closing:
             if self.state.is_closed(contact.queue_id):
                 apply_at_closing(dry_run, contact)
+        elif admission:
+            overflow_without_agents(dry_run, contact, EntryWay.RETURN)
         elif due is not None:
             fire_timer(dry_run, (*due, contact.contact_id, ""))
         else:
@@ -271,6 +284,13 @@ class ShadowState:
         found += [self.state.contacts[name] for name in sorted(back) if name in self.state.contacts]
         for contact in found:
             self._apply_own_transition(contact, self.own_transition(contact, closing=True))
+
+    def leave_queues_without_agents(self) -> None:
+        """Move contacts on that wait again in queues without ready agents, where they stay in live routing."""
+        found, self.entered_contacts = self.entered_contacts, set()
+        contacts = [self.state.contacts[name] for name in found if name in self.state.contacts]
+        for contact in sorted(contacts, key=_queued_seq):
+            self._apply_own_transition(contact, self.own_transition(contact, admission=True))
 
     def leave_unserved_step(self, contact: Contact) -> None:
         """End the contact's step in the shadow state if no agent serves it."""
@@ -309,6 +329,10 @@ class ShadowState:
     def expire(self, contact: Contact) -> None:
         """Exclude a contact that would have expired under the shadow policy."""
         self._exclude_contact(contact)
+
+
+def _queued_seq(contact: Contact) -> int:
+    return contact.queued_seq
 
 
 def _rank(queue: QueuePolicy, event: ContactQueued) -> tuple[int, int]:

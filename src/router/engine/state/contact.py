@@ -343,6 +343,9 @@ class Contact(Struct, array_like=True, gc=False):
     callback: CallbackState | None = None
     selection: SelectionRecord | None = None
     """Why its last owner was chosen; set at the end of an answered contact."""
+    overflowed_from: tuple[QueueId, ...] = ()
+    """Queues that it has left by an overflow since it was submitted or placed in a queue by a person; it overflows to none of
+    them again."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0

@@ -97,8 +97,8 @@ class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.reque
     reason: str
     """``declined``, ``rona``, ``rescinded``, ``transferred``, ``supervisor``, ``lost_desktop``, ``transfer_back`` (the target of
     a transfer did not take it in time), ``owner_away`` (the customer of a parked contact has written, and its owner is not
-    ready), ``drained`` (the policy has removed its queue), ``overflow_impossible`` (the queues it would overflow to accept no
-    contacts, or the limit of overflows is reached) or ``callback_due`` (the agreed time or the time of the next attempt has
+    ready), ``drained`` (the policy has removed its queue), ``overflow_impossible`` (no queue that it would overflow to admits it,
+    or the limit of overflows is reached) or ``callback_due`` (the agreed time or the time of the next attempt has
     come)."""
     queued_seq: int
     """Sequence number of its ContactQueued; breaks ties between equal priorities."""
@@ -122,6 +122,10 @@ class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.reque
     """Agent that gets the next reservation if ``preferred_agent_id`` does not take it."""
     return_to_sender_ms: int | None = None
     """Duration of that second reservation."""
+    named_queue_id: QueueId | None = None
+    """Queue that it was to enter, if it has overflowed from there to ``queue_id`` at once."""
+    overflow_count: int = 0
+    """Number of overflows from ``named_queue_id``."""
 
 
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
@@ -135,10 +139,10 @@ class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.ove
     requirement: str
     wait_until_ms: int | None = None
     reason: str = "wait_max"
-    """``wait_max`` (the queue's maximum wait was reached), ``closed`` (the queue closed) or ``plan`` (a step of its plan has
-    another queue)."""
+    """``wait_max`` (the queue's maximum wait was reached), ``closed`` (the queue closed), ``plan`` (a step of its plan has
+    another queue) or ``no_agents_ready`` (no qualified agent was ready)."""
     overflow_count: int = 1
-    """Number of overflows; more than one if closed queues passed it on."""
+    """Number of overflows; more than one if queues passed it on that were closed, full or without ready agents."""
     gateway_id: GatewayId = ""
     plan: str | None = None
     step: int = 0
