@@ -28,6 +28,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "server/http/application.py",  # One request fails, and the connection goes on.
     "server/ws/websocket.py",  # One connection ends, with a trace; the others go on.
     "server/ws/connection.py",
+    "server/ws/hub.py",  # A client that cannot be written to is closed alone; the others get the event.
     "server/http/submit_handler.py",  # A failing response must not fail the writer that completes it.
     "server/ws/write_buffer.py",
     "journal/sqlite/journal.py",  # The exception of a job goes to the coroutine that waits for it.

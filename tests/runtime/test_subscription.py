@@ -136,6 +136,49 @@ class TestFailures:
         assert handler.seqs() == [1]
         await log.feed.close()
 
+    async def test_the_subscriber_is_told_which_record_was_given_up(self) -> None:
+        log, handler, lost = await Log().open("main"), Handler(), list[int]()
+        log.feed.subscribe_inline("test", handler, attempts_max=2, on_skipped=lambda one: lost.append(one.record.first_seq))
+        handler.fails_at = ("main", 1)
+        await log.append()
+        await log.append()
+        await caught_up(log)
+        assert (lost, handler.seqs()) == ([1], [2])
+
+    async def test_a_failing_handler_of_skipped_records_is_counted(self) -> None:
+        def failing(_: PublishedRecord) -> None:
+            raise KeyError("no such client")
+
+        log, handler = await Log().open("main"), Handler()
+        log.feed.subscribe_inline("test", handler, attempts_max=1, on_skipped=failing)
+        handler.fails_at = ("main", 1)
+        await log.append()
+        await log.append()
+        await caught_up(log)
+        (status,) = log.feed.statuses()
+        assert (status.failures, status.skipped_records, status.last_error, handler.seqs()) == (2, 1, "KeyError", [2])
+
+    async def test_an_unexpected_error_of_a_read_is_visible_and_repeated(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is published after it: the records must not wait for the next one."""
+        log, handler = await Log(retained=1).open("main"), Handler()
+        for _ in range(3):
+            await log.append()
+        read, failures = log.journal.read, [ZeroDivisionError(), ZeroDivisionError()]
+
+        async def failing(*names: Any, **limits: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await read(*names, **limits)
+
+        monkeypatch.setattr(log.journal, "read", failing)
+        log.feed.subscribe("test", handler.coroutine, from_start=True)
+        await until(lambda: log.feed.statuses()[0].failures == 1)
+        assert log.feed.statuses()[0].state is SubscriptionState.RETRYING
+        await caught_up(log)
+        (status,) = log.feed.statuses()
+        assert handler.seqs() == [1, 2, 3]
+        assert (status.failures, status.recoveries, status.last_error) == (2, 1, "ZeroDivisionError")
+
     async def test_a_record_is_given_up_after_its_attempts(self) -> None:
         log, handler, observer = await Log().open("main"), Handler(), Observer()
         log.feed.observer = observer
@@ -187,28 +230,6 @@ class TestFailures:
         assert handler.seqs() == [1, 2, 3, 4, 5]
         (status,) = log.feed.statuses()
         assert (status.failures, status.skipped_records) == (2, 0)
-
-    async def test_an_unexpected_error_while_reading_loses_nothing(self) -> None:
-        log, handler = await Log(retained=1).open("main"), Handler()
-        for _ in range(5):
-            await log.append()
-        read, faults = log.journal.read, [KeyError("a defect")]
-
-        async def failing(*arguments: Any, **limits: Any) -> list[Record]:
-            if faults:
-                raise faults.pop()
-            return await read(*arguments, **limits)
-
-        log.journal.read = failing  # type: ignore[method-assign]
-        subscription = log.feed.subscribe_inline("test", handler, from_start=True)
-        (task,) = [cursor.task for cursor in subscription._cursors.values()]
-        assert task is not None
-        with pytest.raises(KeyError):
-            await task
-        await log.append()
-        assert handler.seqs() == []
-        await caught_up(log)
-        assert handler.seqs() == [1, 2, 3, 4, 5, 6]
 
     async def test_the_writer_goes_on_while_a_subscriber_fails(self) -> None:
         handler = Handler()

@@ -1,9 +1,4 @@
-"""Cursors of subscriptions to the event log, and stores that keep them across restarts.
-
-A cursor is a position in the history of one workspace: every event up to it has been handled. A subscription saves its cursors
-after it has handled records, so that a restart repeats records rather than losing them (at-least-once delivery).
-
-The event feed: reads from any position of the event log, and subscriptions to it.
+"""The event feed: reads from any position of the event log, and subscriptions to it.
 
 The journal is the source of truth: it holds every durable record of every workspace. The ``Publisher`` holds the newest records in
 memory and announces each record once it is durable. The feed combines both. A read after a position is answered from memory where
@@ -20,111 +15,28 @@ task delivers the missing records and then switches back to inline delivery. A c
 Failures are isolated. An exception of a handler never reaches the writer, other subscriptions, or other workspaces of the same
 subscription. The failed record is delivered again after a delay that doubles up to ``retry_max_s`` (``RETRYING``), and delivery
 continues from the cursor, so nothing is lost. A handler that can never handle a record would retry permanently; with
-``attempts_max`` the record is skipped and counted instead. Nothing is queued in memory for a slow or failing subscriber: its
-records wait in the journal.
+``attempts_max`` the record is skipped and counted instead, and ``on_skipped`` is called, with which the subscriber makes good what
+its own clients have missed. A read that fails, in whatever way, is repeated in the same manner. Nothing is queued in memory for a
+slow or failing subscriber: its records wait in the journal.
 
 A cursor must never advance before its record is handled, and inline delivery must never start while records are missing: these
 are the two mistakes that lose events silently.
 """
 
 import asyncio
-import os
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
-from pathlib import Path
 from typing import Final, Protocol, TypeAlias, cast
 
-import msgspec
 from msgspec import Struct
 
-from router.journal.files import FILE_MODE, fsync_directory, prepare_directory
 from router.journal.port import Journal
 from router.journal.records import Record
 from router.model.errors import RouterError
 from router.model.states import WorkspaceId
+from router.runtime.cursors import Cursors, CursorsDamaged, CursorStore, FeedPosition, FileCursorStore, MemoryCursorStore
 from router.runtime.publisher import PublishedRecord, Publisher
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-class FeedPosition(Struct, frozen=True, order=True):
-    """A position in the event log of one workspace: after the event ``seq`` of the history ``history_id``."""
-
-    history_id: str
-    seq: int
-
-
-Cursors: TypeAlias = dict[WorkspaceId, FeedPosition]
-"""The cursors of one subscription, by workspace."""
-
-
-class CursorsDamaged(RouterError):
-    """The stored cursors of a subscription cannot be read; delete the file to start without them."""
-
-
-class CursorStore(Protocol):
-    """Storage for the cursors of subscriptions. Called from a thread as well as from the event loop, one call at a time."""
-
-    def load(self, subscription: str) -> Cursors:
-        """Return the stored cursors, empty where there are none. Raises CursorsDamaged."""
-        ...
-
-    def save(self, subscription: str, cursors: Cursors) -> None:
-        """Store the cursors durably, replacing earlier ones. Raises OSError or RouterError where the storage fails."""
-        ...
-
-
-class MemoryCursorStore:
-    """Cursors in memory, for tests and for subscriptions that start again with each process."""
-
-    def __init__(self) -> None:
-        self._cursors: dict[str, Cursors] = {}
-
-    def load(self, subscription: str) -> Cursors:
-        """Return the stored cursors, empty where there are none."""
-        return dict(self._cursors.get(subscription, {}))
-
-    def save(self, subscription: str, cursors: Cursors) -> None:
-        """Store the cursors, replacing earlier ones."""
-        self._cursors[subscription] = dict(cursors)
-
-
-class FileCursorStore:
-    """Cursors in a directory, one small JSON file per subscription, replaced atomically."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def load(self, subscription: str) -> Cursors:
-        """Return the stored cursors, empty where there are none. Raises CursorsDamaged."""
-        path = self._path(subscription)
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Cursors)
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise CursorsDamaged(f"{path}: the cursors cannot be read") from error
-
-    def save(self, subscription: str, cursors: Cursors) -> None:
-        """Store the cursors durably, replacing earlier ones. Raises OSError where the disk fails."""
-        path = self._path(subscription)
-        prepare_directory(self._directory)
-        scratch = path.with_suffix(".new")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(cursors))
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-        fsync_directory(self._directory)
-
-    def _path(self, subscription: str) -> Path:
-        if not _NAME.fullmatch(subscription):
-            raise ValueError("a subscription name has 1 to 64 of a-z, 0-9, '_' and '-'")
-        return self._directory / f"{subscription}.json"
-
 
 # Records of one read, and records delivered before other tasks can run.
 _READ_RECORDS: Final = 256
@@ -238,6 +150,7 @@ class Subscription:
         is_inline: bool,
         store: CursorStore | None,
         attempts_max: int | None,
+        on_skipped: InlineHandler | None,
         on_close: Callable[["Subscription"], None],
     ) -> None:
         self.name: Final = name
@@ -246,6 +159,7 @@ class Subscription:
         self._inline_handler = cast(InlineHandler, handler) if is_inline else None
         self._store = store
         self._attempts_max = attempts_max
+        self._on_skipped = on_skipped
         self._on_close = on_close
         self._cursors: dict[WorkspaceId, _Cursor] = {}
         self._saving: asyncio.Task[None] | None = None
@@ -340,7 +254,6 @@ class Subscription:
             # No await since the last look at the log: nothing can have been published in between.
             cursor.state = SubscriptionState.LIVE
         finally:
-            # After an unexpected error the next record starts another task, from the same cursor.
             cursor.task = None
 
     async def _catch_up(self, cursor: _Cursor) -> None:
@@ -352,7 +265,8 @@ class Subscription:
                 cursor.state = SubscriptionState.CATCHING_UP
             try:
                 records = await feed.read(workspace, self.position(workspace), limit=_READ_RECORDS)
-            except RouterError as error:
+            except Exception as error:
+                # Whatever it is: the task goes on, and the state and the counters of the subscription show it.
                 self._failed(cursor, error)
                 continue
             await self._deliver(cursor, records)
@@ -401,6 +315,11 @@ class Subscription:
         self._advance(cursor, record)
         if self._feed.observer is not None:
             self._feed.observer.on_record_skipped(self.name, cursor.workspace, record)
+        if self._on_skipped is not None:
+            try:
+                self._on_skipped(PublishedRecord(cursor.workspace, self._feed.publisher.history_id(cursor.workspace), record))
+            except Exception as again:
+                self._count_failure(again, cursor.workspace, 0.0)
         return True
 
     def _failed(self, cursor: _Cursor, error: Exception) -> None:
@@ -433,7 +352,8 @@ class Subscription:
             return
         try:
             await asyncio.to_thread(self._store.save, self.name, positions)
-        except (OSError, RouterError) as error:
+        except Exception as error:
+            # A store of another kind may raise anything; the positions are saved again later.
             self._count_failure(error, None, SAVE_INTERVAL_S)
         else:
             self._saved = positions
@@ -443,8 +363,12 @@ class Subscription:
 
 
 __all__ = [
+    "CursorStore",
+    "CursorsDamaged",
     "EventFeed",
     "FeedPosition",
+    "FileCursorStore",
+    "MemoryCursorStore",
     "PublishedRecord",
     "Publisher",
     "Subscription",
@@ -529,12 +453,13 @@ class EventFeed:
         cursors: CursorStore | None = None,
         from_start: bool = False,
         attempts_max: int | None = None,
+        on_skipped: InlineHandler | None = None,
     ) -> Subscription:
         """Deliver records to a function that is called within the commit, so it must be quick.
 
-        Arguments as for ``subscribe``.
+        ``on_skipped`` is called with each record that is given up. Other arguments as for ``subscribe``.
         """
-        return self._add(name, handler, True, cursors, from_start, attempts_max)
+        return self._add(name, handler, True, cursors, from_start, attempts_max, on_skipped)
 
     def subscribe(
         self,
@@ -552,7 +477,7 @@ class EventFeed:
         history, whichever comes first. ``attempts_max`` is the number of attempts before a record is skipped; None retries
         permanently. Raises CursorsDamaged, and ValueError for a name that is in use.
         """
-        return self._add(name, handler, False, cursors, from_start, attempts_max)
+        return self._add(name, handler, False, cursors, from_start, attempts_max, None)
 
     def _add(
         self,
@@ -562,11 +487,19 @@ class EventFeed:
         store: CursorStore | None,
         from_start: bool,
         attempts_max: int | None,
+        on_skipped: InlineHandler | None,
     ) -> Subscription:
         if any(one.name == name for one in self._subscriptions):
             raise ValueError(f"the subscription {name} exists already")
         subscription = Subscription(
-            self, name, handler, is_inline=is_inline, store=store, attempts_max=attempts_max, on_close=self._forget
+            self,
+            name,
+            handler,
+            is_inline=is_inline,
+            store=store,
+            attempts_max=attempts_max,
+            on_skipped=on_skipped,
+            on_close=self._forget,
         )
         self._subscriptions += (subscription,)
         subscription.start(from_start=from_start)

@@ -14,6 +14,7 @@ from router.model import commands as c
 from router.model.events import ContactUpdated
 from router.model.states import AgentState
 from router.protocol.frames import EventFrame
+from router.server.ws import hub as hub_module
 from tests.support.builders import a_contact
 from tests.support.in_process_router import InProcessRouter, running_router
 
@@ -95,3 +96,84 @@ async def test_a_wrap_up_keeps_what_the_agent_saw(tmp_path: Path) -> None:
         async with router.desktop("a0") as reloaded:
             assert reloaded.state.assignments == first.state.assignments
             assert reloaded.state.state is AgentState.READY
+
+
+# --- failures of delivery -----------------------------------------------------------------------------------------------
+async def test_clients_load_their_state_again_after_a_record_that_the_hub_gave_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub fails on every attempt at one record: no client misses it, none gets it twice, and the next one is live again."""
+
+    def failing(group: Any, event: Any) -> Any:
+        if isinstance(event, ContactUpdated) and event.attributes == {"tier": "lost"}:
+            raise ValueError("no recipients")
+        return recipients(group, event)
+
+    recipients = hub_module._recipients
+    monkeypatch.setattr(hub_module, "_recipients", failing)
+    async with running_router(tmp_path) as router, AsyncExitStack() as stack:
+        first, second = await two_desktops(router, stack)
+        gateway = await stack.enter_async_context(router.gateway("web"))
+        supervisor = await stack.enter_async_context(router.supervisor())
+        await router.do(c.UpdateContact(contact_id="c1", attributes={"tier": "lost"}))
+        clients: tuple[Any, ...] = (first, second, gateway, supervisor)
+        await until(lambda: all(one.connection_count == 2 and one.is_connected for one in clients))
+        assert first.state.assignments["c1.1"].attributes == {"tier": "lost"}
+        assert gateway.contacts.by_id["c1"].attributes == {"tier": "lost"}
+        assert supervisor.workspace.agents["a0"].assignments["c1.1"].attributes == {"tier": "lost"}
+        (status,) = [one for one in router.writer.feed.statuses() if one.name == "sockets"]
+        assert (status.skipped_records, status.lag_events) == (1, 0)
+        await router.do(c.UpdateContact(contact_id="c1", attributes={"tier": "found"}))
+        await until(lambda: gateway.contacts.by_id["c1"].attributes == {"tier": "found"})
+        assert [one.connection_count for one in clients] == [2, 2, 2, 2]
+
+
+async def test_a_client_whose_frame_cannot_be_written_is_closed_alone(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router, AsyncExitStack() as stack:
+        first, second = await two_desktops(router, stack)
+        gateway = await stack.enter_async_context(router.gateway("web"))
+        (broken,) = [one for one in router.hub.subscribers() if one.subject == "a0"]
+        broken.deliver = _failing_delivery  # type: ignore[method-assign]
+        await router.do(c.UpdateContact(contact_id="c1", attributes={"tier": "silver"}))
+        await until(lambda: first.connection_count == 2 and first.is_connected)
+        assert first.state.assignments["c1.1"].attributes == {"tier": "silver"}
+        assert gateway.contacts.by_id["c1"].attributes == {"tier": "silver"}
+        assert (second.connection_count, gateway.connection_count) == (1, 1)
+        (status,) = [one for one in router.writer.feed.statuses() if one.name == "sockets"]
+        assert (status.failures, status.skipped_records) == (0, 0)
+
+
+def _failing_delivery(frame: bytes) -> None:
+    raise ValueError("the transport is broken")
+
+
+async def test_a_client_that_connects_while_the_hub_is_behind_gets_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub fails once and delivers again later; meanwhile its clients must not believe that they have everything."""
+    failures = [ValueError("not now")]
+
+    def failing(group: Any, event: Any) -> Any:
+        if isinstance(event, ContactUpdated) and failures:
+            raise failures.pop()
+        return recipients(group, event)
+
+    recipients = hub_module._recipients
+    monkeypatch.setattr(hub_module, "_recipients", failing)
+    async with running_router(tmp_path) as router, AsyncExitStack() as stack:
+        first, _ = await two_desktops(router, stack)
+        early = await stack.enter_async_context(router.gateway("web"))
+        before = early.seq
+        done = await router.do(c.UpdateContact(contact_id="c1", attributes={"tier": "silver"}))
+        late = await stack.enter_async_context(router.gateway("web"))
+        assert late.contacts.by_id["c1"].attributes == {"tier": "silver"}
+        pong = await early.ping()
+        assert before <= pong.seq < done.seq, "the pong claims an event that was not sent"
+        await until(lambda: early.contacts.by_id["c1"].attributes == {"tier": "silver"})
+        await until(lambda: first.state.assignments["c1.1"].attributes == {"tier": "silver"})
+        await router.do(c.UpdateContact(contact_id="c1", attributes={"tier": "gold"}))
+        await until(lambda: late.contacts.by_id["c1"].attributes == {"tier": "gold"})
+        heard = [frame.seq for frame in late._connection._events if isinstance(frame, EventFrame)]
+        assert heard == sorted(set(heard))
+        assert heard[0] > done.seq
+        assert [early.connection_count, late.connection_count] == [1, 1]

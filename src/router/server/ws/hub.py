@@ -8,6 +8,11 @@ The hub also decides which desktop session of an agent stays open (the one whose
 log; older ones are closed), sends changed queue statistics to supervisors at a fixed interval, and drains connections at
 shutdown, spread over time so that the next node is not overloaded by reconnects.
 
+Failures. A client whose frame cannot be encoded or written is closed alone, and the others get theirs. If the hub as a whole
+fails on a record, the event feed delivers the record again; after ``_ATTEMPTS_MAX`` attempts it is given up. In both cases the
+clients concerned are closed with a code after which they reconnect, and a position before the lost event is no longer resumed
+from: such a client gets a ``welcome``, so that no client misses an event silently.
+
 All state belongs to the event loop thread; only ``drain``, ``stop`` and ``prepare_replay`` are coroutines. A subscriber receives
 events only while ``live``; see ``synchronization.py`` for the transition.
 """
@@ -82,6 +87,8 @@ class _WorkspaceSubscribers:
         self.queues: dict[str, QueueView] = {}
         self.stats_timer: asyncio.TimerHandle | None = None
         self.replay_index: ReplayIndex | None = None
+        self.ahead: dict[str, int] = {}
+        """Live subscribers that have events which the hub, after a failure, has yet to deliver to the others: their last seq."""
 
     def of_same_client(self, subscriber: Subscriber) -> list[Subscriber]:
         if subscriber.role == "agent":
@@ -108,10 +115,14 @@ class Hub:
         self.disconnects = DisconnectQueue(writer)
         """Queue of cleanups after lost connections."""
         self._empty = asyncio.Event()
+        self._lost_seqs: dict[str, int] = {}
+        """By workspace: the newest event that some client may not have received. Earlier positions are not resumed from."""
         self.draining = False
         self.log_reads = 0
         """Number of clients that are reading missed events from the journal."""
-        writer.feed.subscribe_inline("sockets", self.on_published, attempts_max=_ATTEMPTS_MAX)
+        self._subscription = writer.feed.subscribe_inline(
+            "sockets", self.on_published, attempts_max=_ATTEMPTS_MAX, on_skipped=self.on_skipped
+        )
 
     # --- subscribers --------------------------------------------------------------------------------
     @property
@@ -146,6 +157,7 @@ class Hub:
         group = self._groups.get(subscriber.workspace)
         if group is None or group.by_session.pop(subscriber.session_id, None) is None:
             return
+        group.ahead.pop(subscriber.session_id, None)
         of_same_client = group.of_same_client(subscriber)
         of_same_client.remove(subscriber)
         if not of_same_client and subscriber.role in ("agent", "gateway"):
@@ -188,6 +200,10 @@ class Hub:
         """Return whether the events after a position are still in memory."""
         return self._publisher.covers(subscriber.workspace, history_id, after_seq)
 
+    def must_reload(self, workspace: str, after_seq: int) -> bool:
+        """Return whether an event after a position could not be delivered, so that only a ``welcome`` is complete."""
+        return after_seq < self._lost_seqs.get(workspace, 0)
+
     def missed_events(self, subscriber: Subscriber, history_id: str, after_seq: int) -> list[StampedEvent] | None:
         """Return the events for a subscriber after a position, oldest first; None if too many or no longer held."""
         count_max = self._settings.resume_count_max
@@ -206,7 +222,11 @@ class Hub:
         """Deliver events as they are committed; the subscriber already has its events up to ``seq``."""
         subscriber.live = True
         group = self._groups[subscriber.workspace]
-        group.seq = max(group.seq, seq)
+        handled_seq = self._handled_seq(subscriber.workspace)
+        if seq > handled_seq:
+            # After a failure the hub is behind: what it delivers again, this subscriber has already.
+            group.ahead[subscriber.session_id] = seq
+        group.seq = max(group.seq, min(seq, handled_seq))
         if subscriber in group.supervisors and group.stats_timer is None:
             # Changes since its welcome were sent to the other supervisors before it was live.
             self._schedule_stats(subscriber.workspace, group)
@@ -215,6 +235,13 @@ class Hub:
         """Return the sequence number up to which the live subscribers of a workspace have their events."""
         group = self._groups.get(workspace)
         return group.seq if group else 0
+
+    def _handled_seq(self, workspace: str) -> int:
+        """Return the number of the newest event that the hub has handled; usually the newest one."""
+        try:
+            return self._subscription.position(workspace).seq
+        except KeyError:
+            return self._publisher.last_seq(workspace)
 
     # --- events ---------------------------------------------------------------------------------
     def on_published(self, published: PublishedRecord) -> None:
@@ -231,27 +258,54 @@ class Hub:
             kind = type(event)
             if kind is DesktopConnected:
                 self._close_older_desktops(group, cast(DesktopConnected, event))
-            self._deliver(_recipients(group, event), seq, record.at_ms, event)
+            self._deliver(group, _recipients(group, event), seq, record.at_ms, event)
             if kind is AgentRemoved:
                 for subscriber in tuple(group.desktops.get(cast(AgentRemoved, event).agent_id, ())):
                     subscriber.close(CloseCode.FORBIDDEN, "the agent was removed")
             group.delivered_seq = seq
             seq += 1
         group.seq = max(group.seq, seq - 1)
+        if group.ahead and self._publisher.last_seq(published.workspace) <= record.last_seq:
+            group.ahead.clear()
         if group.supervisors and group.stats_timer is None:
             self._schedule_stats(published.workspace, group)
 
-    def _deliver(self, recipients: list[Subscriber], seq: int, at_ms: int, event: Event) -> None:
+    def _deliver(self, group: _WorkspaceSubscribers, recipients: list[Subscriber], seq: int, at_ms: int, event: Event) -> None:
         """Deliver an event to live subscribers, encoding it at most once per codec."""
         encoded: dict[str, bytes] = {}
         for subscriber in recipients:
-            if not subscriber.live:
+            if not subscriber.live or (group.ahead and seq <= group.ahead.get(subscriber.session_id, 0)):
                 continue
-            frame = encoded.get(subscriber.subprotocol)
-            if frame is None:
-                frame_content = EventFrame(seq=seq, at_ms=at_ms, event=public_event(event))
-                frame = encoded[subscriber.subprotocol] = self.encode(frame_content, subscriber.subprotocol)
-            subscriber.deliver(frame)
+            try:
+                frame = encoded.get(subscriber.subprotocol)
+                if frame is None:
+                    frame_content = EventFrame(seq=seq, at_ms=at_ms, event=public_event(event))
+                    frame = encoded[subscriber.subprotocol] = self.encode(frame_content, subscriber.subprotocol)
+                subscriber.deliver(frame)
+            except Exception:
+                _log.exception("an event could not be sent to a client", action="delivery_failed", role=subscriber.role, seq=seq)
+                self._reload([subscriber], subscriber.workspace, seq)
+
+    def on_skipped(self, published: PublishedRecord) -> None:
+        """Close the clients of a workspace, which load their state again, because a record could not be delivered to them."""
+        record, group = published.record, self._groups.get(published.workspace)
+        if group is None:
+            self._lost_seqs[published.workspace] = record.last_seq
+            return
+        group.delivered_seq = max(group.delivered_seq, record.last_seq)
+        group.seq = max(group.seq, record.last_seq)
+        live = [one for one in group.by_session.values() if one.live and group.ahead.get(one.session_id, 0) < record.last_seq]
+        self._reload(live, published.workspace, record.last_seq)
+
+    def _reload(self, subscribers: list[Subscriber], workspace: str, lost_seq: int) -> None:
+        """Close clients that miss an event; on their next connection they get a ``welcome`` rather than a resume."""
+        self._lost_seqs[workspace] = max(lost_seq, self._lost_seqs.get(workspace, 0))
+        for subscriber in subscribers:
+            try:
+                subscriber.close(CloseCode.INTERNAL_ERROR, "an event could not be sent; reconnect")
+            except Exception:
+                _log.exception("a client could not be closed", action="close_failed", role=subscriber.role)
+                self.remove(subscriber)
 
     def encode(self, frame: ServerFrame, subprotocol: str) -> bytes:
         """Encode a complete WebSocket frame."""

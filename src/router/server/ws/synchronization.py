@@ -92,7 +92,7 @@ class InitialSync:
         subscriber = self._subscriber
         now = await self._writer.query(subscriber.workspace, _no_query)
         after = resume_position(resume, history_id=now.history_id, seq=now.seq)
-        if after is None:
+        if after is None or self._hub.must_reload(subscriber.workspace, after):
             return False
         await self._hub.prepare_replay(subscriber, now.history_id, after)
         if subscriber.is_closing:
