@@ -51,7 +51,8 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     preferred_agents: tuple[AgentId, ...] = ()
     """Agents preferred for this customer, used by plan steps with ``prefer: [named]``. Unknown ids are ignored."""
     continues_contact_id: ContactId | None = None
-    """Earlier contact of the same customer; its agent is the ``last`` agent of a plan step. An unknown id is ignored."""
+    """Earlier contact of the same customer and gateway; its agent is the ``last`` agent of a plan step. It has ended, or has an
+    agent; an unknown id is refused."""
     gateway_id: GatewayId = ""
     reference: str | None = None
     dedupe_key: bytes | None = None

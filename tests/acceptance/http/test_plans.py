@@ -59,7 +59,7 @@ async def test_a_returning_customer_gets_the_previous_agent(make_router: MakeRou
             await bob.ok("POST", f"/v1/contacts/{first['contact_id']}/end")
         second = await admin.submit(continues_contact_id=first["contact_id"])
         assert await _offered_to(admin, second) == "bob"
-        third = await admin.submit(continues_contact_id="forgotten", preferred_agents=["unknown-agent"])
+        third = await admin.submit(preferred_agents=["unknown-agent"])
         assert await _offered_to(admin, third) == "ada", "who is not there is not waited for"
 
 

@@ -161,10 +161,13 @@ def _live_contacts(state: RoutingState, queue_id: QueueId) -> int:
 
 
 def _drain_refusal(state: RoutingState, command: PublishPolicy) -> Refused | None:
-    """Refuse to remove a queue with live contacts unless ``drain_to`` names a queue for them.
+    """Refuse to remove a queue with live contacts unless ``drain_to`` names a queue for them, and to drain a queue that stays.
 
     Contacts in a conversation count as well, because they may have to wait again.
     """
+    for queue_id in sorted(command.drain_to.keys() & command.policy.queues.keys()):
+        detail = "the policy has this queue: drain_to is for queues that it removes"
+        return Refused(code=RefusalCode.INVALID_VALUE, field=f"drain_to.{queue_id}", detail=detail)
     for queue_id in sorted(state.counts_by_queue):
         if queue_id in command.policy.queues:
             continue

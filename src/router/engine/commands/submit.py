@@ -26,13 +26,13 @@ from router.engine.commands.validation import (
     validate_skills,
 )
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import WaitingLine
+from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued, OriginalRequest
 from router.model.policy import EntryRule, Policy, WhenNoAgentsReady
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import AgentId, ContactState
+from router.model.states import AgentId, ContactId, ContactState
 from router.policy.entry_rules import Classification
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
@@ -57,8 +57,12 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     known_line = state.index.lines.submit_classes.get((command.queue_id, command.channel, *command.skills.items()))
     if known_line is not None and _takes_fast_path(state, policy, command):
         return _enqueue_known_class(tx, command, known_line)
-    continued = command.continues_contact_id
-    last_agent_id = None if continued is None else _last_agent_of(state, continued)
+    last_agent_id = None
+    if command.continues_contact_id is not None:
+        continued = _continued_contact(state, command, command.continues_contact_id)
+        if isinstance(continued, Refused):
+            return continued
+        last_agent_id = continued.last_agent_id
     event = decide_enqueue(tx, policy, command, last_agent_id)
     if isinstance(event, Refused):
         return event
@@ -177,6 +181,9 @@ def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContac
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
     if command.ttl_s is not None and command.ttl_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="must be at least 1 second")
+    if command.ttl_s is not None and command.callback is not None:
+        detail = "not allowed with callback: expires_after_s of the queue's policy limits a callback"
+        return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail=detail)
     if len(command.preferred_agents) > PREFERRED_AGENTS_MAX:
         return too_many_preferred_agents()
     if command.skills and (refused := validate_skills(policy, command.skills)):
@@ -218,10 +225,20 @@ def _merge_skills(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
     return merged
 
 
-def _last_agent_of(state: RoutingState, continues: str) -> str | None:
-    """Return the last agent of the contact that this one continues."""
-    before = state.contacts.get(continues)
-    return None if before is None else before.last_agent_id
+def _continued_contact(state: RoutingState, command: EnqueueContact, contact_id: ContactId) -> Contact | Refused:
+    """Return the contact that this one continues, or the refusal of one that it cannot continue.
+
+    A contact of another gateway looks like one that does not exist.
+    """
+    field = "continues_contact_id"
+    before = state.contacts.get(contact_id)
+    if before is None or command.gateway_id not in ("", before.gateway_id):
+        detail = "no such contact, or it ended before the retention period: submit without it"
+        return Refused(code=RefusalCode.UNKNOWN_CONTACT, field=field, detail=detail)
+    if not before.state.is_terminal and before.agent_id is None:
+        detail = "the contact still waits: only one that has ended, or has an agent, can be continued"
+        return Refused(code=RefusalCode.INVALID_CONTACT_STATE, field=field, state=str(before.state), detail=detail)
+    return before
 
 
 def _find_admitting_queue(

@@ -99,6 +99,9 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
         return wrong_contact_state(contact.state)
     if command.agent_id is not None and contact.agent_id != command.agent_id:
         return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+    refused = _validate_transfer_times(command)
+    if refused is not None:
+        return refused
     if command.to_queue_id is not None:
         if command.to_queue_id not in policy.queues:
             return unknown_queue("to_queue_id")
@@ -106,7 +109,7 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
     agent = state.agents.get(command.to_agent_id or "")
     if agent is None:
         return unknown_agent("to_agent_id")
-    return _validate_transfer_times(command) or _transfer_to_agent(tx, contact, agent, command)
+    return _transfer_to_agent(tx, contact, agent, command)
 
 
 def _transfer_to_queue(tx: Transaction, contact: Contact, queue_id: str) -> CommandResult:
@@ -121,6 +124,11 @@ def _validate_transfer_times(command: TransferContact) -> Refused | None:
     for field, seconds in (("wait_s", command.wait_s), ("return_to_sender_s", command.return_to_sender_s)):
         if seconds is not None and not 1 <= seconds <= _RESERVATION_MAX_S:
             return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail=f"must be 1 to {_RESERVATION_MAX_S:,} seconds")
+        if seconds is not None and command.to_queue_id is not None:
+            return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail="allowed only with to_agent_id")
+    if command.return_to_sender_s is not None and command.wait_s is None:
+        detail = "allowed only with wait_s: without it the contact stays with its owner until the other agent accepts"
+        return Refused(code=RefusalCode.INVALID_VALUE, field="return_to_sender_s", detail=detail)
     return None
 
 

@@ -285,7 +285,8 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     preferred_agents: PreferredAgents = ()
     """Agents preferred for this customer, most preferred first, used by plan steps with ``prefer: [named]``."""
     continues_contact_id: Ident | None = None
-    """Earlier contact of the same customer, used by plan steps with ``prefer: [last]``; omitted: none."""
+    """Earlier contact of the same customer and gateway, used by plan steps with ``prefer: [last]``. It has ended, or has an agent;
+    any other id is refused. Omitted: none."""
 
 
 class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):

@@ -74,8 +74,17 @@ class RequeueTarget(_Request, frozen=True, kw_only=True):
     """Queue to which the contact returns; omitted: its own queue."""
 
 
+class ConsultTarget(_Request, frozen=True, kw_only=True):
+    """Target of a consult: exactly one of queue and agent."""
+
+    to_queue_id: Name | None = None
+    """Queue of which an agent is consulted; omitted: the target is an agent."""
+    to_agent_id: Ident | None = None
+    """Agent who is consulted; omitted: the target is a queue."""
+
+
 class TransferTarget(_Request, frozen=True, kw_only=True):
-    """Target of a transfer or consult: exactly one of queue and agent."""
+    """Target of a transfer: exactly one of queue and agent."""
 
     to_queue_id: Name | None = None
     """Target queue; omitted: the target is an agent."""
