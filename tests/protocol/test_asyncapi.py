@@ -76,7 +76,27 @@ def schema_of(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", sorted(DOCUMENT["components"]["schemas"]))
 def test_every_schema_is_valid_json_schema(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema_of(name))
+    jsonschema.Draft7Validator.check_schema(schema_of(name))
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENT["components"]["messages"]))
+def test_the_example_of_every_message_satisfies_its_schema(name: str) -> None:
+    message = DOCUMENT["components"]["messages"][name]
+    (example,) = message["examples"]
+    jsonschema.Draft7Validator(schema_of(message["payload"]["$ref"].rpartition("/")[2])).validate(example["payload"])
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_the_router_decodes_the_example_of_every_frame_that_a_client_sends(endpoint: Endpoint) -> None:
+    for kind in get_args(endpoint.client_frames):
+        (example,) = DOCUMENT["components"]["messages"][kind.__struct_config__.tag]["examples"]
+        frame = msgspec.convert(example["payload"], kind)
+        assert frame.has_one_target()
+
+
+def test_no_object_is_a_discriminator() -> None:
+    """AsyncAPI's discriminator is a string, the name of a property."""
+    assert '"discriminator": {' not in json.dumps(DOCUMENT)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +112,12 @@ def test_every_schema_is_valid_json_schema(name: str) -> None:
 )
 def test_real_frames_satisfy_their_schema(frame: Any) -> None:
     payload = DOCUMENT["components"]["messages"][frame.__struct_config__.tag]["payload"]["$ref"]
-    validator = jsonschema.Draft202012Validator(schema_of(payload.rpartition("/")[2]))
+    validator = jsonschema.Draft7Validator(schema_of(payload.rpartition("/")[2]))
     validator.validate(msgspec.json.decode(msgspec.json.encode(frame)))
 
 
 def test_the_schema_refuses_what_the_decoder_refuses() -> None:
-    validator = jsonschema.Draft202012Validator(schema_of("AcceptFrame"))
+    validator = jsonschema.Draft7Validator(schema_of("AcceptFrame"))
     assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "not an id"})
     assert not validator.is_valid({"type": "accept", "id": "1", "offer_id": "o", "more": 1})
 

@@ -1,6 +1,10 @@
 """AsyncAPI 3.0 document of the WebSocket APIs, generated from the frame structs.
 
-Channels are the three endpoints, messages the frames. ``send`` and ``receive`` are seen from the router.
+Channels are the three endpoints, messages the frames, each with an example. ``send`` and ``receive`` are seen from the router.
+
+AsyncAPI schemas are JSON Schema draft 7, in which ``discriminator`` is the name of a property whose values are names of schemas.
+Types of frames and events are none, so it is left out: the ``enum`` of each ``type`` tells the variants apart. The host of
+the server is that of the request (``with_server``), so that tools connect to where they got the document.
 """
 
 from typing import Any, Final, get_args
@@ -9,7 +13,7 @@ import router
 from router.protocol.close_codes import CloseCode, may_reconnect
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.frames import ServerFrame
-from router.protocol.schemas import description_of, field_docs, markdown, schemas_of
+from router.protocol.schemas import description_of, example_of, field_docs, markdown, schemas_of
 from router.protocol.session import Endpoint
 
 _REF: Final = "#/components/schemas/{name}"
@@ -27,6 +31,7 @@ def asyncapi_document() -> dict[str, Any]:
     kinds = {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} | set(get_args(ServerFrame))
     ordered = sorted(kinds, key=_schema_name)
     _, schemas = schemas_of(ordered, _REF)
+    schemas = _without_discriminators(schemas)
     return {
         "asyncapi": "3.0.0",
         "id": "urn:contact-router:sockets",
@@ -62,6 +67,25 @@ def asyncapi_document() -> dict[str, Any]:
     }
 
 
+def with_server(document: dict[str, Any], host: str, *, is_secure: bool) -> dict[str, Any]:
+    """Return the document with another host of its server; the rest is shared with the argument."""
+    server = {**document["servers"]["router"], "host": host, "protocol": "wss" if is_secure else "ws"}
+    return {**document, "servers": {"router": server}}
+
+
+def _without_discriminators(value: Any) -> Any:
+    if isinstance(value, dict):
+        # A property of that name would be a schema, which never has `propertyName`.
+        return {
+            key: _without_discriminators(inner)
+            for key, inner in value.items()
+            if not (key == "discriminator" and isinstance(inner, dict) and "propertyName" in inner)
+        }
+    if isinstance(value, list | tuple):
+        return [_without_discriminators(inner) for inner in value]
+    return value
+
+
 def _channel(endpoint: Endpoint) -> dict[str, Any]:
     names = [_tag(kind) for kind in (*get_args(endpoint.client_frames), *_server_frames(endpoint))]
     return {
@@ -93,6 +117,7 @@ def _message(kind: type) -> dict[str, Any]:
         "summary": doc.partition(". ")[0].rstrip("."),
         "description": doc,
         "payload": {"$ref": _REF.format(name=_schema_name(kind))},
+        "examples": [{"payload": example_of(kind)}],
     }
 
 

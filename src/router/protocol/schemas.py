@@ -8,6 +8,9 @@ structs and the values of enums, and replaces what only Python or this project u
 * Double back quotes become single ones (Markdown).
 * The lookahead before ``$`` at the end of patterns is removed: only in Python does ``$`` also match before a final newline.
 * Fields that clients never get are removed.
+
+``example_of`` returns an example of a struct, from the texts and values of ``_FIELD_EXAMPLES``. They name what both policies that
+come with the package declare, the one that ``router init`` writes and that of ``router demo``; a test sends them to both.
 """
 
 import ast
@@ -65,6 +68,132 @@ FIELD_TEXTS: Final[dict[str, str]] = {
     "channel_max": "Maximum number of concurrent contacts by channel; channels not listed: as in the policy.",
     "queue_ranks": "Preference among queues with contacts of equal priority class: 1 (first) to 9; default 5.",
 }
+
+
+_CONTACT_ID: Final = "77e916e014576b869452a30f66ad4a44"
+_TIME_MS: Final = 1_767_607_200_000
+_FIELD_EXAMPLES: Final[dict[str, Any]] = {
+    "id": "1",
+    "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
+    "contact_id": _CONTACT_ID,
+    "offer_id": f"{_CONTACT_ID}.1",
+    "assignment_id": f"{_CONTACT_ID}.1",
+    "agent_id": "ada",
+    "to_agent_id": "grace",
+    "queue_id": "general",
+    "to_queue_id": "general",
+    "gateway_id": "web",
+    "session_id": "5f0c1d2e",
+    "channel": "voice",
+    "role": "agent",
+    "workspace": "default",
+    "history_id": "c8b61f0a",
+    "requirement": "voice/general:english>=3",
+    "reason": "longest_idle",
+    "paused": ["chat"],
+    "heartbeat_s": 20,
+    "after_ms": 1_200,
+    "extend_s": 60,
+    "seq": 42,
+    "until_seq": 57,
+    "policy_version": 1,
+    "units": 100,
+    "deadline_ms": _TIME_MS + 15_000,
+    "at_ms": _TIME_MS,
+    "idempotency_key": "call-4711",
+    "disposition": "resolved",
+    "attributes": {"tier": "premium"},
+    "skills": {"english": 3},
+    "priority_s": 30,
+    "code": "offer_not_pending",
+    "title": "The offer has ended",
+    "subject": _CONTACT_ID,
+    "replayed": False,
+    "wait_s": 120,
+    "resume": "c8b61f0a:42",
+    "state": "queued",
+    "reference": "call-4711",
+}
+# Values of a field that depend on the struct; optional fields are shown only if they are named here.
+_STRUCT_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "HelloFrame": {"token": _FIELD_EXAMPLES["token"], "resume": "c8b61f0a:42"},
+    "SetStateFrame": {"state": "ready"},
+    "SetAgentStateFrame": {"state": "not_ready", "reason": "lunch", "after_work": True},
+    "DeclineFrame": {"reason": "declined"},
+    "CompleteFrame": {"disposition": "resolved"},
+    "TransferFrame": {"to_queue_id": "general"},
+    "ConsultFrame": {"to_agent_id": "grace"},
+    "RequeueFrame": {"queue_id": "general"},
+    "SubmitFrame": {"idempotency_key": "call-4711"},
+    "ContactFields": {
+        "channel": "voice",
+        "queue_id": "general",
+        "skills": {"english": 3},
+        "priority_s": 30,
+        "attributes": {"tier": "premium"},
+        "reference": "call-4711",
+    },
+    "UpdateFrame": {"priority_s": 60, "attributes": {"tier": "premium"}},
+    "CallbackFrame": {"mode": "agent_first"},
+    "CallbackResultFrame": {"outcome": "no_answer", "attempt": 1},
+    "ExpectedWaitFrame": {"queue_id": "general", "channel": "voice"},
+    "OkFrame": {"seq": 42, "subject": _CONTACT_ID, "state": "queued"},
+    "ErrorFrame": {"id": "7", "detail": "another agent was faster", "state": "assigned", "seq": 41},
+    "AgentView": {"state": "ready", "presence": "connected", "skills": {"english": 8}},
+    "WelcomeFrame": {"agent": {}},
+    "QueueView": {"is_open": True},
+}
+
+
+def example_of(kind: type) -> dict[str, Any]:
+    """Return an example of a struct as plain data: its required fields, and those that ``_STRUCT_EXAMPLES`` names."""
+    info = msgspec.inspect.type_info(kind)
+    assert isinstance(info, msgspec.inspect.StructType)
+    own = _STRUCT_EXAMPLES.get(kind.__name__, {})
+    values: dict[str, Any] = {} if info.tag_field is None else {info.tag_field: info.tag}
+    for field in info.fields:
+        value = own.get(field.name)
+        if value is None and field.required:
+            value = _FIELD_EXAMPLES.get(field.name)
+        if value is None and not field.required:
+            continue
+        # The general value of a name can have the type of another struct: a state is one of several enums.
+        values[field.encode_name] = value if value and _fits(value, field.type) else _example_value(field.type)
+    return values
+
+
+def _fits(value: Any, info: msgspec.inspect.Type) -> bool:
+    if isinstance(info, msgspec.inspect.EnumType):
+        return value in {member.value for member in info.cls}
+    return True
+
+
+def _example_value(info: Any) -> Any:
+    """Return the shortest value of a type."""
+    match info:
+        case msgspec.inspect.UnionType():
+            return _example_value(next(one for one in info.types if not isinstance(one, msgspec.inspect.NoneType)))
+        case msgspec.inspect.StructType():
+            return example_of(info.cls)
+        case msgspec.inspect.EnumType():
+            return next(iter(info.cls)).value
+        case msgspec.inspect.IntType():
+            return info.ge or 0
+        case msgspec.inspect.BoolType():
+            return False
+        case msgspec.inspect.FloatType():
+            return 0.0
+        case msgspec.inspect.StrType():
+            return "text"
+        case msgspec.inspect.DictType():
+            return {}
+        case msgspec.inspect.NoneType():
+            return None
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType() | msgspec.inspect.TupleType():
+            item = getattr(info, "item_type", None)
+            return [example_of(item.cls)] if isinstance(item, msgspec.inspect.StructType) else []
+        case _:
+            return {}
 
 
 def schemas_of(kinds: Iterable[Any], ref_template: str) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:

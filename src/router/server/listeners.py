@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.model.errors import SettingsInvalid
+from router.protocol.asyncapi import asyncapi_document
 from router.server.api.admission import AdmissionControl
 from router.server.api.request import Services
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
@@ -33,7 +34,7 @@ class PublicServer:
         services: Services,
         *,
         websockets: WebSocketEndpoints | None = None,
-        asyncapi_document: Callable[[], dict[str, Any]] = dict,
+        asyncapi_document: Callable[[], dict[str, Any]] = asyncapi_document,
     ) -> None:
         self._settings = services.settings.server
         check_transport_security(self._settings)
@@ -47,7 +48,8 @@ class PublicServer:
         router = self._application.router
         handlers: dict[str, OperationHandler] = {self._submits.operation: self._submits}
         add_api_routes(router, services, self.admission, handlers)
-        DocumentationPages(asyncapi_document).add_to(router)
+        is_secure = self._settings.behind_proxy or self._settings.tls_certificate_path is not None
+        DocumentationPages(asyncapi_document, is_secure=is_secure).add_to(router)
         self._websockets = websockets
         if websockets is not None:
             websockets.add_to(self._application)

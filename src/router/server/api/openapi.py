@@ -1,8 +1,7 @@
 """The OpenAPI 3.1 document, generated from the route table, the structs and the problem table.
 
-Each request body has an example, by its type; a test decodes them. The bundled Swagger UI does not read OpenAPI 3.1.
-``as_openapi_3_0`` rewrites what differs: ``null`` as a type, ``propertyNames``, ``const`` and two fields of ``info``. A test
-checks the result with a validator for 3.0.
+Each request body has an example, by its type. The examples name what both policies of the package declare, the one that
+``router init`` writes and that of ``router demo``; a test sends each of them to a router with either policy.
 """
 
 from typing import Any, Final
@@ -43,24 +42,24 @@ from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     AgentChannels: {"paused": ["chat"]},
     AgentRecord: {
-        "skills": {"english": 8, "billing": 5},
-        "queues": ["support"],
+        "skills": {"english": 8, "german": 5},
+        "queues": ["general"],
         "units": 100,
         "channel_max": {"chat": 2},
-        "queue_ranks": {"support": 1},
+        "queue_ranks": {"general": 1},
     },
     AgentStateChange: {"state": "not_ready", "reason": "lunch", "after_work": True},
     AssignTarget: {"agent_id": "ada"},
-    CallbackFields: {"mode": "agent_first", "channel": "voice", "at_ms": 1_767_607_200_000},
+    CallbackFields: {"mode": "agent_first", "channel": "voice"},
     CallbackReport: {"outcome": "no_answer", "attempt": 1},
-    Completion: {"disposition": "solved"},
-    ContactChange: {"priority_s": 60, "skills": {"billing": 3}},
+    Completion: {"disposition": "resolved"},
+    ContactChange: {"priority_s": 60, "skills": {"english": 3}},
     ContactFields: {
         "channel": "voice",
-        "queue_id": "support",
+        "queue_id": "general",
         "skills": {"english": 3},
         "priority_s": 30,
-        "attributes": {"tier": "gold"},
+        "attributes": {"tier": "premium"},
         "reference": "call-4711",
     },
     ConsultTarget: {"to_agent_id": "grace"},
@@ -68,17 +67,25 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     HandOverTarget: {"to_agent_id": "grace"},
     LeaveRequest: {"agent_id": "grace"},
     Policy: {
-        "skills": ["english", "billing"],
+        "skills": ["english", "german"],
         "channels": {"voice": {"wrap_up_s": 20}, "chat": {"units": 30, "per_agent_max": 3}},
-        "queues": {"support": {"requires": {"english": 3}, "wait_max_s": 600, "overflow_to": "general"}, "general": {}},
+        "facts": {"tier": {"type": "enum", "values": ["standard", "premium"]}},
+        "queues": {
+            "general": {"requires": {"english": 3}, "callback": {"channel": "voice"}},
+            "general_german": {"requires": {"german": 3}, "wait_max_s": 600, "overflow_to": "general"},
+        },
+        "default_queue": "general",
     },
     QueueOverride: {"duration_s": 3_600},
     ReasonBody: {"reason": "duplicate"},
-    RequeueTarget: {"queue_id": "support"},
-    SampleContact: {"channel": "voice", "attributes": {"tier": "gold"}, "queues": {"support": {"waiting": 21}}},
-    TransferTarget: {"to_agent_id": "grace", "wait_s": 120, "return_to_sender_s": 60},
+    RequeueTarget: {"queue_id": "general"},
+    SampleContact: {"channel": "voice", "attributes": {"tier": "premium"}, "queues": {"general": {"waiting": 21}}},
+    TransferTarget: {"to_agent_id": "grace"},
     WrapUpExtension: {"extend_s": 60},
 }
+
+# Path parameters that a reader can know before having sent anything; the ids of contacts, offers and assignments are answers.
+_PATH_EXAMPLES: Final = {"agent_id": "ada", "queue_id": "general"}
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
@@ -164,7 +171,8 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     roles = sorted(PERMISSIONS.get(route.name, ()))
     operation: dict[str, Any] = {
         "operationId": route.name,
-        "summary": markdown(route.summary).rstrip("."),
+        # Viewers show a summary as plain text, and only a description as Markdown.
+        "summary": markdown(route.summary).rstrip(".").replace("`", ""),
         "description": "No credential required." if public else f"Roles: {', '.join(roles)}.",
         "tags": [route.tag],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
@@ -181,7 +189,11 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     schema = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"}
-    return [{"name": name, "in": "path", "required": True, "description": FIELD_TEXTS[name], "schema": schema} for name in names]
+    return [
+        {"name": name, "in": "path", "required": True, "description": FIELD_TEXTS[name], "schema": schema}
+        | ({"example": _PATH_EXAMPLES[name]} if name in _PATH_EXAMPLES else {})
+        for name in names
+    ]
 
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
@@ -263,47 +275,3 @@ def _problem(codes: list[str], schema: dict[str, Any]) -> dict[str, Any]:
 
 def _summary_of(kind: Any) -> str:
     return markdown((kind.__doc__ or "").strip().split("\n")[0])
-
-
-_KEYWORDS_OF_3_1: Final = frozenset({"propertyNames", "contentEncoding"})
-
-_NULL: Final = {"type": "null"}
-
-
-def as_openapi_3_0(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document converted to OpenAPI 3.0.3; the argument is not changed."""
-    older: dict[str, Any] = _rewritten(document)
-    older["openapi"] = "3.0.3"
-    older["info"].pop("summary", None)
-    older["info"].get("license", {}).pop("identifier", None)
-    return older
-
-
-def _rewritten(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_rewritten(inner) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    plain = {key: _rewritten(inner) for key, inner in value.items() if key not in _KEYWORDS_OF_3_1}
-    options = plain.get("anyOf")
-    if isinstance(options, list) and _NULL in options:
-        plain = _nullable(plain, [option for option in options if option != _NULL])
-    if plain.get("required") == []:
-        del plain["required"]
-    if "$ref" in plain and len(plain) > 1:
-        # OpenAPI 3.0 ignores the siblings of a reference.
-        plain["allOf"] = [{"$ref": plain.pop("$ref")}]
-    if "const" in plain and not isinstance(plain["const"], dict):
-        plain["enum"] = [plain.pop("const")]
-    return plain
-
-
-def _nullable(schema: dict[str, Any], options: list[Any]) -> dict[str, Any]:
-    """Return a schema for one of the options or null."""
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    if len(options) > 1:
-        return {**rest, "anyOf": options, "nullable": True}
-    [only] = options
-    if "$ref" in only:
-        return {**rest, "allOf": [only], "nullable": True}
-    return {**only, **rest, "nullable": True}
