@@ -57,6 +57,9 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     """Size of the write-ahead log at which a checkpoint is made even under load."""
     checkpoint_idle_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 1_000
     """Time without a commit after which a checkpoint is made."""
+    second_mark_path: str | None = None
+    """File on another disk or volume that also names the newest commit. With it, a start refuses an older copy of the journal that
+    was put back, or a directory from which all files were removed. Null: no second mark, and a warning at the start."""
     reserved_bytes: Annotated[int, Meta(ge=0, le=1024**3)] = 64 * 1024 * 1024
     """Reserved disk space, released when the disk is full so that the process can shut down gracefully."""
 

@@ -24,6 +24,9 @@ class ManualClock:
     def delay_s(self, at_ms: int) -> float:
         return 0.0 if at_ms <= self._now_ms else _NEVER_S
 
+    def drift_ms(self) -> int:
+        return 0
+
     def advance(self, by_ms: int) -> None:
         self._now_ms += by_ms
         self.on_advance()

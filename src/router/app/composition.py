@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 import structlog
 
+from router.app.conditions import ConditionWatch
 from router.journal.backends import open_journal
 from router.journal.port import Journal
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
 from router.model.events import Event
@@ -40,6 +42,9 @@ from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
+
+# Time for closing frames where the process ends without an orderly stop.
+_FAST_DRAIN_S: Final = 1.0
 
 _SEED_ACTOR: Final = "router:seed"
 
@@ -70,9 +75,8 @@ class App:
         self.workspaces_without_policy: list[str] = []
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMetrics()
-        self._journal: Journal = TimedJournal(
-            journal if journal is not None else open_journal(settings.journal), self._process.commit_seconds
-        )
+        self._storage = journal if journal is not None else open_journal(settings.journal)
+        self._journal: Journal = TimedJournal(self._storage, self._process.commit_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer_task: asyncio.Task[None] | None = None
 
@@ -146,6 +150,9 @@ class App:
         self._add_gauges(sockets)
         interval_ms = self.settings.telemetry.loop_lag_interval_ms
         self._start_task(measure_loop_lag(self._process, interval_ms), name="loop lag")
+        conditions = ConditionWatch(self._writer, self.settings.journal, second_mark_error=self._second_mark_error)
+        conditions.add_metrics(self._process)
+        self._start_task(conditions.run(), name="conditions")
         await self._admin.start()
         await self._server.start()
 
@@ -181,6 +188,9 @@ class App:
             ),
             new_stats=lambda _workspace: _RestorableStats(),
         )
+
+    def _second_mark_error(self) -> str | None:
+        return self._storage.second_mark_error if isinstance(self._storage, SqliteJournal) else None
 
     def _add_gauges(self, sockets: WebSocketEndpoints) -> None:
         gauge = self._process.add_gauge
@@ -250,6 +260,9 @@ class App:
         """Stop without waiting. No acknowledged command is lost; the next start has more to replay."""
         self._mark_stopping()
         await self._stop_writer(fast=True)
+        await self._server.stop_listening()
+        # Clients learn with 1012 that the service restarts, so that they come back at once and not as after a lost network.
+        await self._hub.drain(_FAST_DRAIN_S)
         await self._server.close()
         await self._hub.stop()
         await self._admin.close()

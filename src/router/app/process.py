@@ -18,7 +18,7 @@ import uvloop
 from router.app.composition import MISSING_POLICY_TEXT, App
 from router.journal.backends import open_journal
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.errors import JournalError, PolicyInvalid, RouterError, SettingsInvalid
+from router.model.errors import JournalCorrupt, JournalError, PolicyInvalid, RouterError, SettingsInvalid
 from router.server.auth.credentials import Role
 from router.settings import Settings
 from router.telemetry.logs import configure_logs
@@ -53,10 +53,21 @@ async def serve(settings: Settings, *, on_started: Callable[[App], None] | None 
         await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
         if not signals.first.done():
             await app.stop_immediately()
-            return EXIT_FAILED
+            return exit_code_of(app.failure.exception())
         return await _stop_in_order(app, signals, settings.runtime.stop_timeout_s)
     finally:
         signals.remove_handlers()
+
+
+def exit_code_of(failure: BaseException | None) -> int:
+    """Return the exit code for the failure of a task and say on standard error what failed.
+
+    After a failure of the disk a restart is right: it reads what is on the disk. Files that were removed or replaced have to be put
+    back first, so a supervisor must not restart the process; that is the code of a journal that does not open.
+    """
+    if isinstance(failure, JournalError):
+        sys.stderr.write(f"router: {type(failure).__name__}: {failure}\n")
+    return EXIT_JOURNAL if isinstance(failure, JournalCorrupt) else EXIT_FAILED
 
 
 async def _stop_in_order(app: App, signals: "_Signals", timeout_s: float) -> int:

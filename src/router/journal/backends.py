@@ -26,4 +26,5 @@ def open_journal(settings: JournalSettings) -> Journal:
         checkpoint_bytes_max=settings.checkpoint_bytes_max,
         checkpoint_idle_ms=settings.checkpoint_idle_ms,
         reserved_bytes=settings.reserved_bytes,
+        second_mark_path=None if settings.second_mark_path is None else Path(settings.second_mark_path),
     )

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -161,6 +162,38 @@ def write_at(descriptor: int, data: bytes, offset: int) -> None:
             raise OSError(number, os.strerror(number))
         if written > 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FileWatch:
+    """Notice that files which this process has open were removed, replaced or shortened by another one.
+
+    A process can go on writing to a file that has no name any more, or whose name belongs to another file; everything that it
+    acknowledges meanwhile is lost with it. One check costs a system call for each file.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Start with the files as they are now. Raises OSError where one is missing."""
+        self._seen: dict[str, tuple[int, int, int]] = {}
+        for path in paths:
+            found = os.stat(path)
+            self._seen[os.fspath(path)] = (found.st_dev, found.st_ino, found.st_size)
+
+    def find_change(self) -> str | None:
+        """Return what has happened to a file that must not happen while it is in use, None where all is well."""
+        for path, (device, inode, size) in self._seen.items():
+            try:
+                found = os.stat(path)
+            except FileNotFoundError:
+                return f"{path}: the file was removed while the router was running"
+            except OSError as error:
+                return f"{path}: the file cannot be examined any more ({error.strerror})"
+            if (found.st_dev, found.st_ino) != (device, inode):
+                return f"{path}: the file was replaced by another one while the router was running"
+            if found.st_size != size:
+                if found.st_size < size:
+                    return f"{path}: the file was shortened while the router was running"
+                self._seen[path] = (device, inode, found.st_size)
+        return None
 
 
 def file_size(path: Path) -> int:

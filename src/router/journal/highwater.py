@@ -42,9 +42,14 @@ class HighWaterFile:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.written = -1
-        """Newest commit number written; guaranteed on disk only up to ``synced``."""
+        self.mark = HighWaterMark(-1, b"")
+        """Newest mark written or read; guaranteed on disk only up to ``synced``."""
         self.synced = -1
+
+    @property
+    def written(self) -> int:
+        """Return the newest commit number written, -1 where none was."""
+        return self.mark.number
 
     @classmethod
     def create(cls, path: Path, mark: HighWaterMark) -> None:
@@ -89,14 +94,14 @@ class HighWaterFile:
     def write(self, mark: HighWaterMark) -> None:
         """Write the mark to the slot of its number. It survives a crash of the process; of the machine only after ``sync``."""
         write_at(self.descriptor, _encode_mark(mark), (mark.number & 1) * _SLOT_BYTES)
-        self.written = mark.number
+        self.mark = mark
 
     def write_both(self, mark: HighWaterMark) -> None:
         """Write the mark to both slots and sync."""
         for offset in (0, _SLOT_BYTES):
             write_at(self.descriptor, _encode_mark(mark), offset)
         os.ftruncate(self.descriptor, HIGH_WATER_BYTES)
-        self.written = mark.number
+        self.mark = mark
         self.sync()
 
     def sync(self) -> None:

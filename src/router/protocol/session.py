@@ -375,13 +375,20 @@ def resume_position(resume: str | None, *, history_id: str, seq: int) -> int | N
     ``history_id`` and ``seq`` are the present position. A position that is malformed, of another history or later than the
     present one is not accepted.
     """
+    position = parse_position(resume)
+    if position is None or position[0] != history_id:
+        return None
+    return position[1] if position[1] <= seq else None
+
+
+def parse_position(resume: str | None) -> tuple[str, int] | None:
+    """Return history id and sequence number of a position, or none if there is none or it is malformed."""
     if resume is None:
         return None
-    their_gen, _, number = resume.partition(":")
-    if their_gen != history_id or not (number.isascii() and number.isdigit() and len(number) <= 16):
+    history_id, _, number = resume.partition(":")
+    if not (number.isascii() and number.isdigit() and len(number) <= 16):
         return None
-    after = int(number)
-    return after if after <= seq else None
+    return history_id, int(number)
 
 
 def error_frame(code: str, *, id: str | None = None, **more: Any) -> ErrorFrame:

@@ -42,6 +42,10 @@ class Clock(Protocol):
         """Return the seconds until the clock reads ``at_ms``, 0 where it already does."""
         ...
 
+    def drift_ms(self) -> int:
+        """Return how far the clock is ahead of the wall clock, negative where it is behind."""
+        ...
+
 
 class SystemClock:
     """The clock of the machine."""
@@ -77,6 +81,10 @@ class SystemClock:
     def delay_s(self, at_ms: int) -> float:
         """Return the seconds until the clock reads ``at_ms``, 0 where it already does."""
         return max(0.0, (at_ms - self.now_ms()) / 1000)
+
+    def drift_ms(self) -> int:
+        """Return how far the clock is ahead of the wall clock, negative where it is behind."""
+        return self.now_ms() - round(self._wall_s() * 1000)
 
 
 def _steady_s() -> float:

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.journal.port import Journal, Snapshot
-from router.model.errors import JournalUnavailable
+from router.model.errors import JournalError, JournalUnavailable
 from router.model.policy import Policy
 from router.runtime.workspace import WorkspaceRuntime
 
@@ -142,7 +142,7 @@ class SnapshotScheduler:
                 future.set_exception(JournalUnavailable("the writer has ended"))
         if self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError, JournalUnavailable):
+            with suppress(asyncio.CancelledError, JournalError):
                 await self._task
 
     def _is_due(self, workspace: WorkspaceRuntime, now_ms: int) -> bool:

@@ -25,7 +25,7 @@ from router.engine.engine import Engine
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.model.commands import Command, EnqueueContact, LoseDesktop
-from router.model.errors import JournalUnavailable, Stopping
+from router.model.errors import JournalError, JournalUnavailable, Stopping
 from router.model.results import RefusalCode
 from router.model.states import WorkspaceId
 from router.runtime.clock import Clock, SystemClock, WakeupSchedule
@@ -108,6 +108,10 @@ class Writer:
 
         It must be quick and must not raise.
         """
+        self.positions_ahead = 0
+        """Positions reported by clients, since the start, that are later than the newest event of their history."""
+        self.on_position_ahead: Callable[[WorkspaceId, int, int], None] | None = None
+        """Callback for such a position: workspace, sequence number, newest sequence number. Must be quick and must not raise."""
         self._stopping = False
         self._started = False
         self._ended = asyncio.Event()
@@ -198,6 +202,14 @@ class Writer:
         """Return the statistics of a workspace as of its newest durable event. Raises KeyError for an unknown workspace."""
         return self._workspaces[workspace].stats
 
+    def note_position(self, workspace: WorkspaceId, history_id: str, seq: int) -> None:
+        """Note a position that a client reports; one of this history that is later than its newest event is counted."""
+        newest_seq = self.publisher.last_seq(workspace)
+        if history_id == self.history_id(workspace) and seq > newest_seq:
+            self.positions_ahead += 1
+            if self.on_position_ahead is not None:
+                self.on_position_ahead(workspace, seq, newest_seq)
+
     # --- commands and queries ------------------------------------------------------------
 
     async def execute(self, workspace: WorkspaceId, command: Command, *, actor: str) -> Reply:
@@ -283,7 +295,8 @@ class Writer:
             self._fail_pending_replies(batch)
             await self._snapshot_scheduler.cancel()
             maintenance.cancel()
-            with suppress(asyncio.CancelledError, JournalUnavailable):
+            # Its failure has been raised above, or comes second to what has ended the loop.
+            with suppress(asyncio.CancelledError, JournalError):
                 await maintenance
             self._ended.set()
 

@@ -12,6 +12,7 @@ per second.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
@@ -25,6 +26,7 @@ from router.journal.port import Snapshot, WorkspaceHistory
 from router.journal.records import CommitBuilder, Position, Record
 from router.journal.sqlite.journal_file import SqliteJournalFile, new_history_id
 from router.journal.sqlite.recovery import HistoryLoss
+from router.journal.sqlite.second_mark import SecondMark
 from router.journal.sqlite.snapshots import split_snapshot
 from router.model.errors import JournalUnavailable
 from router.model.states import WorkspaceId
@@ -129,18 +131,23 @@ class SqliteJournal:
         checkpoint_bytes_max: int = 16 << 20,
         checkpoint_idle_ms: int = 1_000,
         reserved_bytes: int = 64 << 20,
+        second_mark_path: Path | None = None,
     ) -> None:
         """Configure the journal without opening it.
 
         ``high_water_sync`` forces the high-water mark to disk at every commit instead of every ``high_water_interval_ms``.
         A checkpoint runs when the write-ahead log exceeds ``checkpoint_bytes_max`` bytes, or after ``checkpoint_idle_ms``
         without a commit. ``reserved_bytes`` of disk space are kept for a clean shutdown on a full disk; 0 disables this.
+        ``second_mark_path`` is a file elsewhere that also names the newest commit; see ``SecondMark``.
         """
         self._paths = JournalPaths(path.absolute())
         self._high_water_interval_ms = high_water_interval_ms
         self._checkpoint_bytes_max = checkpoint_bytes_max
         self._checkpoint_idle_ms = checkpoint_idle_ms
-        self._file = SqliteJournalFile(self._paths, high_water_sync=high_water_sync, reserved_bytes=reserved_bytes)
+        self._second_mark = None if second_mark_path is None else SecondMark(second_mark_path.absolute())
+        self._file = SqliteJournalFile(
+            self._paths, high_water_sync=high_water_sync, reserved_bytes=reserved_bytes, second_mark=self._second_mark
+        )
         self._thread: JournalThread | None = None
         self._commit_builder: CommitBuilder | None = None
         self._commits = 0
@@ -215,6 +222,7 @@ class SqliteJournal:
         self._file.check_usable()
         commit = self._open_commit_builder.build_commit(batch)
         await thread.run(partial(self._file.run_guarded, partial(self._file.commit, commit)))
+        self._file.check_files()
         self._commits += 1
         self._checkpoint_if_due()
 
@@ -243,7 +251,9 @@ class SqliteJournal:
         seen = self._commits
         while not self._closed.is_set():
             if self._file.failure is not None:
-                raise JournalUnavailable(str(self._file.failure)) from self._file.failure
+                raise self._file.failure
+            self._file.check_files()
+            await self._write_second_mark()
             idle_ms = 0 if self._commits != seen else idle_ms + self._high_water_interval_ms
             seen = self._commits
             if idle_ms >= self._checkpoint_idle_ms and self._file.wal_bytes:
@@ -255,6 +265,17 @@ class SqliteJournal:
                     await self._closed.wait()
             except TimeoutError:
                 continue
+
+    async def _write_second_mark(self) -> None:
+        """Write the second mark once a second where it has changed, outside the journal thread: it may be on a slow disk."""
+        second, mark = self._second_mark, self._file.mark
+        if second is not None and mark is not None and second.is_due(mark, now_s=time.monotonic()):
+            await asyncio.to_thread(second.try_write, mark)
+
+    @property
+    def second_mark_error(self) -> str | None:
+        """Return why the second mark could not be written the last time, None where it could or where there is none."""
+        return None if self._second_mark is None else self._second_mark.error
 
     async def close(self) -> None:
         """Flush everything to disk and release the lock. Idempotent."""

@@ -9,11 +9,13 @@ after an I/O error SQLite may continue and report success although the kernel ha
 import secrets
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from typing import Final, TypeVar
 
 from router.journal.crash_points import crash_point
 from router.journal.files import (
+    FileWatch,
     JournalPaths,
     check_regular_file,
     prepare_directory,
@@ -51,6 +53,7 @@ from router.journal.sqlite.creation import (
     remove_database,
 )
 from router.journal.sqlite.recovery import HistoryLoss, chain_at, recover_journal, salvage
+from router.journal.sqlite.second_mark import SecondMark
 from router.journal.sqlite.snapshots import insert_snapshot_header, insert_snapshot_part, snapshot_exists
 from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
 from router.model.states import WorkspaceId
@@ -74,8 +77,12 @@ def new_history_id() -> str:
 class SqliteJournalFile:
     """One journal file, confined to the journal thread."""
 
-    def __init__(self, paths: JournalPaths, *, high_water_sync: bool, reserved_bytes: int) -> None:
+    def __init__(
+        self, paths: JournalPaths, *, high_water_sync: bool, reserved_bytes: int, second_mark: SecondMark | None = None
+    ) -> None:
         self._paths = paths
+        self._second_mark = second_mark
+        self._watch: FileWatch | None = None
         self._high_water_sync = high_water_sync
         self._reserved_bytes = reserved_bytes
         self._connection: sqlite3.Connection | None = None
@@ -108,7 +115,11 @@ class SqliteJournalFile:
 
     def _open(self) -> list[WorkspaceHistory]:
         mark = self._lock()
+        if self._second_mark is not None:
+            self._second_mark.open()
         if not self._paths.database.exists():
+            if self._second_mark is not None:
+                self._second_mark.check_is_first_start()
             create_database(self._paths.creation, self._paths.database)
             mark = NO_COMMIT
         connection = self._connect()
@@ -116,6 +127,8 @@ class SqliteJournalFile:
         if mark == NO_COMMIT:
             mark = first_mark(self._paths, connection)
         found = recover_journal(connection, mark)
+        if self._second_mark is not None:
+            self._second_mark.check(connection, found.commit_index)
         reserve_disk_space(self._paths.reserved, self._reserved_bytes)
         self._commit_index = found.commit_index
         self._tails = found.tails
@@ -124,7 +137,10 @@ class SqliteJournalFile:
         assert self._high_water is not None
         # After a crash of the machine the mark may be older than the journal.
         self._high_water.write_both(found.commit_index.mark)
+        if self._second_mark is not None:
+            self._second_mark.write(found.commit_index.mark)
         self.wal_bytes = 0
+        self._watch = FileWatch((self._paths.database, self._paths.wal, self._paths.high_water))
         return found.histories
 
     def new_commit_builder(self) -> CommitBuilder:
@@ -206,9 +222,14 @@ class SqliteJournalFile:
             create_database(self._paths.creation, self._paths.database)
         connection = self._connect()
         check_schema(connection)
+        if self._second_mark is not None:
+            # No number that was ever acknowledged is used again.
+            mark = self._second_mark.newest(mark)
         mark, losses = salvage(connection, mark, new_history_id=new_history_id)
         self._sync_found(connection)
         self._high_water.write_both(mark)
+        if self._second_mark is not None:
+            self._second_mark.write(mark)
         return losses
 
     def close(self) -> None:
@@ -218,7 +239,11 @@ class SqliteJournalFile:
         elif self.failure is not None:
             self._abandon_connection()
         elif self._connection is not None:
+            self._watch = None
             self.run_guarded(self.checkpoint)
+            if self._second_mark is not None and self.mark is not None:
+                with suppress(OSError):
+                    self._second_mark.write(self.mark)
             if self.failure is None:
                 self._release()
 
@@ -234,6 +259,30 @@ class SqliteJournalFile:
             keep_connection_open(self._connection)
             self._connection = None
 
+    def check_files(self) -> None:
+        """Raise JournalCorrupt, and make the journal unusable, where a file was removed, replaced or shortened.
+
+        Call on the event loop after a commit, before anything is acknowledged: on the journal thread each system call would have to
+        acquire the interpreter lock again.
+        """
+        change = None if self._watch is None else self._watch.find_change()
+        if change is None or self.failure is not None:
+            return
+        self.failure = JournalCorrupt(
+            f"{change}; nothing more is acknowledged. Put all files of the journal back before the next start"
+        )
+        # The next start must not take the directory for an empty one.
+        with suppress(OSError, JournalError):
+            prepare_directory(self._paths.database.parent)
+            if self._high_water is not None and not self._paths.high_water.exists():
+                HighWaterFile.create(self._paths.high_water, self._high_water.mark)
+        raise self.failure
+
+    @property
+    def mark(self) -> HighWaterMark | None:
+        """Return the mark of the newest durable commit, None where the journal is not open."""
+        return None if self._high_water is None else self._high_water.mark
+
     def _release(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -243,6 +292,8 @@ class SqliteJournalFile:
                 self._high_water.sync()
             self._high_water.close()
             self._high_water = None
+        if self._second_mark is not None:
+            self._second_mark.close()
 
     # --- jobs -------------------------------------------------------------------------
 

@@ -28,6 +28,9 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.events_page_size_max)
     position = await request.query_engine(lambda _engine: None)
+    if query.after is not None:
+        history_id, _, seq = query.after.partition(":")
+        request.services.writer.note_position(request.workspace, history_id, int(seq))
     after_seq = _start_seq(query.after, history_id=position.history_id, last_seq=position.seq)
     records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
     encoded: list[bytes] = []

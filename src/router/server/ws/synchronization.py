@@ -23,7 +23,7 @@ from router.model.views import AgentView, ContactView, WorkspaceView
 from router.protocol.audience import is_visible_to
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import EventFrame, ResumedFrame, ServerFrame, StatePageFrame, WelcomeFrame
-from router.protocol.session import resume_position
+from router.protocol.session import parse_position, resume_position
 from router.runtime.event_feed import FeedPosition
 from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
@@ -92,7 +92,12 @@ class InitialSync:
         subscriber = self._subscriber
         now = await self._writer.query(subscriber.workspace, _no_query)
         after = resume_position(resume, history_id=now.history_id, seq=now.seq)
-        if after is None or self._hub.must_reload(subscriber.workspace, after):
+        if after is None:
+            position = parse_position(resume)
+            if position is not None:
+                self._writer.note_position(subscriber.workspace, *position)
+            return False
+        if self._hub.must_reload(subscriber.workspace, after):
             return False
         await self._hub.prepare_replay(subscriber, now.history_id, after)
         if subscriber.is_closing:
