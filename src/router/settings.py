@@ -94,6 +94,13 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     """Maximum duration of a graceful shutdown. Acknowledged commands are on disk in any case."""
 
 
+class ProxyHeader(StrEnum):
+    """Header in which trusted proxies name the client."""
+
+    X_FORWARDED_FOR = "x-forwarded-for"
+    FORWARDED = "forwarded"
+
+
 class ServerSettings(_Settings, frozen=True, kw_only=True):
     """HTTP and WebSocket server: address, TLS and limits."""
 
@@ -102,7 +109,13 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     port: Port = 8080
     """Port; 0 selects a free one."""
     behind_proxy: bool = False
-    """Whether a proxy terminates TLS, so that a non-loopback address may be served without TLS. `X-Forwarded-*` is never read."""
+    """Whether a proxy terminates TLS, so that a non-loopback address may be served without TLS."""
+    trusted_proxies: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    """Addresses or networks (`10.0.0.0/8`) of proxies that name the client in `proxy_header`. The bounds per address then apply to
+    the rightmost address that is not a trusted proxy; from any other peer the header is ignored."""
+    proxy_header: ProxyHeader = ProxyHeader.X_FORWARDED_FOR
+    """The header that the trusted proxies set: `x-forwarded-for` or `forwarded`. The other one is ignored, because a proxy that
+    does not know it passes on what the client has sent."""
     tls_certificate_path: str | None = None
     """PEM file with the certificate chain; requires `tls_key_path`."""
     tls_key_path: str | None = None
@@ -114,7 +127,16 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     send_buffer_bytes: Annotated[int, Meta(ge=4096, le=16 * 1024**2)] = 128 * 1024
     """Kernel send buffer of a connection (`SO_SNDBUF`); bounds the kernel memory used by a client that does not read."""
     connections_max: Count = 20_000
-    """Maximum number of open connections; a further one gets 503 and is closed."""
+    """Maximum number of open connections. At the limit, idle connections without a valid credential are closed for new ones; if
+    there are none, a new connection gets one request from the reserve (`reserved_connections_max`)."""
+    reserved_connections_max: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """Connections beyond `connections_max` or `address_connections_max`. Each gets one answer and is closed: a probe its result,
+    a request with a valid credential its result if a place can be made, others 503. The oldest is closed for a new one."""
+    address_connections_max: Count = 1_000
+    """Maximum number of connections of one client address (IPv6: /64 network) without a valid credential. Connections of trusted
+    proxies are not counted."""
+    first_request_timeout_s: PositiveSeconds = 10
+    """Maximum time for the TLS handshake, and until the first request of a connection; beyond it the connection is closed."""
     keepalive_s: PositiveSeconds = 30
     """A connection that sends no complete request for this time is closed."""
     header_bytes_max: Annotated[int, Meta(ge=1024, le=65_536)] = 8190
@@ -123,18 +145,34 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Maximum size of a request body; beyond it: 413."""
     body_timeout_s: PositiveSeconds = 15
     """Maximum time for receiving a request body; beyond it: 408."""
+    bodies_max: Count = 500
+    """Maximum number of request bodies that are incomplete; a further one gets 503."""
+    credential_bodies_max: Count = 32
+    """Maximum number of incomplete request bodies of one credential; a further one gets 429."""
     answer_timeout_s: PositiveSeconds = 30
     """Maximum time for processing a request; beyond it: 503 with `applied: unknown`."""
     in_flight_max: Count = 2_000
-    """Maximum number of concurrent requests; a further one gets 503. Health checks are not counted."""
-    requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
-    """Average rate of requests per credential; beyond it: 429."""
-    requests_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    """Burst of requests per credential before `requests_per_s` applies."""
+    """Maximum number of requests in execution; a further one gets 503. Health checks and incomplete bodies are not counted."""
+    credential_in_flight_max: Count = 1_000
+    """Maximum number of requests in execution of one credential; a further one gets 429."""
+    requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
+    """Average rate of one credential of a gateway over HTTP, and of a supervisor or administrator over HTTP and sockets together;
+    beyond it: 429, or `rate_limited`. For agents see `sockets.frames_per_s`."""
+    requests_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000
+    """Burst of such a credential before `requests_per_s` applies."""
+    state_changes_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    """Average rate of changes of one agent's state, paused channels, record, holds and parked work, of one queue's opening, and of
+    one contact's attributes, parking and consults, over HTTP and sockets together, by whichever credential; beyond it: 429, or
+    `rate_limited`. Each change is a record in the journal."""
+    state_changes_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
+    """Burst of such changes."""
     credentials_tracked_max: Count = 10_000
-    """Number of credentials whose rate is tracked; the least recently used one is dropped."""
+    """Number of credentials of each role, of client addresses, and of changed objects whose rates are tracked; the least recently
+    used one is dropped."""
     failed_logins_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 50
-    """Rate of requests with an invalid credential, over all clients; beyond it: 429 without verification."""
+    """Rate of invalid credentials per client address, over HTTP and sockets together, with a burst of twice as many. Beyond it:
+    429, no answers for up to a second on that connection, and no upgrades without a credential. Valid credentials are not
+    affected."""
     page_size_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
     """Maximum `limit` of a list."""
     events_page_size_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
@@ -159,13 +197,19 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     send_timeout_s: PositiveSeconds = 5
     """Maximum duration of a write; beyond it the socket is closed (4408)."""
     frames_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
-    """Average rate of frames from a desktop or supervisor; beyond it the socket is closed (4429)."""
+    """Average rate of one agent, frames and requests over HTTP together. Beyond it, frames get `rate_limited` with
+    `retry_after_ms`; a client that sends a whole burst before that time is closed (4429)."""
     frames_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 60
-    """Burst of frames from a desktop or supervisor."""
+    """Burst of one agent."""
     gateway_frames_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    """Average rate of frames from a gateway."""
+    """Average rate of frames of one gateway, all its sockets together."""
     gateway_frames_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000
-    """Burst of frames from a gateway."""
+    """Burst of frames of one gateway."""
+    connects_per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    """Average rate of new sockets of one credential. Beyond it: 429 with Retry-After, or 4429 after `hello`."""
+    connects_burst: Annotated[int, Meta(ge=2, le=1_000_000)] = 20
+    """Burst of new sockets of one agent (others: `credential_connections_max`). The second half of it is slowed: each waits
+    longer, up to two seconds."""
     in_flight_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
     """Maximum number of commands of a socket without a reply; at the limit the socket is not read."""
     bad_frames_max: Annotated[int, Meta(ge=0, le=1_000)] = 5
@@ -175,9 +219,12 @@ class SocketSettings(_Settings, frozen=True, kw_only=True):
     credential_connections_max: Count = 100
     """Maximum number of open sockets per workspace, subject and role; a further one gets 503, or is closed (1013) after `hello`."""
     upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 600
-    """Average rate of upgrades; 600/s use about a third of a core. Beyond it: 503 with a Retry-After that spreads the clients."""
+    """Average rate of upgrades with a valid credential (header or ticket); 600/s use about a third of a core. Beyond it: 503 with a
+    Retry-After that spreads the clients. Upgrades without a credential have the same rate of their own."""
     upgrades_burst: Annotated[int, Meta(ge=1, le=100_000)] = 50
     """Upgrades accepted at once; while they are processed, established connections are delayed."""
+    address_upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    """Average rate of upgrades without a credential from one client address, with a burst of the same number; beyond it: 429."""
     resume_count_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10_000
     """Maximum number of missed events that a resume sends; beyond it the client gets a `welcome` with the full state."""
     stats_interval_ms: Annotated[int, Meta(ge=50, le=60_000)] = 1_000
@@ -233,6 +280,8 @@ class AuthSettings(_Settings, frozen=True, kw_only=True):
     """Lifetime of a single-use ticket for a browser's socket."""
     tickets_max: Count = 10_000
     """Maximum number of unused tickets; beyond it: 503."""
+    credential_tickets_max: Count = 10
+    """Maximum number of unused tickets of one credential; beyond it: 429 until the oldest is used or has expired."""
 
 
 class TelemetrySettings(_Settings, frozen=True, kw_only=True):

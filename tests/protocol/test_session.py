@@ -221,32 +221,46 @@ def test_an_expired_credential_is_refused() -> None:
 # --- rate limit -----------------------------------------------------------------------------------------
 
 
-def test_beyond_the_burst_one_warning_precedes_the_close() -> None:
+def test_beyond_the_burst_frames_are_refused_and_a_second_burst_closes() -> None:
     session = a_live_session(burst=10)  # Hello used one token.
     for _ in range(9):
         assert session.receive(READY, 10) == [ExecuteCommand(READY)]
-    error = the_error(session.receive(READY, 10))
-    assert (error.code, error.id, error.temporary) == ("rate_limited", "1", True)
-    assert error.retry_after_ms is not None
-    assert error.retry_after_ms >= 100
+    for _ in range(11):
+        error = the_error(session.receive(READY, 10))
+        assert (error.code, error.id, error.temporary) == ("rate_limited", "1", True)
+        assert error.retry_after_ms == 250, "half of the burst, at 20 a second"
     assert the_close(session.receive(READY, 10)) is CloseCode.RATE_LIMITED
     assert may_reconnect(CloseCode.RATE_LIMITED)
 
 
-def test_a_client_that_waits_after_the_warning_continues() -> None:
+@pytest.mark.parametrize("burst", [1, 2, 3, 10, 60])
+@pytest.mark.parametrize("per_s", [0.7, 1, 20, 300])
+def test_a_client_that_waits_as_long_as_it_is_told_is_never_closed(burst: int, per_s: float) -> None:
+    """It sends as much as it can between two refusals, and obeys to the millisecond."""
+    session = a_live_session(burst=burst + 1, per_s=per_s)
+    now_ms, waits = 10, 0
+    for _ in range(2_000):
+        match session.receive(READY, now_ms):
+            case [ExecuteCommand()]:
+                pass
+            case [SendFrame(f.ErrorFrame(code="rate_limited", retry_after_ms=int(wait_ms)))]:
+                waits += 1
+                now_ms += wait_ms
+                assert session.receive(READY, now_ms) == [ExecuteCommand(READY)], "what was told is enough"
+            case other:
+                raise AssertionError(other)
+    assert waits > 10
+
+
+def test_frames_on_the_way_when_the_limit_was_told_do_not_close() -> None:
     session = a_live_session(burst=4)
-    for _ in range(3):
-        session.receive(READY, 10)
-    wait_ms = the_error(session.receive(READY, 10)).retry_after_ms
-    assert wait_ms is not None
-    now_ms = 10 + wait_ms
-    assert session.receive(READY, now_ms) == [ExecuteCommand(READY)]
-    # Later the bucket is full again, and the next excess is a first one.
-    now_ms += 10_000
-    session.receive(READY, now_ms)
-    for _ in range(3):
-        session.receive(READY, now_ms)
-    assert the_error(session.receive(READY, now_ms)).code == "rate_limited"
+    now_ms = 10
+    for _ in range(20):
+        errors = [effect for _ in range(6) for effect in session.receive(READY, now_ms) if isinstance(effect, SendFrame)]
+        assert 3 <= len(errors) <= 4
+        wait_ms = the_error([errors[-1]]).retry_after_ms
+        assert wait_ms is not None
+        now_ms += wait_ms
 
 
 def test_a_steady_rate_at_the_limit_is_accepted() -> None:
@@ -259,7 +273,8 @@ def test_websocket_pings_count_as_frames() -> None:
     session = a_live_session(burst=3)
     assert session.receive_control(10) == []
     assert session.receive_control(10) == []
-    assert the_error(session.receive_control(10)).code == "rate_limited"
+    for _ in range(4):
+        assert the_error(session.receive_control(10)).code == "rate_limited"
     assert the_close(session.receive_control(10)) is CloseCode.RATE_LIMITED
 
 

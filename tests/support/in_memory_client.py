@@ -23,11 +23,14 @@ from router.protocol.codec import JSON, frame_encoder
 from router.protocol.session import Endpoint
 from router.runtime.publisher import Publisher
 from router.runtime.writer import Reply, Writer
-from router.server.auth.credentials import Credential, Role
+from router.server.api.admission import AdmissionControl
+from router.server.auth.credentials import Authenticator, Credential, Role
+from router.server.auth.keys import Keyring
 from router.server.ws.connection import ConnectionContext, WebSocketConnection
 from router.server.ws.hub import Hub
 from router.server.ws.websocket import WebSocket
-from router.settings import SocketSettings
+from router.settings import AuthSettings, SocketSettings, settings_from
+from router.telemetry.process_metrics import ProcessMetrics
 from tests.support.manual_clock import CountingStats, ManualClock
 from tests.support.running_writer import NO_SNAPSHOTS
 
@@ -108,6 +111,8 @@ class MemoryClient:
             endpoint=_ENDPOINTS[self.role],
             subprotocol=JSON,
             credential=credential,
+            address="192.0.2.1",
+            on_authenticated=lambda _: None,
             on_lost=lambda _: None,
         )
         self._socket.attach_owner(server)
@@ -158,6 +163,15 @@ def new_client(role: Role) -> WebSocketClient:
     return _CLIENTS[role]("ws://memory", "token", codec="json", options=_OPTIONS)
 
 
+# Histories of a test are made faster than people make them.
+_UNLIMITED: Final = settings_from(
+    {
+        "server": {"state_changes_burst": 1_000_000, "requests_burst": 1_000_000},
+        "sockets": {"frames_burst": 1_000_000, "connects_burst": 1_000_000, "gateway_frames_burst": 1_000_000},
+    }
+)
+
+
 class MemoryRouter:
     """Writer, hub and event feed over a journal in memory, with a clock that the test advances."""
 
@@ -183,10 +197,12 @@ class MemoryRouter:
         self.context = ConnectionContext(
             hub=self.hub,
             writer=self.writer,
-            verify=lambda _: (_ for _ in ()).throw(AssertionError("no token is sent")),
+            authenticator=Authenticator(Keyring({}), AuthSettings(), frozenset()),
             redeem=lambda _: None,
             settings=self._sockets,
             may_connect=lambda _: True,
+            admission=AdmissionControl(_UNLIMITED),
+            auth_failures=ProcessMetrics().auth_failures,
         )
         self._running = asyncio.get_running_loop().create_task(self.writer.run())
 

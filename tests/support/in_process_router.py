@@ -89,7 +89,12 @@ def the_policy() -> PublishPolicy:
 
 @asynccontextmanager
 async def running_router(
-    tmp_path: Path, *, agents: int = 3, sockets: dict[str, Any] | None = None, server: dict[str, Any] | None = None
+    tmp_path: Path,
+    *,
+    agents: int = 3,
+    sockets: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    auth: dict[str, Any] | None = None,
 ) -> AsyncIterator[InProcessRouter]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order."""
     settings = settings_from(
@@ -98,6 +103,7 @@ async def running_router(
             "journal": {"backend": "memory", "path": str(tmp_path / "journal.db")},
             "server": {"port": 0} | (server or {}),
             "sockets": sockets or {},
+            "auth": auth or {},
             "telemetry": {"access_log": False},
         }
     )

@@ -34,7 +34,7 @@ from router.server.auth.keys import create_secret
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
-from router.settings import JournalBackend, PolicySettings, Settings
+from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
@@ -122,7 +122,7 @@ class App:
             services = Services(
                 settings=self.settings,
                 authenticator=authenticator,
-                tickets=TicketStore(lifetime_s=self.settings.auth.ticket_s, tickets_max=self.settings.auth.tickets_max),
+                tickets=_ticket_store(self.settings.auth),
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
@@ -153,7 +153,7 @@ class App:
         conditions = ConditionWatch(self._writer, self.settings.journal, second_mark_error=self._second_mark_error)
         conditions.add_metrics(self._process)
         self._start_task(conditions.run(), name="conditions")
-        await self._admin.start()
+        await self._admin.start(self._server.probes)
         await self._server.start()
 
     async def _start_shadows(self) -> ShadowRunner:
@@ -331,6 +331,12 @@ class _RestorableStats:
             self._replace(WorkspaceStats.restore(snapshot))
         except ValueError as error:
             raise msgspec.DecodeError(str(error)) from None
+
+
+def _ticket_store(settings: AuthSettings) -> TicketStore:
+    return TicketStore(
+        lifetime_s=settings.ticket_s, tickets_max=settings.tickets_max, credential_tickets_max=settings.credential_tickets_max
+    )
 
 
 def _workspace_stats(writer: Writer, workspace: str) -> WorkspaceStats:

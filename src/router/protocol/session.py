@@ -2,14 +2,18 @@
 
 A session passes the phases of ``SessionPhase``: it awaits ``hello``, authenticates the credential, starts the stream, is live
 and closes. Its rules are: ``hello`` is the first frame and is sent once; the identity never changes, although its token may be
-refreshed; frames are rate-limited, with one warning before the close; a number of consecutive malformed frames closes; the
-session ends when the credential expires.
+refreshed; frames are rate-limited; a number of consecutive malformed frames closes; the session ends when the credential expires.
+
+Rate limit: a frame above the rate is not executed and is told when to go on (``retry_after_ms``). A client that sends nothing
+before that time is never closed, however often it reaches the limit. Frames that arrive earlier may have been sent before the
+client had read this, so up to a burst of them is refused in the same way; one more closes the session.
 
 The machine reads no clock, verifies no token and uses no socket. Each method returns effects, which the server must carry out
 in order; after ``Authenticate``, ``Reauthenticate`` and ``StartStream`` it reports the outcome by the method named there.
 ``now_ms`` is a monotonic clock, and a credential's ``expires_at_ms`` is on the same clock.
 """
 
+import math
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -104,18 +108,23 @@ class TokenBucket:
 
     @property
     def wait_s(self) -> float:
-        """Time until the next token, as of the last attempt; in seconds."""
-        return (1 - self._tokens) / (self._per_ms * 1000)
+        """Time until the next token, as of the last attempt; in seconds, at least 0."""
+        return max(0.0, (1 - self._tokens) / (self._per_ms * 1000))
 
     @property
-    def is_full(self) -> bool:
-        """Return whether the bucket was full before the last token was taken."""
-        return self._tokens >= self._burst - 1
+    def burst(self) -> float:
+        """Number of tokens of a full bucket."""
+        return self._burst
+
+    @property
+    def taken(self) -> float:
+        """Number of tokens missing from a full bucket, as of the last attempt."""
+        return self._burst - self._tokens
 
     @property
     def refill_ms(self) -> int:
-        """Return the time until half of the burst is available again."""
-        return max(1, int((self._burst / 2 - self._tokens) / self._per_ms))
+        """Return the time until half of the burst, and at least one token, is available again; rounded up."""
+        return max(1, math.ceil((max(1.0, self._burst / 2) - self._tokens) / self._per_ms))
 
 
 # --- effects: what the server does next, in order ------------------------------------------------
@@ -191,12 +200,13 @@ class Session:
         "_bad_frames",
         "_bad_frames_max",
         "_endpoint",
+        "_excess_frames",
         "_hello_until_ms",
-        "_rate_limiter",
-        "_rate_warning_sent",
         "_resume",
+        "_silent_until_ms",
         "identity",
         "phase",
+        "rate_limiter",
     )
 
     def __init__(
@@ -212,11 +222,15 @@ class Session:
         self.phase = SessionPhase.AWAIT_HELLO
         self.identity = identity
         self._endpoint = endpoint
-        self._rate_limiter = rate_limiter
+        self.rate_limiter = rate_limiter
+        """Bucket of the frames; the server replaces it by that of the credential, which all its sockets and requests share."""
         self._hello_until_ms = now_ms + hello_timeout_ms
         self._bad_frames_max = bad_frames_max
         self._bad_frames = 0
-        self._rate_warning_sent = False
+        self._silent_until_ms = 0
+        """Time before which the client was told to send nothing."""
+        self._excess_frames = 0
+        """Frames received before that time."""
         self._resume: str | None = None
 
     # --- frames -----------------------------------------------------------------------------
@@ -270,20 +284,24 @@ class Session:
         in_time = self.phase is _LIVE and identity is not None and now_ms < identity.expires_at_ms
         if not in_time and (effects := self.tick(now_ms)):
             return effects
-        if self._rate_limiter.try_acquire(now_ms):
-            if self._rate_warning_sent and self._rate_limiter.is_full:
-                self._rate_warning_sent = False
+        limiter = self.rate_limiter
+        if limiter.try_acquire(now_ms):
             return []
-        if self._rate_warning_sent:
-            return self._close(CloseCode.RATE_LIMITED, "too many frames")
-        self._rate_warning_sent = True
+        if now_ms >= self._silent_until_ms:
+            # The limit is reached, or reached again after the client had waited.
+            self._silent_until_ms = now_ms + limiter.refill_ms
+            self._excess_frames = 0
+        else:
+            self._excess_frames += 1
+            if self._excess_frames > limiter.burst:
+                return self._close(CloseCode.RATE_LIMITED, "too many frames")
         return [
             SendFrame(
                 error_frame(
                     "rate_limited",
                     id=id if frame is None else getattr(frame, "id", None),
                     temporary=True,
-                    retry_after_ms=self._rate_limiter.refill_ms,
+                    retry_after_ms=self._silent_until_ms - now_ms,
                 )
             )
         ]

@@ -4,17 +4,18 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from router.model.errors import SettingsInvalid
 from router.protocol.asyncapi import asyncapi_document
-from router.server.api.admission import AdmissionControl
 from router.server.api.request import Services
-from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
-from router.server.http.connection import HttpConnection, OpenConnections
+from router.server.http.application import HandlerResult, HttpApplication, HttpRequest, RequestHandler
+from router.server.http.connection import HttpConnection
 from router.server.http.docs_pages import DocumentationPages
 from router.server.http.handlers import OperationHandler, add_api_routes
+from router.server.http.open_connections import OpenConnections
 from router.server.http.responses import HttpResponse
 from router.server.http.submit_handler import SubmitHandler
 from router.server.ws.endpoints import WebSocketEndpoints
@@ -43,7 +44,7 @@ class PublicServer:
             access_log=services.settings.telemetry.access_log,
             process=services.process_metrics,
         )
-        self.admission = AdmissionControl(self._settings)
+        self.admission = services.admission
         self._submits = SubmitHandler(services, self.admission, self._application)
         router = self._application.router
         handlers: dict[str, OperationHandler] = {self._submits.operation: self._submits}
@@ -53,7 +54,12 @@ class PublicServer:
         self._websockets = websockets
         if websockets is not None:
             websockets.add_to(self._application)
-        self.connections = OpenConnections(self._settings.connections_max)
+        self.connections = OpenConnections(
+            self._settings.connections_max,
+            reserved_max=self._settings.reserved_connections_max,
+            address_max=self._settings.address_connections_max,
+            addresses=self.admission.addresses,
+        )
         self._listener: asyncio.Server | None = None
         self.port = 0
 
@@ -80,10 +86,19 @@ class PublicServer:
                 self._application, self.connections, limits, refusal_pause_s=self._submits.refusal_pause_s, loop=loop
             )
 
+        tls = _tls_context(limits)
+        # Without a timeout of its own, a client that does not finish the TLS handshake would be waited for a minute, uncounted.
+        handshake_s = None if tls is None else float(limits.first_request_timeout_s)
         self._listener = await loop.create_server(
-            connect, sock=_listening_socket(limits), backlog=limits.backlog_count, ssl=_tls_context(limits)
+            connect, sock=_listening_socket(limits), backlog=limits.backlog_count, ssl=tls, ssl_handshake_timeout=handshake_s
         )
         self.port = self._listener.sockets[0].getsockname()[1]
+
+    @property
+    def probes(self) -> dict[str, RequestHandler]:
+        """Handlers of the health checks, by path."""
+        static = self._application.router.static
+        return {path: static["GET", path.encode()] for path in ("/healthz", "/readyz")}
 
     async def stop_listening(self) -> None:
         """Accept no new connections; open ones continue."""
@@ -164,12 +179,17 @@ class MetricsServer:
         self._connections = OpenConnections(_METRICS_CONNECTIONS_MAX)
         self.port: int | None = None
 
-    async def start(self) -> None:
-        """Start listening. Raises SettingsInvalid if the address cannot be bound."""
+    async def start(self, probes: Mapping[str, RequestHandler] = MappingProxyType({})) -> None:
+        """Start listening. Raises SettingsInvalid if the address cannot be bound.
+
+        ``probes``: further handlers by path, answered here however full the public port is.
+        """
         if self._settings.metrics_port is None:
             return
         application = HttpApplication()
         application.router.add("GET", "/metrics", self)
+        for path, handler in probes.items():
+            application.router.add("GET", path, handler)
         limits = ServerSettings()
         loop = asyncio.get_running_loop()
 

@@ -44,6 +44,12 @@ class ProcessMetrics:
             ("code",),
             registry=self.registry,
         )
+        self.disconnects = Counter(
+            "router_http_disconnects",
+            "Clients that left before they had the response, by what was in progress: head, body or response.",
+            ("stage",),
+            registry=self.registry,
+        )
         self.auth_failures = Counter(
             "router_auth_failures", "Invalid credentials by the check that failed.", ("check",), registry=self.registry
         )

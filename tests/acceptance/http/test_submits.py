@@ -205,26 +205,30 @@ async def test_above_the_rate_limit_retry_after_is_sent(tmp_path: Path) -> None:
     assert refused.json["request_id"] == refused.headers["x-request-id"]
 
 
-async def test_a_missing_body_times_out_and_releases_its_slot(tmp_path: Path) -> None:
-    async with an_app(tmp_path, body_timeout_s=1, in_flight_max=1) as app:
+async def test_a_missing_body_times_out_and_releases_its_place(tmp_path: Path) -> None:
+    async with an_app(tmp_path, body_timeout_s=1, bodies_max=1, in_flight_max=1) as app:
         async with a_connection(app) as slow, a_connection(app) as other:
             slow.submit(GOOD[:5], length=len(GOOD))
-            await until(lambda: app._server.admission.in_flight == 1)
-            other.submit()
+            await until(lambda: app._server.admission.bodies == 1)
+            other.send(other.a_submit()[:-5])
             assert await other.status() == 503
+            other.send(other.a_submit()[-5:])
+            # A whole body needs no place.
+            other.submit()
+            assert await other.status() == 201
             late = await slow.answer()
             assert (late.status, late.json["code"]) == (408, "body_timeout")
             assert await slow.end() == b""
             other.submit()
             assert await other.status() == 201
-            # A body in time and a lost connection both release the slot.
+            # A body in time and a lost connection both release the place.
             other.send(other.a_submit()[:-5])
-            await until(lambda: app._server.admission.in_flight == 1)
+            await until(lambda: app._server.admission.bodies == 1)
             other.send(other.a_submit()[-5:])
             assert await other.status() == 201
             other.send(other.a_submit()[:-5])
-            await until(lambda: app._server.admission.in_flight == 1)
-        await until(lambda: app._server.admission.in_flight == 0)
+            await until(lambda: app._server.admission.bodies == 1)
+        await until(lambda: app._server.admission.bodies == 0)
 
 
 async def test_a_disconnected_client_has_submitted_and_releases_its_slot(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Who may come in, before and at the upgrade, spoken with a plain WebSocket client."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -227,10 +228,11 @@ async def test_exceeding_the_frame_rate_warns_and_then_closes(tmp_path: Path) ->
     ):
         await socket.send_frame(type="hello")
         assert (await socket.receive())["type"] == "welcome"
-        for number in range(6):
+        # One burst is accepted, a second one is refused, and then the connection closes.
+        for number in range(11):
             await socket.send_frame(type="ping", id=str(number))
-        answers = [await socket.receive() for _ in range(5)]
-        assert [answer["type"] for answer in answers] == ["pong"] * 4 + ["error"]
+        answers = [await socket.receive() for _ in range(10)]
+        assert [answer["type"] for answer in answers] == ["pong"] * 4 + ["error"] * 6
         assert (answers[4]["code"], answers[4]["id"]) == ("rate_limited", "4")
         assert answers[4]["retry_after_ms"] > 0
         assert await socket.close_code() == CloseCode.RATE_LIMITED
@@ -253,8 +255,39 @@ async def test_malformed_frames_get_errors_and_the_sixth_closes(tmp_path: Path) 
         assert await socket.close_code() == CloseCode.BAD_MESSAGE
 
 
+async def test_a_socket_ends_exactly_when_requests_are_refused(tmp_path: Path) -> None:
+    """The tolerated difference between clocks applies to both."""
+    from router.server.auth.credentials import mint_token
+
+    async with (
+        running_router(tmp_path, auth={"leeway_s": 2}) as router,
+        asyncio.timeout(TIMEOUT_S),
+        aiohttp.ClientSession() as http,
+    ):
+        token = mint_token(router.settings, subject="web", role=Role.GATEWAY, lifetime_s=1)
+        headers = {"Authorization": f"Bearer {token}"}
+        expires_s = router.endpoints.services.authenticator.verify(token).expires_at_s
+        await asyncio.sleep(max(0.0, expires_s - time.time() + 0.3))
+
+        async def status() -> int:
+            async with http.get(router.server.url + "/v1/queues", headers=headers) as response:
+                return response.status
+
+        # Expired, but within the tolerance: accepted by requests, upgrades and hello.
+        assert await status() == 200
+        async with plain(router, "/v1/gateway", headers=headers) as first, plain(router, "/v1/gateway") as second:
+            await first.send_frame(type="hello")
+            await second.send_frame(type="hello", token=token)
+            for socket in (first, second):
+                assert (await socket.receive())["type"] == "welcome"
+            assert await first.close_code() == CloseCode.TOKEN_EXPIRED
+            assert 1.9 < time.time() - expires_s < 2.8
+            assert await status() == 401
+            assert await second.close_code() == CloseCode.TOKEN_EXPIRED
+
+
 async def test_an_expired_credential_closes_the_connection_unless_refreshed(tmp_path: Path) -> None:
-    async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
+    async with running_router(tmp_path, auth={"leeway_s": 0}) as router, asyncio.timeout(TIMEOUT_S):
         from router.server.auth.credentials import mint_token
 
         def short() -> str:

@@ -168,7 +168,8 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Endpoint) -> No
     unhandled: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
-    limits = {"frames_per_s": 100_000, "frames_burst": 100_000, "gateway_frames_per_s": 100_000, "gateway_frames_burst": 100_000}
+    rates = ("frames_per_s", "frames_burst", "gateway_frames_per_s", "gateway_frames_burst", "connects_burst")
+    limits = dict.fromkeys(rates, 100_000)
     batches: list[list[bytes]] = []
 
     @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -10,6 +10,8 @@ from router.server.http.responses import HttpResponse
 class Connection:
     """Connection that records responses."""
 
+    peer = "192.0.2.1"
+
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, bool]] = []
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from router.server.api.admission import AdmissionControl
 from router.server.auth.credentials import Credential, Role
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
-from router.server.http.connection import HttpConnection, OpenConnections
+from router.server.http.connection import HttpConnection
+from router.server.http.open_connections import OpenConnections
 from router.server.http.responses import HttpResponse
-from router.settings import ServerSettings
+from router.settings import ServerSettings, settings_from
 
 CREDENTIAL = Credential(subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40)
 LIMITS = ServerSettings(body_bytes_max=1024, header_bytes_max=1024)
@@ -79,6 +80,13 @@ class Recorder:
 
     def release(self) -> None:
         self.application.respond(self.waiting.pop(0), HttpResponse(body=b"{}"))
+
+
+class Pending:
+    """A submit in execution, which the connection abandons."""
+
+    def abandon(self) -> None:
+        pass
 
 
 class Bench:
@@ -221,11 +229,13 @@ async def test_ambiguous_or_oversized_requests_are_refused(request_bytes: bytes)
 
 async def test_a_lost_connection_releases_its_slot() -> None:
     bench = Bench(is_slow=True)
-    admission = AdmissionControl(ServerSettings(in_flight_max=1))
-    await bench.receive(a_submit()[:-1])
+    admission = AdmissionControl(settings_from({"server": {"in_flight_max": 1}}))
+    await bench.receive(a_submit())
     request = bench.connection._active
-    assert request is not None and admission.acquire_slot()
-    request.admission = admission
+    assert request is not None
+    usage = request.usage = admission.usage(CREDENTIAL)
+    admission.begin(usage)
+    request.admission, request.pending = admission, Pending()
     bench.connection.connection_lost(None)
-    assert admission.in_flight == 0
+    assert (admission.in_flight, usage.in_flight) == (0, 0)
     assert bench.connections.count == 0

@@ -23,6 +23,7 @@ from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import StateImage
 from router.runtime.workspace import QueryResult, Reply
 from router.runtime.writer import Writer
+from router.server.api.admission import AdmissionControl, whole_seconds
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.settings import Settings
@@ -53,6 +54,10 @@ class Services:
     """Statistics by workspace, computed from the published events."""
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
+    admission: AdmissionControl = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "admission", AdmissionControl(self.settings))
 
 
 T = TypeVar("T")
@@ -120,8 +125,11 @@ class ApiRequest:
         """Execute a command and wait until it is durable.
 
         ``noun``: kind of the resource in the path; an agent who may not see the resource gets ``unknown_<noun>``. Raises
-        ProblemError for a refusal, an overload or a timeout.
+        ProblemError for a refusal, an overload, a timeout, or an object that changes too often.
         """
+        wait_s = self.services.admission.state_change_wait_s(self.workspace, command)
+        if wait_s is not None:
+            raise ProblemError("rate_limited", "the object changes too often", retry_after_s=whole_seconds(wait_s))
         reply: Reply = await self._answer(self.services.writer.execute(self.workspace, command, actor=self.credential.actor))
         answer = reply.outcome.result
         if isinstance(answer, Refused):

@@ -98,8 +98,11 @@ async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
     tickets = request.services.tickets
     try:
         ticket = tickets.issue(request.credential)
-    except TicketsExhausted:
-        raise ProblemError("busy", retry_after_s=tickets.lifetime_s) from None
+    except TicketsExhausted as error:
+        if error.is_of_credential:
+            detail = "too many unused tickets of this credential"
+            raise ProblemError("rate_limited", detail, retry_after_s=error.retry_after_s) from None
+        raise ProblemError("busy", retry_after_s=error.retry_after_s) from None
     return ApiResponse(
         status=201, body=TicketDocument(ticket=ticket, expires_in_s=tickets.lifetime_s), headers={"Cache-Control": "no-store"}
     )

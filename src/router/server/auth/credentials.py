@@ -18,6 +18,7 @@ contacts; the handlers enforce that.
 """
 
 import hashlib
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -152,16 +153,15 @@ class Credential(Struct, frozen=True, kw_only=True):
     workspace: str
     issuer: str
     expires_at_s: int
+    actor: str = ""
+    """Name of the client in the journal, for example ``agent:ada``; computed."""
+    rate_limit_key: str = ""
+    """Key of the bounds per credential: the same for all tokens of one subject, role and workspace; computed."""
 
-    @property
-    def actor(self) -> str:
-        """Name of the client in the journal, for example ``agent:ada``."""
-        return f"{self.role}:{self.subject}"
-
-    @property
-    def rate_limit_key(self) -> str:
-        """Rate-limiting key: the same for all tokens of one subject, role and workspace."""
-        return f"{self.issuer}|{self.workspace}|{self.role}|{self.subject}"
+    def __post_init__(self) -> None:
+        # Computed once: every request uses both.
+        msgspec.structs.force_setattr(self, "actor", f"{self.role}:{self.subject}")
+        msgspec.structs.force_setattr(self, "rate_limit_key", f"{self.workspace}|{self.subject}")
 
 
 class AuthFailed(RouterError):
@@ -239,6 +239,10 @@ class Authenticator:
     def is_expired(self, credential: Credential) -> bool:
         """Return whether the credential has expired, clock leeway included."""
         return self._now_s() >= credential.expires_at_s + self._settings.leeway_s
+
+    def remaining_s(self, credential: Credential) -> float:
+        """Return the time until ``is_expired``, in seconds: sockets end exactly when requests over HTTP are refused."""
+        return credential.expires_at_s + self._settings.leeway_s - self._now_s()
 
     def _key_for(self, token: str) -> tuple[Issuer, VerificationKey]:
         try:
@@ -321,7 +325,13 @@ def mint_token(
 
 
 class TicketsExhausted(RouterError):
-    """The limit of unredeemed tickets is reached."""
+    """The limit of unredeemed tickets is reached: of one credential, or of all."""
+
+    def __init__(self, retry_after_s: int, *, is_of_credential: bool) -> None:
+        super().__init__("too many tickets")
+        self.retry_after_s = retry_after_s
+        """Time until the oldest of these tickets expires, rounded up."""
+        self.is_of_credential = is_of_credential
 
 
 class _IssuedTicket(Struct, frozen=True):
@@ -332,9 +342,14 @@ class _IssuedTicket(Struct, frozen=True):
 class TicketStore:
     """Issued tickets, at most ``tickets_max``, each valid once and for ``lifetime_s`` seconds."""
 
-    def __init__(self, *, lifetime_s: int, tickets_max: int, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, lifetime_s: int, tickets_max: int, credential_tickets_max: int = 10, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.lifetime_s = lifetime_s
         self._tickets_max = tickets_max
+        self._credential_tickets_max = credential_tickets_max
+        self._by_credential: dict[str, dict[bytes, None]] = {}
+        """Hashes of the unused tickets of each credential, oldest first."""
         self._now_s = now_s
         self._issued: OrderedDict[bytes, _IssuedTicket] = OrderedDict()
 
@@ -342,18 +357,36 @@ class TicketStore:
         """Issue a ticket for a credential. Raises TicketsExhausted."""
         now_s = self._now_s()
         self._remove_expired(now_s)
+        own = self._by_credential.get(_owner(credential), {})
+        if len(own) >= self._credential_tickets_max:
+            raise TicketsExhausted(self._lasts_s(next(iter(own)), now_s), is_of_credential=True)
         if len(self._issued) >= self._tickets_max:
-            raise TicketsExhausted
+            raise TicketsExhausted(self._lasts_s(next(iter(self._issued)), now_s), is_of_credential=False)
         ticket = secrets.token_urlsafe(32)
-        self._issued[_hash(ticket)] = _IssuedTicket(credential, now_s + self.lifetime_s)
+        digest = _hash(ticket)
+        self._issued[digest] = _IssuedTicket(credential, now_s + self.lifetime_s)
+        self._by_credential.setdefault(_owner(credential), {})[digest] = None
         return ticket
+
+    def _lasts_s(self, digest: bytes, now_s: float) -> int:
+        return max(1, math.ceil(self._issued[digest].expires_at_s - now_s))
 
     def redeem(self, ticket: str) -> Credential | None:
         """Return the credential of a ticket and invalidate it; None for one that is unknown, used or expired."""
-        issued = self._issued.pop(_hash(ticket), None)
+        issued = self._remove(_hash(ticket))
         if issued is None or self._now_s() >= issued.expires_at_s:
             return None
         return issued.credential
+
+    def _remove(self, digest: bytes) -> _IssuedTicket | None:
+        issued = self._issued.pop(digest, None)
+        if issued is not None:
+            owner = _owner(issued.credential)
+            own = self._by_credential[owner]
+            del own[digest]
+            if not own:
+                del self._by_credential[owner]
+        return issued
 
     def _remove_expired(self, now_s: float) -> None:
         # All tickets have the same lifetime, so the oldest come first.
@@ -361,7 +394,11 @@ class TicketStore:
             first = next(iter(self._issued))
             if self._issued[first].expires_at_s > now_s:
                 return
-            del self._issued[first]
+            self._remove(first)
+
+
+def _owner(credential: Credential) -> str:
+    return f"{credential.role}|{credential.rate_limit_key}"
 
 
 def _hash(ticket: str) -> bytes:

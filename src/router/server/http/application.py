@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import structlog
 
-from router.server.api.admission import AdmissionControl
+from router.server.api.admission import AdmissionControl, CredentialUsage
 from router.server.api.problems import ProblemError
 from router.server.api.request import new_request_id
 from router.server.auth.credentials import Credential
@@ -28,7 +28,23 @@ _REFUSED_FOR_LOAD: Final = (429, 503)
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADS_MAX: Final = 4096
 _UNCACHED: Final = frozenset({*_CHECKED, "transfer-encoding", "idempotency-key", "origin"})
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
+# Spellings that most clients use, so that the name need not be decoded.
+COMMON_NAMES: Final = {
+    spelling.encode(): name
+    for name in (
+        "host",
+        "authorization",
+        "content-type",
+        "content-length",
+        "idempotency-key",
+        "connection",
+        "user-agent",
+        "accept",
+        "accept-encoding",
+    )
+    for spelling in (name, name.title())
+}
 _CORS_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match"
 _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-ID"
@@ -43,6 +59,9 @@ _log: Final = structlog.get_logger("router.server.access")
 
 class HttpTransport(Protocol):
     """The connection of a request, as the application uses it."""
+
+    peer: str
+    """IP address of the other end; empty: not known."""
 
     def send_response(self, request: "HttpRequest", data: bytes, *, closes: bool) -> None:
         """Send the response to the request in progress. Must not raise."""
@@ -67,11 +86,15 @@ class HttpRequest:
     expects_continue = False
     delays_next_submit = False
     """Whether it was refused under overload, so that the next submit of the connection is delayed."""
+    pause_s = 0.0
+    """Time for which no request of the connection is handled after the response, in seconds."""
     handler: "RequestHandler | None" = None
     credential: Credential | None = None
     actor = ""
+    usage: CredentialUsage | None = None
+    """What its credential uses; set when the credential is verified."""
     admission: AdmissionControl | None = None
-    """Set while the request holds a slot among the requests in flight."""
+    """Set while the request counts as one in execution."""
     pending: Any = None
     """What the handler waits for; it is notified when the connection is lost."""
 
@@ -87,10 +110,10 @@ class HttpRequest:
         return self.headers.get(name.lower())
 
     def release_slot(self) -> None:
-        """Release the slot among the requests in flight. Idempotent."""
+        """Count the request as executed, if it was counted. Idempotent."""
         admission, self.admission = self.admission, None
-        if admission is not None:
-            admission.release_slot()
+        if admission is not None and self.usage is not None:
+            admission.end(self.usage)
 
 
 class _KnownHead(NamedTuple):
@@ -351,9 +374,8 @@ class HttpApplication:
 
     def _send(self, request: HttpRequest, data: bytes, *, closes: bool) -> None:
         request.is_answered = True
-        admission, request.admission = request.admission, None
-        if admission is not None:
-            admission.release_slot()
+        if request.admission is not None:
+            request.release_slot()
         request.connection.send_response(request, data, closes=closes)
 
     def malformed_response(self) -> bytes:
@@ -363,6 +385,15 @@ class HttpApplication:
         if self._process is not None:
             self._process.problems.labels("malformed").inc()
         return self.writer.encode(response, request_id, closes=True)
+
+    def count_disconnect(self, request: HttpRequest | None) -> None:
+        """Count a client that left before it had the response: no fault of the router, and no response to count.
+
+        ``request``: the request in progress; None: its head was incomplete.
+        """
+        if self._process is not None and (request is None or not request.is_answered):
+            stage = "head" if request is None else "response" if request.is_complete else "body"
+            self._process.disconnects.labels(stage).inc()
 
     def overload_response(self) -> bytes:
         """Return the response to a connection beyond the limit; the connection is closed afterwards."""
@@ -393,7 +424,7 @@ class HttpApplication:
                 "request",
                 action="request",
                 operation=operation,
-                method=request.method if request.method in _METHODS else "",
+                method=request.method if request.method.encode() in METHODS else "",
                 status=status,
                 actor=request.actor,
                 request_id=request_id,

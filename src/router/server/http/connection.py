@@ -12,21 +12,23 @@ was refused under overload, the next submit on the connection is delayed by ``re
 ``Retry-After`` does not take CPU time from others.
 
 Limits: size of a header and of all headers, number of headers, size of the body, time for the head (``keepalive_s``, which
-also ends idle connections) and for the body (``body_timeout_s``). Malformed HTTP gets a problem document with status 400 and
-the connection is closed. A connection that is closed while the client may still be sending stays open for a moment, because
-closing with unread data would reset it before the client has read the response.
+also ends idle connections; ``first_request_timeout_s`` for the first one) and for the body (``body_timeout_s``). Malformed HTTP
+gets a problem document with status 400 and the connection is closed. A connection that is closed while the client may still be
+sending stays open for a moment, because closing with unread data would reset it before the client has read the response.
+``open_connections.py`` limits the number of connections.
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httptools
 
+from router.server.api.admission import CredentialUsage
 from router.server.api.problems import ProblemError
-from router.server.http.application import HttpApplication, HttpRequest
+from router.server.http.application import COMMON_NAMES, METHODS, HttpApplication, HttpRequest
+from router.server.http.open_connections import SILENT_S, OpenConnections, UpgradedProtocol
 from router.settings import ServerSettings
 
 _PIECE_BYTES: Final = 16 * 1024
@@ -34,78 +36,6 @@ _HEADERS_MAX: Final = 128
 # All headers together, in multiples of the limit of one.
 _HEAD_FACTOR: Final = 4
 _LINGER_S: Final = 0.5
-_METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
-# Spellings that most clients use, so that the name need not be decoded.
-_COMMON_NAMES: Final = {
-    spelling.encode(): name
-    for name in (
-        "host",
-        "authorization",
-        "content-type",
-        "content-length",
-        "idempotency-key",
-        "connection",
-        "user-agent",
-        "accept",
-        "accept-encoding",
-    )
-    for spelling in (name, name.title())
-}
-
-
-class OpenConnections:
-    """The open connections of a port, with a limit on their number."""
-
-    def __init__(self, connections_max: int) -> None:
-        self._connections_max = connections_max
-        self._http: set[HttpConnection] = set()
-        self.count = 0
-        """Number of open connections, WebSockets included."""
-        self._none_left = asyncio.Event()
-
-    def add(self, connection: "HttpConnection") -> bool:
-        """Add a connection; return whether the limit permits it."""
-        self.count += 1
-        self._http.add(connection)
-        return self.count <= self._connections_max
-
-    def remove(self, connection: "HttpConnection") -> None:
-        """Remove a connection that is lost."""
-        self._discard(connection)
-        self.count -= 1
-
-    def _discard(self, connection: "HttpConnection") -> None:
-        self._http.discard(connection)
-        if not self._http:
-            self._none_left.set()
-
-    def detach(self, connection: "HttpConnection") -> Callable[[], None]:
-        """Remove an upgraded connection, which counts as open until the returned function is called."""
-        self._discard(connection)
-
-        def release() -> None:
-            self.count -= 1
-
-        return release
-
-    async def close(self, timeout_s: float) -> None:
-        """Close idle connections, wait for requests in progress, then abort the rest."""
-        for connection in tuple(self._http):
-            connection.shut_down()
-        if self._http:
-            self._none_left.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._none_left.wait()
-        for connection in tuple(self._http):
-            connection.abort()
-
-
-class UpgradedProtocol(Protocol):
-    """A protocol that takes over an upgraded connection."""
-
-    def data_received(self, data: bytes) -> None:
-        """Handle bytes of the client."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -115,8 +45,10 @@ class HttpConnection(asyncio.Protocol):
         "_active",
         "_application",
         "_body_timer",
+        "_body_usage",
         "_connections",
         "_delayed_until_s",
+        "_delays_all",
         "_discarding",
         "_feeding",
         "_first",
@@ -124,9 +56,11 @@ class HttpConnection(asyncio.Protocol):
         "_header_count",
         "_held",
         "_idle_since_s",
+        "_idle_timeout_s",
         "_is_body_next",
         "_is_framing_repeated",
         "_is_head_open",
+        "_is_known",
         "_limits",
         "_loop",
         "_parser",
@@ -138,6 +72,7 @@ class HttpConnection(asyncio.Protocol):
         "_timer",
         "_upgraded",
         "_write_paused",
+        "peer",
         "transport",
     )
 
@@ -156,6 +91,7 @@ class HttpConnection(asyncio.Protocol):
         self._pause_s = refusal_pause_s
         self._loop = loop
         self.transport: asyncio.Transport | None = None
+        self.peer = ""
         self._parser = httptools.HttpRequestParser(self)
         self._receiving: HttpRequest | None = None
         """Request that the parser is reading."""
@@ -174,9 +110,15 @@ class HttpConnection(asyncio.Protocol):
         self._first = b""
         """Input that starts with the head being parsed."""
         self._delayed_until_s = 0.0
-        """Loop time before which the next submit is not handled; 0: no submit was refused."""
-        self._idle_since_s = 0.0
+        """Loop time before which the next submit is not handled; 0: none was refused."""
+        self._delays_all = False
+        """Whether no request is handled before that time."""
+        self._is_known = False
+        """Whether a valid credential has arrived."""
+        self._idle_since_s = self._idle_timeout_s = 0.0
         self._body_timer: asyncio.TimerHandle | None = None
+        self._body_usage: CredentialUsage | None = None
+        """Credential that the incomplete body is counted for."""
         self._timer: asyncio.TimerHandle | None = None
 
     # --- connection ------------------------------------------------------------------------------
@@ -184,23 +126,29 @@ class HttpConnection(asyncio.Protocol):
         # The transport class of uvloop is not a subclass of asyncio.Transport.
         self.transport = cast(asyncio.Transport, transport)
         self._idle_since_s = self._loop.time()
-        self._timer = self._loop.call_later(self._limits.keepalive_s, self._check_idle)
-        if not self._connections.add(self):
-            self.transport.write(self._application.overload_response())
-            self._close_after_linger()
+        peername = transport.get_extra_info("peername")
+        if isinstance(peername, tuple):
+            self.peer = str(peername[0])
+        if self._connections.add(self):
+            self._idle_timeout_s = min(self._limits.first_request_timeout_s, self._limits.keepalive_s)
+        else:
+            self._idle_timeout_s = SILENT_S
+        self._timer = self._loop.call_later(self._idle_timeout_s, self._check_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._upgraded is None:
             self._connections.remove(self)
+        if not self._discarding and (self._active is not None or self._is_head_open):
+            self._application.count_disconnect(self._active)
         self._release()
         self.transport = None
 
     def _release(self) -> None:
         """Cancel timers and release what the unfinished requests hold."""
-        for timer in (self._timer, self._body_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._body_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._end_body()
         active, self._active = self._active, None
         self._queue.clear()
         self._held = b""
@@ -221,8 +169,24 @@ class HttpConnection(asyncio.Protocol):
         """Close the connection immediately."""
         if self.transport is not None:
             self.transport.abort()
+        elif self._upgraded is not None:
+            self._upgraded.abort()
 
-    def detach(self, protocol: asyncio.Protocol) -> Callable[[], None]:
+    def is_idle(self, since_s: float) -> bool:
+        """Return whether the connection has waited for input since this loop time."""
+        return self._idle_since_s <= since_s and (self._active is None or self._active.is_answered)
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether the connection exceeds the limits and gets one response only."""
+        return self._connections.is_reserved(self)
+
+    def authenticate(self) -> bool:
+        """Note that a valid credential has arrived; return whether the limits permit the connection to stay open."""
+        self._is_known = self._connections.authenticate(self)
+        return self._is_known
+
+    def detach(self, protocol: UpgradedProtocol) -> Callable[[], None]:
         """Pass the connection to another protocol; call the returned function when it is lost.
 
         Until then the connection counts as open. The protocol gets the bytes that follow the upgrade request.
@@ -234,7 +198,7 @@ class HttpConnection(asyncio.Protocol):
         held, self._held = self._held, b""
         self._release()
         self._resume_reading()
-        transport.set_protocol(protocol)
+        transport.set_protocol(cast(asyncio.Protocol, protocol))
         self.transport = None
         if held:
             self._loop.call_soon(protocol.data_received, held)
@@ -253,15 +217,18 @@ class HttpConnection(asyncio.Protocol):
         self._loop.call_later(_LINGER_S, self._close)
 
     def _check_idle(self) -> None:
-        """Close a connection that has sent no complete head within ``keepalive_s``."""
+        """Close a connection that has sent no complete head in time."""
         now_s = self._loop.time()
         if self._active is not None or self._queue or self._held:
             self._idle_since_s = now_s
-        end_s = self._idle_since_s + self._limits.keepalive_s
-        if now_s >= end_s:
-            self._close()
-        else:
+        end_s = self._idle_since_s + self._idle_timeout_s
+        if now_s < end_s:
             self._timer = self._loop.call_at(end_s, self._check_idle)
+        elif self.is_reserved and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(self._application.overload_response())
+            self._close_after_linger()
+        else:
+            self._close()
 
     # --- reading ---------------------------------------------------------------------------------
     def data_received(self, data: bytes) -> None:
@@ -330,9 +297,28 @@ class HttpConnection(asyncio.Protocol):
         self._first = b""
         active = self._active
         if active is not None and not active.is_complete and self._body_timer is None:
-            self._body_timer = self._loop.call_later(self._limits.body_timeout_s, self._body_timed_out, active)
+            self._begin_body(active)
         if self._queue or self._paused or self._shutting_down:
             self._advance()
+
+    def _begin_body(self, request: HttpRequest) -> None:
+        """Count and time a body that has not arrived with its head."""
+        self._body_timer = self._loop.call_later(self._limits.body_timeout_s, self._body_timed_out, request)
+        usage = request.usage
+        if usage is not None and not request.is_answered:
+            try:
+                usage.begin_body()
+                self._body_usage = usage
+            except ProblemError as raised:
+                self._application.fail(request, raised)
+
+    def _end_body(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+        usage, self._body_usage = self._body_usage, None
+        if usage is not None:
+            usage.end_body()
 
     def _continue_without_upgrade(self) -> None:
         """Continue after a request whose upgrade is not accepted or not known.
@@ -398,7 +384,7 @@ class HttpConnection(asyncio.Protocol):
         request = self._receiving
         assert request is not None
         headers = request.headers
-        key = _COMMON_NAMES.get(name) or name.decode("latin-1").lower()
+        key = COMMON_NAMES.get(name) or name.decode("latin-1").lower()
         text = value.decode("latin-1")
         if text[-1:] in " \t":
             text = text.rstrip(" \t")
@@ -421,7 +407,7 @@ class HttpConnection(asyncio.Protocol):
             return
         parser = self._parser
         method = parser.get_method()
-        request.method = _METHODS.get(method) or method.decode("latin-1")
+        request.method = METHODS.get(method) or method.decode("latin-1")
         request.version = parser.get_http_version()
         request.keep_alive = request.version == "1.1" and parser.should_keep_alive()
         request.is_upgrade = parser.should_upgrade()
@@ -466,7 +452,10 @@ class HttpConnection(asyncio.Protocol):
             self._loop.call_at(self._delayed_until_s, self._delay_is_over)
             return
         self._active = request
-        self._application.check(request)
+        if self._is_known:
+            self._application.check(request)
+        else:
+            self._check_unknown(request)
         if self._first and not request.is_answered and request is self._receiving:
             self._application.heads.add(request, self._first)
         self._first = b""
@@ -479,18 +468,33 @@ class HttpConnection(asyncio.Protocol):
         elif request.expects_continue and not request.is_answered and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _check_unknown(self, request: HttpRequest) -> None:
+        """Check a request of a connection on which no valid credential has arrived yet."""
+        keep_alive = request.keep_alive
+        if self.is_reserved:
+            request.keep_alive = False
+        self._application.check(request)
+        if request.credential is None:
+            return
+        if self.authenticate():
+            request.keep_alive = keep_alive
+        elif not request.is_answered:
+            self._application.fail(request, ProblemError("busy"))
+
     def _is_delayed(self, request: HttpRequest) -> bool:
-        """Return whether a submit arrives before the delay after a refused one is over."""
-        return request.method == "POST" and request.target == b"/v1/contacts" and self._loop.time() < self._delayed_until_s
+        """Return whether a request arrives before the delay after a refused one is over."""
+        if not self._delays_all and not (request.method == "POST" and request.target == b"/v1/contacts"):
+            return False
+        return self._loop.time() < self._delayed_until_s
 
     def _delay_is_over(self) -> None:
         self._delayed_until_s = 0.0
+        self._delays_all = False
         self._advance()
 
     def _body_received(self, request: HttpRequest) -> None:
         if self._body_timer is not None:
-            self._body_timer.cancel()
-            self._body_timer = None
+            self._end_body()
         if not request.is_answered:
             self._application.handle(request)
         elif self._active is request:
@@ -501,7 +505,7 @@ class HttpConnection(asyncio.Protocol):
         self._application.fail(request, ProblemError("too_large", f"the limit is {limit} bytes"))
 
     def _body_timed_out(self, request: HttpRequest) -> None:
-        self._body_timer = None
+        self._end_body()
         if request.is_answered:
             self._close()
             return
@@ -515,7 +519,10 @@ class HttpConnection(asyncio.Protocol):
         if transport is None or transport.is_closing() or request is not self._active:
             return
         transport.write(data)
-        if request.delays_next_submit:
+        if request.pause_s:
+            self._delayed_until_s = self._loop.time() + request.pause_s
+            self._delays_all = True
+        elif request.delays_next_submit and not self._delays_all:
             self._delayed_until_s = self._loop.time() + self._pause_s
         if closes or self._shutting_down:
             if request.is_complete and not self._queue and not self._held:
@@ -528,6 +535,7 @@ class HttpConnection(asyncio.Protocol):
     def _end_active(self) -> None:
         self._active = None
         self._idle_since_s = self._loop.time()
+        self._idle_timeout_s = self._limits.keepalive_s
         if not self._feeding and (self._queue or self._paused or self._shutting_down):
             self._loop.call_soon(self._advance)
 

@@ -1,9 +1,9 @@
 """Request handlers of the API, generated from the route table, and decoding of bodies and queries.
 
-A handler checks the head of a request in this order: free slot, credential, permission, readiness, overload (submits only),
-rate, declared size and encoding of the body. Cheap checks come before expensive ones, and a request that is refused here has
-cost no decoding. When the body is complete, path, query and body are decoded into typed structs and the operation runs. The
-probes skip all checks, so they respond even under overload.
+A handler checks the head of a request in this order: credential, permission, readiness, overload (submits only), rate, declared
+size and encoding of the body. Cheap checks come before expensive ones, and a request that is refused here has cost no decoding.
+When the body is complete, the request counts as one in execution; path, query and body are decoded into typed structs and the
+operation runs. The probes skip all checks, so they respond even under overload.
 
 Invalid input becomes a problem that names the field and what would be valid, and repeats no value of the input. If a JSON
 object has a key twice, the last value is used, as in most JSON implementations.
@@ -18,7 +18,7 @@ from router.model.errors import is_harmless_name
 from router.model.states import Ident
 from router.protocol import invalid_input
 from router.protocol.invalid_input import InvalidInput, NotWellFormed, convert_texts
-from router.server.api.admission import AdmissionControl
+from router.server.api.admission import FAILURE_PAUSE_S, AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
 from router.server.api.routes import ROUTES, Route
@@ -74,20 +74,18 @@ class OperationHandler:
     def check(self, request: HttpRequest) -> bytes | None:
         """Check everything that the head decides. Raises ProblemError."""
         admission = self._admission
-        if not admission.acquire_slot():
-            raise ProblemError("busy")
-        request.admission = admission
         credential = request.credential
         if credential is None or self._services.authenticator.is_expired(credential):
             credential = self._authenticate(request)
+        usage = request.usage = admission.usage(credential)
         if not is_permitted(credential.role, self.operation):
-            admission.check_rate(credential.rate_limit_key)
+            admission.check_rate(usage)
             raise ProblemError("forbidden")
         if not self._services.readiness.ready:
             raise ProblemError("not_ready")
         if (refusal := self.check_load(request, credential)) is not None:
             return refusal
-        admission.check_rate(credential.rate_limit_key)
+        admission.check_rate(usage)
         headers = request.headers
         # Refused unread: a small compressed body could expand to a huge one.
         if headers.get("content-encoding", "identity").lower() != "identity":
@@ -103,8 +101,9 @@ class OperationHandler:
 
     def _authenticate(self, request: HttpRequest) -> Credential:
         value = request.headers.get("authorization", "")
+        request.credential = None
         try:
-            if not value or (request.repeated is not None and "authorization" in request.repeated):
+            if not value:
                 raise AuthFailed("header")
             scheme, _, token = value.partition(" ")
             if scheme != "Bearer" and scheme.lower() != "bearer":
@@ -112,13 +111,21 @@ class OperationHandler:
             credential = self._services.authenticator.verify(token.strip())
         except AuthFailed as failed:
             self._services.process_metrics.auth_failures.labels(str(failed)).inc()
-            self._admission.count_failed_login()
+            count_failed_login(self._services, request)
             raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
         request.credential, request.actor = credential, credential.actor
         return credential
 
+    def begin(self, request: HttpRequest) -> None:
+        """Count a complete request as one in execution, until it is answered. Raises ProblemError at a limit."""
+        usage = request.usage
+        assert usage is not None
+        self._admission.begin(usage)
+        request.admission = self._admission
+
     def handle(self, request: HttpRequest) -> HandlerResult:
         """Decode the request and run the operation. Raises ProblemError."""
+        self.begin(request)
         api_request = ApiRequest(
             self._services,
             request.credential,
@@ -151,6 +158,16 @@ class OperationHandler:
             return self._route.body_type()
         require_media_type(request, JSON_TYPES if self._route.method == "PATCH" else _JSON_ONLY)
         return decode_json(body, decoder)
+
+
+def count_failed_login(services: Services, request: HttpRequest) -> None:
+    """Count an invalid credential of a request. Raises ProblemError above the rate of failures of the client's address."""
+    admission = services.admission
+    try:
+        admission.count_failed_login(admission.addresses.of(request.connection.peer, request.headers))
+    except ProblemError:
+        request.pause_s = FAILURE_PAUSE_S
+        raise
 
 
 def add_api_routes(

@@ -144,6 +144,7 @@ class SubmitHandler(OperationHandler):
         """Submit the contact; the response is sent when the command is durable. Raises ProblemError."""
         credential = request.credential
         assert credential is not None
+        self.begin(request)
         headers = request.headers
         if request.query:
             self._query(request)

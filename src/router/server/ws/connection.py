@@ -11,6 +11,7 @@ fails or is closed detaches from the hub at once; the remaining cleanup goes thr
 """
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
+from prometheus_client import Counter
 
 from router.model.commands import ConnectDesktop
 from router.model.errors import CommandQueueFull, RouterError
@@ -42,7 +44,8 @@ from router.protocol.session import (
 from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
 from router.runtime.writer import Writer
-from router.server.auth.credentials import AuthFailed, Credential
+from router.server.api.admission import AdmissionControl
+from router.server.auth.credentials import Authenticator, AuthFailed, Credential
 from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, problem_reply, reply_to_frame
 from router.server.ws.hub import Hub
 from router.server.ws.synchronization import InitialSync
@@ -80,8 +83,6 @@ class _PendingReply:
 
 Redeem = Callable[[str], Credential | None]
 
-Verify = Callable[[str], Credential]
-
 
 class ConnectionContext:
     """Services and settings shared by all WebSocket connections."""
@@ -91,17 +92,21 @@ class ConnectionContext:
         *,
         hub: Hub,
         writer: Writer,
-        verify: Verify,
+        authenticator: Authenticator,
         redeem: Redeem,
         settings: SocketSettings,
         may_connect: Callable[[Credential], bool],
+        admission: AdmissionControl,
+        auth_failures: Counter,
     ) -> None:
         self.hub = hub
         self.writer = writer
-        self.verify = verify
+        self.authenticator = authenticator
         self.redeem = redeem
         self.settings = settings
         self.may_connect = may_connect
+        self.admission = admission
+        self.auth_failures = auth_failures
         self._decoders: dict[tuple[Endpoint, str], FrameDecoder] = {}
 
     def decoder(self, endpoint: Endpoint, subprotocol: str) -> FrameDecoder:
@@ -117,7 +122,9 @@ class WebSocketConnection:
 
     __slots__ = (
         "_actor",
+        "_address",
         "_closing",
+        "_connect_delay_s",
         "_connected",
         "_context",
         "_credential",
@@ -126,6 +133,7 @@ class WebSocketConnection:
         "_detached",
         "_hub",
         "_in_flight",
+        "_on_authenticated",
         "_on_lost",
         "_opcode",
         "_session",
@@ -151,8 +159,11 @@ class WebSocketConnection:
         endpoint: Endpoint,
         subprotocol: str,
         credential: Credential | None,
+        address: str,
+        on_authenticated: Callable[["WebSocketConnection"], None],
         on_lost: Callable[["WebSocketConnection"], None],
     ) -> None:
+        """``address``: key of the client's address. ``on_authenticated`` is called when ``hello`` has brought the credential."""
         self.session_id = _new_session_id()
         self.workspace = self.role = self.subject = self._actor = ""
         self.subprotocol = subprotocol
@@ -161,6 +172,9 @@ class WebSocketConnection:
         self._context = context
         self._hub = context.hub
         self._credential = credential
+        self._address = address
+        self._connect_delay_s = 0.0
+        self._on_authenticated = on_authenticated
         self._on_lost = on_lost
         self._decoder = context.decoder(endpoint, subprotocol)
         self._opcode = TEXT if subprotocol == JSON else BINARY
@@ -169,15 +183,14 @@ class WebSocketConnection:
         self._timer: asyncio.TimerHandle | None = None
         settings = context.settings
         now_ms = monotonic_ms()
-        of_gateway = endpoint is Endpoint.GATEWAY
+        if credential is None:
+            rate_limiter = TokenBucket(settings.frames_per_s, settings.frames_burst, now_ms=now_ms)
+        else:
+            rate_limiter = self._count_connect(credential)
         self._session = Session(
             endpoint,
             now_ms=now_ms,
-            rate_limiter=TokenBucket(
-                settings.gateway_frames_per_s if of_gateway else settings.frames_per_s,
-                settings.gateway_frames_burst if of_gateway else settings.frames_burst,
-                now_ms=now_ms,
-            ),
+            rate_limiter=rate_limiter,
             identity=self._identity(credential) if credential else None,
             hello_timeout_ms=settings.hello_timeout_s * 1000,
             bad_frames_max=settings.bad_frames_max,
@@ -283,27 +296,51 @@ class WebSocketConnection:
                 case CloseConnection(code=code, reason=text):
                     self.close(code, text)
 
+    def _count_connect(self, credential: Credential) -> TokenBucket:
+        """Count the socket for its credential; return the bucket of its frames."""
+        admission = self._context.admission
+        usage = admission.usage(credential)
+        self._connect_delay_s = admission.count_connect(usage)
+        return usage.frames
+
     def _authenticate(self, effect: Authenticate) -> list[Effect]:
         if effect.ticket is not None:
-            self._credential = self._context.redeem(effect.ticket)
+            credential = self._context.redeem(effect.ticket)
+            if credential is None:
+                self._count_failure("ticket")
         else:
-            self._credential = self._verify_token(effect.token or "")
-        if self._credential is None:
+            credential = self._verify_token(effect.token or "")
+        if credential is None:
             return self._session.authentication_failed()
-        return self._session.authenticated(self._identity(self._credential), monotonic_ms())
+        self._credential = credential
+        self._on_authenticated(self)
+        admission = self._context.admission
+        wait_s = admission.connect_wait_s(admission.usage(credential))
+        if wait_s is not None:
+            self.send(problem_reply("rate_limited", None, detail="too many new sockets", retry_after_ms=math.ceil(wait_s * 1000)))
+            self.close(CloseCode.RATE_LIMITED, "too many new sockets")
+            return []
+        self._session.rate_limiter = self._count_connect(credential)
+        return self._session.authenticated(self._identity(credential), monotonic_ms())
 
     def _verify_identity(self, token: str) -> SessionIdentity | None:
         credential = self._verify_token(token)
         return self._identity(credential) if credential else None
 
     def _identity(self, credential: Credential) -> SessionIdentity:
-        return session_identity(credential, at_ms=self._context.writer.clock.now_ms())
+        return session_identity(credential, remaining_s=self._context.authenticator.remaining_s(credential))
 
     def _verify_token(self, token: str) -> Credential | None:
         try:
-            return self._context.verify(token)
-        except AuthFailed:
+            return self._context.authenticator.verify(token)
+        except AuthFailed as failed:
+            self._count_failure(str(failed))
             return None
+
+    def _count_failure(self, check: str) -> None:
+        """Count an invalid credential, also for the address, whose upgrades without a credential are refused above the rate."""
+        self._context.auth_failures.labels(check).inc()
+        self._context.admission.failure_wait_s(self._address)
 
     def _reset_timer(self) -> None:
         if self._timer is not None:
@@ -339,6 +376,13 @@ class WebSocketConnection:
                     # Under overload a refusal must be cheap: refuse before building the command.
                     self._context.writer.admit_submit(credential.workspace)
                 command = command_from_frame(request, credential)
+                wait_s = self._context.admission.state_change_wait_s(credential.workspace, command)
+                if wait_s is not None:
+                    refused = problem_reply(
+                        "rate_limited", request.id, detail="the object changes too often", retry_after_ms=math.ceil(wait_s * 1000)
+                    )
+                    self.send_reply(request, refused)
+                    return
                 self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
             except RouterError as error:
                 self.send_reply(request, error)
@@ -405,6 +449,10 @@ class WebSocketConnection:
         if self._hub.draining or not context.may_connect(credential):
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
             return
+        if self._connect_delay_s:
+            await asyncio.sleep(self._connect_delay_s)
+            if self.is_closing:
+                return
         self._hub.add(self)
         arrival = InitialSync(self, self._hub, context.writer, context.settings)
         if await self._connect_desktop() and await arrival.run(resume):
@@ -448,15 +496,11 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def session_identity(credential: Credential, *, at_ms: int) -> SessionIdentity:
-    """Return the session identity of a credential, with its expiry converted from wall time to the session clock.
-
-    ``at_ms``: current wall time in milliseconds since 1970.
-    """
-    remaining_ms = credential.expires_at_s * 1000 - at_ms
+def session_identity(credential: Credential, *, remaining_s: float) -> SessionIdentity:
+    """Return the session identity of a credential that is accepted for this time, with its end on the session clock."""
     return SessionIdentity(
         subject=credential.subject,
         role=str(credential.role),
         workspace=credential.workspace,
-        expires_at_ms=monotonic_ms() + remaining_ms,
+        expires_at_ms=monotonic_ms() + math.floor(remaining_s * 1000),
     )

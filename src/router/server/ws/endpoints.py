@@ -1,7 +1,11 @@
 """WebSocket endpoints: admission and upgrade. ``connection.py`` handles the connection afterwards.
 
 Whatever can be refused is refused before the upgrade, with a problem document and an HTTP status that proxies and clients
-understand. Tokens are accepted in the ``Authorization`` header or in ``hello``, never in the URL.
+understand. Tokens are accepted in the ``Authorization`` header or in ``hello``, never in the URL. A browser, which cannot set
+that header, may send a ticket as the subprotocol ``ticket.<ticket>`` beside the one that it wants to speak.
+
+The credential is checked before any limit that clients share, so invalid ones use up nothing that valid ones need: upgrades
+with a credential, and those without one, which are authenticated by ``hello`` later, have limits of their own.
 
 Ten thousand desktops that lost their connections reconnect within a second. Upgrades are limited to a rate that leaves the
 event loop free for connected clients. Each refused client gets its own ``Retry-After``: the times advance along a virtual
@@ -17,11 +21,13 @@ from typing import Final
 
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.session import Endpoint, TokenBucket
+from router.server.api.admission import whole_seconds
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services, new_request_id
 from router.server.auth.credentials import AuthFailed, Credential
 from router.server.http.application import HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
+from router.server.http.handlers import count_failed_login
 from router.server.http.responses import SERVER_NAME, problem_response
 from router.server.ws.connection import ConnectionContext, WebSocketConnection, monotonic_ms
 from router.server.ws.hub import Hub
@@ -32,6 +38,10 @@ ENDPOINT_PATHS: Final = {Endpoint.DESKTOP: "/v1/desktop", Endpoint.GATEWAY: "/v1
 
 # Refused clients get random retry times, so that they do not return together.
 _RETRY_AFTER_S: Final = (1, 10)
+
+_TICKET_PREFIX: Final = "ticket."
+# Part of the open sockets that may still wait for ``hello``.
+_WAITING_FRACTION: Final = 4
 
 _WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -47,13 +57,18 @@ class WebSocketEndpoints:
         self._context = ConnectionContext(
             hub=hub,
             writer=services.writer,
-            verify=services.authenticator.verify,
+            authenticator=services.authenticator,
             redeem=services.tickets.redeem,
             settings=self._limits,
             may_connect=self._may_connect,
+            admission=services.admission,
+            auth_failures=services.process_metrics.auth_failures,
         )
         self._connections: set[WebSocketConnection] = set()
+        self._waiting: set[WebSocketConnection] = set()
+        """Connections that wait for the credential in ``hello``."""
         self._upgrades = UpgradeLimiter(self._limits)
+        self._unauthenticated_upgrades = UpgradeLimiter(self._limits)
 
     @property
     def open_count(self) -> int:
@@ -82,12 +97,26 @@ class WebSocketEndpoints:
 
         def lost(connection: WebSocketConnection) -> None:
             self._connections.discard(connection)
+            self._waiting.discard(connection)
             release()
 
+        def authenticated(connection: WebSocketConnection) -> None:
+            self._waiting.discard(connection)
+            http_connection.authenticate()
+
         connection = WebSocketConnection(
-            socket, self._context, endpoint=endpoint, subprotocol=subprotocol, credential=request.credential, on_lost=lost
+            socket,
+            self._context,
+            endpoint=endpoint,
+            subprotocol=subprotocol,
+            credential=request.credential,
+            address=self.services.admission.addresses.of(http_connection.peer, request.headers),
+            on_authenticated=authenticated,
+            on_lost=lost,
         )
         self._connections.add(connection)
+        if request.credential is None:
+            self._waiting.add(connection)
         socket.attach_owner(connection)
 
     # --- before the upgrade ---------------------------------------------------------------------------
@@ -110,33 +139,64 @@ class WebSocketEndpoints:
             raise ProblemError("malformed", "no query parameters are allowed; send the token in a header or in hello")
         if not _is_valid_handshake(headers):
             raise ProblemError("malformed", "invalid WebSocket handshake")
-        if self.open_count >= self._limits.connections_max:
-            raise ProblemError("busy", retry_after_s=_retry_after_s())
 
-    def refuse_above_rate(self) -> ProblemError | None:
-        """Return the refusal of an upgrade above the rate limit; None: it is admitted."""
-        if self._upgrades.take():
-            return None
-        return ProblemError("busy", retry_after_s=self._upgrades.retry_after_s())
+    def refusal(self, request: HttpRequest, credential: Credential | None) -> ProblemError | None:
+        """Return the refusal of an upgrade at a limit of open sockets or of their rate; None: it is admitted."""
+        admission = self.services.admission
+        connection = request.connection
+        assert isinstance(connection, HttpConnection)
+        if self.open_count >= self._limits.connections_max or (credential is None and connection.is_reserved):
+            return ProblemError("busy", retry_after_s=_retry_after_s())
+        if credential is None:
+            try:
+                admission.check_unauthenticated_upgrade(admission.addresses.of(connection.peer, request.headers))
+            except ProblemError as raised:
+                return raised
+            if len(self._waiting) >= max(1, self._limits.connections_max // _WAITING_FRACTION):
+                return ProblemError("busy", retry_after_s=_retry_after_s())
+            limiter = self._unauthenticated_upgrades
+        else:
+            if not self._may_connect(credential):
+                return ProblemError("busy", retry_after_s=_retry_after_s())
+            usage = admission.usage(credential)
+            wait_s = admission.connect_wait_s(usage)
+            if wait_s is not None:
+                return ProblemError("rate_limited", "too many new sockets", retry_after_s=whole_seconds(wait_s))
+            limiter = self._upgrades
+        if not limiter.take():
+            return ProblemError("busy", retry_after_s=limiter.retry_after_s())
+        return None
 
     def credential(self, request: HttpRequest, endpoint: Endpoint) -> Credential | None:
-        """Return the credential of the header; None if there is no header: then ``hello`` must carry one."""
+        """Return the credential of the header or the ticket; None if there is neither: then ``hello`` must carry one."""
         header = request.headers.get("authorization")
-        if header is None:
+        ticket = _ticket(request)
+        if header is None and ticket is None:
             return None
-        scheme, _, token = header.partition(" ")
         try:
-            if scheme.lower() != "bearer":
-                raise AuthFailed("scheme")
-            credential = self.services.authenticator.verify(token.strip())
-        except AuthFailed:
+            credential = self._verified(header, ticket)
+        except AuthFailed as failed:
+            self.services.process_metrics.auth_failures.labels(str(failed)).inc()
+            count_failed_login(self.services, request)
             raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
-        if str(credential.role) not in endpoint.roles:
-            raise ProblemError("forbidden")
-        if not self._may_connect(credential):
-            raise ProblemError("busy", retry_after_s=_retry_after_s())
         request.actor = credential.actor
+        if str(credential.role) not in endpoint.roles:
+            self.services.admission.check_rate(self.services.admission.usage(credential))
+            raise ProblemError("forbidden")
         return credential
+
+    def _verified(self, header: str | None, ticket: str | None) -> Credential:
+        if header is None:
+            credential = self.services.tickets.redeem(ticket or "")
+            if credential is None or self.services.authenticator.is_expired(credential):
+                raise AuthFailed("ticket")
+            return credential
+        if ticket is not None:
+            raise AuthFailed("two credentials")
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise AuthFailed("scheme")
+        return self.services.authenticator.verify(token.strip())
 
     def _may_connect(self, credential: Credential) -> bool:
         count = self._hub.connection_count(credential.workspace, str(credential.role), credential.subject)
@@ -153,21 +213,23 @@ class UpgradeHandler:
         self._application = application
         metrics = endpoints.services.process_metrics
         self._refused_busy = metrics.requests.labels(self.operation, "503")
-        self._problems_busy = metrics.problems.labels("busy")
+        self._refused_rate = metrics.requests.labels(self.operation, "429")
+        self._metrics = metrics
 
     def check(self, request: HttpRequest) -> bytes | None:
         """Check the upgrade. Raises ProblemError. A refused client has to open a new connection."""
         keep_alive, request.keep_alive = request.keep_alive, False
         self._endpoints.admit(request, self._endpoint)
-        refusal = self._endpoints.refuse_above_rate()
+        credential = self._endpoints.credential(request, self._endpoint)
+        refusal = self._endpoints.refusal(request, credential)
         if refusal is not None:
             # Counted but not logged: writing a log line would cost more than the refusal itself.
-            self._refused_busy.inc()
-            self._problems_busy.inc()
+            (self._refused_busy if refusal.document.status == 503 else self._refused_rate).inc()
+            self._metrics.problems.labels(refusal.document.code).inc()
             request_id = new_request_id()
             response = problem_response(refusal, request_id)
             return self._application.writer.encode(response, request_id, closes=True)
-        request.credential = self._endpoints.credential(request, self._endpoint)
+        request.credential = credential
         request.keep_alive = keep_alive
         return None
 
@@ -195,6 +257,15 @@ def _offered(request: HttpRequest) -> str:
     """Return the first supported subprotocol that the client offers; empty: none."""
     offered = request.headers.get("sec-websocket-protocol", "").split(",")
     return next((name for part in offered if (name := part.strip()) in SUBPROTOCOLS), "")
+
+
+def _ticket(request: HttpRequest) -> str | None:
+    """Return the ticket among the offered subprotocols; None: there is none."""
+    for part in request.headers.get("sec-websocket-protocol", "").split(","):
+        name = part.strip()
+        if name.startswith(_TICKET_PREFIX):
+            return name[len(_TICKET_PREFIX) :]
+    return None
 
 
 def _is_valid_handshake(headers: dict[str, str]) -> bool:
