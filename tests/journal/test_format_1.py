@@ -1,14 +1,14 @@
 """Conversion of bodies from format 1: every event of the golden journal, there and back."""
 
 import sqlite3
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
 
 from router.journal.format_1 import Shape, to_format_1, to_format_2
 from router.journal.records import Record, decode_envelope, encode_body
-from router.model.events import Event
+from router.model.events import DispositionRecorded, Event, IdempotencyKeyRecorded
 from tests.support.golden_journal import extract
 
 OLD_KEY = "when_nobody"  # plain-words: a key of format 1
@@ -23,9 +23,13 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [msgspec.msgpack.decode(decode_envelope(data).body) for (data,) in rows]
 
 
+# Events that were added after format 1.
+ADDED: Final = frozenset({DispositionRecorded, IdempotencyKeyRecorded})
+
+
 def test_the_golden_journal_has_every_event(bodies: list[dict[str, Any]]) -> None:
     converted = {event["type"] for body in bodies for event in to_format_2(body)["events"]}
-    assert converted == {kind.__struct_config__.tag for kind in Event.__args__}
+    assert converted == {kind.__struct_config__.tag for kind in Event.__args__ if kind not in ADDED}
 
 
 def test_every_body_is_a_record_of_format_2(bodies: list[dict[str, Any]]) -> None:

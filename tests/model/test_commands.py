@@ -49,6 +49,7 @@ TAGS = {
     "SetShadowPolicy": "policy.set_shadow",
     "ClearShadowPolicy": "policy.clear_shadow",
     "SetQueueOpen": "queue.set_open",
+    "GuardedCommand": "guarded",
     "AdvanceTime": "time.advance",
 }
 

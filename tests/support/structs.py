@@ -1,12 +1,13 @@
 """Example instances of commands and events, and checks that hold for every tagged struct."""
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
 
-from router.model.commands import CallbackFields
+from router.model.commands import CallbackFields, CancelContact, PlainCommand
 from router.model.policy import CallbackMode, Policy
 from tests.support.builders import a_policy
 
@@ -16,6 +17,8 @@ def a_value(kind: Any, name: str) -> Any:
     options = get_args(kind)
     if kind is Policy:
         return a_policy()
+    if kind == PlainCommand:
+        return full_example(CancelContact)
     if kind is CallbackFields:
         return CallbackFields(mode=CallbackMode.CUSTOMER_FIRST, channel="voice", at_ms=7)
     if type(None) in options or msgspec.UnsetType in options:
@@ -24,7 +27,7 @@ def a_value(kind: Any, name: str) -> Any:
             return full_example(chosen)
         return a_value(chosen, name)
     origin = getattr(kind, "__origin__", None)
-    if origin is dict:
+    if origin in (dict, Mapping):
         return {"tier": a_value(options[1], name)}
     if origin is tuple:
         return ("support", "sales")

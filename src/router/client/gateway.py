@@ -4,6 +4,7 @@
 """
 
 import secrets
+from collections.abc import Mapping
 
 from msgspec import UNSET, UnsetType
 
@@ -27,20 +28,28 @@ class ContactCommands(WebSocketClient):
         self,
         contact_id: str,
         *,
-        priority_s: int | UnsetType = UNSET,
-        priority_class: int | UnsetType = UNSET,
-        skills: dict[str, int] | UnsetType = UNSET,
-        attributes: dict[str, FactValue] | UnsetType = UNSET,
+        priority_s: int | UnsetType | None = UNSET,
+        priority_class: int | UnsetType | None = UNSET,
+        skills: Mapping[str, int | None] | UnsetType | None = UNSET,
+        attributes: Mapping[str, FactValue | None] | UnsetType | None = UNSET,
+        preferred_agents: tuple[str, ...] | UnsetType | None = UNSET,
+        idempotency_key: str | None = None,
     ) -> f.OkFrame:
-        """Change a contact that has not ended; fields that are left unset keep their values."""
+        """Change a contact that has not ended, by a merge patch.
+
+        Unset fields, and skills and attributes that are not named, keep their values; None removes. With an
+        ``idempotency_key``, a repeat with the same key changes nothing and gets the first reply.
+        """
         return await self._send_command(
             f.UpdateFrame(
                 id=self._next_id(),
                 contact_id=contact_id,
                 priority_s=priority_s,
                 priority_class=priority_class,
-                skills=skills,
-                attributes=attributes,
+                skills=dict(skills) if isinstance(skills, Mapping) else skills,
+                attributes=dict(attributes) if isinstance(attributes, Mapping) else attributes,
+                preferred_agents=preferred_agents,
+                idempotency_key=idempotency_key or UNSET,
             )
         )
 

@@ -64,9 +64,10 @@ class RouterHttpApi:
         status, body = await self._request("GET", "/v1/policy", may_fail=(404,))
         return None if status == 404 else msgspec.json.decode(body, type=Policy)
 
-    async def publish(self, policy: Policy) -> None:
-        """Publish a policy, replacing the active one."""
-        await self._request("PUT", "/v1/policy", body=msgspec.json.encode(policy))
+    async def publish(self, policy: Policy, *, replaces: bool = True) -> None:
+        """Publish a policy. ``replaces``: whether there is an active one, which is replaced whatever its version."""
+        body = msgspec.json.encode(policy)
+        await self._request("PUT", "/v1/policy", body=body, if_match="*" if replaces else None)
 
     async def put_agent(self, agent: PlannedAgent) -> None:
         """Create the agent, or replace the agent's record."""
@@ -110,12 +111,14 @@ class RouterHttpApi:
 
     # --- requests ---------------------------------------------------------------------------------
     async def _request(
-        self, method: str, path: str, *, body: bytes | None = None, may_fail: tuple[int, ...] = ()
+        self, method: str, path: str, *, body: bytes | None = None, may_fail: tuple[int, ...] = (), if_match: str | None = None
     ) -> tuple[int, bytes]:
         assert self._session is not None
         headers = {"Authorization": f"Bearer {self._token()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if if_match is not None:
+            headers["If-Match"] = if_match
         try:
             async with self._session.request(method, self.url + path, data=body, headers=headers) as response:
                 answer = await response.read()

@@ -102,7 +102,7 @@ async def _ensure_policy(api: RouterHttpApi, wanted: Policy, run_options: RunOpt
     if active == wanted:
         return wanted
     if run_options.publish or active is None:
-        await api.publish(wanted)
+        await api.publish(wanted, replaces=active is not None)
         return wanted
     missing = [
         *(f"channel {name}" for name in wanted.channels if name not in active.channels),

@@ -5,6 +5,7 @@ journal's record. The caller generates the ids of new objects and looks up every
 the command, because the engine makes no queries.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -62,16 +63,20 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
-    """Change a live contact. Unset fields keep their value; the change takes effect immediately."""
+    """Change a live contact by a merge patch (RFC 7396); the change takes effect immediately.
+
+    Unset fields and entries keep their values, so two clients may set different attributes at once. None removes: a field gets
+    its default, an attribute or skill is removed.
+    """
 
     contact_id: ContactId
     gateway_id: GatewayId | None = None
     """If set, the contact is unknown unless this gateway submitted it."""
-    priority_s: int | UnsetType = UNSET
-    priority_class: int | UnsetType = UNSET
-    skills: dict[str, int] | UnsetType = UNSET
-    attributes: dict[str, FactValue] | UnsetType = UNSET
-    preferred_agents: tuple[AgentId, ...] | UnsetType = UNSET
+    priority_s: int | UnsetType | None = UNSET
+    priority_class: int | UnsetType | None = UNSET
+    skills: Mapping[str, int | None] | UnsetType | None = UNSET
+    attributes: Mapping[str, FactValue | None] | UnsetType | None = UNSET
+    preferred_agents: tuple[AgentId, ...] | UnsetType | None = UNSET
 
 
 class CancelContact(_Command, frozen=True, kw_only=True, tag="contact.cancel"):
@@ -383,11 +388,40 @@ class SetQueueOpen(_Command, frozen=True, kw_only=True, tag="queue.set_open"):
     duration_s: int | None = None
 
 
+class Precondition(Struct, frozen=True, kw_only=True, gc=False):
+    """Entity tags on which a client makes a command conditional (RFC 9110, 13.1). ``ANY_TAG`` stands for any tag (``*``)."""
+
+    if_match: tuple[str, ...] | None = None
+    """Carry out only if the object's tag is one of these; none: whatever its tag is. Weak tags match nothing and are left out."""
+    if_none_match: tuple[str, ...] | None = None
+    """Carry out only if the object's tag is none of these; none: whatever its tag is."""
+    is_required: bool = False
+    """Refuse a command without tags if it would replace something."""
+
+
+ANY_TAG: Final = "*"
+
+
+class GuardedCommand(_Command, frozen=True, kw_only=True, tag="guarded"):
+    """Carry out a command once per idempotency key, and only if the object still has the entity tag that the client has seen.
+
+    A repeated key with the same fingerprint returns the first answer, whatever has happened since; with another fingerprint it
+    is refused with ``IDEMPOTENCY_KEY_REUSED``. A refused command does not use up its key.
+    """
+
+    command: "PlainCommand"
+    client: str = ""
+    """Client to which the key belongs, for its share of the stored keys."""
+    dedupe_key: bytes | None = None
+    fingerprint: bytes = b""
+    precondition: Precondition | None = None
+
+
 class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
     """Fire the timers that are due."""
 
 
-Command: TypeAlias = (
+PlainCommand: TypeAlias = (
     EnqueueContact
     | UpdateContact
     | CancelContact
@@ -427,3 +461,4 @@ Command: TypeAlias = (
     | SetQueueOpen
     | AdvanceTime
 )
+Command: TypeAlias = PlainCommand | GuardedCommand

@@ -27,6 +27,9 @@ SPAN_PATTERN: Final = r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)
 DATE_PATTERN: Final = r"^(19|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\n)$"
 ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}(?!\n)$"
 Attributes: TypeAlias = Annotated[dict[Name, FactValue], Meta(max_length=64)]
+# Merge patches (RFC 7396) of the two: null removes an entry.
+SkillsPatch: TypeAlias = Annotated[dict[Name, Proficiency | None], Meta(max_length=64)]
+AttributesPatch: TypeAlias = Annotated[dict[Name, FactValue | None], Meta(max_length=128)]
 # A rule expression (CEL). Its syntax is restricted in ``router.policy.expression_tokens``.
 Expression: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_000)]
 
@@ -512,6 +515,9 @@ class RetentionPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Time for which terminal contacts stay in memory, in seconds."""
     idempotency_s: Annotated[int, Meta(ge=DAY_S, le=7 * DAY_S)] = DAY_S
     """Time for which idempotency keys are stored, in seconds."""
+    idempotency_keys_max: Annotated[int, Meta(ge=1_000, le=50_000_000)] = 1_000_000
+    """Maximum number of stored idempotency keys, about 350 bytes each. Beyond it a new key replaces an old one before its time: the
+    oldest of the same client, if that client holds more than an equal share, else the oldest of all."""
 
 
 class Policy(_PolicyStruct, frozen=True, kw_only=True):

@@ -69,6 +69,11 @@ class RefusalCode(IntEnum):
     NO_SHADOW_POLICY = 64
     """No shadow policy is set."""
 
+    PRECONDITION_FAILED = 70
+    """The object has another entity tag than the client named; the detail names the present one."""
+    PRECONDITION_REQUIRED = 71
+    """The command would replace something, and the client did not name the entity tag that it has seen."""
+
 
 class Refused(Struct, frozen=True, kw_only=True):
     """A refused command: it left no event.
@@ -96,6 +101,8 @@ class Done(Struct, frozen=True, gc=False):
     """Sequence number of the event that did it; for a repeated command, that of the first time."""
     replayed: bool = False
     """True if the same command had been carried out before and nothing changed now."""
+    tag: str | None = None
+    """Entity tag of the object afterwards, where the command was guarded and the object has one."""
 
 
 CommandResult: TypeAlias = Done | Refused

@@ -64,17 +64,19 @@ def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applie
     for name, value in attributes.items():
         fact = facts.get(name)
         if fact is None or fact.applies_to != applies_to:
-            return f"attributes.{name}" if is_harmless_name(name) else "attributes", _undeclared_text(policy, applies_to)
+            return undeclared_attribute(policy, name, applies_to)
         error = fact_value_error(fact, value)
         if error is not None:
             return f"attributes.{name}", error
     return None
 
 
-def _undeclared_text(policy: Policy, applies_to: str) -> str:
-    names = sorted(name for name, fact in policy.facts.items() if fact.applies_to == applies_to)
+def undeclared_attribute(policy: Policy, name: str, applies_to: str) -> tuple[str, str]:
+    """Return the field and the reason for an attribute that is not declared, with the names of those that are."""
+    names = sorted(known for known, fact in policy.facts.items() if fact.applies_to == applies_to)
     shown = ", ".join(names[:_NAMES_SHOWN_MAX]) or "none"
-    return f"{UNDECLARED_FACT}; declared for {applies_to}s are: {shown}{', …' if len(names) > _NAMES_SHOWN_MAX else ''}"
+    reason = f"{UNDECLARED_FACT}; declared for {applies_to}s are: {shown}{', …' if len(names) > _NAMES_SHOWN_MAX else ''}"
+    return f"attributes.{name}" if is_harmless_name(name) else "attributes", reason
 
 
 def fact_value_error(fact: FactPolicy, value: object) -> str | None:

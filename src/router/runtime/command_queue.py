@@ -15,8 +15,7 @@ or when submits fill half of the queue, the next submit is refused immediately i
 at the limit of the queue. All operations take constant time.
 
 ``BatchProcessor`` takes queued items, executes them at one common time, and collects records and replies. Nothing here is durable
-or published: the writer commits the records of the batch and then completes its replies. A query in slices does one turn in a
-batch and is queued again behind everything that has arrived meanwhile.
+or published: the writer commits the records of the batch and then completes its replies.
 
 ``CommitPacer`` computes when the next batch starts. A commit has a fixed cost regardless of its size: one disk flush and two thread
 switches. A single command on an idle router is committed at once. On a busy router commands arrive faster than commits complete,
@@ -28,14 +27,14 @@ queued the fixed cost is shared well enough, and the commit starts without delay
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar, get_args
 
 from msgspec import Struct
 
 from router.journal.crash_points import crash_point
 from router.journal.records import Record
-from router.model.commands import AdvanceTime, Command, EnqueueContact
+from router.model.commands import AdvanceTime, Command, EnqueueContact, GuardedCommand
 from router.model.errors import CommandQueueFull
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import WorkspaceId
@@ -55,10 +54,6 @@ _TIMER_COMMANDS_MAX: Final = 4
 # With this many queued commands the fixed cost of a commit is shared well enough.
 FULL_BATCH_COUNT: Final = 32
 
-# After a query that has used up this much time, the batch ends: commands are bounded in themselves, but many queries in a row are
-# not. A query in slices has one turn in a batch.
-_QUERY_TURN_S: Final = 0.002
-
 _before_decide = crash_point("before_decide")
 
 _after_decide = crash_point("after_decide")
@@ -76,8 +71,6 @@ class Batch(Struct):
     """Refused submits, each with the number of records of the batch before it."""
     pending_replies: list[ReplyTarget[Any]] = []
     """Reply targets of all items taken from the queue, which must be completed or failed in any case."""
-    continued: list[tuple[WorkspaceId, QueuedQuery]] = []
-    """Queries in slices that are not complete yet; they are queued again after the batch."""
 
 
 class CommitPacer:
@@ -266,12 +259,8 @@ class BatchProcessor:
                 _execute_command(batch, self._workspaces[workspace], item)
             else:
                 _execute_query(batch, self._workspaces[workspace], item)
-                if time.perf_counter() - started_s > _QUERY_TURN_S:
-                    break
             if count % 8 == 7 and self._is_over_time(started_s):
                 break
-        for workspace, query in batch.continued:
-            self._queue.put(workspace, query, ignore_limit=True)
         for workspace in touched:
             self._wakeups.set(workspace, self._workspaces[workspace].engine.next_deadline_ms())
         if _after_decide is not None and batch.records:
@@ -304,25 +293,10 @@ def _execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCo
 
 def _execute_query(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedQuery) -> None:
     if queued.reply.done():
-        # The caller no longer waits.
-        if queued.turns is not None:
-            queued.turns.close()
         return
     engine = workspace.engine
     try:
-        value: Any = None
-        if queued.turns is None:
-            value = queued.query(engine)
-            if isinstance(value, Generator):
-                queued.turns = value
-        if queued.turns is not None:
-            try:
-                next(queued.turns)
-            except StopIteration as end:
-                value = end.value
-            else:
-                batch.continued.append((workspace.workspace, queued))
-                return
+        value = queued.query(engine)
     except AssertionError:
         raise
     except Exception as error:
@@ -334,12 +308,15 @@ def _execute_query(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedQuer
 
 
 def _build_record(workspace: WorkspaceRuntime, queued: QueuedCommand, outcome: Outcome) -> Record:
+    command = queued.command
+    if type(command) is GuardedCommand:
+        command = command.command
     return Record(
         epoch=workspace.epoch,
         first_seq=outcome.first_seq,
         at_ms=outcome.at_ms,
         actor=queued.actor,
-        cause=_COMMAND_TAGS[type(queued.command)],
+        cause=_COMMAND_TAGS[type(command)],
         # Records are retained for clients that resume; unlike a list, a tuple of untracked structs is not scanned by the collector.
         events=tuple(outcome.events),
     )

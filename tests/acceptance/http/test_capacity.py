@@ -103,7 +103,7 @@ async def test_paused_channels_survive_a_restart_and_a_change_of_state(make_rout
         assert (await _agent(ada)).get("offers", []) == []
         unknown = await ada.call("PUT", "/v1/agents/ada/channels", {"paused": ["fax"]})
         assert (unknown.status, unknown.code) == (422, "unknown_channel")
-        assert unknown.json["field"] == "paused" and "fax" not in unknown.body.decode()
+        assert unknown.json["field"] == "paused[0]" and "fax" not in unknown.body.decode()
         other = await ada.call("PUT", "/v1/agents/bob/channels", {"paused": []})
         assert (other.status, other.code) == (404, "unknown_agent")
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "not_ready"})

@@ -165,9 +165,9 @@ async def test_a_conversation_is_hidden_from_other_agents_and_gateways(router: R
             nothing = await floor.desks[cy].call("POST", f"/v1/contacts/nothing/{action}", body)
             assert (nothing.status, nothing.code) == (404, "unknown_contact"), action
         assert await floor.refused(cy, "leave", {"agent_id": bob}) == (404, "unknown_agent")
-        # The consulted agent participates but may not decide anything.
-        assert await floor.refused(bob, "consult/complete") == (404, "unknown_contact")
-        assert await floor.refused(bob, "end", {}) == (404, "unknown_contact")
+        # The consulted agent takes part, and so may know of the contact, but may not decide anything.
+        assert await floor.refused(bob, "consult/complete") == (409, "not_owner")
+        assert await floor.refused(bob, "end", {}) == (409, "not_owner")
 
 
 async def test_a_consult_survives_a_restart(make_router: MakeRouter) -> None:

@@ -27,7 +27,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_a
 async def some_live_things(router: RouterProcess) -> dict[str, str]:
     """A policy as it was in the beginning, an agent with an offer, and a contact that waits; ids by the names in paths."""
     async with Api(router) as admin, Api(router, "agent", "ada") as ada:
-        yaml = {"Content-Type": "application/yaml"}
+        yaml = {"Content-Type": "application/yaml", "If-Match": "*"}
         drain = "?drain_to=" + ",".join(
             f"{queue['queue']['queue_id']}:support"
             for queue in (await admin.ok("GET", "/v1/queues"))["queues"]

@@ -13,7 +13,8 @@ SMALLER = b"channels: {voice: {}}\nqueues: {support: {}}\n"
 
 
 async def put(api: Api, document: bytes, query: str = "", **headers: str) -> Got:
-    return await api.call("PUT", f"/v1/policy{query}", data=document, headers={**YAML, **headers})
+    """Replace whatever policy is active, or the version in ``If-Match``."""
+    return await api.call("PUT", f"/v1/policy{query}", data=document, headers={"If-Match": "*", **YAML, **headers})
 
 
 async def test_a_policy_is_replaced_only_where_the_version_is_the_expected_one(make_router: MakeRouter) -> None:
@@ -38,7 +39,9 @@ async def test_a_policy_round_trips_as_json_and_yaml(make_router: MakeRouter) ->
         as_json = await admin.call("GET", "/v1/policy")
         as_yaml = await admin.call("GET", "/v1/policy", headers={"Accept": "application/yaml"})
         assert as_yaml.headers["Content-Type"] == "application/yaml"
-        written = await admin.call("PUT", "/v1/policy", data=as_json.body, headers={"Content-Type": "application/json"})
+        written = await admin.call(
+            "PUT", "/v1/policy", data=as_json.body, headers={"Content-Type": "application/json", "If-Match": "*"}
+        )
         assert written.status == 200
         assert (await put(admin, as_yaml.body)).status == 200
         assert (await admin.call("GET", "/v1/policy")).body == as_json.body

@@ -59,7 +59,7 @@ async def test_channels_are_paused_by_the_agent_and_by_a_supervisor(tmp_path: Pa
         await gateway.submit("voice", queue_id="support")
         with pytest.raises(RouterRefused) as refused:
             await desktop.pause_channels("fax")
-        assert (refused.value.code, refused.value.error.field) == ("unknown_channel", "paused")
+        assert (refused.value.code, refused.value.error.field) == ("unknown_channel", "paused[0]")
         await supervisor.pause_channels("a0", "chat")
         offer = await anext(event async for event in desktop.events() if isinstance(event, e.OfferMade))
         assert offer.channel == "voice"

@@ -192,7 +192,7 @@ async def test_an_uninvolved_desktop_sees_nothing(tmp_path: Path) -> None:
             assert refused.value.code == "unknown_contact"
         with pytest.raises(RouterRefused) as refused:
             await participants.bob.complete_consult(participants.contact_id)
-        assert refused.value.code == "unknown_contact"
+        assert refused.value.code == "not_owner", "the consulted agent takes part"
 
 
 async def test_a_consult_survives_a_restart_on_both_desktops(make_router: MakeRouter) -> None:

@@ -42,11 +42,12 @@ def test_late_repeats_of_former_participants_change_nothing() -> None:
         c.CompleteAssignment(assignment_id="c1.3", agent_id="cy"),
         c.LeaveContact(contact_id="c1", agent_id="bob"),
         c.LeaveContact(contact_id="c1", agent_id="cy"),
-        c.LeaveContact(contact_id="c1", agent_id="ada"),
     ):
         answer = world.do(command).result
         assert isinstance(answer, Done) and answer.replayed, command
     assert world.refused(c.CompleteAssignment(assignment_id="c1.2", agent_id="cy")).code is RefusalCode.UNKNOWN_ASSIGNMENT
+    by_owner = world.refused(c.LeaveContact(contact_id="c1", agent_id="ada"))
+    assert (by_owner.code, by_owner.state) == (RefusalCode.INVALID_CONTACT_STATE, "ended")
 
 
 def test_a_participant_who_completes_leaves_without_wrap_up() -> None:

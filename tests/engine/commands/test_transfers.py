@@ -84,9 +84,9 @@ def test_bots_are_agents_and_a_conversation_has_one_of_them_or_a_person() -> Non
     first = owner_of(world, "c1")
     other = "bot2" if first == "bot1" else "bot1"
     refused = world.refused(c.EndContact(contact_id="c1", agent_id=other))
-    assert refused.code is RefusalCode.NOT_OWNER
+    assert refused.code is RefusalCode.UNKNOWN_CONTACT
     events = world.done(c.TransferContact(contact_id="c1", to_queue_id="people", agent_id=first))
     assert sum(isinstance(one, e.OfferAccepted) for one in events) == 1
     assert owner_of(world, "c1") == "ada"
     late = world.refused(c.TransferContact(contact_id="c1", to_agent_id=other, agent_id=first))
-    assert late.code is RefusalCode.NOT_OWNER
+    assert late.code is RefusalCode.UNKNOWN_CONTACT

@@ -1,6 +1,7 @@
 """Contact events: retention of ended contacts and idempotency keys, and the counts by state."""
 
-from router.engine.events.contacts import DEDUPE_DROPPED_PER_EVENT, ENDED_DROPPED_PER_EVENT
+from router.engine.events.contacts import ENDED_DROPPED_PER_EVENT
+from router.engine.state.idempotency import DROPPED_PER_EVENT
 from router.model import commands as c
 from router.model.policy import RetentionPolicy
 from router.model.states import ContactState
@@ -16,7 +17,7 @@ def test_ended_contacts_beyond_the_limit_are_dropped_oldest_first() -> None:
     world = World(a_policy(retention=RetentionPolicy(ended_contacts_max=2)))
     for number in range(4):
         ended(world, f"c{number}")
-    kept = [view.contact_id for view in world.engine.contacts(state=ContactState.CANCELLED)]
+    kept = [view.contact_id for view in world.engine.contacts(state="cancelled")]
     assert kept == ["c2", "c3"]
 
 
@@ -36,7 +37,7 @@ def test_one_submit_drops_a_bounded_number_of_idempotency_keys() -> None:
     state = world.engine._state
     world.jump(state.policy.retention.idempotency_s + 1 if state.policy is not None else 0)
     world.done(a_contact("late", dedupe_key=b"late"))
-    assert len(state.idempotency_records) == 6 - DEDUPE_DROPPED_PER_EVENT
+    assert len(state.idempotency) == 6 - DROPPED_PER_EVENT
 
 
 def test_a_contact_that_changes_its_queue_is_counted_in_the_new_one() -> None:

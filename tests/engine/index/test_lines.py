@@ -182,7 +182,8 @@ def test_the_lines_of_contacts_that_do_not_wait_are_bounded(monkeypatch: pytest.
     carry_out(engine, published(a_policy(skills=tuple(skills), queues={"support": a_queue()})))
     carry_out(engine, an_agent(), ready(), a_contact())
     carry_out(engine, c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
-    for skill in skills:
-        carry_out(engine, c.UpdateContact(contact_id="c1", skills={skill: 1}))
+    for before, skill in zip([None, *skills], skills, strict=False):
+        patch: dict[str, int | None] = {skill: 1} if before is None else {before: None, skill: 1}
+        carry_out(engine, c.UpdateContact(contact_id="c1", skills=patch))
         carry_out(engine, a_contact(skill, skills={skill: 2}), c.CancelContact(contact_id=skill))
     assert len(engine._state.index.lines.by_key) <= 11

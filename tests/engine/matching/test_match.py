@@ -159,17 +159,17 @@ def test_queue_ranks_are_part_of_the_agents_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ranks", "code"),
+    ("ranks", "code", "entry"),
     [
-        ({"nowhere": 1}, RefusalCode.UNKNOWN_QUEUE),
-        ({"sales": 0}, RefusalCode.INVALID_VALUE),
-        ({"sales": 10}, RefusalCode.INVALID_VALUE),
-        ({f"q{n}": 1 for n in range(1_001)}, RefusalCode.INVALID_VALUE),
+        ({"nowhere": 1}, RefusalCode.UNKNOWN_QUEUE, ".nowhere"),
+        ({"sales": 0}, RefusalCode.INVALID_VALUE, ".sales"),
+        ({"sales": 10}, RefusalCode.INVALID_VALUE, ".sales"),
+        ({f"q{n}": 1 for n in range(1_001)}, RefusalCode.INVALID_VALUE, ""),
     ],
 )
-def test_invalid_queue_ranks_are_refused(ranks: dict[str, int], code: RefusalCode) -> None:
+def test_invalid_queue_ranks_are_refused(ranks: dict[str, int], code: RefusalCode, entry: str) -> None:
     refused = World(a_policy(queues=QUEUES)).refused(an_agent(queue_ranks=ranks))
-    assert (refused.code, refused.field) == (code, "queue_ranks")
+    assert (refused.code, refused.field) == (code, "queue_ranks" + entry)
 
 
 def test_a_rank_of_a_removed_queue_is_ignored() -> None:

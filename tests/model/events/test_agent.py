@@ -24,6 +24,7 @@ TAGS = {
     "WrapUpStarted": "assignment.wrap_up_started",
     "WrapUpExtended": "assignment.wrap_up_extended",
     "AssignmentCompleted": "assignment.completed",
+    "DispositionRecorded": "assignment.disposition_recorded",
     "AgentUpdated": "agent.updated",
     "AgentRemoved": "agent.removed",
     "AgentStateChanged": "agent.state_changed",

@@ -14,6 +14,7 @@ TAGS = {
     "DayStarted": "workspace.day_started",
     "ShadowPolicySet": "policy.shadow_set",
     "ShadowPolicyCleared": "policy.shadow_cleared",
+    "IdempotencyKeyRecorded": "idempotency_key.recorded",
 }
 EVENTS: list[type[msgspec.Struct]] = [getattr(workspace, name) for name in TAGS]
 

@@ -2,11 +2,10 @@
 
 import pytest
 
-from router.model.commands import AcceptOffer, EndContact, EnqueueContact, LeaveContact
-from router.model.results import Outcome, RefusalCode, Refused
+from router.model.commands import AcceptOffer, EndContact, EnqueueContact, GuardedCommand, LeaveContact
 from router.protocol import frames
 from router.server.auth.credentials import Credential, Role
-from router.server.ws.frame_commands import command_from_frame, reply_to_frame
+from router.server.ws.frame_commands import command_from_frame
 
 
 def credential(role: Role, subject: str) -> Credential:
@@ -46,23 +45,15 @@ def test_a_submit_belongs_to_its_gateway() -> None:
     assert (submitted.gateway_id, submitted.channel) == ("pbx", "voice")
 
 
-def _code(frame: frames.CommandFrame, refused: Refused) -> str:
-    reply = reply_to_frame(frame, Outcome(refused, 0, 0, []))
-    assert isinstance(reply, frames.ErrorFrame)
-    return reply.code
-
-
-def test_the_work_of_another_agent_looks_like_none_to_an_agent() -> None:
-    refused = Refused(code=RefusalCode.NOT_OWNER)
-    assert _code(frames.AcceptFrame(id="1", offer_id="c1.1"), refused) == "unknown_offer"
-    assert _code(frames.EndFrame(id="1", contact_id="c1"), refused) == "unknown_contact"
-    held = frames.HoldFrame(id="1", assignment_id="c1.1")
-    assert _code(held, refused) == "unknown_assignment"
-
-
-def test_a_supervisor_learns_that_an_agent_is_no_participant() -> None:
-    refused = Refused(code=RefusalCode.NOT_PARTICIPANT, field="agent_id")
-    frame = frames.RemoveParticipantFrame(id="1", contact_id="c1", agent_id="bob")
-    assert _code(frame, refused) == "not_participant"
-    left = frames.LeaveFrame(id="1", contact_id="c1")
-    assert _code(left, refused) == "unknown_contact"
+def test_a_frame_with_a_key_is_guarded_by_it() -> None:
+    frame = frames.EndFrame(id="1", contact_id="c1", idempotency_key="k")
+    guarded = command_from_frame(frame, credential(Role.AGENT, "ada"))
+    assert isinstance(guarded, GuardedCommand)
+    assert (guarded.command, guarded.client) == (EndContact(contact_id="c1", agent_id="ada"), "agent:ada")
+    again = command_from_frame(frames.EndFrame(id="2", contact_id="c1", idempotency_key="k"), credential(Role.AGENT, "ada"))
+    assert again == guarded
+    other = command_from_frame(frames.EndFrame(id="2", contact_id="c2", idempotency_key="k"), credential(Role.AGENT, "ada"))
+    assert isinstance(other, GuardedCommand)
+    assert other.dedupe_key == guarded.dedupe_key and other.fingerprint != guarded.fingerprint
+    by_bob = command_from_frame(frame, credential(Role.AGENT, "bob"))
+    assert isinstance(by_bob, GuardedCommand) and by_bob.dedupe_key != guarded.dedupe_key

@@ -73,8 +73,8 @@ class EventModel(ContactEventModel, WorkEventModel):
                 assert self.counts_days(), "a day starts although no selection needs it"
                 assert event.until_ms > at_ms, "a day starts that has already ended"
                 self._reset_day_counts(event.day, event.until_ms)
-            case e.ShadowPolicySet() | e.ShadowPolicyCleared():
-                pass  # The shadow policy decides nothing.
+            case e.ShadowPolicySet() | e.ShadowPolicyCleared() | e.IdempotencyKeyRecorded() | e.DispositionRecorded():
+                pass  # They decide nothing.
             case e.QueueOpened() | e.QueueClosed():
                 self._apply_queue(event)
             case (

@@ -22,8 +22,9 @@ from router.engine.commands import (
     submit,
     transfers,
 )
+from router.engine.commands.guarded import guarded_handler
 from router.engine.commands.transaction import Transaction
-from router.model.commands import AdvanceTime
+from router.model.commands import AdvanceTime, GuardedCommand
 from router.model.results import CommandResult, Done
 
 
@@ -31,7 +32,7 @@ def _advance_time(tx: Transaction, command: AdvanceTime) -> CommandResult:
     return Done(subject="time", state="advanced", seq=tx.state.seq)
 
 
-COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+_PLAIN_COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
     **submit.SUBMIT_COMMANDS,
     **contacts.CONTACT_COMMANDS,
     **transfers.TRANSFER_COMMANDS,
@@ -45,4 +46,9 @@ COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]]
     **policies.POLICY_COMMANDS,
     **hours.HOURS_COMMANDS,
     AdvanceTime: _advance_time,
+}
+
+COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    **_PLAIN_COMMAND_HANDLERS,
+    GuardedCommand: guarded_handler(_PLAIN_COMMAND_HANDLERS),
 }

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
 from router.engine.commands.transaction import Transaction, already_done, unknown_assignment
+from router.engine.commands.validation import validate_disposition
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import conversation_roles
@@ -17,6 +18,7 @@ from router.model.events.agent import (
     AssignmentCompleted,
     AssignmentHeld,
     AssignmentResumed,
+    DispositionRecorded,
     ParticipantLeft,
     WrapUpExtended,
     WrapUpStarted,
@@ -93,15 +95,20 @@ def find_assignment(tx: Transaction, assignment_id: str, agent_id: str | None) -
     return assignment
 
 
-def _was_completed(tx: Transaction, assignment_id: str, agent_id: str | None) -> bool:
-    """Return whether the agent has completed this assignment; known until the contact is dropped by retention."""
+def _completed_contact(tx: Transaction, assignment_id: str, agent_id: str | None) -> tuple[Contact, str] | None:
+    """Return the contact and agent of a completed assignment; known until the contact is dropped by retention.
+
+    None if there is none, or if it belongs to another agent; with ``agent_id`` None, of any agent.
+    """
     contact = tx.state.contacts.get(assignment_id.rpartition(".")[0])
     if contact is None or assignment_id in tx.state.assignments:
-        return False
+        return None
     if contact.assignment_id == assignment_id:
-        return agent_id in (None, contact.agent_id)
-    end = (contact.ended_offers or {}).get(assignment_id)
-    return end is not None and end[0] == "accepted" and agent_id in (None, end[2])
+        owner = contact.agent_id
+    else:
+        end = (contact.ended_offers or {}).get(assignment_id)
+        owner = end[2] if end is not None and end[0] == "accepted" else None
+    return (contact, owner) if owner is not None and agent_id in (None, owner) else None
 
 
 def wrong_assignment_state(assignment: Assignment) -> Refused:
@@ -189,17 +196,40 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
     assignment_id, disposition = command.assignment_id, command.disposition
     assignment = find_assignment(tx, assignment_id, command.agent_id)
     if assignment is None:
-        if _was_completed(tx, assignment_id, command.agent_id):
-            return already_done(assignment_id, _COMPLETED, state.seq)
-        return unknown_assignment()
-    if disposition is not None:
-        codes = () if state.policy is None else state.policy.dispositions
-        if codes and disposition not in codes:
-            return Refused(code=RefusalCode.INVALID_VALUE, field="disposition", detail="not one of dispositions of the policy")
+        completed = _completed_contact(tx, assignment_id, command.agent_id)
+        if completed is None:
+            return unknown_assignment()
+        return _complete_late(tx, command, *completed)
+    refused = validate_disposition(state, disposition)
+    if refused is not None:
+        return refused
     if assignment.state is not _WRAP_UP:
         _end_or_leave(tx, assignment)
     complete_assignment(tx, assignment, "finished", disposition)
     return Done(assignment_id, _COMPLETED, state.seq)
+
+
+def _complete_late(tx: Transaction, command: CompleteAssignment, contact: Contact, agent_id: str) -> CommandResult:
+    """Answer for an assignment that is completed already: record a disposition that is given late, or a repeat."""
+    assignment_id, disposition = command.assignment_id, command.disposition
+    known = dict(contact.dispositions).get(assignment_id)
+    if disposition is None or disposition == known:
+        return already_done(assignment_id, _COMPLETED, tx.state.seq)
+    refused = validate_disposition(tx.state, disposition)
+    if refused is not None:
+        return refused
+    if known is not None:
+        codes = () if tx.state.policy is None else tx.state.policy.dispositions
+        return Refused(
+            code=RefusalCode.INVALID_ASSIGNMENT_STATE,
+            field="disposition",
+            state=str(_COMPLETED),
+            detail=f"it was completed with {known if known in codes else 'another disposition'}, which is not replaced",
+        )
+    tx.emit(
+        DispositionRecorded(assignment_id=assignment_id, contact_id=contact.contact_id, agent_id=agent_id, disposition=disposition)
+    )
+    return tx.done(assignment_id, _COMPLETED)
 
 
 def _end_or_leave(tx: Transaction, assignment: Assignment) -> None:

@@ -15,7 +15,15 @@ from router.engine.commands.assignments import (
     resume_after_consult,
 )
 from router.engine.commands.rescind import rescind_contact_offers
-from router.engine.commands.transaction import Transaction, already_done, unknown_agent, unknown_contact, wrong_contact_state
+from router.engine.commands.transaction import (
+    Transaction,
+    already_done,
+    is_visible,
+    not_owner,
+    unknown_agent,
+    unknown_contact,
+    wrong_contact_state,
+)
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
@@ -23,7 +31,7 @@ from router.engine.state.workspace import active_consult, conversation_roles, pa
 from router.model.commands import AddParticipant, HandOverContact, LeaveContact
 from router.model.events import ContactHandedOver, ParticipantAdded, ParticipantJoined
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, OfferState, Presence
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
 
 
 def is_at_participants_limit(tx: Transaction, contact: Contact, *, released: int = 0) -> bool:
@@ -131,28 +139,27 @@ def _leave_contact(tx: Transaction, command: LeaveContact) -> CommandResult:
     contact = state.contacts.get(command.contact_id)
     if contact is None:
         return unknown_contact()
-    if command.agent_id not in state.agents:
-        return unknown_agent()
     assignment = participant_assignment(state, contact, command.agent_id)
     if assignment is None:
-        return _leave_refusal(tx, contact, command.agent_id)
+        return _leave_refusal(tx, contact, command)
     leave_conversation(tx, contact, assignment, command.reason)
     answer = tx.done(contact.contact_id, contact.state)
     release_participant(tx, assignment)
     return answer
 
 
-def _leave_refusal(tx: Transaction, contact: Contact, agent_id: str) -> CommandResult:
-    is_owner = contact.agent_id == agent_id
-    if is_owner and contact.state is ContactState.ASSIGNED:
+def _leave_refusal(tx: Transaction, contact: Contact, command: LeaveContact) -> CommandResult:
+    """Answer for an agent who does not take part: a repeat, or the refusal."""
+    agent_id = command.agent_id
+    if contact.agent_id == agent_id and contact.state is ContactState.ASSIGNED:
         return wrong_contact_state(contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact")
-    was_member = any(
-        ended_as is OfferState.ACCEPTED and offered_to == agent_id
-        for ended_as, _, offered_to in (contact.ended_offers or {}).values()
-    )
-    if was_member or is_owner:
+    if agent_id in contact.left_agent_ids:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
-    return not_participant_refusal("agent_id")
+    if not is_visible(tx.state, contact, command):
+        return unknown_contact()
+    if contact.state.is_terminal:
+        return wrong_contact_state(contact.state, detail="the conversation is over")
+    return not_participant_refusal("agent_id") if agent_id in tx.state.agents else unknown_agent()
 
 
 def not_participant_refusal(field: str) -> Refused:
@@ -163,10 +170,10 @@ def not_participant_refusal(field: str) -> Refused:
 def _hand_over_command(tx: Transaction, command: HandOverContact) -> CommandResult:
     state = tx.state
     contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.to_agent_id)
-    if contact is None:
+    if contact is None or not is_visible(state, contact, command):
         return unknown_contact()
     if command.agent_id not in (None, contact.agent_id):
-        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+        return not_owner()
     if contact.state is not ContactState.ASSIGNED:
         return wrong_contact_state(contact.state)
     if agent is None:

@@ -13,7 +13,15 @@ from router.engine.commands.conference import (
     participants_limit_refusal,
 )
 from router.engine.commands.rescind import rescind_contact_offers
-from router.engine.commands.transaction import Transaction, unknown_agent, unknown_contact, unknown_queue, wrong_contact_state
+from router.engine.commands.transaction import (
+    Transaction,
+    is_visible,
+    not_owner,
+    unknown_agent,
+    unknown_contact,
+    unknown_queue,
+    wrong_contact_state,
+)
 from router.engine.matching.eligibility import is_available_now
 from router.engine.matching.selection import select_agent
 from router.engine.state.agent import Agent
@@ -30,10 +38,10 @@ _ConsultCommand: TypeAlias = StartConsult | CompleteConsult | CancelConsult | Jo
 def _owned_contact(tx: Transaction, command: _ConsultCommand) -> Contact | Refused:
     """Return the assigned contact if the command comes from its owner or a supervisor."""
     contact = tx.state.contacts.get(command.contact_id)
-    if contact is None:
+    if contact is None or not is_visible(tx.state, contact, command):
         return unknown_contact()
     if command.agent_id not in (None, contact.agent_id):
-        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+        return not_owner()
     if contact.state is not ContactState.ASSIGNED:
         return wrong_contact_state(contact.state)
     return contact

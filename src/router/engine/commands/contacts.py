@@ -1,17 +1,27 @@
 """Commands on existing contacts: update, cancel, abandon and end; and the expiry of a wait."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from router.engine.commands.assignments import end_contact, release_assignment, release_participant
 from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.rescind import rescind_contact_offers, rescind_unqualified
-from router.engine.commands.transaction import Transaction, already_done, unknown_contact, wrong_contact_state
+from router.engine.commands.transaction import (
+    Transaction,
+    already_done,
+    is_visible,
+    not_owner,
+    unknown_contact,
+    wrong_contact_state,
+)
 from router.engine.commands.validation import (
+    ATTRIBUTE_COUNT_MAX,
     PREFERRED_AGENTS_MAX,
+    SKILL_COUNT_MAX,
     too_many_preferred_agents,
+    validate_attribute_names,
     validate_attributes,
     validate_priority,
     validate_skills,
@@ -30,18 +40,18 @@ _ASSIGNED: Final = ContactState.ASSIGNED
 _CONNECTED: Final = CallbackPhase.CONNECTED
 _OFFERED: Final = ContactState.OFFERED
 _ALLOWED_AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
+_ENDED_BY_CANCEL: Final = frozenset({ContactState.CANCELLED})
+_ENDED_BY_END: Final = frozenset({ContactState.ENDED, ContactState.CANCELLED})
+_ENDED_BY_ABANDON: Final = frozenset({ContactState.ABANDONED, ContactState.ENDED})
 _ALLOWED_FOR_CALLBACK: Final = ("cancel", "end", "callback/result")
 
 
 def find_contact(
     tx: Transaction, command: UpdateContact | CancelContact | AbandonContact | EndContact | RequestCallback | ReportCallback
 ) -> Contact | None:
-    """Return the contact if it is visible to the gateway of the command."""
+    """Return the contact if the client of the command may see it."""
     contact = tx.state.contacts.get(command.contact_id)
-    gateway_id = command.gateway_id
-    if gateway_id is None or contact is None or gateway_id == contact.gateway_id:
-        return contact
-    return None
+    return contact if contact is not None and is_visible(tx.state, contact, command) else None
 
 
 def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
@@ -51,16 +61,18 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
         return unknown_contact()
     if contact.state.is_terminal:
         return wrong_contact_state(contact.state)
-    refused = _validate_sent_fields(policy, command)
+    refused = _validate_sent_fields(policy, contact, command)
     if refused is not None:
         return refused
-    skills = contact.skills if command.skills is UNSET else command.skills
-    priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s
-    priority_class = contact.priority_class if command.priority_class is UNSET else command.priority_class
-    attributes = contact.attributes if command.attributes is UNSET else command.attributes
-    preferred_agents = command.preferred_agents
-    if preferred_agents is UNSET:
-        preferred_agents = contact.preferred_agents
+    skills = merged(contact.skills, command.skills)
+    attributes = merged(contact.attributes, command.attributes)
+    if len(skills) > SKILL_COUNT_MAX or len(attributes) > ATTRIBUTE_COUNT_MAX:
+        field, most = ("attributes", ATTRIBUTE_COUNT_MAX) if len(skills) <= SKILL_COUNT_MAX else ("skills", SKILL_COUNT_MAX)
+        detail = f"the contact would have more than {most}: remove some by null"
+        return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail=detail)
+    priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s or 0
+    priority_class = contact.priority_class if command.priority_class is UNSET else command.priority_class or 0
+    preferred_agents = contact.preferred_agents if command.preferred_agents is UNSET else command.preferred_agents or ()
     if (skills, priority_s, priority_class, preferred_agents) == (
         contact.skills,
         contact.priority_s,
@@ -89,19 +101,44 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     return answer
 
 
-def _validate_sent_fields(policy: Policy, command: UpdateContact) -> Refused | None:
-    """Check the fields that are sent; the others keep their values, even if the policy no longer allows them."""
+V = TypeVar("V")
+
+
+def merged(present: dict[str, V], patch: Mapping[str, V | None] | UnsetType | None) -> dict[str, V]:
+    """Return the entries after a merge patch (RFC 7396): null removes an entry, or all of them; others are set."""
+    if patch is UNSET:
+        return present
+    if patch is None:
+        return {}
+    values = {**present, **patch}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _validate_sent_fields(policy: Policy, contact: Contact, command: UpdateContact) -> Refused | None:
+    """Check the fields that are sent; the others keep their values, even if the policy no longer allows them.
+
+    An entry that the contact has may be removed in any case.
+    """
     preferred = command.preferred_agents
-    if preferred is not UNSET and len(preferred) > PREFERRED_AGENTS_MAX:
+    if preferred is not UNSET and preferred is not None and len(preferred) > PREFERRED_AGENTS_MAX:
         return too_many_preferred_agents()
-    if command.skills is not UNSET and (refused := validate_skills(policy, command.skills)):
+    skills, attributes = command.skills or {}, command.attributes or {}
+    # A name that is removed and that the contact does not have is checked like one that is set, to find misspelt ones.
+    set_skills = {
+        name: 1 if level is None else level for name, level in skills.items() if level is not None or name not in contact.skills
+    }
+    if set_skills and (refused := validate_skills(policy, set_skills)):
         return refused
     refused = validate_priority(
-        0 if command.priority_s is UNSET else command.priority_s, 0 if command.priority_class is UNSET else command.priority_class
+        0 if command.priority_s is UNSET else command.priority_s or 0,
+        0 if command.priority_class is UNSET else command.priority_class or 0,
     )
-    if refused is not None or command.attributes is UNSET:
+    if refused is not None:
         return refused
-    return validate_attributes(policy, command.attributes)
+    unknown = [name for name, value in attributes.items() if value is None and name not in contact.attributes]
+    return validate_attribute_names(policy, unknown) or validate_attributes(
+        policy, {name: value for name, value in attributes.items() if value is not None}
+    )
 
 
 def _cancel_contact(tx: Transaction, command: CancelContact) -> CommandResult:
@@ -110,12 +147,24 @@ def _cancel_contact(tx: Transaction, command: CancelContact) -> CommandResult:
         return unknown_contact()
     if contact.state is _ASSIGNED:
         return wrong_contact_state(contact.state, *_ALLOWED_AFTER_ANSWER)
+    if contact.state.is_terminal:
+        return _repeated_end(contact, _ENDED_BY_CANCEL, command.reason, "cancelled")
     return _cancel_waiting(tx, contact, command.reason)
 
 
+def _repeated_end(contact: Contact, states: frozenset[ContactState], reason: str, default_reason: str) -> CommandResult:
+    """Answer a command that ends a contact which has ended already: repeated only if it ended as this command ends it.
+
+    Otherwise the client would take another end, or another reason, for its own.
+    """
+    if contact.state not in states:
+        return wrong_contact_state(contact.state, detail="the contact has ended in another way")
+    if reason not in (default_reason, contact.reason):
+        return wrong_contact_state(contact.state, detail="the contact has ended with another reason")
+    return already_done(contact.contact_id, contact.state, contact.ended_seq)
+
+
 def _cancel_waiting(tx: Transaction, contact: Contact, reason: str) -> CommandResult:
-    if contact.state.is_terminal:
-        return already_done(contact.contact_id, contact.state, contact.ended_seq)
     rescind_contact_offers(tx, contact, "cancelled")
     tx.emit(
         ContactCancelled(
@@ -134,7 +183,7 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
     if contact is None:
         return unknown_contact()
     if contact.state.is_terminal:
-        return already_done(contact.contact_id, contact.state, contact.ended_seq)
+        return _repeated_end(contact, _ENDED_BY_ABANDON, "", "")
     if contact.callback is not None and contact.callback.phase is not _CONNECTED:
         # The customer has hung up to be called back: the contact keeps its position.
         return wrong_contact_state(contact.state, *_ALLOWED_FOR_CALLBACK, detail="the customer of this callback is not on the line")
@@ -158,9 +207,11 @@ def _end_contact(tx: Transaction, command: EndContact) -> CommandResult:
         return unknown_contact()
     agent_id = command.agent_id
     if agent_id is not None and contact.agent_id != agent_id:
-        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+        return not_owner()
     if contact.state is _ASSIGNED:
         return _end_conversation(tx, contact, command.reason)
+    if contact.state.is_terminal:
+        return _repeated_end(contact, _ENDED_BY_END, command.reason, "ended")
     return _cancel_waiting(tx, contact, command.reason)
 
 

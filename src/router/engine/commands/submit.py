@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
+from router.engine.commands.guarded import key_reused
 from router.engine.commands.offers import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.queue_admission import QueueEntry, admit_to_queue, agent_predicates
@@ -47,10 +48,10 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     to an agent in the same transaction.
     """
     state = tx.state
-    if command.dedupe_key is not None and (first := state.idempotency_records.get(command.dedupe_key)):
+    if command.dedupe_key is not None and (first := state.idempotency.get(command.dedupe_key)):
         if first.fingerprint != (command.fingerprint or b""):
-            return Refused(code=RefusalCode.IDEMPOTENCY_KEY_REUSED, field="idempotency_key")
-        return already_done(first.contact_id, _QUEUED, first.seq)
+            return key_reused()
+        return already_done(first.subject, _QUEUED, first.seq)
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy is active: publish one first (PUT /v1/policy)")

@@ -1,13 +1,27 @@
 """Transactions, through which commands emit events, and the answers that most commands share."""
 
+from typing import Final
+
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.contacts import queue_in_line
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
+from router.engine.state.workspace import participant_assignment
+from router.model.commands import (
+    CancelConsult,
+    CompleteConsult,
+    EndContact,
+    HandOverContact,
+    JoinConsult,
+    LeaveContact,
+    PlainCommand,
+    StartConsult,
+    TransferContact,
+)
 from router.model.events import ContactQueued, Event
 from router.model.results import Done, RefusalCode, Refused
-from router.model.states import ContactState, QueueId
+from router.model.states import AgentId, ContactState, GatewayId, QueueId
 
 
 class Transaction:
@@ -66,30 +80,72 @@ class Transaction:
         return Done(subject, state, self.state.seq)
 
 
-class ObservedTransaction(Transaction):
-    """Transaction used while a snapshot or a query is built between commands, which must see the records before they change."""
+class SnapshotTransaction(Transaction):
+    """Transaction used while an incremental snapshot is built, which must see the records before they change."""
 
     __slots__ = ()
 
     def emit(self, event: Event) -> None:
-        """Show the event to the observers, then apply it and record it."""
-        self._show(event)
+        """Save the affected records for the snapshot, then apply the event and record it."""
+        self._save_before(event)
         super().emit(event)
 
     def emit_queued(self, event: ContactQueued, line: WaitingLine) -> Contact | None:
-        """Show the event of a new contact to the observers, then emit it."""
-        self._show(event)
+        """Save the affected records for the snapshot, then emit the event of a new contact."""
+        self._save_before(event)
         return super().emit_queued(event, line)
 
-    def _show(self, event: Event) -> None:
-        # A copy: an observer may cancel itself.
-        for observer in tuple(self.state.observers):
-            observer.before_event(event)
+    def _save_before(self, event: Event) -> None:
+        snapshot = self.state.incremental_snapshot
+        if snapshot is not None:
+            snapshot.before_event(event)
+
+
+# Commands whose ``agent_id`` is the agent who sends them; in others it is the agent that they concern.
+_COMMANDS_OF_AGENTS: Final = (
+    EndContact,
+    TransferContact,
+    StartConsult,
+    CompleteConsult,
+    CancelConsult,
+    JoinConsult,
+    HandOverContact,
+)
+
+
+def is_visible(state: RoutingState, contact: Contact, command: PlainCommand) -> bool:
+    """Return whether the client of a command may know that the contact exists; to others it must look like an unknown one."""
+    if isinstance(command, _COMMANDS_OF_AGENTS):
+        agent_id = command.agent_id
+    else:
+        agent_id = command.agent_id if isinstance(command, LeaveContact) and command.reason == "left" else None
+    return may_see(state, contact, agent_id=agent_id, gateway_id=getattr(command, "gateway_id", None))
+
+
+def may_see(state: RoutingState, contact: Contact, *, agent_id: AgentId | None, gateway_id: GatewayId | None) -> bool:
+    """Return whether an agent or a gateway may know that the contact exists; with neither, it is a supervisor.
+
+    A gateway sees the contacts that it submitted; an agent those in whose conversation the agent takes part, owned last, or is
+    offered now.
+    """
+    if gateway_id is not None and gateway_id != contact.gateway_id:
+        return False
+    if agent_id is None or agent_id == contact.agent_id:
+        return True
+    if any(state.offers[name].agent_id == agent_id for name in contact.pending_offer_ids):
+        return True
+    return participant_assignment(state, contact, agent_id) is not None
 
 
 def already_done(subject: str, state: str, seq: int) -> Done:
     """Return the answer to a command that changes nothing because the state is already as requested."""
     return Done(subject=subject, state=state, seq=seq, replayed=True)
+
+
+def not_owner() -> Refused:
+    """Return the refusal for an agent who may see the contact but does not own it."""
+    detail = "only the agent who owns the contact may do this"
+    return Refused(code=RefusalCode.NOT_OWNER, field="contact_id", detail=detail)
 
 
 def unknown_contact() -> Refused:

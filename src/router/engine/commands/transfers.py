@@ -15,6 +15,8 @@ from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import (
     Transaction,
     already_done,
+    is_visible,
+    not_owner,
     unknown_agent,
     unknown_contact,
     unknown_queue,
@@ -89,7 +91,7 @@ def requeue_after_lost_desktop(tx: Transaction, assignment: Assignment, prefer_s
 def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResult:
     state = tx.state
     contact, policy = state.contacts.get(command.contact_id), state.policy
-    if contact is None or policy is None:
+    if contact is None or policy is None or not is_visible(state, contact, command):
         return unknown_contact()
     if (command.to_queue_id is None) == (command.to_agent_id is None):
         return Refused(
@@ -98,7 +100,7 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
     if contact.state is not _ASSIGNED:
         return wrong_contact_state(contact.state)
     if command.agent_id is not None and contact.agent_id != command.agent_id:
-        return Refused(code=RefusalCode.NOT_OWNER, field="contact_id")
+        return not_owner()
     refused = _validate_transfer_times(command)
     if refused is not None:
         return refused

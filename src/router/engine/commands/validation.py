@@ -9,13 +9,17 @@ from router.model.errors import is_harmless_name
 from router.model.policy import FactValue, Policy
 from router.model.results import RefusalCode, Refused
 from router.model.states import QueueId
-from router.policy.facts import check_attributes
+from router.policy.facts import check_attributes, undeclared_attribute
 
 _DAY_S: Final = 86_400
 
 _QUEUE_RANKS_MAX: Final = 1_000
 
 PREFERRED_AGENTS_MAX: Final = 32
+
+SKILL_COUNT_MAX: Final = 32
+
+ATTRIBUTE_COUNT_MAX: Final = 64
 
 
 _NAMES_SHOWN_MAX: Final = 20
@@ -55,6 +59,16 @@ def validate_attributes(policy: Policy, values: dict[str, FactValue], entity: st
         return None
     field, reason = problem
     return Refused(code=RefusalCode.UNKNOWN_FACT, field=field, detail=reason)
+
+
+def validate_attribute_names(policy: Policy, names: Sequence[str]) -> Refused | None:
+    """Check that the names are declared attributes of contacts."""
+    for name in names:
+        fact = policy.facts.get(name)
+        if fact is None or fact.applies_to != "contact":
+            field, reason = undeclared_attribute(policy, name, "contact")
+            return Refused(code=RefusalCode.UNKNOWN_FACT, field=field, detail=reason)
+    return None
 
 
 def validate_priority(priority_s: int, priority_class: int) -> Refused | None:

@@ -23,13 +23,14 @@ from router.model.events.agent import (
     AssignmentResumed,
     AssignmentUnparked,
     ContactHandedOver,
+    DispositionRecorded,
     ParticipantAdded,
     ParticipantJoined,
     ParticipantLeft,
     WrapUpExtended,
     WrapUpStarted,
 )
-from router.model.states import AssignmentRole, OfferState
+from router.model.states import AssignmentId, AssignmentRole, ContactId, OfferState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _WRAP_UP: Final = TimerKind.WRAP_UP
@@ -121,6 +122,19 @@ def _completed(state: RoutingState, event: AssignmentCompleted) -> None:
         if not assignment.was_parked:  # The time that the customer was silent is not handling time.
             record_handling(state, assignment)
         index.agents.release_capacity(agent, assignment.channel, assignment.units)
+    if event.disposition is not None:
+        _store_disposition(state, event.contact_id, assignment_id, event.disposition)
+
+
+def _disposition_recorded(state: RoutingState, event: DispositionRecorded) -> None:
+    _store_disposition(state, event.contact_id, event.assignment_id, event.disposition)
+
+
+def _store_disposition(state: RoutingState, contact_id: ContactId, assignment_id: AssignmentId, disposition: str) -> None:
+    """Store the disposition of a completed assignment with its contact, as long as that is kept."""
+    contact = state.contacts.get(contact_id)
+    if contact is not None:
+        contact.dispositions = (*contact.dispositions, (assignment_id, disposition))
 
 
 def add_participant(
@@ -164,6 +178,8 @@ def _participant_left(state: RoutingState, event: ParticipantLeft) -> None:
     assignment.state = _PARTICIPANT_CHANGES[ParticipantLeft][assignment.state]
     assignment.keep_contact(contact.attributes, contact.reference)
     _remove_participant(contact, event.assignment_id)
+    if event.agent_id not in contact.left_agent_ids:
+        contact.left_agent_ids = (*contact.left_agent_ids, event.agent_id)
 
 
 def _handed_over(state: RoutingState, event: ContactHandedOver) -> None:
@@ -193,6 +209,7 @@ ASSIGNMENT_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     WrapUpStarted: _wrap_up_started,
     WrapUpExtended: _wrap_up_extended,
     AssignmentCompleted: _completed,
+    DispositionRecorded: _disposition_recorded,
     ParticipantAdded: _participant_added,
     ParticipantJoined: _participant_joined,
     ParticipantLeft: _participant_left,

@@ -9,7 +9,8 @@ from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact, WaitingLine
-from router.engine.state.records import Assignment, IdempotencyRecord, Offer, selection_record
+from router.engine.state.idempotency import IdempotencyRecord
+from router.engine.state.records import Assignment, Offer, selection_record
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast, record_answer, record_end, record_forecast
@@ -26,6 +27,7 @@ from router.model.events import (
     ContactStepEntered,
     ContactUpdated,
 )
+from router.model.policy import RetentionPolicy
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _TTL: Final = TimerKind.TTL
@@ -43,9 +45,10 @@ _TERMINAL: Final = {
     kind: EventTransitions(CONTACT_TRANSITIONS, kind) for kind in (ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded)
 }
 
-# Ended contacts, and idempotency keys, that one event drops at most: more than it adds, so the tables shrink to their limits.
+# Ended contacts that one event drops at most: more than it adds, so the table shrinks to its limit.
 ENDED_DROPPED_PER_EVENT: Final = 4
-DEDUPE_DROPPED_PER_EVENT: Final = 2
+# Retention before the first policy.
+DEFAULT_RETENTION: Final = RetentionPolicy()
 _DROPPED_CONTACTS_SLACK: Final = 10_000
 
 # Reasons by which a command places the contact in a queue; by the other reasons it returns to its position there.
@@ -123,17 +126,17 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
 
 
 def _store_key(state: RoutingState, event: ContactQueued, key: bytes) -> None:
-    """Store the first answer to an idempotency key and drop at most two keys beyond retention."""
-    assert state.policy is not None
-    state.idempotency_records[key] = IdempotencyRecord(
-        fingerprint=event.fingerprint or b"", contact_id=event.contact_id, seq=state.seq, at_ms=state.at_ms
+    """Store the first answer to an idempotency key."""
+    store_key(
+        state, key, IdempotencyRecord(event.fingerprint or b"", event.contact_id, state.seq, state.at_ms, client=event.gateway_id)
     )
-    order = state.idempotency_order
-    order.append(key)
-    oldest_ms = state.at_ms - 1000 * state.policy.retention.idempotency_s
-    for _ in range(DEDUPE_DROPPED_PER_EVENT):
-        if order and state.idempotency_records[order[0]].at_ms < oldest_ms:
-            del state.idempotency_records[order.popleft()]
+
+
+def store_key(state: RoutingState, key: bytes, record: IdempotencyRecord) -> None:
+    """Store a key, within the limits of the policy."""
+    retention = DEFAULT_RETENTION if state.policy is None else state.policy.retention
+    oldest_ms = state.at_ms - 1000 * retention.idempotency_s
+    state.idempotency.store(key, record, oldest_ms=oldest_ms, count_max=retention.idempotency_keys_max)
 
 
 def _updated(state: RoutingState, event: ContactUpdated) -> None:
@@ -305,9 +308,7 @@ def _drop_expired(state: RoutingState, contact_id: str) -> None:
     for _ in range(ENDED_DROPPED_PER_EVENT):
         if not ended or (len(ended) <= most and ended[0][1] >= oldest_ms):
             break
-        forgotten = state.contacts.pop(ended.popleft()[0])
-        if forgotten.slot:
-            state.index.directory.forget(forgotten)
+        del state.contacts[ended.popleft()[0]]
     if len(state.contact_log) > 2 * len(state.contacts) + _DROPPED_CONTACTS_SLACK and state.incremental_snapshot is None:
         # A snapshot rebuilds the log as well; this bounds it where no snapshots are taken.
         state.contact_log = list(state.contacts.values())

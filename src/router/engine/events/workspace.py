@@ -9,15 +9,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events.contact_state import change_queue, place_in_line
+from router.engine.events.contacts import store_key
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.contact import Contact
+from router.engine.state.idempotency import IdempotencyRecord
 from router.engine.state.records import EntryRuleCounts, QueueHours
 from router.engine.state.timers import TimerKind
 from router.engine.transitions import QUEUE_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events.workspace import (
     DayStarted,
+    IdempotencyKeyRecorded,
     PolicyPublished,
     QueueClosed,
     QueueOpened,
@@ -105,6 +108,13 @@ def _shadow_cleared(state: RoutingState, _: ShadowPolicyCleared) -> None:
     state.shadow_policy, state.shadow_seq = None, 0
 
 
+def _key_recorded(state: RoutingState, event: IdempotencyKeyRecorded) -> None:
+    record = IdempotencyRecord(
+        event.fingerprint or b"", event.subject, event.answer_seq, state.at_ms, state=event.state, client=event.client
+    )
+    store_key(state, event.key or b"", record)
+
+
 def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
     _change_opening(state, event, _OPENED)
     for contact in _waiting_contacts(state, event.queue_id):
@@ -164,6 +174,7 @@ WORKSPACE_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     DayStarted: _day_started,
     ShadowPolicySet: _shadow_set,
     ShadowPolicyCleared: _shadow_cleared,
+    IdempotencyKeyRecorded: _key_recorded,
     QueueOpened: _queue_opened,
     QueueClosed: _queue_closed,
 }

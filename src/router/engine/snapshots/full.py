@@ -16,7 +16,8 @@ from msgspec import Struct, field
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.records import Assignment, EntryRuleCounts, IdempotencyRecord, Offer, QueueHours
+from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord
+from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
 from router.model.states import ContactState
@@ -24,7 +25,7 @@ from router.model.states import ContactState
 SNAPSHOT_FORMAT: Final = 5
 
 DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
-    Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class", "slot"}),
+    Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class"}),
     Agent: frozenset(
         {
             "offers",
@@ -131,7 +132,7 @@ def dump(state: RoutingState) -> bytes:
             rows_of(offer for agent in agents for offer in agent.offers.values()),
             rows_of(work for agent in agents for work in agent.assignments.values()),
             rows_of(agents),
-            [(key, ROW_GETTERS[IdempotencyRecord](state.idempotency_records[key])) for key in state.idempotency_order],
+            [(key, ROW_GETTERS[IdempotencyRecord](record)) for key, record in state.idempotency.items()],
             *trailing_fields(state),
             state.wait_statistics,
         )
@@ -162,8 +163,7 @@ def load(data: bytes) -> RoutingState:
     state.agent_log, state.agents_registered = image.agents, len(image.agents)
     for number, agent in enumerate(image.agents, start=1):
         agent.registration_number = number
-    state.idempotency_records = dict(image.dedupe)
-    state.idempotency_order = deque(state.idempotency_records)
+    state.idempotency = IdempotencyKeys(image.dedupe)
     state.rule_counts = image.rule_counts
     state.hours = dict(image.hours)
     _share_names(state)
@@ -182,10 +182,6 @@ def _share_names(state: RoutingState) -> None:
 
 
 def _derive(state: RoutingState) -> None:
-    state.index.agent_ids.update(state.agents)
-    for agent in state.agents.values():
-        state.agents_by_state[agent.state] += 1
-    state.index.directory.catch_up(len(state.contacts))
     for offer in state.offers.values():
         state.agents[offer.agent_id].offers[offer.offer_id] = offer
     for work in state.assignments.values():

@@ -13,28 +13,46 @@ Cost: one comparison a command while no snapshot is in progress, and a few hundr
 affected.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from msgspec import Raw
 
-from router.engine.events.changed_records import WIDE_EVENTS, named_records
-from router.engine.events.contacts import DEDUPE_DROPPED_PER_EVENT, ENDED_DROPPED_PER_EVENT
+from router.engine.events.contacts import ENDED_DROPPED_PER_EVENT
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import ROW_GETTERS, SNAPSHOT_ENCODER, leading_fields, trailing_fields
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.records import Assignment, IdempotencyRecord, Offer
-from router.model.events import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, ContactQueued, Event
+from router.engine.state.idempotency import IdempotencyRecord
+from router.engine.state.records import Assignment, Offer
+from router.model.events import (
+    ContactAbandoned,
+    ContactCancelled,
+    ContactEnded,
+    ContactExpired,
+    ContactQueued,
+    DayStarted,
+    Event,
+    IdempotencyKeyRecorded,
+    PolicyPublished,
+    QueueClosed,
+    QueueOpened,
+)
 from router.model.states import AgentId, ContactId
 
 # Records in one piece: a few hundred microseconds of work.
 _RECORDS: Final = 128
 _KEYS: Final = 1_024
 
+_CANCELLING_EVENTS: Final = frozenset({PolicyPublished, QueueOpened, QueueClosed, DayStarted})
 _ENDING_EVENTS: Final = frozenset({ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded})
 
+_FieldGetter: TypeAlias = Callable[[Any], Any]
+_FieldGetters: TypeAlias = tuple[_FieldGetter | None, tuple[_FieldGetter, ...], tuple[_FieldGetter, ...], _FieldGetter | None]
+_AGENT_FIELDS: Final = ("agent_id", "from_agent_id", "for_agent_id")
+_ASSIGNMENT_FIELDS: Final = ("assignment_id", "from_assignment_id")
 _CONTACT_ROW: Final = ROW_GETTERS[Contact]
 
 
@@ -76,7 +94,7 @@ class IncrementalSnapshot:
         # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
         self._pending = dict(statistics.pending_forecasts)
         self._ended = list(state.ended_contacts)
-        self._keys = list(state.idempotency_order)
+        self._keys = state.idempotency.keys()
         self._contacts = _RecordLog(state.contact_log, state.seq)
         self._agents = _RecordLog(state.agent_log, state.agents_registered)
         self._early_contacts: dict[int, bytes] = {}
@@ -87,7 +105,6 @@ class IncrementalSnapshot:
         self._parts: list[bytes] = []
         self._work = self._pieces()
         state.incremental_snapshot = self
-        state.observers.append(self)
 
     # --- encoding ---------------------------------------------------------------------------------
     def advance(self) -> bool:
@@ -96,7 +113,7 @@ class IncrementalSnapshot:
             return False
         if next(self._work, self) is self:
             self.is_done = True
-            self._detach()
+            self._state.incremental_snapshot = None
             return False
         return True
 
@@ -113,11 +130,7 @@ class IncrementalSnapshot:
         self._work.close()
         self._contacts.compact()
         self._agents.compact()
-        self._detach()
-
-    def _detach(self) -> None:
         self._state.incremental_snapshot = None
-        self._state.observers.remove(self)
 
     def _pieces(self) -> Generator[None, None, None]:
         contacts: list[bytes] = []
@@ -185,7 +198,7 @@ class IncrementalSnapshot:
         self._agents.compact()
 
     def _dedupe_rows(self) -> Iterator[list[Any]]:
-        known, row = self._state.idempotency_records, ROW_GETTERS[IdempotencyRecord]
+        known, row = self._state.idempotency, ROW_GETTERS[IdempotencyRecord]
         for keys in _slices(self._keys, _KEYS):
             yield [
                 # A key that has been dropped since was saved early.
@@ -197,20 +210,33 @@ class IncrementalSnapshot:
     def before_event(self, event: Event) -> None:
         """Save the records that this event is about to change."""
         kind = type(event)
-        if kind in WIDE_EVENTS:
+        if kind in _CANCELLING_EVENTS:
             self.cancel()
             return
-        contact_id, agent_ids = named_records(self._state, event)
+        contact_id, agents, assignments, offer = _field_getters(kind)
         if contact_id is not None:
-            self._save_contact(contact_id)
-        for agent_id in agent_ids:
-            self._save_agent(agent_id)
+            self._save_contact(contact_id(event))
+        for agent_id in agents:
+            self._save_agent(agent_id(event))
+        for assignment_id in assignments:
+            work = self._state.assignments.get(assignment_id(event))
+            if work is not None:
+                self._save_agent(work.agent_id)
+        if offer is not None:
+            known = self._state.offers.get(offer(event))
+            if known is not None:
+                self._save_agent(known.agent_id)
         if kind in _ENDING_EVENTS:
             for name, _ in islice(self._state.ended_contacts, ENDED_DROPPED_PER_EVENT):
                 self._save_contact(name)
-        elif kind is ContactQueued:
-            for key in islice(self._state.idempotency_order, DEDUPE_DROPPED_PER_EVENT):
-                self._early_dedupe[key] = self._state.idempotency_records[key]
+        elif kind is ContactQueued or kind is IdempotencyKeyRecorded:
+            self._save_keys(event.gateway_id if isinstance(event, ContactQueued) else getattr(event, "client", ""))
+
+    def _save_keys(self, client: str) -> None:
+        """Save the idempotency keys that a new key of this client may replace."""
+        known = self._state.idempotency
+        for key in known.may_drop(client):
+            self._early_dedupe[key] = known[key]
 
     def _save_contact(self, contact_id: ContactId) -> None:
         contact = self._state.contacts.get(contact_id)
@@ -220,8 +246,8 @@ class IncrementalSnapshot:
         if self._contacts.is_pending(number) and number not in self._early_contacts:
             self._early_contacts[number] = SNAPSHOT_ENCODER.encode(_CONTACT_ROW(contact))
 
-    def _save_agent(self, agent_id: AgentId) -> None:
-        agent = self._state.agents.get(agent_id)
+    def _save_agent(self, agent_id: AgentId | None) -> None:
+        agent = None if agent_id is None else self._state.agents.get(agent_id)
         if agent is None:
             return
         number = agent.registration_number
@@ -279,6 +305,23 @@ class _AgentSections:
         self.assignments.append(b"".join([assignments for _, _, _, assignments, _ in rows]))
         self.offers_count += sum([count for _, _, count, _, _ in rows])
         self.assignments_count += sum([count for *_, count in rows])
+
+
+_GETTERS_BY_EVENT: Final[dict[type, _FieldGetters]] = {}
+
+
+def _field_getters(kind: type[Event]) -> _FieldGetters:
+    """Return getters for the ids of the records that an event of this type changes."""
+    known = _GETTERS_BY_EVENT.get(kind)
+    if known is None:
+        fields = kind.__struct_fields__
+        known = _GETTERS_BY_EVENT[kind] = (
+            attrgetter("contact_id") if "contact_id" in fields else None,
+            tuple(attrgetter(name) for name in _AGENT_FIELDS if name in fields),
+            tuple(attrgetter(name) for name in _ASSIGNMENT_FIELDS if name in fields),
+            attrgetter("offer_id") if "offer_id" in fields else None,
+        )
+    return known
 
 
 def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -346,6 +346,10 @@ class Contact(Struct, array_like=True, gc=False):
     overflowed_from: tuple[QueueId, ...] = ()
     """Queues that it has left by an overflow since it was submitted or placed in a queue by a person; it overflows to none of
     them again."""
+    dispositions: tuple[tuple[AssignmentId, str], ...] = ()
+    """Dispositions of its completed assignments; an assignment without one is not listed."""
+    left_agent_ids: tuple[AgentId, ...] = ()
+    """Agents who were consulted or took part and have left."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0
@@ -354,8 +358,6 @@ class Contact(Struct, array_like=True, gc=False):
     """Derived: seconds of priority added by its plan."""
     plan_priority_class: int = 0
     """Derived: the least priority class that its plan demands."""
-    slot: int = 0
-    """Derived: its place in the directory of contacts; 0: it is not listed there yet."""
 
     @property
     def awaits_customer(self) -> bool:

@@ -1,6 +1,6 @@
-"""Plain records of the state: offers, assignments, opening hours, idempotency keys, rule counts and requirements.
+"""Plain records of the state: offers, assignments, opening hours, rule counts and requirements.
 
-A snapshot stores offers, assignments, hours and idempotency records as arrays in the order of their fields. None of them
+A snapshot stores offers, assignments and hours as arrays in the order of their fields. None of them
 refers to another object; contacts and agents, which do, have modules of their own.
 """
 
@@ -121,15 +121,6 @@ class QueueHours(Struct, array_like=True, gc=False):
     def is_supervisor_override(self) -> bool:
         """Return whether a supervisor set the state; the calendar is then ignored."""
         return self.reason == "supervisor"
-
-
-class IdempotencyRecord(Struct, frozen=True, array_like=True, gc=False):
-    """First answer to an idempotency key."""
-
-    fingerprint: bytes
-    contact_id: ContactId
-    seq: int
-    at_ms: int
 
 
 RequirementKey: TypeAlias = tuple[tuple[str, int], ...]

@@ -13,13 +13,13 @@ from typing import Final
 
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.records import Assignment, EntryRuleCounts, IdempotencyRecord, Offer, QueueHours
+from router.engine.state.idempotency import IdempotencyKeys
+from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy, QueuePolicy
 from router.model.states import (
     TERMINAL_CONTACT_STATES,
     AgentId,
-    AgentState,
     AssignmentId,
     AssignmentRole,
     ContactId,
@@ -60,12 +60,9 @@ class WorkspaceRecords:
         """Agents in order of registration."""
         self.agent_log: list[Agent] = []
         """Derived: the agents in order of registration; may still hold agents already removed."""
-        self.agents_by_state: dict[AgentState, int] = dict.fromkeys(AgentState, 0)
-        """Derived: number of agents by state."""
         self.agents_registered = 0
         """Derived: number of registrations since the process started."""
-        self.idempotency_records: dict[bytes, IdempotencyRecord] = {}
-        self.idempotency_order: deque[bytes] = deque()
+        self.idempotency = IdempotencyKeys()
         self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL_CONTACT_STATES, 0)
         """Number of ended contacts by final state."""
         self.submitted = 0

@@ -29,6 +29,7 @@ from router.model.events.agent import (
     ContactHandedOver,
     DesktopConnected,
     DesktopLost,
+    DispositionRecorded,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
@@ -61,6 +62,7 @@ from router.model.events.contact import (
 )
 from router.model.events.workspace import (
     DayStarted,
+    IdempotencyKeyRecorded,
     PolicyPublished,
     QueueClosed,
     QueueOpened,
@@ -98,6 +100,7 @@ __all__ = (
     "WrapUpStarted",
     "WrapUpExtended",
     "AssignmentCompleted",
+    "DispositionRecorded",
     "CallbackRequested",
     "CallbackScheduled",
     "CallbackDialRequested",
@@ -116,6 +119,7 @@ __all__ = (
     "DayStarted",
     "ShadowPolicySet",
     "ShadowPolicyCleared",
+    "IdempotencyKeyRecorded",
 )
 
 Event: TypeAlias = (
@@ -146,6 +150,7 @@ Event: TypeAlias = (
     | WrapUpStarted
     | WrapUpExtended
     | AssignmentCompleted
+    | DispositionRecorded
     | CallbackRequested
     | CallbackScheduled
     | CallbackDialRequested
@@ -164,4 +169,5 @@ Event: TypeAlias = (
     | DayStarted
     | ShadowPolicySet
     | ShadowPolicyCleared
+    | IdempotencyKeyRecorded
 )

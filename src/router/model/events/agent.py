@@ -253,6 +253,16 @@ class AssignmentCompleted(EventStruct, frozen=True, kw_only=True, tag="assignmen
     """Disposition code; null: none was given."""
 
 
+class DispositionRecorded(EventStruct, frozen=True, kw_only=True, tag="assignment.disposition_recorded"):
+    """A disposition was given after the assignment had been completed without one, usually by the end of the wrap-up time."""
+
+    assignment_id: AssignmentId
+    contact_id: ContactId
+    agent_id: AgentId
+    disposition: str
+    """Disposition code."""
+
+
 class AgentUpdated(EventStruct, frozen=True, kw_only=True, tag="agent.updated"):
     """The agent's record was created or replaced; all fields hold the new values."""
 

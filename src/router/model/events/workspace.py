@@ -74,3 +74,23 @@ class ShadowPolicySet(EventStruct, frozen=True, kw_only=True, tag="policy.shadow
 
 class ShadowPolicyCleared(EventStruct, frozen=True, kw_only=True, tag="policy.shadow_cleared"):
     """The shadow policy was cleared."""
+
+
+class IdempotencyKeyRecorded(EventStruct, frozen=True, kw_only=True, tag="idempotency_key.recorded"):
+    """A command other than a submit was carried out with an idempotency key; a repeat of it gets the answer recorded here.
+
+    The events of the command precede it; there are none if the command had nothing to change.
+    """
+
+    subject: str
+    """Id of the object that the command concerned."""
+    state: str
+    """State in the answer."""
+    answer_seq: int
+    """Sequence number in the answer."""
+    key: bytes | None = None
+    """Hash of client and idempotency key; never sent to clients."""
+    fingerprint: bytes | None = None
+    """Hash of the command, to recognise a key that is used with another one; never sent to clients."""
+    client: str = ""
+    """Client to which the key belongs."""

@@ -13,11 +13,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
-from router.model.policy import Attributes, CallbackMode, PriorityClass, PrioritySeconds, Skills
+from router.model.policy import Attributes, AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch
 from router.model.states import AgentState, CallbackOutcome, Ident, Name
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
+IdempotencyKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 # ``history_id:seq``. Another text is not an error: the client gets a welcome with the full state.
 ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 # How long a contact may be reserved for one agent.
@@ -38,8 +39,10 @@ class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
     """Base of the frames that stand for a command."""
 
     id: FrameId
+    idempotency_key: IdempotencyKey | UnsetType | None = UNSET
+    """A repeated frame with the same key gets the first reply and changes nothing; omitted: it is carried out again."""
     command: ClassVar[type[Any]]
-    """Command that the frame stands for. It has every field of the frame except ``id``."""
+    """Command that the frame stands for. It has every field of the frame except ``id`` and ``idempotency_key``."""
     fixed: ClassVar[Mapping[str, object]] = {}
     """Fields of the command that have the same value in all frames of the class."""
     resource: ClassVar[str] = ""
@@ -61,7 +64,7 @@ class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
 def _command_fields(frame: type[CommandFrame]) -> tuple[tuple[str, ...], bool, bool]:
     """Return the fields that a frame gives to its command, and whether the command also needs an agent's and a gateway's id."""
     fields = frame.command.__struct_fields__
-    names = tuple(name for name in frame.__struct_fields__ if name != "id")
+    names = tuple(name for name in frame.__struct_fields__ if name not in ("id", "idempotency_key"))
     free = set(fields) - set(names) - frame.fixed.keys()
     return names, "agent_id" in free, "gateway_id" in free
 
@@ -295,24 +298,24 @@ class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
     id: FrameId
     contact: ContactFields
     """The contact."""
-    idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    idempotency_key: IdempotencyKey | None = None
     """A repeated submit with the same key returns the first result; omitted: every submit is a new contact."""
 
 
 class UpdateFrame(_ContactFrame, frozen=True, kw_only=True, tag="update"):
-    """Gateway, supervisor: change a live contact; omitted fields are unchanged."""
+    """Gateway, supervisor: change a live contact, as a merge patch: omitted fields are unchanged, null removes."""
 
     command = c.UpdateContact
-    priority_s: PrioritySeconds | UnsetType = UNSET
-    """New priority in seconds; omitted: unchanged."""
-    priority_class: PriorityClass | UnsetType = UNSET
-    """New priority class; omitted: unchanged."""
-    skills: Skills | UnsetType = UNSET
-    """New skills required by the contact itself; omitted: unchanged."""
-    attributes: Attributes | UnsetType = UNSET
-    """Attributes to be set; they replace all attributes of the contact. Omitted: unchanged."""
-    preferred_agents: PreferredAgents | UnsetType = UNSET
-    """New preferred agents, most preferred first; omitted: unchanged."""
+    priority_s: PrioritySeconds | UnsetType | None = UNSET
+    """New priority in seconds; null: 0. Omitted: unchanged."""
+    priority_class: PriorityClass | UnsetType | None = UNSET
+    """New priority class; null: 0. Omitted: unchanged."""
+    skills: SkillsPatch | UnsetType | None = UNSET
+    """Skills required by the contact itself: those named are set or, with null, removed; others are unchanged. Null: none."""
+    attributes: AttributesPatch | UnsetType | None = UNSET
+    """Attributes: those named are set or, with null, removed; others are unchanged. Null: none."""
+    preferred_agents: PreferredAgents | UnsetType | None = UNSET
+    """New preferred agents, most preferred first; null: none. Omitted: unchanged."""
 
 
 class CancelFrame(_ContactFrame, frozen=True, kw_only=True, tag="cancel"):

@@ -26,6 +26,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from router.model.commands import (
     Command,
+    GuardedCommand,
     HoldAssignment,
     ParkAssignment,
     ParkContact,
@@ -295,6 +296,8 @@ class AdmissionControl:
 
     def state_change_wait_s(self, workspace: str, command: Command) -> float | None:
         """Count a change of a state; return the time to wait if the rate of its object is exceeded, in seconds."""
+        if type(command) is GuardedCommand:
+            command = command.command
         place = _STATE_CHANGES.get(type(command))
         if place is None:
             return None

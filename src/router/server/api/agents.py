@@ -3,14 +3,16 @@
 An agent can reach only their own record and work.
 """
 
+from router.engine.commands.transaction import unknown_agent
+from router.engine.engine import Engine
 from router.model.commands import (
     AcceptOffer,
-    Command,
     CompleteAssignment,
     DeclineOffer,
     ExtendWrapUp,
     HoldAssignment,
     ParkAssignment,
+    PlainCommand,
     PutAgent,
     RemoveAgent,
     ResumeAssignment,
@@ -18,9 +20,10 @@ from router.model.commands import (
     SetAgentState,
     UnparkAssignment,
 )
+from router.model.views import AgentView
 from router.server.api.bodies import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
 from router.server.api.idempotency import replay_headers
-from router.server.api.problems import ProblemError
+from router.server.api.problems import problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
 
 
@@ -44,10 +47,11 @@ async def put_agent(request: ApiRequest) -> ApiResponse:
 async def get_agent(request: ApiRequest) -> ApiResponse:
     """Get an agent with the assignments and offers that use capacity."""
     agent_id = _permitted_agent_id(request)
-    answered = await request.query_engine(lambda engine: engine.agent(agent_id))
-    if answered.value is None:
-        raise ProblemError("unknown_agent")
-    return ApiResponse(body=answered.value)
+    answered = await request.query_engine(lambda engine: (engine.agent(agent_id), engine.agent_tag(agent_id)))
+    view, tag = answered.value
+    if view is None:
+        raise problem_from_refusal(unknown_agent())
+    return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})
 
 
 async def delete_agent(request: ApiRequest) -> ApiResponse:
@@ -59,7 +63,11 @@ async def list_agents(request: ApiRequest) -> ApiResponse:
     """List agents by ascending id, one page at a time."""
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.page_size_max)
-    answered = await request.query_in_slices(lambda engine: engine.agent_page(after=query.cursor or "", limit=limit + 1))
+
+    def query_page(engine: Engine) -> list[AgentView]:
+        return engine.agents(after=query.cursor or "", limit=limit + 1)
+
+    answered = await request.query_engine(query_page)
     page = answered.value[:limit]
     cursor = page[-1].agent_id if len(answered.value) > limit else None
     return ApiResponse(body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor))
@@ -136,7 +144,7 @@ def _permitted_agent_id(request: ApiRequest) -> str:
     """Return the agent id of the path. Raises ProblemError if an agent names another agent."""
     agent_id = request.path_params["agent_id"]
     if request.agent_id is not None and request.agent_id != agent_id:
-        raise ProblemError("unknown_agent")
+        raise problem_from_refusal(unknown_agent())
     return agent_id
 
 
@@ -144,18 +152,18 @@ def _assignment_id(request: ApiRequest) -> str:
     return request.path_params["assignment_id"]
 
 
-async def _agent(request: ApiRequest, command: Command) -> ApiResponse:
-    effected = await request.execute(command, resource="agent")
+async def _agent(request: ApiRequest, command: PlainCommand) -> ApiResponse:
+    effected = await request.execute(command)
     return _answer(effected, AgentReceipt, "agent_id")
 
 
-async def _offer(request: ApiRequest, command: Command) -> ApiResponse:
-    effected = await request.execute(command, resource="offer")
+async def _offer(request: ApiRequest, command: PlainCommand) -> ApiResponse:
+    effected = await request.execute(command)
     return _answer(effected, OfferReceipt, "offer_id")
 
 
-async def _assignment(request: ApiRequest, command: Command) -> ApiResponse:
-    effected = await request.execute(command, resource="assignment")
+async def _assignment(request: ApiRequest, command: PlainCommand) -> ApiResponse:
+    effected = await request.execute(command)
     return _answer(effected, AssignmentReceipt, "assignment_id")
 
 

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
-from router.model.policy import DAY_S, Attributes, PriorityClass, PrioritySeconds, Skills
+from router.model.policy import DAY_S, Attributes, AttributesPatch, PriorityClass, PrioritySeconds, Skills, SkillsPatch
 from router.model.states import AgentState, CallbackOutcome, ContactState, Ident, Name
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
@@ -26,18 +26,18 @@ class _Response(Struct, frozen=True, kw_only=True):
 
 
 class ContactChange(_Request, frozen=True, kw_only=True):
-    """Changes to a live contact; omitted fields stay as they are."""
+    """Changes to a live contact, as a merge patch (RFC 7396): omitted fields stay as they are, null removes."""
 
-    priority_s: PrioritySeconds | UnsetType = UNSET
-    """New priority in seconds; omitted: unchanged."""
-    priority_class: PriorityClass | UnsetType = UNSET
-    """New priority class; omitted: unchanged."""
-    skills: Skills | UnsetType = UNSET
-    """New skills required by the contact itself; omitted: unchanged."""
-    attributes: Attributes | UnsetType = UNSET
-    """Attributes to be set; they replace all attributes of the contact. Omitted: unchanged."""
-    preferred_agents: PreferredAgents | UnsetType = UNSET
-    """New preferred agents, most preferred first; omitted: unchanged."""
+    priority_s: PrioritySeconds | UnsetType | None = UNSET
+    """New priority in seconds; null: 0. Omitted: unchanged."""
+    priority_class: PriorityClass | UnsetType | None = UNSET
+    """New priority class; null: 0. Omitted: unchanged."""
+    skills: SkillsPatch | UnsetType | None = UNSET
+    """Skills required by the contact itself: those named are set or, with null, removed; others are unchanged. Null: none."""
+    attributes: AttributesPatch | UnsetType | None = UNSET
+    """Attributes: those named are set or, with null, removed; others are unchanged. Null: none."""
+    preferred_agents: PreferredAgents | UnsetType | None = UNSET
+    """New preferred agents, most preferred first; null: none. Omitted: unchanged."""
 
 
 class EmptyBody(_Request, frozen=True, kw_only=True):

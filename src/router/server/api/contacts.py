@@ -3,21 +3,23 @@
 A gateway can reach only the contacts it submitted, an agent only those offered or assigned to them.
 """
 
-from typing import Any
+from typing import Any, Final
 
+from router.engine.commands.transaction import unknown_agent, unknown_contact
+from router.engine.engine import Engine
 from router.model.commands import (
     AbandonContact,
     AddParticipant,
     AssignContact,
     CancelConsult,
     CancelContact,
-    Command,
     CompleteConsult,
     EndContact,
     HandOverContact,
     JoinConsult,
     LeaveContact,
     ParkContact,
+    PlainCommand,
     ReportCallback,
     RequestCallback,
     RequeueContact,
@@ -26,18 +28,15 @@ from router.model.commands import (
     UnparkContact,
     UpdateContact,
 )
-from router.model.views import ContactView
+from router.model.views import ContactView, ContactWhy
 from router.server.api.bodies import ContactList
-from router.server.api.idempotency import (
-    contact_receipt,
-    enqueue_command,
-    idempotency_key,
-    replay_headers,
-    submit_response,
-    with_first_epoch,
-)
-from router.server.api.problems import ProblemError
+from router.server.api.guards import idempotency_key
+from router.server.api.idempotency import contact_receipt, enqueue_command, replay_headers, submit_response, with_first_epoch
+from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
+
+# A gateway's page skips the contacts of other gateways; at most this many contacts are examined for one page.
+_SCAN_COUNT_MAX: Final = 2_000
 
 
 async def submit_contact(request: ApiRequest) -> ApiResponse:
@@ -51,35 +50,47 @@ async def submit_contact(request: ApiRequest) -> ApiResponse:
 
 async def get_contact(request: ApiRequest) -> ApiResponse:
     """Get a contact that is live or ended within the retention time."""
-    return ApiResponse(body=await _visible(request))
+    contact_id, agent_id, gateway_id = path_contact_id(request), request.agent_id, request.gateway_id
+
+    def query(engine: Engine) -> tuple[ContactView | None, str | None] | None:
+        # Checked before the view is made, so that a contact of another client takes no longer than one that does not exist.
+        if not engine.may_see_contact(contact_id, agent_id=agent_id, gateway_id=gateway_id):
+            return None
+        return engine.contact(contact_id), engine.contact_tag(contact_id)
+
+    found = (await request.query_engine(query)).value
+    if found is None:
+        raise problem_from_refusal(unknown_contact())
+    view, tag = found
+    return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})
 
 
 async def list_contacts(request: ApiRequest) -> ApiResponse:
-    """List contacts in order of arrival, one page at a time.
-
-    A page may hold fewer contacts than ``limit`` and still have a next one, where few of many contacts meet the conditions.
-    """
+    """List contacts by ascending id, one page at a time."""
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.page_size_max)
     gateway_id = request.gateway_id
-    after_seq = _position(query.cursor)
 
-    answered = await request.query_in_slices(
-        lambda engine: engine.contact_page(
-            owner=gateway_id, queue_id=query.queue, state=query.state, after_seq=after_seq, limit=limit
-        )
-    )
-    contacts, position = answered.value
-    cursor = None if position is None else str(position)
+    def query_page(engine: Engine) -> tuple[list[ContactView], str | None]:
+        found: list[ContactView] = []
+        after, scanned = query.cursor or "", 0
+        while True:
+            page = engine.contacts(state=query.state, queue_id=query.queue, after=after, limit=limit + 1)
+            for view in page:
+                if len(found) == limit:
+                    return found, after
+                after = view.contact_id
+                if gateway_id is None or view.gateway_id == gateway_id:
+                    found.append(view)
+            scanned += len(page)
+            if len(page) <= limit:
+                return found, None
+            if scanned >= _SCAN_COUNT_MAX:
+                return found, after
+
+    answered = await request.query_engine(query_page)
+    contacts, cursor = answered.value
     return ApiResponse(body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor))
-
-
-def _position(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
-        raise ProblemError("invalid_value", "must be the next_cursor of the previous page", field="cursor")
-    return int(cursor)
 
 
 async def update_contact(request: ApiRequest) -> ApiResponse:
@@ -89,6 +100,7 @@ async def update_contact(request: ApiRequest) -> ApiResponse:
         request,
         UpdateContact(
             contact_id=path_contact_id(request),
+            gateway_id=request.gateway_id,
             priority_s=change.priority_s,
             priority_class=change.priority_class,
             skills=change.skills,
@@ -101,30 +113,39 @@ async def update_contact(request: ApiRequest) -> ApiResponse:
 async def cancel_contact(request: ApiRequest) -> ApiResponse:
     """Cancel a contact that is not assigned yet."""
     return await execute_on_contact(
-        request, CancelContact(contact_id=path_contact_id(request), reason=request.body.reason or "cancelled")
+        request,
+        CancelContact(
+            contact_id=path_contact_id(request), gateway_id=request.gateway_id, reason=request.body.reason or "cancelled"
+        ),
     )
 
 
 async def abandon_contact(request: ApiRequest) -> ApiResponse:
     """Report that the customer has hung up or left."""
-    return await execute_on_contact(request, AbandonContact(contact_id=path_contact_id(request)))
+    return await execute_on_contact(request, AbandonContact(contact_id=path_contact_id(request), gateway_id=request.gateway_id))
 
 
 async def end_contact(request: ApiRequest) -> ApiResponse:
     """End the conversation."""
     return await execute_on_contact(
-        request, EndContact(contact_id=path_contact_id(request), agent_id=request.agent_id, reason=request.body.reason or "ended")
+        request,
+        EndContact(
+            contact_id=path_contact_id(request),
+            gateway_id=request.gateway_id,
+            agent_id=request.agent_id,
+            reason=request.body.reason or "ended",
+        ),
     )
 
 
 async def park_contact(request: ApiRequest) -> ApiResponse:
     """Park a conversation that waits for the customer; it keeps its agent and uses no capacity until unparked."""
-    return await execute_on_contact(request, ParkContact(contact_id=path_contact_id(request)))
+    return await execute_on_contact(request, ParkContact(contact_id=path_contact_id(request), gateway_id=request.gateway_id))
 
 
 async def unpark_contact(request: ApiRequest) -> ApiResponse:
     """Unpark a conversation, for example on a customer message. No effect if the contact is not parked."""
-    return await execute_on_contact(request, UnparkContact(contact_id=path_contact_id(request)))
+    return await execute_on_contact(request, UnparkContact(contact_id=path_contact_id(request), gateway_id=request.gateway_id))
 
 
 async def requeue_contact(request: ApiRequest) -> ApiResponse:
@@ -163,9 +184,13 @@ async def assign_contact(request: ApiRequest) -> ApiResponse:
 
 async def why_contact(request: ApiRequest) -> ApiResponse:
     """Explain why the contact is where it is, using the routing rules."""
-    answered = await request.query_engine(lambda engine: engine.why(path_contact_id(request)))
+
+    def query_page(engine: Engine) -> ContactWhy | None:
+        return engine.why(path_contact_id(request))
+
+    answered = await request.query_engine(query_page)
     if answered.value is None:
-        raise ProblemError("unknown_contact")
+        raise problem_from_refusal(unknown_contact())
     return ApiResponse(body=answered.value)
 
 
@@ -177,7 +202,7 @@ async def why_agent(request: ApiRequest) -> ApiResponse:
     )
     why, contact_is_known = answered.value
     if why is None:
-        raise ProblemError("unknown_agent" if contact_is_known else "unknown_contact")
+        raise problem_from_refusal(unknown_agent() if contact_is_known else unknown_contact())
     return ApiResponse(body=why)
 
 
@@ -186,43 +211,32 @@ def path_contact_id(request: ApiRequest) -> str:
     return request.path_params["contact_id"]
 
 
-async def execute_on_contact(request: ApiRequest, command: Command) -> ApiResponse:
-    """Execute a command on the contact of the path and return its receipt."""
-    if request.gateway_id is not None:
-        # The gateway of a contact never changes, so checking before executing is not a race.
-        await _visible(request)
+async def execute_on_contact(request: ApiRequest, command: PlainCommand) -> ApiResponse:
+    """Execute a command on the contact of the path and return its receipt.
+
+    The command names its agent or gateway, and the engine refuses the contact of another as unknown.
+    """
     effected = await request.execute(command)
     return ApiResponse(body=contact_receipt(effected), headers=replay_headers(effected))
 
 
-async def _visible(request: ApiRequest) -> ContactView:
-    """Return the contact of the path. Raises ProblemError if it is unknown or hidden from this credential."""
-    contact_id = path_contact_id(request)
-    view = (await request.query_engine(lambda engine: engine.contact(contact_id))).value
-    if view is None or not _may_see(request, view):
-        raise ProblemError("unknown_contact")
-    return view
-
-
-def _may_see(request: ApiRequest, view: ContactView) -> bool:
-    if request.gateway_id is not None:
-        return view.gateway_id == request.gateway_id
-    if request.agent_id is not None:
-        asked = [offer.agent_id for offer in view.offers]
-        return request.agent_id in (view.agent_id, *asked, *(p.agent_id for p in view.participants))
-    return True
-
-
 async def request_callback(request: ApiRequest) -> ApiResponse:
     """Turn a waiting contact into a callback. It keeps its position in the queue."""
-    return await execute_on_contact(request, RequestCallback(contact_id=request.path_params["contact_id"], callback=request.body))
+    return await execute_on_contact(
+        request, RequestCallback(contact_id=path_contact_id(request), gateway_id=request.gateway_id, callback=request.body)
+    )
 
 
 async def report_callback(request: ApiRequest) -> ApiResponse:
     """Report the result of the call that `callback.dial_requested` requested."""
     return await execute_on_contact(
         request,
-        ReportCallback(contact_id=request.path_params["contact_id"], outcome=request.body.outcome, attempt=request.body.attempt),
+        ReportCallback(
+            contact_id=path_contact_id(request),
+            gateway_id=request.gateway_id,
+            outcome=request.body.outcome,
+            attempt=request.body.attempt,
+        ),
     )
 
 
@@ -268,7 +282,7 @@ async def leave_contact(request: ApiRequest) -> ApiResponse:
     named = request.body.agent_id
     if request.agent_id is not None:
         if named not in (None, request.agent_id):
-            raise ProblemError("unknown_agent", field="$.agent_id")
+            raise problem_from_refusal(unknown_agent("$.agent_id"))
         return await execute_on_contact(request, LeaveContact(contact_id=path_contact_id(request), agent_id=request.agent_id))
     if named is None:
         raise ProblemError("invalid_value", "agent_id is required: the participant to remove", field="$.agent_id")

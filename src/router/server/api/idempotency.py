@@ -1,12 +1,9 @@
-"""Submission of contacts: fresh ids, idempotency keys and fingerprints.
+"""Submits: fresh ids, idempotency keys and fingerprints; and the answers to repeated commands.
 
-The stored key is a hash of client and idempotency key, so two clients may use the same key; the fingerprint is a hash of
-the payload, so that a reused key with another payload is detected. HTTP and the gateway WebSocket share this code: a
-retry may use either.
+A submit has its key among its own fields; the other commands are guarded (``guards.py``). HTTP and the gateway WebSocket share
+this code: a retry may use either.
 """
 
-import hashlib
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,11 +13,12 @@ from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import Event
 from router.model.events.contact import ContactQueued
+from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.states import WorkspaceId
 from router.protocol.frames import ContactFields
 from router.server.api.bodies import ContactReceipt
-from router.server.api.problems import ProblemError
-from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds
+from router.server.api.guards import hash_parts
+from router.server.api.request import ApiResponse, AppliedCommand, RandomIds
 from router.server.auth.credentials import Credential, Role
 
 
@@ -28,12 +26,10 @@ def public_event(event: Event) -> Event:
     """Return the event without the fields that clients must not see: idempotency key hash and fingerprint."""
     if isinstance(event, ContactQueued) and event.dedupe_key is not None:
         return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
+    if isinstance(event, IdempotencyKeyRecorded):
+        return msgspec.structs.replace(event, key=None, fingerprint=None)
     return event
 
-
-KEY_LENGTH_MAX: Final = 255
-
-_HASH_BYTES: Final = 16
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -58,23 +54,15 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     continues_contact_id: str | None
 
 
-new_contact_id: Final = AscendingIds(16).next
-"""Return a fresh contact id, greater than the last one: 32 hexadecimal digits, of which 20 (80 bits) are random."""
-
-
-def idempotency_key(header: Callable[[str], str | None]) -> str | None:
-    """Return the ``Idempotency-Key`` of a request. Raises ProblemError for an invalid one."""
-    key = header("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii()):
-        raise ProblemError("invalid_value", f"must have 1 to {KEY_LENGTH_MAX} ASCII characters", field="Idempotency-Key")
-    return key
+new_contact_id: Final = RandomIds(16).next
+"""Return a fresh contact id: 128 random bits in hexadecimal."""
 
 
 def enqueue_command(credential: Credential, fields: ContactFields, idempotency_key: str | None) -> EnqueueContact:
     """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result."""
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
-        dedupe_key = _hash(credential.actor.encode(), idempotency_key.encode())
+        dedupe_key = hash_parts(credential.actor.encode(), idempotency_key.encode())
         fingerprint = fingerprint_of(fields)
     return EnqueueContact(
         contact_id=new_contact_id(),
@@ -97,7 +85,7 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
 
 def fingerprint_of(fields: ContactFields) -> bytes:
     """Return the hash of a payload that a retry with the same idempotency key must repeat."""
-    return _hash(
+    return hash_parts(
         _encode(
             _FingerprintFields(
                 fields.channel,
@@ -116,18 +104,12 @@ def fingerprint_of(fields: ContactFields) -> bytes:
     )
 
 
-def _hash(*parts: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=_HASH_BYTES)
-    for part in parts:
-        # Length prefixes distinguish ("ab", "c") from ("a", "bc").
-        digest.update(len(part).to_bytes(4, "big"))
-        digest.update(part)
-    return digest.digest()
-
-
 def replay_headers(applied: AppliedCommand) -> dict[str, str]:
-    """Return the response headers of a command: ``Idempotency-Replayed`` marks the result of a repeated command."""
-    return {"Idempotency-Replayed": "true"} if applied.result.replayed else {}
+    """Return the response headers of a command: ``Idempotency-Replayed`` marks a repeated one; ``ETag``, if the object has one."""
+    headers = {"Idempotency-Replayed": "true"} if applied.result.replayed else {}
+    if applied.result.tag is not None:
+        headers["ETag"] = f'"{applied.result.tag}"'
+    return headers
 
 
 def submit_response(applied: AppliedCommand) -> ApiResponse:
@@ -150,7 +132,7 @@ def contact_receipt(applied: AppliedCommand) -> ContactReceipt:
 
 
 async def with_first_epoch(journal: Journal, workspace: WorkspaceId, applied: AppliedCommand) -> AppliedCommand:
-    """Return the result of a repeated submit with the epoch of its first execution, read from the journal.
+    """Return the result of a repeated command with the epoch of its first execution, read from the journal.
 
     A repeat thereby gets the first response unchanged, even after a restart.
     """

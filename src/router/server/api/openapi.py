@@ -97,13 +97,18 @@ _WITH_BODY: Final = ("body_timeout", "too_large", "unsupported_media_type", "exp
 
 _REQUEST_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {
-        "description": "A retry with the same key returns the first result, for at least 24 hours, across restarts. "
-        "The same key with another payload is refused (`idempotency_key_reused`).",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        "description": "A retry with the same key returns the first result and changes nothing, for at least 24 hours. "
+        "The same key with another request is refused (`idempotency_key_reused`).",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     },
     "If-Match": {
-        "description": "ETag (version) of the policy to be replaced. If another version is active: `policy_version_conflict`.",
-        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+        "description": "Entity tags, one of which the object must have; `*`: any. Otherwise the request is refused: "
+        "`precondition_failed`, of the policy `policy_version_conflict`.",
+        "schema": {"type": "string", "maxLength": 1000},
+    },
+    "If-None-Match": {
+        "description": "`*`: only if the object does not exist yet. Entity tags: only if it has none of them.",
+        "schema": {"type": "string", "maxLength": 1000},
     },
 }
 
@@ -112,7 +117,14 @@ _REPLAYED: Final = {
     "schema": {"type": "string", "enum": ["true"]},
 }
 
-_ETAG: Final = {"description": "The policy's version.", "schema": {"type": "string"}}
+_ETAG: Final = {"description": "Entity tag; it changes only with what clients can write.", "schema": {"type": "string"}}
+# Operations whose successful answer has an entity tag.
+_TAGGED: Final = frozenset(
+    {
+        *("get_policy", "put_policy", "get_shadow", "put_shadow", "get_contact", "update_contact", "get_queue", "open_queue"),
+        *("close_queue", "follow_queue_hours", "get_agent", "put_agent", "set_agent_channels"),
+    }
+)
 
 
 def openapi_document() -> dict[str, Any]:
@@ -219,7 +231,10 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]} for name in route.request_headers]
+    if not route.is_guarded:
+        return []
+    names = ("Idempotency-Key",) if route.name == "submit_contact" else tuple(_REQUEST_HEADERS)
+    return [{"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]} for name in names]
 
 
 def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +256,7 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
     headers: dict[str, Any] = {}
     if route.method != "GET" and route.response_type.__name__.endswith("Receipt"):
         headers["Idempotency-Replayed"] = _REPLAYED
-    if route.name in {"get_policy", "put_policy"}:
+    if route.name in _TAGGED:
         headers["ETag"] = _ETAG
     if route.name == "get_policy":
         content["application/yaml"] = {"schema": schemas[route.response_type]}
@@ -252,6 +267,8 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
         codes += [*_COMMON, *_UNAVAILABLE]
     if "{" in route.path:
         codes.append("not_found")
+    if route.is_guarded:
+        codes += ["idempotency_key_reused", "precondition_failed"]
     if route.body_type is not None:
         codes += _WITH_BODY
     by_status: dict[int, list[str]] = {}

@@ -7,15 +7,16 @@ import msgspec
 import yaml
 
 from router.engine.engine import Engine
-from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
+from router.model.commands import ANY_TAG, ClearShadowPolicy, PublishPolicy, SetShadowPolicy
 from router.model.errors import PolicyInvalid, Problem
 from router.model.policy import Policy
 from router.policy.document.parsing import parse_policy_with_advice
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error, try_entry_rules
 from router.server.api.bodies import PolicyCheckResult, PolicyReceipt, ShadowReceipt
+from router.server.api.guards import entity_tags
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
 
 YAML_TYPE: Final = "application/yaml"
 
@@ -29,6 +30,9 @@ async def get_policy(request: ApiRequest) -> ApiResponse:
     if policy is None:
         raise ProblemError("not_found", "no policy has been published")
     headers = {"ETag": f'"{version}"', "Vary": "Accept"}
+    known = request.header("If-None-Match")
+    if known is not None and not {ANY_TAG, str(version)}.isdisjoint(entity_tags(known, "If-None-Match", weak=True)):
+        return ApiResponse(status=304, body=b"", headers=headers)
     if "yaml" in (request.header("Accept") or ""):
         text = await asyncio.to_thread(_as_yaml, policy)
         return ApiResponse(body=text, headers=headers, content_type=YAML_TYPE)
@@ -36,13 +40,15 @@ async def get_policy(request: ApiRequest) -> ApiResponse:
 
 
 async def put_policy(request: ApiRequest) -> ApiResponse:
-    """Publish a policy. With ``If-Match``, only if that version is active."""
-    expected_version = _expected_version(request.header("If-Match"))
+    """Publish a policy. Requires ``If-Match`` with the ETag of the policy that it replaces, or ``*``."""
     drain_to = _drain_to(request.query_params.drain_to)
     policy, _ = await parse_policy(request.body)
-    effected = await request.execute(PublishPolicy(policy=policy, expected_version=expected_version, drain_to=drain_to))
-    answered = await request.query_engine(lambda engine: engine.policy_version)
-    version = int(effected.result.subject) if effected.result.subject.isdigit() else answered.value
+    effected = await request.execute(
+        PublishPolicy(policy=policy, drain_to=drain_to),
+        payload=msgspec.json.encode(sorted(drain_to.items())) + request.body,
+        is_condition_required=True,
+    )
+    version = int(effected.result.state)
     receipt = PolicyReceipt(version=version, history_id=effected.history_id, epoch=effected.epoch, seq=effected.result.seq)
     return ApiResponse(body=receipt, headers={**replay_headers(effected), "ETag": f'"{version}"'})
 
@@ -97,16 +103,6 @@ async def parse_policy(document: bytes) -> tuple[Policy, list[Problem]]:
         raise ProblemError("invalid_policy", errors=error.problems) from None
 
 
-def _expected_version(if_match: str | None) -> int | None:
-    """Return the version in an ``If-Match`` header; None if any version may be replaced."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    text = if_match.strip().removeprefix("W/").strip('"')
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ProblemError("policy_version_conflict", "must be the ETag of a policy", field="If-Match")
-    return int(text)
-
-
 def _drain_to(text: str) -> dict[str, str]:
     targets: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
@@ -132,27 +128,30 @@ _CATCH_UP_S: Final = 2.0
 async def put_shadow(request: ApiRequest) -> ApiResponse:
     """Set the shadow policy: it is evaluated in parallel without effect. Counting starts again."""
     policy, _ = await parse_policy(request.body)
-    effected = await request.execute(SetShadowPolicy(policy=policy))
+    effected = await request.execute(SetShadowPolicy(policy=policy), payload=request.body)
     # Contacts submitted after this response are seen by the shadow.
     await request.services.shadow_runner.wait_until_caught_up(request.workspace, timeout_s=_CATCH_UP_S)
-    return ApiResponse(body=_receipt(effected.result.state, effected.history_id, effected.epoch, effected.result.seq))
+    return _shadow_response(effected)
 
 
 async def get_shadow(request: ApiRequest) -> ApiResponse:
     """Get the report of the shadow policy: what it evaluated and where its decisions differ."""
     shadows = request.services.shadow_runner
     await shadows.wait_until_caught_up(request.workspace, timeout_s=_CATCH_UP_S)
+    seq = (await request.query_engine(lambda engine: engine.shadow_seq)).value
     report = shadows.report(request.workspace)
     if report is None:
         raise ProblemError("no_shadow_policy")
-    return ApiResponse(body=report)
+    return ApiResponse(body=report, headers={"ETag": f'"{seq}"'})
 
 
 async def delete_shadow(request: ApiRequest) -> ApiResponse:
     """Clear the shadow policy and discard its report."""
     effected = await request.execute(ClearShadowPolicy())
-    return ApiResponse(body=_receipt(effected.result.state, effected.history_id, effected.epoch, effected.result.seq))
+    return _shadow_response(effected)
 
 
-def _receipt(state: str, history_id: str, epoch: int, seq: int) -> ShadowReceipt:
-    return ShadowReceipt(state=state, history_id=history_id, epoch=epoch, seq=seq)
+def _shadow_response(effected: AppliedCommand) -> ApiResponse:
+    done = effected.result
+    receipt = ShadowReceipt(state=done.state, history_id=effected.history_id, epoch=effected.epoch, seq=done.seq)
+    return ApiResponse(body=receipt, headers=replay_headers(effected))

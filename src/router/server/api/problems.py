@@ -60,6 +60,8 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "callback_exists": _K(409, "The contact is already a callback with other terms"),
     "invalid_policy": _K(422, "The policy has errors"),
     "policy_version_conflict": _K(412, "The active policy has another version"),
+    "precondition_failed": _K(412, "The object has changed since it was read"),
+    "precondition_required": _K(428, "An entity tag is required"),
     "drain_target_required": _K(409, "Contacts are waiting in a removed queue"),
     "channel_in_use": _K(409, "A removed channel is in use"),
     "no_shadow_policy": _K(404, "No shadow policy is set"),

@@ -6,8 +6,7 @@ and returns an ``ApiResponse``; refusals and limits are raised as ``ProblemError
 
 import asyncio
 import secrets
-import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -15,15 +14,16 @@ from msgspec import Struct
 
 from router.engine.engine import Engine
 from router.journal.port import Journal
-from router.model.commands import Command
+from router.model.commands import Command, PlainCommand, PutAgent, SetAgentChannels, SetQueueOpen, UpdateContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
-from router.model.results import Done, RefusalCode, Refused
+from router.model.results import Done, Refused
 from router.runtime.event_feed import Publisher
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import StateImage
 from router.runtime.workspace import QueryResult, Reply
 from router.runtime.writer import Writer
 from router.server.api.admission import AdmissionControl, whole_seconds
+from router.server.api.guards import guarded, idempotency_key, precondition
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.settings import Settings
@@ -61,6 +61,9 @@ class Services:
 
 
 T = TypeVar("T")
+
+# Commands whose answer has the new entity tag of their object.
+TAGGED_WRITES: Final = frozenset({UpdateContact, PutAgent, SetAgentChannels, SetQueueOpen})
 
 
 class ApiResponse(Struct, frozen=True, kw_only=True):
@@ -121,32 +124,37 @@ class ApiRequest:
         """Id of the requesting gateway; None for other roles."""
         return self.credential.subject if self.credential.role is Role.GATEWAY else None
 
-    async def execute(self, command: Command, *, resource: str = "contact") -> AppliedCommand:
-        """Execute a command and wait until it is durable.
+    async def execute(
+        self, command: PlainCommand, *, payload: bytes | None = None, is_condition_required: bool = False
+    ) -> AppliedCommand:
+        """Execute a command, once per ``Idempotency-Key`` and under the preconditions of the request; wait until it is durable.
 
-        ``noun``: kind of the resource in the path; an agent who may not see the resource gets ``unknown_<noun>``. Raises
-        ProblemError for a refusal, an overload, a timeout, or an object that changes too often.
+        ``payload``: what a repeat with the same key must send again; None: the fields of the command.
+        ``is_condition_required``: refuse a request without ``If-Match`` that would replace something. Raises ProblemError for a
+        refusal, an overload, a timeout, or an object that changes too often.
         """
+        key = idempotency_key(self.header)
+        condition = precondition(self.header, is_required=is_condition_required)
+        guard: Command = command
+        if key is not None or condition is not None or type(command) in TAGGED_WRITES:
+            guard = guarded(self.credential, command, key=key, condition=condition, payload=payload)
         wait_s = self.services.admission.state_change_wait_s(self.workspace, command)
         if wait_s is not None:
             raise ProblemError("rate_limited", "the object changes too often", retry_after_s=whole_seconds(wait_s))
-        reply: Reply = await self._answer(self.services.writer.execute(self.workspace, command, actor=self.credential.actor))
+        reply: Reply = await self._answer(self.services.writer.execute(self.workspace, guard, actor=self.credential.actor))
         answer = reply.outcome.result
         if isinstance(answer, Refused):
-            raise self._refused(answer, resource)
-        return AppliedCommand(result=answer, epoch=reply.epoch, history_id=reply.history_id)
+            raise problem_from_refusal(answer)
+        epoch = reply.epoch
+        if answer.replayed and key is not None:
+            # A repeat gets the first answer unchanged, even after a restart.
+            records = await self.services.journal.read(self.workspace, after_seq=answer.seq - 1, limit=1)
+            epoch = records[0].epoch if records else epoch
+        return AppliedCommand(result=answer, epoch=epoch, history_id=reply.history_id)
 
     async def query_engine(self, question: Callable[[Engine], T]) -> QueryResult[T]:
         """Evaluate a query on the engine. The result includes every command acknowledged before the call."""
         answered: QueryResult[T] = await self._answer(self.services.writer.query(self.workspace, question))
-        return answered
-
-    async def query_in_slices(self, question: Callable[[Engine], Generator[None, None, T]]) -> QueryResult[T]:
-        """Evaluate a long query on the engine in turns, between which commands are executed.
-
-        The result includes every command acknowledged before the call; its position is that of the last turn.
-        """
-        answered: QueryResult[T] = await self._answer(self.services.writer.query_in_slices(self.workspace, question))
         return answered
 
     async def state_image(self) -> StateImage:
@@ -164,12 +172,6 @@ class ApiRequest:
         except TimeoutError:
             raise ProblemError("answer_timeout") from None
 
-    def _refused(self, refusal: Refused, noun: str) -> ProblemError:
-        if self.agent_id is not None and is_hidden_from_agent(refusal):
-            # To an agent, the work of another agent must look like work that does not exist.
-            return ProblemError(f"unknown_{noun}", field=f"{noun}_id")
-        return problem_from_refusal(refusal)
-
 
 def problem_from_fault(error: CommandQueueFull | Stopping | JournalUnavailable) -> ProblemError:
     """Return the problem for a command that the writer could not execute."""
@@ -177,12 +179,6 @@ def problem_from_fault(error: CommandQueueFull | Stopping | JournalUnavailable) 
         return ProblemError("busy")
     code = "stopping" if isinstance(error, Stopping) else "journal_unavailable"
     return ProblemError(code, retry_after_s=5)
-
-
-def is_hidden_from_agent(refusal: Refused) -> bool:
-    """Return whether an agent was refused because the resource belongs to another agent."""
-    is_outsider = refusal.code is RefusalCode.NOT_PARTICIPANT and refusal.field == "agent_id"
-    return is_outsider or refusal.code is RefusalCode.NOT_OWNER
 
 
 Operation: TypeAlias = Callable[[ApiRequest], Awaitable[ApiResponse]]
@@ -206,33 +202,6 @@ class RandomIds:
         return self._ready.pop()
 
 
-class AscendingIds:
-    """Random ids of one length, each greater than the one before. For one thread; a forked process must create its own.
-
-    Hundreds of ids are drawn at once and used in ascending order. They begin with the time in milliseconds at which they were
-    drawn, or the next millisecond if the clock has not advanced since the last draw.
-    """
-
-    def __init__(self, size_bytes: int, now_ns: Callable[[], int] = time.time_ns) -> None:
-        """Return ids of ``size_bytes`` bytes each, of which six are the time. ``now_ns`` is replaced in tests."""
-        self._random_bytes: Final = size_bytes - _TIME_BYTES
-        self._now_ns = now_ns
-        self._last_ms = 0
-        self._ready: list[str] = []
-
-    def next(self) -> str:
-        """Return an id that was not returned before."""
-        if not self._ready:
-            digits = 2 * self._random_bytes
-            self._last_ms = max(self._now_ns() // 1_000_000, self._last_ms + 1)
-            time_digits = f"{self._last_ms:0{2 * _TIME_BYTES}x}"
-            drawn = secrets.token_hex(_RANDOM_BYTES_DRAWN // self._random_bytes * self._random_bytes)
-            self._ready = [time_digits + drawn[start : start + digits] for start in range(0, len(drawn), digits)]
-            self._ready.sort(reverse=True)
-        return self._ready.pop()
-
-
-_TIME_BYTES: Final = 6
 _RANDOM_BYTES_DRAWN: Final = 4096
 
 new_request_id: Final = RandomIds(8).next

@@ -122,6 +122,9 @@ from router.server.api.queues import (
 from router.server.api.request import Operation
 from router.server.api.workspace import diagnose, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
+# Operations other than GET that execute no command.
+_WITHOUT_COMMAND: Final = frozenset({"check_policy", "try_policy", "issue_ws_ticket"})
+
 
 class Route(Struct, frozen=True, kw_only=True):
     """An operation of the API: path, handler, body and query types, and problem codes."""
@@ -137,7 +140,6 @@ class Route(Struct, frozen=True, kw_only=True):
     tag: str
     problem_codes: tuple[str, ...] = ()
     """Problem codes of this operation besides those common to all operations."""
-    request_headers: tuple[str, ...] = ()
     is_policy_document: bool = False
     """Whether the body is a policy document in YAML or JSON, parsed by the policy parser, which reports all errors."""
 
@@ -145,6 +147,11 @@ class Route(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """Operation name, used in permissions, metrics and the OpenAPI document."""
         return self.operation.__name__
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it executes a command, so that it honours idempotency keys and preconditions."""
+        return self.method != "GET" and self.name not in _WITHOUT_COMMAND
 
     @property
     def summary(self) -> str:
@@ -212,7 +219,6 @@ _CONTACTS: Final = (
             "callback_not_offered",
             "invalid_callback_time",
         ),
-        request_headers=("Idempotency-Key",),
     ),
     Route(
         method="GET",
@@ -429,12 +435,12 @@ _CENTRE: Final = (
         problem_codes=(
             "invalid_policy",
             "policy_version_conflict",
+            "precondition_required",
             "drain_target_required",
             "channel_in_use",
             "unknown_queue",
             "unknown_skill",
         ),
-        request_headers=("If-Match",),
         is_policy_document=True,
     ),
     Route(

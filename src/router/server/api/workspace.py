@@ -48,7 +48,7 @@ async def list_events(request: ApiRequest) -> ApiResponse:
 
 async def get_state(request: ApiRequest) -> ApiResponse:
     """Get the totals of the workspace. A state older than ``min_seq`` is answered with 503."""
-    answered = await request.query_in_slices(lambda engine: engine.workspace_in_slices())
+    answered = await request.query_engine(lambda engine: engine.workspace())
     if answered.seq < request.query_params.min_seq:
         raise ProblemError("event_not_reached", seq=answered.seq)
     return ApiResponse(body=StateDocument(history_id=answered.history_id, epoch=answered.epoch, state=answered.value))
@@ -95,6 +95,9 @@ async def diagnose(request: ApiRequest) -> ApiResponse:
 
 async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
     """Issue a single-use ticket for the ``hello`` frame of a WebSocket."""
+    for name in ("Idempotency-Key", "If-Match"):
+        if request.header(name) is not None:
+            raise ProblemError("invalid_value", "this operation does not support it: each request issues a new ticket", field=name)
     tickets = request.services.tickets
     try:
         ticket = tickets.issue(request.credential)

@@ -46,12 +46,22 @@ COMMON_NAMES: Final = {
     for spelling in (name, name.title())
 }
 _CORS_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
-_CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match"
+_CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-ID"
 _CORS_MAX_AGE_S: Final = "600"
 # A repeated header of these is ambiguous: an intermediary may have used the other value.
 _SINGLE: Final = frozenset(
-    {"host", "content-type", "content-length", "content-encoding", "transfer-encoding", "expect", "idempotency-key", "if-match"}
+    {
+        "host",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "expect",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+    }
 )
 
 _log: Final = structlog.get_logger("router.server.access")

@@ -28,7 +28,7 @@ DEFAULT_CONTENT_SECURITY_POLICY: Final = "default-src 'none'; frame-ancestors 'n
 _DEFAULTS: Final = {"Content-Security-Policy": DEFAULT_CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _NO_ID: Final = "0" * 16
-_NO_BODY: Final = frozenset({101, 204})
+_NO_BODY: Final = frozenset({101, 204, 304})
 
 
 class HttpResponse(Struct, frozen=True, kw_only=True):

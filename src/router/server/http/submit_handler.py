@@ -16,7 +16,8 @@ from router.model.results import Refused
 from router.protocol.frames import ContactFields
 from router.runtime.workspace import Reply
 from router.server.api.admission import AdmissionControl
-from router.server.api.idempotency import enqueue_command, idempotency_key, submit_response, with_first_epoch
+from router.server.api.guards import idempotency_key
+from router.server.api.idempotency import enqueue_command, submit_response, with_first_epoch
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import AppliedCommand, Services, new_request_id, problem_from_fault
 from router.server.api.routes import ROUTES
@@ -153,6 +154,8 @@ class SubmitHandler(OperationHandler):
         else:
             fields = self.decode_body(request)
         key = idempotency_key(request.header) if "idempotency-key" in headers else None
+        if "if-match" in headers:
+            raise ProblemError("precondition_failed", "a contact that is submitted has no entity tag yet", field="If-Match")
         command = enqueue_command(credential, fields, key)
         pending = request.pending = PendingSubmit(self, request, credential.workspace)
         self.in_flight[pending] = None

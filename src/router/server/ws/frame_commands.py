@@ -4,36 +4,37 @@ The agent id in a command is always that of the credential, never one from the f
 The expected wait is a query of the engine and gets its reply in the same form.
 """
 
-from typing import Any, Final, get_args
+from typing import Any
 
+from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
-from router.model.commands import Command
+from router.model.commands import Command, PlainCommand
 from router.model.errors import CommandQueueFull, JournalError, RouterError, Stopping
 from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, Refused
-from router.protocol.frames import DesktopFrame, ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame
+from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame
 from router.runtime.writer import Writer
+from router.server.api.guards import guarded
 from router.server.api.idempotency import enqueue_command
 from router.server.api.problems import PROBLEMS, problem_code
-from router.server.api.request import is_hidden_from_agent
 from router.server.auth.credentials import Credential
 
 _BUSY_RETRY_MS = 200
 
 _STOPPING_RETRY_MS = 1_000
 
-_DESKTOP_FRAMES: Final = frozenset(get_args(DesktopFrame))
-
 
 def command_from_frame(frame: Any, credential: Credential) -> Command:
     """Return the command of a frame. The decoder of the endpoint has already rejected frames of other endpoints."""
     if type(frame) is SubmitFrame:
         return enqueue_command(credential, frame.contact, frame.idempotency_key)
-    # To a gateway, the contact of another gateway must look like one that does not exist.
-    command: Command = frame.to_command(
+    # The engine refuses the contact of another agent or gateway as unknown.
+    command: PlainCommand = frame.to_command(
         agent_id=credential.subject if credential.role == "agent" else None,
         gateway_id=credential.subject if credential.role == "gateway" else None,
     )
+    if frame.idempotency_key:
+        return guarded(credential, command, key=frame.idempotency_key)
     return command
 
 
@@ -41,9 +42,6 @@ def reply_to_frame(frame: Any, outcome: Outcome) -> OkFrame | ErrorFrame:
     """Return the reply to a frame whose command was executed or refused."""
     result = outcome.result
     if isinstance(result, Refused):
-        if type(frame) in _DESKTOP_FRAMES and is_hidden_from_agent(result):
-            # To an agent, the work of another agent must look like work that does not exist.
-            return problem_reply(f"unknown_{frame.resource}", frame.id)
         return problem_reply(
             problem_code(result.code),
             frame.id,
@@ -80,7 +78,7 @@ async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential
     gateway_id = credential.subject if credential.role == "gateway" else None
     now_ms = writer.clock.now_ms()
 
-    def query(engine: Engine) -> ExpectedWait | Refused | None:
+    def query(engine: Engine) -> ExpectedWait | Refused:
         if ask.contact_id is None:
             assert ask.queue_id is not None
             return engine.expected_wait(
@@ -91,15 +89,14 @@ async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential
                 priority_class=ask.priority_class,
                 at_ms=now_ms,
             )
+        if not engine.may_see_contact(ask.contact_id, gateway_id=gateway_id):
+            return unknown_contact()
         view = engine.contact(ask.contact_id)
-        if view is None or (gateway_id is not None and view.gateway_id != gateway_id):
-            return None
+        assert view is not None
         return view.expected_wait or ExpectedWait(reason="not_waiting")
 
     answered = await writer.query(credential.workspace, query)
     result = answered.value
-    if result is None:
-        return problem_reply("unknown_contact", ask.id, field="contact_id")
     if isinstance(result, Refused):
         return problem_reply(problem_code(result.code), ask.id, detail=result.detail, field=result.field)
     subject = ask.contact_id or ask.queue_id or ""
