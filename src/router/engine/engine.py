@@ -25,7 +25,7 @@ from typing import Final
 from router.engine.commands import COMMAND_HANDLERS
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.offers import match_all
-from router.engine.commands.queue_facts import QUEUE_FACT_READERS
+from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
 from router.engine.commands.timers import fire_timer
 from router.engine.commands.transaction import SnapshotTransaction, Transaction, may_see
 from router.engine.diagnosis.doctor import diagnose
@@ -46,6 +46,7 @@ from router.model.policy import FactValue, Policy
 from router.model.results import Outcome, Refused
 from router.model.states import Presence
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
+from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_rules
 
 # Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
@@ -302,6 +303,18 @@ class Engine:
     def queue_fact(self, queue_id: str, channel: str, name: str) -> FactValue | None:
         """Return the value that a rule would read now for a fact of a declared queue; None if there is no value."""
         return QUEUE_FACT_READERS[name](self._state, queue_id, channel)
+
+    def try_rules(self, sample: SampleContact) -> EntryRuleTrial:
+        """Apply the entry rules of the active policy, which must exist, to a valid sample."""
+        state, policy = self._state, self._state.policy
+        assert policy is not None
+        return try_entry_rules(
+            policy,
+            sample,
+            lambda queue_id, name: self.queue_fact(queue_id, sample.channel, name),
+            classifier=state.index.classifier,
+            fact_cost=lambda queue_id, name: queue_fact_cost(state, queue_id, sample.channel, name),
+        )
 
     def why(self, contact_id: str) -> ContactWhy | None:
         """Explain why a contact is in its present state, by the rules that route it."""

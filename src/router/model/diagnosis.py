@@ -50,6 +50,8 @@ class FindingCode(StrEnum):
     """Earlier entry rules match everything that this rule matches."""
     RULE_FAILS_OFTEN = "rule_fails_often"
     """An entry rule often cannot be evaluated."""
+    RULE_OVER_BUDGET = "rule_over_budget"
+    """An entry rule, or a queue's condition on agents, is too expensive and is not evaluated."""
     RULE_NEVER_MATCHED = "rule_never_matched"
     """An entry rule has never matched."""
     SKILL_WITHOUT_AGENTS = "skill_without_agents"
@@ -83,6 +85,7 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.STEP_WITHOUT_AGENTS: "give an agent the missing skills, require fewer, or remove the step: it only adds delay",
     FindingCode.RULE_UNREACHABLE: "move the rule before the rules that cover it, or remove it",
     FindingCode.RULE_FAILS_OFTEN: "test `known.FACT` first where an attribute may be missing, or let the gateway send it",
+    FindingCode.RULE_OVER_BUDGET: "shorten its patterns and lists, or use fewer facts of queues; see router policy check",
     FindingCode.RULE_NEVER_MATCHED: "test it with a contact that it should match: router policy try",
     FindingCode.SKILL_WITHOUT_AGENTS: "give the skill to an agent, or remove it from the policy",
     FindingCode.AGENTS_NEVER_ELIGIBLE: "give these agents a skill, queue, channel or capacity that a queue requires",

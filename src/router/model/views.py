@@ -3,7 +3,7 @@
 Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last event that the answer includes.
 """
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
 from router.model.policy import CallbackMode, FactValue
@@ -484,6 +484,8 @@ class RuleView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Number of contacts whose queue it chose."""
     failed: int
     """Number of contacts for which it could not be evaluated."""
+    over_budget: int | UnsetType = UNSET
+    """Number of contacts for which it would have exceeded the budget of all rules; they went to the default queue. Absent: none."""
 
 
 class RulesView(_View, frozen=True, kw_only=True, omit_defaults=False):

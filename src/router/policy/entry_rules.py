@@ -1,7 +1,8 @@
 """Entry rules: the choice of a queue for a contact that names none. The first matching rule decides.
 
 An ``EntryRuleClassifier`` is built once per policy. The outcome of an expression is cached by the values of the facts that it
-uses. A rule whose evaluation fails does not match and is reported by name.
+uses. A rule whose evaluation fails does not match and is reported by name. All rules together have a budget for one contact
+(``rule_costs``): the rule that would exceed it is reported and ends the evaluation, so the contact goes to the default queue.
 
 Reachability: the conditions of a rule form a set, and a rule whose set is a subset of another's matches every contact that
 the other matches. An expression counts as one condition, identified by its tokens; its meaning is not analysed. The
@@ -32,6 +33,7 @@ from router.policy.expressions import (
     contact_scope,
 )
 from router.policy.facts import check_attributes
+from router.policy.rule_costs import ENTRY_RULES_COST_MAX, QueueFactCost, entry_rule_cost, nominal_fact_cost
 
 
 class QueueFactLookup(Protocol):
@@ -46,32 +48,65 @@ class Classification(Struct, frozen=True):
 
     rule: EntryRule | None = None
     failed: tuple[str, ...] = ()
+    over_budget: str | None = None
+    """Rule that would have exceeded the budget: it counts as failed, and no later rule is evaluated."""
 
 
 NO_RULE_MATCHED: Final = Classification()
+
+
+class _CompiledRule(Struct, frozen=True):
+    """An entry rule with its compiled expression, if it has one."""
+
+    rule: EntryRule
+    memo: ExpressionCache | None
+    cost: int
+    """Estimated cost without reading facts of queues."""
+    queue_facts: tuple[Variable, ...] = ()
 
 
 class EntryRuleClassifier:
     """Compiled entry rules of one policy."""
 
     def __init__(self, policy: Policy) -> None:
-        self._rules: list[tuple[EntryRule, ExpressionCache | None]] = []
+        self._rules: list[_CompiledRule] = []
         scope = None
         for rule in policy.entry:
             memo = None
             if isinstance(rule.when, str):
                 scope = scope or contact_scope(policy)
                 memo = ExpressionCache(compile_leniently(rule.when, scope))
-            self._rules.append((rule, memo))
+            queue_facts = () if memo is None else tuple(one for one in memo.expression.variables if one.root == "queues")
+            self._rules.append(_CompiledRule(rule, memo, entry_rule_cost(rule, policy.facts), queue_facts))
+        # Without facts of queues, whose costs depend on the state, most policies need no account at run time.
+        self._is_metered = sum(one.cost for one in self._rules) > ENTRY_RULES_COST_MAX or any(
+            one.queue_facts for one in self._rules
+        )
 
-    def classify(self, channel: str, attributes: Mapping[str, FactValue], read_queue_fact: QueueFactLookup) -> Classification:
+    def classify(
+        self,
+        channel: str,
+        attributes: Mapping[str, FactValue],
+        read_queue_fact: QueueFactLookup,
+        fact_cost: QueueFactCost = nominal_fact_cost,
+    ) -> Classification:
         """Return the deciding rule for a contact; the caller applies ``default_queue``.
 
-        A missing attribute does not match. Values are equal only if their types are: ``true`` is not ``1``.
+        A missing attribute does not match. Values are equal only if their types are: ``true`` is not ``1``. The evaluation ends
+        at the rule that would exceed the budget.
         """
         facts: _ContactVariables | None = None
         failed: tuple[str, ...] = ()
-        for rule, memo in self._rules:
+        spent = 0
+        for one in self._rules:
+            rule, memo = one.rule, one.memo
+            if self._is_metered:
+                spent += one.cost
+                if one.queue_facts:
+                    facts = facts or _ContactVariables(channel, attributes, read_queue_fact)
+                    spent += facts.cost_of_reading(one.queue_facts, fact_cost)
+                if spent > ENTRY_RULES_COST_MAX:
+                    return Classification(None, (*failed, rule.name), rule.name)
             if memo is None:
                 assert isinstance(rule.when, EntryCondition)
                 holds: bool | None = _condition_holds(rule.when, channel, attributes)
@@ -83,6 +118,11 @@ class EntryRuleClassifier:
             if holds:
                 return Classification(rule, failed)
         return Classification(None, failed) if failed else NO_RULE_MATCHED
+
+    def variables_of(self, index: int) -> tuple[Variable, ...]:
+        """Return the variables that the expression of a rule uses; none for a mapping."""
+        memo = self._rules[index].memo
+        return () if memo is None else memo.expression.variables
 
 
 def classify(
@@ -114,6 +154,10 @@ class _ContactVariables:
         self._attributes = attributes
         self._read_queue_fact = read_queue_fact
         self._queues: dict[str, FactValue | None] = {}
+
+    def cost_of_reading(self, variables: tuple[Variable, ...], fact_cost: QueueFactCost) -> int:
+        """Return the cost of reading those facts of queues that have not been read yet."""
+        return sum(fact_cost(one.owner, one.name) for one in variables if one.text not in self._queues)
 
     def value(self, variable: Variable) -> FactValue | None:
         match variable.root:
@@ -202,6 +246,8 @@ class RuleOutcome(StrEnum):
     """The rule does not match."""
     FAILED = "failed"
     """The rule could not be evaluated."""
+    OVER_BUDGET = "over_budget"
+    """The rule would have exceeded the budget of all rules for one contact; the evaluation ended here."""
     NOT_EVALUATED = "not_evaluated"
     """An earlier rule has decided."""
 
@@ -251,25 +297,40 @@ def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | Non
     return None
 
 
-def try_entry_rules(policy: Policy, sample: SampleContact, read_queue_fact: QueueFactLookup) -> EntryRuleTrial:
-    """Return the trial of a valid sample. ``read_queue_fact`` supplies the facts of queues that the sample omits."""
+def try_entry_rules(
+    policy: Policy,
+    sample: SampleContact,
+    read_queue_fact: QueueFactLookup,
+    *,
+    classifier: EntryRuleClassifier | None = None,
+    fact_cost: QueueFactCost = nominal_fact_cost,
+) -> EntryRuleTrial:
+    """Return the trial of a valid sample. ``read_queue_fact`` supplies the facts of queues that the sample omits.
+
+    ``classifier`` is that of the policy, if it has been compiled already.
+    """
 
     def value_of(queue_id: str, name: str) -> FactValue | None:
         given = sample.queues.get(queue_id, {})
         return given[name] if name in given else read_queue_fact(queue_id, name)
 
-    decided = classify(policy, sample.channel, sample.attributes, value_of)
+    classifier = classifier or EntryRuleClassifier(policy)
+    decided = classifier.classify(sample.channel, sample.attributes, value_of, fact_cost)
     rules: list[RuleTrial] = []
     is_over = False
-    for rule in policy.entry:
+    for index, rule in enumerate(policy.entry):
         if is_over:
             rules.append(RuleTrial(name=rule.name, outcome=RuleOutcome.NOT_EVALUATED))
+            continue
+        if rule.name == decided.over_budget:
+            is_over = True
+            rules.append(RuleTrial(name=rule.name, outcome=RuleOutcome.OVER_BUDGET))
             continue
         is_over = rule is decided.rule
         outcome = RuleOutcome.DECIDES if is_over else RuleOutcome.NO_MATCH
         if rule.name in decided.failed:
             outcome = RuleOutcome.FAILED
-        values = _values(policy, rule, sample, value_of)
+        values = _values(rule, classifier.variables_of(index), sample, value_of)
         rules.append(
             RuleTrial(
                 name=rule.name,
@@ -285,14 +346,13 @@ def try_entry_rules(policy: Policy, sample: SampleContact, read_queue_fact: Queu
 
 
 def _values(
-    policy: Policy, rule: EntryRule, sample: SampleContact, read_queue_fact: QueueFactLookup
+    rule: EntryRule, variables: tuple[Variable, ...], sample: SampleContact, read_queue_fact: QueueFactLookup
 ) -> dict[str, FactValue | None]:
     """Return the facts that a rule uses, with their values."""
     if isinstance(rule.when, EntryCondition):
         found: dict[str, FactValue | None] = {f"contact.{name}": sample.attributes.get(name) for name in rule.when.attributes}
         return found if rule.when.channel is None else {"channel": sample.channel, **found}
-    program = compile_leniently(rule.when, contact_scope(policy))
-    return {variable.text: _value(variable, sample, read_queue_fact) for variable in program.variables}
+    return {variable.text: _value(variable, sample, read_queue_fact) for variable in variables}
 
 
 def _value(variable: Variable, sample: SampleContact, read_queue_fact: QueueFactLookup) -> FactValue | None:

@@ -20,6 +20,7 @@ from router.model.policy import AttributeOrder, Direction, FactPolicy, FactType,
 from router.model.states import ID_PATTERN, QueueId
 from router.policy.expression_tokens import ExpressionError
 from router.policy.expressions import ExpressionCache, agent_scope, compile_expression, compile_leniently
+from router.policy.rule_costs import agent_conditions_over_budget
 
 UNDECLARED_FACT: Final = "no such fact is declared"
 INT_MIN: Final = -(2**53)
@@ -122,11 +123,18 @@ class AgentConditions:
         scope = agent_scope(policy)
         self._facts = scope.facts
         self._conditions: dict[QueueId, ExpressionCache] = {}
+        self.over_budget = frozenset(queue_id for queue_id, _ in agent_conditions_over_budget(policy))
+        """Queues whose condition exceeds the budget of all conditions: it is not evaluated, and no agent meets it."""
         for queue_id, queue in policy.queues.items():
-            if queue.agents_when is not None:
+            if queue.agents_when is not None and queue_id not in self.over_budget:
                 self._conditions[queue_id] = ExpressionCache(compile_leniently(queue.agents_when, scope))
         mentioned = {variable.name for memo in self._conditions.values() for variable in memo.expression.variables}
         self._indexes = {name: index for index, name in enumerate(sorted(mentioned))}
+
+    @property
+    def queue_ids(self) -> tuple[QueueId, ...]:
+        """Return the queues with a condition that is evaluated."""
+        return tuple(self._conditions)
 
     def attribute_key(self, attributes: Mapping[str, FactValue]) -> AttributeKey:
         """Return the values of the facts that conditions use. A value that the policy no longer allows counts as missing."""
@@ -141,7 +149,7 @@ class AgentConditions:
         """Return whether agents with these values qualify for a queue. If the evaluation fails, they do not."""
         memo = self._conditions.get(queue_id)
         if memo is None:
-            return True
+            return queue_id not in self.over_budget
         places = self._indexes
         return bool(
             memo.evaluate(

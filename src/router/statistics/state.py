@@ -131,6 +131,7 @@ class EntryRuleCounters(Struct, array_like=True):
 
     matched: int = 0
     failed: int = 0
+    over_budget: int = 0
 
 
 class StatsSnapshot(Struct, array_like=True):
@@ -245,7 +246,10 @@ class StatsState:
             rules[event.rule].matched += 1
         for name in event.failed_rules:
             if name in rules:
-                rules[name].failed += 1
+                if name == event.over_budget_rule:
+                    rules[name].over_budget += 1
+                else:
+                    rules[name].failed += 1
 
     def record_answer(self, contact_id: str, contact: LiveContact, agent_id: str, wait_ms: int) -> None:
         """Count an answer in the queue in which the contact waits."""

@@ -151,6 +151,7 @@ def _rule_samples(stats: WorkspaceStats, rules_max: int) -> dict[str, EntryRuleC
         total = found.setdefault(label, EntryRuleCounters())
         total.matched += counters.matched
         total.failed += counters.failed
+        total.over_budget += counters.over_budget
     return found
 
 
@@ -215,13 +216,14 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
 def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
     rules = CounterMetricFamily(
         "router_entry_rule_contacts",
-        "Contacts that an entry rule matched, or failed for, under the active policy.",
+        "Contacts that an entry rule matched, failed for, or was too expensive for, under the active policy.",
         labels=("workspace", "rule", "outcome"),
     )
     for sample in samples:
         for name, counters in sample.rules.items():
             rules.add_metric((sample.workspace, name, "matched"), counters.matched)
             rules.add_metric((sample.workspace, name, "failed"), counters.failed)
+            rules.add_metric((sample.workspace, name, "over_budget"), counters.over_budget)
     yield rules
 
 

@@ -141,3 +141,22 @@ async def test_a_sample_contact_can_be_tried_without_submitting_it(make_router: 
             got = await admin.call("POST", "/v1/policy/try", wrong)
             assert (got.code, got.json["field"]) == (code, field)
             assert b"jane" not in got.body
+
+
+async def test_rules_that_are_too_expensive_together_are_refused_by_check_and_publication(make_router: MakeRouter) -> None:
+    """Each of the 200 is valid, and together they took a second of the event loop for each submit."""
+    process = make_router(policy=POLICY)
+    process.start()
+    values = "[" + ",".join(["1"] * 130) + "]"
+    rules = "".join(
+        f"  - {{name: r{n}, when: \"{values}.exists(x, contact.customer.matches('^a*b{n}$'))\", queue: gold}}\n" for n in range(190)
+    )
+    document = POLICY.replace("entry:\n", f"entry:\n{rules}").encode()
+    async with Api(process) as admin:
+        for method, path in (("POST", "/v1/policy/check"), ("PUT", "/v1/policy"), ("PUT", "/v1/shadow")):
+            headers = YAML | ({"If-Match": '"1"'} if path == "/v1/policy" else {})
+            refused = await admin.call(method, path, data=document, headers=headers)
+            assert (refused.status, refused.code) == (422, "invalid_policy"), path
+            (error,) = refused.json["errors"]
+            assert error["path"] == "entry[2].when" and "r2" in error["message"] and "5,000" in error["message"]
+        assert (await submit_contact(admin, tier="gold"))["rule"] == "gold"

@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+import msgspec
 import pytest
 
 from router.engine.engine import Engine
@@ -11,7 +12,8 @@ from router.model.diagnosis import FindingCode, Severity
 from router.model.policy import FactPolicy, FactType, Policy
 from router.model.results import Done, RefusalCode, Refused
 from router.policy.entry_rules import EntryRuleClassifier
-from router.policy.expressions import EXPRESSION_CACHE_ENTRIES_MAX, CompiledExpression
+from router.policy.expressions import EXPRESSION_CACHE_ENTRIES_MAX, CompiledExpression, ExpressionCache
+from router.statistics.workspace import WorkspaceStats
 from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.checks.views import compare_views
 from tests.support.engine_worlds import RULE_FACTS, comes, queued, with_rules
@@ -70,7 +72,7 @@ def test_the_result_cache_is_bounded_and_eviction_changes_no_answer() -> None:
     for age in range(2 * EXPRESSION_CACHE_ENTRIES_MAX + 10):
         decided = classifier.classify("voice", {"age": age}, lambda queue_id, name: None)
         assert (decided.rule is not None) == (age > 60)
-    (memo,) = (memo for _, memo in classifier._rules)
+    (memo,) = (one.memo for one in classifier._rules)
     assert memo is not None and len(memo._outcomes) <= EXPRESSION_CACHE_ENTRIES_MAX
 
 
@@ -266,3 +268,61 @@ def test_the_same_key_gives_the_same_answer_and_another_payload_is_refused() -> 
     other = world.refused(a_contact("c3", dedupe_key=b"k", fingerprint=b"g"))
     assert other.code is RefusalCode.IDEMPOTENCY_KEY_REUSED
     assert world.engine.contact("c2") is None and world.engine.contact("c3") is None
+
+
+# --- the budget of rules ------------------------------------------------------------------------------------
+def over_budget_engine() -> Engine:
+    """Return an engine with a policy that was published before rules had a budget."""
+    values = "[" + ",".join(["1"] * 130) + "]"
+    expensive = f"{values}.exists(x, contact.site.matches('^a*b$'))"
+    facts = RULE_FACTS | {"site": FactPolicy(type=FactType.IDENT)}
+    policy = msgspec.structs.replace(with_rules("contact.age > 90", *[expensive] * 4, "true"), facts=facts, default_queue="support")
+    engine = Engine()
+    assert isinstance(engine.handle(published(policy), START_MS).result, Refused)
+    engine.replay([e.PolicyPublished(version=1, policy=policy)], 1, START_MS)
+    return engine
+
+
+def test_a_contact_whose_rules_exceed_the_budget_goes_to_the_default_queue_and_is_counted() -> None:
+    engine = over_budget_engine()
+    outcome = engine.handle(a_contact("c1", queue_id=None, attributes={"age": 5, "site": "aaa"}), START_MS)
+    event = outcome.events[0]
+    assert isinstance(event, e.ContactQueued)
+    assert (event.queue_id, event.rule, event.failed_rules, event.over_budget_rule) == ("support", None, ("rule3",), "rule3")
+    engine.handle(a_contact("c2", queue_id=None, attributes={"age": 95, "site": "aaa"}), START_MS)
+    replayed = over_budget_engine()
+    replayed.replay(outcome.events, 2, START_MS)
+    replayed.handle(a_contact("c2", queue_id=None, attributes={"age": 95, "site": "aaa"}), START_MS)
+    for one in (engine, replayed, Engine.restore(engine.snapshot())):
+        rules = {rule.name: (rule.matched, rule.failed, rule.over_budget) for rule in one.rules().rules}
+        assert rules["rule3"] == (0, 0, 1) and rules["rule0"] == (1, 0, msgspec.UNSET)
+        (finding,) = (found for found in one.diagnose().findings if found.code is FindingCode.RULE_OVER_BUDGET)
+        assert finding.subject == "rule3" and "1 contacts" in finding.message
+        assert one.digest() == engine.digest()
+    stats = WorkspaceStats()
+    stats.apply(e.PolicyPublished(version=1, policy=engine.policy or a_policy()), 1, START_MS)
+    stats.apply(event, 2, START_MS)
+    assert stats.entry_rules()["rule3"].over_budget == 1 and stats.entry_rules()["rule3"].failed == 0
+
+
+def test_no_default_queue_refuses_a_contact_whose_rules_exceed_the_budget() -> None:
+    engine = over_budget_engine()
+    assert engine.policy is not None
+    engine.replay([e.PolicyPublished(version=2, policy=msgspec.structs.replace(engine.policy, default_queue=None))], 2, START_MS)
+    refused = engine.handle(a_contact("c1", queue_id=None, attributes={"age": 5, "site": "aaa"}), START_MS).result
+    assert isinstance(refused, Refused) and refused.code is RefusalCode.NO_MATCHING_QUEUE
+
+
+def test_a_new_requirement_evaluates_no_condition_on_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contact's arrival must not evaluate a condition for each group of agents; their registration has done so."""
+    queues = {"support": a_queue(), "vip": a_queue(agents_when="agent.desk > 2")}
+    engine = Engine()
+    engine.handle(published(a_policy(queues=queues, facts=RULE_FACTS)), START_MS)
+    for desk in range(50):
+        engine.handle(an_agent(f"a{desk}", attributes={"desk": desk}, skills={"english": 1}), START_MS)
+        engine.handle(ready(f"a{desk}"), START_MS)
+    evaluated: list[object] = []
+    monkeypatch.setattr(ExpressionCache, "evaluate", lambda *_: evaluated.append(_))
+    engine.handle(a_contact("c1", queue_id="vip", skills={"english": 1}), START_MS)
+    why = engine.contact("c1")
+    assert why is not None and why.offers[0].agent_id == "a3" and not evaluated

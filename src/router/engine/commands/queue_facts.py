@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from router.engine.routing_state import RoutingState
-from router.engine.wait.estimate import queue_expected_wait_ms
+from router.engine.wait.estimate import GROUPS_COUNTED_MAX, LINES_SAMPLED_MAX, queue_expected_wait_ms
 from router.model.policy import FactValue
 from router.model.states import ContactState, QueueId
 from router.policy.calendar import LocalTime, load_zone, local_time
 from router.policy.expressions import QUEUE_FACTS
+from router.policy.rule_costs import nominal_fact_cost
 
 QueueFactReader: TypeAlias = Callable[[RoutingState, QueueId, str], FactValue | None]
 """Arguments: state at its own time, queue, channel of the arriving contact."""
@@ -94,3 +95,25 @@ QUEUE_FACT_READERS: Final[dict[str, QueueFactReader]] = {
     "local_weekday": _local_weekday,
 }
 assert QUEUE_FACT_READERS.keys() == QUEUE_FACTS.keys(), "every declared queue fact needs a reader"
+
+
+def queue_fact_cost(state: RoutingState, queue_id: QueueId, channel: str, name: str) -> int:
+    """Return the cost of reading a fact of a queue now, in units of ``rule_costs``: it depends on the lines and groups visited.
+
+    A function of the state alone, so that equal states classify a contact equally.
+    """
+    cost = nominal_fact_cost(queue_id, name)
+    index = state.index
+    if name in ("agents_ready", "agents_free", "expected_wait_s"):
+        groups = index.lines.queue_default_line(queue_id, channel).group_mask.bit_count()
+        cost += min(groups, GROUPS_COUNTED_MAX if name == "expected_wait_s" else groups) // _GROUPS_PER_UNIT
+    if name in ("oldest_wait_s", "expected_wait_s"):
+        cost += len(index.lines.by_queue.get(queue_id, ())) // _LINES_PER_UNIT
+    if name == "expected_wait_s":
+        cost += min(len(index.lines.head_order), LINES_SAMPLED_MAX) * _UNITS_PER_HEAD
+    return cost
+
+
+_GROUPS_PER_UNIT: Final = 5
+_LINES_PER_UNIT: Final = 5
+_UNITS_PER_HEAD: Final = 2

@@ -16,7 +16,7 @@ from router.engine.commands.guarded import key_reused
 from router.engine.commands.offers import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.queue_admission import QueueEntry, admit_to_queue, agent_predicates
-from router.engine.commands.queue_facts import QUEUE_FACT_READERS
+from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
 from router.engine.commands.transaction import Transaction, already_done, unknown_queue
 from router.engine.commands.validation import (
     PREFERRED_AGENTS_MAX,
@@ -204,7 +204,10 @@ def _classify(state: RoutingState, policy: Policy, command: EnqueueContact) -> t
         return command.queue_id, None
     channel = command.channel
     classification = state.index.classifier.classify(
-        channel, command.attributes, lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel)
+        channel,
+        command.attributes,
+        lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel),
+        lambda queue_id, name: queue_fact_cost(state, queue_id, channel, name),
     )
     if classification.rule is not None:
         return classification.rule.queue, classification
@@ -316,6 +319,7 @@ def _event_as_classified(
         overflow_count=overflow_count,
         rule=None if rule is None else rule.name,
         failed_rules=() if classification is None else classification.failed,
+        over_budget_rule=None if classification is None else classification.over_budget,
         default_queue_used=classification is not None and rule is None,
         original_request=original_request,
         plan=criteria.plan,

@@ -29,6 +29,7 @@ from router.model.states import AgentId, QueueId
 from router.model.views import UnmetCondition
 from router.policy.checks.advice import policy_advice
 from router.policy.entry_rules import required_channel, unreachable_rules
+from router.policy.rule_costs import AGENT_CONDITIONS_COST_MAX, ENTRY_RULES_COST_MAX
 
 _FINDINGS_MAX: Final = 1_000
 # An entry rule is reported if it matched none of this many contacts, or failed at least so often and for one contact in twenty.
@@ -93,6 +94,7 @@ def _policy_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
             subject=rule.name,
         )
     yield from _rule_count_findings(state, policy)
+    yield from _condition_findings(state)
     for queue_id, queue in policy.queues.items():
         yield from _service_level_findings(policy, queue_id, queue)
     for problem in policy_advice(policy):
@@ -189,6 +191,15 @@ def _rule_count_findings(state: RoutingState, policy: Policy) -> Iterator[Findin
                 "a fact was missing, or a number was out of range",
                 subject=rule.name,
             )
+        over_budget = counts.over_budget_count(rule.name)
+        if over_budget:
+            yield build_finding(
+                FindingCode.RULE_OVER_BUDGET,
+                Severity.ERROR,
+                f"with it, the rules exceeded the budget of {ENTRY_RULES_COST_MAX:,} units for {over_budget:,} contacts, "
+                "which went to the default queue",
+                subject=rule.name,
+            )
         matched = counts.matched.get(rule.name, 0)
         if classified >= _CLASSIFIED_MIN and not matched and rule.name not in covered:
             yield build_finding(
@@ -197,6 +208,18 @@ def _rule_count_findings(state: RoutingState, policy: Policy) -> Iterator[Findin
                 f"it matched none of the {classified:,} contacts classified since the policy was published",
                 subject=rule.name,
             )
+
+
+def _condition_findings(state: RoutingState) -> Iterator[Finding]:
+    """Yield one finding per queue whose ``agents_when`` is not evaluated."""
+    for queue_id in sorted(state.index.qualification.conditions.over_budget):
+        yield build_finding(
+            FindingCode.RULE_OVER_BUDGET,
+            Severity.ERROR,
+            f"agents_when is not evaluated, so no agent qualifies: with it, the conditions exceed the budget of "
+            f"{AGENT_CONDITIONS_COST_MAX:,} units for one agent",
+            subject=queue_id,
+        )
 
 
 def _skill_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement) -> Iterator[Finding]:

@@ -105,7 +105,7 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
     # Set one by one and only if they differ from the default: most contacts have none of these.
     if event.rule is not None or event.default_queue_used:
         contact.entry_rule, contact.failed_rules = event.rule, event.failed_rules
-        state.rule_counts.record_classification(event.rule, event.failed_rules)
+        state.rule_counts.record_classification(event.rule, event.failed_rules, event.over_budget_rule)
     if event.plan is not None:
         contact.plan = event.plan
     if event.step or event.step_until_ms is not None:

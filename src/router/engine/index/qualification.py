@@ -37,7 +37,7 @@ class QualificationIndex:
         self.groups_by_index: list[AgentGroup | None] = []
         self._free_line_indexes: list[int] = []
         self._free_group_indexes: list[int] = []
-        self._masks = GroupMasks()
+        self._masks = GroupMasks(())
 
     def reset(self, policy: Policy) -> None:
         """Drop all lines and groups, and adopt the skills and conditions of a policy."""
@@ -46,7 +46,7 @@ class QualificationIndex:
         self.lines_by_index, self._free_line_indexes = [], []
         self.reserved_lines = {}
         self.groups, self.groups_by_index, self._free_group_indexes = {}, [], []
-        self._masks = GroupMasks()
+        self._masks = GroupMasks(self.conditions.queue_ids)
 
     # --- lines --------------------------------------------------------------------------------------
     def all_lines(self) -> list[WaitingLine]:
@@ -167,15 +167,20 @@ def _relate(group: AgentGroup, line: WaitingLine) -> None:
 
 
 class GroupMasks:
-    """Bits of the agent groups by skill level, queue and barred channel; computed on first use, then updated."""
+    """Bits of the agent groups by skill level, queue, barred channel and condition.
 
-    def __init__(self) -> None:
+    Those of conditions are kept for every queue that has one, because evaluating it for all groups takes too long for the
+    arrival of a contact. The others are computed on first use, then updated.
+    """
+
+    def __init__(self, conditional_queues: Iterable[QueueId]) -> None:
         self._groups: dict[int, AgentGroup] = {}
         """Groups by bit."""
         self._all_groups = 0
         self._masks_by_skill: dict[tuple[str, int], int] = {}
         self._masks_by_queue: dict[QueueId, int] = {}
         self._masks_by_barred_channel: dict[str, int] = {}
+        self._masks_by_condition: dict[QueueId, int] = dict.fromkeys(conditional_queues, 0)
 
     def add(self, group: AgentGroup) -> None:
         """Add a new group to all masks."""
@@ -195,15 +200,14 @@ class GroupMasks:
 
     def groups_for(self, line: WaitingLine) -> int:
         """Return the bits of the groups that qualify for the line; the same answer as ``AgentGroup.qualifies_for``."""
-        if line.queue.agents_when is not None:
-            return self._bits(group.qualifies_for(line) for group in self._groups.values())
         found = 0
         for requirement in (line.requirement, *line.alternatives):
             mask = self._all_groups
             for skill, level in requirement:
                 mask &= self._with_skill(skill, level)
             found |= mask
-        return found & self._with_queue(line.queue_id) & ~self._without_channel(line.channel)
+        found &= self._with_queue(line.queue_id) & ~self._without_channel(line.channel)
+        return found if line.queue.agents_when is None else found & self._masks_by_condition.get(line.queue_id, 0)
 
     def _bits(self, answers: Iterable[bool]) -> int:
         return sum(bit for bit, answer in zip(self._groups, answers, strict=True) if answer)
@@ -240,6 +244,9 @@ class GroupMasks:
         for queue_id, mask in self._masks_by_queue.items():
             has = is_there and _serves_queue(group, queue_id)
             self._masks_by_queue[queue_id] = mask | bit if has else mask & ~bit
+        for queue_id, mask in self._masks_by_condition.items():
+            has = is_there and group.attributes_qualify(queue_id)
+            self._masks_by_condition[queue_id] = mask | bit if has else mask & ~bit
         for channel, mask in self._masks_by_barred_channel.items():
             has = is_there and channel in group.barred_channels
             self._masks_by_barred_channel[channel] = mask | bit if has else mask & ~bit

@@ -6,7 +6,7 @@ single contact or queue also gets its expected wait, which is too expensive to c
 
 from copy import copy
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
@@ -336,7 +336,12 @@ def rules_view(state: RoutingState) -> RulesView:
         classified=counts.classified,
         default_queue_count=counts.by_default,
         rules=tuple(
-            RuleView(name=rule.name, matched=counts.matched.get(rule.name, 0), failed=counts.failed.get(rule.name, 0))
+            RuleView(
+                name=rule.name,
+                matched=counts.matched.get(rule.name, 0),
+                failed=counts.failed.get(rule.name, 0),
+                over_budget=counts.over_budget_count(rule.name) or UNSET,
+            )
             for rule in entry
         ),
     )

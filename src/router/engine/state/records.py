@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from router.model.policy import FactValue
 from router.model.states import (
@@ -153,15 +153,26 @@ class EntryRuleCounts(Struct, kw_only=True):
     """Contacts that named no queue and matched no rule."""
     matched: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    over_budget: dict[str, int] | UnsetType = UNSET
+    """Contacts by the rule that would have exceeded the budget; unset until there is one."""
 
-    def record_classification(self, rule: str | None, failed: tuple[str, ...]) -> None:
-        """Count one classified contact."""
+    def record_classification(self, rule: str | None, failed: tuple[str, ...], over_budget: str | None = None) -> None:
+        """Count one classified contact; the rule that exceeds the budget is the last of the failed ones."""
         if rule is None:
             self.by_default += 1
         else:
             self.matched[rule] = self.matched.get(rule, 0) + 1
+        if over_budget is not None:
+            counts = {} if self.over_budget is UNSET else self.over_budget
+            counts[over_budget] = counts.get(over_budget, 0) + 1
+            self.over_budget = counts
+            failed = failed[:-1]
         for name in failed:
             self.failed[name] = self.failed.get(name, 0) + 1
+
+    def over_budget_count(self, rule: str) -> int:
+        """Return the number of contacts for which a rule would have exceeded the budget."""
+        return 0 if self.over_budget is UNSET else self.over_budget.get(rule, 0)
 
     @property
     def classified(self) -> int:

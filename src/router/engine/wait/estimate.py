@@ -10,7 +10,7 @@ An estimate changes nothing in the state. ``learning.record_forecast`` records s
 later.
 
 **Cost.** It grows with the number of waiting lines that hold contacts, not with the number of contacts; of more than
-``_LINES_SAMPLED_MAX`` lines a sample is taken.
+``LINES_SAMPLED_MAX`` lines a sample is taken.
 
 **Not modelled**: a future closing of the queue, later contacts that rank before this one, agents who log in or out, and agents
 who are reserved for one contact. Where such effects are regular, the calibration of the kind of contact learns them.
@@ -34,11 +34,11 @@ _QUEUED: Final = ContactState.QUEUED
 
 # Squared coefficient of variation of the rate at which agents become free, which is itself only an estimate.
 _RATE_CV_SQUARED: Final = 0.04
-_LINES_SAMPLED_MAX: Final = 256
+LINES_SAMPLED_MAX: Final = 256
 # Up to this many agent groups a share is one of READY agents, beyond it one of groups.
 _EXACT_SHARE_GROUPS_MAX: Final = 12
 # Beyond this many agent groups, counting READY agents costs too much to be done for every new contact.
-_GROUPS_COUNTED_MAX: Final = 512
+GROUPS_COUNTED_MAX: Final = 512
 # Ranks after every contact that waits.
 _NEWEST_SEQ: Final = (1 << 52) - 1
 _IMMEDIATE: Final = ExpectedWait(
@@ -172,7 +172,7 @@ def forecast_to_record(state: RoutingState, contact: Contact) -> PendingForecast
         return None
     if line.reserved_for is not None or line.waiting_for_opening:
         return None
-    if line.group_mask.bit_count() > _GROUPS_COUNTED_MAX:
+    if line.group_mask.bit_count() > GROUPS_COUNTED_MAX:
         return None
     agents = _count_ready_agents(index, line.group_mask)
     if not agents:
@@ -234,7 +234,7 @@ def _queue_ahead(state: RoutingState, line: WaitingLine, key: int) -> QueueAhead
     index, mask = state.index, line.group_mask
     heads = index.lines.head_order
     count = bisect_left(heads, (key, 0))
-    stride = -(-count // _LINES_SAMPLED_MAX) if count > _LINES_SAMPLED_MAX else 1
+    stride = -(-count // LINES_SAMPLED_MAX) if count > LINES_SAMPLED_MAX else 1
     for place in range(0, count, stride):
         other = index.qualification.lines_by_index[heads[place][1]]
         assert other is not None
@@ -294,7 +294,7 @@ def _forecast_kind(contact: Contact, queue: QueuePolicy) -> ForecastKind:
 def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
     """Return the number of READY agents in these groups, extrapolated from a sample if there are very many groups."""
     count = mask.bit_count()
-    if count <= _GROUPS_COUNTED_MAX:
+    if count <= GROUPS_COUNTED_MAX:
         ready, groups = 0, index.qualification.groups_by_index
         while mask:
             bit = mask & -mask
@@ -308,7 +308,7 @@ def _count_ready_agents(index: RoutingIndex, mask: int) -> int:
         if group.bit & mask:
             ready += group.ready_count
             counted += 1
-            if counted == _GROUPS_COUNTED_MAX:
+            if counted == GROUPS_COUNTED_MAX:
                 break
     return ready * count // counted if counted else 0
 

@@ -68,6 +68,9 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     """Entry rules before the matching one that could not be evaluated (missing fact, integer overflow)."""
     default_queue_used: bool = False
     """True if the gateway named no queue and no entry rule matched, so the policy's default queue was used."""
+    over_budget_rule: str | None = None
+    """Entry rule that would have exceeded the budget of all rules for one contact, so the evaluation ended; null: none. It is the
+    last of ``failed_rules``."""
 
 
 class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.updated"):

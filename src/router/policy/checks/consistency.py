@@ -34,6 +34,12 @@ from router.policy.facts import (
     is_personal_name,
     is_personal_value,
 )
+from router.policy.rule_costs import (
+    AGENT_CONDITIONS_COST_MAX,
+    ENTRY_RULES_COST_MAX,
+    agent_conditions_over_budget,
+    entry_rules_over_budget,
+)
 
 # Expressions in one policy, of entry rules and queues together.
 EXPRESSIONS_MAX: Final = 200
@@ -52,6 +58,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from _channels(policy)
     yield from _facts(policy)
     yield from _too_many_expressions(policy)
+    yield from _rule_costs(policy)
     yield from calendar_problems(policy)
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
@@ -103,6 +110,22 @@ def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
     count += sum(queue.agents_when is not None for queue in policy.queues.values())
     if count > EXPRESSIONS_MAX:
         yield Problem(path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in the policy")
+
+
+def _rule_costs(policy: Policy) -> Iterator[Problem]:
+    """Check that all entry rules for one contact, and all conditions for one agent, stay within their budgets."""
+    for index, rule, cost in entry_rules_over_budget(policy):
+        yield Problem(
+            path=f"entry[{index}].when",
+            message=f"too expensive: the entry rules up to {rule.name} cost {cost:,} units for one contact, more than "
+            f"{ENTRY_RULES_COST_MAX:,}; shorten its patterns and the lists of its macros, or use fewer facts of queues",
+        )
+    for queue_id, cost in agent_conditions_over_budget(policy):
+        yield Problem(
+            path=f"queues.{queue_id}.agents_when",
+            message=f"too expensive: the agents_when conditions up to this one cost {cost:,} units for one agent, more than "
+            f"{AGENT_CONDITIONS_COST_MAX:,}; shorten its patterns and the lists of its macros",
+        )
 
 
 def _queue(policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str]) -> Iterator[Problem]:

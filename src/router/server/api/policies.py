@@ -11,7 +11,7 @@ from router.model.commands import ANY_TAG, ClearShadowPolicy, PublishPolicy, Set
 from router.model.errors import PolicyInvalid, Problem
 from router.model.policy import Policy
 from router.policy.document.parsing import parse_policy_with_advice
-from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error, try_entry_rules
+from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error
 from router.server.api.bodies import PolicyCheckResult, PolicyReceipt, ShadowReceipt
 from router.server.api.guards import entity_tags
 from router.server.api.idempotency import replay_headers
@@ -80,9 +80,7 @@ async def try_policy(request: ApiRequest) -> ApiResponse:
         policy = engine.policy
         if policy is None:
             return None
-        return sample_error(policy, sample) or try_entry_rules(
-            policy, sample, lambda queue_id, name: engine.queue_fact(queue_id, sample.channel, name)
-        )
+        return sample_error(policy, sample) or engine.try_rules(sample)
 
     tried = (await request.query_engine(evaluate)).value
     if tried is None:
