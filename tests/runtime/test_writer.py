@@ -1,6 +1,7 @@
 """The writer loop: durable before published, one time per batch, fair, and ended by a journal failure (I4, I6, I24, I25)."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +15,13 @@ from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.events import ContactQueued, DesktopLost, OfferExpired, OfferMade
 from router.model.results import Done, Refused
 from router.model.states import WorkspaceId
+from router.runtime.clock import SystemClock
 from router.runtime.command_queue import OVERLOAD_SUBMIT_COUNT
 from router.runtime.publisher import PublishedRecord
 from router.runtime.writer import Reply, Writer, WriterLimits
 from tests.support.builders import START_MS, a_contact, a_policy_with_queue, an_agent, published, ready
 from tests.support.manual_clock import ManualClock
-from tests.support.running_writer import RecordedEvents, execute_done, running_writer
+from tests.support.running_writer import NO_SNAPSHOTS, RecordedEvents, execute_done, running_writer
 
 
 class SlowJournal(MemoryJournal):
@@ -392,3 +394,58 @@ async def test_subscribers_receive_every_record_once_and_in_order() -> None:
         unsubscribe()
         await execute_done(writer, a_contact("unseen"))
         assert [p.record.first_seq for p in recorded] == list(range(2, 102))
+
+
+class CountingClock(SystemClock):
+    """The real clock, which counts how often the writer reads it: once or twice a turn of its loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def now_ms(self) -> int:
+        self.reads += 1
+        return super().now_ms()
+
+
+@pytest.mark.parametrize("work", ["none", "a timer far away", "a timer that has fired"])
+async def test_an_idle_writer_does_not_turn(work: str) -> None:
+    """Half a second without commands takes a few turns, whatever happened before; a loop without a pause takes thousands."""
+    clock = CountingClock()
+    writer = Writer(MemoryJournal(), clock=clock, snapshots=NO_SNAPSHOTS)
+    await writer.recover()
+    running = asyncio.create_task(writer.run())
+    try:
+        await writer.add_workspace("main")
+        timeout_s = 1 if work == "a timer that has fired" else 60
+        await execute_done(writer, published(a_policy_with_queue(offer_timeout_s=timeout_s)))
+        if work != "none":
+            for command in (an_agent("ada"), ready("ada"), a_contact()):
+                await execute_done(writer, command)
+        if work == "a timer that has fired":
+            recorded = RecordedEvents(writer)
+            await recorded.until(1)
+            assert any(isinstance(event, OfferExpired) for _, record in recorded.records for event in record.events)
+        reads, used_s = clock.reads, time.process_time()
+        await asyncio.sleep(0.5)
+        assert clock.reads - reads <= 6
+        assert time.process_time() - used_s < 0.25
+    finally:
+        await writer.stop()
+        await running
+
+
+async def test_a_burst_within_the_gap_is_one_commit() -> None:
+    """20 commands that come one by one soon after a commit wait for the rest of the gap and share the next commit."""
+    journal = SlowJournal()
+    async with running_writer(journal, clock=ManualClock(START_MS), limits=WriterLimits(commit_gap_ms=400)) as writer:
+        await ready_for_contacts(writer)
+        await asyncio.sleep(0.4)
+        before = len(journal.batches)
+        await execute_done(writer, a_contact("first"))
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(execute_done(writer, a_contact(f"c{number}")))
+                # Each command arrives in a turn of the event loop of its own, in which the writer could start a commit.
+                await asyncio.sleep(0.001)
+        assert [len(batch) for batch in journal.batches[before:]] == [1, 20]

@@ -1,22 +1,27 @@
-"""Run every case and print the tables of ``docs/explanation/validation.md`` and ``docs/how-to/what-if.md``.
+"""Run every case and print the tables of validation.md and expected-wait.md (``docs/explanation``) and ``docs/how-to/what-if.md``.
 
-``python -m tests.validation.print_tables`` prints all of them; with the argument ``what-if``, only those of the second page.
+``python -m tests.validation.print_tables`` prints all of them; with arguments, only those parts (the keys of ``PARTS``).
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from router.simulator.patience import PatienceSource
 from router.simulator.results.comparison import STAT_ROWS, Comparison, PolicyResult, StatRow, format_difference, format_stat
+from router.simulator.results.forecast_accuracy import ForecastReport
 from router.simulator.run import SimulationSpec, simulate
 from router.simulator.what_if import what_if
+from router.simulator.workload import SMALL_CENTRE
 from tests.validation.bank_selections import replayed_selections
 from tests.validation.cases import CASES, Finding, findings
+from tests.validation.changing_days import Change, accuracy_of
 from tests.validation.recorded_days import BANK, REFERENCE, VANAD
 
-OVERLOADED: Final = Path(__file__).parents[2] / "benchmarks" / "scenarios" / "what_if" / "overloaded"
+SCENARIOS: Final = Path(__file__).parents[2] / "benchmarks" / "scenarios"
+OVERLOADED: Final = SCENARIOS / "what_if" / "overloaded"
 
 
 def row(finding: Finding) -> str:
@@ -30,8 +35,8 @@ def row(finding: Finding) -> str:
     )
 
 
-def main() -> None:
-    """Print all tables, each line as soon as it is computed."""
+def exact_cases() -> None:
+    """Print the tables of the exact and published results, each line as soon as it is computed."""
     inside = total = 0
     for case in CASES:
         report = case.run()
@@ -45,9 +50,6 @@ def main() -> None:
             inside += finding.deviation <= 1
             print(row(finding), flush=True)
     print(f"\n{inside} of {total} values lie inside their 95 % interval.")
-    if VANAD.is_dir():
-        recorded()
-        what_if_tables()
 
 
 def recorded() -> None:
@@ -121,5 +123,57 @@ def what_if_tables() -> None:
         print(f"| `{patience}` | {fifo:,} | {lifo:,} ({lifo / fifo - 1:+.0%}) |", flush=True)
 
 
+def accuracy_row(title: str, found: ForecastReport) -> str:
+    """Return one line of the table of expected waits."""
+    cells = [title, f"{found.answered:,}", f"{found.lost:,}"]
+    for one in (found.expected, found.uncalibrated):
+        shares = [f"{share:.1%}".replace("%", " %") for share in (one.within_50, one.within_90) if share is not None]
+        cells += [*shares, f"{one.mean_error_s:.1f}", f"{one.bias_s:.1f}".replace("-", "−")]
+    cells += [f"{found.last_wait.mean_error_s:.1f}", f"{found.last_hour.mean_error_s:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def accuracy_tables() -> None:
+    """Print the tables of ``docs/explanation/expected-wait.md``."""
+    print("\n### Expected waits: single days\n")
+    plain = "in 50 % | in 90 % | error | bias"
+    print(f"| day | answered | left | {plain} | uncalibrated: {plain} | last wait: error | last hour: error |")
+    print(f"|{'---|' * 13}")
+    logs = {
+        "recorded: a multi-skill centre, normal Monday": (f"vanad:{VANAD / '2014-03-10'}.csv", 20),
+        "recorded: the same, overloaded Wednesday": (f"vanad:{VANAD / '2014-06-25'}.csv", 20),
+        "recorded: a bank in February, priorities": (f"bank:{BANK}", None),
+    }
+    for title, (log, wrap_up_s) in logs.items() if VANAD.is_dir() else ():
+        report = simulate(SimulationSpec(logs=(log,), wrap_up_s=wrap_up_s, audit=False))
+        print(accuracy_row(title, report.forecasts["*"]), flush=True)
+    workloads = (
+        ("small", SMALL_CENTRE, 5),
+        *((name, SCENARIOS / f"{name}.yaml", n) for name, n in (("simple_msk", 3), ("erlang_a", 1))),
+    )
+    for name, path, replications in workloads:
+        report = simulate(SimulationSpec(workload=str(path), replications=replications, audit=False))
+        print(accuracy_row(f"generated: `{name}.yaml`", report.forecasts["*"]), flush=True)
+    report = simulate(SimulationSpec(workload=str(SCENARIOS / "priority.yaml"), replications=1, audit=False))
+    for stream in ("high", "low"):
+        print(accuracy_row(f"generated: `priority.yaml`, {stream} class", report.forecasts[stream]), flush=True)
+    print("\n### Expected waits: days that change at noon\n")
+    print("| change | answered | in 50 % | in 90 % | interval score 50 %, 90 % | error |")
+    print("|---|---|---|---|---|---|")
+    for change in Change:
+        found = accuracy_of(change)
+        scores = f"{found.interval_score_50_s:.1f} s, {found.interval_score_90_s:.1f} s"
+        shares = f"{found.within_50:.1%} | {found.within_90:.1%}"
+        print(f"| {change} | {found.answered:,} | {shares} | {scores} | {found.mean_error_s:.1f} s |", flush=True)
+
+
+PARTS: Final[dict[str, Callable[[], None]]] = {
+    "exact": exact_cases,
+    "recorded": recorded,
+    "what-if": what_if_tables,
+    "expected-wait": accuracy_tables,
+}
+
 if __name__ == "__main__":
-    what_if_tables() if sys.argv[1:] == ["what-if"] else main()
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()

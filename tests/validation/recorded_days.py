@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from msgspec import Struct
 
-DATA: Final = Path(os.environ.get("CONTACT_ROUTER_DATA", str(Path(__file__).parents[3] / "shared" / "data")))
+DATA: Final = Path(os.environ.get("CONTACT_ROUTER_DATA", "recorded-days"))
 VANAD: Final = DATA / "vanad-2014"
 BANK: Final = DATA / "bank-1999" / "february1999.csv.gz"
 

@@ -16,8 +16,8 @@ from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with
 def test_the_estimate_is_the_erlang_distribution_of_the_contacts_ahead() -> None:
     """Two agents, 300 s each (the policy's expectation), three contacts ahead: four turns of 150 s, 600 s on average.
 
-    Variance: 4 x 150^2, plus a fifth of the mean for the uncertainty of the rate: shape 600^2 / (90000 + 14400) = 3.448. The
-    median is 544 s, the quartiles are 364 s and 775 s (Wilson and Hilferty).
+    Variance: 4 x 150^2, plus an eighth of the mean for the uncertainty of the rate: shape 600^2 / (90000 + 5625) = 3.765. The
+    median is 548 s, the quartiles are 375 s and 769 s (Wilson and Hilferty).
     """
     timed = EngineAtTime()
     timed.busy("ada", "bob")
@@ -25,11 +25,11 @@ def test_the_estimate_is_the_erlang_distribution_of_the_contacts_ahead() -> None
     found = timed.expected("c4")
     assert (found.ahead, found.agents, found.reason) == (3, 2, None)
     assert found.interval_50 is not None and found.interval_90 is not None
-    assert found.p50_ms == pytest.approx(543_900, abs=500)
-    assert found.interval_50.low_ms == pytest.approx(364_200, abs=500)
-    assert found.interval_50.high_ms == pytest.approx(774_600, abs=500)
+    assert found.p50_ms == pytest.approx(548_400, abs=500)
+    assert found.interval_50.low_ms == pytest.approx(374_500, abs=500)
+    assert found.interval_50.high_ms == pytest.approx(769_300, abs=500)
     assert found.interval_90.low_ms < found.interval_50.low_ms
-    assert found.p90_ms == pytest.approx(1_031_200, abs=500)
+    assert found.p90_ms == pytest.approx(1_012_800, abs=500)
 
 
 def test_a_lower_rank_means_a_longer_wait() -> None:

@@ -17,7 +17,7 @@ def test_handling_and_ring_times_replace_the_policys_expectation() -> None:
         handled(timed, f"h{number}", took_s=100.0, rang_s=5.0)
     timed.do(a_contact("now"), c.AcceptOffer(offer_id="now.1", agent_id="ada"))
     found = timed.expected_of_new()
-    # One turn of 100 s and 5 s of ringing, as a median with shape 1 / (1 + 0.04), plus 5 s until the accept.
+    # One turn of 100 s and 5 s of ringing, as a median with shape 64 / 65, plus 5 s until the accept.
     assert found.p50_ms == pytest.approx(0.71 * 105_000 + 5_000, rel=0.02)
 
 

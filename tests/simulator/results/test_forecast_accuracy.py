@@ -52,6 +52,8 @@ def test_a_wait_within_the_quantiles_counts() -> None:
     for wait_ms in (4_000, 25_000, 70_000):
         sums.add_bounds(bounds_ms, wait_ms)
     assert (sums.within_50, sums.within_90) == (1, 2)
+    # 50 %: three times the width of 20 s, and 4 times 16 s and 30 s outside; 90 %: three times 65 s, and 20 times 1 s.
+    assert (sums.score_50_ms, sums.score_90_ms) == (3 * 20_000 + 4 * 46_000, 3 * 65_000 + 20 * 1_000)
     assert (sums.error_ms, sums.bias_ms) == (26_000 + 5_000 + 40_000, -26_000 - 5_000 + 40_000)
 
 

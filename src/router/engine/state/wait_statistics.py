@@ -24,6 +24,13 @@ moves each of them a step up or down, so that in the long run the intended share
 the distribution of the waits. This is online quantile tracking, as in I. Gibbs and E. Candès, "Adaptive Conformal Inference
 Under Distribution Shift", NeurIPS 2021, and A. Angelopoulos, E. Candès and R. Tibshirani, "Conformal PID Control for Time
 Series Prediction", NeurIPS 2023.
+
+Two rules keep the shares right over a change of load, handling times or staff. The scores learn from the bounds **as they were
+told**: the steps up and down of a score sum to its whole movement, which is small, so that the share of answers below the bounds
+that were told cannot stay away from its level. (Judged by the present scores, an answer would not show that the factor has moved
+while the contact waited.) And a step is shorter the more answers came **while the contact waited**: all of them were told before
+this one could correct anything, so that full steps would overshoot and oscillate in a long queue. The tails are rarer than the
+middle and take longer steps.
 """
 
 from collections.abc import Collection
@@ -115,9 +122,15 @@ _SCORE_MAX: Final = 6 * _MILLION
 
 # Step sizes in millionths: large at first, then small enough that one busy hour does not dominate. Consecutive waits are
 # correlated, so larger steps follow them too closely and make the intervals too narrow (measured on recorded days).
-_FACTOR_STEP, _FACTOR_STEP_MIN = 300_000, 3_000
+_FACTOR_STEP, _FACTOR_STEP_MIN = 300_000, 1_000
 
-_SCORE_STEP_MIN: Final = 20_000
+_SCORE_STEPS_MIN: Final = (60_000, 30_000, 30_000, 42_000, 60_000)
+"""Smallest step of each score of ``QUANTILE_LEVELS``; the first steps are larger in the same proportions."""
+
+_SCORE_STEPS: Final = (2_000_000, 1_000_000, 1_000_000, 1_400_000, 2_000_000)
+
+_DELAY_FREE: Final = 12
+"""Answers that may come between a forecast and its own answer before they shorten the step."""
 
 _FACTOR_MIN, _FACTOR_MAX = _MILLION // 8, _MILLION * 8
 
@@ -217,19 +230,29 @@ class Calibration(Struct, array_like=True, gc=False):
     """Factor on expected waits in millionths; tracks the median."""
     scores_millionths: list[int] = field(default_factory=lambda: list(DEFAULT_SCORES))
 
-    def record_answer(self, mean_ms: int, shape: float, took_ms: int) -> None:
-        """Adjust factor and scores by one answer: ``mean_ms`` and ``shape`` were forecast, ``took_ms`` was the wait."""
+    def record_answer(self, forecast: "PendingForecast", took_ms: int, *, answers_before: int, told: bool) -> None:
+        """Adjust factor and scores by the answer to a forecast, after a wait of ``took_ms``.
+
+        ``answers_before`` is the value of ``answers`` when the forecast was made; ``told``: its bounds were those of this
+        calibration.
+        """
+        mean_ms, shape = forecast.mean_ms, forecast.shape_millionths / _MILLION
+        early, crowding = self.answers + 8, max(self.answers - answers_before + 1, _DELAY_FREE)
         middle = self.factor_millionths * mean_ms * gamma_quantile(shape, 0.0)
-        step = max(_FACTOR_STEP_MIN, _FACTOR_STEP // (self.answers + 8))
+        step = max(_FACTOR_STEP_MIN * _DELAY_FREE // crowding, _FACTOR_STEP // early)
         move = self.factor_millionths * step // _MILLION
         actual = took_ms * _MILLION
         factor = self.factor_millionths + (move if actual > middle else -move)
         self.factor_millionths = min(max(factor, _FACTOR_MIN), _FACTOR_MAX)
-        found = round(_MILLION * normal_score(shape, actual / (self.factor_millionths * mean_ms)))
-        step = max(_SCORE_STEP_MIN, _MILLION // (self.answers + 8))
+        if told:
+            bounds = forecast.quantiles_ms
+            below = [took_ms <= bound for bound in (bounds[0], bounds[1], bounds[3], bounds[4], bounds[5])]
+        else:
+            found = round(_MILLION * normal_score(shape, actual / (self.factor_millionths * mean_ms)))
+            below = [found <= score for score in self.scores_millionths]
         for i, level in enumerate(QUANTILE_LEVELS):
-            below = 1_000 if found <= self.scores_millionths[i] else 0
-            moved = self.scores_millionths[i] + step * (level - below) // 1_000
+            step = max(_SCORE_STEPS_MIN[i] * _DELAY_FREE // crowding, _SCORE_STEPS[i] // early)
+            moved = self.scores_millionths[i] + step * (level - 1_000 * below[i]) // 1_000
             self.scores_millionths[i] = min(max(moved, -_SCORE_MAX), _SCORE_MAX)
         self.answers += 1
 
@@ -254,6 +277,10 @@ class PendingForecast(Struct, array_like=True, gc=False):
     ring_ms: int
     quantiles_ms: list[int]
     """Calibrated quantiles, without the ring time."""
+    channel_answers: int = 0
+    """Answers from which the calibration of queue and channel had learned when the forecast was made."""
+    kind_answers: int = 0
+    """The same of the kind of contact."""
 
 
 class WaitStatistics(Struct, array_like=True):
@@ -289,6 +316,13 @@ class WaitStatistics(Struct, array_like=True):
         if found is not None and found.answers >= _OWN_ANSWERS_MIN:
             return found
         return known.get(kind[1], UNCALIBRATED)
+
+    def answers_of(self, kind: ForecastKind) -> tuple[int, int]:
+        """Return from how many answers the calibrations of the queue's channel and of the kind of contact have learned."""
+        known = self.calibrations.get(kind[0])
+        if known is None:
+            return 0, 0
+        return known.get(kind[1], UNCALIBRATED).answers, known.get(kind[2], UNCALIBRATED).answers
 
     def may_forecast(self, at_ms: int) -> bool:
         """Return whether the limits allow one more forecast to be recorded now."""
@@ -326,13 +360,14 @@ class WaitStatistics(Struct, array_like=True):
         counts.raw_bias_ms += took_ms - middle
         queue_id, channel, kind = forecast.kind
         known = self.calibrations.setdefault(queue_id, {})
-        for name in (channel, kind):
+        by_kind = forecast.kind_answers >= _OWN_ANSWERS_MIN
+        for name, before, told in ((channel, forecast.channel_answers, not by_kind), (kind, forecast.kind_answers, by_kind)):
             calibration = known.get(name)
             if calibration is None:
                 if name == kind and len(known) >= KINDS_MAX:
                     continue
                 calibration = known[name] = Calibration()
-            calibration.record_answer(forecast.mean_ms, shape, took_ms)
+            calibration.record_answer(forecast, took_ms, answers_before=before, told=told)
 
     def discard_forecast(self, contact_id: ContactId, *, abandoned: bool) -> None:
         """Drop the forecast of a contact whose wait ended without an answer.

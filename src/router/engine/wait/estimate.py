@@ -33,7 +33,7 @@ _OFFERED: Final = ContactState.OFFERED
 _QUEUED: Final = ContactState.QUEUED
 
 # Squared coefficient of variation of the rate at which agents become free, which is itself only an estimate.
-_RATE_CV_SQUARED: Final = 0.04
+_RATE_CV_SQUARED: Final = 1 / 64
 LINES_SAMPLED_MAX: Final = 256
 # Up to this many agent groups a share is one of READY agents, beyond it one of groups.
 _EXACT_SHARE_GROUPS_MAX: Final = 12
@@ -182,14 +182,17 @@ def forecast_to_record(state: RoutingState, contact: Contact) -> PendingForecast
     kind = _forecast_kind(contact, line.queue)
     # The record holds whole numbers and the quantiles are computed from them, so both are the same after a restart.
     shape_millionths = max(1, round(1_000_000 * shape))
-    calibration = state.wait_statistics.calibration(kind)
+    statistics = state.wait_statistics
+    channel_answers, kind_answers = statistics.answers_of(kind)
     return PendingForecast(
         at_ms=state.at_ms,
         kind=kind,
         mean_ms=mean_ms,
         shape_millionths=shape_millionths,
         ring_ms=_mean_ring_ms(state, line),
-        quantiles_ms=calibration.quantiles_ms(mean_ms, shape_millionths / 1_000_000),
+        quantiles_ms=statistics.calibration(kind).quantiles_ms(mean_ms, shape_millionths / 1_000_000),
+        channel_answers=channel_answers,
+        kind_answers=kind_answers,
     )
 
 

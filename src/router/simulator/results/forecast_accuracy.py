@@ -39,6 +39,10 @@ class EstimatorSums(Struct):
     within_90: int = 0
     error_ms: int = 0
     bias_ms: int = 0
+    score_50_ms: int = 0
+    """Sum of the interval scores of the 50 % intervals: each width, and 4 times what a wait outside misses it by."""
+    score_90_ms: int = 0
+    """The same of the 90 % intervals, with 20 times what a wait outside misses them by."""
 
     def add(self, estimate_ms: int, wait_ms: int) -> None:
         """Add an estimate and the true wait."""
@@ -51,6 +55,9 @@ class EstimatorSums(Struct):
         self.add(middle, wait_ms)
         self.within_50 += low_50 <= wait_ms <= high_50
         self.within_90 += low <= wait_ms <= high
+        # T. Gneiting, A. E. Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 102, 2007: 2 / (1 - level).
+        self.score_50_ms += high_50 - low_50 + 4 * max(0, low_50 - wait_ms, wait_ms - high_50)
+        self.score_90_ms += high - low + 20 * max(0, low - wait_ms, wait_ms - high)
 
 
 ESTIMATORS: Final = ("expected", "uncalibrated", "last_wait", "last_hour")
@@ -83,6 +90,9 @@ class EstimatorReport(Struct, frozen=True, kw_only=True):
     bias_s: float
     within_50: float | None = None
     within_90: float | None = None
+    interval_score_50_s: float | None = None
+    """Mean interval score of the 50 % intervals; smaller is better: it rewards narrow intervals that hold the wait."""
+    interval_score_90_s: float | None = None
 
 
 class ForecastReport(Struct, frozen=True, kw_only=True):
@@ -116,6 +126,8 @@ def _report(sums: ForecastSums) -> ForecastReport:
             bias_s=round(one.bias_ms / n / 1000, 3),
             within_50=round(one.within_50 / n, 4) if has_intervals else None,
             within_90=round(one.within_90 / n, 4) if has_intervals else None,
+            interval_score_50_s=round(one.score_50_ms / n / 1000, 3) if has_intervals else None,
+            interval_score_90_s=round(one.score_90_ms / n / 1000, 3) if has_intervals else None,
         )
 
     return ForecastReport(
