@@ -21,6 +21,7 @@ from router.model.policy import (
     CallbackPolicy,
     CallbackQueuePosition,
     ChannelPolicy,
+    ContactClock,
     CrossQueueOrder,
     Direction,
     EntryCondition,
@@ -97,6 +98,9 @@ CALENDARS: Final = {
     "never": CalendarPolicy(zone="UTC"),
 }
 PLANS: Final = ("short", "long")
+
+
+RUNNING_CLOCKS: Final = ((ContactClock.TTL,), (), tuple(ContactClock), (ContactClock.PLAN, ContactClock.WAIT_MAX))
 
 
 class Workload:
@@ -505,6 +509,9 @@ class Workload:
             hours=self._one((*(None,) * 9, "minutes", "minutes", *CALENDARS)),
             when_closed=self._way(WhenClosed, overflow_to),
             at_closing=self._way(AtClosing, overflow_to),
+            clocks_while_closed=self._one(
+                ((ContactClock.TTL,), (), tuple(ContactClock), (ContactClock.PLAN, ContactClock.WAIT_MAX))
+            ),
             when_no_agents_ready=self._one((WhenNoAgentsReady.WAIT, self._way(WhenNoAgentsReady, overflow_to))),
             cool_down_s=self._one((0, 5, 30)),
             order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),

@@ -284,7 +284,6 @@ class CachedCallback(Struct, frozen=True, kw_only=True):
     scheduled_at_ms: int | None = None
     due_at_ms: int | None = None
     """Next deadline: the agreed time, the next attempt or the end of dialling."""
-    expires_at_ms: int | None = None
     outcome: str | None = None
     """Outcome of the last completed attempt."""
 
@@ -377,7 +376,7 @@ class ContactCache(Struct, kw_only=True):
                 contact.set_owner(None, None)
             case e.CallbackRequested():
                 contact.state, contact.channel = ContactState.QUEUED, event.channel
-                contact.callback = CachedCallback(mode=event.mode, expires_at_ms=event.expires_at_ms)
+                contact.callback = CachedCallback(mode=event.mode)
             case e.CallbackScheduled() | e.CallbackFailed() | e.CallbackDialRequested(agent_id=None):
                 contact.state = ContactState.CALLBACK_SCHEDULED
                 contact.set_owner(None, None)

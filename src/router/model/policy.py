@@ -137,6 +137,23 @@ class AtClosing(StrEnum):
     """They move to the queue ``overflow_to``."""
 
 
+class ContactClock(StrEnum):
+    """Clock of a contact that may stand still while the contact waits for its queue to open."""
+
+    TTL = "ttl"
+    """Time to live of a contact that is not a callback (``ttl_s``)."""
+    CALLBACK_EXPIRY = "callback_expiry"
+    """Lifetime of a callback (``expires_after_s``)."""
+    WAIT_MAX = "wait_max"
+    """Maximum wait (``wait_max_s``)."""
+    PLAN = "plan"
+    """Steps of the plan."""
+    RESERVATION = "reservation"
+    """Reservation for an agent after a transfer or a lost desktop."""
+    SERVICE_LEVEL = "service_level"
+    """Wait in statistics, rules and forecasts, and the due date."""
+
+
 class WhenNoAgentsReady(StrEnum):
     """What happens to a contact that is to enter a queue while no qualified agent is ``ready`` (busy or free)."""
 
@@ -393,6 +410,8 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     """What happens to a contact that is to enter the queue when it is closed."""
     at_closing: AtClosing = AtClosing.SERVE
     """What happens to waiting contacts when the queue closes."""
+    clocks_while_closed: Annotated[tuple[ContactClock, ...], Meta(max_length=6)] = (ContactClock.TTL,)
+    """Clocks that run while a contact waits for the opening; the others stand still."""
     when_no_agents_ready: WhenNoAgentsReady = WhenNoAgentsReady.WAIT
     """What happens to a contact that is to enter the queue when no qualified agent is ``ready``."""
     cool_down_s: Seconds = 30

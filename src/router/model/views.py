@@ -149,7 +149,7 @@ class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
     due_at_ms: int | None
     """Next deadline: the agreed time, the next attempt or the end of dialling; null: none."""
     expires_at_ms: int | None
-    """When the callback expires; null: never."""
+    """When the callback expires; null: never, or its time stands still until its queue opens."""
     outcome: str | None
     """Outcome of the last completed attempt; null: none yet."""
 
@@ -278,7 +278,7 @@ class QueueView(_View, frozen=True, kw_only=True):
     assigned: int
     """Contacts that an agent has."""
     oldest_queued_at_ms: int | None = None
-    """Start of the age of the oldest waiting contact; null: none waits."""
+    """Submit of the oldest waiting contact, later by the time that it has waited for openings; null: none waits."""
     agents_ready: int = 0
     """``ready`` agents who qualify for at least one requirement class of this queue."""
     agents_available: int = 0

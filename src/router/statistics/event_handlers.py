@@ -125,18 +125,20 @@ def _move_to_queue(target: StatsTarget, old_queue_id: str, queue_id: str, before
 def _assigned(target: StatsTarget, event: ContactAssigned, at_ms: int) -> None:
     contact = target.contacts[event.contact_id]
     if contact.state != ASSIGNED:
-        end_wait(target, event.contact_id, contact, event.agent_id, at_ms)
+        end_wait(target, event, contact, at_ms)
     start_assignment(target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=False)
 
 
-def end_wait(target: StatsTarget, contact_id: str, contact: LiveContact, agent_id: str, at_ms: int) -> None:
-    """End the wait of a contact that an agent accepted."""
+def end_wait(target: StatsTarget, event: ContactAssigned | OfferAccepted, contact: LiveContact, at_ms: int) -> None:
+    """End the wait of a contact that an agent has taken."""
+    contact_id = event.contact_id
     target.move_contact(contact.queue_id, contact.state, ASSIGNED, at_ms)
     contact.state = ASSIGNED
     if contact.is_callback:
         target.counters_for(contact_id, contact.queue_id, contact.channel).flow.called_back += 1
     else:
-        target.record_answer(contact_id, contact, agent_id, at_ms - contact.waiting_since_ms)
+        target.record_answer(contact_id, contact, event.agent_id, contact.wait_ms(at_ms, event.closed_ms))
+    contact.closed_ms = event.closed_ms
 
 
 def start_assignment(
@@ -166,25 +168,27 @@ def _handed_over(target: StatsTarget, event: ContactHandedOver, at_ms: int) -> N
 
 
 def _abandoned(target: StatsTarget, event: ContactAbandoned, at_ms: int) -> None:
-    _lose(target, event.contact_id, LostOutcome.ABANDONED, at_ms)
+    _lose(target, event, LostOutcome.ABANDONED, at_ms)
 
 
 def _cancelled(target: StatsTarget, event: ContactCancelled, at_ms: int) -> None:
-    _lose(target, event.contact_id, LostOutcome.CANCELLED, at_ms)
+    _lose(target, event, LostOutcome.CANCELLED, at_ms)
 
 
 def _expired(target: StatsTarget, event: ContactExpired, at_ms: int) -> None:
-    contact = _lose(target, event.contact_id, LostOutcome.EXPIRED, at_ms)
+    contact = _lose(target, event, LostOutcome.EXPIRED, at_ms)
     if contact.is_callback:
         counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
         counters.callbacks.given_up += 1
 
 
-def _lose(target: StatsTarget, contact_id: str, outcome: LostOutcome, at_ms: int) -> LiveContact:
+def _lose(
+    target: StatsTarget, event: ContactAbandoned | ContactCancelled | ContactExpired, outcome: LostOutcome, at_ms: int
+) -> LiveContact:
     """End a contact without an answer."""
-    contact = target.contacts.pop(contact_id)
+    contact = target.contacts.pop(event.contact_id)
     target.move_contact(contact.queue_id, contact.state, None, at_ms)
-    target.record_lost(contact_id, contact, outcome, at_ms - contact.waiting_since_ms)
+    target.record_lost(event.contact_id, contact, outcome, contact.wait_ms(at_ms, event.closed_ms))
     return contact
 
 
@@ -226,6 +230,7 @@ def _callback_connected(target: StatsTarget, event: CallbackConnected, at_ms: in
     counters.flow.called_back += 1
     target.move_contact(contact.queue_id, contact.state, None, at_ms)
     contact.queue_id, contact.state, contact.waiting_since_ms = event.queue_id, QUEUED, at_ms
+    contact.closed_ms = event.closed_ms
     target.move_contact(contact.queue_id, None, QUEUED, at_ms)
     target.counters_for(event.contact_id, contact.queue_id, contact.channel).flow.entered += 1
 
@@ -287,7 +292,7 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
     is_secondary = event.role is not AssignmentRole.OWNER
     if not is_secondary:
         if contact.state != ASSIGNED:
-            end_wait(target, event.contact_id, contact, event.agent_id, at_ms)
+            end_wait(target, event, contact, at_ms)
         else:
             counters.handling.transferred += 1
             if event.from_agent_id is not None:

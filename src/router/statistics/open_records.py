@@ -43,6 +43,12 @@ class LiveContact(Struct, array_like=True, gc=False):
     state: int = QUEUED
     is_callback: bool = False
     """Whether the customer is not on the line, so that the wait counts as that of a callback."""
+    closed_ms: int = 0
+    """Time that did not count as waiting before the present wait."""
+
+    def wait_ms(self, at_ms: int, closed_ms: int) -> int:
+        """Return the present wait without the time for which it waited for openings; ``closed_ms`` counts since the submit."""
+        return at_ms - self.waiting_since_ms - max(0, closed_ms - self.closed_ms)
 
 
 class LiveOffer(Struct, array_like=True, gc=False):

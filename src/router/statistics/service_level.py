@@ -14,7 +14,8 @@ of the ContactCenters library by E. Buist and P. L'Ecuyer: good / (served + aban
 
 **Wait**: the time from the start of waiting to the answer, abandon or other end. It starts with the submit, and again when an
 assigned contact returns to a queue (transfer, requeue by a supervisor, lost desktop). Declines, RONA and overflow do not
-restart it: for the customer it is one wait.
+restart it: for the customer it is one wait. Time for which a contact waits for its queue to open does not count, unless the
+policy of the queue says so.
 
 **ASA** (average speed of answer) = sum of the waits of answered contacts / answered. **Abandonment rate** = abandoned / (answered +
 abandoned); without short abandons = (abandoned − short) / (answered + abandoned − short). Sources: ICMI glossary; Gans, Koole

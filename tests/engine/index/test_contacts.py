@@ -150,7 +150,7 @@ def test_the_order_key_of_a_plain_contact_is_its_submit_in_every_queue(
 
     place = contact.queued_at_ms << SEQ_BITS | contact.queued_seq
 
-    assert order_key_of(contact, queue) == place
+    assert order_key_of(contact, queue, by_due_date=False) == place
     base, in_all = (queue_base_rank(queue, due_after_ms), total_order_rank(contact, queue, due_after_ms))
     assert in_all == (base - place if order is QueueOrder.LIFO else base + place)
 

@@ -38,7 +38,7 @@ def a_line(queue: QueuePolicy) -> WaitingLine:
 
 def insert(line: WaitingLine, contact: Contact) -> None:
     """Insert a contact as the index does."""
-    contact.order_key = order_key_of(contact, line.queue)
+    contact.order_key = order_key_of(contact, line.queue, by_due_date=line.by_due_date)
     line.add(contact.order_key, contact)
     if is_individually_ranked(contact):
         line.individually_ranked[contact.order_key] = contact
@@ -85,7 +85,7 @@ def test_a_line_after_a_policy_change_equals_a_line_built_under_that_policy(coun
     for queue in (*QUEUES[1:], *random.sample(QUEUES, len(QUEUES))):
         turned.apply_policy(queue, VOICE, by_due_date=False)
         always = a_line(queue)
-        always.add_many({order_key_of(contact, queue): contact for contact in contacts})
+        always.add_many({order_key_of(contact, queue, by_due_date=False): contact for contact in contacts})
         assert line_contents(turned) == line_contents(always)
         assert turned.head_rank == min(total_order_rank(contact, queue) for contact in contacts)
         for contact in random.sample(contacts, min(count - 1, 5)):

@@ -8,8 +8,9 @@ import pytest
 
 from router.engine.engine import Engine
 from router.engine.routing_state import RoutingState
+from router.engine.state.clocks import TimerKind
 from router.engine.state.records import QueueHours
-from router.engine.state.timers import TimerEntry, TimerKind, Timers
+from router.engine.state.timers import TimerEntry, Timers
 from router.model import commands as c
 from router.model.policy import (
     CalendarPolicy,

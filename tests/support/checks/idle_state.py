@@ -100,9 +100,9 @@ class IdleStateChecker(EngineChecker):
         match contact.state:
             case ContactState.QUEUED:
                 assert not live, "I8: queued with a pending offer"
-                late_ms = contact.wait_until_ms
+                late_ms = contact.wait_until_ms if reference.is_running(contact, "wait_max") else None
                 assert late_ms is None or late_ms > self.at_ms, "I19: waits longer than its queue allows"
-                over_ms = contact.step_until_ms
+                over_ms = contact.step_until_ms if reference.is_running(contact, "plan") else None
                 assert over_ms is None or over_ms > self.at_ms, "a step lasts too long"
                 assert contact.waiting_for_opening or not reference.waits_for_an_agent_who_left(contact), (
                     "reserved for an agent who went offline on purpose or was removed"
@@ -114,7 +114,7 @@ class IdleStateChecker(EngineChecker):
                 later_steps = reference.plan(contact)[contact.step + 1 :]
                 moves = any(step.queue is not None for step in later_steps)
                 if len(live) < reference.queue_of(contact).broadcast and not moves:
-                    over_ms = contact.step_until_ms
+                    over_ms = contact.step_until_ms if reference.is_running(contact, "plan") else None
                     assert over_ms is None or over_ms > self.at_ms, "a step lasts too long under a broadcast"
             case ContactState.CALLBACK_SCHEDULED:
                 assert not live, "I8: a scheduled callback with a pending offer"
@@ -132,6 +132,7 @@ class IdleStateChecker(EngineChecker):
                 return
         if contact.state is not ContactState.ASSIGNED:
             assert not contact.participants, "I7: a conversation without an owner"
-            ttl_ms = contact.ttl_at_ms
+            clock = "ttl" if contact.callback is None else "callback_expiry"
+            ttl_ms = contact.ttl_at_ms if reference.is_running(contact, clock) else None
             assert ttl_ms is None or ttl_ms > self.at_ms, "I19: past its time to live"
             assert contact.owner_assignment_id is None, "I17: not assigned but with an owner"

@@ -32,6 +32,7 @@ class ContactEventModel(EventModelTables):
                     event.wait_until_ms,
                     overflow_count=event.overflow_count,
                     waiting_for_opening=event.queue_id in self.closed_until,
+                    closed_since_ms=self.at_ms,
                     plan=event.plan,
                     step=event.step,
                     step_until_ms=event.step_until_ms,
@@ -52,9 +53,10 @@ class ContactEventModel(EventModelTables):
                 contact = self.live_contact(event.contact_id)
                 assert contact.state is ContactState.QUEUED, "only a waiting contact overflows"
                 assert contact.queue_id == event.from_queue_id
+                self._wait_for_opening(contact, waits=False)
                 contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
                 contact.overflow_count += event.overflow_count
-                contact.waiting_for_opening = event.queue_id in self.closed_until
+                self._wait_for_opening(contact, waits=event.queue_id in self.closed_until)
                 assert self.policy is not None
                 assert contact.overflow_count <= self.policy.overflow_count_max, "it overflows too often"
                 self._take_step(contact, event)
@@ -88,9 +90,12 @@ class ContactEventModel(EventModelTables):
         contact.state = ContactState.QUEUED
         contact.was_returned = contact.was_returned or event.reason == "lost_desktop"
         put_there = event.reason in ("transferred", "supervisor", "drained")
-        if put_there or event.queue_id != contact.queue_id:
-            contact.waiting_for_opening = event.queue_id in self.closed_until
+        enters = put_there or event.queue_id != contact.queue_id
+        if event.queue_id != contact.queue_id:
+            self._wait_for_opening(contact, waits=False)
         contact.queue_id, contact.wait_until_ms = event.queue_id, event.wait_until_ms
+        if enters and event.queue_id in self.closed_until:
+            self._wait_for_opening(contact, waits=True)
         contact.overflow_count += event.overflow_count
         contact.preferred_agent_id = event.preferred_agent_id
         self._take_step(contact, event)
@@ -101,7 +106,7 @@ class ContactEventModel(EventModelTables):
                 "I15: its age changes without an agreed time"
             )
             assert event.queued_at_ms == callback.scheduled_at_ms == callback.due_at_ms
-            contact.queued_at_ms = event.queued_at_ms
+            contact.queued_at_ms, contact.closed_ms = event.queued_at_ms, 0
         if callback is not None and not callback.is_connected:
             assert event.wait_until_ms is None, "a callback leaves no queue by waiting"
             callback.dialling, callback.for_agent_id, callback.due_at_ms = False, None, None
@@ -148,7 +153,8 @@ class ContactEventModel(EventModelTables):
         match event:
             case e.CallbackScheduled():
                 assert event.due_at_ms > self.at_ms
-                contact.state, contact.waiting_for_opening = ContactState.CALLBACK_SCHEDULED, False
+                self._wait_for_opening(contact, waits=False)
+                contact.state = ContactState.CALLBACK_SCHEDULED
                 callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
             case e.CallbackDialRequested():
                 assert not callback.dialling and not callback.is_connected, "dialled while already dialling or connected"
@@ -174,6 +180,6 @@ class ContactEventModel(EventModelTables):
                 callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
 
     def _wait_for_opening_if_closed(self, contact: RefContact) -> None:
-        """Let a callback that enters a closed queue wait for the opening, and its plan with it."""
+        """Let a callback that enters a closed queue wait for the opening."""
         if contact.queue_id in self.closed_until:
-            contact.waiting_for_opening, contact.step_until_ms = True, None
+            self._wait_for_opening(contact, waits=True)

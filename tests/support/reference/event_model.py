@@ -8,7 +8,7 @@ events about queues, policies and days are applied here. These modules check I7,
 """
 
 from router.model import events as e
-from router.model.policy import AtClosing, Selection
+from router.model.policy import AtClosing, Policy, Selection
 from router.model.states import ContactState
 from tests.support.reference.contact_events import ContactEventModel
 from tests.support.reference.records import RefAgent, RefAssignment, RefContact, RefOffer
@@ -54,6 +54,7 @@ class EventModel(ContactEventModel, WorkEventModel):
                 self._apply_assignment(event)
             case e.PolicyPublished():
                 assert event.version == self.policy_version + 1, "policy versions count up by one"
+                self._settle_clocks(event.policy)
                 self.policy, self.policy_version = event.policy, event.version
                 self._drop_unused_cap_times()
                 for name in [name for name in self.closed_until if name not in event.policy.queues]:
@@ -102,6 +103,17 @@ class EventModel(ContactEventModel, WorkEventModel):
         for agent in self.agents.values():
             agent.contacts_today = 0
 
+    def _settle_clocks(self, policy: Policy) -> None:
+        """Count the closed time so far by the old policy, where the new one lets other clocks run."""
+        for contact in self.contacts.values():
+            before = None if self.policy is None else self.policy.queues.get(contact.queue_id)
+            after = policy.queues.get(contact.queue_id)
+            if contact.state.is_terminal or not contact.waiting_for_opening or before is None or after is None:
+                continue
+            if before.clocks_while_closed != after.clocks_while_closed:
+                self._wait_for_opening(contact, waits=False)
+                self._wait_for_opening(contact, waits=True)
+
     def _apply_queue(self, event: e.QueueOpened | e.QueueClosed) -> None:
         assert self.policy is not None
         assert event.queue_id in self.policy.queues, "an unknown queue opens or closes"
@@ -118,8 +130,9 @@ class EventModel(ContactEventModel, WorkEventModel):
             self.closed_until.pop(event.queue_id, None)
             for contact in waiting:
                 if contact.waiting_for_opening:
-                    contact.waiting_for_opening = False
-                    contact.wait_until_ms = None if contact.awaits_customer else event.wait_until_ms
+                    self._wait_for_opening(contact, waits=False)
+                    if contact.wait_until_ms is None and not contact.awaits_customer:
+                        contact.wait_until_ms = event.wait_until_ms
             return
         was_closed = event.queue_id in self.closed_until
         assert not (event.holds_contacts and was_closed), "contacts are held although the queue was closed before"
@@ -130,4 +143,4 @@ class EventModel(ContactEventModel, WorkEventModel):
             assert event.holds_contacts == expected, "contacts are held, or not, contrary to at_closing"
         for contact in waiting:
             if event.holds_contacts or contact.awaits_customer:
-                contact.waiting_for_opening, contact.wait_until_ms, contact.step_until_ms = (True, None, None)
+                self._wait_for_opening(contact, waits=True)

@@ -253,7 +253,9 @@ class ReferenceModel(PlanQualification):
         if queue.order == "lifo":
             return -strict, 1, -(contact.queued_at_ms + credit_ms), -contact.queued_seq
         target_s = queue.service_level.threshold_s if self.policy.cross_queue_order == "service_level_risk" else 0
-        due_ms = contact.queued_at_ms + 1000 * target_s - credit_ms
+        # Where due dates are compared, time for which it waited for openings does not count.
+        closed_ms = contact.closed_ms if self.policy.cross_queue_order == "service_level_risk" else 0
+        due_ms = contact.queued_at_ms + closed_ms + 1000 * target_s - credit_ms
         return -strict, 0, due_ms, contact.queued_seq
 
     def waiting_in_order(self) -> list[RefContact]:

@@ -44,6 +44,9 @@ class RefContact:
     preferred_agent_id: str | None = None
     overflow_count: int = 0
     waiting_for_opening: bool = False
+    closed_since_ms: int = 0
+    closed_ms: int = 0
+    """Time that it has waited for openings and that moves its due date."""
     was_returned: bool = False
     """Returned after a lost desktop or an ended offer: it keeps its position even in a closed queue."""
     plan: str | None = None

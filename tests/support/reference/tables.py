@@ -54,6 +54,35 @@ class EventModelTables:
             assert self.assignments[work_id].agent_id == agent_id, "I17: the event names an assignment of another agent"
             contact.owner_assignment_id = None
 
+    def _wait_for_opening(self, contact: RefContact, *, waits: bool) -> None:
+        """Begin or end the wait for the opening; at its end the clocks that stood still get the time back."""
+        if waits is contact.waiting_for_opening:
+            return
+        contact.waiting_for_opening = waits
+        if waits:
+            contact.closed_since_ms = self.at_ms
+            return
+        assert self.policy is not None
+        queue = self.policy.queues.get(contact.queue_id, QueuePolicy())
+        took_ms, running = self.at_ms - contact.closed_since_ms, [str(clock) for clock in queue.clocks_while_closed]
+        callback = contact.callback
+        if contact.ttl_at_ms is not None and ("ttl" if callback is None else "callback_expiry") not in running:
+            contact.ttl_at_ms += took_ms
+        if callback is not None and callback.expires_at_ms is not None and "callback_expiry" not in running:
+            callback.expires_at_ms += took_ms
+        if contact.wait_until_ms is not None and "wait_max" not in running:
+            contact.wait_until_ms += took_ms
+        if contact.step_until_ms is not None and "plan" not in running:
+            contact.step_until_ms += took_ms
+        if "service_level" not in running:
+            contact.closed_ms += took_ms
+
+    def is_running(self, contact: RefContact, clock: str) -> bool:
+        """Return whether a clock of the contact runs now."""
+        assert self.policy is not None
+        queue = self.policy.queues.get(contact.queue_id, QueuePolicy())
+        return not contact.waiting_for_opening or clock in queue.clocks_while_closed
+
     def _set_owner(self, contact: RefContact, work: RefAssignment) -> None:
         assert contact.owner_assignment_id is None, "I7: two owners"
         assert work.assignment_id not in self.assignments, "I16: an assignment starts twice"
@@ -64,8 +93,9 @@ class EventModelTables:
             if not contact.callback.dialling:
                 contact.callback.due_at_ms = None
         # An accept ends a reservation, and the first answer ends the time to live.
+        self._wait_for_opening(contact, waits=False)
         contact.preferred_agent_id, contact.ttl_at_ms, contact.step_until_ms = None, None, None
-        contact.waiting_for_opening, contact.last_agent_id = False, work.agent_id
+        contact.last_agent_id = work.agent_id
         if self.day is not None:
             self.agents[work.agent_id].contacts_today += 1
         self._move_to_idle_end(work.agent_id)

@@ -153,6 +153,7 @@ def _emit_connected(tx: Transaction, contact: Contact, callback: CallbackState, 
             wait_until_ms=None if owned else tx.wait_max_until_ms(contact.queue_id),
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
+            closed_ms=contact.closed_ms,
             members=conversation_roles_if_shared(tx.state, contact),
             offered_to=agents_offered(tx.state, contact),
         )

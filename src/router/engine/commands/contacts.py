@@ -26,6 +26,7 @@ from router.engine.commands.validation import (
     validate_priority,
     validate_skills,
 )
+from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
@@ -171,6 +172,7 @@ def _cancel_waiting(tx: Transaction, contact: Contact, reason: str) -> CommandRe
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             waited_ms=tx.at_ms - contact.queued_at_ms,
+            closed_ms=closed_time_ms(tx.state, contact),
             reason=reason,
             gateway_id=contact.gateway_id,
         )
@@ -195,6 +197,7 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             waited_ms=tx.at_ms - contact.queued_at_ms,
+            closed_ms=closed_time_ms(tx.state, contact),
             gateway_id=contact.gateway_id,
         )
     )

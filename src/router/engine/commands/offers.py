@@ -39,6 +39,7 @@ from router.engine.index.routing_index import RoutingIndex
 from router.engine.matching.match import choose_agent, next_contact
 from router.engine.matching.reasons import count_other_candidates, selection_inputs
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import Offer
 from router.engine.state.workspace import agents_offered, conversation_roles, conversation_roles_if_shared, roles_under_new_owner
@@ -285,6 +286,7 @@ def _apply_accept(tx: Transaction, contact: Contact, offer: Offer) -> None:
                 agent_id=offer.agent_id,
                 waited_ms=tx.at_ms - contact.queued_at_ms,
                 gateway_id=contact.gateway_id,
+                closed_ms=closed_time_ms(tx.state, contact) if contact.waiting_for_opening else contact.closed_ms,
             )
         )
         if contact.pending_offer_ids:

@@ -4,6 +4,7 @@ from router.engine.commands.plan_steps import overflow_to
 from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.queue_moves import requeue_at_place
 from router.engine.commands.transaction import Transaction
+from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact
 from router.model.events.contact import ContactExpired
 from router.model.policy import AtClosing
@@ -16,6 +17,7 @@ def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             waited_ms=tx.at_ms - contact.queued_at_ms,
+            closed_ms=closed_time_ms(tx.state, contact),
             reason=reason,
             gateway_id=contact.gateway_id,
         )

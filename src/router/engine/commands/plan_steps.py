@@ -11,10 +11,11 @@ from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_qu
 from router.engine.commands.transaction import Transaction
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import runs_while_closed
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria, effective_plan, routing_criteria, skip_condition
 from router.model.events import ContactOverflowed, ContactStepEntered
-from router.model.policy import SkipIf, StepPolicy, WhenNoAgentsReady
+from router.model.policy import ContactClock, SkipIf, StepPolicy, WhenNoAgentsReady
 from router.model.results import Refused
 from router.model.states import AgentState, ContactState, QueueId
 
@@ -41,12 +42,16 @@ def first_plan_step(tx: Transaction, criteria: RoutingCriteria, begins_at_ms: in
     policy = tx.state.policy
     if policy is None or not policy.plans:
         return 0, None
-    if tx.state.hours and tx.state.is_closed(criteria.queue_id):
+    if tx.state.hours and tx.state.is_closed(criteria.queue_id) and not _runs_while_closed(tx, criteria.queue_id):
         return 0, None  # The plan begins when the queue opens.
     plan = effective_plan(policy, criteria.queue_id, criteria.plan)
     if not plan:
         return 0, None
     return _next_step(tx.state.index, plan, criteria, 0, begins_at_ms)
+
+
+def _runs_while_closed(tx: Transaction, queue_id: QueueId) -> bool:
+    return runs_while_closed(tx.state, queue_id, ContactClock.PLAN)
 
 
 def _next_step(
@@ -159,9 +164,12 @@ def resume_plan(tx: Transaction, contact: Contact, plan: tuple[StepPolicy, ...],
 
 
 def begin_plan(tx: Transaction, contact: Contact) -> None:
-    """Continue the plan of a contact whose queue has opened, in the step in which it was suspended."""
+    """Begin the plan of a contact whose queue has opened; a step that stood still continues with the rest of its time."""
     policy = tx.state.policy
     assert policy is not None
+    if contact.step_until_ms is not None or _runs_while_closed(tx, contact.queue_id):
+        skip_absent_step(tx, contact)
+        return
     plan = effective_plan(policy, contact.queue_id, contact.plan)
     if plan:
         resume_plan(tx, contact, plan, "opened")
@@ -196,12 +204,7 @@ def enter_plan_step(tx: Transaction, contact: Contact, number: int, until_ms: in
 def overflow_contact(
     tx: Transaction, contact: Contact, target: QueueId, number: int, until_ms: int | None, *, reason: str, overflow_count: int = 1
 ) -> None:
-    """Move the contact to another queue, into a step of its plan, keeping its age.
-
-    If the target queue is closed, the step has no end until it opens.
-    """
-    if tx.state.hours and tx.state.is_closed(target):
-        until_ms = None
+    """Move the contact to another queue, into a step of its plan, keeping its age."""
     criteria = routing_criteria(contact)._replace(queue_id=target, step=number)
     tx.emit(
         ContactOverflowed(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from router.engine.routing_state import RoutingState
+from router.engine.state.clocks import closed_time_ms
 from router.engine.wait.estimate import GROUPS_COUNTED_MAX, LINES_SAMPLED_MAX, queue_expected_wait_ms
 from router.model.policy import FactValue
 from router.model.states import ContactState, QueueId
@@ -26,10 +27,13 @@ def _waiting(state: RoutingState, queue_id: QueueId, channel: str) -> int:
 
 
 def _oldest_wait_s(state: RoutingState, queue_id: QueueId, channel: str) -> int:
-    """Return the longest wait among the heads of the queue's lines, in whole seconds; 0 for an empty queue."""
+    """Return the longest wait among the heads of the queue's lines, in whole seconds; 0 for an empty queue.
+
+    Time for which a contact waits for the opening does not count, unless the policy says so.
+    """
     lines = state.index.lines.by_queue.get(queue_id, ())
-    heads = [line.contacts_by_key[line.first_key].queued_at_ms for line in lines if line.head_rank]
-    return (state.at_ms - min(heads)) // 1000 if heads else 0
+    heads = [line.contacts_by_key[line.first_key] for line in lines if line.head_rank]
+    return max((state.at_ms - head.queued_at_ms - closed_time_ms(state, head) for head in heads), default=0) // 1000
 
 
 def _agents_ready(state: RoutingState, queue_id: QueueId, channel: str) -> int:

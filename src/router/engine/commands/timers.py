@@ -10,7 +10,8 @@ from router.engine.commands.plan_steps import expire_plan_step
 from router.engine.commands.queue_moves import end_reservation
 from router.engine.commands.rescind import rescind_unqualified
 from router.engine.commands.transaction import Transaction
-from router.engine.state.timers import TimerEntry, TimerKind
+from router.engine.state.clocks import TimerKind
+from router.engine.state.timers import TimerEntry
 from router.model.events import AgentStateChanged
 from router.model.states import AgentState, AssignmentState
 

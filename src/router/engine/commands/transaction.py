@@ -5,6 +5,7 @@ from typing import Final
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.contacts import queue_in_line
 from router.engine.routing_state import RoutingState
+from router.engine.state.clocks import runs_while_closed
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
 from router.engine.state.workspace import participant_assignment
@@ -20,8 +21,11 @@ from router.model.commands import (
     TransferContact,
 )
 from router.model.events import ContactQueued, Event
+from router.model.policy import ContactClock
 from router.model.results import Done, RefusalCode, Refused
 from router.model.states import AgentId, ContactState, GatewayId, QueueId
+
+_WAIT_MAX: Final = ContactClock.WAIT_MAX
 
 
 class Transaction:
@@ -56,7 +60,8 @@ class Transaction:
 
     def wait_until_ms(self, queue_id: QueueId) -> int | None:
         """Return when the wait of a contact that enters the queue now ends; None without a limit or while it is closed."""
-        if self.state.hours and self.state.is_closed(queue_id):
+        state = self.state
+        if state.hours and state.is_closed(queue_id) and not runs_while_closed(state, queue_id, _WAIT_MAX):
             return None
         return self.wait_max_until_ms(queue_id)
 

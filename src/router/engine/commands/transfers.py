@@ -24,6 +24,7 @@ from router.engine.commands.transaction import (
 )
 from router.engine.matching.eligibility import is_available_now
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact, phase_when_taken
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import active_consult, participant_assignment, roles_under_new_owner
@@ -200,6 +201,7 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
             agent_id=agent.agent_id,
             units=units,
             waited_ms=tx.at_ms - contact.queued_at_ms,
+            closed_ms=closed_time_ms(tx.state, contact),
             channel=contact.channel,
             queue_id=contact.queue_id,
             attributes=contact.attributes,

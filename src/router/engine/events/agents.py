@@ -6,7 +6,7 @@ from typing import Any, Final
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
-from router.engine.state.timers import TimerKind
+from router.engine.state.clocks import TimerKind
 from router.engine.transitions import AGENT_STATE_CHANGES, AGENT_TRANSITIONS, EventTransitions
 from router.model.errors import IllegalTransition
 from router.model.events import (

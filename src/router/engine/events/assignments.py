@@ -11,9 +11,9 @@ from router.engine.events.contact_state import change_state, record_owner_accept
 from router.engine.events.contacts import start_assignment
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import TimerKind
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment, Offer
-from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_handling
 from router.model.events.agent import (

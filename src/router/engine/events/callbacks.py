@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept
+from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept, wait_for_opening_if_closed
 from router.engine.routing_state import RoutingState
+from router.engine.state.clocks import TimerKind, end_closed_wait
 from router.engine.state.contact import CallbackState, Contact, phase_when_taken
-from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events import CallbackConnected, CallbackDialRequested, CallbackFailed, CallbackRequested, CallbackScheduled
@@ -27,7 +27,7 @@ def _requested(state: RoutingState, event: CallbackRequested) -> None:
     contact.channel = event.channel
     contact.ttl_at_ms = event.expires_at_ms
     contact.wait_until_ms = None
-    _hold_if_closed(state, contact)
+    wait_for_opening_if_closed(state, contact)
     place_in_line(state, contact)
 
 
@@ -36,7 +36,9 @@ def _scheduled(state: RoutingState, event: CallbackScheduled) -> None:
     callback = _callback_of(contact)
     change_state(state, contact, _CALLBACK_CHANGES[CallbackScheduled])
     state.index.contacts.leave_line(contact)
-    contact.waiting_for_opening = False
+    end_closed_wait(state, contact)
+    if contact.ttl_at_ms is not None:
+        state.timers.add(contact.ttl_at_ms, TimerKind.TTL, contact.contact_id)
     callback.phase = CallbackPhase.SCHEDULED
     callback.scheduled_at_ms = event.due_at_ms
     _set_due_time(state, contact, callback, event.due_at_ms)
@@ -115,18 +117,12 @@ def return_to_waiting(state: RoutingState, contact: Contact, queued_at_ms: int |
     callback = _callback_of(contact)
     stop_dialling(state, contact)
     if queued_at_ms is not None:
-        contact.queued_at_ms = queued_at_ms
+        contact.queued_at_ms, contact.closed_ms = queued_at_ms, 0
     if callback.phase is CallbackPhase.CONNECTED:
         return
     callback.phase, callback.due_at_ms = CallbackPhase.WAITING, None
     contact.ttl_at_ms = callback.expires_at_ms
-    _hold_if_closed(state, contact)
-
-
-def _hold_if_closed(state: RoutingState, contact: Contact) -> None:
-    """Keep the contact waiting for the opening if its queue is closed, with its plan suspended."""
-    if state.hours and state.is_closed(contact.queue_id):
-        contact.waiting_for_opening, contact.step_until_ms = True, None
+    wait_for_opening_if_closed(state, contact)
 
 
 def take_callback(state: RoutingState, contact: Contact) -> None:

@@ -3,8 +3,8 @@
 from typing import Final
 
 from router.engine.routing_state import RoutingState
+from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact
-from router.engine.state.timers import TimerKind
 from router.engine.transitions import EventTransitions
 from router.model.states import ContactState, OfferState
 
@@ -36,12 +36,20 @@ def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     """Move the contact to another queue, in its present state."""
     if queue_id == contact.queue_id:
         return
+    if contact.waiting_for_opening:
+        end_closed_wait(state, contact)
     state.queue_counts(contact.queue_id)[contact.state] -= 1
     contact.queue_id = queue_id
     state.queue_counts(queue_id)[contact.state] += 1
     # A contact that enters a closed queue waits for the opening.
     if contact.state is not _ASSIGNED and contact.state is not _CALLBACK_SCHEDULED:
-        contact.waiting_for_opening = bool(state.hours) and state.is_closed(queue_id)
+        wait_for_opening_if_closed(state, contact)
+
+
+def wait_for_opening_if_closed(state: RoutingState, contact: Contact) -> None:
+    """Let the contact wait for the opening if its queue is closed."""
+    if state.hours and state.is_closed(contact.queue_id):
+        begin_closed_wait(contact, state.at_ms)
 
 
 def place_in_line(state: RoutingState, contact: Contact) -> None:
@@ -50,6 +58,11 @@ def place_in_line(state: RoutingState, contact: Contact) -> None:
     The timers are added again because those that do not apply to an offered contact may have been discarded meanwhile.
     """
     state.index.contacts.enqueue(contact)
+    add_waiting_timers(state, contact)
+
+
+def add_waiting_timers(state: RoutingState, contact: Contact) -> None:
+    """Add every timer of a waiting contact."""
     name, add = contact.contact_id, state.timers.add
     if contact.ttl_at_ms is not None:
         add(contact.ttl_at_ms, _TTL, name)

@@ -4,14 +4,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events import callbacks
-from router.engine.events.contact_state import change_queue, change_state, place_in_line, record_owner_accept, start_cool_down
+from router.engine.events.contact_state import (
+    change_queue,
+    change_state,
+    place_in_line,
+    record_owner_accept,
+    start_cool_down,
+    wait_for_opening_if_closed,
+)
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.idempotency import IdempotencyRecord
 from router.engine.state.records import Assignment, Offer, selection_record
-from router.engine.state.timers import TimerKind
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast, record_answer, record_end, record_forecast
 from router.model.events import (
@@ -114,8 +121,8 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
         contact.preferred_agents = event.preferred_agents
     if event.last_agent_id is not None:
         contact.last_agent_id = event.last_agent_id
-    if state.hours:
-        contact.waiting_for_opening = state.is_closed(queue_id)
+    if state.hours and state.is_closed(queue_id):
+        begin_closed_wait(contact, at_ms)
     state.contacts[contact_id] = contact
     state.contact_log.append(contact)
     state.submitted += 1
@@ -166,8 +173,8 @@ def _requeued(state: RoutingState, event: ContactRequeued) -> None:
         contact.overflowed_from = (*contact.overflowed_from, contact.queue_id)
     contact.overflow_count += event.overflow_count
     change_queue(state, contact, event.queue_id)
-    if state.hours and event.reason in _PLACED_BY_COMMAND:
-        contact.waiting_for_opening = state.is_closed(event.queue_id)
+    if event.reason in _PLACED_BY_COMMAND:
+        wait_for_opening_if_closed(state, contact)
     contact.agent_id = contact.assignment_id = None
     contact.wait_until_ms = event.wait_until_ms
     contact.preferred_agent_id = event.preferred_agent_id
@@ -241,7 +248,7 @@ def assign_owner(
     contact.answered_seq = state.seq
     # Each field is written only if it changes: reading takes half as long as writing.
     if contact.waiting_for_opening:
-        contact.waiting_for_opening = False
+        end_closed_wait(state, contact)
     if contact.ttl_at_ms is not None:
         # It limits the wait for the first answer, not for a later transfer.
         contact.ttl_at_ms = None

@@ -12,9 +12,9 @@ from router.engine.events.contacts import assign_owner
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import TimerKind
 from router.engine.state.contact import Contact
 from router.engine.state.records import Offer
-from router.engine.state.timers import TimerKind
 from router.engine.transitions import CONTACT_TRANSITIONS, OFFER_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_answer
 from router.model.events import OfferAccepted, OfferDeclined, OfferExpired, OfferMade, OfferRescinded

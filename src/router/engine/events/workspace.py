@@ -8,14 +8,14 @@ their customers are not on the line.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events.contact_state import change_queue, place_in_line
+from router.engine.events.contact_state import add_waiting_timers, change_queue, place_in_line
 from router.engine.events.contacts import store_key
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
+from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact
 from router.engine.state.idempotency import IdempotencyRecord
 from router.engine.state.records import EntryRuleCounts, QueueHours
-from router.engine.state.timers import TimerKind
 from router.engine.transitions import QUEUE_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events.workspace import (
@@ -40,6 +40,7 @@ _CLOSED: Final = EventTransitions(QUEUE_TRANSITIONS, QueueClosed)
 
 
 def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
+    resumed = _settle_changed_clocks(state, event.policy) if state.hours else []
     before, state.policy = state.policy, event.policy
     if event.drain_to:
         _move_drained(state, event.drain_to)
@@ -59,6 +60,22 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     if counted - state.index.round_robin_queues:
         _drop_unused_last_offers(state)
     state.wait_statistics.retain_queues(event.policy.queues)
+    for contact in resumed:
+        add_waiting_timers(state, contact)
+
+
+def _settle_changed_clocks(state: RoutingState, policy: Policy) -> list[Contact]:
+    """Let closed time up to now count by the present policy, where the new one changes which clocks run; return the contacts."""
+    found: list[Contact] = []
+    for queue_id, hours in state.hours.items():
+        after = policy.queues.get(queue_id)
+        if hours.is_open or after is None or after.clocks_while_closed == state.queue_policy(queue_id).clocks_while_closed:
+            continue
+        found += [contact for contact in _waiting_contacts(state, queue_id) if contact.waiting_for_opening]
+    for contact in found:
+        end_closed_wait(state, contact)
+        begin_closed_wait(contact, state.at_ms)
+    return found
 
 
 def _drop_unused_last_offers(state: RoutingState) -> None:
@@ -119,10 +136,13 @@ def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
     _change_opening(state, event, _OPENED)
     for contact in _waiting_contacts(state, event.queue_id):
         if contact.waiting_for_opening:
-            contact.waiting_for_opening = False
-            contact.wait_until_ms = None if contact.awaits_customer else event.wait_until_ms
+            end_closed_wait(state, contact)
+            if contact.wait_until_ms is None and not contact.awaits_customer:
+                contact.wait_until_ms = event.wait_until_ms
             if contact.order_key:
                 place_in_line(state, contact)
+            else:
+                add_waiting_timers(state, contact)
 
 
 def _queue_closed(state: RoutingState, event: QueueClosed) -> None:
@@ -130,8 +150,7 @@ def _queue_closed(state: RoutingState, event: QueueClosed) -> None:
     for contact in _waiting_contacts(state, event.queue_id):
         if not contact.waiting_for_opening and (event.holds_contacts or contact.awaits_customer):
             discard_forecast(state, contact)
-            contact.waiting_for_opening = True
-            contact.wait_until_ms = contact.step_until_ms = None
+            begin_closed_wait(contact, state.at_ms)
             if contact.order_key:
                 state.index.contacts.enqueue(contact)
 

@@ -81,7 +81,7 @@ class ContactIndex:
         if self._agents.open_group_bits[line.channel_index] & line.group_mask:
             return True
         if contact.priority_s or contact.priority_class:
-            key = order_key_of(contact, line.queue)
+            key = order_key_of(contact, line.queue, by_due_date=line.by_due_date)
             line.individually_ranked[key] = contact
         else:
             key = contact.queued_at_ms << SEQ_BITS | contact.queued_seq
@@ -139,7 +139,7 @@ class ContactIndex:
         self._enqueue_many(found.values())
 
     def _insert(self, contact: Contact, line: WaitingLine) -> None:
-        contact.order_key = key = order_key_of(contact, line.queue)
+        contact.order_key = key = order_key_of(contact, line.queue, by_due_date=line.by_due_date)
         before = line.head_rank
         line.add(key, contact)
         if is_individually_ranked(contact):
@@ -157,7 +157,7 @@ class ContactIndex:
             if self._lines.has_plans:
                 self._lines.apply_plan_priority(contact)
             if len(contact.pending_offer_ids) < line.broadcast:
-                contact.order_key = order_key_of(contact, line.queue)
+                contact.order_key = order_key_of(contact, line.queue, by_due_date=line.by_due_date)
                 entering.setdefault(line, {})[contact.order_key] = contact
         for line, found in entering.items():
             before = line.head_rank

@@ -11,6 +11,7 @@ from msgspec import UNSET, structs
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import TimerKind, closed_time_ms, is_clock_stopped
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
@@ -132,6 +133,11 @@ def _participants(state: RoutingState, contact: Contact) -> tuple[ParticipantVie
     )
 
 
+def _deadline(state: RoutingState, contact: Contact, timer: TimerKind, at_ms: int | None) -> int | None:
+    """Return the deadline of a clock; None while it stands still."""
+    return None if contact.waiting_for_opening and is_clock_stopped(state, contact, timer) else at_ms
+
+
 def contact_view(state: RoutingState, contact: Contact) -> ContactView:
     """Return the view of a live or ended contact, without its expected wait."""
     return ContactView(
@@ -155,21 +161,21 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         participants=_participants(state, contact),
         offers=tuple(offer_view(state, state.offers[o]) for o in contact.pending_offer_ids),
         offers_made=contact.offers_made,
-        ttl_at_ms=contact.ttl_at_ms,
-        wait_until_ms=contact.wait_until_ms,
+        ttl_at_ms=_deadline(state, contact, TimerKind.TTL, contact.ttl_at_ms),
+        wait_until_ms=_deadline(state, contact, TimerKind.WAIT, contact.wait_until_ms),
         overflow_count=contact.overflow_count,
         waiting_for_opening=contact.waiting_for_opening,
         preferred_agent_id=contact.preferred_agent_id,
         parked=_is_parked(state, contact),
         plan=plan_name(state, contact),
         step=contact.step if plan_name(state, contact) else None,
-        step_until_ms=contact.step_until_ms,
+        step_until_ms=_deadline(state, contact, TimerKind.STEP, contact.step_until_ms),
         preferred_agents=contact.preferred_agents,
         last_agent_id=contact.last_agent_id,
         reason=contact.reason,
         rule=contact.entry_rule,
         failed_rules=contact.failed_rules,
-        callback=None if contact.callback is None else callback_view(contact.callback),
+        callback=None if contact.callback is None else _callback_view(state, contact, contact.callback),
     )
 
 
@@ -179,15 +185,14 @@ def _is_parked(state: RoutingState, contact: Contact) -> bool:
     return state.assignments[contact.assignment_id].state is AssignmentState.PARKED
 
 
-def callback_view(callback: CallbackState) -> CallbackView:
-    """Return the callback part of a contact's view."""
+def _callback_view(state: RoutingState, contact: Contact, callback: CallbackState) -> CallbackView:
     return CallbackView(
         mode=callback.mode,
         phase=callback.phase,
         attempts=callback.attempts,
         scheduled_at_ms=callback.scheduled_at_ms,
         due_at_ms=callback.due_at_ms,
-        expires_at_ms=callback.expires_at_ms,
+        expires_at_ms=_deadline(state, contact, TimerKind.TTL, callback.expires_at_ms),
         outcome=callback.outcome,
     )
 
@@ -258,7 +263,7 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
     """
     tally = state.queue_counts(queue_id)
     lines = state.index.lines.by_queue.get(queue_id, [])
-    heads = [first.queued_at_ms for line in lines if (first := line.earliest_contact()) is not None]
+    heads = [first.queued_at_ms + closed_time_ms(state, first) for line in lines if (first := line.earliest_contact()) is not None]
     index = state.index
     qualified = 0
     by_channel: dict[int, int] = {}

@@ -6,11 +6,13 @@ explaining a contact grows with the number of all agents, so it is computed on r
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from router.engine.matching.eligibility import unmet_conditions, unmet_qualification
 from router.engine.queries.views import contact_view
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import TimerKind, is_clock_stopped
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan, routing_criteria
 from router.engine.state.records import SelectionRecord, selection_record
@@ -140,19 +142,20 @@ def is_overflow_limit_reached(state: RoutingState, contact: Contact) -> bool:
 def _next_change(state: RoutingState, contact: Contact, qualified: list[AgentWhy]) -> tuple[int, str] | None:
     """Return the next point in time at which a deadline changes something for this contact, and the kind of that deadline."""
     deadlines: list[tuple[int, str]] = []
+    stands_still = partial(is_clock_stopped, state, contact)
     hours = state.hours.get(contact.queue_id) if contact.waiting_for_opening else None
     if hours is not None and hours.changes_at_ms is not None:
         deadlines.append((hours.changes_at_ms, "opening"))
-    if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None:
+    if contact.state is not ContactState.ASSIGNED and contact.ttl_at_ms is not None and not stands_still(TimerKind.TTL):
         deadlines.append((contact.ttl_at_ms, "callback_expired" if contact.callback else "ttl"))
-    if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None:
+    if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None and not stands_still(TimerKind.WAIT):
         overflow = state.queue_policy(contact.queue_id).overflow_to
         deadlines.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
     if contact.callback is not None and contact.callback.due_at_ms is not None:
         deadlines.append((contact.callback.due_at_ms, "callback"))
-    if contact.preferred_until_ms is not None:
+    if contact.preferred_until_ms is not None and not stands_still(TimerKind.PREFERRED):
         deadlines.append((contact.preferred_until_ms, "preferred"))
-    if contact.awaits_offers and contact.step_until_ms is not None:
+    if contact.awaits_offers and contact.step_until_ms is not None and not stands_still(TimerKind.STEP):
         deadlines.append((contact.step_until_ms, "step"))
     deadlines += [(state.offers[offer_id].deadline_ms, "offer_timeout") for offer_id in contact.pending_offer_ids]
     for answer in qualified:
@@ -188,7 +191,7 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
         requirement=line.requirement_text,
         qualified=qualified,
         ready=ready,
-        until_ms=contact.step_until_ms if is_present else None,
+        until_ms=contact.step_until_ms if is_present and not is_clock_stopped(state, contact, TimerKind.STEP) else None,
         priority_s=index.lines.plan_stage(criteria).added_priority_s,
     )
 

@@ -7,8 +7,9 @@ have passed by then.
 from typing import Final
 
 from router.engine.shadow.state import ShadowState
+from router.engine.state.clocks import TimerKind, is_clock_stopped
 from router.engine.state.contact import Contact
-from router.engine.state.timers import TimerEntry, TimerKind
+from router.engine.state.timers import TimerEntry
 from router.model.events import (
     AgentStateChanged,
     ContactExpired,
@@ -120,7 +121,7 @@ class ShadowDeadlines:
         state = self._state
         for (contact_id, kind), due_ms in list(self._overdue.items()):
             contact = state.contacts.get(contact_id)
-            if contact is None or not _waits_until(contact, kind, due_ms):
+            if contact is None or not _waits_until(contact, kind, due_ms) or is_clock_stopped(state, contact, kind):
                 del self._overdue[contact_id, kind]
             elif due_ms + grace_ms <= state.at_ms:
                 del self._overdue[contact_id, kind]

@@ -93,7 +93,9 @@ class ShadowCounters:
 
 
 # Refusals that do not depend on the policy.
-_REQUEST_REFUSALS: Final = frozenset({RefusalCode.IDEMPOTENCY_KEY_REUSED, RefusalCode.CONTACT_EXISTS})
+_REQUEST_REFUSALS: Final = frozenset(
+    {RefusalCode.IDEMPOTENCY_KEY_REUSED, RefusalCode.CONTACT_EXISTS, RefusalCode.UNKNOWN_CONTACT, RefusalCode.INVALID_CONTACT_STATE}
+)
 
 
 class Shadow:

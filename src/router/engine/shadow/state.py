@@ -25,9 +25,9 @@ from router.engine.routing_state import RoutingState
 from router.engine.shadow.dry_run import DryRunTransaction, WaitTransition
 from router.engine.shadow.opening_hours import ShadowDay, ShadowHours
 from router.engine.state import rate_caps as caps
+from router.engine.state.clocks import TimerKind, is_clock_stopped
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan
-from router.engine.state.timers import TimerKind
 from router.engine.state.workspace import DEFAULT_QUEUE_POLICY
 from router.model.events import (
     CallbackConnected,
@@ -130,8 +130,10 @@ class ShadowState:
         """Return the end of the maximum wait under the shadow policy for a contact that already waits."""
         here = self.policy.queues[contact.queue_id].wait_max_s
         there = self.live_queue_policy(contact.queue_id).wait_max_s
-        if here == there or contact.waiting_for_opening or contact.awaits_customer:
+        if here == there or contact.awaits_customer:
             return contact.wait_until_ms
+        if contact.waiting_for_opening and contact.wait_until_ms is None:
+            return None
         if here is None:
             return None
         entered_ms = contact.queued_at_ms
@@ -183,7 +185,7 @@ class ShadowState:
         if name not in self.live_values:
             self.live_values[name] = _LiveContact(contact.queue_id, contact.skills, contact.priority_s, contact.priority_class)
         self.state.queue_counts(contact.queue_id)[contact.state] -= 1
-        contact.queue_id, contact.wait_until_ms, contact.waiting_for_opening = "", None, False
+        contact.queue_id, contact.wait_until_ms, contact.waiting_for_opening, contact.closed_since_ms = "", None, False, None
         contact.plan, contact.step, contact.step_until_ms = None, 0, None
         self.state.queue_counts("")[contact.state] += 1
 
@@ -252,7 +254,7 @@ class ShadowState:
         if closing and contact.state is not ContactState.QUEUED:
             return None
         due, dry_run = self.overdue_wait(contact), DryRunTransaction(self.state)
-        if contact.waiting_for_opening:
+        if contact.waiting_for_opening and due is None:
             return None
         if closing:
             if self.state.is_closed(contact.queue_id):
@@ -270,7 +272,11 @@ class ShadowState:
         # A contact that a broadcast offers to some agents stays in its queue, but its plan goes on.
         wait_until_ms = contact.wait_until_ms if contact.state is ContactState.QUEUED else None
         ends = (wait_until_ms, TimerKind.WAIT), (contact.step_until_ms, TimerKind.STEP)
-        over = [(at_ms, kind) for at_ms, kind in ends if at_ms is not None and at_ms <= self.state.at_ms]
+        over = [
+            (at_ms, kind)
+            for at_ms, kind in ends
+            if at_ms is not None and at_ms <= self.state.at_ms and not is_clock_stopped(self.state, contact, kind)
+        ]
         return min(over, default=None)
 
     def end_wait(self, contact: Contact) -> None:

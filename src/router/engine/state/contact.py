@@ -13,8 +13,8 @@ is served first. Every part is constant while a contact waits, so waiting never 
 A line sorts by *order key*, which leaves out the settings of the queue: the submit time, ``queued_seq`` and the contact's own
 priority. The rank is ``base_rank + order_key``, or ``base_rank - order_key`` for a newest-first queue, which is read from its
 end. So a new queue priority moves the whole line by changing one number, and a changed order only reverses the reading
-direction. The exception are the contacts with a priority or class of their own or from their plan (``individually_ranked``):
-their keys depend on the queue's class and order, and are recomputed when those change.
+direction. The exception are the contacts with a priority or class of their own or from their plan, and those that have waited
+for openings (``individually_ranked``): their keys depend on the queue's class and order, and are recomputed when those change.
 
 Adding and removing costs O(log n) plus the shift of a short array; reading the head is O(1).
 
@@ -71,6 +71,7 @@ class WaitingLine:
         "base_rank",
         "bit",
         "broadcast",
+        "by_due_date",
         "cached_group_mask",
         "cached_groups",
         "channel",
@@ -132,6 +133,7 @@ class WaitingLine:
         self.index = index
         self.bit = 1 << index
         self.channel_index = channel_index
+        self.by_due_date = by_due_date
         self.apply_policy(queue, channel_policy, by_due_date=by_due_date)
         self.group_mask = 0
         self.cached_group_mask = 0
@@ -156,6 +158,7 @@ class WaitingLine:
         before, self.queue = self.queue, queue
         self.selection: Selection = self.key[5] or queue.selection
         self.broadcast = queue.broadcast
+        dates_changed, self.by_due_date = by_due_date is not self.by_due_date, by_due_date
         self.due_after_ms = queue.service_level.threshold_s * 1000 if by_due_date else 0
         self.units = channel_policy.units
         timeout_s = queue.offer_timeout_s or channel_policy.offer_timeout_s
@@ -164,7 +167,8 @@ class WaitingLine:
         self.auto_accept = channel_policy.auto_accept if auto is None else auto
         self.newest_first = queue.order is _LIFO
         self.base_rank = queue_base_rank(queue, self.due_after_ms)
-        if self.individually_ranked and (before.order is not queue.order or before.priority_class != queue.priority_class):
+        is_reordered = before.order is not queue.order or before.priority_class != queue.priority_class
+        if self.individually_ranked and (is_reordered or dates_changed):
             self._rerank()
         self._update_head()
 
@@ -187,7 +191,7 @@ class WaitingLine:
         one_by_one = len(moved) * _RESORT_SHARE < len(self.contacts_by_key)
         for key, contact in moved.items():
             del self.contacts_by_key[key]
-            contact.order_key = order_key_of(contact, self.queue)
+            contact.order_key = order_key_of(contact, self.queue, by_due_date=self.by_due_date)
             if one_by_one:
                 self.sorted_keys.remove(key)
         for contact in moved.values():
@@ -350,6 +354,10 @@ class Contact(Struct, array_like=True, gc=False):
     """Dispositions of its completed assignments; an assignment without one is not listed."""
     left_agent_ids: tuple[AgentId, ...] = ()
     """Agents who were consulted or took part and have left."""
+    closed_since_ms: int | None = None
+    """Since when it waits for its queue to open; None: it does not."""
+    closed_ms: int = 0
+    """Time that it has waited for openings and that does not count as waiting."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0
@@ -397,7 +405,7 @@ def total_order_rank(contact: Contact, queue: QueuePolicy, due_after_ms: int = 0
 
     ``due_after_ms`` is the answer time promised by the queue, where due dates are compared; 0 elsewhere.
     """
-    base, key = queue_base_rank(queue, due_after_ms), order_key_of(contact, queue)
+    base, key = queue_base_rank(queue, due_after_ms), order_key_of(contact, queue, by_due_date=due_after_ms > 0)
     return base - key if queue.order is _LIFO else base + key
 
 
@@ -414,8 +422,10 @@ def queue_base_rank(queue: QueuePolicy, due_after_ms: int = 0) -> int:
     return class_part + (_TIME_OFFSET + due_after_ms - credit_ms << SEQ_BITS)
 
 
-def order_key_of(contact: Contact, queue: QueuePolicy) -> int:
+def order_key_of(contact: Contact, queue: QueuePolicy, *, by_due_date: bool) -> int:
     """Return the sort key among contacts of the same queue, later is larger. Never 0.
+
+    Where due dates are compared, a contact is due later by the time that it has waited for openings.
 
     Without a priority or class of its own, a contact's key is its submit time and, in the last ``SEQ_BITS``, its ``queued_seq``,
     whatever the queue's order and class.
@@ -423,6 +433,8 @@ def order_key_of(contact: Contact, queue: QueuePolicy) -> int:
     key = contact.queued_at_ms << SEQ_BITS | contact.queued_seq
     if not is_individually_ranked(contact):
         return key
+    if by_due_date and queue.order is not _LIFO:
+        key += contact.closed_ms << SEQ_BITS
     ahead = 1000 * (contact.priority_s + contact.plan_priority_s) << SEQ_BITS
     above = max(contact.priority_class, contact.plan_priority_class) - queue.priority_class
     if above > 0:
@@ -431,8 +443,10 @@ def order_key_of(contact: Contact, queue: QueuePolicy) -> int:
 
 
 def is_individually_ranked(contact: Contact) -> bool:
-    """Return whether the contact or its plan sets a priority or class."""
-    return bool(contact.priority_s or contact.priority_class or contact.plan_priority_s or contact.plan_priority_class)
+    """Return whether the contact or its plan sets a priority or class, or its due date has moved while its queue was closed."""
+    return bool(
+        contact.priority_s or contact.priority_class or contact.plan_priority_s or contact.plan_priority_class or contact.closed_ms
+    )
 
 
 def inverted_priority_class(rank: int) -> int:

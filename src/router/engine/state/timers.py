@@ -9,34 +9,16 @@ Deadlines fire in the order of (due time, kind, id), which makes the order indep
 """
 
 from collections.abc import Iterator
-from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import TimerKind, is_clock_stopped
 from router.engine.state.contact import Contact
 from router.engine.state.workspace import WorkspaceRecords
 from router.model.states import AgentState, ContactState, Presence
 
 TimerEntry: TypeAlias = tuple[int, int, str, str]
-
-
-class TimerKind(IntEnum):
-    """What is due; the numbers break ties of time. ``WRAP_UP`` is the end of an assignment's wrap-up or of its parking."""
-
-    OFFER = 1
-    WRAP_UP = 2
-    TTL = 3
-    WAIT = 4
-    PREFERRED = 5
-    COOL_DOWN = 6
-    RETURN = 7
-    GRACE = 8
-    CAP = 9
-    DAY = 10
-    HOURS = 11
-    CALLBACK = 12
-    STEP = 13
 
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
@@ -190,6 +172,8 @@ class Timers:
     def _is_current_for_contact(self, contact_id: str, kind: int, due: int, other: str) -> bool:
         contact = self._records.contacts.get(contact_id)
         if contact is None or contact.state.is_terminal:
+            return False
+        if contact.waiting_for_opening and is_clock_stopped(self._records, contact, kind):
             return False
         if kind == _TTL:
             return contact.ttl_at_ms == due and contact.state is not _ASSIGNED

@@ -8,6 +8,7 @@ for every contact, so their most frequent case avoids calls.
 from typing import Final
 
 from router.engine.routing_state import RoutingState
+from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
 from router.engine.state.wait_statistics import WEIGHT_MAX
@@ -16,6 +17,14 @@ from router.model.states import ContactState
 
 # Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
 _ASSIGNED: Final = ContactState.ASSIGNED
+
+
+def _waited_ms(state: RoutingState, contact: Contact) -> int:
+    """Return the age of the contact without the time that it waited for openings."""
+    waited_ms = state.at_ms - contact.queued_at_ms
+    if contact.closed_ms or contact.waiting_for_opening:
+        waited_ms -= closed_time_ms(state, contact)
+    return waited_ms
 
 
 def record_forecast(state: RoutingState, contact: Contact) -> None:
@@ -39,13 +48,13 @@ def record_answer(state: RoutingState, contact: Contact, offered_at_ms: int | No
             stats.record_ring(at_ms - offered_at_ms)
         return  # Transferred from agent to agent without waiting in a queue.
     if offered_at_ms is not None and contact.callback is None:
-        stats.record_answer(at_ms - offered_at_ms, at_ms - contact.queued_at_ms)
+        stats.record_answer(at_ms - offered_at_ms, _waited_ms(state, contact))
     else:
         if offered_at_ms is not None:
             stats.record_ring(at_ms - offered_at_ms)
         # A callback waits without its customer on the line, so its wait says nothing about patience.
         if contact.callback is None:
-            stats.record_wait(at_ms - contact.queued_at_ms, abandoned=False)
+            stats.record_wait(_waited_ms(state, contact), abandoned=False)
     if statistics.pending_forecasts:
         statistics.record_answer(contact.contact_id, at_ms)
 
@@ -55,7 +64,7 @@ def record_end(state: RoutingState, contact: Contact, *, abandoned: bool) -> Non
     statistics = state.wait_statistics
     if contact.callback is None:
         stats = statistics.handling_stats(contact.queue_id, contact.channel)
-        stats.record_wait(state.at_ms - contact.queued_at_ms, abandoned=abandoned)
+        stats.record_wait(_waited_ms(state, contact), abandoned=abandoned)
     if statistics.pending_forecasts:
         statistics.discard_forecast(contact.contact_id, abandoned=abandoned)
 

@@ -77,6 +77,8 @@ class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"
     gateway_id: GatewayId = ""
     members: dict[AgentId, AssignmentRole] | None = None
     role: AssignmentRole = AssignmentRole.OWNER
+    closed_ms: int = 0
+    """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
 
 
 class OfferDeclined(EventStruct, frozen=True, kw_only=True, tag="offer.declined"):

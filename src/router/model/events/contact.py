@@ -195,6 +195,8 @@ class ContactAssigned(EventStruct, frozen=True, kw_only=True, tag="contact.assig
     from_agent_id: AgentId | None = None
     gateway_id: GatewayId = ""
     members: dict[AgentId, AssignmentRole] | None = None
+    closed_ms: int = 0
+    """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
     callback_phase: CallbackPhase | None = None
     """Phase of its callback after this event; null: it is no callback."""
 
@@ -208,6 +210,8 @@ class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.aban
     reason: str = "customer_left"
     """``customer_left``."""
     gateway_id: GatewayId = ""
+    closed_ms: int = 0
+    """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
 
 
 class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.cancelled"):
@@ -219,6 +223,8 @@ class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.canc
     reason: str
     """Reason given with the command; ``cancelled``, or ``ended`` for an end before an answer, if none was given."""
     gateway_id: GatewayId = ""
+    closed_ms: int = 0
+    """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
 
 
 class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):
@@ -232,6 +238,8 @@ class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expire
     ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed) or ``callback_voicemail`` (a
     message was left on voicemail)."""
     gateway_id: GatewayId = ""
+    closed_ms: int = 0
+    """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
 
 
 class ContactEnded(EventStruct, frozen=True, kw_only=True, tag="contact.ended"):
@@ -312,6 +320,8 @@ class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.co
     agent_id: AgentId | None = None
     """Agent on the line; null: the contact waits for one."""
     gateway_id: GatewayId = ""
+    closed_ms: int = 0
+    """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
     members: dict[AgentId, AssignmentRole] | None = None
     offered_to: tuple[AgentId, ...] = ()
     """Agents with a pending offer of the contact."""

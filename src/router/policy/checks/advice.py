@@ -73,6 +73,9 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
                 path=f"{path}.wrap_up_s.{channel}",
                 message="longer than the channel's wrap_up_max_s: the wrap-up can never be extended",
             )
+    waits = queue.when_closed is WhenClosed.WAIT or queue.at_closing is AtClosing.WAIT or queue.callback is not None
+    if queue.clocks_while_closed != QueuePolicy().clocks_while_closed and not waits:
+        yield Problem(path=f"{path}.clocks_while_closed", message="without effect: no contact waits for the opening of this queue")
     in_force = selections_of_plans(policy) | {queue.selection}
     if queue.order_by and Selection.BY_ATTRIBUTES not in in_force:
         yield Problem(path=f"{path}.order_by", message="without effect: no selection is by_attributes")

@@ -367,7 +367,7 @@ class QueueStatus(_Response, frozen=True, kw_only=True):
     """Live counts."""
     longest_wait_ms: int | None = None
     """Time since the submit of the oldest contact waiting now, in milliseconds; null: none waits. It includes earlier time with
-    an agent."""
+    an agent, and not the time that it has waited for openings, unless the policy says so."""
     stats: QueueStatsView | None = None
     """Statistics since their start; null: the queue has had no events yet. The formulas are documented in
     docs/reference/metrics.md."""
