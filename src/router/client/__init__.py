@@ -4,9 +4,11 @@ The clients speak the router's protocol over the `websockets` library, reconnect
 state that they may see, updated by events. See ``docs/reference/client.md`` for usage.
 """
 
+from router.client.connection import ConnectionOptions
 from router.client.desktop import DesktopClient
 from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.gateway import GatewayClient
+from router.client.reconnect import TokenProvider
 from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
 from router.client.supervisor import SupervisorClient
 
@@ -14,6 +16,8 @@ __all__ = [
     "DesktopClient",
     "GatewayClient",
     "SupervisorClient",
+    "ConnectionOptions",
+    "TokenProvider",
     "CachedAgent",
     "CachedContact",
     "ContactCache",

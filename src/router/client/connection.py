@@ -29,16 +29,19 @@ if no answer arrives within half of that, and fetches a fresh token before the p
 import asyncio
 import contextlib
 import itertools
+import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from ssl import SSLCertVerificationError, SSLContext, SSLError
 from typing import Any, Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.protocol import State
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.reconnect import Backoff, TokenProvider, TokenSource, refresh_after_s
@@ -51,6 +54,9 @@ EVENT_BUFFER_MAX: Final = 10_000
 COMMANDS_IN_FLIGHT_MAX: Final = 1_000
 # HTTP status codes of the handshake after which another attempt would fail in the same way.
 _PERMANENT_HTTP_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 426})
+
+# The peer speaks no TLS.
+_NOT_TLS_REASONS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 # Frames that change the local state.
 ReceivedUpdate = f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
@@ -74,12 +80,48 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Limit of buffered events that the application has not read; beyond it the connection is closed until half are read."""
     deliver_events: bool = True
     """Whether the application reads events; False: events only update the local state and are not buffered."""
+    ssl: SSLContext | None = None
+    """TLS settings for ``wss`` URLs, for example a private authority: ``ssl.create_default_context(cafile="ca.pem")``; None: the
+    authorities of the system."""
     proxy: str | None = None
     """URL of an HTTP or SOCKS proxy; proxy settings of the environment are ignored."""
     backoff_base_s: float = 1.0
     """Upper bound of the first reconnect delay; it doubles with each attempt."""
     backoff_max_s: float = 30.0
     """Upper bound of every reconnect delay."""
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return the reason why a connection could not be made, in one line for people."""
+    if isinstance(error, SSLCertVerificationError):
+        return f"the router's certificate is not valid: {error.verify_message.rstrip('.')}"
+    if isinstance(error, SSLError):
+        return f"no TLS connection: {error.reason or error}; is wss:// right for this port?"
+    if isinstance(error, socket.gaierror):
+        return f"unknown host: {error.strerror}"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    detail = f" ({error.__cause__})" if error.__cause__ is not None else ""
+    return f"{error or type(error).__name__}{detail}"
+
+
+def _cannot_get_better(failure: Exception) -> bool:
+    """Return whether a first attempt would fail again: the certificate, the protocol or the host is wrong."""
+    if isinstance(failure, socket.gaierror):
+        return failure.errno == socket.EAI_NONAME
+    return isinstance(failure, SSLCertVerificationError) or (isinstance(failure, SSLError) and failure.reason in _NOT_TLS_REASONS)
+
+
+def _check_url(url: str, options: ConnectionOptions) -> None:
+    """Check what no attempt could change. Raises ValueError."""
+    try:
+        uri = parse_uri(url)
+    except (InvalidURI, ValueError):
+        raise ValueError("url must be ws://host:port or wss://host:port, with a port from 1 to 65535") from None
+    if options.ssl is not None and not uri.secure:
+        raise ValueError("ssl is for wss:// URLs only")
 
 
 class ReconnectingConnection:
@@ -96,6 +138,7 @@ class ReconnectingConnection:
     ) -> None:
         if codec not in ("json", "msgpack"):
             raise ValueError("codec is `json` or `msgpack`")
+        _check_url(url, options)
         self.welcome: f.WelcomeFrame | None = None
         self.history_id = ""
         self.seq = 0
@@ -104,6 +147,8 @@ class ReconnectingConnection:
         self._url = url
         self._tokens = TokenSource(token)
         self._options = options
+        # The library refuses `ssl=None` for wss, and any other value for ws.
+        self._tls_options: dict[str, Any] = {} if options.ssl is None else {"ssl": options.ssl}
         self._on_frame = on_frame
         self._subprotocol = MSGPACK if codec == "msgpack" else SUBPROTOCOLS[0]
         self._decoder = FrameDecoder(f.ServerFrame, self._subprotocol)
@@ -123,6 +168,7 @@ class ReconnectingConnection:
         """State pages of the present welcome that have not arrived yet."""
         self._retry_after_s: float | None = None
         self._final_error: ClientError | None = None
+        self._last_failure: Exception | None = None
         self._runner: asyncio.Task[None] | None = None
 
     # --- open and close ---------------------------------------------------------------------------
@@ -196,7 +242,9 @@ class ReconnectingConnection:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._live.wait()
         except TimeoutError:
-            raise NotConnected(f"no connection within {self._options.connect_timeout_s:g} s") from None
+            failure = self._last_failure
+            reason = "no answer to the handshake" if failure is None else f"last attempt: {describe_failure(failure)}"
+            raise NotConnected(f"no connection within {self._options.connect_timeout_s:g} s; {reason}") from failure
         if self._final_error is not None:
             raise self._final_error
 
@@ -243,8 +291,14 @@ class ReconnectingConnection:
             except PermanentlyClosed as final:
                 self._end_with(final)
                 return
-            except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-                pass  # All ways to lose a connection have the same consequence: reconnect.
+            except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as failure:
+                # All ways to lose a connection have the same consequence: reconnect. Only a first attempt can fail for good.
+                self._last_failure = failure
+                if not self.connection_count and _cannot_get_better(failure):
+                    final_error = NotConnected(describe_failure(failure))
+                    final_error.__cause__ = failure
+                    self._end_with(final_error)
+                    return
             finally:
                 self._on_disconnect()
             if code == CloseCode.TOKEN_EXPIRED and not self._tokens.is_renewable:
@@ -253,6 +307,8 @@ class ReconnectingConnection:
             if not may_reconnect(code):
                 self._end_with(PermanentlyClosed(code or 0, text))
                 return
+            if code is not None:
+                self._last_failure = ConnectionError(f"the router closed with {code} {text}".rstrip())
             self._backoff.connection_lasted(time.monotonic() - began)
             requested_s, self._retry_after_s = self._retry_after_s, None
             await asyncio.sleep(self._backoff.next_delay_s(requested_s))
@@ -291,6 +347,7 @@ class ReconnectingConnection:
                 max_size=FRAME_BYTES_MAX,
                 ping_interval=None,
                 open_timeout=self._options.connect_timeout_s,
+                **self._tls_options,
                 close_timeout=2.0,
                 proxy=self._options.proxy,
             )

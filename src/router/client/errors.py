@@ -3,7 +3,7 @@
 ClientError
 ├── RouterRefused      the router refused the command and gave a reason; it had no effect (or, rarely, this is unknown: ``applied``)
 ├── OutcomeUnknown     the connection was lost before the answer; the command may or may not have been applied
-├── NotConnected       no connection within the timeout; nothing was sent
+├── NotConnected       no connection within the timeout, or none is possible; nothing was sent
 └── PermanentlyClosed  the connection was closed with a code that forbids to reconnect
 """
 
@@ -44,7 +44,11 @@ class OutcomeUnknown(ClientError):
 
 
 class NotConnected(ClientError):
-    """Timeout while waiting for a connection; the command was not sent."""
+    """No connection: the text and ``__cause__`` give the reason of the last attempt. The command was not sent.
+
+    It is raised after ``connect_timeout_s``; when a client is entered, at once for what no repetition can change: a certificate
+    that is not valid, a host that does not exist, a port without TLS.
+    """
 
 
 class PermanentlyClosed(ClientError):

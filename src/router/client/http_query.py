@@ -6,6 +6,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from router.client.connection import describe_failure
 from router.client.errors import ClientError, NotConnected
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
@@ -37,7 +38,7 @@ async def request(url: str, path: str, *, token: str, method: str = "GET", docum
         ):
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise NotConnected(f"no router answers at {url}: {type(error).__name__}") from None
+        raise NotConnected(f"no router answers at {url}: {describe_failure(error.__cause__ or error)}") from error
     if response.status != 200:
         raise HttpRequestRefused(f"the router answered with status {describe_problem(response.status, body)}")
     return body

@@ -15,7 +15,8 @@ class WebSocketClient(ABC):
     """Client of one of the router's WebSockets; abstract, use DesktopClient, GatewayClient or SupervisorClient.
 
     ``url`` is ``ws://host:port`` or ``wss://host:port``, ``token`` a bearer token or a (sync or async) function that returns a
-    fresh one, ``codec`` either ``msgpack`` or ``json``.
+    fresh one, ``codec`` either ``msgpack`` or ``json``; ``options`` are timeouts, limits and TLS. Raises ValueError for a URL that
+    cannot be right.
     """
 
     path: ClassVar[str]
