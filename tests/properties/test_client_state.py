@@ -436,7 +436,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
             assert found == expected, f"{client.role} {client.subject}: {difference(found, expected)}"
 
     async def fresh(self, client: MemoryClient) -> Any:
-        answered = await self.router.writer.query(WORKSPACE, visible_state_query(str(client.role), client.subject))
+        answered = await self.router.writer.query_in_slices(WORKSPACE, visible_state_query(str(client.role), client.subject))
         visible = answered.value
         welcome = f.WelcomeFrame(
             role=str(client.role),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
@@ -449,3 +449,73 @@ async def test_a_burst_within_the_gap_is_one_commit() -> None:
                 # Each command arrives in a turn of the event loop of its own, in which the writer could start a commit.
                 await asyncio.sleep(0.001)
         assert [len(batch) for batch in journal.batches[before:]] == [1, 20]
+
+
+def counting_query(turns: list[int], count: int) -> Callable[[Engine], Generator[None, None, str]]:
+    def query(engine: Engine) -> Generator[None, None, str]:
+        try:
+            for _ in range(count):
+                turns.append(engine.seq)
+                yield
+            return f"done at {engine.seq}"
+        finally:
+            turns.append(-1)
+
+    return query
+
+
+async def test_commands_are_executed_between_the_turns_of_a_query() -> None:
+    """A turn is part of one batch, and the position of the answer is that of the last turn."""
+    async with running_writer(SlowJournal(), clock=ManualClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        turns: list[int] = []
+        asking = asyncio.create_task(writer.query_in_slices("main", counting_query(turns, 200)))
+        for number in range(8):
+            await execute_done(writer, a_contact(f"c{number}"))
+        assert not asking.done()
+        answered = await asking
+        assert len(set(turns[:-1])) > 4, "commands between the turns"
+        assert answered.value == f"done at {answered.seq}" and turns[-1] == -1
+
+
+async def test_queries_in_slices_take_turns_and_do_not_delay_a_short_one() -> None:
+    async with running_writer(SlowJournal(), clock=ManualClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        long, short = list[int](), list[int]()
+        first = asyncio.create_task(writer.query_in_slices("main", counting_query(long, 200)))
+        second = asyncio.create_task(writer.query_in_slices("main", counting_query(short, 3)))
+        await second
+        assert not first.done() and len(long) < 10
+        await first
+
+
+async def test_a_query_whose_caller_is_gone_ends_at_its_next_turn() -> None:
+    async with running_writer(SlowJournal(), clock=ManualClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        def endless(engine: Engine) -> Generator[None, None, None]:
+            began.set()
+            try:
+                while True:
+                    yield
+            finally:
+                ended.set()
+
+        asking = asyncio.create_task(writer.query_in_slices("main", endless))
+        await began.wait()
+        asking.cancel()
+        async with asyncio.timeout(10):
+            await ended.wait()
+
+
+async def test_an_error_in_a_later_turn_concerns_only_the_caller() -> None:
+    def failing(engine: Engine) -> Generator[None, None, str]:
+        yield
+        raise ValueError("later")
+
+    async with running_writer(SlowJournal(), clock=ManualClock(START_MS)) as writer:
+        await ready_for_contacts(writer)
+        with pytest.raises(ValueError, match="later"):
+            await writer.query_in_slices("main", failing)
+        await execute_done(writer, a_contact("c1"))

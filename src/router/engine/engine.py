@@ -12,11 +12,11 @@ Everything else is a query and leaves the state as it is. The engine is synchron
 calls it. Time never runs backwards (asserted), and the engine reads no clock, so the same commands at the same times
 produce the same events, byte for byte.
 
-The cost of ``handle`` depends on what the command changes, not on the number of waiting contacts. ``contacts``, ``agents``,
-``digest``, ``snapshot`` and ``check_invariants`` walk the whole state.
+The cost of ``handle`` depends on what the command changes, not on the number of waiting contacts. Queries that may be long are
+generators (``Slices``), which do a bounded amount of work in each turn. Only ``digest``, ``snapshot`` and ``check_invariants``
+walk the whole state at once.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from copy import copy
 from hashlib import blake2b
@@ -27,12 +27,14 @@ from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.offers import match_all
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
 from router.engine.commands.timers import fire_timer
-from router.engine.commands.transaction import SnapshotTransaction, Transaction, may_see
+from router.engine.commands.transaction import ObservedTransaction, Transaction, may_see
 from router.engine.diagnosis.doctor import diagnose
 from router.engine.diagnosis.invariants import broken_invariants
 from router.engine.events import apply
-from router.engine.queries import views, why
+from router.engine.index.directory import ContactFilter
+from router.engine.queries import slices, views, why
 from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
+from router.engine.queries.slices import ContactPage, Slices, run_to_end
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
@@ -44,7 +46,7 @@ from router.model.events import Event
 from router.model.forecasts import ExpectedWait, ForecastCounts
 from router.model.policy import FactValue, Policy
 from router.model.results import Outcome, Refused
-from router.model.states import Presence
+from router.model.states import ContactState, Presence
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_rules
 
@@ -70,7 +72,7 @@ class Engine:
         self._state = state
         # Reused for every command: a transaction holds nothing but what ``handle`` sets.
         self._transaction = Transaction(state, state.at_ms)
-        self._snapshot_transaction = SnapshotTransaction(state, state.at_ms)
+        self._observed_transaction = ObservedTransaction(state, state.at_ms)
 
     # --- changing the state ------------------------------------------------------
     def handle(self, command: Command, at_ms: int) -> Outcome:
@@ -82,7 +84,7 @@ class Engine:
         state = self._state
         assert at_ms >= state.at_ms, "time must not decrease"
         first_seq = state.seq + 1
-        tx = self._transaction if state.incremental_snapshot is None else self._snapshot_transaction
+        tx = self._observed_transaction if state.observers else self._transaction
         state.at_ms = tx.at_ms = at_ms
         events: list[Event] = []
         tx.events = events
@@ -114,8 +116,8 @@ class Engine:
         assert first_seq == state.seq + 1, f"record {first_seq} does not follow {state.seq}"
         assert at_ms >= state.at_ms, "time must not decrease"
         state.at_ms = at_ms
-        if state.incremental_snapshot is not None:
-            state.incremental_snapshot.cancel()
+        for observer in tuple(state.observers):
+            observer.cancel()
         for agent_id in state.timers.pop_opened_caps(at_ms):
             state.index.agents.refresh_open_channels(state.agents[agent_id])
         for event in events:
@@ -208,18 +210,31 @@ class Engine:
         """Return the entity tag of a queue: of what a supervisor has set, not of its calendar and contacts."""
         return queue_tag(self._state, queue_id)
 
-    def contacts(
-        self, *, state: str | None = None, queue_id: str | None = None, after: str = "", limit: int = 100
-    ) -> list[ContactView]:
-        """Return up to ``limit`` contacts whose ids are greater than ``after``, in ascending order of id."""
-        state_ = self._state
-        names = sorted(
-            name
-            for name, contact in state_.contacts.items()
-            if (state is None or contact.state == state) and (queue_id is None or contact.queue_id == queue_id)
-        )
-        start = bisect_right(names, after)
-        return [views.contact_view(state_, state_.contacts[name]) for name in names[start : start + limit]]
+    def contacts(self, *, state: ContactState | None = None, queue_id: str | None = None, limit: int = 100) -> list[ContactView]:
+        """Return the first ``limit`` contacts in order of arrival; in one turn, so for tests and tools."""
+        found: list[ContactView] = []
+        position: int | None = 0
+        while position is not None and len(found) < limit:
+            page = self.contact_page(state=state, queue_id=queue_id, after_seq=position, limit=limit - len(found))
+            views, position = run_to_end(page)
+            found += views
+        return found
+
+    def contact_page(
+        self,
+        *,
+        owner: str | None = None,
+        queue_id: str | None = None,
+        state: ContactState | None = None,
+        after_seq: int = 0,
+        limit: int = 100,
+    ) -> Slices[ContactPage]:
+        """Return up to ``limit`` contacts after a position, in order of arrival; a page may be short and still have a next one."""
+        return slices.contact_page(self._state, ContactFilter(owner, queue_id, state), after_seq, limit)
+
+    def live_contacts(self, owner: str) -> Slices[tuple[ContactView, ...]]:
+        """Return the live contacts of a gateway, as of the last turn."""
+        return slices.live_contacts(self._state, owner)
 
     def agent(self, agent_id: str) -> AgentView | None:
         """Return one agent."""
@@ -227,10 +242,16 @@ class Engine:
         return None if agent is None else views.agent_view(self._state, agent)
 
     def agents(self, *, after: str = "", limit: int = 100) -> list[AgentView]:
+        """Return up to ``limit`` agents whose ids are greater than ``after``; in one turn, so for tests and tools."""
+        return run_to_end(self.agent_page(after=after, limit=limit))
+
+    def agent_page(self, *, after: str = "", limit: int = 100) -> Slices[list[AgentView]]:
         """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
-        names = sorted(self._state.agents)
-        start = bisect_right(names, after)
-        return [views.agent_view(self._state, self._state.agents[name]) for name in names[start : start + limit]]
+        return slices.agent_page(self._state, after, limit)
+
+    def all_agents(self) -> Slices[tuple[AgentView, ...]]:
+        """Return all agents, as of the last turn."""
+        return slices.all_agents(self._state)
 
     def attached_sessions(self) -> list[tuple[str, str]]:
         """Return the (agent id, session id) of every agent whose desktop is recorded as attached.
@@ -293,8 +314,16 @@ class Engine:
         return check_availability(self._state, queue_id, channel, skills or {})
 
     def workspace(self) -> WorkspaceView:
-        """Return the counts of the whole workspace."""
-        return views.workspace_view(self._state)
+        """Return the counts of the whole workspace; in one turn, so for tests and tools."""
+        return run_to_end(self.workspace_in_slices())
+
+    def workspace_in_slices(self) -> Slices[WorkspaceView]:
+        """Return the counts of the whole workspace, as of the last turn, and every queue as of the turn that counted it."""
+        return slices.workspace_view(self._state)
+
+    def queues(self) -> Slices[list[QueueView]]:
+        """Return all queues in ascending order of id, each as of the turn that counted it."""
+        return slices.queue_details(self._state)
 
     def rules(self) -> RulesView:
         """Return the entry rules of the active policy with the number of contacts that each has classified."""

@@ -8,14 +8,14 @@ from router.engine.state.workspace import WorkspaceRecords
 from router.model.events import Event
 
 
-class SnapshotInProgress(Protocol):
-    """An incremental snapshot, as the engine sees it while commands are executed."""
+class EventObserver(Protocol):
+    """A snapshot or a query that is built between commands and must know what they change."""
 
     def before_event(self, event: Event) -> None:
-        """Save the records that this event is about to change."""
+        """Save or note the records that this event is about to change."""
 
     def cancel(self) -> None:
-        """Cancel the snapshot."""
+        """Cancel the work: records are changed by events that are not shown to it."""
 
 
 class RoutingState(WorkspaceRecords):
@@ -25,5 +25,7 @@ class RoutingState(WorkspaceRecords):
         super().__init__()
         self.timers = Timers(self)
         self.index = RoutingIndex(self, self.timers)
-        self.incremental_snapshot: SnapshotInProgress | None = None
-        """The incremental snapshot in progress; it receives every event before the event is applied."""
+        self.observers: list[EventObserver] = []
+        """Snapshots and queries in progress; each receives every event before the event is applied."""
+        self.incremental_snapshot: EventObserver | None = None
+        """The incremental snapshot in progress, which is also an observer."""

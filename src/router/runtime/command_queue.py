@@ -15,7 +15,8 @@ or when submits fill half of the queue, the next submit is refused immediately i
 at the limit of the queue. All operations take constant time.
 
 ``BatchProcessor`` takes queued items, executes them at one common time, and collects records and replies. Nothing here is durable
-or published: the writer commits the records of the batch and then completes its replies.
+or published: the writer commits the records of the batch and then completes its replies. A query in slices does one turn in a
+batch and is queued again behind everything that has arrived meanwhile.
 
 ``CommitPacer`` computes when the next batch starts. A commit has a fixed cost regardless of its size: one disk flush and two thread
 switches. A single command on an idle router is committed at once. On a busy router commands arrive faster than commits complete,
@@ -27,7 +28,7 @@ queued the fixed cost is shared well enough, and the commit starts without delay
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar, get_args
 
 from msgspec import Struct
@@ -54,6 +55,10 @@ _TIMER_COMMANDS_MAX: Final = 4
 # With this many queued commands the fixed cost of a commit is shared well enough.
 FULL_BATCH_COUNT: Final = 32
 
+# After a query that has used up this much time, the batch ends: commands are bounded in themselves, but many queries in a row are
+# not. A query in slices has one turn in a batch.
+_QUERY_TURN_S: Final = 0.002
+
 _before_decide = crash_point("before_decide")
 
 _after_decide = crash_point("after_decide")
@@ -71,6 +76,8 @@ class Batch(Struct):
     """Refused submits, each with the number of records of the batch before it."""
     pending_replies: list[ReplyTarget[Any]] = []
     """Reply targets of all items taken from the queue, which must be completed or failed in any case."""
+    continued: list[tuple[WorkspaceId, QueuedQuery]] = []
+    """Queries in slices that are not complete yet; they are queued again after the batch."""
 
 
 class CommitPacer:
@@ -259,8 +266,12 @@ class BatchProcessor:
                 _execute_command(batch, self._workspaces[workspace], item)
             else:
                 _execute_query(batch, self._workspaces[workspace], item)
+                if time.perf_counter() - started_s > _QUERY_TURN_S:
+                    break
             if count % 8 == 7 and self._is_over_time(started_s):
                 break
+        for workspace, query in batch.continued:
+            self._queue.put(workspace, query, ignore_limit=True)
         for workspace in touched:
             self._wakeups.set(workspace, self._workspaces[workspace].engine.next_deadline_ms())
         if _after_decide is not None and batch.records:
@@ -293,10 +304,25 @@ def _execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCo
 
 def _execute_query(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedQuery) -> None:
     if queued.reply.done():
+        # The caller no longer waits.
+        if queued.turns is not None:
+            queued.turns.close()
         return
     engine = workspace.engine
     try:
-        value = queued.query(engine)
+        value: Any = None
+        if queued.turns is None:
+            value = queued.query(engine)
+            if isinstance(value, Generator):
+                queued.turns = value
+        if queued.turns is not None:
+            try:
+                next(queued.turns)
+            except StopIteration as end:
+                value = end.value
+            else:
+                batch.continued.append((workspace.workspace, queued))
+                return
     except AssertionError:
         raise
     except Exception as error:

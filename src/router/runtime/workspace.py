@@ -1,6 +1,6 @@
 """The runtime state of one workspace, and the commands and queries queued for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -62,10 +62,12 @@ class QueuedCommand(Struct):
 
 
 class QueuedQuery(Struct):
-    """A query in the queue: a read-only function of the engine."""
+    """A query in the queue: a read-only function of the engine. If it returns a generator, the query is executed in slices."""
 
     query: Callable[[Engine], Any]
     reply: ReplyTarget[QueryResult[Any]]
+    turns: Generator[None, None, Any] | None = None
+    """The rest of a query in slices that has begun."""
 
 
 class WorkspaceRuntime(Struct, kw_only=True):

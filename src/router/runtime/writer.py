@@ -15,7 +15,7 @@ The writer makes no routing decisions. Only its ``BatchProcessor`` calls ``Engin
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -235,10 +235,22 @@ class Writer:
 
         Raises as ``execute``, and whatever the function raises.
         """
-        self._check_open(workspace)
         reply: asyncio.Future[QueryResult[T]] = asyncio.get_running_loop().create_future()
-        self._queue.put(workspace, QueuedQuery(query, reply))
+        self._put_query(workspace, QueuedQuery(query, reply))
         return await reply
+
+    async def query_in_slices(self, workspace: WorkspaceId, query: Callable[[Engine], Generator[None, None, T]]) -> QueryResult[T]:
+        """Run a long read-only query of the engine in turns, between which commands are executed.
+
+        The position is that of the last turn. Raises as ``query``.
+        """
+        reply: asyncio.Future[QueryResult[T]] = asyncio.get_running_loop().create_future()
+        self._put_query(workspace, QueuedQuery(query, reply))
+        return await reply
+
+    def _put_query(self, workspace: WorkspaceId, query: QueuedQuery) -> None:
+        self._check_open(workspace)
+        self._queue.put(workspace, query)
 
     async def capture_state(self, workspace: WorkspaceId) -> StateImage:
         """Return the state as bytes, as of a durable event no older than this call, without blocking the writer.

@@ -146,6 +146,36 @@ async def test_lists_are_paged_without_gaps_or_duplicates(router: RouterProcess)
     assert len(found) == len(set(found)) and set(found) == made
 
 
+async def test_contacts_are_listed_in_order_of_arrival_also_after_a_restart(make_router: MakeRouter) -> None:
+    """Each gateway's list holds its own contacts by every filter, and a cursor is valid after a restart."""
+    process = make_router()
+    process.start()
+    made: dict[str, list[str]] = {"web": [], "sms": []}
+    async with Api(process, "gateway", "web") as web, Api(process, "gateway", "sms") as sms:
+        for number in range(30):
+            owner, gateway = ("web", web) if number % 10 else ("sms", sms)
+            queue_id = ("sales", "support")[number % 2]
+            made[owner].append((await gateway.submit(queue_id=queue_id))["contact_id"])
+        await sms.ok("POST", f"/v1/contacts/{made['sms'][1]}/cancel")
+        first = await sms.ok("GET", "/v1/contacts?limit=2")
+        assert [one["contact_id"] for one in first["contacts"]] == made["sms"][:2]
+    process.kill()
+    process.start()
+    async with Api(process, "gateway", "web") as web, Api(process, "gateway", "sms") as sms:
+        second = await sms.ok("GET", f"/v1/contacts?limit=2&cursor={first['next_cursor']}")
+        assert [one["contact_id"] for one in second["contacts"]] == made["sms"][2:] and second["next_cursor"] is None
+        cancelled = await sms.ok("GET", "/v1/contacts?state=cancelled")
+        assert [one["contact_id"] for one in cancelled["contacts"]] == [made["sms"][1]]
+        assert (await web.ok("GET", "/v1/contacts?state=cancelled"))["contacts"] == []
+        in_sales = await web.ok("GET", "/v1/contacts?queue=sales&state=queued")
+        assert {one["queue_id"] for one in in_sales["contacts"]} == {"sales"}
+        assert (
+            [one["contact_id"] for one in (await web.ok("GET", "/v1/contacts"))["contacts"]] == made["web"] == sorted(made["web"])
+        )
+        refused = await web.call("GET", "/v1/contacts?cursor=zz")
+        assert (refused.status, refused.code, refused.json["field"]) == (422, "invalid_value", "cursor")
+
+
 async def test_supervisors_requeue_assign_and_end(router: RouterProcess) -> None:
     ada = a_name("ada")
     async with Api(router, "supervisor", "eve") as eve:

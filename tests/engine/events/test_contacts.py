@@ -17,7 +17,7 @@ def test_ended_contacts_beyond_the_limit_are_dropped_oldest_first() -> None:
     world = World(a_policy(retention=RetentionPolicy(ended_contacts_max=2)))
     for number in range(4):
         ended(world, f"c{number}")
-    kept = [view.contact_id for view in world.engine.contacts(state="cancelled")]
+    kept = [view.contact_id for view in world.engine.contacts(state=ContactState.CANCELLED)]
     assert kept == ["c2", "c3"]
 
 

@@ -85,25 +85,25 @@ class Transaction:
         return Done(subject, state, self.state.seq)
 
 
-class SnapshotTransaction(Transaction):
-    """Transaction used while an incremental snapshot is built, which must see the records before they change."""
+class ObservedTransaction(Transaction):
+    """Transaction used while a snapshot or a query is built between commands, which must see the records before they change."""
 
     __slots__ = ()
 
     def emit(self, event: Event) -> None:
-        """Save the affected records for the snapshot, then apply the event and record it."""
-        self._save_before(event)
+        """Show the event to the observers, then apply it and record it."""
+        self._show(event)
         super().emit(event)
 
     def emit_queued(self, event: ContactQueued, line: WaitingLine) -> Contact | None:
-        """Save the affected records for the snapshot, then emit the event of a new contact."""
-        self._save_before(event)
+        """Show the event of a new contact to the observers, then emit it."""
+        self._show(event)
         return super().emit_queued(event, line)
 
-    def _save_before(self, event: Event) -> None:
-        snapshot = self.state.incremental_snapshot
-        if snapshot is not None:
-            snapshot.before_event(event)
+    def _show(self, event: Event) -> None:
+        # A copy: an observer may cancel itself.
+        for observer in tuple(self.state.observers):
+            observer.before_event(event)
 
 
 # Commands whose ``agent_id`` is the agent who sends them; in others it is the agent that they concern.

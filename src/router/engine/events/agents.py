@@ -33,8 +33,10 @@ def _updated(state: RoutingState, event: AgentUpdated) -> None:
         state.agents_registered += 1
         agent.registration_number = state.agents_registered
         state.agent_log.append(agent)
+        state.index.agent_ids.add(event.agent_id)
+        state.agents_by_state[agent.state] += 1
     else:
-        agent.state = _AGENT_UPDATED[agent.state]
+        _change_state(state, agent, _AGENT_UPDATED[agent.state])
     agent.skills = event.skills
     agent.queues = event.queues
     agent.units_override = event.units
@@ -45,9 +47,17 @@ def _updated(state: RoutingState, event: AgentUpdated) -> None:
     state.index.agents.assign_group(agent)
 
 
+def _change_state(state: RoutingState, agent: Agent, after: AgentState) -> None:
+    state.agents_by_state[agent.state] -= 1
+    state.agents_by_state[after] += 1
+    agent.state = after
+
+
 def _removed(state: RoutingState, event: AgentRemoved) -> None:
     agent = state.agents.pop(event.agent_id)
     assert not agent.offers and not agent.assignments
+    state.index.agent_ids.remove(event.agent_id)
+    state.agents_by_state[agent.state] -= 1
     state.index.agents.remove(agent)
     if len(state.agent_log) > 2 * len(state.agents) + _REMOVED_AGENTS_SLACK and state.incremental_snapshot is None:
         state.agent_log = list(state.agents.values())
@@ -57,7 +67,7 @@ def _state_changed(state: RoutingState, event: AgentStateChanged) -> None:
     agent = state.agents[event.agent_id]
     if (agent.state, event.state) not in AGENT_STATE_CHANGES:
         raise IllegalTransition(f"no agent transition from {agent.state} to {event.state}")
-    agent.state = event.state
+    _change_state(state, agent, event.state)
     agent.reason = event.reason
     agent.state_since_ms = state.at_ms
     agent.return_at_ms = event.return_at_ms

@@ -30,6 +30,8 @@ def change_state(state: RoutingState, contact: Contact, transitions: EventTransi
         counts = state.counts_by_queue[contact.queue_id]
         counts[before] -= 1
         counts[after] += 1
+        if contact.slot:
+            state.index.directory.set_state(contact)
 
 
 def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
@@ -41,6 +43,8 @@ def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     state.queue_counts(contact.queue_id)[contact.state] -= 1
     contact.queue_id = queue_id
     state.queue_counts(queue_id)[contact.state] += 1
+    if contact.slot:
+        state.index.directory.set_queue(contact)
     # A contact that enters a closed queue waits for the opening.
     if contact.state is not _ASSIGNED and contact.state is not _CALLBACK_SCHEDULED:
         wait_for_opening_if_closed(state, contact)

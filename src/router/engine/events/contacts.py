@@ -315,7 +315,9 @@ def _drop_expired(state: RoutingState, contact_id: str) -> None:
     for _ in range(ENDED_DROPPED_PER_EVENT):
         if not ended or (len(ended) <= most and ended[0][1] >= oldest_ms):
             break
-        del state.contacts[ended.popleft()[0]]
+        forgotten = state.contacts.pop(ended.popleft()[0])
+        if forgotten.slot:
+            state.index.directory.forget(forgotten)
     if len(state.contact_log) > 2 * len(state.contacts) + _DROPPED_CONTACTS_SLACK and state.incremental_snapshot is None:
         # A snapshot rebuilds the log as well; this bounds it where no snapshots are taken.
         state.contact_log = list(state.contacts.values())

@@ -83,6 +83,10 @@ class QualificationIndex:
             if not lines:
                 del self.reserved_lines[agent_id]
 
+    def groups_for(self, line: WaitingLine) -> int:
+        """Return the bits of the groups that qualify for a line, which may be a temporary one."""
+        return self._masks.groups_for(line)
+
     def update_lines(self, lines: Iterable[WaitingLine]) -> None:
         """Update which groups qualify for lines that are new or have another requirement."""
         toggled: dict[int, int] = {}

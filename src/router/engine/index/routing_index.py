@@ -13,16 +13,20 @@ a newly open channel only lines that it qualifies for and that are not empty (``
 match depends on the number of distinct requirements and groups involved, not on the number of contacts or agents.
 
 The index consists of four parts: ``lines`` (waiting lines by requirement), ``contacts`` (contacts in their lines), ``agents``
-(groups, capacity and open channels) and ``qualification`` (the masks). It only records what has to be matched
+(groups, capacity and open channels) and ``qualification`` (the masks). Beside it, ``directory`` finds contacts for lists; routing
+does not use it. The index only records what has to be matched
 (``agents.freed``, ``contacts.to_match``, ``agents.unavailable``); the matcher decides. Event handlers must update the index in
 the same call in which they change a record, and nothing else may change records: the derived fields would no longer agree with
 the primary ones, which ``Engine.check`` reports.
 """
 
-from typing import Final
+from typing import Any, Final
+
+from sortedcontainers import SortedList
 
 from router.engine.index.agents import AgentIndex
 from router.engine.index.contacts import ContactIndex
+from router.engine.index.directory import ContactDirectory
 from router.engine.index.lines import LineIndex
 from router.engine.index.policy_diff import index_changes
 from router.engine.index.qualification import QualificationIndex
@@ -46,6 +50,9 @@ class RoutingIndex:
         self.agents = AgentIndex(records, timers, self.channels, self.qualification)
         self.lines = LineIndex(records, self.channels, self.qualification)
         self.contacts = ContactIndex(records, self.lines, self.agents, self.qualification)
+        self.directory = ContactDirectory(records)
+        self.agent_ids: Any = SortedList()
+        """Ids of all agents in ascending order."""
         self.classifier = EntryRuleClassifier(_NO_POLICY)
         """Compiled entry rules."""
         self.round_robin_queues: frozenset[QueueId] = frozenset()

@@ -18,7 +18,7 @@ from router.engine.state.records import Assignment, Offer, format_requirement
 from router.engine.state.workspace import conversation_roles
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
 from router.model.forecasts import forecast_accuracy
-from router.model.states import AgentId, AgentState, AssignmentRole, AssignmentState, ContactState
+from router.model.states import AgentId, AssignmentRole, AssignmentState, ContactState
 from router.model.views import (
     AgentView,
     AssignmentView,
@@ -30,8 +30,6 @@ from router.model.views import (
     QueueView,
     RulesView,
     RuleView,
-    WorkspaceCounts,
-    WorkspaceView,
 )
 
 
@@ -309,25 +307,6 @@ def _count_available_agents(index: RoutingIndex, by_channel: dict[int, int]) -> 
         for agent in group.idle_orders[i]
     }
     return len(names)
-
-
-def workspace_view(state: RoutingState) -> WorkspaceView:
-    """Return the totals of the workspace and the view of every queue."""
-    counts = state.counts
-    by_state = dict.fromkeys((str(s) for s in AgentState), 0)
-    for agent in state.agents.values():
-        by_state[agent.state] += 1
-    return WorkspaceView(
-        as_of_seq=state.seq,
-        at_ms=state.at_ms,
-        policy_version=state.policy_version,
-        counts=WorkspaceCounts(submitted=state.submitted, **{str(s): counts[s] for s in ContactState}),
-        agents=len(state.agents),
-        agents_by_state=by_state,
-        offers_pending=len(state.offers),
-        assignments_open=len(state.assignments),
-        queues=tuple(queue_view(state, q) for q in (state.policy.queues if state.policy else ())),
-    )
 
 
 def rules_view(state: RoutingState) -> RulesView:

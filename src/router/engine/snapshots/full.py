@@ -25,7 +25,7 @@ from router.model.states import ContactState
 SNAPSHOT_FORMAT: Final = 5
 
 DERIVED_FIELDS: Final[dict[type, frozenset[str]]] = {
-    Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class"}),
+    Contact: frozenset({"waiting_line", "order_key", "plan_priority_s", "plan_priority_class", "slot"}),
     Agent: frozenset(
         {
             "offers",
@@ -182,6 +182,10 @@ def _share_names(state: RoutingState) -> None:
 
 
 def _derive(state: RoutingState) -> None:
+    state.index.agent_ids.update(state.agents)
+    for agent in state.agents.values():
+        state.agents_by_state[agent.state] += 1
+    state.index.directory.catch_up(len(state.contacts))
     for offer in state.offers.values():
         state.agents[offer.agent_id].offers[offer.offer_id] = offer
     for work in state.assignments.values():

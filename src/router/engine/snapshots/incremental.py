@@ -13,13 +13,13 @@ Cost: one comparison a command while no snapshot is in progress, and a few hundr
 affected.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
-from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from msgspec import Raw
 
+from router.engine.events.changed_records import WIDE_EVENTS, named_records
 from router.engine.events.contacts import ENDED_DROPPED_PER_EVENT
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import ROW_GETTERS, SNAPSHOT_ENCODER, leading_fields, trailing_fields
@@ -33,12 +33,8 @@ from router.model.events import (
     ContactEnded,
     ContactExpired,
     ContactQueued,
-    DayStarted,
     Event,
     IdempotencyKeyRecorded,
-    PolicyPublished,
-    QueueClosed,
-    QueueOpened,
 )
 from router.model.states import AgentId, ContactId
 
@@ -46,13 +42,8 @@ from router.model.states import AgentId, ContactId
 _RECORDS: Final = 128
 _KEYS: Final = 1_024
 
-_CANCELLING_EVENTS: Final = frozenset({PolicyPublished, QueueOpened, QueueClosed, DayStarted})
 _ENDING_EVENTS: Final = frozenset({ContactAbandoned, ContactCancelled, ContactExpired, ContactEnded})
 
-_FieldGetter: TypeAlias = Callable[[Any], Any]
-_FieldGetters: TypeAlias = tuple[_FieldGetter | None, tuple[_FieldGetter, ...], tuple[_FieldGetter, ...], _FieldGetter | None]
-_AGENT_FIELDS: Final = ("agent_id", "from_agent_id", "for_agent_id")
-_ASSIGNMENT_FIELDS: Final = ("assignment_id", "from_assignment_id")
 _CONTACT_ROW: Final = ROW_GETTERS[Contact]
 
 
@@ -105,6 +96,7 @@ class IncrementalSnapshot:
         self._parts: list[bytes] = []
         self._work = self._pieces()
         state.incremental_snapshot = self
+        state.observers.append(self)
 
     # --- encoding ---------------------------------------------------------------------------------
     def advance(self) -> bool:
@@ -113,7 +105,7 @@ class IncrementalSnapshot:
             return False
         if next(self._work, self) is self:
             self.is_done = True
-            self._state.incremental_snapshot = None
+            self._detach()
             return False
         return True
 
@@ -130,7 +122,11 @@ class IncrementalSnapshot:
         self._work.close()
         self._contacts.compact()
         self._agents.compact()
+        self._detach()
+
+    def _detach(self) -> None:
         self._state.incremental_snapshot = None
+        self._state.observers.remove(self)
 
     def _pieces(self) -> Generator[None, None, None]:
         contacts: list[bytes] = []
@@ -210,22 +206,14 @@ class IncrementalSnapshot:
     def before_event(self, event: Event) -> None:
         """Save the records that this event is about to change."""
         kind = type(event)
-        if kind in _CANCELLING_EVENTS:
+        if kind in WIDE_EVENTS:
             self.cancel()
             return
-        contact_id, agents, assignments, offer = _field_getters(kind)
+        contact_id, agent_ids = named_records(self._state, event)
         if contact_id is not None:
-            self._save_contact(contact_id(event))
-        for agent_id in agents:
-            self._save_agent(agent_id(event))
-        for assignment_id in assignments:
-            work = self._state.assignments.get(assignment_id(event))
-            if work is not None:
-                self._save_agent(work.agent_id)
-        if offer is not None:
-            known = self._state.offers.get(offer(event))
-            if known is not None:
-                self._save_agent(known.agent_id)
+            self._save_contact(contact_id)
+        for agent_id in agent_ids:
+            self._save_agent(agent_id)
         if kind in _ENDING_EVENTS:
             for name, _ in islice(self._state.ended_contacts, ENDED_DROPPED_PER_EVENT):
                 self._save_contact(name)
@@ -246,8 +234,8 @@ class IncrementalSnapshot:
         if self._contacts.is_pending(number) and number not in self._early_contacts:
             self._early_contacts[number] = SNAPSHOT_ENCODER.encode(_CONTACT_ROW(contact))
 
-    def _save_agent(self, agent_id: AgentId | None) -> None:
-        agent = None if agent_id is None else self._state.agents.get(agent_id)
+    def _save_agent(self, agent_id: AgentId) -> None:
+        agent = self._state.agents.get(agent_id)
         if agent is None:
             return
         number = agent.registration_number
@@ -305,23 +293,6 @@ class _AgentSections:
         self.assignments.append(b"".join([assignments for _, _, _, assignments, _ in rows]))
         self.offers_count += sum([count for _, _, count, _, _ in rows])
         self.assignments_count += sum([count for *_, count in rows])
-
-
-_GETTERS_BY_EVENT: Final[dict[type, _FieldGetters]] = {}
-
-
-def _field_getters(kind: type[Event]) -> _FieldGetters:
-    """Return getters for the ids of the records that an event of this type changes."""
-    known = _GETTERS_BY_EVENT.get(kind)
-    if known is None:
-        fields = kind.__struct_fields__
-        known = _GETTERS_BY_EVENT[kind] = (
-            attrgetter("contact_id") if "contact_id" in fields else None,
-            tuple(attrgetter(name) for name in _AGENT_FIELDS if name in fields),
-            tuple(attrgetter(name) for name in _ASSIGNMENT_FIELDS if name in fields),
-            attrgetter("offer_id") if "offer_id" in fields else None,
-        )
-    return known
 
 
 def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:

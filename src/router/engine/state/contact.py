@@ -366,6 +366,8 @@ class Contact(Struct, array_like=True, gc=False):
     """Derived: seconds of priority added by its plan."""
     plan_priority_class: int = 0
     """Derived: the least priority class that its plan demands."""
+    slot: int = 0
+    """Derived: its place in the directory of contacts; 0: it is not listed there yet."""
 
     @property
     def awaits_customer(self) -> bool:

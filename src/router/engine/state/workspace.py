@@ -20,6 +20,7 @@ from router.model.policy import Policy, QueuePolicy
 from router.model.states import (
     TERMINAL_CONTACT_STATES,
     AgentId,
+    AgentState,
     AssignmentId,
     AssignmentRole,
     ContactId,
@@ -60,6 +61,8 @@ class WorkspaceRecords:
         """Agents in order of registration."""
         self.agent_log: list[Agent] = []
         """Derived: the agents in order of registration; may still hold agents already removed."""
+        self.agents_by_state: dict[AgentState, int] = dict.fromkeys(AgentState, 0)
+        """Derived: number of agents by state."""
         self.agents_registered = 0
         """Derived: number of registrations since the process started."""
         self.idempotency = IdempotencyKeys()

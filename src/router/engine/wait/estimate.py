@@ -335,7 +335,5 @@ def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
         return line
     channel = index.channels.by_name[key[1]]
     line = WaitingLine(key, index=0, channel_index=channel.index, queue=state.queue_policy(key[0]), channel_policy=channel.policy)
-    for group in index.qualification.groups.values():
-        if group.qualifies_for(line):
-            line.group_mask |= group.bit
+    line.group_mask = index.qualification.groups_for(line)
     return line

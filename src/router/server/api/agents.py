@@ -4,7 +4,6 @@ An agent can reach only their own record and work.
 """
 
 from router.engine.commands.transaction import unknown_agent
-from router.engine.engine import Engine
 from router.model.commands import (
     AcceptOffer,
     CompleteAssignment,
@@ -20,7 +19,6 @@ from router.model.commands import (
     SetAgentState,
     UnparkAssignment,
 )
-from router.model.views import AgentView
 from router.server.api.bodies import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import problem_from_refusal
@@ -63,11 +61,7 @@ async def list_agents(request: ApiRequest) -> ApiResponse:
     """List agents by ascending id, one page at a time."""
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.page_size_max)
-
-    def query_page(engine: Engine) -> list[AgentView]:
-        return engine.agents(after=query.cursor or "", limit=limit + 1)
-
-    answered = await request.query_engine(query_page)
+    answered = await request.query_in_slices(lambda engine: engine.agent_page(after=query.cursor or "", limit=limit + 1))
     page = answered.value[:limit]
     cursor = page[-1].agent_id if len(answered.value) > limit else None
     return ApiResponse(body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor))

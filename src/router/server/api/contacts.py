@@ -3,7 +3,7 @@
 A gateway can reach only the contacts it submitted, an agent only those offered or assigned to them.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from router.engine.commands.transaction import unknown_agent, unknown_contact
 from router.engine.engine import Engine
@@ -28,15 +28,12 @@ from router.model.commands import (
     UnparkContact,
     UpdateContact,
 )
-from router.model.views import ContactView, ContactWhy
+from router.model.views import ContactView
 from router.server.api.bodies import ContactList
 from router.server.api.guards import idempotency_key
 from router.server.api.idempotency import contact_receipt, enqueue_command, replay_headers, submit_response, with_first_epoch
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
-
-# A gateway's page skips the contacts of other gateways; at most this many contacts are examined for one page.
-_SCAN_COUNT_MAX: Final = 2_000
 
 
 async def submit_contact(request: ApiRequest) -> ApiResponse:
@@ -66,31 +63,31 @@ async def get_contact(request: ApiRequest) -> ApiResponse:
 
 
 async def list_contacts(request: ApiRequest) -> ApiResponse:
-    """List contacts by ascending id, one page at a time."""
+    """List contacts in order of arrival, one page at a time.
+
+    A page may hold fewer contacts than ``limit`` and still have a next one, where few of many contacts meet the conditions.
+    """
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.page_size_max)
     gateway_id = request.gateway_id
+    after_seq = _position(query.cursor)
 
-    def query_page(engine: Engine) -> tuple[list[ContactView], str | None]:
-        found: list[ContactView] = []
-        after, scanned = query.cursor or "", 0
-        while True:
-            page = engine.contacts(state=query.state, queue_id=query.queue, after=after, limit=limit + 1)
-            for view in page:
-                if len(found) == limit:
-                    return found, after
-                after = view.contact_id
-                if gateway_id is None or view.gateway_id == gateway_id:
-                    found.append(view)
-            scanned += len(page)
-            if len(page) <= limit:
-                return found, None
-            if scanned >= _SCAN_COUNT_MAX:
-                return found, after
-
-    answered = await request.query_engine(query_page)
-    contacts, cursor = answered.value
+    answered = await request.query_in_slices(
+        lambda engine: engine.contact_page(
+            owner=gateway_id, queue_id=query.queue, state=query.state, after_seq=after_seq, limit=limit
+        )
+    )
+    contacts, position = answered.value
+    cursor = None if position is None else str(position)
     return ApiResponse(body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor))
+
+
+def _position(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
+        raise ProblemError("invalid_value", "must be the next_cursor of the previous page", field="cursor")
+    return int(cursor)
 
 
 async def update_contact(request: ApiRequest) -> ApiResponse:
@@ -184,11 +181,7 @@ async def assign_contact(request: ApiRequest) -> ApiResponse:
 
 async def why_contact(request: ApiRequest) -> ApiResponse:
     """Explain why the contact is where it is, using the routing rules."""
-
-    def query_page(engine: Engine) -> ContactWhy | None:
-        return engine.why(path_contact_id(request))
-
-    answered = await request.query_engine(query_page)
+    answered = await request.query_engine(lambda engine: engine.why(path_contact_id(request)))
     if answered.value is None:
         raise problem_from_refusal(unknown_contact())
     return ApiResponse(body=answered.value)

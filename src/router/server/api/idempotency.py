@@ -18,7 +18,7 @@ from router.model.states import WorkspaceId
 from router.protocol.frames import ContactFields
 from router.server.api.bodies import ContactReceipt
 from router.server.api.guards import hash_parts
-from router.server.api.request import ApiResponse, AppliedCommand, RandomIds
+from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds
 from router.server.auth.credentials import Credential, Role
 
 
@@ -54,8 +54,8 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     continues_contact_id: str | None
 
 
-new_contact_id: Final = RandomIds(16).next
-"""Return a fresh contact id: 128 random bits in hexadecimal."""
+new_contact_id: Final = AscendingIds(16).next
+"""Return a fresh contact id, greater than the last one: 32 hexadecimal digits, of which 20 (80 bits) are random."""
 
 
 def enqueue_command(credential: Credential, fields: ContactFields, idempotency_key: str | None) -> EnqueueContact:

@@ -1,7 +1,9 @@
 """API operations on queues: status, availability, expected wait, opening and closing."""
 
+import asyncio
+from typing import Final
+
 from router.engine.commands.transaction import unknown_queue
-from router.engine.engine import Engine
 from router.model.commands import SetQueueOpen
 from router.model.results import Refused
 from router.model.views import QueueView
@@ -10,18 +12,19 @@ from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
 
+# Queues whose statistics are computed before other tasks run.
+_QUEUES_PER_TURN: Final = 8
+
 
 async def list_queues(request: ApiRequest) -> ApiResponse:
-    """List all queues with live counts and statistics."""
-
-    def all_queues(engine: Engine) -> list[QueueView]:
-        policy = engine.policy
-        names = sorted(policy.queues) if policy is not None else []
-        return [view for name in names if (view := engine.queue(name)) is not None]
-
-    answered = await request.query_engine(all_queues)
-    queues = tuple(_status(request, view, answered.at_ms) for view in answered.value)
-    return ApiResponse(body=QueueList(queues=queues, as_of_seq=answered.seq, at_ms=answered.at_ms))
+    """List all queues with live counts and statistics. Each queue is as of the event ``as_of_seq`` or a little earlier."""
+    answered = await request.query_in_slices(lambda engine: engine.queues())
+    queues: list[QueueStatus] = []
+    for view in answered.value:
+        queues.append(_status(request, view, answered.at_ms))
+        if len(queues) % _QUEUES_PER_TURN == 0:
+            await asyncio.sleep(0)
+    return ApiResponse(body=QueueList(queues=tuple(queues), as_of_seq=answered.seq, at_ms=answered.at_ms))
 
 
 async def get_queue(request: ApiRequest) -> ApiResponse:

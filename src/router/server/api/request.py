@@ -6,7 +6,8 @@ and returns an ``ApiResponse``; refusals and limits are raised as ``ProblemError
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -157,6 +158,14 @@ class ApiRequest:
         answered: QueryResult[T] = await self._answer(self.services.writer.query(self.workspace, question))
         return answered
 
+    async def query_in_slices(self, question: Callable[[Engine], Generator[None, None, T]]) -> QueryResult[T]:
+        """Evaluate a long query on the engine in turns, between which commands are executed.
+
+        The result includes every command acknowledged before the call; its position is that of the last turn.
+        """
+        answered: QueryResult[T] = await self._answer(self.services.writer.query_in_slices(self.workspace, question))
+        return answered
+
     async def state_image(self) -> StateImage:
         """Return the encoded state. It includes every command acknowledged before the call."""
         image: StateImage = await self._answer(self.services.writer.capture_state(self.workspace))
@@ -202,6 +211,33 @@ class RandomIds:
         return self._ready.pop()
 
 
+class AscendingIds:
+    """Random ids of one length, each greater than the one before. For one thread; a forked process must create its own.
+
+    Hundreds of ids are drawn at once and used in ascending order. They begin with the time in milliseconds at which they were
+    drawn, or the next millisecond if the clock has not advanced since the last draw.
+    """
+
+    def __init__(self, size_bytes: int, now_ns: Callable[[], int] = time.time_ns) -> None:
+        """Return ids of ``size_bytes`` bytes each, of which six are the time. ``now_ns`` is replaced in tests."""
+        self._random_bytes: Final = size_bytes - _TIME_BYTES
+        self._now_ns = now_ns
+        self._last_ms = 0
+        self._ready: list[str] = []
+
+    def next(self) -> str:
+        """Return an id that was not returned before."""
+        if not self._ready:
+            digits = 2 * self._random_bytes
+            self._last_ms = max(self._now_ns() // 1_000_000, self._last_ms + 1)
+            time_digits = f"{self._last_ms:0{2 * _TIME_BYTES}x}"
+            drawn = secrets.token_hex(_RANDOM_BYTES_DRAWN // self._random_bytes * self._random_bytes)
+            self._ready = [time_digits + drawn[start : start + digits] for start in range(0, len(drawn), digits)]
+            self._ready.sort(reverse=True)
+        return self._ready.pop()
+
+
+_TIME_BYTES: Final = 6
 _RANDOM_BYTES_DRAWN: Final = 4096
 
 new_request_id: Final = RandomIds(8).next

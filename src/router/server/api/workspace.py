@@ -48,7 +48,7 @@ async def list_events(request: ApiRequest) -> ApiResponse:
 
 async def get_state(request: ApiRequest) -> ApiResponse:
     """Get the totals of the workspace. A state older than ``min_seq`` is answered with 503."""
-    answered = await request.query_engine(lambda engine: engine.workspace())
+    answered = await request.query_in_slices(lambda engine: engine.workspace_in_slices())
     if answered.seq < request.query_params.min_seq:
         raise ProblemError("event_not_reached", seq=answered.seq)
     return ApiResponse(body=StateDocument(history_id=answered.history_id, epoch=answered.epoch, state=answered.value))

@@ -55,6 +55,9 @@ from router.settings import SocketSettings
 
 _log = structlog.get_logger(__name__)
 
+# Bytes that are encoded and written for a client that is not live yet before other tasks run.
+_BYTES_PER_TURN: Final = 64 * 1024
+
 _new_session_id: Final = partial(secrets.token_hex, 12)
 
 
@@ -473,10 +476,17 @@ class WebSocketConnection:
     async def write_and_drain(self, frames: list[ServerFrame]) -> None:
         """Write frames directly and wait for the client; only used before the connection is live."""
         transport = self._socket.transport
+        written = 0
         for frame in frames:
             if self._closing or transport.is_closing():
                 raise ConnectionResetError("the connection is lost")
-            transport.write(self._hub.encode(frame, self.subprotocol))
+            encoded = self._hub.encode(frame, self.subprotocol)
+            transport.write(encoded)
+            written += len(encoded)
+            if written > _BYTES_PER_TURN:
+                # A client that reads fast enough never makes ``drain`` wait; other tasks must run all the same.
+                written = 0
+                await asyncio.sleep(0)
             async with asyncio.timeout(self._context.settings.send_timeout_s):
                 await self._socket.drain()
 

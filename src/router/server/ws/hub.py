@@ -344,17 +344,18 @@ class Hub:
     async def _send_stats(self, workspace: str, group: _WorkspaceSubscribers) -> None:
         group.stats_timer = None  # Later changes schedule the next update.
         try:
-            answered = await self._writer.query(workspace, lambda engine: engine.workspace().queues)
+            answered = await self._writer.query_in_slices(workspace, lambda engine: engine.workspace_in_slices())
         except CommandQueueFull:
             if self._groups.get(workspace) is group and group.stats_timer is None:
                 self._schedule_stats(workspace, group)
             return
         except RouterError:
             return
-        before, group.queues = group.queues, {view.queue_id: view for view in answered.value}
-        changed = tuple(view for view in answered.value if before.get(view.queue_id) != view)
+        queues = answered.value.queues
+        before, group.queues = group.queues, {view.queue_id: view for view in queues}
+        changed = tuple(view for view in queues if before.get(view.queue_id) != view)
         changes = StatsFrame(seq=answered.seq, at_ms=answered.at_ms, queues=changed)
-        all_queues = StatsFrame(seq=answered.seq, at_ms=answered.at_ms, queues=answered.value)
+        all_queues = StatsFrame(seq=answered.seq, at_ms=answered.at_ms, queues=queues)
         encoded: dict[str, bytes] = {}
         for subscriber in group.supervisors:
             if not subscriber.live:

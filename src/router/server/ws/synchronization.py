@@ -1,24 +1,23 @@
 """Initial synchronization of a client: a consistent state, the events since, then live events.
 
-Theory of operation. The writer provides the state as of one event, which is sent in ``welcome`` and further pages of limited
-size. Events after it come from the publisher's recent records and are sent at the client's pace, batch by batch. When at
-most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer and the client becomes live in the same call, without an
-await in between. The event loop runs no other code there, so no event is lost or sent twice, and no events need to be
-buffered for a client that is not live.
+Theory of operation. The writer provides the state as of one event, built in slices between commands, which is sent in
+``welcome`` and further pages of limited size. Events after it come from the publisher's recent records and are sent at the
+client's pace, batch by batch. When at most ``_CATCH_UP_COUNT`` remain, they are put into the write buffer and the client
+becomes live in the same call, without an await in between. The event loop runs no other code there, so no event is lost or
+sent twice, and no events need to be buffered for a client that is not live.
 
 A client that resumes skips the state; a moderate number of events that have been dropped from memory is read from the
 journal through the event feed. A client that reads more slowly than the workspace produces events is closed as a slow
 consumer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from router.engine.engine import Engine
 from router.model.events import Event
-from router.model.states import ContactState
 from router.model.views import AgentView, ContactView, WorkspaceView
 from router.protocol.audience import is_visible_to
 from router.protocol.close_codes import CloseCode
@@ -80,7 +79,7 @@ class InitialSync:
             if subscriber.is_closing:
                 return False
             query = visible_state_query(subscriber.role, subscriber.subject)
-            answered = await self._writer.query(subscriber.workspace, query)
+            answered = await self._writer.query_in_slices(subscriber.workspace, query)
             await subscriber.write_and_drain(self._welcome(answered))
             if await self._catch_up(answered.history_id, answered.seq):
                 return True
@@ -206,8 +205,6 @@ def _event_frame(event: tuple[int, int, Event]) -> EventFrame:
 # About 400 bytes per contact: a page stays well below the frame size that clients accept by default.
 STATE_PAGE_LENGTH: Final = 500
 
-_LIVE: Final = tuple(state for state in ContactState if not state.is_terminal)
-
 
 class VisibleState(Struct, frozen=True, kw_only=True):
     """Complete state visible to one client, as of one event."""
@@ -225,27 +222,27 @@ class VisibleState(Struct, frozen=True, kw_only=True):
             yield StatePageFrame(contacts=self.contacts[part], agents=self.agents[part])
 
 
-def visible_state_query(role: str, subject: str) -> Callable[[Engine], VisibleState]:
-    """Return the engine query for the state visible to a client."""
+def visible_state_query(role: str, subject: str) -> Callable[[Engine], Generator[None, None, VisibleState]]:
+    """Return the engine query for the state visible to a client, which is as of the last turn of the query."""
     if role == "agent":
-        return lambda engine: VisibleState(agent=engine.agent(subject))
+        return lambda engine: _agent_state(engine, subject)
     if role == "gateway":
-        return lambda engine: VisibleState(contacts=_contacts_of(engine, subject))
-    return lambda engine: VisibleState(stats=engine.workspace(), agents=_all_agents(engine))
+        return lambda engine: _gateway_state(engine, subject)
+    return _supervisor_state
 
 
-def _contacts_of(engine: Engine, gateway_id: str) -> tuple[ContactView, ...]:
-    found: list[ContactView] = []
-    for state in _LIVE:
-        after = ""
-        while page := engine.contacts(state=state, after=after, limit=STATE_PAGE_LENGTH):
-            found += (contact for contact in page if contact.gateway_id == gateway_id)
-            after = page[-1].contact_id
-    return tuple(found)
+def _agent_state(engine: Engine, agent_id: str) -> Generator[None, None, VisibleState]:
+    yield from ()
+    return VisibleState(agent=engine.agent(agent_id))
 
 
-def _all_agents(engine: Engine) -> tuple[AgentView, ...]:
-    found: list[AgentView] = []
-    while page := engine.agents(after=found[-1].agent_id if found else "", limit=STATE_PAGE_LENGTH):
-        found += page
-    return tuple(found)
+def _gateway_state(engine: Engine, gateway_id: str) -> Generator[None, None, VisibleState]:
+    contacts = yield from engine.live_contacts(gateway_id)
+    return VisibleState(contacts=contacts)
+
+
+def _supervisor_state(engine: Engine) -> Generator[None, None, VisibleState]:
+    # The figures come first: they are sent again after the welcome, while the agents must be as of the last turn.
+    stats = yield from engine.workspace_in_slices()
+    agents = yield from engine.all_agents()
+    return VisibleState(stats=stats, agents=agents)

@@ -1,0 +1,279 @@
+"""Queries in slices: long answers built over several turns of the event loop, with a bounded amount of work in each turn.
+
+A query in slices is a generator. It does at most about ``TURN_COST`` units of work before it yields; the writer runs commands
+and other queries between two turns. One unit is about a microsecond. Costs are counted from the objects that a query visits, not
+measured, so tests can hold them.
+
+Other commands may change the state between two turns. Two kinds of queries deal with this differently:
+
+* Lists (``contact_page``, ``agent_page``) resume after the last position. Each row is as of the turn that built it.
+* States (``live_contacts``, ``all_agents``) are exact as of the last turn: ``ChangedRecords`` notes every record that an event
+  names meanwhile, and those are read again until none is left. Each round is shorter than the one before, because it takes
+  less time.
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+from router.engine.events.changed_records import ChangedRecords
+from router.engine.index.directory import ContactFilter
+from router.engine.queries import views
+from router.engine.queries.views import agent_view, contact_view
+from router.engine.routing_state import RoutingState
+from router.engine.state.agent import Agent
+from router.engine.state.contact import Contact
+from router.model.states import AgentId, ContactId, ContactState, QueueId
+from router.model.views import AgentView, ContactView, QueueView, WorkspaceCounts, WorkspaceView
+
+T = TypeVar("T")
+ViewT = TypeVar("ViewT")
+
+Slices: TypeAlias = Generator[None, None, T]
+"""A query in slices: yields at the end of each turn and returns the answer."""
+
+TURN_COST: Final = 1_500
+"""Units of work in one turn."""
+PAGE_COST_MAX: Final = 20_000
+"""Units of work for one page of a list; a page that has used them is short and is continued by its cursor."""
+
+_CONTACT_COST: Final = 12
+_AGENT_COST: Final = 10
+_ITEM_COST: Final = 6
+_QUEUE_COST: Final = 30
+_GROUPS_PER_UNIT: Final = 4
+_EXPECTED_WAIT_COST: Final = 250
+_LISTED_PER_TURN: Final = 1_000
+# Lines whose position is looked up, for one unit.
+_LINES_PER_UNIT: Final = 3
+# Rounds of reading changed records again before the rest is read in one turn.
+_ROUNDS_MAX: Final = 100
+
+
+class WorkMeter:
+    """Counts the work of a query."""
+
+    __slots__ = ("in_turn", "total")
+
+    def __init__(self) -> None:
+        self.in_turn = 0
+        self.total = 0
+
+    def add(self, cost: int) -> bool:
+        """Count work; return whether the turn is over. The next turn then begins."""
+        self.total += cost
+        self.in_turn += cost
+        if self.in_turn < TURN_COST:
+            return False
+        self.in_turn = 0
+        return True
+
+
+def run_to_end(query: Slices[T]) -> T:
+    """Run a query in slices without interruption: for tests, tools and the simulator."""
+    while True:
+        try:
+            next(query)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+
+class ContactPage(NamedTuple):
+    """One page of a list of contacts."""
+
+    contacts: list[ContactView]
+    next_position: int | None
+    """Position after which the next page begins; None: there is none."""
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+def contact_page(state: RoutingState, wanted: ContactFilter, after_seq: int, limit: int) -> Slices[ContactPage]:
+    """Return up to ``limit`` contacts after a position, in order of arrival; fewer if few of many contacts meet the filter."""
+    yield from _list_new_contacts(state)
+    directory, meter = state.index.directory, WorkMeter()
+    found: list[ContactView] = []
+    position = after_seq
+    while True:
+        is_turn_over = False
+        for position_of_step, contact in directory.search(wanted, position):
+            cost = 1
+            if contact is not None:
+                if len(found) == limit:
+                    return ContactPage(found, position)
+                found.append(contact_view(state, contact))
+                cost += contact_cost(state, contact)
+            position = position_of_step
+            if meter.add(cost):
+                is_turn_over = True
+                break
+        if not is_turn_over:
+            return ContactPage(found, None)
+        if meter.total >= PAGE_COST_MAX:
+            return ContactPage(found, position)
+        yield
+
+
+def contact_cost(state: RoutingState, contact: Contact) -> int:
+    """Return the cost of a contact's view: its position is the sum over the lines of its queue."""
+    if not contact.order_key:
+        return _CONTACT_COST
+    return _CONTACT_COST + len(state.index.lines.by_queue.get(contact.queue_id, ())) // _LINES_PER_UNIT
+
+
+def agent_page(state: RoutingState, after: AgentId, limit: int) -> Slices[list[AgentView]]:
+    """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
+    meter = WorkMeter()
+    found: list[AgentView] = []
+    while len(found) < limit:
+        is_turn_over = False
+        for agent_id in state.index.agent_ids.irange(after, inclusive=(False, True)):
+            agent = state.agents[agent_id]
+            found.append(agent_view(state, agent))
+            after = agent_id
+            if len(found) == limit:
+                return found
+            if meter.add(agent_cost(agent)):
+                is_turn_over = True
+                break
+        if not is_turn_over:
+            return found
+        yield
+    return found
+
+
+def agent_cost(agent: Agent) -> int:
+    """Return the cost of an agent's view."""
+    return _AGENT_COST + _ITEM_COST * (len(agent.offers) + len(agent.assignments))
+
+
+def workspace_view(state: RoutingState) -> Slices[WorkspaceView]:
+    """Return the totals of the workspace, as of the last turn, and the view of every queue."""
+    names = tuple(state.policy.queues if state.policy else ())
+    queues = yield from _queue_views(state, names, views.queue_view, 0)
+    counts = state.counts
+    return WorkspaceView(
+        as_of_seq=state.seq,
+        at_ms=state.at_ms,
+        policy_version=state.policy_version,
+        counts=WorkspaceCounts(submitted=state.submitted, **{str(s): counts[s] for s in ContactState}),
+        agents=len(state.agents),
+        agents_by_state={str(name): count for name, count in state.agents_by_state.items()},
+        offers_pending=len(state.offers),
+        assignments_open=len(state.assignments),
+        queues=tuple(queues),
+    )
+
+
+def queue_details(state: RoutingState) -> Slices[list[QueueView]]:
+    """Return all queues in ascending order of id with their expected waits, each as of the turn that built it."""
+    names = sorted(state.policy.queues if state.policy else ())
+    return (yield from _queue_views(state, names, views.queue_detail_view, _EXPECTED_WAIT_COST))
+
+
+def _queue_views(
+    state: RoutingState, names: Iterable[QueueId], view: Callable[[RoutingState, QueueId], QueueView], extra_cost: int
+) -> Slices[list[QueueView]]:
+    meter = WorkMeter()
+    found: list[QueueView] = []
+    for queue_id in names:
+        # The policy may change between two turns.
+        if state.policy is None or queue_id not in state.policy.queues:
+            continue
+        found.append(view(state, queue_id))
+        if meter.add(queue_cost(state, queue_id) + extra_cost):
+            yield
+    return found
+
+
+def queue_cost(state: RoutingState, queue_id: QueueId) -> int:
+    """Return the cost of a queue's view, which counts agents by group and contacts by line."""
+    lines = state.index.lines.by_queue.get(queue_id, ())
+    groups = max((line.group_mask.bit_count() for line in lines), default=0)
+    return _QUEUE_COST + len(lines) + groups // _GROUPS_PER_UNIT
+
+
+def _list_new_contacts(state: RoutingState) -> Slices[None]:
+    while not state.index.directory.catch_up(_LISTED_PER_TURN):
+        yield
+
+
+# --- states as of one event -------------------------------------------------------------------------------------------
+def live_contacts(state: RoutingState, owner: str) -> Slices[tuple[ContactView, ...]]:
+    """Return the live contacts of a gateway, as of the last turn."""
+    with ChangedRecords(state) as changes:
+        yield from _list_new_contacts(state)
+        while True:
+            changes.is_everything = False
+            names = yield from _owned_contacts(state, owner)
+            found = yield from _read(state, names, changes, changes.take_contacts, lambda name: _live_contact(state, owner, name))
+            if found is not None:
+                return tuple(found.values())
+
+
+def _owned_contacts(state: RoutingState, owner: str) -> Slices[list[ContactId]]:
+    """Return the ids of the live contacts of a gateway; those that arrive meanwhile are among the changed ones."""
+    meter = WorkMeter()
+    found: list[ContactId] = []
+    position = 0
+    is_turn_over = True
+    while is_turn_over:
+        is_turn_over = False
+        for step, contact in state.index.directory.search(ContactFilter(owner=owner), position):
+            position = step
+            if contact is not None and not contact.state.is_terminal:
+                found.append(contact.contact_id)
+            if meter.add(1):
+                is_turn_over = True
+                break
+        if is_turn_over:
+            yield
+    return found
+
+
+def _live_contact(state: RoutingState, owner: str, contact_id: ContactId) -> tuple[ContactView | None, int]:
+    contact = state.contacts.get(contact_id)
+    if contact is None or contact.gateway_id != owner or contact.state.is_terminal:
+        return None, 1
+    return contact_view(state, contact), contact_cost(state, contact)
+
+
+def all_agents(state: RoutingState) -> Slices[tuple[AgentView, ...]]:
+    """Return all agents, as of the last turn."""
+    with ChangedRecords(state) as changes:
+        while True:
+            changes.is_everything = False
+            found = yield from _read(state, list(state.agents), changes, changes.take_agents, lambda name: _agent(state, name))
+            if found is not None:
+                return tuple(found.values())
+
+
+def _agent(state: RoutingState, agent_id: AgentId) -> tuple[AgentView | None, int]:
+    agent = state.agents.get(agent_id)
+    return (None, 1) if agent is None else (agent_view(state, agent), agent_cost(agent))
+
+
+def _read(
+    state: RoutingState,
+    names: list[str],
+    changes: ChangedRecords,
+    take_changed: Callable[[], list[Any]],
+    read_one: Callable[[str], tuple[ViewT | None, int]],
+) -> Slices[dict[str, ViewT] | None]:
+    """Read records until none has changed since it was read; None: everything may have changed, begin again."""
+    meter = WorkMeter()
+    found: dict[str, ViewT] = {}
+    rounds = 0
+    while names:
+        rounds += 1
+        for name in names:
+            view, cost = read_one(name)
+            if view is None:
+                found.pop(name, None)
+            else:
+                found[name] = view
+            if meter.add(cost) and rounds <= _ROUNDS_MAX:
+                yield
+                if changes.is_everything:
+                    return None
+        names = take_changed()
+    return found
