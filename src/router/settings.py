@@ -291,6 +291,9 @@ class TelemetrySettings(_Settings, frozen=True, kw_only=True):
     """Minimum log level: `debug`, `info`, `warning` or `error`."""
     access_log: bool = True
     """Whether each request is logged, with ids, status and duration, but without query, body and address."""
+    log_subjects: bool = False
+    """Whether these lines name the subject of the credential. By default they have a pseudonym, which is the same for all
+    requests of a credential until the process ends."""
     metrics_host: str = "127.0.0.1"
     """Address of the listener for `/metrics`. It has no authentication: restrict it to the operations network."""
     metrics_port: Annotated[int, Meta(ge=0, le=65_535)] | None = 9464

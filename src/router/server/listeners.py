@@ -42,6 +42,7 @@ class PublicServer:
         self._application = HttpApplication(
             allowed_origins=self._settings.allowed_origins,
             access_log=services.settings.telemetry.access_log,
+            log_subjects=services.settings.telemetry.log_subjects,
             process=services.process_metrics,
         )
         self.admission = services.admission

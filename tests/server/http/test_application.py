@@ -38,7 +38,7 @@ class Handler:
 def a_request(method: str, target: str, **headers: str) -> HttpRequest:
     request = HttpRequest(Connection())
     request.method, request.target = method, target.encode()
-    request.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    request.headers = {"host": "a"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return request
 
 
@@ -87,7 +87,7 @@ def test_other_targets_are_not_found(target: str) -> None:
 def test_another_method_gets_the_allowed_ones() -> None:
     with pytest.raises(ProblemError, match="method_not_allowed") as raised:
         a_router().find(a_request("DELETE", "/v1/contacts"))
-    assert raised.value.headers["Allow"] == "GET,POST"
+    assert raised.value.headers["Allow"] == "GET,HEAD,POST"
 
 
 @pytest.mark.parametrize(("origin", "status"), [("https://a.example", b"204"), ("null", b"403")])

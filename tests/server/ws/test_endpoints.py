@@ -36,6 +36,21 @@ def test_retry_times_are_spread_at_the_upgrade_rate() -> None:
     assert max(waits.values()) <= PER_S * 1.5
 
 
+def test_the_rate_limit_of_upgrades_ends() -> None:
+    clock = Clock()
+    limiter = a_limiter(clock)
+    for _ in range(3):
+        while limiter.take():
+            pass
+        exhausted = [limiter.is_exhausted]
+        clock.now_ms += 1_000 // PER_S
+        exhausted.append(limiter.is_exhausted)
+        assert exhausted == [True, False]
+        assert [limiter.take(), limiter.take()] == [True, False]
+        clock.now_ms += 60_000
+        assert [limiter.take() for _ in range(BURST + 1)] == [True] * BURST + [False], "the burst is full again, and no more"
+
+
 def test_the_virtual_queue_shrinks_with_time_and_is_bounded() -> None:
     clock = Clock()
     limiter = a_limiter(clock)

@@ -19,6 +19,7 @@ class ManualLoop:
 
     def __init__(self) -> None:
         self.now_s = 100.0
+        self.call_count = 0
         self._due: list[tuple[float, Callable[[], None], list[bool]]] = []
 
     def time(self) -> float:
@@ -41,6 +42,8 @@ class ManualLoop:
             self.now_s = at_s
             _, call, alive = self._due[number]
             alive[0] = False
+            self.call_count += 1
+            assert self.call_count < 1_000, "timers without a pause between them"
             call()
         self.now_s = until_s
 
@@ -156,6 +159,48 @@ def test_a_pong_keeps_the_connection_open(bench: Bench) -> None:
         bench.raw(sent(Opcode.PONG))
     bench.loop.advance(HEARTBEAT_S / 2)
     assert bench.transport.is_open()
+
+
+@pytest.mark.parametrize("kind", ["answering", "paused", "silent"])
+def test_a_heartbeat_has_a_pause(bench: Bench, kind: str) -> None:
+    """Two timers for each heartbeat: the ping, and the deadline of its answer."""
+    if kind == "paused":
+        bench.socket.pause_delivery()
+        bench.receive(b"a")
+    for _ in range(10 if kind != "silent" else 1):
+        bench.loop.advance(HEARTBEAT_S)
+        if kind == "answering":
+            bench.raw(sent(Opcode.PONG))
+    assert bench.loop.call_count <= 20
+    assert len(bench.transport.written) <= 10
+
+
+async def test_a_lost_connection_ends_the_wait_for_the_client() -> None:
+    transport: Any = FakeTransport()
+    socket = WebSocket(transport, heartbeat_s=HEARTBEAT_S, message_bytes_max=1_000)
+    socket.attach_owner(Owner(socket))
+    await socket.drain()
+    socket.pause_writing()
+    waiting = [asyncio.create_task(socket.drain()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert not any(one.done() for one in waiting)
+    socket.connection_lost(None)
+    for one in waiting:
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(one, 1)
+    with pytest.raises(ConnectionResetError):
+        await socket.drain()
+
+
+async def test_a_client_that_reads_again_ends_the_wait() -> None:
+    transport: Any = FakeTransport()
+    socket = WebSocket(transport, heartbeat_s=HEARTBEAT_S, message_bytes_max=1_000)
+    socket.pause_writing()
+    waiting = asyncio.create_task(socket.drain())
+    await asyncio.sleep(0)
+    socket.resume_writing()
+    await asyncio.wait_for(waiting, 1)
+    socket.connection_lost(None)
 
 
 def test_a_client_is_not_aborted_while_reading_is_paused(bench: Bench) -> None:

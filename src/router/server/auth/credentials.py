@@ -142,6 +142,10 @@ _FORBIDDEN_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64"
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 
 
+# New in each process: pseudonyms cannot be computed from a list of known subjects, nor compared between logs of two processes.
+_PSEUDONYM_KEY: Final = secrets.token_bytes(32)
+
+
 class Credential(Struct, frozen=True, kw_only=True):
     """Verified identity of a client: subject, role, workspace and expiry.
 
@@ -155,12 +159,16 @@ class Credential(Struct, frozen=True, kw_only=True):
     expires_at_s: int
     actor: str = ""
     """Name of the client in the journal, for example ``agent:ada``; computed."""
+    pseudonym: str = ""
+    """Name of the client in the log: its role, and a key that tells clients apart without naming them; computed."""
     rate_limit_key: str = ""
     """Key of the bounds per credential: the same for all tokens of one subject, role and workspace; computed."""
 
     def __post_init__(self) -> None:
         # Computed once: every request uses both.
         msgspec.structs.force_setattr(self, "actor", f"{self.role}:{self.subject}")
+        digest = hashlib.blake2b(f"{self.workspace}|{self.actor}".encode(), key=_PSEUDONYM_KEY, digest_size=8)
+        msgspec.structs.force_setattr(self, "pseudonym", f"{self.role}:~{digest.hexdigest()}")
         msgspec.structs.force_setattr(self, "rate_limit_key", f"{self.workspace}|{self.subject}")
 
 

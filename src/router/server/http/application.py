@@ -6,6 +6,8 @@ the operation name instead of the URL, and only ids that the router created.
 """
 
 import asyncio
+import re
+import secrets
 import time
 from collections.abc import Coroutine, Iterable, Mapping
 from hashlib import sha256
@@ -13,8 +15,10 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote
 
+import msgspec
 import structlog
 
+from router.policy.facts import is_personal_value
 from router.server.api.admission import AdmissionControl, CredentialUsage
 from router.server.api.problems import ProblemError
 from router.server.api.request import new_request_id
@@ -27,7 +31,7 @@ _CHECKED: Final = frozenset({*_OVERRIDES, "expect", "access-control-request-meth
 _REFUSED_FOR_LOAD: Final = (429, 503)
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADS_MAX: Final = 4096
-_UNCACHED: Final = frozenset({*_CHECKED, "transfer-encoding", "idempotency-key", "origin"})
+_UNCACHED: Final = frozenset({*_CHECKED, "transfer-encoding", "idempotency-key", "origin", "x-request-id", "traceparent"})
 METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 # Spellings that most clients use, so that the name need not be decoded.
 COMMON_NAMES: Final = {
@@ -46,23 +50,22 @@ COMMON_NAMES: Final = {
     for spelling in (name, name.title())
 }
 _CORS_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
-_CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
+_CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, X-Request-ID"
 _CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-ID"
 _CORS_MAX_AGE_S: Final = "600"
 # A repeated header of these is ambiguous: an intermediary may have used the other value.
 _SINGLE: Final = frozenset(
     {
-        "host",
-        "content-type",
-        "content-length",
-        "content-encoding",
-        "transfer-encoding",
-        "expect",
-        "idempotency-key",
-        "if-match",
-        "if-none-match",
+        *("host", "content-type", "content-length", "content-encoding", "transfer-encoding", "expect"),
+        *("authorization", "idempotency-key", "if-match", "if-none-match", "origin", "upgrade"),
+        *("sec-websocket-key", "sec-websocket-version"),
     }
 )
+_is_host: Final = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*").fullmatch
+# An id of the client is taken over if it is as harmless as one of the router's own.
+_is_request_id: Final = re.compile(r"[A-Za-z0-9_-]{8,64}").fullmatch
+# W3C Trace Context, version 00: the trace's id, the caller's span id and the flags.
+_traceparent: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
 
 _log: Final = structlog.get_logger("router.server.access")
 
@@ -101,10 +104,12 @@ class HttpRequest:
     handler: "RequestHandler | None" = None
     credential: Credential | None = None
     actor = ""
+    """Pseudonym of the client in the log, where ``credential`` is not set yet."""
     usage: CredentialUsage | None = None
     """What its credential uses; set when the credential is verified."""
     admission: AdmissionControl | None = None
     """Set while the request counts as one in execution."""
+    _trace: "TraceContext | None" = None
     pending: Any = None
     """What the handler waits for; it is notified when the connection is lost."""
 
@@ -119,11 +124,38 @@ class HttpRequest:
         """Return the value of a header; the name is case-insensitive."""
         return self.headers.get(name.lower())
 
+    def id(self) -> str:
+        """Return the id for the answer and the log: that of the header ``X-Request-ID`` if it is acceptable, or a new one."""
+        given = self.headers.get("x-request-id")
+        if given is not None and _is_request_id(given) and not is_personal_value(given):
+            return given
+        return new_request_id()
+
+    def trace(self) -> "TraceContext | None":
+        """Return the trace that the client has named in ``traceparent``, with a span for this request; None: no valid one."""
+        if self._trace is None and (match := _traceparent(self.headers.get("traceparent", ""))) is not None:
+            self._trace = TraceContext(match[1], match[2], secrets.token_hex(8), match[3])
+        return self._trace
+
     def release_slot(self) -> None:
         """Count the request as executed, if it was counted. Idempotent."""
         admission, self.admission = self.admission, None
         if admission is not None and self.usage is not None:
             admission.end(self.usage)
+
+
+class TraceContext(NamedTuple):
+    """Position of a request in a distributed trace (W3C Trace Context)."""
+
+    trace_id: str
+    parent_span_id: str
+    span_id: str
+    flags: str
+
+    @property
+    def header(self) -> str:
+        """Value of ``traceparent`` that names this request."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
 class _KnownHead(NamedTuple):
@@ -161,7 +193,6 @@ class HeadCache:
         request.method, request.target, request.headers = known.method, known.target, known.headers
         request.handler, request.path_params = known.handler, known.path_params
         request.credential = known.credential
-        request.actor = known.credential.actor
         size = end + known.body_length
         request.body = data[end:size]
         request.is_complete = True
@@ -263,9 +294,10 @@ class HttpRouter:
             node = child
         if node is None or not node.handlers or not path.startswith("/"):
             raise ProblemError("not_found")
-        handler = node.handlers.get(request.method)
+        handlers = node.handlers
+        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
         if handler is None:
-            allowed = ",".join(sorted(node.handlers))
+            allowed = ",".join(sorted({*handlers, "HEAD"} if "GET" in handlers else handlers))
             raise ProblemError("method_not_allowed", headers={"Allow": allowed})
         request.path_params = params
         return handler
@@ -275,13 +307,19 @@ class HttpApplication:
     """Dispatch of requests to handlers, with common checks, error responses and records."""
 
     def __init__(
-        self, *, allowed_origins: Iterable[str] = (), access_log: bool = False, process: ProcessMetrics | None = None
+        self,
+        *,
+        allowed_origins: Iterable[str] = (),
+        access_log: bool = False,
+        log_subjects: bool = False,
+        process: ProcessMetrics | None = None,
     ) -> None:
         """``process``: metrics of the process; None: requests are neither counted nor logged."""
         self.router = HttpRouter()
         self.heads = HeadCache()
         self._origins = frozenset(allowed_origins)
         self._access_log = access_log
+        self._log_subjects = log_subjects
         self._process = process
         self.writer = ResponseWriter(vary_by_origin=bool(self._origins))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -290,7 +328,13 @@ class HttpApplication:
     def check(self, request: HttpRequest) -> None:
         """Check the head of a request: send an error response, or leave it to be handled when complete."""
         try:
-            if request.repeated is not None or request.version != "1.1" or not _CHECKED.isdisjoint(request.headers):
+            headers = request.headers
+            if (
+                request.repeated is not None
+                or request.version != "1.1"
+                or not _CHECKED.isdisjoint(headers)
+                or not _is_host(headers.get("host", "\0"))
+            ):
                 preflight = self._check_headers(request)
                 if preflight is not None:
                     self.respond(request, preflight)
@@ -340,7 +384,7 @@ class HttpApplication:
     # --- responses -------------------------------------------------------------------------------
     def respond(self, request: HttpRequest, response: HttpResponse) -> None:
         """Record a response and send it."""
-        self.respond_as(request, response, new_request_id())
+        self.respond_as(request, response, request.id())
 
     def respond_as(self, request: HttpRequest, response: HttpResponse, request_id: str) -> None:
         """Record a response under a request id and send it."""
@@ -351,14 +395,9 @@ class HttpApplication:
         if origin is not None and origin in self._origins:
             # The exact origin, never `*`. Credentials are not allowed: no cookies are used.
             allowed = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _CORS_EXPOSED}
-            response = HttpResponse(
-                status=response.status,
-                body=response.body,
-                content_type=response.content_type,
-                headers={**response.headers, **allowed},
-                closes_connection=response.closes_connection,
-                problem_code=response.problem_code,
-            )
+            response = msgspec.structs.replace(response, headers={**response.headers, **allowed})
+        if "traceparent" in request.headers and (trace := request.trace()) is not None:
+            response = msgspec.structs.replace(response, headers={**response.headers, "Traceparent": trace.header})
         closes = response.closes_connection or not request.keep_alive
         data = self.writer.encode(response, request_id, closes=closes, is_head=request.method == "HEAD")
         if self._process is not None:
@@ -367,12 +406,12 @@ class HttpApplication:
 
     def fail(self, request: HttpRequest, raised: ProblemError) -> None:
         """Send a problem document."""
-        request_id = new_request_id()
+        request_id = request.id()
         self.respond_as(request, problem_response(raised, request_id), request_id)
 
     def fail_unexpectedly(self, request: HttpRequest, error: BaseException | None = None) -> None:
         """Log an unexpected error and send a problem document without details."""
-        request_id = new_request_id()
+        request_id = request.id()
         _log.error(
             "a request failed",
             action="request_failed",
@@ -430,24 +469,35 @@ class HttpApplication:
         if has_duration:
             process.observe_request(operation, duration_ns / 1e9)
         if self._access_log:
+            trace = request.trace() if "traceparent" in request.headers else None
             _log.info(
                 "request",
                 action="request",
                 operation=operation,
                 method=request.method if request.method.encode() in METHODS else "",
                 status=status,
-                actor=request.actor,
+                actor=self._actor(request),
                 request_id=request_id,
+                **({} if trace is None else {"trace_id": trace.trace_id, "span_id": trace.span_id}),
                 duration_us=duration_ns // 1000,
             )
+
+    def _actor(self, request: HttpRequest) -> str:
+        """Return the name of the client in the log: a pseudonym, because a subject may be the name of a person."""
+        credential = request.credential
+        if credential is None:
+            return request.actor
+        return credential.actor if self._log_subjects else credential.pseudonym
 
     # --- common checks ---------------------------------------------------------------------------
     def _check_headers(self, request: HttpRequest) -> HttpResponse | None:
         headers = request.headers
         if request.repeated is not None and not _SINGLE.isdisjoint(request.repeated):
-            raise ProblemError("malformed", "a header occurs twice")
+            raise _ambiguous("a header occurs twice")
         if request.version not in ("1.1", "1.0"):
-            raise ProblemError("malformed", "HTTP/1.0 or HTTP/1.1 is required")
+            raise _ambiguous("HTTP/1.0 or HTTP/1.1 is required")
+        if not _is_host(headers.get("host", "\0" if request.version == "1.1" else "")):
+            raise _ambiguous("one valid Host header is required")
         if any(name in headers for name in _OVERRIDES):
             raise ProblemError("method_not_allowed", "method override headers are not supported", headers={"Allow": ""})
         expectation = headers.get("expect")
@@ -472,3 +522,10 @@ class HttpApplication:
                 "Access-Control-Max-Age": _CORS_MAX_AGE_S,
             },
         )
+
+
+def _ambiguous(detail: str) -> ProblemError:
+    """Return the problem of a head that an intermediary may read differently: the connection is closed after it."""
+    raised = ProblemError("malformed", detail)
+    raised.closes_connection = True
+    return raised

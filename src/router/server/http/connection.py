@@ -402,10 +402,11 @@ class HttpConnection(asyncio.Protocol):
         self._is_head_open = False
         if request is None or self._discarding:
             return
-        if request.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        parser = self._parser
+        coding = request.headers.get("transfer-encoding")
+        if coding is not None and (coding.lower() != "chunked" or parser.get_http_version() != "1.1"):
             self._input_is_malformed()
             return
-        parser = self._parser
         method = parser.get_method()
         request.method = METHODS.get(method) or method.decode("latin-1")
         request.version = parser.get_http_version()

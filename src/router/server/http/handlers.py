@@ -9,6 +9,7 @@ Invalid input becomes a problem that names the field and what would be valid, an
 object has a key twice, the last value is used, as in most JSON implementations.
 """
 
+import re
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -32,6 +33,11 @@ JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json
 YAML_TYPES: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _JSON_ONLY: Final = frozenset({"application/json"})
 _QUERY_PARAMETERS_MAX: Final = 100
+# RFC 9110, sections 5.6.2 and 8.3.1.
+_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER: Final = rf'[ \t]*;[ \t]*({_TOKEN})=({_TOKEN}|"[^"\\]*")'
+_media_type: Final = re.compile(rf"({_TOKEN}/{_TOKEN})((?:{_PARAMETER})*)").fullmatch
+_parameters: Final = re.compile(_PARAMETER).findall
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -113,7 +119,7 @@ class OperationHandler:
             self._services.process_metrics.auth_failures.labels(str(failed)).inc()
             count_failed_login(self._services, request)
             raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
-        request.credential, request.actor = credential, credential.actor
+        request.credential = credential
         return credential
 
     def begin(self, request: HttpRequest) -> None:
@@ -212,14 +218,13 @@ def require_media_type(request: HttpRequest, allowed: frozenset[str]) -> None:
     content_type = request.headers.get("content-type", "")
     if content_type in allowed:
         return
-    media_type, _, parameters = content_type.partition(";")
-    charset = ""
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            charset = value.strip().strip('"').lower()
-    if media_type.strip().lower() not in allowed or charset not in ("", "utf-8", "utf8"):
-        raise ProblemError("unsupported_media_type", "Content-Type must be " + " or ".join(sorted(allowed)))
+    match = _media_type(content_type)
+    if match is not None and match[1].lower() in allowed:
+        parameters = [(name.lower(), value.strip('"').lower()) for name, value in _parameters(match[2])]
+        charsets = [value for name, value in parameters if name == "charset"]
+        if charsets in ([], ["utf-8"], ["utf8"]):
+            return
+    raise ProblemError("unsupported_media_type", "Content-Type must be " + " or ".join(sorted(allowed)))
 
 
 def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

@@ -27,6 +27,8 @@ from router.server.http.handlers import OperationHandler, decode_json
 from router.server.http.responses import CachedProblemResponse, HttpResponse
 
 _OPERATION: Final = "submit_contact"
+# Headers that change the response.
+_RENDERED_APART: Final = frozenset({"origin", "x-request-id", "traceparent"})
 # The value of `Retry-After`: a client that waits this long is not delayed further.
 _PAUSE_S_MAX: Final = 1.0
 _encode: Final = msgspec.json.Encoder().encode
@@ -82,7 +84,7 @@ class PendingSubmit:
         if (request := self._end()) is not None:
             receipt = submit_response(applied)
             response = HttpResponse(status=receipt.status, body=_encode(receipt.body), headers=receipt.headers)
-            self._handler.application.respond_as(request, response, new_request_id())
+            self._handler.application.respond(request, response)
 
     def fail(self, raised: ProblemError) -> None:
         """Send a problem document."""
@@ -137,7 +139,7 @@ class SubmitHandler(OperationHandler):
         request.delays_next_submit = True
         self._refused_busy.inc()
         self._problems_busy.inc()
-        if request.keep_alive and "origin" not in request.headers:
+        if request.keep_alive and _RENDERED_APART.isdisjoint(request.headers):
             return self._busy.encode(new_request_id())
         raise ProblemError("busy")
 

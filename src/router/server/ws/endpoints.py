@@ -23,7 +23,7 @@ from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.session import Endpoint, TokenBucket
 from router.server.api.admission import whole_seconds
 from router.server.api.problems import ProblemError
-from router.server.api.request import Services, new_request_id
+from router.server.api.request import Services
 from router.server.auth.credentials import AuthFailed, Credential
 from router.server.http.application import HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
@@ -123,7 +123,8 @@ class WebSocketEndpoints:
     def admit(self, request: HttpRequest, endpoint: Endpoint) -> None:
         """Check an upgrade request. Raises ProblemError."""
         headers = request.headers
-        if not request.is_upgrade or headers.get("upgrade", "").lower() != "websocket":
+        is_upgrade = request.is_upgrade and request.method == "GET" and request.version == "1.1"
+        if not is_upgrade or headers.get("upgrade", "").lower() != "websocket":
             raise ProblemError("upgrade_required", headers={"Upgrade": "websocket"})
         if self.services.readiness.stopping or self._hub.draining:
             raise ProblemError("stopping", retry_after_s=_retry_after_s())
@@ -137,7 +138,9 @@ class WebSocketEndpoints:
             raise ProblemError("malformed", "Sec-WebSocket-Protocol must offer " + " or ".join(SUBPROTOCOLS))
         if request.query:
             raise ProblemError("malformed", "no query parameters are allowed; send the token in a header or in hello")
-        if not _is_valid_handshake(headers):
+        if headers.get("sec-websocket-version") != "13":
+            raise ProblemError("upgrade_required", headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
+        if not _has_valid_key(headers):
             raise ProblemError("malformed", "invalid WebSocket handshake")
 
     def refusal(self, request: HttpRequest, credential: Credential | None) -> ProblemError | None:
@@ -179,7 +182,7 @@ class WebSocketEndpoints:
             self.services.process_metrics.auth_failures.labels(str(failed)).inc()
             count_failed_login(self.services, request)
             raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
-        request.actor = credential.actor
+        request.actor = credential.pseudonym
         if str(credential.role) not in endpoint.roles:
             self.services.admission.check_rate(self.services.admission.usage(credential))
             raise ProblemError("forbidden")
@@ -226,7 +229,7 @@ class UpgradeHandler:
             # Counted but not logged: writing a log line would cost more than the refusal itself.
             (self._refused_busy if refusal.document.status == 503 else self._refused_rate).inc()
             self._metrics.problems.labels(refusal.document.code).inc()
-            request_id = new_request_id()
+            request_id = request.id()
             response = problem_response(refusal, request_id)
             return self._application.writer.encode(response, request_id, closes=True)
         request.credential = credential
@@ -238,14 +241,15 @@ class UpgradeHandler:
         if request.body:
             raise ProblemError("malformed", "an upgrade request has no body")
         subprotocol = _offered(request)
+        request_id = request.id()
         key = request.headers["sec-websocket-key"].encode("ascii")
         accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest())
         head = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept.decode()}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n"
-            f"Server: {SERVER_NAME}\r\n\r\n"
+            f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n\r\n"
         )
-        self._application.record(request, 101, new_request_id(), has_duration=False)
+        self._application.record(request, 101, request_id, has_duration=False)
         connection = request.connection
         assert isinstance(connection, HttpConnection)
         if connection.transport is not None:
@@ -268,13 +272,13 @@ def _ticket(request: HttpRequest) -> str | None:
     return None
 
 
-def _is_valid_handshake(headers: dict[str, str]) -> bool:
-    """Return whether version and key of a handshake are those of RFC 6455."""
+def _has_valid_key(headers: dict[str, str]) -> bool:
+    """Return whether the key of a handshake is one of RFC 6455."""
     try:
         key = base64.b64decode(headers.get("sec-websocket-key", ""), validate=True)
     except ValueError:
         return False
-    return headers.get("sec-websocket-version") == "13" and len(key) == 16
+    return len(key) == 16
 
 
 def _retry_after_s() -> int:
