@@ -60,6 +60,11 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     second_mark_path: str | None = None
     """File on another disk or volume that also names the newest commit. With it, a start refuses an older copy of the journal that
     was put back, or a directory from which all files were removed. Null: no second mark, and a warning at the start."""
+    retention_days: Annotated[int, Meta(ge=2, le=36_500)] | None = None
+    """Age in days after which records are moved to an archive, as far as a start does not need them. Clients that were away for
+    less resume with every event. Null: records stay; `router journal archive` moves them."""
+    archive_path: str | None = None
+    """Directory below which archives by age are made; null: `archive` beside the journal."""
     reserved_bytes: Annotated[int, Meta(ge=0, le=1024**3)] = 64 * 1024 * 1024
     """Reserved disk space, released when the disk is full so that the process can shut down gracefully."""
 

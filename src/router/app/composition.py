@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.app.conditions import ConditionWatch
+from router.app.conditions import ConditionWatch, log_archive_failed, log_archived
 from router.journal.backends import open_journal
+from router.journal.files import JournalPaths
 from router.journal.port import Journal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import PublishPolicy
@@ -24,13 +25,15 @@ from router.model.forecasts import ForecastCounts
 from router.model.results import Refused
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
+from router.runtime.control import ControlServer
 from router.runtime.event_feed import Publisher
+from router.runtime.maintenance import Maintenance
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
-from router.server.auth.keys import create_secret
+from router.server.auth.keys import create_secret, secret_path
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
@@ -79,6 +82,7 @@ class App:
         self._journal: Journal = TimedJournal(self._storage, self._process.commit_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer_task: asyncio.Task[None] | None = None
+        self._control: ControlServer | None = None
 
     @property
     def url(self) -> str:
@@ -153,6 +157,7 @@ class App:
         conditions = ConditionWatch(self._writer, self.settings.journal, second_mark_error=self._second_mark_error)
         conditions.add_metrics(self._process)
         self._start_task(conditions.run(), name="conditions")
+        await self._start_maintenance()
         await self._admin.start(self._server.probes)
         await self._server.start()
 
@@ -188,6 +193,20 @@ class App:
             ),
             new_stats=lambda _workspace: _RestorableStats(),
         )
+
+    async def _start_maintenance(self) -> None:
+        """Take commands on the control socket, and archive by age."""
+        if not isinstance(self._storage, SqliteJournal):
+            return
+        maintenance = Maintenance(
+            self._storage, self.settings.journal, companions=(secret_path(self.settings),), now_ms=self._writer.clock.now_ms
+        )
+        maintenance.on_archived = log_archived
+        maintenance.on_failed = log_archive_failed
+        self._start_task(maintenance.run_retention(), name="retention")
+        commands = {"backup": maintenance.run_backup_command, "archive": maintenance.run_archive_command}
+        self._control = ControlServer(JournalPaths(self._storage.path).control, commands)
+        await self._control.start()
 
     def _second_mark_error(self) -> str | None:
         return self._storage.second_mark_error if isinstance(self._storage, SqliteJournal) else None
@@ -275,6 +294,8 @@ class App:
             self.failure.cancel()
 
     async def _stop_writer(self, *, fast: bool) -> None:
+        if self._control is not None:
+            await self._control.close()
         if self._writer_task is None:
             await self._journal.close()
             return

@@ -14,6 +14,8 @@ from typing import Final
 
 import structlog
 
+from router.journal.sqlite.export import ExportReport
+from router.model.errors import JournalError
 from router.model.states import WorkspaceId
 from router.runtime.writer import Writer
 from router.settings import JournalBackend, JournalSettings
@@ -107,3 +109,13 @@ class ConditionWatch:
             return False
         self._logged_s[condition] = now_s
         return True
+
+
+def log_archived(report: ExportReport) -> None:
+    """Log an archive that was made by age."""
+    _log.info("old records were archived", action="archived", path=report.path, records=report.records)
+
+
+def log_archive_failed(error: JournalError) -> None:
+    """Log an archive by age that could not be made."""
+    _log.error("old records cannot be archived; they stay in the journal", action="archive_failed", error=str(error))

@@ -15,6 +15,7 @@ import click
 
 from router import __version__
 from router.cli.diagnosis import doctor, journal, verify
+from router.cli.maintenance import backup
 from router.cli.output import to_command_failure
 from router.cli.policy import policy
 from router.cli.serve import init, serve, token
@@ -45,6 +46,7 @@ cli.add_command(serve)
 cli.add_command(policy)
 cli.add_command(token)
 cli.add_command(verify)
+cli.add_command(backup)
 cli.add_command(journal)
 cli.add_command(doctor)
 cli.add_command(shadow)

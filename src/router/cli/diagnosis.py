@@ -39,7 +39,7 @@ def migrate(file: Path, as_json: bool) -> None:
     from router.journal.sqlite.migration import migrate_journal
 
     with spinner("migrating"):
-        report = asyncio.run(migrate_journal(file, verify=_problems))
+        report = asyncio.run(migrate_journal(file, verify=find_problems))
     if as_json:
         print_json({"migrated": report is not None, **msgspec.to_builtins(report or {})})
     elif report is None:
@@ -48,7 +48,7 @@ def migrate(file: Path, as_json: bool) -> None:
         _print_report(report)
 
 
-async def _problems(path: Path) -> list[str]:
+async def find_problems(path: Path) -> list[str]:
     """Verify a journal and return the problems found."""
     from router.runtime.offline import verify_journal_file
 

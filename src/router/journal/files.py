@@ -37,6 +37,11 @@ class JournalPaths(Struct, frozen=True):
         return self.database.with_name(self.database.name + ".reserved")
 
     @property
+    def control(self) -> Path:
+        """Return the path of the socket on which the running router takes maintenance commands."""
+        return self.database.with_name(self.database.name + ".control")
+
+    @property
     def creation(self) -> Path:
         """Return the path at which a new database is built before it is renamed into place."""
         return self.database.with_name(self.database.name + ".new")

@@ -95,6 +95,10 @@ class MemoryJournal:
         self._check_open()
         return list(_iterate_records(workspace, self._storage.workspaces[workspace], after_seq, max(limit, 0)))
 
+    def first_seq(self, workspace: WorkspaceId) -> int:
+        """Return 1: nothing is archived."""
+        return 1
+
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
         """Append the whole batch."""
         self._check_open()

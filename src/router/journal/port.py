@@ -28,6 +28,14 @@ class JournalOutdated(JournalError):
     """The journal has an older format; ``router journal migrate`` converts it once."""
 
 
+class EventsArchived(JournalError):
+    """Events were requested that are no longer in the journal, but in an archive."""
+
+    def __init__(self, workspace: WorkspaceId, first_seq: int) -> None:
+        super().__init__(f"workspace {workspace}: events before seq {first_seq} have been archived")
+        self.first_seq = first_seq
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """The state of the engine and of the statistics after the event ``seq``, as bytes opaque to the journal."""
 
@@ -44,6 +52,8 @@ class WorkspaceHistory(Struct, frozen=True, kw_only=True):
     history_id: str
     last_position: Position
     snapshot: Snapshot | None
+    first_seq: int = 1
+    """First event that the journal has; a snapshot covers the events before it."""
 
 
 class Journal(Protocol):
@@ -71,7 +81,14 @@ class Journal(Protocol):
         ...
 
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
-        """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
+        """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs.
+
+        Raises EventsArchived where events directly after ``after_seq`` are no longer in the journal.
+        """
+        ...
+
+    def first_seq(self, workspace: WorkspaceId) -> int:
+        """Return the first event that the journal has; more than 1 where events have been archived."""
         ...
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:

@@ -251,6 +251,19 @@ class WorkspaceTail(Struct, kw_only=True):
     last_seq: int = 0
     epoch: int = 0
     digest: int = 0
+    first_seq: int = 1
+    """First event that the journal has; events before it are in an archive."""
+    base_chain: bytes | None = None
+    """Chain value before the first event, where events before it have been archived."""
+
+    def verifier(self) -> ChainVerifier:
+        """Return a verifier from the first event that the journal has."""
+        chain = initial_chain(self.workspace) if self.base_chain is None else self.base_chain
+        return ChainVerifier(self.workspace, next_seq=self.first_seq, chain=chain)
+
+    def begin_at(self, first_seq: int, chain: bytes) -> None:
+        """Note that events before ``first_seq`` are not in the journal; ``chain`` is the chain value before it."""
+        self.first_seq, self.base_chain = first_seq, chain
 
     @classmethod
     def empty(cls, number: int, workspace: WorkspaceId, history_id: str) -> "WorkspaceTail":
@@ -263,6 +276,15 @@ class WorkspaceTail(Struct, kw_only=True):
         """Return a digest over everything that the commit index authenticates about this workspace."""
         text = f"{self.number} {self.workspace} {self.history_id} {self.last_seq} ".encode()
         return int.from_bytes(blake2b(text + self.chain, digest_size=_DIGEST_BYTES).digest())
+
+
+def base_row(number: int, first_seq: int, chain: bytes) -> tuple[int, int, bytes]:
+    """Return the row that says where the records of a workspace begin: negative workspace number, key, envelope.
+
+    It exists only where records have been archived. Its envelope has no body; its previous chain value is the one before the first
+    record, so that the records after it are authenticated as before.
+    """
+    return -number, first_seq, encode_envelope(seq=first_seq, at_ms=0, count=0, previous=chain, body=b"")
 
 
 class CommitIndex(Struct, kw_only=True):

@@ -31,7 +31,7 @@ from typing import Final, Protocol, TypeAlias, cast
 
 from msgspec import Struct
 
-from router.journal.port import Journal
+from router.journal.port import EventsArchived, Journal
 from router.journal.records import Record
 from router.model.errors import RouterError
 from router.model.states import WorkspaceId
@@ -265,6 +265,11 @@ class Subscription:
                 cursor.state = SubscriptionState.CATCHING_UP
             try:
                 records = await feed.read(workspace, self.position(workspace), limit=_READ_RECORDS)
+            except EventsArchived as error:
+                # A subscriber that is further behind than the journal reaches goes on with the first event that there is.
+                self._failed(cursor, error)
+                cursor.seq = error.first_seq - 1
+                continue
             except Exception as error:
                 # Whatever it is: the task goes on, and the state and the counters of the subscription show it.
                 self._failed(cursor, error)
@@ -416,12 +421,16 @@ class EventFeed:
         publisher = self.publisher
         return FeedPosition(publisher.history_id(workspace), publisher.last_seq(workspace))
 
+    def first_seq(self, workspace: WorkspaceId) -> int:
+        """Return the first event that can be read; more than 1 where events have been archived."""
+        return self._journal.first_seq(workspace)
+
     async def read(self, workspace: WorkspaceId, after: FeedPosition, *, limit: int) -> list[PublishedRecord]:
         """Return at most ``limit`` published records with events after a position, oldest first.
 
         At least one record is returned if the position is not the newest. The first record may also hold events up to the
-        position. Raises UnknownPosition, KeyError for an unknown workspace, and JournalError where the journal has to be read
-        and fails.
+        position. Raises UnknownPosition, KeyError for an unknown workspace, EventsArchived where the events are no longer in the
+        journal, and another JournalError where it has to be read and fails.
         """
         newest = self.position(workspace)
         if after.history_id != newest.history_id or not 0 <= after.seq <= newest.seq:

@@ -26,7 +26,8 @@ from msgspec import Struct
 from router.engine.engine import Engine
 from router.engine.shadow import Shadow
 from router.journal.files import JournalPaths
-from router.journal.port import Journal, WorkspaceHistory
+from router.journal.port import Journal, Snapshot, WorkspaceHistory
+from router.journal.sqlite.connection import ARCHIVE_APPLICATION_ID, application_id
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.diagnosis import Diagnosis
 from router.model.errors import IllegalTransition, JournalError, JournalLocked, JournalUnavailable
@@ -49,6 +50,8 @@ class WorkspaceVerification(Struct, kw_only=True):
     last_seq: int = 0
     epochs: int = 0
     snapshot_seq: int | None = None
+    archived_events: int = 0
+    """Events before the first record, which are in an archive."""
     chain_ok: bool = False
     """Whether every record is present, intact and in order."""
     digest: str = ""
@@ -82,8 +85,9 @@ async def verify_journal_file(path: Path, *, scratch: Path | None = None) -> Jou
     with copy_journal(JournalPaths(path), scratch) as copy:
         journal = SqliteJournal(copy, reserved_bytes=0)
         try:
-            for history in await journal.open():
-                report.workspaces.append(_verify_workspace(journal, history))
+            is_archive = application_id(copy) == ARCHIVE_APPLICATION_ID
+            for history in await journal.open(is_archive=is_archive):
+                report.workspaces.append(await _verify_workspace(journal, history))
         except JournalError as error:
             report.problems.append(str(error))
         finally:
@@ -125,14 +129,20 @@ def _shared_lock(paths: JournalPaths) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _verify_workspace(journal: Journal, history: WorkspaceHistory) -> WorkspaceVerification:
+async def _verify_workspace(journal: SqliteJournal, history: WorkspaceHistory) -> WorkspaceVerification:
     report = WorkspaceVerification(
         workspace=history.workspace,
         history_id=history.history_id,
         snapshot_seq=None if history.snapshot is None else history.snapshot.seq,
     )
-    engine = _replay_all(journal, history, report)
-    if engine is None:
+    report.archived_events = history.first_seq - 1
+    start = None
+    if history.first_seq > 1:
+        # The events before are in an archive, so the replay begins with the oldest snapshot.
+        snapshots = await journal.load_snapshots(history.workspace)
+        start = snapshots[-1] if snapshots else None
+    engine = _replay_all(journal, history, report, start)
+    if engine is None or (history.first_seq > 1 and start is None):
         return report
     report.digest = engine.digest()
     broken = engine.check_invariants()
@@ -144,13 +154,21 @@ def _verify_workspace(journal: Journal, history: WorkspaceHistory) -> WorkspaceV
     return report
 
 
-def _replay_all(journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification) -> Engine | None:
-    """Return the engine after all records, None where a record is damaged or cannot be replayed."""
-    engine = Engine()
+def _replay_all(
+    journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification, start: Snapshot | None
+) -> Engine | None:
+    """Return the engine after all records, None where a record is damaged or cannot be replayed.
+
+    Where the first events are archived the engine begins with a snapshot; without one, as in an archive, only the records are
+    checked.
+    """
+    is_replayed = history.first_seq == 1 or start is not None
+    engine = Engine() if start is None else Engine.restore(start.engine_state)
+    engine_seq = 0 if start is None else start.seq
     epoch = at_ms = 0
     seq = 0
     try:
-        for record in journal.replay(history.workspace):
+        for record in journal.replay(history.workspace, after_seq=history.first_seq - 1):
             seq = record.first_seq
             if record.epoch < epoch:
                 report.problems.append(f"seq {seq}: the epoch decreases")
@@ -162,7 +180,8 @@ def _replay_all(journal: Journal, history: WorkspaceHistory, report: WorkspaceVe
             report.last_seq = record.last_seq
             report.records += 1
             report.events += len(record.events)
-            engine.replay(record.events, record.first_seq, record.at_ms)
+            if is_replayed and record.first_seq > engine_seq:
+                engine.replay(record.events, record.first_seq, record.at_ms)
     except JournalError as error:
         report.problems.append(str(error))
         return None

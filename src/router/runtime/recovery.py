@@ -14,7 +14,7 @@ from msgspec import Struct
 from router.engine.engine import Engine
 from router.journal.port import Journal, WorkspaceHistory
 from router.journal.records import Record
-from router.model.errors import JournalCorrupt
+from router.model.errors import JournalCorrupt, JournalUnavailable
 from router.model.events import Event
 from router.model.states import WorkspaceId
 from router.runtime.publisher import Publisher
@@ -73,6 +73,8 @@ async def recover_workspace(
 ) -> RecoveredWorkspace:
     """Rebuild one workspace. Raises JournalCorrupt where the replay ends before the journal does.
 
+    Raises JournalUnavailable where a snapshot is needed, because events were archived, and this version cannot read it.
+
     ``replay_record_count`` is the number of newest records loaded into the publisher.
     """
     recovered = _from_snapshot(history, new_engine=new_engine, new_stats=new_stats)
@@ -81,7 +83,12 @@ async def recover_workspace(
         # A new workspace can be added while the writer runs, so do not block on the journal for an empty history.
         return recovered
     # A record has at least one event, so this many events are at most as many records.
-    recall_after = max(0, history.last_position.seq - replay_record_count)
+    recall_after = max(history.first_seq - 1, history.last_position.seq - replay_record_count)
+    if recovered.snapshot_seq < history.first_seq - 1:
+        raise JournalUnavailable(
+            f"workspace {history.workspace}: this version cannot read the snapshot, and the events before seq {history.first_seq} "
+            "have been archived; put the archive back with `router journal unarchive`, or start the earlier version"
+        )
     start = min(recovered.snapshot_seq, recall_after)
     for count, record in enumerate(journal.replay(history.workspace, after_seq=start), start=1):
         if record.first_seq > recovered.snapshot_seq:

@@ -135,6 +135,10 @@ class TimedJournal:
         """Delegate."""
         return await self._journal.read(workspace, after_seq=after_seq, limit=limit)
 
+    def first_seq(self, workspace: WorkspaceId) -> int:
+        """Delegate."""
+        return self._journal.first_seq(workspace)
+
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
         """Delegate, and observe the duration."""
         began_s = time.perf_counter()

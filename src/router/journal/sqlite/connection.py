@@ -27,6 +27,7 @@ from router.journal.records import COMMIT_INDEX_WORKSPACE, FORMAT
 from router.model.errors import JournalCorrupt, JournalError, JournalLocked, JournalTooNew, JournalUnavailable
 
 APPLICATION_ID: Final = 0x43526A31  # "CRj1"
+ARCHIVE_APPLICATION_ID: Final = 0x43526131  # "CRa1": an archive of a journal, on which no router starts
 
 TABLES: Final = (
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT NOT NULL) STRICT",
@@ -69,6 +70,12 @@ SELECT_CONTAINING: Final = (
 )
 
 SELECT_FROM: Final = "SELECT first_seq, envelope FROM record WHERE workspace = ? AND first_seq >= ? ORDER BY first_seq LIMIT ?"
+SELECT_RANGE: Final = "SELECT * FROM record WHERE workspace = ? AND first_seq BETWEEN ? AND ? ORDER BY first_seq LIMIT ?"
+REPLACE_RECORD: Final = "INSERT OR REPLACE INTO record VALUES (?, ?, ?)"
+DELETE_ARCHIVED: Final = (
+    "DELETE FROM record WHERE workspace = ? AND first_seq IN"
+    " (SELECT first_seq FROM record WHERE workspace = ? AND first_seq < ? ORDER BY first_seq LIMIT ?)"
+)
 DELETE_FROM: Final = "DELETE FROM record WHERE workspace = ? AND first_seq >= ?"
 DELETE_COMMIT_INDEX_BELOW: Final = f"DELETE FROM record WHERE workspace = {COMMIT_INDEX_WORKSPACE} AND first_seq < ?"
 INSERT_WORKSPACE: Final = "INSERT INTO workspace VALUES (?, ?, ?)"
@@ -76,6 +83,7 @@ UPDATE_HISTORY_ID: Final = "UPDATE workspace SET history_id = ? WHERE number = ?
 
 SELECT_SNAPSHOTS: Final = "SELECT seq, at_ms, engine_bytes, chain, sha256 FROM snapshot WHERE workspace = ? ORDER BY seq DESC"
 SELECT_PARTS: Final = "SELECT data FROM snapshot_part WHERE workspace = ? AND seq = ? ORDER BY part"
+SELECT_PART: Final = "SELECT data FROM snapshot_part WHERE workspace = ? AND seq = ? AND part = ?"
 INSERT_SNAPSHOT: Final = "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_PART: Final = "INSERT INTO snapshot_part VALUES (?, ?, ?, ?)"
 DELETE_SNAPSHOT: Final = "DELETE FROM snapshot WHERE workspace = ? AND seq = ?"
@@ -103,12 +111,14 @@ def insert_records_sql(rows: int) -> str:
     return "INSERT INTO record VALUES " + ",".join(("(?,?,?)",) * rows)
 
 
-def check_format(path: Path) -> None:
+def check_format(path: Path, *, is_archive: bool = False) -> None:
     """Check the format in the file header before SQLite opens, and thereby modifies, the file.
 
     Raises JournalCorrupt for a file that is not a journal, JournalTooNew or JournalOutdated.
     """
     version = file_format(path)
+    if application_id(path) == ARCHIVE_APPLICATION_ID and not is_archive:
+        raise JournalCorrupt(f"{path}: the file is an archive of a journal; put it back into one with `router journal unarchive`")
     if version is None:
         raise JournalCorrupt(f"{path}: the file is not a journal of the router; it was not changed")
     _check_version(path, version)
@@ -116,7 +126,7 @@ def check_format(path: Path) -> None:
 
 def file_format(path: Path) -> int | None:
     """Return the format in the header of a journal file; None where the file is not a journal or not complete."""
-    if application_id(path) != APPLICATION_ID:
+    if application_id(path) not in {APPLICATION_ID, ARCHIVE_APPLICATION_ID}:
         return None
     (version,) = struct.unpack_from(">i", _read_header(path), _USER_VERSION_OFFSET)
     return int(version)
@@ -172,9 +182,9 @@ def _check_pragmas(connection: sqlite3.Connection) -> None:
             raise JournalUnavailable(f"SQLite did not apply the pragma {name}")
 
 
-def create_tables(connection: sqlite3.Connection) -> None:
+def create_tables(connection: sqlite3.Connection, *, is_archive: bool = False) -> None:
     """Create the tables, within a transaction of the caller."""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id = {ARCHIVE_APPLICATION_ID if is_archive else APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
     for table in TABLES:
         connection.execute(table)
@@ -187,7 +197,7 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT, table
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (found_version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
+    if application not in {APPLICATION_ID, ARCHIVE_APPLICATION_ID}:
         raise JournalCorrupt("the file is not a journal: the application id differs")
     if found_version != version:
         _check_version(None, found_version)

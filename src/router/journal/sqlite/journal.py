@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 from router.journal.files import JournalPaths
 from router.journal.port import Snapshot, WorkspaceHistory
 from router.journal.records import CommitBuilder, Position, Record
+from router.journal.sqlite.export import ExportReport, ExportSource, export_journal
 from router.journal.sqlite.journal_file import SqliteJournalFile, new_history_id
 from router.journal.sqlite.recovery import HistoryLoss
 from router.journal.sqlite.second_mark import SecondMark
@@ -115,6 +116,10 @@ __all__ = ["SqliteJournal", "HistoryLoss"]
 
 _REPLAY_CHUNK_RECORDS: Final = 512
 
+# Each slice of a deletion is a commit; others wait for at most one.
+_DELETED_RECORDS: Final = 128
+_DELETE_PAUSE_S: Final = 0.02
+
 # Reads share the thread with the commits, so a long read is split into chunks.
 _READ_CHUNK_RECORDS: Final = 256
 
@@ -151,6 +156,7 @@ class SqliteJournal:
         self._thread: JournalThread | None = None
         self._commit_builder: CommitBuilder | None = None
         self._commits = 0
+        self._exporting = asyncio.Lock()
         self._closed = asyncio.Event()
 
     @property
@@ -163,8 +169,12 @@ class SqliteJournal:
         """Return the durability mode of commits, as verified by ``open``, for the metrics."""
         return "full"
 
-    async def open(self) -> Sequence[WorkspaceHistory]:
-        """Take the lock, verify every record since the newest intact snapshot, and return all histories."""
+    async def open(self, *, is_archive: bool = False) -> Sequence[WorkspaceHistory]:
+        """Take the lock, verify every record since the newest intact snapshot, and return all histories.
+
+        ``is_archive``: the file is opened to be read or repaired, so it needs no snapshot for events that are not in it.
+        """
+        self._file.is_archive = is_archive
         histories = await self._start_thread(self._file.open)
         self._commit_builder = self._file.new_commit_builder()
         return histories
@@ -241,6 +251,78 @@ class SqliteJournal:
             await self._run_guarded(partial(file.write_snapshot_part, workspace, snapshot.seq, part, data))
             self._checkpoint_if_due()
         await self._run_guarded(lambda: file.write_snapshot_header(workspace, snapshot))
+
+    def first_seq(self, workspace: WorkspaceId) -> int:
+        """Return the first event that the journal has; more than 1 where events have been archived."""
+        return self._file.first_seq(workspace)
+
+    async def back_up(self, directory: Path, *, companions: Sequence[Path] = ()) -> ExportReport:
+        """Write a complete copy, as of now, into a new directory, while records are appended.
+
+        ``companions`` are further files to be copied with it where they exist.
+
+        Raises JournalUnavailable where the directory exists or cannot be written.
+        """
+        async with self._exporting:
+            plan = await self._running_thread.run(self._file.plan_backup)
+            return await export_journal(
+                plan, self._export_source(), directory, name=self._paths.database.name, companions=companions
+            )
+
+    async def archive(self, directory: Path, *, before_ms: int) -> ExportReport | None:
+        """Move records older than ``before_ms`` that a start does not need into a new journal in a new directory.
+
+        Returns None where there are none. Raises JournalUnavailable where the directory exists or cannot be written; then nothing
+        is removed.
+        """
+        async with self._exporting:
+            thread, file = self._running_thread, self._file
+            plan = await thread.run(partial(file.plan_archive, before_ms))
+            if plan is None:
+                return None
+            report = await export_journal(plan.export, self._export_source(), directory, name="archive.db")
+            for number, first_seq, chain in plan.begins:
+                await self._run_guarded(partial(file.begin_at, number, first_seq, chain))
+                while await self._run_guarded(partial(file.delete_archived, number, first_seq, _DELETED_RECORDS)):
+                    self._checkpoint_if_due()
+                    await asyncio.sleep(_DELETE_PAUSE_S)
+            return report
+
+    async def put_back(self, archive: "SqliteJournal") -> dict[WorkspaceId, int]:
+        """Put an opened archive back in front of the records; return the new first event by workspace.
+
+        Raises JournalUnavailable where it does not end where the records begin.
+        """
+        begins: dict[WorkspaceId, int] = {}
+        for workspace in archive._file.workspaces:
+            old, tail = archive._file.tail(workspace), self._file.tail(workspace)
+            assert old is not None
+            if tail is None or (tail.first_seq, tail.base_chain) != (old.last_seq + 1, old.chain):
+                raise JournalUnavailable(
+                    f"workspace {workspace}: the archive ends at event {old.last_seq}, but the journal does not begin after it; "
+                    "put archives back from the newest to the oldest"
+                )
+            next_seq = old.first_seq
+            while rows := await archive._running_thread.run(
+                partial(archive._file.read_rows, old.number, next_seq, old.last_seq, _REPLAY_CHUNK_RECORDS)
+            ):
+                await self._run_guarded(partial(self._file.put_back, workspace, rows))
+                next_seq = rows[-1][1] + 1
+            chain = old.verifier().chain or b""
+            await self._run_guarded(partial(self._file.begin_at, tail.number, old.first_seq, chain))
+            begins[workspace] = old.first_seq
+        return begins
+
+    async def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
+        """Return the intact snapshots, newest first."""
+        return await self._running_thread.run(partial(self._file.load_snapshots, workspace))
+
+    def _export_source(self) -> ExportSource:
+        run, file = self._running_thread.run, self._file
+        return ExportSource(
+            read_rows=lambda *arguments: run(partial(file.read_rows, *arguments)),
+            read_part=lambda *arguments: run(partial(file.read_part, *arguments)),
+        )
 
     async def run_maintenance(self) -> None:
         """Sync the high-water mark and checkpoint when idle, until the journal is closed.

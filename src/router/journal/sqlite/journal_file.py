@@ -27,14 +27,19 @@ from router.journal.files import (
     sync_file,
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
-from router.journal.port import JournalOutdated, Snapshot, WorkspaceHistory
-from router.journal.records import ChainVerifier, CommitBuilder, CommitIndex, PreparedCommit, Record, WorkspaceTail
+from router.journal.port import EventsArchived, JournalOutdated, Snapshot, WorkspaceHistory
+from router.journal.records import ChainVerifier, CommitBuilder, CommitIndex, PreparedCommit, Record, WorkspaceTail, base_row
 from router.journal.sqlite.connection import (
+    DELETE_ARCHIVED,
     DELETE_COMMIT_INDEX_BELOW,
+    DELETE_FROM,
     INSERT_WORKSPACE,
+    REPLACE_RECORD,
     ROWS_PER_INSERT,
     SELECT_CONTAINING,
     SELECT_FROM,
+    SELECT_PART,
+    SELECT_RANGE,
     DiskFull,
     check_format,
     check_schema,
@@ -52,9 +57,16 @@ from router.journal.sqlite.creation import (
     read_mark,
     remove_database,
 )
+from router.journal.sqlite.export import ArchivePlan, ExportPlan, Row, plan_archive, plan_backup
 from router.journal.sqlite.recovery import HistoryLoss, chain_at, recover_journal, salvage
 from router.journal.sqlite.second_mark import SecondMark
-from router.journal.sqlite.snapshots import insert_snapshot_header, insert_snapshot_part, snapshot_exists
+from router.journal.sqlite.snapshots import (
+    StoredSnapshot,
+    insert_snapshot_header,
+    insert_snapshot_part,
+    load_snapshots,
+    snapshot_exists,
+)
 from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
 from router.model.states import WorkspaceId
 
@@ -62,6 +74,8 @@ T = TypeVar("T")
 
 # The commit index retains the rows since the last synced mark. Without maintenance running, a commit syncs after this many.
 _UNSYNCED_COMMITS_MAX: Final = 4096
+# Deleted records are a quarter of a page to a page each.
+_DELETED_WAL_BYTES: Final = 2_048
 _VALUES_PER_INSERT: Final = 3 * ROWS_PER_INSERT
 
 _before_commit = crash_point("before_commit")
@@ -82,6 +96,8 @@ class SqliteJournalFile:
     ) -> None:
         self._paths = paths
         self._second_mark = second_mark
+        self.is_archive = False
+        """Whether the file is opened to be read only, so that it needs no snapshot; set before ``open``."""
         self._watch: FileWatch | None = None
         self._high_water_sync = high_water_sync
         self._reserved_bytes = reserved_bytes
@@ -126,7 +142,7 @@ class SqliteJournalFile:
         check_schema(connection)
         if mark == NO_COMMIT:
             mark = first_mark(self._paths, connection)
-        found = recover_journal(connection, mark)
+        found = recover_journal(connection, mark, is_archive=self.is_archive)
         if self._second_mark is not None:
             self._second_mark.check(connection, found.commit_index)
         reserve_disk_space(self._paths.reserved, self._reserved_bytes)
@@ -163,7 +179,7 @@ class SqliteJournalFile:
             remove_database(self._paths)
             exists = False
         if exists:
-            check_format(self._paths.database)
+            check_format(self._paths.database, is_archive=self.is_archive)
         elif mark.number > 0:
             raise JournalCorrupt(f"{self._paths.database}: the database is missing, but its high-water mark exists")
         elif self._paths.wal.exists():
@@ -370,12 +386,14 @@ class SqliteJournalFile:
         tail = self._tails[workspace]
         if after_seq >= tail.last_seq or limit < 1:
             return []
+        if after_seq + 1 < tail.first_seq:
+            raise EventsArchived(workspace, tail.first_seq)
         with translate_errors(opening=True):
             holding = self._open_connection.execute(SELECT_CONTAINING, (tail.number, after_seq + 1)).fetchone()
-            first = holding[0] if holding is not None and isinstance(holding[0], int) else 1
+            first = holding[0] if holding is not None and isinstance(holding[0], int) else tail.first_seq
             rows = self._open_connection.execute(SELECT_FROM, (tail.number, first, limit)).fetchall()
-        verifier = ChainVerifier.from_start(workspace)
-        if first != 1:
+        verifier = tail.verifier()
+        if first != tail.first_seq:
             verifier = ChainVerifier(workspace, next_seq=first, chain=None)
         records = [verifier.verify_and_decode(key, data) for key, data in rows]
         if not records or records[0].last_seq <= after_seq:
@@ -383,6 +401,10 @@ class SqliteJournalFile:
         if len(records) < limit:
             verifier.check_end(last_seq=tail.last_seq, chain=tail.chain)
         return records
+
+    def first_seq(self, workspace: WorkspaceId) -> int:
+        """Return the first event that the journal has."""
+        return self._tails[workspace].first_seq
 
     def sync_mark(self) -> None:
         """Force the high-water mark to disk."""
@@ -399,6 +421,71 @@ class SqliteJournalFile:
         # A passive checkpoint is complete: there is no other connection that it would skip pages for.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self.wal_bytes = 0
+
+    # --- export and archive ------------------------------------------------------------
+
+    def plan_backup(self) -> ExportPlan:
+        """Return the plan of a complete copy as of the newest durable commit."""
+        self.check_usable()
+        return plan_backup(self._open_connection, self._tails.values())
+
+    def plan_archive(self, before_ms: int) -> ArchivePlan | None:
+        """Return the plan of a copy of what a start does not need and that is older than ``before_ms``; None: nothing is."""
+        self.check_usable()
+        with translate_errors(opening=True):
+            return plan_archive(self._open_connection, self._tails.values(), before_ms)
+
+    def read_rows(self, number: int, first_key: int, last_seq: int, count: int) -> list[Row]:
+        """Return records as they are stored."""
+        self.check_usable()
+        return self._open_connection.execute(SELECT_RANGE, (number, first_key, last_seq, count)).fetchall()
+
+    def read_part(self, number: int, seq: int, part: int) -> bytes | None:
+        """Return a part of a snapshot, None where there is none."""
+        self.check_usable()
+        row = self._open_connection.execute(SELECT_PART, (number, seq, part)).fetchone()
+        return None if row is None else row[0]
+
+    def begin_at(self, number: int, first_seq: int, chain: bytes) -> None:
+        """Let the records of a workspace begin later; those before are in an archive that is on disk."""
+        [tail] = [one for one in self._tails.values() if one.number == number]
+        connection = self._open_connection
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(DELETE_FROM, (-number, 0))
+        if first_seq > 1:
+            connection.execute(insert_records_sql(1), base_row(number, first_seq, chain))
+        connection.execute("COMMIT")
+        tail.begin_at(first_seq, chain)
+
+    def delete_archived(self, number: int, first_seq: int, count: int) -> int:
+        """Delete at most about ``count`` records before an event, durably; return how many."""
+        deleted = self._open_connection.execute(DELETE_ARCHIVED, (number, number, first_seq, count)).rowcount
+        # Every deleted record dirties its page once; pages are shared by several records.
+        self.wal_bytes += deleted * _DELETED_WAL_BYTES
+        return deleted
+
+    def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
+        """Return the intact snapshots, newest first."""
+        self.check_usable()
+        found = load_snapshots(self._open_connection, self._tails[workspace].number)
+        return [stored.snapshot for stored in found if isinstance(stored, StoredSnapshot)]
+
+    @property
+    def workspaces(self) -> list[WorkspaceId]:
+        """Return the names of all workspaces."""
+        return list(self._tails)
+
+    def tail(self, workspace: WorkspaceId) -> WorkspaceTail | None:
+        """Return a copy of the durable tail of a workspace, None where there is no such workspace."""
+        found = self._tails.get(workspace)
+        return None if found is None else copy(found)
+
+    def put_back(self, workspace: WorkspaceId, rows: list[Row]) -> None:
+        """Write archived records back; ``begin_at`` makes them part of the history."""
+        number = self._tails[workspace].number
+        self._open_connection.execute("BEGIN IMMEDIATE")
+        self._open_connection.executemany(REPLACE_RECORD, [(number, key, data) for _, key, data in rows])
+        self._open_connection.execute("COMMIT")
 
     # --- snapshots -----------------------------------------------------------------------
 

@@ -101,8 +101,11 @@ class HistoryLoss(Struct, frozen=True, kw_only=True):
     dropped_records: int
 
 
-def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark) -> RecoveredJournal:
-    """Verify everything since the newest intact snapshots and delete damaged snapshots. Raises JournalCorrupt."""
+def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark, *, is_archive: bool = False) -> RecoveredJournal:
+    """Verify everything since the newest intact snapshots and delete damaged snapshots. Raises JournalCorrupt.
+
+    An archive needs no snapshot for the events before its first one, as no router starts on it.
+    """
     index = read_commit_index(connection, mark)
     tails = {tail.workspace: tail for tail in _load_tails(connection)}
     tokens = 0
@@ -112,7 +115,7 @@ def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark) -> Reco
     if tokens != index.digests:
         raise JournalCorrupt(f"commit {index.number}: the ends of the workspaces do not match the commit index")
     broken: list[tuple[int, int]] = []
-    histories = [_verify_tail(connection, tail, broken) for tail in tails.values()]
+    histories = [_verify_tail(connection, tail, broken, is_archive) for tail in tails.values()]
     connection.execute("BEGIN IMMEDIATE")
     delete_broken_snapshots(connection, broken)
     connection.execute("COMMIT")
@@ -123,7 +126,23 @@ def _load_tails(connection: sqlite3.Connection) -> Iterator[WorkspaceTail]:
     for number, name, history_id in connection.execute(SELECT_WORKSPACES).fetchall():
         if not (isinstance(number, int) and isinstance(name, str) and isinstance(history_id, str)):
             raise JournalCorrupt("the workspace table is damaged")
-        yield WorkspaceTail.empty(number, name, history_id)
+        tail = WorkspaceTail.empty(number, name, history_id)
+        load_base(connection, tail)
+        yield tail
+
+
+def load_base(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
+    """Read where the records of a workspace begin. Raises JournalCorrupt."""
+    row = connection.execute(SELECT_NEWEST, (-tail.number,)).fetchone()
+    if row is None:
+        return
+    try:
+        envelope = decode_envelope(row[1])
+        if row[0] != envelope.seq or envelope.count or envelope.seq < 1:
+            raise DamagedRecord("the base row is inconsistent")
+    except DamagedRecord as error:
+        raise corrupt_record(tail.workspace, 0, str(error)) from error
+    tail.begin_at(envelope.seq, envelope.previous_chain)
 
 
 def _load_tail_end(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
@@ -143,7 +162,9 @@ def _load_tail_end(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
     tail.digest = tail.compute_digest()
 
 
-def _verify_tail(connection: sqlite3.Connection, tail: WorkspaceTail, broken: list[tuple[int, int]]) -> WorkspaceHistory:
+def _verify_tail(
+    connection: sqlite3.Connection, tail: WorkspaceTail, broken: list[tuple[int, int]], is_archive: bool
+) -> WorkspaceHistory:
     start = None
     for stored in load_snapshots(connection, tail.number):
         if not isinstance(stored, StoredSnapshot):
@@ -153,7 +174,14 @@ def _verify_tail(connection: sqlite3.Connection, tail: WorkspaceTail, broken: li
                 raise corrupt_record(tail.workspace, stored.snapshot.seq, "the snapshot belongs to another history")
             start = stored
     if start is None:
-        verifier = ChainVerifier.from_start(tail.workspace)
+        verifier = tail.verifier()
+        if tail.first_seq > 1 and not is_archive:
+            raise corrupt_record(
+                tail.workspace,
+                tail.first_seq,
+                "events before this one have been archived and no snapshot is intact; "
+                "restore a backup, or put the archive back with `router journal unarchive`",
+            )
     else:
         verifier = ChainVerifier(tail.workspace, next_seq=start.snapshot.seq + 1, chain=start.chain)
     for key, data in rows_from(connection, tail.number, verifier.next_seq):
@@ -164,6 +192,7 @@ def _verify_tail(connection: sqlite3.Connection, tail: WorkspaceTail, broken: li
         history_id=tail.history_id,
         last_position=Position(tail.epoch, tail.last_seq),
         snapshot=None if start is None else start.snapshot,
+        first_seq=tail.first_seq,
     )
 
 
@@ -179,8 +208,10 @@ def rows_from(connection: sqlite3.Connection, number: int, first_seq: int) -> It
 
 def chain_at(connection: sqlite3.Connection, tail: WorkspaceTail, seq: int) -> bytes:
     """Return the chain value after the record whose last event is ``seq``. Raises JournalCorrupt where no record ends there."""
-    if seq == 0:
-        return WorkspaceTail.empty(tail.number, tail.workspace, tail.history_id).chain
+    if seq == tail.first_seq - 1:
+        verifier = tail.verifier()
+        assert verifier.chain is not None
+        return verifier.chain
     row = connection.execute(SELECT_CONTAINING, (tail.number, seq)).fetchone()
     try:
         envelope = decode_envelope(row[1] if row is not None else None)
@@ -213,10 +244,12 @@ def salvage(
 
 
 def _load_tails_for_salvage(connection: sqlite3.Connection) -> Iterator[WorkspaceTail]:
-    known = []
+    known: list[int] = []
     for number, name, history_id in connection.execute(SELECT_WORKSPACES).fetchall():
-        known.append(number)
-        yield WorkspaceTail.empty(number, name, history_id)
+        known += (number, -number)
+        tail = WorkspaceTail.empty(number, name, history_id)
+        load_base(connection, tail)
+        yield tail
     for (number,) in connection.execute("SELECT DISTINCT workspace FROM record").fetchall():
         # Records of a workspace without a name cannot be kept: their chain starts from the name.
         if number != COMMIT_INDEX_WORKSPACE and number not in known:
@@ -224,10 +257,12 @@ def _load_tails_for_salvage(connection: sqlite3.Connection) -> Iterator[Workspac
 
 
 def _truncate_at_damage(connection: sqlite3.Connection, tail: WorkspaceTail, new_history_id: str) -> HistoryLoss:
-    verifier = ChainVerifier.from_start(tail.workspace)
+    verifier = tail.verifier()
+    if tail.base_chain is not None:
+        tail.last_seq, tail.chain = tail.first_seq - 1, tail.base_chain
     # The first damaged record ends the intact part; the tail stays before it.
     with suppress(JournalCorrupt):
-        for key, data in rows_from(connection, tail.number, 0):
+        for key, data in rows_from(connection, tail.number, tail.first_seq):
             tail.epoch = verifier.verify_and_decode(key, data).epoch
             tail.last_seq = verifier.next_seq - 1
             tail.chain = verifier.chain or tail.chain

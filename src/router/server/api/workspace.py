@@ -31,7 +31,8 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     if query.after is not None:
         history_id, _, seq = query.after.partition(":")
         request.services.writer.note_position(request.workspace, history_id, int(seq))
-    after_seq = _start_seq(query.after, history_id=position.history_id, last_seq=position.seq)
+    first_seq = request.services.journal.first_seq(request.workspace)
+    after_seq = _start_seq(query.after, history_id=position.history_id, first_seq=first_seq, last_seq=position.seq)
     records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
     encoded: list[bytes] = []
     for record in records:
@@ -62,13 +63,19 @@ async def get_digest(request: ApiRequest) -> ApiResponse:
     return ApiResponse(body=DigestDocument(history_id=position.history_id, epoch=position.epoch, seq=image.seq, digest=digest))
 
 
-def _start_seq(text: str | None, *, history_id: str, last_seq: int) -> int:
-    """Return the sequence number in ``history_id:seq``. Raises ProblemError if this history does not contain the position."""
+def _start_seq(text: str | None, *, history_id: str, first_seq: int, last_seq: int) -> int:
+    """Return the sequence number in ``history_id:seq``; without one the position before the first event that is not archived.
+
+    Raises ProblemError if the events after the position cannot be listed.
+    """
     if text is None:
-        return 0
+        return first_seq - 1
     requested_id, _, seq = text.partition(":")
     if requested_id != history_id or int(seq) > last_seq:
         raise ProblemError("history_reset", "position not in this history; start again without `after`", seq=last_seq)
+    if int(seq) + 1 < first_seq:
+        detail = "the events after this position have been archived; start again without `after`"
+        raise ProblemError("history_reset", detail, seq=last_seq)
     return int(seq)
 
 

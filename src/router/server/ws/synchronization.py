@@ -111,6 +111,7 @@ class InitialSync:
                 dropped > _LOG_EVENTS_MAX
                 or now.seq - after > self._settings.resume_count_max
                 or self._hub.log_reads >= _LOG_READS_MAX
+                or after + 1 < self._writer.feed.first_seq(subscriber.workspace)
             ):
                 return False
             self._hub.log_reads += 1
