@@ -3,6 +3,7 @@
 from prometheus_client.metrics_core import Metric
 
 from router.engine.engine import Engine
+from router.engine.queries.slices import run_to_end
 from router.model.commands import AbandonContact, AcceptOffer, Command
 from router.model.policy import EntryRule, FactPolicy, FactType
 from router.statistics.workspace import WorkspaceStats
@@ -38,7 +39,7 @@ def a_day() -> WorkspaceStats:
 
 
 def found_of(meters: WorkspaceStats, cap: int = 10) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    taken = take_sample("default", meters, START_MS + 9000, LabelLimit(cap))
+    taken = run_to_end(take_sample("default", meters, START_MS + 9000, LabelLimit(cap)))
     return values(list(metric_families([taken])))
 
 

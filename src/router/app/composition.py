@@ -171,7 +171,7 @@ class App:
     async def _query_forecasts(self, workspace: str) -> dict[str, tuple[ForecastCounts, int | None]] | None:
         """Return the forecast counts for the metrics page, or none while the writer is overloaded or stopping."""
         try:
-            return (await self._writer.query(workspace, lambda engine: engine.forecasts())).value
+            return (await self._writer.query_in_slices(workspace, lambda engine: engine.forecasts())).value
         except RouterError:
             return None
 

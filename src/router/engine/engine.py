@@ -18,7 +18,6 @@ walk the whole state at once.
 """
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from hashlib import blake2b
 from typing import Final
 
@@ -39,7 +38,6 @@ from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.engine.state.wait_statistics import PendingForecast
-from router.engine.wait.estimate import queue_expected_wait_ms
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
@@ -52,7 +50,6 @@ from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_r
 
 # Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
-_NO_FORECASTS: Final = ForecastCounts()
 
 
 def digest_of(parts: Iterable[bytes]) -> str:
@@ -293,16 +290,9 @@ class Engine:
         """Return the forecast made when the contact arrived; None if there was none or its wait is over."""
         return self._state.wait_statistics.pending_forecasts.get(contact_id)
 
-    def forecasts(self) -> dict[str, tuple[ForecastCounts, int | None]]:
+    def forecasts(self) -> Slices[dict[str, tuple[ForecastCounts, int | None]]]:
         """Return by queue a copy of its forecast counts and the median wait expected of a contact that arrives now."""
-        state = self._state
-        return {
-            queue_id: (
-                copy(state.wait_statistics.forecast_counts.get(queue_id, _NO_FORECASTS)),
-                queue_expected_wait_ms(state, queue_id),
-            )
-            for queue_id in (state.policy.queues if state.policy else ())
-        }
+        return slices.queue_forecasts(self._state)
 
     def availability(
         self, queue_id: str, channel: str | None = None, skills: dict[str, int] | None = None
@@ -346,9 +336,12 @@ class Engine:
         )
 
     def why(self, contact_id: str) -> ContactWhy | None:
-        """Explain why a contact is in its present state, by the rules that route it."""
-        contact = self._state.contacts.get(contact_id)
-        return None if contact is None else why.explain_contact(self._state, contact)
+        """Explain why a contact is in its present state; in one turn, so for tests and tools."""
+        return run_to_end(self.why_in_slices(contact_id))
+
+    def why_in_slices(self, contact_id: str) -> Slices[ContactWhy | None]:
+        """Explain why a contact is in its present state, by the rules that route it; None if it is unknown."""
+        return why.explain_contact(self._state, contact_id)
 
     def why_agent(self, contact_id: str, agent_id: str) -> AgentWhy | None:
         """Explain why an agent can or cannot take a contact; None if either is unknown."""

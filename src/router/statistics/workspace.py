@@ -5,7 +5,7 @@ Contacts, offers and assignments are forgotten after their last event; the histo
 """
 
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,15 @@ from router.statistics.views import (
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+class QueueTotals(NamedTuple):
+    """Counters of a queue."""
+
+    contacts_by_state: tuple[int, ...]
+    """Numbers of live contacts: queued, offered, assigned, callbacks for later."""
+    counters: ContactCounters
+    waits: WaitHistogram
 
 
 class WorkspaceStats:
@@ -93,6 +102,15 @@ class WorkspaceStats:
         """Return the statistics of a queue; none for an unknown queue."""
         queue = self._flushed().queues.get(queue_id)
         return None if queue is None else queue_stats(queue_id, queue, now_ms)
+
+    def queue_totals(self, queue_id: str) -> QueueTotals | None:
+        """Return copies of the counters of a queue, summed over its channels, without the figures computed from them."""
+        queue = self._flushed().queues.get(queue_id)
+        if queue is None:
+            return None
+        waits = copy(queue.waits)
+        waits.buckets = list(waits.buckets)
+        return QueueTotals(tuple(queue.contacts_by_state), sum_counters(queue.channels.values()), waits)
 
     def agent_stats(self, agent_id: str, now_ms: int) -> AgentStatsView | None:
         """Return the statistics of an agent; none for an unknown agent."""

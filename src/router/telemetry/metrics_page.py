@@ -1,8 +1,8 @@
-"""Metrics page: samples are taken on the event loop and formatted in a thread, so a large workspace does not block the loop."""
+"""Metrics page: samples are taken on the event loop in slices and formatted in a thread, so no workspace blocks the loop."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
@@ -49,9 +49,21 @@ class MetricsPage:
             for workspace, stats in list(self._stats.items()):
                 queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
                 now_ms = int(time.time() * 1000)
-                samples.append(take_sample(workspace, stats, now_ms, self._label_limit, queue_forecasts))
-                await asyncio.sleep(0)
+                sampling = take_sample(workspace, stats, now_ms, self._label_limit, queue_forecasts)
+                samples.append(await _complete(sampling))
             return await asyncio.to_thread(_render_text, self._process.registry, samples)
+
+
+async def _complete(sampling: Generator[None, None, WorkspaceSample]) -> WorkspaceSample:
+    """Take a sample; other tasks run after each slice."""
+    while True:
+        try:
+            next(sampling)
+        except StopIteration as end:
+            sample: WorkspaceSample = end.value
+            return sample
+        finally:
+            await asyncio.sleep(0)
 
 
 def _render_text(registry: CollectorRegistry, samples: list[WorkspaceSample]) -> bytes:

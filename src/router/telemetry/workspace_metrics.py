@@ -1,13 +1,13 @@
 """Workspace metrics: contacts, offers, waits and agents by workspace and queue, computed from the journal's events.
 
-The counters survive a restart, because they continue where the journal ends (I41). A sample is taken on the event loop, as
-plain numbers; a thread formats it as text. Labels are names from policies and settings; names beyond the configured limit are
-counted together under ``other``.
+The counters survive a restart, because they continue where the journal ends (I41). A sample is taken on the event loop, in slices
+and as plain numbers; a thread formats it as text. Labels are names from policies and settings; names beyond the configured limit
+are counted together under ``other``.
 
 Shares and means over a time window, such as the accuracy of forecasts, are quotients of the counters' rates.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 from router.model.forecasts import ForecastCounts
 from router.model.views import WorkspaceCounts
 from router.statistics.counters import CallbackCounts, OfferCounts
-from router.statistics.service_level import WAIT_BUCKETS_MS, WaitHistogram
+from router.statistics.service_level import WAIT_BUCKETS_MS
 from router.statistics.state import EntryRuleCounters
 from router.statistics.workspace import WorkspaceStats
 
@@ -30,6 +30,9 @@ _BUCKET_BOUNDS_MS: Final = (
 )  # fmt: skip
 
 _BUCKET_INDEXES: Final = tuple(WAIT_BUCKETS_MS.index(bound) for bound in _BUCKET_BOUNDS_MS)
+
+# About 20 µs each.
+_QUEUES_PER_TURN: Final = 64
 
 _OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
 
@@ -114,16 +117,18 @@ class LabelLimit:
 
 
 def take_sample(
-    workspace: str, stats: WorkspaceStats, now_ms: int, labels: LabelLimit, forecasts: "Mapping[str, QueueForecasts] | None" = None
-) -> WorkspaceSample:
-    """Return the workspace's present numbers.
+    workspace: str, stats: WorkspaceStats, now_ms: int, labels: LabelLimit, forecasts: Mapping[str, QueueForecasts] | None = None
+) -> Generator[None, None, WorkspaceSample]:
+    """Return the workspace's present numbers, in slices of ``_QUEUES_PER_TURN`` queues between which other tasks may run.
 
-    Runs on the event loop without await, so all numbers are as of one event. ``forecasts`` are the engine's counts by queue;
-    they may be a few events older or newer.
+    The numbers of a queue, and those of the workspace, are as of one event; two queues may be as of different events.
+    ``forecasts`` are the engine's counts by queue.
     """
     queues: dict[str, QueueSample] = {}
-    for queue_id in stats.queue_ids():
-        sample = _queue_sample(stats, queue_id, now_ms)
+    for place, queue_id in enumerate(stats.queue_ids(), start=1):
+        sample = _queue_sample(stats, queue_id)
+        if sample is None:
+            continue  # A policy has removed the queue meanwhile.
         queue_forecasts = forecasts.get(queue_id) if forecasts else None
         if queue_forecasts is not None:
             sample.forecasts, sample.expected_wait_ms = queue_forecasts
@@ -132,6 +137,8 @@ def take_sample(
             queues[label].add(sample)
         else:
             queues[label] = sample
+        if place % _QUEUES_PER_TURN == 0:
+            yield
     totals = stats.workspace_stats(now_ms)
     return WorkspaceSample(
         workspace=workspace,
@@ -155,16 +162,17 @@ def _rule_samples(stats: WorkspaceStats, rules_max: int) -> dict[str, EntryRuleC
     return found
 
 
-def _queue_sample(stats: WorkspaceStats, queue_id: str, now_ms: int) -> QueueSample:
-    queue = stats.queue_stats(queue_id, now_ms)
-    waits = stats.wait_histogram(queue_id) or WaitHistogram()
-    assert queue is not None
-    flow, service = queue.contacts.flow, queue.contacts.service
+def _queue_sample(stats: WorkspaceStats, queue_id: str) -> QueueSample | None:
+    totals = stats.queue_totals(queue_id)
+    if totals is None:
+        return None
+    waiting, offered, assigned, callbacks = totals.contacts_by_state
+    flow, service = totals.counters.flow, totals.counters.service
     return QueueSample(
-        waiting=queue.waiting,
-        offered=queue.offered,
-        assigned=queue.assigned,
-        callbacks=queue.callbacks,
+        waiting=waiting,
+        offered=offered,
+        assigned=assigned,
+        callbacks=callbacks,
         submitted=flow.submitted,
         answered=service.answered,
         answered_within=service.answered_within,
@@ -174,10 +182,10 @@ def _queue_sample(stats: WorkspaceStats, queue_id: str, now_ms: int) -> QueueSam
         expired=flow.expired,
         overflowed=flow.overflowed_out,
         called_back=flow.called_back,
-        callback_attempts=queue.contacts.callbacks,
-        offers=queue.contacts.offers,
-        wait_buckets=waits.buckets,
-        wait_sum_ms=waits.sum_ms,
+        callback_attempts=totals.counters.callbacks,
+        offers=totals.counters.offers,
+        wait_buckets=totals.waits.buckets,
+        wait_sum_ms=totals.waits.sum_ms,
     )
 
 

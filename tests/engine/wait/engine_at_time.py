@@ -1,6 +1,7 @@
 """An engine with a virtual time, for wait estimates."""
 
 from router.engine.engine import Engine
+from router.engine.queries.slices import run_to_end
 from router.model import commands as c
 from router.model.forecasts import ExpectedWait, ForecastCounts
 from router.model.policy import Policy
@@ -48,7 +49,7 @@ class EngineAtTime:
         return found
 
     def counts(self, queue_id: str = "support") -> ForecastCounts:
-        return self.engine.forecasts()[queue_id][0]
+        return run_to_end(self.engine.forecasts())[queue_id][0]
 
 
 def handled(timed: EngineAtTime, contact_id: str, took_s: float, rang_s: float = 0.0) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from router.engine.queries.slices import run_to_end
 from router.model import commands as c
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
@@ -38,7 +39,7 @@ def expected_of(world: World, contact_id: str = "c1") -> ExpectedWait | None:
 
 def forecasts_of(world: World) -> tuple[int, int, int]:
     """Return the counts of forecasts made, answered and withdrawn."""
-    counts, _ = world.engine.forecasts()["support"]
+    counts, _ = run_to_end(world.engine.forecasts())["support"]
     return counts.made, counts.answered, counts.withdrawn
 
 

@@ -70,7 +70,9 @@ class SkillCoverage:
         self._groups_by_requirement: dict[RequirementKey, int] = {}
         self._base_requirements = {name: requirement_key(queue, _NO_OWN_SKILLS) for name, queue in policy.queues.items()}
         self._groups_by_agents_when = {
-            name: self._compute_agents_when_groups(name) for name, queue in policy.queues.items() if queue.agents_when is not None
+            name: state.index.qualification.groups_meeting_condition(name)
+            for name, queue in policy.queues.items()
+            if queue.agents_when is not None
         }
         """Masks of the groups that meet ``agents_when``, by queue that has such a condition."""
         self._queue_by_base_requirement = {
@@ -125,13 +127,6 @@ class SkillCoverage:
 
     def _groups_serving(self, queue_id: QueueId) -> int:
         return self._groups_of_every_queue | self._groups_by_queue.get(queue_id, 0)
-
-    def _compute_agents_when_groups(self, queue_id: QueueId) -> int:
-        found = 0
-        for group in self._index.qualification.groups_by_index:
-            if group is not None and group.attributes_qualify(queue_id):
-                found |= group.bit
-        return found
 
     def _groups_meeting_agents_when(self, queue_id: QueueId) -> int:
         """Return the mask of the groups that meet the queue's ``agents_when``; all groups if it has none."""

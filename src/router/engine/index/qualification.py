@@ -15,6 +15,7 @@ from typing import Final
 
 from router.engine.state.agent import AgentGroup, AgentGroupKey
 from router.engine.state.contact import WaitingLine
+from router.engine.state.records import RequirementKey
 from router.model.policy import Policy
 from router.model.states import AgentId, QueueId
 from router.policy.facts import AgentConditions
@@ -83,15 +84,22 @@ class QualificationIndex:
             if not lines:
                 del self.reserved_lines[agent_id]
 
-    def groups_for(self, line: WaitingLine) -> int:
-        """Return the bits of the groups that qualify for a line, which may be a temporary one."""
-        return self._masks.groups_for(line)
+    def groups_for(self, queue_id: QueueId, channel: str, requirements: Iterable[RequirementKey], *, has_condition: bool) -> int:
+        """Return the bits of the groups that serve the queue and channel and meet one of the requirements.
+
+        ``has_condition``: whether the queue has a condition on attributes of agents.
+        """
+        return self._masks.groups_for(queue_id, channel, requirements, has_condition=has_condition)
+
+    def groups_meeting_condition(self, queue_id: QueueId) -> int:
+        """Return the bits of the groups whose attributes meet the condition of a queue that has one."""
+        return self._masks.groups_meeting_condition(queue_id)
 
     def update_lines(self, lines: Iterable[WaitingLine]) -> None:
         """Update which groups qualify for lines that are new or have another requirement."""
         toggled: dict[int, int] = {}
         for line in lines:
-            before, after = line.group_mask, self._masks.groups_for(line)
+            before, after = line.group_mask, self._masks.groups_for_line(line)
             if before != after:
                 line.group_mask = after
                 # Most of very many lines change for the same groups: visit each set of groups once.
@@ -202,16 +210,25 @@ class GroupMasks:
         """Drop the cached skill masks, because the declared skills have changed."""
         self._masks_by_skill = {}
 
-    def groups_for(self, line: WaitingLine) -> int:
+    def groups_for_line(self, line: WaitingLine) -> int:
         """Return the bits of the groups that qualify for the line; the same answer as ``AgentGroup.qualifies_for``."""
+        requirements = (line.requirement, *line.alternatives)
+        return self.groups_for(line.queue_id, line.channel, requirements, has_condition=line.queue.agents_when is not None)
+
+    def groups_for(self, queue_id: QueueId, channel: str, requirements: Iterable[RequirementKey], *, has_condition: bool) -> int:
+        """Return the bits of the groups that serve the queue and channel and meet one of the requirements."""
         found = 0
-        for requirement in (line.requirement, *line.alternatives):
+        for requirement in requirements:
             mask = self._all_groups
             for skill, level in requirement:
                 mask &= self._with_skill(skill, level)
             found |= mask
-        found &= self._with_queue(line.queue_id) & ~self._without_channel(line.channel)
-        return found if line.queue.agents_when is None else found & self._masks_by_condition.get(line.queue_id, 0)
+        found &= self._with_queue(queue_id) & ~self._without_channel(channel)
+        return found & self.groups_meeting_condition(queue_id) if has_condition else found
+
+    def groups_meeting_condition(self, queue_id: QueueId) -> int:
+        """Return the bits of the groups whose attributes meet the queue's condition; none if it is not evaluated."""
+        return self._masks_by_condition.get(queue_id, 0)
 
     def _bits(self, answers: Iterable[bool]) -> int:
         return sum(bit for bit, answer in zip(self._groups, answers, strict=True) if answer)

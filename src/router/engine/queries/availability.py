@@ -4,16 +4,13 @@ A gateway uses them before it offers a customer to wait, a callback or another c
 change nothing.
 
 Availability applies the admission rules of a submit (opening hours, queue length, agents ready). It counts agents by agent
-group, so the cost grows with the number of groups, not of agents, and the answer names no agent.
+group, so the cost grows with the number of groups that qualify, not of agents, and the answer names no agent.
 """
-
-from collections.abc import Callable
 
 from router.engine.commands import validation
 from router.engine.commands.queue_admission import admit_to_queue
 from router.engine.commands.transaction import unknown_queue
 from router.engine.routing_state import RoutingState
-from router.engine.state.agent import AgentGroup
 from router.engine.state.contact import requirement_key
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.engine.state.records import RequirementKey
@@ -73,11 +70,20 @@ def check_availability(
     if refused is not None:
         return refused
     channels = tuple(policy.channels) if channel is None else (channel,)
+    index = state.index
 
-    def count_by_queue(count: Callable[[AgentGroup, str], int]) -> Callable[[QueueId], int]:
-        return lambda name: _count_qualified_agents(state, name, channels, skills, count)
+    def ready(name: QueueId) -> int:
+        masks = _qualified_groups(state, name, channels, skills).values()
+        return max(sum(group.ready_count for group in index.qualification.groups_in(mask)) for mask in masks)
 
-    ready, free = (count_by_queue(lambda group, _: group.ready_count), count_by_queue(_available_agents_counter(state)))
+    def free(name: QueueId) -> int:
+        most = 0
+        for one, mask in _qualified_groups(state, name, channels, skills).items():
+            i = index.channels.by_name[one].index
+            groups = index.qualification.groups_in(mask & index.agents.open_group_bits[i])
+            most = max(most, sum(len(group.idle_orders[i]) for group in groups))
+        return most
+
     admitted = admit_to_queue(
         state, policy, queue_id, has_free_agent=lambda name: free(name) > 0, has_ready_agent=lambda name: ready(name) > 0
     )
@@ -97,28 +103,12 @@ def check_availability(
     )
 
 
-def _available_agents_counter(state: RoutingState) -> Callable[[AgentGroup, str], int]:
-    channels = state.index.channels.by_name
-    return lambda group, channel: len(group.idle_orders[channels[channel].index])
-
-
-def _count_qualified_agents(
-    state: RoutingState,
-    queue_id: QueueId,
-    channels: tuple[str, ...],
-    skills: dict[str, int],
-    count: Callable[[AgentGroup, str], int],
-) -> int:
-    """Return how many agents qualify, summed over agent groups; of several channels the one with the most agents counts."""
+def _qualified_groups(state: RoutingState, queue_id: QueueId, channels: tuple[str, ...], skills: dict[str, int]) -> dict[str, int]:
+    """Return by channel the bits of the agent groups that qualify in some step of the queue's plan."""
     requirements = _requirements_of_all_steps(state, queue_id, skills)
-    return max(
-        sum(
-            count(group, channel)
-            for group in state.index.qualification.groups.values()
-            if any(_is_qualified(state, group, queue_id, channel, requirement) for requirement in requirements)
-        )
-        for channel in channels
-    )
+    has_condition = state.queue_policy(queue_id).agents_when is not None
+    groups_for = state.index.qualification.groups_for
+    return {name: groups_for(queue_id, name, requirements, has_condition=has_condition) for name in channels}
 
 
 def _requirements_of_all_steps(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> set[RequirementKey]:
@@ -129,13 +119,3 @@ def _requirements_of_all_steps(state: RoutingState, queue_id: QueueId, skills: d
         return {requirement_key(queue, skills)}
     stages = [stage_requirement(queue, plan, number, skills) for number in range(len(plan))]
     return {requirement for stage in stages for requirement in (stage.requirement, *stage.alternatives)}
-
-
-def _is_qualified(state: RoutingState, group: AgentGroup, queue_id: QueueId, channel: str, requirement: RequirementKey) -> bool:
-    if group.queues is not None and queue_id not in group.queues:
-        return False
-    if channel in group.barred_channels:
-        return False
-    if state.queue_policy(queue_id).agents_when is not None and not group.attributes_qualify(queue_id):
-        return False
-    return all(group.skills.get(skill, 0) >= level for skill, level in requirement)

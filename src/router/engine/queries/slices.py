@@ -13,6 +13,7 @@ Other commands may change the state between two turns. Two kinds of queries deal
 """
 
 from collections.abc import Callable, Generator, Iterable
+from copy import copy
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from router.engine.events.changed_records import ChangedRecords
@@ -22,6 +23,8 @@ from router.engine.queries.views import agent_view, contact_view
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
+from router.engine.wait.estimate import queue_expected_wait_ms
+from router.model.forecasts import ForecastCounts
 from router.model.states import AgentId, ContactId, ContactState, QueueId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceCounts, WorkspaceView
 
@@ -185,6 +188,20 @@ def _queue_views(
     return found
 
 
+def queue_forecasts(state: RoutingState) -> Slices[dict[QueueId, tuple[ForecastCounts, int | None]]]:
+    """Return by queue a copy of its forecast counts and the median wait expected of a contact that arrives now."""
+    meter = WorkMeter()
+    found: dict[QueueId, tuple[ForecastCounts, int | None]] = {}
+    for queue_id in tuple(state.policy.queues if state.policy else ()):
+        if state.policy is None or queue_id not in state.policy.queues:
+            continue
+        counts = state.wait_statistics.forecast_counts.get(queue_id)
+        found[queue_id] = (ForecastCounts() if counts is None else copy(counts), queue_expected_wait_ms(state, queue_id))
+        if meter.add(_EXPECTED_WAIT_COST):
+            yield
+    return found
+
+
 def queue_cost(state: RoutingState, queue_id: QueueId) -> int:
     """Return the cost of a queue's view, which counts agents by group and contacts by line."""
     lines = state.index.lines.by_queue.get(queue_id, ())
@@ -205,7 +222,9 @@ def live_contacts(state: RoutingState, owner: str) -> Slices[tuple[ContactView, 
         while True:
             changes.is_everything = False
             names = yield from _owned_contacts(state, owner)
-            found = yield from _read(state, names, changes, changes.take_contacts, lambda name: _live_contact(state, owner, name))
+            found = yield from read_until_unchanged(
+                state, names, changes, changes.take_contacts, lambda name: _live_contact(state, owner, name)
+            )
             if found is not None:
                 return tuple(found.values())
 
@@ -242,7 +261,9 @@ def all_agents(state: RoutingState) -> Slices[tuple[AgentView, ...]]:
     with ChangedRecords(state) as changes:
         while True:
             changes.is_everything = False
-            found = yield from _read(state, list(state.agents), changes, changes.take_agents, lambda name: _agent(state, name))
+            found = yield from read_until_unchanged(
+                state, list(state.agents), changes, changes.take_agents, lambda name: _agent(state, name)
+            )
             if found is not None:
                 return tuple(found.values())
 
@@ -252,7 +273,7 @@ def _agent(state: RoutingState, agent_id: AgentId) -> tuple[AgentView | None, in
     return (None, 1) if agent is None else (agent_view(state, agent), agent_cost(agent))
 
 
-def _read(
+def read_until_unchanged(
     state: RoutingState,
     names: list[str],
     changes: ChangedRecords,

@@ -1,14 +1,18 @@
 """Explain why a contact waits, and why an agent does or does not get it.
 
 The answers come from ``eligibility.py``, the slow reading of the rules to which the tests hold the indexes. The cost of
-explaining a contact grows with the number of all agents, so it is computed on request only.
+explaining a contact grows with the number of all agents, so it is computed on request only, and in slices.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
+from msgspec import structs
+
+from router.engine.events.changed_records import ChangedRecords
 from router.engine.matching.eligibility import unmet_conditions, unmet_qualification
+from router.engine.queries.slices import Slices, WorkMeter, read_until_unchanged
 from router.engine.queries.views import contact_view
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
@@ -17,10 +21,13 @@ from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan, routing_criteria
 from router.engine.state.records import SelectionRecord, selection_record
 from router.engine.wait.estimate import expected_wait
-from router.model.states import ContactState
+from router.model.states import AgentId, ContactId, ContactState
 from router.model.views import AgentWhy, ChosenAgent, ContactWhy, StepWhy, UnmetCondition
 
 _AGENTS_SHOWN_MAX = 100
+# Costs of examining an agent and of adding the result, in units of ``slices``.
+_AGENT_COST = 20
+_ANSWER_COST = 2
 
 
 def explain_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentWhy:
@@ -37,52 +44,104 @@ def explain_agent(state: RoutingState, contact: Contact, agent: Agent) -> AgentW
     )
 
 
-def explain_contact(state: RoutingState, contact: Contact) -> ContactWhy:
-    """Return why the contact is in its present state, which agents qualify for it, and what changes next without a command."""
-    view = contact_view(state, contact)
-    if contact.state.is_terminal:
-        return ContactWhy(
-            contact_id=contact.contact_id,
-            as_of_seq=state.seq,
-            state=contact.state,
-            reason=contact.reason or str(contact.state),
-            requirement=view.requirement,
-            chosen=() if contact.selection is None else (_chosen_agent(contact.selection),),
-            rule=contact.entry_rule,
-            failed_rules=contact.failed_rules,
-        )
-    qualified: list[AgentWhy] = []
-    unqualified: list[AgentWhy] = []
-    counts: Counter[str] = Counter()
-    for agent_id in sorted(state.agents):
-        agent = state.agents[agent_id]
-        answer = explain_agent(state, contact, agent)
-        if unmet_qualification(state, agent, contact):
-            unqualified.append(answer)
-            continue
-        qualified.append(answer)
-        counts.update({condition.code for condition in answer.unmet_conditions})
-    change = _next_change(state, contact, qualified)
+def explain_contact(state: RoutingState, contact_id: ContactId) -> Slices[ContactWhy | None]:
+    """Return why the contact is in its present state, which agents qualify for it, and what changes next without a command.
+
+    None if the contact is unknown. The answer is as of the event in ``as_of_seq``: agents that change while others are examined
+    are examined again, and a change of the contact begins the examination again.
+    """
+    with ChangedRecords(state) as changes:
+        while True:
+            changes.is_everything = False
+            contact = state.contacts.get(contact_id)
+            if contact is None:
+                return None
+            if contact.state.is_terminal:
+                return _explain_ended(state, contact)
+            changes.take_contacts()
+            answers = yield from read_until_unchanged(
+                state, list(state.index.agent_ids), changes, changes.take_agents, partial(_examine_agent, state, contact)
+            )
+            if answers is not None and contact_id not in changes.take_contacts():
+                break
+        explained, at_ms = _explain_live(state, contact), state.at_ms
+    return (yield from _with_agents(explained, answers, at_ms))
+
+
+def _examine_agent(state: RoutingState, contact: Contact, agent_id: AgentId) -> tuple[tuple[AgentWhy, bool] | None, int]:
+    agent = state.agents.get(agent_id)
+    if agent is None:
+        return None, 1
+    return (explain_agent(state, contact, agent), not unmet_qualification(state, agent, contact)), _AGENT_COST
+
+
+def _explain_ended(state: RoutingState, contact: Contact) -> ContactWhy:
     return ContactWhy(
         contact_id=contact.contact_id,
         as_of_seq=state.seq,
         state=contact.state,
-        reason=_reason(contact, qualified),
+        reason=contact.reason or str(contact.state),
+        requirement=contact_view(state, contact).requirement,
+        chosen=() if contact.selection is None else (_chosen_agent(contact.selection),),
+        rule=contact.entry_rule,
+        failed_rules=contact.failed_rules,
+    )
+
+
+def _explain_live(state: RoutingState, contact: Contact) -> ContactWhy:
+    """Return everything that does not depend on single agents; the next change is that of the contact itself."""
+    view = contact_view(state, contact)
+    change = min((deadline for deadline in _deadlines(state, contact) if deadline[0] > state.at_ms), default=(None, None))
+    return ContactWhy(
+        contact_id=contact.contact_id,
+        as_of_seq=state.seq,
+        state=contact.state,
+        reason=_reason(contact),
         requirement=view.requirement,
         position=view.position,
         expected_wait=expected_wait(state, contact) if _is_waiting(contact) else None,
-        eligible_now=tuple(answer.agent_id for answer in qualified if answer.eligible_now),
-        qualified=len(qualified),
-        unmet_conditions=dict(sorted(counts.items())),
-        agents=tuple((qualified + unqualified)[:_AGENTS_SHOWN_MAX]),
-        next_change_at_ms=None if change is None else change[0],
-        next_change=None if change is None else change[1],
+        next_change_at_ms=change[0],
+        next_change=change[1],
         chosen=tuple(_selection_records(state, contact)),
         overflow_impossible=_is_overflow_impossible(state, contact),
         step=_explain_step(state, contact, contact.step),
         next_step=_explain_next_step(state, contact),
         rule=contact.entry_rule,
         failed_rules=contact.failed_rules,
+    )
+
+
+def _with_agents(why: ContactWhy, answers: dict[AgentId, tuple[AgentWhy, bool]], at_ms: int) -> Slices[ContactWhy]:
+    """Add the examined agents. They are as of one event already, so the state may change between the turns."""
+    meter = WorkMeter()
+    qualified: list[AgentWhy] = []
+    unqualified: list[AgentWhy] = []
+    counts: Counter[str] = Counter()
+    changes = [] if why.next_change_at_ms is None else [(why.next_change_at_ms, why.next_change or "")]
+    for agent_id in sorted(answers):
+        answer, is_qualified = answers[agent_id]
+        if not is_qualified:
+            unqualified.append(answer)
+        else:
+            qualified.append(answer)
+            counts.update({condition.code for condition in answer.unmet_conditions})
+            changes.extend(
+                (condition.until_ms, condition.code)
+                for condition in answer.unmet_conditions
+                if condition.until_ms is not None and condition.until_ms > at_ms and condition.code != "closed"
+            )
+        if meter.add(_ANSWER_COST):
+            yield
+    change = min(changes, default=(None, None))
+    return structs.replace(
+        why,
+        reason="no_agent_qualified" if why.reason == "waiting_for_agent" and not qualified else why.reason,
+        eligible_now=tuple(answer.agent_id for answer in qualified if answer.eligible_now),
+        qualified=len(qualified),
+        unmet_conditions=dict(sorted(counts.items())),
+        agents=tuple((qualified + unqualified)[:_AGENTS_SHOWN_MAX]),
+        next_change_at_ms=change[0],
+        next_change=change[1],
     )
 
 
@@ -118,14 +177,12 @@ def _is_waiting(contact: Contact) -> bool:
     return contact.state is ContactState.QUEUED or contact.state is ContactState.OFFERED
 
 
-def _reason(contact: Contact, qualified: list[AgentWhy]) -> str:
+def _reason(contact: Contact) -> str:
     if contact.state is ContactState.CALLBACK_SCHEDULED and contact.callback is not None:
         return f"callback_{contact.callback.phase}"
     if contact.state is not ContactState.QUEUED:
         return str(contact.state)
-    if contact.waiting_for_opening:
-        return "queue_closed"
-    return "waiting_for_agent" if qualified else "no_agent_qualified"
+    return "queue_closed" if contact.waiting_for_opening else "waiting_for_agent"
 
 
 def _is_overflow_impossible(state: RoutingState, contact: Contact) -> bool:
@@ -139,8 +196,8 @@ def is_overflow_limit_reached(state: RoutingState, contact: Contact) -> bool:
     return state.policy is not None and contact.overflow_count >= state.policy.overflow_count_max
 
 
-def _next_change(state: RoutingState, contact: Contact, qualified: list[AgentWhy]) -> tuple[int, str] | None:
-    """Return the next point in time at which a deadline changes something for this contact, and the kind of that deadline."""
+def _deadlines(state: RoutingState, contact: Contact) -> list[tuple[int, str]]:
+    """Return the points in time at which a deadline of the contact itself changes something, each with its kind."""
     deadlines: list[tuple[int, str]] = []
     stands_still = partial(is_clock_stopped, state, contact)
     hours = state.hours.get(contact.queue_id) if contact.waiting_for_opening else None
@@ -158,13 +215,7 @@ def _next_change(state: RoutingState, contact: Contact, qualified: list[AgentWhy
     if contact.awaits_offers and contact.step_until_ms is not None and not stands_still(TimerKind.STEP):
         deadlines.append((contact.step_until_ms, "step"))
     deadlines += [(state.offers[offer_id].deadline_ms, "offer_timeout") for offer_id in contact.pending_offer_ids]
-    for answer in qualified:
-        deadlines += [
-            (condition.until_ms, condition.code)
-            for condition in answer.unmet_conditions
-            if condition.until_ms is not None and condition.code != "closed"
-        ]
-    return min((deadline for deadline in deadlines if deadline[0] > state.at_ms), default=None)
+    return deadlines
 
 
 def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy | None:

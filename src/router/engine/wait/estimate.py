@@ -335,5 +335,8 @@ def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
         return line
     channel = index.channels.by_name[key[1]]
     line = WaitingLine(key, index=0, channel_index=channel.index, queue=state.queue_policy(key[0]), channel_policy=channel.policy)
-    line.group_mask = index.qualification.groups_for(line)
+    requirements = (line.requirement, *line.alternatives)
+    line.group_mask = index.qualification.groups_for(
+        line.queue_id, line.channel, requirements, has_condition=line.queue.agents_when is not None
+    )
     return line

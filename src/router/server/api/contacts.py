@@ -181,7 +181,7 @@ async def assign_contact(request: ApiRequest) -> ApiResponse:
 
 async def why_contact(request: ApiRequest) -> ApiResponse:
     """Explain why the contact is where it is, using the routing rules."""
-    answered = await request.query_engine(lambda engine: engine.why(path_contact_id(request)))
+    answered = await request.query_in_slices(lambda engine: engine.why_in_slices(path_contact_id(request)))
     if answered.value is None:
         raise problem_from_refusal(unknown_contact())
     return ApiResponse(body=answered.value)
