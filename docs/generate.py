@@ -12,8 +12,9 @@ import msgspec
 import yaml
 
 from router import settings as module
-from router.protocol.schemas import field_docs
-from router.server.api.problems import PROBLEMS
+from router.protocol.close_codes import CloseCode
+from router.protocol.problem_types import by_status
+from router.protocol.schemas import field_docs, markdown
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PERMISSIONS, Role
 from router.settings import Settings
@@ -63,7 +64,7 @@ def settings_example() -> str:
 def api_page() -> str:
     """Return the text of ``docs/reference/http-api.md`` with its tables regenerated; its prose is kept."""
     page = API_PAGE.read_text()
-    for name, lines in (("problems", _problems()), ("operations", _operations())):
+    for name, lines in (("operations", _operations()),):
         begin, end = f"<!-- {name}: made by docs/generate.py -->", "<!-- end -->"
         head, rest = page.split(begin)
         _, tail = rest.split(end, 1)
@@ -71,12 +72,17 @@ def api_page() -> str:
     return page
 
 
-def _problems() -> list[str]:
-    rows = ["", "| code | status | title | temporary | applied |", "|---|---|---|---|---|"]
-    for code, kind in sorted(PROBLEMS.items(), key=lambda item: (item[1].status, item[0])):
+def errors_page() -> str:
+    """Return the text of ``docs/reference/errors.md``."""
+    rows = [_ERRORS_HEAD]
+    for code, kind in by_status():
         temporary = "yes" if kind.temporary else ""
-        rows.append(f"| `{code}` | {kind.status} | {kind.title} | {temporary} | {kind.applied} |")
-    return [*rows, ""]
+        cells = (f'<a id="{code}"></a>`{code}`', str(kind.status), kind.meaning, kind.action, temporary, kind.applied)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    rows.append(_CLOSE_CODES_HEAD)
+    texts = field_docs(CloseCode)
+    rows.extend(f"| {one.value} | {markdown(texts[one.name])} | {'yes' if one.may_reconnect else 'no'} |" for one in CloseCode)
+    return "\n".join(rows) + "\n"
 
 
 def _operations() -> list[str]:
@@ -146,6 +152,29 @@ an error that names its path (`$.server.port`), and the process does not start. 
 lists all settings with their defaults.
 
 This page is generated from `src/router/settings.py` by `docs/generate.py`; change the code, not the page."""
+_ERRORS_HEAD: Final = """\
+# Errors
+
+Every error of the HTTP API is a problem document (RFC 9457), every error of a WebSocket an `error` frame; both have the same
+codes. `detail` says which condition was not met and what would be valid, `field` names the invalid field, `action` is the column
+*what to do* below. The `type` of a problem document is `/docs/errors#<code>`: the same table, served by the router that answered.
+
+`applied: unknown` means that the command may have taken effect: repeat it with the same idempotency key, or read the state first.
+A *temporary* error is accompanied by `Retry-After` (`retry_after_ms` on a socket); the same request may succeed then. Other errors
+stay until the request or the state changes.
+
+This page is generated from `src/router/protocol/problem_types.py` and `close_codes.py` by `docs/generate.py`; change the code, not
+the page.
+
+| code | status | meaning | what to do | temporary | applied |
+|---|---|---|---|---|---|"""
+_CLOSE_CODES_HEAD: Final = """
+## Close codes of the WebSockets
+
+After 4000–4499 a client should reconnect with a jittered delay; after 4500–4999 it must not until the cause is fixed.
+
+| code | meaning | reconnect |
+|---|---|---|"""
 _EXAMPLE_HEAD: Final = """\
 # Settings of the router: how the process runs. Every setting stands here with its default; remove the # of those that you change.
 # `router serve` reads config/router.yaml in its working directory, or the file of --config or ROUTER_CONFIG. Environment variables
@@ -159,6 +188,7 @@ def main() -> None:
     (TEMPLATES / "router.yaml").write_text(settings_example())
     POLICY_EXAMPLE.write_bytes((TEMPLATES / "policy.yaml").read_bytes())
     API_PAGE.write_text(api_page())
+    (DOCS / "reference" / "errors.md").write_text(errors_page())
     runpy.run_path(str(DOCS / "generate_state_machines.py"), run_name="__main__")
 
 

@@ -25,3 +25,8 @@ def test_the_example_policy_is_the_one_in_the_package() -> None:
 def test_the_tables_of_the_api_page_are_up_to_date() -> None:
     generate = runpy.run_path(str(DOCS / "generate.py"))
     assert (DOCS / "reference" / "http-api.md").read_text() == generate["api_page"]()
+
+
+def test_the_errors_page_is_up_to_date() -> None:
+    generate = runpy.run_path(str(DOCS / "generate.py"))
+    assert (DOCS / "reference" / "errors.md").read_text() == generate["errors_page"]()

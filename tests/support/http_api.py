@@ -27,8 +27,8 @@ class Got(msgspec.Struct, frozen=True):
         assert self.headers["Content-Type"] == "application/problem+json", self
         problem = self.json
         assert problem["status"] == self.status
-        assert problem["type"] == f"urn:contact-router:problem:{problem['code']}"
-        assert problem["title"] and problem["applied"] in {"no", "unknown"}
+        assert problem["type"] == f"/docs/errors#{problem['code']}"
+        assert problem["title"] and problem["action"] and problem["applied"] in {"no", "unknown"}
         assert problem["request_id"] == self.headers["X-Request-ID"]
         if "retry_after_s" in problem:
             assert self.headers["Retry-After"] == str(problem["retry_after_s"])

@@ -23,7 +23,7 @@ from router.server.auth.keys import create_secret
 from router.server.listeners import PublicServer
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
-from router.settings import Settings, settings_from
+from router.settings import settings_from
 from router.telemetry.shadow_metrics import ShadowLog
 from tests.support.builders import a_channel, a_policy, a_queue, an_agent
 
@@ -35,8 +35,9 @@ AT_ONCE: Final = ConnectionOptions(connect_timeout_s=20.0, command_timeout_s=20.
 class InProcessRouter:
     """A running router."""
 
-    def __init__(self, settings: Settings, writer: Writer, server: PublicServer, hub: Hub, door: WebSocketEndpoints) -> None:
-        self.settings = settings
+    def __init__(self, services: Services, writer: Writer, server: PublicServer, hub: Hub, door: WebSocketEndpoints) -> None:
+        self.services = services
+        self.settings = services.settings
         self.writer = writer
         self.server = server
         self.hub = hub
@@ -129,7 +130,7 @@ async def running_router(
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         await listener.start()
-        router = InProcessRouter(settings, writer, listener, hub, door)
+        router = InProcessRouter(backend, writer, listener, hub, door)
         for workspace in WORKSPACES:
             await router.do(the_policy(), workspace)
             for number in range(agents):

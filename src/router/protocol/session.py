@@ -31,6 +31,7 @@ from router.protocol.frames import (
     ServerFrame,
     SupervisorFrame,
 )
+from router.protocol.problem_types import PROBLEMS
 
 HELLO_TIMEOUT_MS: Final = 5_000
 # Consecutive malformed frames that are answered with an error; one more closes the connection.
@@ -411,12 +412,5 @@ def parse_position(resume: str | None) -> tuple[str, int] | None:
 
 def error_frame(code: str, *, id: str | None = None, **more: Any) -> ErrorFrame:
     """Build an error frame of the session itself."""
-    return ErrorFrame(code=code, title=_TITLES[code], id=id, **more)
-
-
-_TITLES: Final = {
-    "malformed": "The frame is not well-formed",
-    "rate_limited": "Too many frames",
-    "unauthenticated": "A valid credential is needed",
-    "forbidden": "The credential does not allow it",
-}
+    kind = PROBLEMS[code]
+    return ErrorFrame(code=code, title=kind.title, action=kind.action, id=id, **more)

@@ -13,6 +13,7 @@ import pytest
 
 from router.client import RouterRefused
 from router.model import commands as c
+from router.model.policy import Policy
 from router.protocol import frames as f
 from router.server.api.openapi import BODY_EXAMPLES
 from router.server.api.routes import ROUTES, Route
@@ -23,7 +24,13 @@ from tests.support.in_process_router import InProcessRouter, running_router
 PATIENCE_S: Final = 60
 # One contact in each state; its offers and assignments are "<id>.1".
 STATES: Final = ("queued", "offered", "assigned", "wrap_up", "ended", "cancelled", "callback", "parked", "consulting")
-HEADERS: Final[tuple[dict[str, str], ...]] = ({}, {"If-Match": "*"}, {"If-Match": '"x"'}, {"Idempotency-Key": "k"}, {"If-None-Match": "*"})
+HEADERS: Final[tuple[dict[str, str], ...]] = (
+    {},
+    {"If-Match": "*"},
+    {"If-Match": '"x"'},
+    {"Idempotency-Key": "k"},
+    {"If-None-Match": "*"},
+)
 # More attempts than the limits on one credential and one object allow at once.
 UNLIMITED: Final = {"requests_per_s": 10_000, "requests_burst": 10_000, "state_changes_burst": 10_000}
 UNLIMITED_SOCKETS: Final = {"frames_per_s": 10_000, "frames_burst": 10_000}
@@ -33,7 +40,7 @@ async def prepare(router: InProcessRouter) -> None:
     """Create a contact in each state; none of them concerns the agent ``a0`` or the gateway ``web``."""
     channels = {"voice": a_channel(wrap_up_s=600, offer_timeout_s=600), "chat": a_channel(wrap_up_s=0, offer_timeout_s=600)}
     queues = {name: a_queue(callback={}) for name in ("support", *STATES)}
-    await router.do(published(msgspec.convert(msgspec.to_builtins(a_policy(channels=channels, queues=queues)), c.Policy)))
+    await router.do(published(msgspec.convert(msgspec.to_builtins(a_policy(channels=channels, queues=queues)), Policy)))
     for state in STATES:
         await router.do(an_agent(f"of-{state}", queues=(state,)))
         if state not in ("queued", "cancelled", "callback"):
@@ -63,7 +70,8 @@ def hidden_operations(role: Role) -> list[Route]:
     return [
         route
         for route in ROUTES
-        if role in PERMISSIONS.get(route.name, ()) and any(f"{{{kind}_id}}" in route.path for kind in ("contact", "offer", "assignment"))
+        if role in PERMISSIONS.get(route.name, ())
+        and any(f"{{{kind}_id}}" in route.path for kind in ("contact", "offer", "assignment"))
     ]
 
 
@@ -101,12 +109,7 @@ async def test_every_operation_hides_what_belongs_to_others(tmp_path: Path, role
 def attempts(frames: Any, name: str) -> list[Any]:
     """One frame of each type about an object of this name."""
     ids = {"contact_id": name, "offer_id": f"{name}.1", "assignment_id": f"{name}.1"}
-    others = {
-        "to_agent_id": "a0",
-        "extend_s": 10,
-        "outcome": "no_answer",
-        "priority_s": 5,
-    }
+    others = {"to_agent_id": "a0", "extend_s": 10, "outcome": "no_answer", "priority_s": 5}
     found = []
     for kind in get_args(frames):
         fields = kind.__struct_fields__
@@ -121,7 +124,10 @@ def attempts(frames: Any, name: str) -> list[Any]:
 
 @pytest.mark.parametrize("role", [Role.AGENT, Role.GATEWAY])
 async def test_every_frame_hides_what_belongs_to_others(tmp_path: Path, role: Role) -> None:
-    async with running_router(tmp_path, agents=0, sockets=UNLIMITED_SOCKETS, server=UNLIMITED) as router, asyncio.timeout(PATIENCE_S):
+    async with (
+        running_router(tmp_path, agents=0, sockets=UNLIMITED_SOCKETS, server=UNLIMITED) as router,
+        asyncio.timeout(PATIENCE_S),
+    ):
         await prepare(router)
         client: Any = router.desktop("a0") if role is Role.AGENT else router.gateway("web")
         union = f.DesktopFrame if role is Role.AGENT else f.GatewayFrame

@@ -8,8 +8,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from router.model.policy import Policy
 from router.policy.checks.consistency import policy_problems
+from router.protocol.problem_types import PROBLEMS
 from router.server.api.openapi import BODY_EXAMPLES, openapi_document
-from router.server.api.problems import PROBLEMS
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 

@@ -5,7 +5,8 @@ import pytest
 
 from router.model.results import RefusalCode, Refused
 from router.protocol.frames import ContactFields
-from router.server.api.problems import PROBLEMS, ProblemError, encode_problem, problem_code, problem_from_refusal
+from router.protocol.problem_types import PROBLEMS
+from router.server.api.problems import ProblemError, encode_problem, problem_code, problem_from_refusal
 from router.server.http.handlers import decode_json
 
 
@@ -26,10 +27,11 @@ def test_a_problem_document_always_has_applied() -> None:
     raised = problem_from_refusal(Refused(code=RefusalCode.OFFER_NOT_PENDING, state="expired", seq=7))
     document = msgspec.json.decode(encode_problem(raised.document, "r1"))
     assert document == {
-        "type": "urn:contact-router:problem:offer_not_pending",
+        "type": "/docs/errors#offer_not_pending",
         "title": "The offer is no longer pending",
         "status": 409,
         "code": "offer_not_pending",
+        "action": "Take the next offer; a contact that was not accepted in time waits again.",
         "request_id": "r1",
         "state": "expired",
         "seq": 7,

@@ -179,7 +179,7 @@ def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContac
     if command.channel not in policy.channels:
         return unknown_channel(policy)
     if command.contact_id in state.contacts:
-        return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id")
+        return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id", detail="the id is in use")
     if command.ttl_s is not None and command.ttl_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="must be at least 1 second")
     if command.ttl_s is not None and command.callback is not None:

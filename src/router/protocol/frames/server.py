@@ -117,6 +117,8 @@ class ErrorFrame(_ServerFrame, frozen=True, kw_only=True, tag="error", omit_defa
     """Id of the client's frame; null: the frame could not be decoded."""
     detail: str = ""
     """Which limit or condition was not met; empty: the title says it."""
+    action: str = ""
+    """What to do about it."""
     field: str | None = None
     """Path of the invalid field; null: none."""
     state: str | None = None

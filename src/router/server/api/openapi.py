@@ -14,6 +14,7 @@ from router.model.events import Event
 from router.model.policy import Policy
 from router.policy.entry_rules import SampleContact
 from router.protocol.frames import ContactFields
+from router.protocol.problem_types import PROBLEMS
 from router.protocol.schemas import FIELD_TEXTS, markdown, schemas_of
 from router.server.api.bodies import (
     AgentChannels,
@@ -35,7 +36,7 @@ from router.server.api.bodies import (
     TransferTarget,
     WrapUpExtension,
 )
-from router.server.api.problems import PROBLEM_CONTENT_TYPE, PROBLEMS, ProblemDocument
+from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
 from router.server.api.routes import ROUTES, Route
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 

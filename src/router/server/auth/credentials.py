@@ -59,7 +59,17 @@ _ALL_ROLES: Final = frozenset(Role)
 
 # Answered without a credential: they reveal nothing about any workspace.
 PUBLIC_OPERATIONS: Final = frozenset(
-    {"healthz", "readyz", "start_page", "openapi_document", "asyncapi_document", "docs", "docs_sockets", "docs_asset"}
+    {
+        "healthz",
+        "readyz",
+        "start_page",
+        "openapi_document",
+        "asyncapi_document",
+        "docs",
+        "docs_sockets",
+        "docs_errors",
+        "docs_asset",
+    }
 )
 
 PERMISSIONS: Final[dict[str, frozenset[Role]]] = {

@@ -15,10 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from router.protocol.asyncapi import with_server
+from router.protocol.problem_types import PAGE_PATH
 from router.server.api.openapi import openapi_document
 from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
 from router.server.http.responses import HttpResponse
-from router.server.http.sockets_page import SEARCH_SCRIPT, sockets_page
+from router.server.http.sockets_page import SEARCH_SCRIPT, errors_page, sockets_page
 
 SWAGGER_UI_PATH: Final = Path(__file__).with_name("swagger_ui")
 # Files served from the directory, the first two with the suffix .gz there; no other file of it is reachable.
@@ -55,6 +56,8 @@ code{background:#f4f4f4;padding:.1em .3em;font-family:ui-monospace,monospace,mon
 <dd>Reference, to be tried out; the document is <a href="/openapi.json">openapi.json</a>.</dd>
 <dt><a href="/docs/sockets">WebSockets</a></dt>
 <dd>Frames of desktops, gateways and supervisors; the document is <a href="/asyncapi.json">asyncapi.json</a>.</dd>
+<dt><a href="/docs/errors">Errors</a></dt>
+<dd>All error codes and close codes, with what to do about each.</dd>
 <dt><a href="/healthz">healthz</a>, <a href="/readyz">readyz</a></dt>
 <dd>Whether the process lives, and whether it accepts commands.</dd>
 <dt>Metrics</dt>
@@ -75,7 +78,8 @@ _SWAGGER_PAGE: Final = """<!doctype html>
 </head>
 <body>
 <p style="margin:1em;font-family:sans-serif">
-<a href="/">Start</a> · <a href="/docs/sockets">WebSocket API</a> · <a href="/openapi.json">openapi.json</a>
+<a href="/">Start</a> · <a href="/docs/sockets">WebSocket API</a> · <a href="/docs/errors">Errors</a> ·
+<a href="/openapi.json">openapi.json</a>
 </p>
 <div id="swagger-ui"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
@@ -120,6 +124,7 @@ class DocumentationPages:
             ("asyncapi_document", "/asyncapi.json", "application/json", _PER_HOST_HEADERS),
             ("docs", "/docs", "text/html", _HTML_HEADERS),
             ("docs_sockets", "/docs/sockets", "text/html", _HTML_HEADERS),
+            ("docs_errors", PAGE_PATH, "text/html", _HTML_HEADERS),
         ):
             response = HttpResponse(content_type=f"{content_type}; charset=utf-8", headers=headers)
             router.add("GET", path, DocumentHandler(operation, response, self.document, path))
@@ -151,6 +156,7 @@ class DocumentationPages:
             "/asyncapi.json": msgspec.json.encode(self._asyncapi),
             "/docs": _SWAGGER_PAGE.encode(),
             "/docs/sockets": sockets_page(self._asyncapi).encode(),
+            PAGE_PATH: errors_page().encode(),
         }
 
 

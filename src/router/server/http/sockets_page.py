@@ -1,4 +1,4 @@
-"""HTML page of the WebSocket API, generated from the AsyncAPI document.
+"""HTML pages of the WebSocket API, generated from the AsyncAPI document, and of all errors, from their catalogue.
 
 Each endpoint lists the frames that its clients send and receive. A frame has an example and a table of its fields; the type of
 a field is written out, with a link where it is a schema of its own. A search field at the top hides every entry without the
@@ -10,6 +10,10 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
+
+from router.protocol.close_codes import CloseCode
+from router.protocol.problem_types import by_status
+from router.protocol.schemas import field_docs
 
 # Served as a file of its own: the Content-Security-Policy of the page forbids inline scripts.
 SEARCH_SCRIPT: Final = """"use strict";
@@ -160,6 +164,32 @@ def _limits(schema: dict[str, Any]) -> Iterator[str]:
             yield f"{short} to {long} characters" if short else f"up to {long} characters"
     if "default" in schema and schema["default"] not in (None, {}, []):
         yield f"default {schema['default']}"
+
+
+def errors_page() -> str:
+    """Render the catalogue of errors; each code has an anchor of its name, to which the ``type`` of a problem refers."""
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        f"<title>Contact Router – Errors</title><style>{_STYLE}tr:target{{background:#fff6d5}}</style></head><body>",
+        "<nav><a href='/'>Start</a><a href='/docs'>HTTP API</a><a href='/docs/sockets'>WebSockets</a></nav>",
+        "<h1>Errors</h1><p>Codes of the problem documents of HTTP and of the <code>error</code> frames of the WebSockets. "
+        "<code>applied</code> says whether the command took effect; a temporary error may be gone after the time in "
+        "<code>Retry-After</code> or <code>retry_after_ms</code>.</p>",
+        "<table><tr><th>code</th><th>status</th><th>meaning</th><th>what to do</th><th>temporary</th><th>applied</th></tr>",
+    ]
+    for code, kind in by_status():
+        cells = (f"<code>{code}</code>", str(kind.status), _inline_html(kind.meaning), _inline_html(kind.action))
+        row = "".join(f"<td>{cell}</td>" for cell in (*cells, "yes" if kind.temporary else "", kind.applied))
+        parts.append(f"<tr id='{code}'>{row}</tr>")
+    parts.append("</table><h2>Close codes of the WebSockets</h2><table><tr><th>code</th><th>meaning</th><th>reconnect</th></tr>")
+    texts = field_docs(CloseCode)
+    for close in CloseCode:
+        reconnect = "yes" if close.may_reconnect else "no"
+        parts.append(
+            f"<tr id='{close.value}'><td>{close.value}</td><td>{_inline_html(texts[close.name])}</td><td>{reconnect}</td></tr>"
+        )
+    return "".join((*parts, "</table></body></html>"))
 
 
 def _escaped(value: object) -> str:

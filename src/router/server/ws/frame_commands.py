@@ -13,10 +13,11 @@ from router.model.errors import CommandQueueFull, JournalError, RouterError, Sto
 from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, Refused
 from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame
+from router.protocol.problem_types import PROBLEMS
 from router.runtime.writer import Writer
 from router.server.api.guards import guarded
 from router.server.api.idempotency import enqueue_command
-from router.server.api.problems import PROBLEMS, problem_code
+from router.server.api.problems import problem_code
 from router.server.auth.credentials import Credential
 
 _BUSY_RETRY_MS = 200
@@ -69,7 +70,9 @@ def fault_reply(id: str, error: RouterError) -> ErrorFrame:
 def problem_reply(code: str, id: str | None, **members: Any) -> ErrorFrame:
     """Return an ``error`` frame with the code and title of the problem table."""
     kind = PROBLEMS[code]
-    return ErrorFrame(code=code, title=kind.title, id=id, temporary=kind.temporary, applied=kind.applied, **members)
+    return ErrorFrame(
+        code=code, title=kind.title, action=kind.action, id=id, temporary=kind.temporary, applied=kind.applied, **members
+    )
 
 
 async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential: Credential) -> OkFrame | ErrorFrame:

@@ -1,0 +1,380 @@
+"""Catalogue of errors: every code that the HTTP API and the WebSockets answer with, its meaning, and what to do about it.
+
+This is the only table of codes. The problem documents, the ``error`` frames, the OpenAPI document, ``docs/reference/errors.md``
+and the page ``/docs/errors`` of a running router are made from it. A test compares it with the codes that the program can
+produce, and provokes each of them from outside.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+PAGE_PATH: Final = "/docs/errors"
+"""Page of a running router that explains the codes; the ``type`` of a problem is this path with the code as fragment."""
+
+
+class ProblemType(Struct, frozen=True):
+    """Meaning of a code: HTTP status, title, what it means and what to do, and what it says about a retry."""
+
+    status: int
+    title: str
+    meaning: str
+    """When it occurs, as a sentence."""
+    action: str
+    """What the client should do, as a sentence."""
+    temporary: bool = False
+    """Whether the same request may succeed later."""
+    applied: str = "no"
+    """``no``, or ``unknown`` if the router cannot tell whether the command took effect."""
+
+
+_P = ProblemType
+PROBLEMS: Final[dict[str, ProblemType]] = {
+    # --- what does not exist -------------------------------------------------------------------------------------------
+    "unknown_contact": _P(
+        404,
+        "Contact not found",
+        "There is no such contact, it ended before the retention period, or it belongs to another agent or gateway.",
+        "Check the id; a contact that ended long ago is in the journal only.",
+    ),
+    "unknown_agent": _P(
+        404,
+        "Agent not found",
+        "There is no record of such an agent, or an agent named another one.",
+        "Create the agent with PUT /v1/agents/{agent_id}, or check the id.",
+    ),
+    "unknown_queue": _P(
+        404, "Queue not found", "The policy has no such queue.", "Use a queue of GET /v1/queues, or publish a policy that has it."
+    ),
+    "unknown_offer": _P(
+        404,
+        "Offer not found",
+        "There is no such offer, or it was made to another agent.",
+        "Read the agent's present offers, with GET /v1/agents/{agent_id} or from the events.",
+    ),
+    "unknown_assignment": _P(
+        404,
+        "Assignment not found",
+        "There is no such assignment, or it belongs to another agent.",
+        "Read the agent's present assignments; an assignment has the id of the offer that was accepted.",
+    ),
+    "unknown_channel": _P(
+        422,
+        "Channel not in the policy",
+        "The policy does not declare the channel.",
+        "Use one of the channels in `detail`, or publish a policy that has it.",
+    ),
+    "unknown_skill": _P(
+        422,
+        "Skill not in the policy",
+        "The policy does not declare the skill that `field` names.",
+        "Use a declared skill, or publish a policy that has it.",
+    ),
+    "unknown_fact": _P(
+        422,
+        "Attribute not declared in the policy",
+        "The attribute that `field` names is not declared in `facts`, or its value is not one of the declared ones.",
+        "Send a declared attribute with a value that `detail` allows, or publish a policy that declares it.",
+    ),
+    "no_shadow_policy": _P(
+        404, "No shadow policy is set", "No shadow policy is set.", "Set one with PUT /v1/shadow or `router shadow put`."
+    ),
+    "not_found": _P(404, "Not found", "There is no such path, or no policy has been published yet.", "Check the path."),
+    # --- what the request says -----------------------------------------------------------------------------------------
+    "invalid_value": _P(
+        422,
+        "Invalid value",
+        "A field is unknown, missing, of another type or out of range.",
+        "Correct the field that `field` names as `detail` says; `errors` lists all of them if there are several.",
+    ),
+    "malformed": _P(
+        400,
+        "Malformed request",
+        "The request, body or frame is not well-formed; on a socket also: a frame with an invalid field.",
+        "Correct what `detail` names. On a socket, too many such frames in a row close it (4500).",
+    ),
+    "too_large": _P(
+        413, "Request body too large", "The body is longer than `server.body_bytes_max`.", "Send less, or raise the setting."
+    ),
+    "unsupported_media_type": _P(
+        415,
+        "Unsupported media type or encoding",
+        "The body has another media type or character set than the operation reads, or a content encoding.",
+        "Send JSON in UTF-8 with `Content-Type: application/json`; policies may also be YAML.",
+    ),
+    "expectation_failed": _P(
+        417, "Expectation failed", "`Expect` has another value than `100-continue`.", "Send the request without `Expect`."
+    ),
+    "method_not_allowed": _P(
+        405, "Method not allowed", "The path does not support the method.", "Use one of the methods in the header `Allow`."
+    ),
+    "upgrade_required": _P(
+        426,
+        "WebSocket upgrade required",
+        "The path is that of a WebSocket, and the request is not an upgrade.",
+        "Connect with a WebSocket client.",
+    ),
+    "body_timeout": _P(
+        408,
+        "Request body timeout",
+        "The body did not arrive within `server.body_timeout_s`.",
+        "Send the request again, as a whole.",
+        temporary=True,
+    ),
+    # --- who sends it --------------------------------------------------------------------------------------------------
+    "unauthenticated": _P(
+        401,
+        "Valid credential required",
+        "The token is missing, invalid or expired; the router's log states which check failed.",
+        "Send `Authorization: Bearer <token>` with a valid token, from `router token` or your own issuer.",
+    ),
+    "forbidden": _P(
+        403,
+        "Not permitted for this credential",
+        "The role of the credential may not use the operation.",
+        "Use a credential with one of the roles that the operation lists.",
+    ),
+    "origin_forbidden": _P(
+        403,
+        "Origin not allowed",
+        "The page that sends the request has an origin that is not in `server.allowed_origins`.",
+        "Add the origin to the setting.",
+    ),
+    # --- concurrency ---------------------------------------------------------------------------------------------------
+    "precondition_failed": _P(
+        412,
+        "The object has changed since it was read",
+        "The object has none of the entity tags in `If-Match`, or one of those in `If-None-Match`.",
+        "Read the object again, decide again, and send the request with its present ETag.",
+    ),
+    "precondition_required": _P(
+        428,
+        "An entity tag is required",
+        "The request would replace the policy without saying which one it has read.",
+        "Send `If-Match` with the ETag of GET /v1/policy, or `If-Match: *` to replace whatever is active.",
+    ),
+    "policy_version_conflict": _P(
+        412,
+        "The active policy has another version",
+        "Another policy has been published since the one in `If-Match` was read.",
+        "Read the policy again, apply the change to it, and publish it with its ETag.",
+    ),
+    "idempotency_key_reused": _P(
+        422,
+        "The idempotency key was used with another payload",
+        "The idempotency key was used by the same client for another request.",
+        "Use a new key for each request, and repeat a request unchanged.",
+    ),
+    # --- contacts ------------------------------------------------------------------------------------------------------
+    "contact_exists": _P(
+        409, "The contact already exists", "A contact with this id exists.", "Submit the contact again; the router chooses its id."
+    ),
+    "invalid_contact_state": _P(
+        409,
+        "Not allowed in the contact's state",
+        "The contact is in the state that `state` names, or has ended in another way than the request would end it.",
+        "Use one of the actions in `allowed`; there is none for a contact that has ended.",
+    ),
+    "not_owner": _P(
+        409,
+        "The agent is not the owner of the contact",
+        "The agent takes part in the conversation or is offered it, but another agent owns it.",
+        "Let the owner do it, or become the owner first.",
+    ),
+    "not_participant": _P(
+        409,
+        "The agent is not a participant of the conversation",
+        "The agent is neither consulted nor a participant.",
+        "Name an agent who takes part; GET /v1/contacts/{contact_id} lists them.",
+    ),
+    "participant_limit_exceeded": _P(
+        409,
+        "The channel allows no more participants",
+        "The conversation has as many participants as the channel's `participants_max` allows.",
+        "Let a participant leave first, or raise the limit in the policy.",
+    ),
+    "invalid_consult_state": _P(
+        409,
+        "Not allowed in the consult's state",
+        "There is no consult, it is not answered yet, or there is one already; `state` says which.",
+        "Use one of the actions in `allowed`.",
+    ),
+    "no_matching_queue": _P(
+        422,
+        "No queue given and no entry rule matches",
+        "The contact names no queue, no entry rule matches it, and the policy has no `default_queue`; or there is no policy yet.",
+        "Name a queue, or publish a policy with a `default_queue`.",
+    ),
+    "queue_full": _P(
+        429,
+        "The queue is full",
+        "As many contacts wait in the queue as its `length_max` allows.",
+        "Offer the customer something else, or try again after `Retry-After`.",
+        temporary=True,
+    ),
+    "queue_closed": _P(
+        409,
+        "The queue is closed",
+        "The queue is closed, and its policy refuses contacts then.",
+        "Offer a callback, or submit the contact after `opens_at_ms`.",
+    ),
+    "no_agents_ready": _P(
+        409,
+        "No agents are ready",
+        "No qualified agent is ready, and the queue's policy refuses contacts then.",
+        "Offer a callback or another queue.",
+    ),
+    # --- callbacks -----------------------------------------------------------------------------------------------------
+    "callback_not_offered": _P(
+        409,
+        "The queue does not offer callbacks",
+        "The queue has no `callback` in the policy.",
+        "Let the customer wait, or use another queue.",
+    ),
+    "invalid_callback_time": _P(
+        422,
+        "No callback can be scheduled for this time",
+        "The time is in the past, or beyond what the queue's policy allows.",
+        "Choose a time that `detail` allows.",
+    ),
+    "callback_exists": _P(
+        409,
+        "The contact is already a callback with other terms",
+        "The contact is a callback already, with another mode, channel or time.",
+        "Keep its terms, or use one of the actions in `allowed`.",
+    ),
+    # --- offers, assignments, agents -----------------------------------------------------------------------------------
+    "offer_not_pending": _P(
+        409,
+        "The offer is no longer pending",
+        "The offer has ended; `state` says how, `seq` by which event.",
+        "Take the next offer; a contact that was not accepted in time waits again.",
+    ),
+    "invalid_assignment_state": _P(
+        409,
+        "Not allowed in the assignment's state",
+        "The assignment is in the state that `state` names.",
+        "Use one of the actions in `allowed`.",
+    ),
+    "wrap_up_limit_exceeded": _P(
+        409,
+        "The wrap-up limit is reached",
+        "The wrap-up would be longer than the channel's `wrap_up_max_s`.",
+        "Extend it by less, or complete the assignment.",
+    ),
+    "invalid_agent_state": _P(
+        409,
+        "Not allowed in the agent's state",
+        "The agent is in the state that `state` names.",
+        "Bring the agent into one of the states in `allowed` first.",
+    ),
+    "agent_busy": _P(
+        409,
+        "The agent has open assignments or offers",
+        "The agent still has work or offers.",
+        "Let the agent finish, or move the work to others first.",
+    ),
+    "agent_unavailable": _P(
+        409,
+        "The agent cannot take the contact now",
+        "The target agent of a transfer or consult is not ready, has no free capacity, is in a cool-down, or takes part already.",
+        "Choose another target, or allow waiting for the agent with `wait_s`.",
+    ),
+    "capacity_exceeded": _P(
+        409,
+        "The agent has no free capacity",
+        "The agent has no free capacity for another item of the channel.",
+        "Choose another agent, or wait until the agent has completed some work.",
+    ),
+    # --- policies ------------------------------------------------------------------------------------------------------
+    "invalid_policy": _P(
+        422,
+        "The policy has errors",
+        "The policy document has the errors listed in `errors`, or no policy is published that the request needs.",
+        "Correct the errors; `router policy check FILE` lists them with line and column.",
+    ),
+    "drain_target_required": _P(
+        409,
+        "Contacts are waiting in a removed queue",
+        "The new policy lacks a queue that has live contacts.",
+        "Name a queue for them: `?drain_to=removed:target`, or `--drain-to` of `router policy publish`.",
+    ),
+    "channel_in_use": _P(
+        409,
+        "A removed channel is in use",
+        "The new policy lacks a channel that has live contacts.",
+        "Keep the channel until its contacts have ended.",
+    ),
+    # --- the history ---------------------------------------------------------------------------------------------------
+    "history_reset": _P(
+        410,
+        "The history does not contain this position",
+        "The position in `after` is of another history, or later than the present one.",
+        "Read the state again, and the events from the beginning.",
+    ),
+    "event_not_reached": _P(
+        503,
+        "The event has not been reached",
+        "The state is older than `min_seq`.",
+        "Try again after `Retry-After`.",
+        temporary=True,
+    ),
+    # --- load and faults -----------------------------------------------------------------------------------------------
+    "rate_limited": _P(
+        429,
+        "Too many requests",
+        "The credential, the address or the object has reached one of its limits.",
+        "Wait for `Retry-After` (on a socket: `retry_after_ms`), and send less often.",
+        temporary=True,
+    ),
+    "busy": _P(
+        503,
+        "Server overloaded",
+        "The router has as much work as it accepts.",
+        "Try again after `Retry-After`, with a delay that grows.",
+        temporary=True,
+    ),
+    "stopping": _P(
+        503, "The router is shutting down", "The process is shutting down.", "Connect again after `Retry-After`.", temporary=True
+    ),
+    "not_ready": _P(
+        503,
+        "The router is not ready",
+        "The process is starting and reads its journal.",
+        "Try again after `Retry-After`.",
+        temporary=True,
+    ),
+    "answer_timeout": _P(
+        503,
+        "No result within the time limit",
+        "The command or query was not answered within `server.answer_timeout_s`; a command may have taken effect.",
+        "Repeat the request with the same idempotency key, or read the state first.",
+        temporary=True,
+        applied="unknown",
+    ),
+    "journal_unavailable": _P(
+        503,
+        "Journal unavailable",
+        "The journal cannot be written; the process ends. The command may have taken effect.",
+        "Repeat the request with the same idempotency key, or read the state first. Operators: see the router's log.",
+        temporary=True,
+        applied="unknown",
+    ),
+    "internal": _P(
+        500,
+        "Internal server error",
+        "An error of the router; its log has the details under the `request_id`. The command may have taken effect.",
+        "Report it with the `request_id`; read the state before repeating the request.",
+        applied="unknown",
+    ),
+}
+
+
+def type_uri(code: str) -> str:
+    """Return the ``type`` of a problem: a reference to its entry on the page of the router that answered."""
+    return f"{PAGE_PATH}#{code}"
+
+
+def by_status() -> list[tuple[str, ProblemType]]:
+    """Return all codes with their types, ordered by status and code."""
+    return sorted(PROBLEMS.items(), key=lambda entry: (entry[1].status, entry[0]))
