@@ -391,6 +391,8 @@ class ContactCache(Struct, kw_only=True):
             case e.OfferAccepted() | e.ContactAssigned() | e.ContactHandedOver():
                 contact.state = ContactState.ASSIGNED
                 contact.set_owner(event.agent_id, event.offer_id if isinstance(event, e.OfferAccepted) else event.assignment_id)
+                if isinstance(event, e.ContactHandedOver) and event.queue_id is not None:
+                    contact.queue_id = event.queue_id
                 contact.set_members(event.members or {})
             case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft():
                 contact.set_members(event.members or {})

@@ -396,6 +396,8 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Number of simultaneous offers of a contact; the first accept wins."""
     wrap_up_s: dict[Name, Seconds] = {}
     """Wrap-up time by channel; default: the channel's own."""
+    dispositions: Annotated[tuple[Ident, ...], Meta(max_length=1_000)] | None = None
+    """Disposition codes for completing an assignment of this queue; empty: any id; null: as in the policy."""
     length_max: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """Maximum number of waiting contacts; null: unlimited."""
     when_full: WhenFull = WhenFull.REFUSE

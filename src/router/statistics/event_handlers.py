@@ -142,12 +142,19 @@ def end_wait(target: StatsTarget, event: ContactAssigned | OfferAccepted, contac
 
 
 def start_assignment(
-    target: StatsTarget, contact_id: str, assignment_id: str, agent_id: str, at_ms: int, *, is_secondary: bool
+    target: StatsTarget,
+    contact_id: str,
+    assignment_id: str,
+    agent_id: str,
+    at_ms: int,
+    *,
+    is_secondary: bool,
+    queue_id: QueueId | None = None,
 ) -> None:
-    """Start an assignment, in the talking phase."""
+    """Start an assignment, in the talking phase; it counts in ``queue_id``, by default the queue of its contact."""
     contact = target.contacts[contact_id]
     target.assignments[assignment_id] = LiveAssignment(
-        agent_id, contact.queue_id, contact.channel, at_ms, is_secondary=is_secondary
+        agent_id, queue_id or contact.queue_id, contact.channel, at_ms, is_secondary=is_secondary
     )
     update_agent(target, agent_id, at_ms, work=1)
 
@@ -159,12 +166,24 @@ def _participant_added(target: StatsTarget, event: ParticipantAdded, at_ms: int)
 def _handed_over(target: StatsTarget, event: ContactHandedOver, at_ms: int) -> None:
     """Make a participant's assignment the owner's; counts as a transfer if the previous owner passed the contact on."""
     target.assignments[event.assignment_id].is_secondary = False
-    if event.reason not in _TRANSFERS:
-        return
     contact = target.contacts[event.contact_id]
+    if event.reason in _TRANSFERS:
+        _count_transfer(target, event, contact)
+    if event.queue_id is not None:
+        _follow_new_owner(target, contact, event.queue_id, at_ms)
+
+
+def _count_transfer(target: StatsTarget, event: ContactHandedOver, contact: LiveContact) -> None:
     counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
     counters.handling.transferred += 1
     target.agent(event.from_agent_id).handling.transferred += 1
+
+
+def _follow_new_owner(target: StatsTarget, contact: LiveContact, queue_id: QueueId, at_ms: int) -> None:
+    """Move an assigned contact to the queue through which its new owner was reached."""
+    target.move_contact(contact.queue_id, ASSIGNED, None, at_ms)
+    contact.queue_id = queue_id
+    target.move_contact(queue_id, None, ASSIGNED, at_ms)
 
 
 def _abandoned(target: StatsTarget, event: ContactAbandoned, at_ms: int) -> None:
@@ -297,7 +316,8 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
             counters.handling.transferred += 1
             if event.from_agent_id is not None:
                 target.agent(event.from_agent_id).handling.transferred += 1
-    start_assignment(target, event.contact_id, event.offer_id, event.agent_id, at_ms, is_secondary=is_secondary)
+    queue_id = offer.queue_id if is_secondary else contact.queue_id
+    start_assignment(target, event.contact_id, event.offer_id, event.agent_id, at_ms, is_secondary=is_secondary, queue_id=queue_id)
 
 
 def _offer_declined(target: StatsTarget, event: OfferDeclined, at_ms: int) -> None:

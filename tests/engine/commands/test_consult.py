@@ -58,7 +58,7 @@ def test_a_consult_of_a_queue_uses_its_selection_rule_and_requirement() -> None:
     )
     (made,) = world.done(ask)
     assert isinstance(made, e.OfferMade)
-    assert (made.agent_id, made.queue_id, made.role) == ("dee", "support", AssignmentRole.CONSULT)
+    assert (made.agent_id, made.queue_id, made.role) == ("dee", "tax", AssignmentRole.CONSULT)
 
 
 def test_a_hold_set_by_the_owner_remains_after_the_consult() -> None:

@@ -36,7 +36,7 @@ class OfferChecker(EngineChecker):
         assert made.deadline_ms > at_ms, "an offer without time to answer"
         assert made.policy_version == reference.policy_version, "I12: decided under an old policy"
         assert made.waited_ms == at_ms - contact.queued_at_ms
-        assert (made.channel, made.queue_id) == (contact.channel, contact.queue_id)
+        assert (made.channel, made.queue_id) == (contact.channel, made.to_queue_id or contact.queue_id)
         assert made.units == reference.channel(contact.channel).units
         if made.from_agent_id is not None:
             assert reference.can_receive_transfer(agent, contact, at_ms), "I12/I14: transfer offered without capacity"

@@ -205,6 +205,11 @@ class ReferenceModel(PlanQualification):
         agent, contact = self.agents[offer.agent_id], self.contacts[offer.contact_id]
         if offer.units > self.units(agent):
             return False
+        if offer.to_queue_id is not None:
+            assert self.policy is not None
+            # Plans apply to waiting contacts only; a plan that does not exist counts as none.
+            there = replace(contact, queue_id=offer.to_queue_id, plan="none")
+            return offer.to_queue_id in self.policy.queues and self.qualifies(agent, there)
         if offer.from_agent_id is not None:
             return self.channel_max(agent, offer.channel) > 0
         return self.qualifies(agent, contact)

@@ -73,6 +73,7 @@ class RefOffer:
     deadline_ms: int
     from_agent_id: str | None
     role: AssignmentRole = AssignmentRole.OWNER
+    to_queue_id: str | None = None
     state: OfferState = OfferState.PENDING
     end_seq: int = 0
 

@@ -34,6 +34,7 @@ class WorkEventModel(EventModelTables):
                 event.deadline_ms,
                 event.from_agent_id,
                 event.role,
+                event.to_queue_id,
             )
             return
         assert isinstance(event, e.OfferAccepted | e.OfferDeclined | e.OfferExpired | e.OfferRescinded)
@@ -75,6 +76,7 @@ class WorkEventModel(EventModelTables):
                 self._remove_owner(contact, event.from_assignment_id, event.from_agent_id)
                 assert not self.pending_offers_of(contact), "I17: an offer of the previous owner is still pending"
                 contact.owner_assignment_id, contact.last_agent_id = name, event.agent_id
+                contact.queue_id = event.queue_id or contact.queue_id
                 del contact.participants[name]
                 assert not self.consults(contact), "a consult outlasts the owner that started it"
         work = self.assignments[name]

@@ -200,7 +200,7 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
         if completed is None:
             return unknown_assignment()
         return _complete_late(tx, command, *completed)
-    refused = validate_disposition(state, disposition)
+    refused = validate_disposition(state, disposition, assignment.queue_id)
     if refused is not None:
         return refused
     if assignment.state is not _WRAP_UP:
@@ -215,7 +215,7 @@ def _complete_late(tx: Transaction, command: CompleteAssignment, contact: Contac
     known = dict(contact.dispositions).get(assignment_id)
     if disposition is None or disposition == known:
         return already_done(assignment_id, _COMPLETED, tx.state.seq)
-    refused = validate_disposition(tx.state, disposition)
+    refused = validate_disposition(tx.state, disposition, contact.queue_id)
     if refused is not None:
         return refused
     if known is not None:

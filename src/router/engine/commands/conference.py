@@ -26,7 +26,7 @@ from router.engine.commands.transaction import (
 )
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.records import Assignment
+from router.engine.state.records import Assignment, work_queue_id
 from router.engine.state.workspace import active_consult, conversation_roles, participant_assignment, roles_under_new_owner
 from router.model.commands import AddParticipant, HandOverContact, LeaveContact
 from router.model.events import ContactHandedOver, ParticipantAdded, ParticipantJoined
@@ -97,6 +97,7 @@ def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: s
     old = state.assignments[contact.assignment_id or ""]
     assignment = participant_assignment(state, contact, agent.agent_id)
     assert assignment is not None
+    queue_id = work_queue_id("hand over", contact.queue_id, assignment=assignment)
     tx.emit(
         ContactHandedOver(
             contact_id=contact.contact_id,
@@ -107,6 +108,7 @@ def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: s
             reason=reason,
             members=roles_under_new_owner(state, contact, agent.agent_id),
             gateway_id=contact.gateway_id,
+            queue_id=None if queue_id == contact.queue_id else queue_id,
         )
     )
     return old

@@ -84,7 +84,12 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     agent = _find_consultant(tx, contact, command)
     if isinstance(agent, Refused):
         return agent
-    line = tx.state.index.lines.line_of_assigned(contact)
+    lines = tx.state.index.lines
+    if command.to_queue_id is None:
+        line = lines.line_of_assigned(contact)
+    else:
+        line = lines.line_without_plan(command.to_queue_id, contact.channel, contact.skills)
+        lines.drop_if_unused(line)
     offers.offer_consult(tx, contact, agent, line, command.to_queue_id)
     return tx.done(contact.contact_id, contact.state)
 

@@ -81,6 +81,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
         contact.preferred_agents,
     ) and attributes == contact.attributes:
         return already_done(contact.contact_id, contact.state, state.seq)
+    is_preference_new = preferred_agents != contact.preferred_agents
     tx.emit(
         ContactUpdated(
             contact_id=contact.contact_id,
@@ -98,7 +99,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     )
     answer = tx.done(contact.contact_id, contact.state)
     if contact.state is _OFFERED:
-        rescind_unqualified(tx, contact, "updated")
+        rescind_unqualified(tx, contact, "updated", preferred_changed=is_preference_new)
     return answer
 
 

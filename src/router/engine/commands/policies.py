@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from router.engine.commands.hours import restart_day_if_needed, update_all_queues
 from router.engine.commands.plan_steps import resume_plan, skip_absent_step
-from router.engine.commands.rescind import rescind_unqualified
+from router.engine.commands.rescind import rescind_unqualified, rescind_unqualified_of_agent
 from router.engine.commands.transaction import Transaction
 from router.engine.commands.transfers import move_to_queue
 from router.engine.routing_state import RoutingState
@@ -58,6 +58,8 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
                     rescind_unqualified(tx, contact, "policy")
     for contact in sorted(_assigned_with_offers(state), key=_queued_seq):
         rescind_unqualified(tx, contact, "policy")
+    for agent_id in sorted({offer.agent_id for offer in state.offers.values()}):
+        rescind_unqualified_of_agent(tx, state.agents[agent_id], "policy")
     return answer
 
 

@@ -15,9 +15,10 @@ from router.engine.commands.transaction import Transaction
 from router.engine.matching.eligibility import is_qualified
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
+from router.engine.state.plan_stages import exclusive_agents_of
 from router.engine.state.records import Offer
 from router.model.events.agent import AgentStateChanged, OfferRescinded
-from router.model.states import AssignmentState, ContactState
+from router.model.states import AssignmentState, ContactState, QueueId
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _OFFERED: Final = ContactState.OFFERED
@@ -68,34 +69,55 @@ def rescind_offer(tx: Transaction, offer: Offer, reason: str) -> None:
     enter_next_state(tx, tx.state.agents[offer.agent_id])
 
 
-def rescind_unqualified(tx: Transaction, contact: Contact, reason: str) -> None:
-    """Rescind the offers of a contact to agents who no longer qualify for it."""
+def rescind_unqualified(tx: Transaction, contact: Contact, reason: str, *, preferred_changed: bool = False) -> None:
+    """Rescind the offers of a contact to agents who no longer qualify for it.
+
+    With ``preferred_changed``, also those to agents that its step does not reserve it for any more.
+    """
+    policy = tx.state.policy
+    reserved_for = exclusive_agents_of(policy, contact) if preferred_changed and policy is not None else None
     for offer_id in contact.pending_offer_ids:
         offer = tx.state.offers[offer_id]
-        if not _still_qualifies(tx, offer):
+        if not _still_qualifies(tx, offer) or (reserved_for is not None and offer.agent_id not in reserved_for):
             rescind_offer(tx, offer, reason)
 
 
 def rescind_unqualified_of_agent(tx: Transaction, agent: Agent, reason: str) -> None:
-    """Rescind the offers of an agent who no longer qualifies for them."""
-    # By id, because the order of the mapping may differ after a restore.
-    for _, offer in sorted(agent.offers.items()):
-        if not _still_qualifies(tx, offer):
+    """Rescind the offers of an agent who no longer qualifies for them or has no capacity for them, the latest first."""
+    for offer in sorted(agent.offers.values(), key=_made_order, reverse=True):
+        if not _still_qualifies(tx, offer) or not tx.state.index.agents.has_capacity(agent, offer.channel, released=1):
             rescind_offer(tx, offer, reason)
+
+
+def _made_order(offer: Offer) -> tuple[int, str]:
+    return offer.made_at_ms, offer.offer_id
 
 
 def _still_qualifies(tx: Transaction, offer: Offer) -> bool:
     """Return whether the agent qualifies for the offered contact and has the units for it alone.
 
-    Queue, skills and attributes do not matter to a transfer or a consult, for which the owner has chosen the agent.
+    Queue, skills and attributes do not matter to a transfer or a consult for which the owner has chosen the agent. For a consult
+    of a queue they are those that the queue requires.
     """
     state = tx.state
     agent = state.agents[offer.agent_id]
     if offer.units > agent.capacity.units:
         return False
+    if offer.to_queue_id is not None:
+        return _serves_consulted_queue(tx, agent, state.contacts[offer.contact_id], offer.to_queue_id)
     if offer.from_agent_id is not None:
         return agent.channel_max.get(offer.channel) != 0
     return is_qualified(state, agent, state.contacts[offer.contact_id])
+
+
+def _serves_consulted_queue(tx: Transaction, agent: Agent, contact: Contact, queue_id: QueueId) -> bool:
+    state = tx.state
+    if state.policy is None or queue_id not in state.policy.queues or agent.group is None:
+        return False
+    lines = state.index.lines
+    line = lines.line_without_plan(queue_id, contact.channel, contact.skills)
+    lines.drop_if_unused(line)
+    return agent.group.qualifies_for(line)
 
 
 def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:

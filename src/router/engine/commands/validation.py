@@ -104,12 +104,15 @@ def validate_not_ready_reason(state: RoutingState, reason: str | None) -> Refuse
     return Refused(code=RefusalCode.INVALID_VALUE, field="reason", detail=detail)
 
 
-def validate_disposition(state: RoutingState, disposition: str | None) -> Refused | None:
-    """Check that the disposition is one of those of the policy, if the policy lists any."""
-    codes = () if state.policy is None else state.policy.dispositions
+def validate_disposition(state: RoutingState, disposition: str | None, queue_id: QueueId) -> Refused | None:
+    """Check that the disposition is one of those of the queue, else of the policy, if it lists any."""
+    codes = state.queue_policy(queue_id).dispositions
+    owner = f"queue {queue_id}"
+    if codes is None:
+        codes, owner = () if state.policy is None else state.policy.dispositions, "the policy"
     if disposition is None or not codes or disposition in codes:
         return None
-    detail = f"not one of the policy's dispositions: {listed(codes)}"
+    detail = f"not one of the dispositions of {owner}: {listed(codes)}"
     return Refused(code=RefusalCode.INVALID_VALUE, field="disposition", detail=detail)
 
 

@@ -7,7 +7,7 @@ join and leave a conversation, or take it over.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events.contact_state import change_state, record_owner_accept
+from router.engine.events.contact_state import change_queue, change_state, record_owner_accept
 from router.engine.events.contacts import start_assignment
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
@@ -186,6 +186,8 @@ def _handed_over(state: RoutingState, event: ContactHandedOver) -> None:
     contact = state.contacts[event.contact_id]
     change_state(state, contact, _CONTACT_CHANGES[ContactHandedOver])
     record_owner_accept(contact)
+    if event.queue_id is not None:
+        change_queue(state, contact, event.queue_id)
     _remove_participant(contact, event.assignment_id)
     assignment = state.assignments[event.assignment_id]
     assignment.state = _PARTICIPANT_CHANGES[ContactHandedOver][assignment.state]

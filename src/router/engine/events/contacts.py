@@ -18,7 +18,7 @@ from router.engine.state.agent import Agent
 from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.idempotency import IdempotencyRecord
-from router.engine.state.records import Assignment, Offer, selection_record
+from router.engine.state.records import Assignment, Offer, selection_record, way_of_offer, work_queue_id
 from router.engine.transitions import ASSIGNMENT_TRANSITIONS, CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast, record_answer, record_end, record_forecast
 from router.model.events import (
@@ -270,7 +270,7 @@ def start_assignment(
         contact.contact_id,
         agent.agent_id,
         contact.channel,
-        contact.queue_id,
+        contact.queue_id if offer is None or offer.to_queue_id is None else work_queue_id(way_of_offer(offer), "", offer=offer),
         _BEGUN,
         units,
         state.at_ms,

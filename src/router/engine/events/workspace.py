@@ -100,9 +100,10 @@ def _move_drained(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None
         if target is None or contact.state not in _NOT_WAITING:
             continue
         change_queue(state, contact, target)
-        if contact.assignment_id is not None:
-            for name in (contact.assignment_id, *contact.participant_assignment_ids):
-                state.assignments[name].queue_id = target
+    for assignment in state.assignments.values():
+        assignment.queue_id = drain_to.get(assignment.queue_id, assignment.queue_id)
+    for offer in state.offers.values():
+        offer.queue_id = drain_to.get(offer.queue_id, offer.queue_id)
 
 
 def _day_started(state: RoutingState, event: DayStarted) -> None:

@@ -13,10 +13,12 @@ from router.engine.commands.queue_moves import Reservation, requeue
 from router.engine.shadow.dry_run import REASON_STAYS, DryRunTransaction, WaitTransition
 from router.engine.shadow.state import ShadowState
 from router.engine.state.contact import Contact
+from router.engine.state.records import work_queue_id
 from router.model.events import (
     CallbackConnected,
     ContactAssigned,
     ContactExpired,
+    ContactHandedOver,
     ContactOverflowed,
     ContactRequeued,
     ContactStepEntered,
@@ -216,15 +218,27 @@ def _translate_expiry(shadow: ShadowState, event: ContactExpired) -> Event | Non
 def _translate_offer(shadow: ShadowState, event: OfferMade) -> Event:
     """Replace queue and capacity of the item by those of the shadow policy."""
     contact, units = (shadow.state.contacts[event.contact_id], shadow.state.index.channels.by_name[event.channel].units)
-    if units == event.units and contact.queue_id == event.queue_id:
+    queue_id = contact.queue_id
+    if event.to_queue_id is not None and event.to_queue_id in shadow.policy.queues:
+        queue_id = event.to_queue_id
+    if units == event.units and queue_id == event.queue_id:
         return event
-    return msgspec.structs.replace(event, units=units, queue_id=contact.queue_id)
+    return msgspec.structs.replace(event, units=units, queue_id=queue_id)
 
 
 def _translate_assignment(shadow: ShadowState, event: ContactAssigned) -> Event:
     contact = shadow.state.contacts[event.contact_id]
     units = shadow.state.index.channels.by_name[contact.channel].units
     return msgspec.structs.replace(event, units=units, queue_id=contact.queue_id)
+
+
+def _translate_hand_over(shadow: ShadowState, event: ContactHandedOver) -> Event:
+    """Let the contact follow the queue of the new owner's work here."""
+    contact, assignment = shadow.state.contacts[event.contact_id], shadow.state.assignments[event.assignment_id]
+    queue_id = work_queue_id("hand over", contact.queue_id, assignment=assignment)
+    if queue_id != event.queue_id and event.queue_id is not None:
+        shadow.set_live_queue(contact, event.queue_id)
+    return msgspec.structs.replace(event, queue_id=None if queue_id == contact.queue_id else queue_id)
 
 
 def _translate_publication(shadow: ShadowState, event: PolicyPublished) -> Event | None:
@@ -260,6 +274,7 @@ EVENT_TRANSLATIONS: Final[dict[type, Callable[[ShadowState, Any], Event | None]]
     ContactStepEntered: _translate_transition,
     ContactExpired: _translate_expiry,
     ContactAssigned: _translate_assignment,
+    ContactHandedOver: _translate_hand_over,
     OfferMade: _translate_offer,
     OfferDeclined: _translate_offer_end,
     OfferExpired: _translate_offer_end,

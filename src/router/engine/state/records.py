@@ -6,7 +6,8 @@ refers to another object; contacts and agents, which do, have modules of their o
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from enum import StrEnum
+from typing import Final, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -82,6 +83,56 @@ class Assignment(Struct, array_like=True, gc=False):
         """Keep what the agent sees of the contact for the wrap-up: it may change or be dropped by retention meanwhile."""
         if self.final_attributes is None:
             self.final_attributes, self.final_reference = attributes, reference
+
+
+class WorkQueue(StrEnum):
+    """Queue whose settings and statistics apply to the work of an agent who takes a contact."""
+
+    OF_CONTACT = "of_contact"
+    """The queue in which the contact is at that moment."""
+    CONSULTED = "consulted"
+    """The queue that the owner consults."""
+    OF_ASSIGNMENT = "of_assignment"
+    """The queue of the work that the agent already has on the contact, which the contact follows."""
+
+
+WORK_QUEUES: Final[dict[str, WorkQueue]] = {
+    "offer": WorkQueue.OF_CONTACT,
+    "transfer": WorkQueue.OF_CONTACT,
+    "consult of an agent": WorkQueue.OF_CONTACT,
+    "consult of a queue": WorkQueue.CONSULTED,
+    "assign": WorkQueue.OF_CONTACT,
+    "add": WorkQueue.OF_CONTACT,
+    "hand over": WorkQueue.OF_ASSIGNMENT,
+}
+"""The queue by the way of taking a contact; the table for readers is in docs/reference/routing.md, "Queue of an agent's work".
+
+It decides the offer timeout, ``auto_accept``, RONA, cool-down, wrap-up and dispositions, and where offers and handle time count.
+The wait and its end belong to the queue of the contact. "hand over" stands for every way in which another agent of a conversation
+becomes its owner: a completed consult, a hand-over, an assignment, a lost desktop.
+"""
+
+
+def work_queue_id(
+    way: str, contact_queue_id: QueueId, *, offer: Offer | None = None, assignment: Assignment | None = None
+) -> QueueId:
+    """Return the queue of an agent's work on a contact, by the way in which the agent takes it."""
+    match WORK_QUEUES[way]:
+        case WorkQueue.CONSULTED if offer is not None:
+            return offer.queue_id
+        case WorkQueue.OF_ASSIGNMENT if assignment is not None:
+            return assignment.queue_id
+        case _:
+            return contact_queue_id
+
+
+def way_of_offer(offer: Offer | None) -> str:
+    """Return the way of taking a contact by an offer; without one a supervisor gives it to the agent."""
+    if offer is None:
+        return "assign"
+    if offer.role is AssignmentRole.OWNER:
+        return "offer" if offer.from_agent_id is None else "transfer"
+    return "consult of an agent" if offer.to_queue_id is None else "consult of a queue"
 
 
 class SelectionRecord(Struct, frozen=True, array_like=True, gc=False):

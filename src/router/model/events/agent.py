@@ -181,6 +181,8 @@ class ContactHandedOver(EventStruct, frozen=True, kw_only=True, tag="contact.han
     """``consult`` (a warm transfer), ``hand_over``, ``supervisor`` or ``lost_desktop``."""
     members: dict[AgentId, AssignmentRole] = {}
     gateway_id: GatewayId = ""
+    queue_id: QueueId | None = None
+    """Queue of the contact from now on, if the new owner was reached through another one; null: unchanged."""
 
 
 class AssignmentHeld(EventStruct, frozen=True, kw_only=True, tag="assignment.held"):

@@ -140,6 +140,7 @@ def _queue(policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str
         yield unknown_name(here, "channel", channel, policy.channels)
     yield from plan_reference_problems(policy, path, queue.plan)
     yield from duplicate_names(f"{path}.clocks_while_closed", queue.clocks_while_closed)
+    yield from duplicate_names(f"{path}.dispositions", queue.dispositions or ())
     target = queue.overflow_to
     if target is not None and target not in policy.queues:
         yield unknown_name(f"{path}.overflow_to", "queue", target, policy.queues)
