@@ -6,17 +6,28 @@
 #
 # The port speaks plain HTTP: publish it to a TLS proxy only, or set ROUTER__SERVER__TLS_CERTIFICATE_PATH and …_KEY_PATH.
 
-FROM python:3.11-slim-bookworm AS builder
+# The base image is fixed by its digest; `docker buildx imagetools inspect python:3.11-slim-bookworm` prints the present one, which has the
+# newest security updates. Python packages are fixed by requirements/.
+
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
+COPY requirements ./requirements
+RUN python -m venv /build/venv && \
+    /build/venv/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
+RUN python -m venv /opt/router && \
+    /opt/router/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /build/dist .
-RUN python -m venv /opt/router && \
-    /opt/router/bin/python -m pip install --no-cache-dir /build/dist/*.whl
+RUN /build/venv/bin/python -m pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir /build/dist . && \
+    /opt/router/bin/python -m pip install --no-cache-dir --no-deps /build/dist/*.whl
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 LABEL org.opencontainers.image.title="Contact Router" \
+      org.opencontainers.image.description="An asynchronous, real-time routing engine for contact centres" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.source="https://contact-router.example" \
+      org.opencontainers.image.documentation="https://contact-router.example/blob/main/docs/how-to/container.md" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The numbers are fixed, so that a volume's files keep their owner from one image to the next.
 RUN groupadd --system --gid 10001 router && \

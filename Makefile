@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long lint types imports fast format docs bench clean
+.PHONY: help run check test test-long lint types imports fast format docs lock bench clean
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -13,12 +13,17 @@ help:  ## print the targets
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# The locked versions with their checksums first; then the project, which finds everything installed.
+$(VENV)/.runtime: pyproject.toml requirements/run.txt | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) -e .
 	@touch $@
 
-$(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+$(STAMP): pyproject.toml requirements/dev.txt | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
 run: $(VENV)/.runtime  ## start the router with a small generated centre and show what happens
@@ -52,6 +57,16 @@ format: $(STAMP)  ## format the code
 
 docs: $(STAMP)  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
+
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+lock: $(BIN)/python  ## write requirements/ anew: newest versions that pyproject.toml allows, with checksums, and the SBOM
+	$(PIP) '.[lock]'
+	$(BIN)/$(COMPILE) pyproject.toml -o requirements/run.txt $(ARGS)
+	$(BIN)/$(COMPILE) pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt $(ARGS)
+	$(BIN)/python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires']))" | \
+		$(BIN)/$(COMPILE) - -o requirements/build.txt $(ARGS)
+	$(BIN)/python requirements/write_sbom.py
 
 bench: $(STAMP)  ## run all benchmarks in their short form; figures and report in benchmarks/results
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from router import __version__
 from tests.packaging.dockerfile import INSTRUCTIONS, Instruction, Stage, read
 
 REPOSITORY: Final = Path(__file__).parents[2]
@@ -46,15 +48,32 @@ def test_every_instruction_is_supported_by_the_parser(stages: list[Stage]) -> No
     assert {one.name for stage in stages for one in stage.instructions} <= INSTRUCTIONS
 
 
-def test_the_base_images_are_pinned_debian_slim_images(stages: list[Stage]) -> None:
-    for stage in stages:
-        assert re.fullmatch(r"python:3\.1[1-9]-slim-[a-z]+", stage.image), stage.image
+def test_the_base_images_are_one_debian_slim_image_fixed_by_its_digest(stages: list[Stage]) -> None:
+    (image,) = {stage.image for stage in stages}
+    assert re.fullmatch(r"python:3\.1[1-9]-slim-[a-z]+@sha256:[0-9a-f]{64}", image)
+
+
+def test_every_package_is_installed_by_its_checksum(builder: Stage) -> None:
+    installs = [line for one in builder.all("RUN") for line in one.text.split("&&") if "pip install" in line]
+    assert len(installs) == 3
+    for line in installs:
+        assert "--require-hashes" in line or "--no-deps /build/dist/" in line
+
+
+def test_the_labels_name_version_and_source(image: Stage) -> None:
+    labels = dict(word.split("=", 1) for word in image.only("LABEL").words)
+    assert labels["org.opencontainers.image.version"] == __version__
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert labels["org.opencontainers.image.source"] == project["urls"]["Source"]
+    assert labels["org.opencontainers.image.licenses"] == project["license"]
 
 
 def test_only_pip_downloads_anything(stages: list[Stage]) -> None:
     for stage in stages:
         for one in stage.instructions:
             assert one.name != "ADD"
+            if one.name == "LABEL":
+                continue
             assert not re.search(r"https?://|\bcurl\b|\bwget\b|\bapt(-get)?\b", one.text), one.text
 
 

@@ -11,10 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(directory: Path, *, address: str = "127.0.0.1") -> tuple[Path, Path]:
-    """Write a self-signed certificate for an IP address and its key; return the paths of both."""
+def write_certificate(directory: Path, *, address: str = "127.0.0.1", host: str | None = None) -> tuple[Path, Path]:
+    """Write a self-signed certificate for an IP address, and for a host name if one is given; return its path and its key's."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "router test")])
+    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address))]
+    if host is not None:
+        names.append(x509.DNSName(host))
     today = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -24,7 +27,7 @@ def write_certificate(directory: Path, *, address: str = "127.0.0.1") -> tuple[P
         .serial_number(x509.random_serial_number())
         .not_valid_before(today - datetime.timedelta(days=1))
         .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

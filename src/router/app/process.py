@@ -7,9 +7,11 @@ workspace is recovered; afterwards everything that exists is exempt from it, and
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 import structlog
@@ -38,25 +40,79 @@ SWITCH_INTERVAL_S: Final = 0.0005
 # 25 ms, 10,000 of generation 1 still 20 ms. So the young generations are small, and a full collection is as rare as before.
 _GC_THRESHOLDS: Final = (1_000, 2, 50_000)
 
+_NOTIFY_TIMEOUT_S: Final = 0.5
+
 _log: Final = structlog.get_logger("router.app")
+
+
+class ServiceManager:
+    """Notifications to the service manager that started this process (systemd, ``Type=notify``); without one, nothing is sent.
+
+    The protocol is that of sd_notify(3): datagrams of ``NAME=value`` lines to the socket ``NOTIFY_SOCKET``. Where the unit sets
+    ``WatchdogSec``, ``WATCHDOG_USEC`` holds the interval within which the manager must hear from the process.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._is_watched = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self._watchdog_usec = environment.get("WATCHDOG_USEC", "")
+
+    def notify(self, *assignments: str) -> None:
+        """Send assignments, for example ``READY=1``. A manager that cannot be reached is logged, not an error."""
+        if not self._address:
+            return
+        # An @ stands for the null byte that begins the name of an abstract socket.
+        address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(_NOTIFY_TIMEOUT_S)
+                sender.connect(address)
+                sender.sendall("\n".join(assignments).encode())
+        except OSError as error:
+            _log.warning("the service manager cannot be notified", action="notify_failed", reason=error.strerror)
+
+    @property
+    def watchdog_interval_s(self) -> float | None:
+        """Interval of the notifications, half of what the manager allows; None: it does not watch this process."""
+        if not (self._address and self._is_watched and self._watchdog_usec.isdigit() and int(self._watchdog_usec)):
+            return None
+        return int(self._watchdog_usec) / 2_000_000
+
+    async def keep_alive(self) -> None:
+        """Notify the watchdog as long as the event loop turns. A loop that stands still is what it has to find."""
+        interval_s = self.watchdog_interval_s
+        while interval_s is not None:
+            self.notify("WATCHDOG=1")
+            await asyncio.sleep(interval_s)
 
 
 async def serve(settings: Settings, *, on_started: Callable[[App], None] | None = None) -> int:
     """Run until SIGTERM, SIGINT or a failure, and return the exit code."""
     app = App(settings)
     signals = _Signals()
-    await app.start()
-    if on_started is not None:
-        on_started(app)
+    try:
+        await app.start()
+        if on_started is not None:
+            on_started(app)
+        return await _run_until_stopped(app, signals)
+    finally:
+        signals.remove_handlers()
+
+
+async def _run_until_stopped(app: App, signals: "_Signals") -> int:
+    manager = ServiceManager(os.environ)
+    manager.notify("READY=1", f"STATUS=Serving at {app.url}")
+    alive = asyncio.get_running_loop().create_task(manager.keep_alive(), name="watchdog")
     assert app.failure is not None
     try:
         await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
+        manager.notify("STOPPING=1")
         if not signals.first.done():
             await app.stop_immediately()
             return exit_code_of(app.failure.exception())
-        return await _stop_in_order(app, signals, settings.runtime.stop_timeout_s)
+        return await _stop_in_order(app, signals, app.settings.runtime.stop_timeout_s)
     finally:
-        signals.remove_handlers()
+        alive.cancel()
 
 
 def exit_code_of(failure: BaseException | None) -> int:
