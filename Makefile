@@ -60,7 +60,7 @@ docs: $(STAMP)  ## write the generated pages of docs/
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-lock: $(BIN)/python  ## write requirements/ anew: newest versions that pyproject.toml allows, with checksums, and the SBOM
+lock: $(BIN)/python  ## write requirements/: the newest versions that pyproject.toml allows, with checksums, and the SBOM
 	$(PIP) '.[lock]'
 	$(BIN)/$(COMPILE) pyproject.toml -o requirements/run.txt $(ARGS)
 	$(BIN)/$(COMPILE) pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt $(ARGS)

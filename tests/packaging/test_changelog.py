@@ -78,7 +78,7 @@ def test_no_old_event_tag_problem_code_or_metric_is_left() -> None:
     text = "\n".join(
         path.read_text()
         for path in SOURCES.rglob("*.py")
-        if path.name != "format_1.py"  # The names of journal format 1, for the migration.
+        if path.name not in ("format_1.py", "schemas.py")  # Names of journal format 1, for the migration; names of fields.
     )
     chapters = ("Event tags", "Doctor findings")
     old = [

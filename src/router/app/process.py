@@ -45,7 +45,7 @@ _NOTIFY_TIMEOUT_S: Final = 0.5
 _log: Final = structlog.get_logger("router.app")
 
 
-class ServiceManager:
+class SystemdNotifier:
     """Notifications to the service manager that started this process (systemd, ``Type=notify``); without one, nothing is sent.
 
     The protocol is that of sd_notify(3): datagrams of ``NAME=value`` lines to the socket ``NOTIFY_SOCKET``. Where the unit sets
@@ -100,13 +100,13 @@ async def serve(settings: Settings, *, on_started: Callable[[App], None] | None 
 
 
 async def _run_until_stopped(app: App, signals: "_Signals") -> int:
-    manager = ServiceManager(os.environ)
-    manager.notify("READY=1", f"STATUS=Serving at {app.url}")
-    alive = asyncio.get_running_loop().create_task(manager.keep_alive(), name="watchdog")
+    notifier = SystemdNotifier(os.environ)
+    notifier.notify("READY=1", f"STATUS=Serving at {app.url}")
+    alive = asyncio.get_running_loop().create_task(notifier.keep_alive(), name="watchdog")
     assert app.failure is not None
     try:
         await asyncio.wait((app.failure, signals.first), return_when=asyncio.FIRST_COMPLETED)
-        manager.notify("STOPPING=1")
+        notifier.notify("STOPPING=1")
         if not signals.first.done():
             await app.stop_immediately()
             return exit_code_of(app.failure.exception())
