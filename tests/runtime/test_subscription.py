@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from router.journal.memory import MemoryJournal
 from router.journal.records import Record
 from router.model.errors import JournalUnavailable
+from router.model.events import PolicyPublished
 from router.model.states import WorkspaceId
 from router.runtime import event_feed as subscription_module
 from router.runtime.event_feed import (
@@ -471,3 +472,22 @@ async def test_the_check_finds_mistakes_that_lose_events(
     mistake(monkeypatch)
     with pytest.raises(AssertionError):
         check_delivery(*await play(steps, inline=True, store=MemoryCursorStore()))
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_records_without_an_event_that_the_handler_needs_count_as_handled(inline: bool) -> None:
+    """A handler that needs none of the events is not called; the next record of a needed type is delivered."""
+    handler, log = Handler(), await Log().open("main")
+    subscribed = log.feed.subscribe_inline("test", handler) if inline else log.feed.subscribe("test", handler.coroutine)
+    kind = type((await log.append()).events[0])
+    await caught_up(log)
+    subscribed.event_types = frozenset({PolicyPublished})
+    for _ in range(5):
+        await log.append()
+    await caught_up(log)
+    assert handler.seqs() == [1] and subscribed.status().lag_events == 0
+    subscribed.event_types = frozenset({PolicyPublished, kind})
+    await log.append()
+    await caught_up(log)
+    assert handler.seqs() == [1, 7]
+    await log.feed.close()

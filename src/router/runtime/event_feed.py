@@ -157,6 +157,8 @@ class Subscription:
         self._feed = feed
         self._handler = handler
         self._inline_handler = cast(InlineHandler, handler) if is_inline else None
+        self.event_types: frozenset[type] | None = None
+        """Types of events that the handler needs; a record without one counts as handled. None: every record."""
         self._store = store
         self._attempts_max = attempts_max
         self._on_skipped = on_skipped
@@ -230,6 +232,9 @@ class Subscription:
             return
         # Inline only where nothing is missing before this record.
         if self._inline_handler is not None and cursor.seq >= published.record.first_seq - 1:
+            if self.event_types is not None and self._passes_over(published.record):
+                self._advance(cursor, published.record)
+                return
             try:
                 self._inline_handler(published)
             except Exception as error:
@@ -280,6 +285,9 @@ class Subscription:
     async def _deliver(self, cursor: _Cursor, records: list[PublishedRecord]) -> None:
         """Deliver records up to the first failure."""
         for count, published in enumerate(records, start=1):
+            if self._passes_over(published.record):
+                self._advance(cursor, published.record)
+                continue
             try:
                 waiting = self._handler(published)
                 if waiting is not None:
@@ -291,6 +299,10 @@ class Subscription:
                 self._delivered(cursor, published.record)
             if count % _SLICE_RECORDS == 0:
                 await asyncio.sleep(0)
+
+    def _passes_over(self, record: Record) -> bool:
+        """Return whether a record has no event that the handler needs."""
+        return self.event_types is not None and self.event_types.isdisjoint(map(type, record.events))
 
     def _delivered(self, cursor: _Cursor, record: Record) -> None:
         self._advance(cursor, record)

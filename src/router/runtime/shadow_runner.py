@@ -113,28 +113,29 @@ class ShadowRunner:
 
     async def start(self) -> None:
         """Start the shadows that are set in the journal and subscribe to new records."""
-        self._writer.feed.subscribe_inline("shadow", self._on_record)
+        self._subscription = self._writer.feed.subscribe_inline("shadow", self._on_record)
         self._writer.on_refused_submit = self._on_refused_submit
         for workspace in self._writer.workspaces:
             result = await self._writer.query(workspace, lambda engine: engine.shadow_seq)
             if result.value and workspace not in self._shadows:
                 self._shadows[workspace] = _WorkspaceShadow(result.value)
+        self._choose_events()
         self._work.set()
+
+    def _choose_events(self) -> None:
+        """Request every record while there is a shadow, otherwise only those that may begin one."""
+        self._subscription.event_types = None if self._shadows else _SHADOW_EVENTS
 
     # --- the callbacks: quick, and they raise nothing -------------------------------------------------
     def _on_record(self, published: PublishedRecord) -> None:
         record, workspace = published.record, published.workspace
-        if _SHADOW_EVENTS.isdisjoint(map(type, record.events)):
-            # The usual case, within the commit of every record.
-            if self._shadows:
-                self._enqueue(workspace, record)
-            return
         for seq, event in enumerate(record.events, start=record.first_seq):
             if type(event) is ShadowPolicySet:
                 self._shadows[workspace] = _WorkspaceShadow(seq)
             elif type(event) is ShadowPolicyCleared:
                 self._shadows.pop(workspace, None)
         self._enqueue(workspace, record)
+        self._choose_events()
 
     def _on_refused_submit(self, workspace: WorkspaceId, command: EnqueueContact, code: RefusalCode, at_ms: int) -> None:
         self._enqueue(workspace, _RefusedSubmit(command, code, at_ms))
