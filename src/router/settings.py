@@ -86,6 +86,11 @@ class RuntimeSettings(_Settings, frozen=True, kw_only=True):
     commit_gap_ms: Annotated[int, Meta(ge=0, le=1_000)] = 1
     """Minimum interval between the starts of commits, unless many commands wait. A single command is not delayed; under load
     commands share the cost of a commit. 0: no minimum."""
+    clock_ahead_s_max: Annotated[int, Meta(ge=60, le=1_000_000_000)] = 3_600
+    """A start is refused where the newest record of the journal is further ahead of the machine's clock than this: the clock is
+    wrong, or was wrong before (`router journal reset-clock`)."""
+    clock_behind_days_max: Annotated[int, Meta(ge=1, le=36_500)] = 366
+    """A start is refused where the machine's clock is this many days after the newest record: the clock is probably wrong."""
     snapshot_event_count: Count = 250_000
     """Number of events between snapshots (one tenth of it while idle); bounds the recovery time at start."""
     history_record_count_max: Count = 16_384

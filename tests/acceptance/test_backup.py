@@ -16,12 +16,12 @@ import pytest
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
 
-PAGE: Final = Path(__file__).parents[2] / "docs/how-to/recovery.md"
+PAGES: Final = Path(__file__).parents[2] / "docs/how-to"
 
 
-def recipe(title: str) -> list[str]:
+def recipe(page: str, title: str) -> list[str]:
     """Return the commands of the block that begins with a comment."""
-    blocks = re.findall(r"```bash\n# (.*?)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```bash\n# (.*?)\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)
     commands: str = dict(blocks)[title]
     return commands.strip().splitlines()
 
@@ -50,9 +50,12 @@ class Site:
         )
 
     async def follow(self, title: str) -> list[str]:
+        return await self.follow_page("recovery.md", title)
+
+    async def follow_page(self, page: str, title: str) -> list[str]:
         """Run a recipe; ``router serve`` is started as the router of this site. Returns what the commands print."""
         printed = []
-        for command in recipe(title):
+        for command in recipe(page, title):
             if command.startswith("router serve --data var"):
                 await asyncio.to_thread(self.router.start, *command.split()[4:])
             else:
@@ -144,15 +147,17 @@ async def test_errors_name_what_is_wrong(site: Site) -> None:
     assert not (site.directory / "archive").exists()
 
 
-def written_long_ago(directory: Path) -> None:
-    """Write a journal whose records are 200 days old, with two snapshots."""
+def written(directory: Path, days_ago: int) -> None:
+    """Write a journal with two snapshots as of some days ago; negative: with a clock that was ahead."""
     script = Path(__file__).parents[1] / "support" / "old_journal.py"
-    subprocess.run([sys.executable, str(script), str(directory / "var" / "journal.db")], check=True, cwd=script.parents[2])
+    subprocess.run(
+        [sys.executable, str(script), str(directory / "var" / "journal.db"), str(days_ago)], check=True, cwd=script.parents[2]
+    )
 
 
 @pytest.mark.slow
 async def test_old_records_are_archived_and_put_back_as_the_page_says(site: Site) -> None:
-    await asyncio.to_thread(written_long_ago, site.directory)
+    await asyncio.to_thread(written, site.directory, 200)
     await asyncio.to_thread(site.router.start)
     before = await contacts(site.router)
     async with Api(site.router) as admin:
@@ -191,3 +196,39 @@ async def test_another_user_cannot_give_commands(site: Site) -> None:
     assert await asyncio.to_thread(site.router.stop) == 0
     assert not control.exists()
     shutil.rmtree(site.directory / "var")
+
+
+@pytest.mark.slow
+async def test_a_journal_that_is_ahead_of_the_clock_is_refused_and_moved_back(site: Site) -> None:
+    await asyncio.to_thread(written, site.directory, -3)
+    site.router.spawn()
+    assert await asyncio.to_thread(site.router.wait) == 1
+    assert "ahead of this machine's clock" in "".join(site.router.log)
+
+    [printed] = await site.follow_page("clock.md", "move the journal back to the present")
+    assert "moved back by 259," in printed
+    assert (await site.run("router verify var/journal.db")).returncode == 0
+    await asyncio.to_thread(site.router.start)
+    assert len(await contacts(site.router)) == 60
+    await submit(site.router, 2)
+    async with Api(site.router, role=None) as anonymous, Api(site.router) as admin:
+        ready = await anonymous.ok("GET", "/readyz")
+        assert abs(ready.get("clock_drift_ms", 0)) < 2_000
+        newest = (await admin.events())[-1]
+    assert abs(newest["ts"] - time.time() * 1000) < 60_000
+    again = await site.run("router journal reset-clock --data var --backup other")
+    assert again.returncode == 3 and "another process has opened this journal" in again.stderr
+
+
+@pytest.mark.slow
+async def test_a_clock_that_is_a_little_ahead_is_told(site: Site) -> None:
+    """Within the limit the router starts; health, doctor, metrics and log tell the difference."""
+    await asyncio.to_thread(written, site.directory, -1)
+    site.router = RouterProcess(site.directory, workspaces="[]", runtime__clock_ahead_s_max=200_000)
+    await asyncio.to_thread(site.router.start)
+    async with Api(site.router, role=None) as anonymous, Api(site.router) as admin:
+        ready = await anonymous.ok("GET", "/readyz")
+        assert 86_000_000 < ready["clock_drift_ms"] < 87_000_000
+        findings = (await admin.ok("GET", "/v1/doctor"))["findings"]
+        assert "clock_drift" in [one["code"] for one in findings]
+    assert '"action":"clock_drift"' in "".join(site.router.log)

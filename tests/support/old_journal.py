@@ -1,4 +1,7 @@
-"""Write a journal whose records are 200 days old: ``old_journal.py JOURNAL``; a policy, contacts, and snapshots in between."""
+"""Write a journal as of some days ago: ``old_journal.py JOURNAL DAYS``; a policy, contacts, and snapshots in between.
+
+With a negative number its clock was ahead.
+"""
 
 import asyncio
 import sys
@@ -7,21 +10,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from router.app.composition import _RestorableStats
+from router.app.composition import RestorableStats
 from router.journal.sqlite.journal import SqliteJournal
 from router.runtime.writer import Writer
 from tests.support.builders import a_contact, a_policy, published
 from tests.support.manual_clock import ManualClock
 
-AGE_MS = 200 * 86_400_000
+DAY_MS = 86_400_000
 STARTS = 3
 CONTACTS_PER_START = 20
 
 
-async def main(path: Path) -> None:
-    clock = ManualClock(int(time.time() * 1000) - AGE_MS)
+async def main(path: Path, days: int) -> None:
+    clock = ManualClock(int(time.time() * 1000) - days * DAY_MS)
     for start in range(STARTS):
-        writer = Writer(SqliteJournal(path, reserved_bytes=0), clock=clock, new_stats=lambda _: _RestorableStats())
+        writer = Writer(SqliteJournal(path, reserved_bytes=0), clock=clock, new_stats=lambda _: RestorableStats())
         if not await writer.recover():
             await writer.add_workspace("default")
         running = asyncio.create_task(writer.run())
@@ -35,4 +38,4 @@ async def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

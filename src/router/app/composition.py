@@ -25,6 +25,7 @@ from router.model.forecasts import ForecastCounts
 from router.model.results import Refused
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
+from router.runtime.clock_reset import check_clock
 from router.runtime.control import ControlServer
 from router.runtime.event_feed import Publisher
 from router.runtime.maintenance import Maintenance
@@ -114,6 +115,8 @@ class App:
         SubscriptionMetrics(self._process.registry, self._writer.feed.statuses)
         try:
             await self._writer.recover()
+            wall_ms = self._writer.clock.now_ms() - self._writer.clock.drift_ms()
+            check_clock(self.settings.runtime, wall_ms=wall_ms, newest_ms=self._writer.newest_ms)
             # Only now, so that a start that the journal refuses changes nothing.
             self.is_first_start = create_secret(self.settings)
             authenticator = open_authenticator(self.settings)
@@ -191,7 +194,7 @@ class App:
             snapshots=SnapshotSchedule(
                 events=limits.snapshot_event_count, events_when_idle=max(1, limits.snapshot_event_count // 10)
             ),
-            new_stats=lambda _workspace: _RestorableStats(),
+            new_stats=lambda _workspace: RestorableStats(),
         )
 
     async def _start_maintenance(self) -> None:
@@ -331,7 +334,7 @@ class App:
             self.failure.set_exception(error)
 
 
-class _RestorableStats:
+class RestorableStats:
     """The statistics of a workspace in the form that recovery needs: created first, restored later."""
 
     def __init__(self) -> None:
@@ -362,7 +365,7 @@ def _ticket_store(settings: AuthSettings) -> TicketStore:
 
 def _workspace_stats(writer: Writer, workspace: str) -> WorkspaceStats:
     kept = writer.stats(workspace)
-    assert isinstance(kept, _RestorableStats)
+    assert isinstance(kept, RestorableStats)
     return kept.stats
 
 

@@ -17,13 +17,12 @@ import structlog
 from router.journal.sqlite.export import ExportReport
 from router.model.errors import JournalError
 from router.model.states import WorkspaceId
+from router.runtime.clock import DRIFT_WARNED_MS
 from router.runtime.writer import Writer
 from router.settings import JournalBackend, JournalSettings
 from router.telemetry.process_metrics import ProcessMetrics
 
 CHECK_INTERVAL_S: Final = 10.0
-# A difference that a calendar or a report would show.
-DRIFT_WARNED_MS: Final = 2_000
 # A condition that lasts is logged again after this time.
 _REPEAT_S: Final = 600.0
 
@@ -76,7 +75,7 @@ class ConditionWatch:
         drift_ms = self._writer.clock.drift_ms()
         if self._is_logged_now("clock_drift", abs(drift_ms) >= DRIFT_WARNED_MS):
             _log.warning(
-                "the router's time differs from the wall clock; check the clock of the machine (docs/how-to/recovery.md)",
+                "the router's time differs from the wall clock; check the clock of the machine (docs/how-to/clock.md)",
                 action="clock_drift",
                 drift_ms=drift_ms,
             )

@@ -15,6 +15,7 @@ from router.cli.options import DurationType, config_options, json_option, load_c
 from router.cli.output import CommandFailure, print_json, spinner
 
 if TYPE_CHECKING:
+    from router.runtime.clock_reset import ClockReset
     from router.settings import Settings
 
 _NEW_DIRECTORY: Final = click.Path(exists=False, path_type=Path)
@@ -90,6 +91,47 @@ def unarchive(archive_file: Path, journal_file: Path, as_json: bool) -> None:
     else:
         for workspace, seq in begins.items():
             click.echo(f"{journal_file}: workspace {workspace} begins with event {seq:,} again")
+
+
+@journal.command(name="reset-clock")
+@config_options
+@click.option("--backup", "directory", type=_NEW_DIRECTORY, required=True, help="New directory for a backup that is made first.")
+@json_option
+def reset_clock(config: Path | None, data: Path | None, directory: Path, as_json: bool) -> None:
+    """Bring the journal of a stopped router back to the present, after it was written with a clock that was ahead.
+
+    Moves all times of each workspace that is ahead by the same amount, so that waits and remaining times stay as they are, and
+    begins a new history; clients load the full state. Times agreed with customers stay, opening hours are evaluated again. The old
+    history is in the backup. Set the clock of the machine before.
+    """
+    settings = load_command_settings(config, data)
+    resets = asyncio.run(_reset_clock(settings, directory.absolute()))
+    if as_json:
+        print_json(msgspec.to_builtins(resets))
+    for one in () if as_json else resets:
+        click.echo(f"workspace {one.workspace}: moved back by {one.ahead_ms / 1000:,.0f} s at event {one.seq:,}")
+    if not resets and not as_json:
+        click.echo("nothing to do: no workspace is ahead of the clock of this machine")
+
+
+async def _reset_clock(settings: "Settings", directory: Path) -> "list[ClockReset]":
+    from router.app.composition import RestorableStats
+    from router.journal.backends import open_journal
+    from router.journal.sqlite.journal import SqliteJournal
+    from router.runtime.clock import SystemClock
+    from router.runtime.clock_reset import reset_clock
+    from router.server.auth.keys import secret_path
+
+    opened = open_journal(settings.journal)
+    if not isinstance(opened, SqliteJournal) or not opened.path.exists():
+        raise CommandFailure(f"{settings.journal.path}: no journal (use the same --data or --config as the router)")
+    return await reset_clock(
+        opened,
+        backup=directory,
+        companions=(secret_path(settings),),
+        now_ms=SystemClock().now_ms(),
+        new_stats=lambda _: RestorableStats(),
+    )
 
 
 def _run(settings: "Settings", command: str, directory: Path, **fields: Any) -> Any:

@@ -278,13 +278,14 @@ class WorkspaceTail(Struct, kw_only=True):
         return int.from_bytes(blake2b(text + self.chain, digest_size=_DIGEST_BYTES).digest())
 
 
-def base_row(number: int, first_seq: int, chain: bytes) -> tuple[int, int, bytes]:
+def base_row(number: int, first_seq: int, chain: bytes, epoch: int = 0) -> tuple[int, int, bytes]:
     """Return the row that says where the records of a workspace begin: negative workspace number, key, envelope.
 
     It exists only where records have been archived. Its envelope has no body; its previous chain value is the one before the first
-    record, so that the records after it are authenticated as before.
+    record, so that the records after it are authenticated as before. Its time field holds the epoch of the record before, which
+    counts where no record remains.
     """
-    return -number, first_seq, encode_envelope(seq=first_seq, at_ms=0, count=0, previous=chain, body=b"")
+    return -number, first_seq, encode_envelope(seq=first_seq, at_ms=epoch, count=0, previous=chain, body=b"")
 
 
 class CommitIndex(Struct, kw_only=True):

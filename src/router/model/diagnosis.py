@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from router.model.views import UnmetCondition
 
@@ -66,6 +67,8 @@ class FindingCode(StrEnum):
     """A closed queue has no opening within a year."""
     TARGET_BELOW_OFFER_TIMEOUT = "target_below_offer_timeout"
     """The service-level threshold is shorter than the time to answer an offer."""
+    CLOCK_DRIFT = "clock_drift"
+    """The router's time differs from the clock of its machine."""
     POLICY_ADVICE = "policy_advice"
     """The policy is valid, but probably not as intended."""
 
@@ -93,6 +96,7 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.QUEUE_NOT_DECLARED: "add the queue to the policy, or remove it from the agents",
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
     FindingCode.QUEUE_NEVER_OPENS: "open the queue, or add hours to its calendar",
+    FindingCode.CLOCK_DRIFT: "set the machine's clock; if it is right, it was wrong before: router journal reset-clock",
     FindingCode.POLICY_ADVICE: "valid, but probably not intended",
 }
 
@@ -146,3 +150,19 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     """The findings, at most a thousand."""
     omitted: int = 0
     """Number of findings beyond the first thousand; they are included in the counts above."""
+
+
+def with_clock_drift(diagnosis: Diagnosis, drift_ms: int, *, tolerance_ms: int) -> Diagnosis:
+    """Add a warning where the router's time is further from the machine's clock than the tolerance, after the errors."""
+    if abs(drift_ms) < tolerance_ms:
+        return diagnosis
+    direction = "ahead of" if drift_ms > 0 else "behind"
+    finding = Finding(
+        code=FindingCode.CLOCK_DRIFT,
+        severity=Severity.WARNING,
+        message=f"the router's time is {abs(drift_ms) / 1000:,.0f} s {direction} the clock of its machine; "
+        "opening hours and agreed times are wrong by as much",
+        advice=ADVICE[FindingCode.CLOCK_DRIFT],
+    )
+    findings = (*diagnosis.findings[: diagnosis.errors], finding, *diagnosis.findings[diagnosis.errors :])
+    return replace(diagnosis, warnings=diagnosis.warnings + 1, findings=findings)

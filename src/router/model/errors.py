@@ -8,6 +8,7 @@ RouterError
 │   ├── JournalCorrupt      a record, the chain or the high-water mark is inconsistent: the process does not start
 │   ├── JournalLocked       another process uses the journal
 │   └── JournalTooNew       the journal was written by a newer version and is left unchanged
+├── ClockImplausible      the machine's clock contradicts the journal: set the clock, or reset the journal
 ├── CommandQueueFull      too many commands are waiting: the caller is refused immediately
 └── Stopping              the process drains: the caller should use another node
 
@@ -96,6 +97,10 @@ class JournalLocked(JournalError):
 
 class JournalTooNew(JournalError):
     """The journal's format is newer than this version supports."""
+
+
+class ClockImplausible(RouterError):
+    """The clock of the machine contradicts the newest record of the journal."""
 
 
 class CommandQueueFull(RouterError):

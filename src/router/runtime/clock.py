@@ -23,6 +23,8 @@ from router.model.states import WorkspaceId
 SLEW_PER_S: Final = 0.005
 # Differences below this are rounding; correcting them would make the clock oscillate.
 _TOLERANCE_MS: Final = 2.0
+DRIFT_WARNED_MS: Final = 2_000
+"""Difference to the wall clock that is reported: opening hours and reports would show it."""
 # Stale entries tolerated beyond the number of valid ones before the heap is rebuilt.
 _STALE_ENTRIES_MAX: Final = 64
 

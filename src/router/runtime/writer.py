@@ -190,6 +190,11 @@ class Writer:
         """Raise CommandQueueFull where a submit is refused because of overload; check this before any work on it."""
         self._queue.admit_submit(workspace)
 
+    @property
+    def newest_ms(self) -> int:
+        """Return the time of the newest command or record of all workspaces, 0 where there is none."""
+        return max((one.engine.at_ms for one in self._workspaces.values()), default=0)
+
     def history_id(self, workspace: WorkspaceId) -> str:
         """Return the history id of a workspace. Raises KeyError for an unknown workspace."""
         return self._workspaces[workspace].history_id

@@ -13,7 +13,7 @@ per second.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -312,6 +312,10 @@ class SqliteJournal:
             await self._run_guarded(partial(self._file.begin_at, tail.number, old.first_seq, chain))
             begins[workspace] = old.first_seq
         return begins
+
+    async def rebase(self, snapshots: Mapping[WorkspaceId, Snapshot]) -> None:
+        """Let workspaces begin again with a snapshot of their end; see ``SqliteJournalFile.rebase``. Close it then."""
+        await self._run_guarded(partial(self._file.rebase, snapshots))
 
     async def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
         """Return the intact snapshots, newest first."""

@@ -8,7 +8,7 @@ after an I/O error SQLite may continue and report success although the kernel ha
 
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from typing import Final, TypeVar
@@ -28,7 +28,16 @@ from router.journal.files import (
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
 from router.journal.port import EventsArchived, JournalOutdated, Snapshot, WorkspaceHistory
-from router.journal.records import ChainVerifier, CommitBuilder, CommitIndex, PreparedCommit, Record, WorkspaceTail, base_row
+from router.journal.records import (
+    CHAIN_BYTES,
+    ChainVerifier,
+    CommitBuilder,
+    CommitIndex,
+    PreparedCommit,
+    Record,
+    WorkspaceTail,
+    base_row,
+)
 from router.journal.sqlite.connection import (
     DELETE_ARCHIVED,
     DELETE_COMMIT_INDEX_BELOW,
@@ -40,6 +49,7 @@ from router.journal.sqlite.connection import (
     SELECT_FROM,
     SELECT_PART,
     SELECT_RANGE,
+    UPDATE_HISTORY_ID,
     DiskFull,
     check_format,
     check_schema,
@@ -65,6 +75,7 @@ from router.journal.sqlite.snapshots import (
     insert_snapshot_header,
     insert_snapshot_part,
     load_snapshots,
+    replace_snapshots,
     snapshot_exists,
 )
 from router.model.errors import JournalCorrupt, JournalError, JournalUnavailable
@@ -463,6 +474,33 @@ class SqliteJournalFile:
         # Every deleted record dirties its page once; pages are shared by several records.
         self.wal_bytes += deleted * _DELETED_WAL_BYTES
         return deleted
+
+    def rebase(self, snapshots: Mapping[WorkspaceId, Snapshot]) -> None:
+        """Let workspaces begin again with a snapshot of the end of their history, under new history ids; in one commit.
+
+        Their records are deleted: the snapshot is not what they lead to. Only on a journal that nothing is appended to.
+        """
+        connection, index = self._open_connection, self._commit_index
+        connection.execute("BEGIN IMMEDIATE")
+        for workspace, snapshot in snapshots.items():
+            tail = self._tails[workspace]
+            assert snapshot.seq == tail.last_seq
+            # Unlike after an archive the chain does not continue: what was before cannot be put back in front.
+            chain = secrets.token_bytes(CHAIN_BYTES)
+            for number in (tail.number, -tail.number):
+                connection.execute(DELETE_FROM, (number, 0))
+            connection.execute(insert_records_sql(1), base_row(tail.number, tail.last_seq + 1, chain, tail.epoch))
+            replace_snapshots(connection, tail.number, snapshot, chain)
+            index.digests ^= tail.digest
+            tail.begin_at(tail.last_seq + 1, chain)
+            tail.chain, tail.history_id = chain, new_history_id()
+            tail.digest = tail.compute_digest()
+            index.digests ^= tail.digest
+            connection.execute(UPDATE_HISTORY_ID, (tail.history_id, tail.number))
+        connection.execute(insert_records_sql(1), index.append_row(at_ms=0, count=0))
+        connection.execute("COMMIT")
+        self._advance_mark(index.mark)
+        self.checkpoint()
 
     def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
         """Return the intact snapshots, newest first."""

@@ -143,6 +143,8 @@ def load_base(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:
     except DamagedRecord as error:
         raise corrupt_record(tail.workspace, 0, str(error)) from error
     tail.begin_at(envelope.seq, envelope.previous_chain)
+    tail.last_seq, tail.chain, tail.epoch = envelope.seq - 1, envelope.previous_chain, envelope.at_ms
+    tail.digest = tail.compute_digest()
 
 
 def _load_tail_end(connection: sqlite3.Connection, tail: WorkspaceTail) -> None:

@@ -67,6 +67,16 @@ def insert_snapshot_header(connection: sqlite3.Connection, workspace: int, snaps
     connection.execute("COMMIT")
 
 
+def replace_snapshots(connection: sqlite3.Connection, workspace: int, snapshot: Snapshot, chain: bytes) -> None:
+    """Replace all snapshots of a workspace by one, within a transaction of the caller."""
+    for row in connection.execute(SELECT_SNAPSHOTS, (workspace,)).fetchall():
+        _delete_snapshot(connection, workspace, row[0])
+    for part, data in enumerate(split_snapshot(snapshot)):
+        connection.execute(INSERT_PART, (workspace, snapshot.seq, part, data))
+    digest = _snapshot_digest(workspace, snapshot, chain)
+    connection.execute(INSERT_SNAPSHOT, (workspace, snapshot.seq, snapshot.at_ms, len(snapshot.engine_state), chain, digest))
+
+
 def load_snapshots(connection: sqlite3.Connection, workspace: int) -> Iterator[StoredSnapshot | int]:
     """Iterate over the snapshots of a workspace, newest first; a damaged one is represented by its sequence number."""
     for seq, at_ms, engine_bytes, chain, digest in connection.execute(SELECT_SNAPSHOTS, (workspace,)).fetchall():

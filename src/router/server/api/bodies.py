@@ -464,3 +464,5 @@ class HealthDocument(_Response, frozen=True, kw_only=True):
     """``ok`` or ``ready``."""
     subscriptions: tuple[SubscriptionHealth, ...] = ()
     """Readiness probe only: subscriptions to the event log. A failing one does not make the router unready."""
+    clock_drift_ms: int = 0
+    """Readiness probe only: the router's time minus the clock of its machine, milliseconds. Opening hours are off by as much."""

@@ -7,6 +7,8 @@ import msgspec
 
 from router.engine.engine import digest_of
 from router.journal.records import Record
+from router.model.diagnosis import with_clock_drift
+from router.runtime.clock import DRIFT_WARNED_MS
 from router.server.api.bodies import (
     DigestDocument,
     EventEnvelope,
@@ -97,7 +99,7 @@ async def diagnose(request: ApiRequest) -> ApiResponse:
     clock = request.services.writer.clock
     # Waits are measured up to now; the last command may be long ago.
     answered = await request.query_engine(lambda engine: engine.diagnose(at_ms=clock.now_ms()))
-    return ApiResponse(body=answered.value)
+    return ApiResponse(body=with_clock_drift(answered.value, clock.drift_ms(), tolerance_ms=DRIFT_WARNED_MS))
 
 
 async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
@@ -130,8 +132,9 @@ async def readyz(request: ApiRequest) -> ApiResponse:
         raise ProblemError("stopping", retry_after_s=5)
     if not condition.ready:
         raise ProblemError("not_ready")
+    drift_ms = request.services.writer.clock.drift_ms()
     subscriptions = tuple(
         SubscriptionHealth(name=one.name, state=str(one.state), lag_events=one.lag_events)
         for one in request.services.writer.feed.statuses()
     )
-    return ApiResponse(body=HealthDocument(status="ready", subscriptions=subscriptions))
+    return ApiResponse(body=HealthDocument(status="ready", subscriptions=subscriptions, clock_drift_ms=drift_ms))
