@@ -174,3 +174,18 @@ def test_a_recorded_day_can_be_compared(tmp_path: Path) -> None:
     first, other = msgspec.json.decode(result.stdout)["policies"]
     assert first["stats"]["contacts"] == other["stats"]["contacts"] == 2
     assert first["profile"]["from_s"] % 1800 == 0
+
+
+def test_assumptions_about_people_are_options_for_logs(tmp_path: Path, workload: str) -> None:
+    (tmp_path / "day.csv").write_text(CONTACTS)
+    (tmp_path / "team.csv").write_text(AGENTS)
+    logs = ("--log", f"contacts:{tmp_path / 'day.csv'}", "--log", f"agents:{tmp_path / 'team.csv'}")
+    people = ("--handle-times", "by-agent", "--callback-share", "0.5", "--callback-after", "10s", "--redial-share", "1")
+    result = run_command("simulate", *logs, *people, "--redial-after", "2m", "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    options = msgspec.json.decode(result.stdout)["options"]
+    expected = {"handle_times": "by-agent", "callback_share": 0.5, "callback_after_s": 10, "redial_share": 1, "redial_after_s": 120}
+    assert {name: options[name] for name in expected} == expected
+    for option in (("--handle-times", "by-agent"), ("--callback-share", "0.1"), ("--redial-share", "0.1")):
+        assert run_command("simulate", "--workload", workload, *option).exit_code == 2
+    assert run_command("simulate", *logs, "--redial-share", "1.5").exit_code == 2

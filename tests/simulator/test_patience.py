@@ -13,7 +13,7 @@ from router.model.events.contact import ContactAbandoned
 from router.model.results import Outcome
 from router.simulator.day import Day, PlannedContact, WorkloadInvalid
 from router.simulator.formats import parse_log
-from router.simulator.patience import OWN_CURVE_ABANDONS_MIN, PatienceCurve, PatienceSource, estimate_patience
+from router.simulator.patience import OWN_CURVE_ABANDONS_MIN, CustomerRequests, PatienceCurve, PatienceSource, estimate_patience
 from router.simulator.run import SimulationSpec, simulate
 from router.simulator.what_if import what_if
 
@@ -195,3 +195,72 @@ def test_a_row_was_either_served_or_abandoned(tmp_path: Path) -> None:
     both = text.replace("0,calls,5,3,\n", "0,calls,5,3,4\n")
     with pytest.raises(WorkloadInvalid, match=r"both.csv:2: give patience_s"):
         parse_log("contacts:" + write(tmp_path / "both.csv", both))
+
+
+# --- what customers do instead of waiting ---------------------------------------------------------------------------
+def waiting_customers(count: int) -> list[PlannedContact]:
+    return [PlannedContact(contact_id=f"c{n}", at_ms=n, queue_id="calls", handle_ms=1) for n in range(count)]
+
+
+def test_the_given_shares_of_customers_request_a_callback_and_call_again() -> None:
+    requests = CustomerRequests(callback_share=0.3, callback_after_ms=45_000, redial_share=0.2, redial_mean_ms=100_000)
+    found = requests.apply(waiting_customers(20_000), Random(1), Random(2))
+    asking = [c.callback for c in found if c.callback is not None]
+    again = [c.redial_after_ms for c in found if c.redial_after_ms is not None]
+    assert len(asking) / 20_000 == pytest.approx(0.3, abs=0.01)
+    assert {one.after_ms for one in asking} == {45_000}
+    assert len(again) / 20_000 == pytest.approx(0.2, abs=0.01)
+    assert sum(again) / len(again) == pytest.approx(100_000, rel=0.05)
+
+
+def test_a_larger_share_adds_customers_to_those_of_a_smaller_one() -> None:
+    def asking(share: float) -> set[str]:
+        found = CustomerRequests(callback_share=share).apply(waiting_customers(1_000), Random(1), Random(2))
+        return {c.contact_id for c in found if c.callback is not None}
+
+    assert asking(0.1) < asking(0.4)
+
+
+CALLBACKS = """
+channels: {voice: {auto_accept: true}, outbound: {auto_accept: true}}
+queues: {calls: {callback: {channel: outbound}}}
+"""
+
+
+def test_callbacks_and_second_calls_of_a_recorded_day(tmp_path: Path) -> None:
+    """Half of the waiting customers ask to be called back; every one who abandons calls again."""
+    rows = [f"{10 * n},calls,60,30," for n in range(40)]
+    contacts = write(tmp_path / "day.csv", "\n".join(["arrival,queue,handle_s,patience_s,wait_s", *rows]))
+    logs = (f"contacts:{contacts}", "agents:" + write(tmp_path / "team.csv", "agent_id,shifts\nada,0-9000\n"))
+    policy = write(tmp_path / "policy.yaml", CALLBACKS)
+    plain = simulate(SimulationSpec(logs=logs, policy=policy))
+    assert (plain.contacts, plain.called_back) == (40, 0)
+    called = simulate(SimulationSpec(logs=logs, policy=policy, callback_share=0.5, callback_after_s=20))
+    assert called.called_back > 5 and called.abandoned < plain.abandoned
+    assert called.contacts == 40 == called.answered + called.abandoned + called.called_back
+    assert called.options["callback_share"] == 0.5 and called.audit.violations == ()
+    again = simulate(SimulationSpec(logs=logs, policy=policy, redial_share=1.0, redial_after_s=400))
+    # The window ends with the last arrival of the log; second calls after it are served but not counted.
+    assert again.contacts > 40 and again.audit.violations == ()
+    assert "redial_share" in again.options and "redial_share" not in called.options
+    without = simulate(SimulationSpec(logs=logs, callback_share=0.5))
+    assert without.called_back == 0
+    assert any("no queue of the policy offers callbacks" in note for note in without.notes)
+
+
+def test_a_log_may_state_requests_itself(tmp_path: Path) -> None:
+    text = "arrival,queue,handle_s,patience_s,callback_after_s,redial_after_s\n0,calls,5,30,12,600\n1,calls,5,,,\n"
+    first, second = parse_log("contacts:" + write(tmp_path / "day.csv", text)).contacts
+    assert first.callback is not None
+    assert (first.callback.after_ms, first.redial_after_ms) == (12_000, 600_000)
+    assert (second.callback, second.redial_after_ms) == (None, None)
+
+
+def test_a_stream_of_a_workload_may_call_again(tmp_path: Path) -> None:
+    stream = "{arrivals: {per_hour: 120}, handle: {dist: constant, value_s: 300}, patience: {dist: constant, value_s: 30}REDIALS}"
+    text = "name: day\nduration_s: 3600\nstreams: {calls: STREAM}\nagent_groups: {team: {count: 2}}\n".replace("STREAM", stream)
+    once = simulate(SimulationSpec(workload=write(tmp_path / "once.yaml", text.replace("REDIALS", ""))))
+    redials = ", redials: {share: 1, after_mean_s: 60}"
+    twice = simulate(SimulationSpec(workload=write(tmp_path / "twice.yaml", text.replace("REDIALS", redials))))
+    assert twice.contacts > 1.5 * once.contacts
+    assert twice.audit.violations == ()

@@ -7,11 +7,12 @@ from router.model.events import (
     AssignmentCompleted,
     ContactAbandoned,
     ContactEnded,
+    ContactQueued,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
 )
-from router.model.policy import ChannelPolicy, Policy, QueuePolicy, RonaPolicy
+from router.model.policy import ChannelPolicy, EntryCondition, EntryRule, Policy, QueuePolicy, RonaPolicy
 from router.model.states import AgentState
 from router.simulator.day import AgentBehaviour, Shift, StaffLevel, WorkloadInvalid
 from router.simulator.simulation import Simulation
@@ -36,6 +37,37 @@ def test_a_customer_abandons_when_patience_ends() -> None:
     simulated = SimulatedRun(a_day(a_contact("c1", 0), a_contact("c2", 10, patience_ms=20_000)))
     assert simulated.of(ContactAbandoned) == [(30, "c2")]
     assert simulated.of(OfferAccepted) == [(0, "c1")]
+
+
+def test_a_customer_who_abandoned_calls_again_once() -> None:
+    """c2 leaves at 30 s, calls again at 40 s, waits for 20 s again and gives up; c1 holds the only agent."""
+    day = a_day(a_contact("c1", 0, handle_s=500), a_contact("c2", 10, patience_ms=20_000, redial_after_ms=10_000))
+    simulated = SimulatedRun(day)
+    assert simulated.of(ContactAbandoned) == [(30, "c2"), (60, "redial.1")]
+    assert simulated.of(ContactQueued) == [(0, "c1"), (10, "c2"), (40, "redial.1")]
+    assert simulated.auditor.violations == []
+
+
+def test_a_customer_who_calls_after_the_last_arrival_is_still_served() -> None:
+    day = a_day(a_contact("c1", 0, handle_s=60), a_contact("c2", 10, handle_s=5, patience_ms=20_000, redial_after_ms=900_000))
+    simulated = SimulatedRun(day)
+    assert simulated.of(OfferAccepted) == [(0, "c1"), (930, "redial.1")]
+    assert simulated.of(ContactEnded) == [(60, "c1"), (935, "redial.1")]
+    assert simulated.simulation.unfinished == 0
+
+
+def test_a_second_contact_without_a_queue_is_classified_again() -> None:
+    """The entry rule looks at the queue: full at the first call, empty at the second, which goes to the other queue."""
+    rules = (
+        EntryRule(name="busy", when="queues.calls.waiting > 0", queue="overflow"),
+        EntryRule(name="other", when=EntryCondition(), queue="calls"),
+    )
+    queues = {"calls": QueuePolicy(), "overflow": QueuePolicy()}
+    policy = Policy(channels={"voice": ChannelPolicy(auto_accept=True)}, queues=queues, entry=rules)
+    again = a_contact("c3", 20, queue_id=None, patience_ms=5_000, redial_after_ms=200_000)
+    day = a_day(a_contact("c1", 0, handle_s=100), a_contact("c2", 10, handle_s=20), again, policy=policy)
+    queued = [(e.contact_id, e.queue_id) for _, e in SimulatedRun(day).events if isinstance(e, ContactQueued)]
+    assert queued[2:] == [("c3", "overflow"), ("redial.1", "calls")]
 
 
 def test_patience_has_no_effect_after_the_answer() -> None:

@@ -170,6 +170,7 @@ CASES: Final = (
     ),
     _n_system_with_places("longest_idle", (0.984706, 2.43212), (0.0351197, 0.0366159), (0.689062, 0.853848)),
     _n_system_with_places("least_flexible", (0.983282, 2.39462), (0.0348386, 0.0363111), (0.706491, 0.836884)),
+    _n_system_with_places("weighted_random", (0.985125, 2.44314), (0.0352022, 0.0367054), (0.683946, 0.858828)),
     Case(
         title="SimpleMSK: three types, two groups, three periods",
         workload="simple_msk",

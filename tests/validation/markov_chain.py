@@ -26,7 +26,7 @@ class Solution(Struct, frozen=True, kw_only=True):
     """Occupancy of s1 and s2."""
 
 
-def _moves(state: State, *, least_flexible: bool) -> list[tuple[float, State]]:
+def _moves(state: State, rule: str) -> list[tuple[float, State]]:
     busy, line = state
     if busy == "12":
         first_a = line.find("A")
@@ -40,17 +40,19 @@ def _moves(state: State, *, least_flexible: bool) -> list[tuple[float, State]]:
         return moves + ([(RATE_B, ("2", line + "B"))] if len(line) < PLACES else [])
     if busy == "1":
         return [(RATE_A + RATE_B, ("12", "")), (SERVICE, ("", "21"))]
-    first = "1" if least_flexible else line[0]
+    if rule == "weighted_random":
+        return [(RATE_A / 2, ("1", "")), (RATE_A / 2, ("2", "")), (RATE_B, ("2", ""))]
+    first = "1" if rule == "least_flexible" else line[0]
     return [(RATE_A, (first, "")), (RATE_B, ("2", ""))]
 
 
-def solve(*, least_flexible: bool, steps: int = 1_500) -> Solution:
+def solve(rule: str, *, steps: int = 1_500) -> Solution:
     """Compute the stationary distribution and the averages that follow from it (waits by Little's law)."""
     states: list[State] = [("", "12")]
     number = {states[0]: 0}
     moves: list[list[tuple[float, int]]] = []
     for state in states:
-        found = _moves(state, least_flexible=least_flexible)
+        found = _moves(state, rule)
         for _, target in found:
             if target not in number:
                 number[target] = len(states)

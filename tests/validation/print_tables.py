@@ -7,19 +7,36 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+from msgspec import structs
+
+from router.model.policy import (
+    AttributeOrder,
+    CrossQueueOrder,
+    Direction,
+    FactPolicy,
+    FactType,
+    Policy,
+    QueueOrder,
+    Selection,
+    ServiceLevelPolicy,
+)
+from router.simulator.formats import parse_log
+from router.simulator.formats.recorded_log import derived_policy
 from router.simulator.patience import PatienceSource
 from router.simulator.results.comparison import STAT_ROWS, Comparison, PolicyResult, StatRow, format_difference, format_stat
 from router.simulator.results.forecast_accuracy import ForecastReport
-from router.simulator.run import SimulationSpec, simulate
+from router.simulator.run import SimulationReport, SimulationSpec, simulate
 from router.simulator.what_if import what_if
 from router.simulator.workload import SMALL_CENTRE
 from tests.validation.bank_selections import replayed_selections
 from tests.validation.cases import CASES, Finding, findings
 from tests.validation.changing_days import Change, accuracy_of
-from tests.validation.recorded_days import BANK, REFERENCE, VANAD
+from tests.validation.recorded_days import BANK, REFERENCE, VANAD, RecordedDay
 
+EXPLANATION: Final = Path(__file__).parents[2] / "docs" / "explanation"
 SCENARIOS: Final = Path(__file__).parents[2] / "benchmarks" / "scenarios"
 OVERLOADED: Final = SCENARIOS / "what_if" / "overloaded"
 
@@ -52,6 +69,15 @@ def exact_cases() -> None:
     print(f"\n{inside} of {total} values lie inside their 95 % interval.")
 
 
+def recorded_row(day: RecordedDay, report: SimulationReport) -> str:
+    """Return one line of the table of the recorded days."""
+    return (
+        f"| {day.day} | {day.wrap_up_s} s | {report.mean_wait_answered_s:.1f} s ({day.mean_wait_s}) "
+        f"| {report.abandoned} ({day.abandoned}) | {report.service_level.of_offered:.3f} "
+        f"| {report.occupancy:.3f} | {report.audit.checks:,} checks, {len(report.audit.violations)} violations |"
+    )
+
+
 def recorded() -> None:
     """Print the tables of the recorded days."""
     print("\n### VANAD\n")
@@ -60,13 +86,7 @@ def recorded() -> None:
     for day in REFERENCE:
         log = f"vanad:{VANAD / day.day}.csv"
         report = simulate(SimulationSpec(logs=(log,), wrap_up_s=day.wrap_up_s))
-        print(
-            f"| {day.day} | {day.wrap_up_s} s | {report.mean_wait_answered_s:.1f} s ({day.mean_wait_s}) "
-            f"| {report.abandoned} ({day.abandoned}) | {report.service_level.of_offered:.3f} "
-            f"| {report.occupancy:.3f} | {report.audit.checks:,} checks, "
-            f"{len(report.audit.violations)} violations |",
-            flush=True,
-        )
+        print(recorded_row(day, report), flush=True)
     print("\n### Bank\n")
     print("| seconds of priority of a priority-2 caller | selections with a choice | agreed | share |")
     print("|---|---|---|---|")
@@ -167,11 +187,63 @@ def accuracy_tables() -> None:
         print(f"| {change} | {found.answered:,} | {shares} | {scores} | {found.mean_error_s:.1f} s |", flush=True)
 
 
+def selection_policies(log: str) -> dict[str, Policy]:
+    """Return a policy for each selection and order, by the name of its row; all else as derived from the log."""
+    found = {}
+    plain = structs.replace(derived_policy(parse_log(log)), facts=_AGENT_FACTS)
+    for order in QueueOrder:
+        for selection in Selection:
+            settings: dict[str, Any] = {"selection": selection, "order": order}
+            if selection is Selection.WEIGHTED_RANDOM:
+                settings["weight_fact"] = "served_queues"
+            if selection is Selection.BY_ATTRIBUTES:
+                settings["order_by"] = (AttributeOrder(fact="served_queues", direction=Direction.DESC),)
+            queues = {name: structs.replace(queue, **settings) for name, queue in plain.queues.items()}
+            found[f"{order}, {selection}"] = structs.replace(plain, queues=queues)
+    # The time left to the threshold differs from the age only where thresholds differ: every second queue has a longer one.
+    levels = (ServiceLevelPolicy(threshold_s=20), ServiceLevelPolicy(threshold_s=60))
+    mixed = {q: structs.replace(queue, service_level=levels[n % 2]) for n, (q, queue) in enumerate(sorted(plain.queues.items()))}
+    for across in CrossQueueOrder:
+        found[f"thresholds of 20 and 60 s, {across}"] = structs.replace(plain, queues=mixed, cross_queue_order=across)
+    return found
+
+
+_AGENT_FACTS: Final = {"served_queues": FactPolicy(type=FactType.INT, applies_to="agent", non_personal=True)}
+
+
+def selection_tables() -> None:
+    """Print every selection and order on both recorded days, with a drawn patience of the served."""
+    for day in ("2014-03-10", "2014-06-25"):
+        log = f"vanad:{VANAD / day}.csv"
+        print(f"\n### Selections and orders, {day}\n")
+        print("| order, selection | service level | abandoned | mean wait | p90 wait | occupancy | uneven contacts (Gini) |")
+        print(f"|{'---|' * 7}")
+        with TemporaryDirectory() as folder:
+            team = Path(folder) / "team.csv"
+            # The first log decides the attributes of an agent: the number of queues that each served that day.
+            agents = [f"{a.agent_id},served_queues:{len(a.skills)},0-1" for a in parse_log(log).agents]
+            team.write_text("\n".join(["agent_id,attributes,shifts", *agents]))
+            for name, policy in selection_policies(log).items():
+                path = Path(folder) / "policy.yaml"
+                path.write_bytes(msgspec.json.encode(policy))
+                report = simulate(
+                    SimulationSpec(
+                        logs=(f"agents:{team}", log), policy=str(path), wrap_up_s=10, patience=PatienceSource.ESTIMATED, audit=False
+                    )
+                )
+                assert report.service_level.value is not None and report.load is not None
+                share = f"{report.service_level.value:.1%} | {report.abandoned}".replace("%", " %")
+                waits = f"{report.mean_wait_answered_s:.1f} s | {report.p90_wait_s:.0f} s"
+                load = f"{report.occupancy:.1%} | {report.load.contacts_gini or 0:.3f}".replace("%", " %")
+                print(f"| {name} | {share} | {waits} | {load} |", flush=True)
+
+
 PARTS: Final[dict[str, Callable[[], None]]] = {
     "exact": exact_cases,
     "recorded": recorded,
     "what-if": what_if_tables,
     "expected-wait": accuracy_tables,
+    "selections": selection_tables,
 }
 
 if __name__ == "__main__":

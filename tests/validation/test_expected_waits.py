@@ -4,6 +4,7 @@ import pytest
 
 from router.simulator.run import SimulationSpec, simulate
 from tests.validation.changing_days import Change, accuracy_of
+from tests.validation.print_tables import EXPLANATION, accuracy_row
 from tests.validation.recorded_days import VANAD, needs_data
 
 # Interval scores of the release that learned from present bounds and in full steps, on the same days (smaller is better).
@@ -31,3 +32,7 @@ def test_the_intervals_hold_their_shares_on_a_recorded_day(day: str, wrap_up_s: 
     expected = report.forecasts["*"].expected
     assert expected.within_50 == pytest.approx(0.50, abs=0.08)
     assert expected.within_90 == pytest.approx(0.90, abs=0.06)
+    if wrap_up_s == 20:
+        title = "recorded: " + ("a multi-skill centre, normal Monday" if day == "2014-03-10" else "the same, overloaded Wednesday")
+        page = (EXPLANATION / "expected-wait.md").read_text()
+        assert accuracy_row(title, report.forecasts["*"]) in page.replace("**", ""), "print the table again"

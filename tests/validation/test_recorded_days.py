@@ -8,6 +8,7 @@ from router.simulator.patience import PatienceSource
 from router.simulator.run import SimulationReport, SimulationSpec, parse_log, simulate
 from router.simulator.what_if import what_if
 from tests.validation.bank_selections import replayed_selections
+from tests.validation.print_tables import EXPLANATION, recorded_row
 from tests.validation.recorded_days import BANK, REFERENCE, VANAD, RecordedDay, needs_data
 
 pytestmark = needs_data
@@ -25,6 +26,8 @@ def test_a_vanad_day_is_close_to_the_reference(reference: RecordedDay) -> None:
     tolerance = 0.15 if reference.wrap_up_s == 30 else 0.08
     assert report.mean_wait_answered_s == pytest.approx(reference.mean_wait_s, rel=tolerance)
     assert report.abandoned == pytest.approx(reference.abandoned, rel=0.05)
+    page = (EXPLANATION / "validation.md").read_text()
+    assert recorded_row(reference, report) in page, "print the table of docs/explanation/validation.md again"
 
 
 def test_a_vanad_day_is_read_completely() -> None:

@@ -41,6 +41,23 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     "[default: recorded; estimated with several policies]",
 )
 @click.option(
+    "--handle-times",
+    type=click.Choice(["recorded", "by-agent"]),
+    default="recorded",
+    show_default=True,
+    help="Handle times of a log: of the contact alone, or of contact and agent, with factors estimated from the log.",
+)
+@click.option(
+    "--callback-share", type=click.FloatRange(0, 1), default=0.0, help="Share of a log's customers who request a callback."
+)
+@click.option(
+    "--callback-after", "callback_after_s", type=DurationType(), default="60s", show_default=True, help="Wait before the request."
+)
+@click.option("--redial-share", type=click.FloatRange(0, 1), default=0.0, help="Share of those who abandon who call again, once.")
+@click.option(
+    "--redial-after", "redial_after_s", type=DurationType(), default="300s", show_default=True, help="Mean time until they do."
+)
+@click.option(
     "--audit/--no-audit", default=True, help="Check the run with an independent implementation of the rules.  [default: audit]"
 )
 @click.option(
@@ -66,6 +83,11 @@ def simulate(
     seed: int | None,
     replications: int | None,
     patience: str | None,
+    handle_times: str,
+    callback_share: float,
+    callback_after_s: int,
+    redial_share: float,
+    redial_after_s: int,
     audit: bool,
     json_path: Path | None,
     chart_path: Path | None,
@@ -80,8 +102,11 @@ def simulate(
         raise click.UsageError("Give either --log or --workload.")
     if patience is not None and not logs:
         raise click.UsageError("--patience requires --log.")
+    if not logs and (handle_times != "recorded" or callback_share or redial_share):
+        raise click.UsageError("--handle-times, --callback-share and --redial-share require --log: a workload has its own.")
     if chart_path is not None and len(policies) < 2:
         raise click.UsageError("--chart draws a comparison: give --policy at least twice.")
+    from router.simulator.handle_times import HandleTimeSource
     from router.simulator.patience import PatienceSource
     from router.simulator.run import SimulationSpec
 
@@ -93,6 +118,11 @@ def simulate(
         seed=seed,
         replications=replications,
         patience=None if patience is None else PatienceSource(patience),
+        handle_times=HandleTimeSource(handle_times),
+        callback_share=callback_share,
+        callback_after_s=callback_after_s,
+        redial_share=redial_share,
+        redial_after_s=redial_after_s,
         audit=audit,
     )
     if len(policies) > 1:

@@ -122,7 +122,7 @@ class AgentDriver:
     def _on_assigned(self, event: ev.ContactAssigned, day_ms: int) -> None:
         """Handle a contact that a supervisor has assigned without an offer."""
         contact = self._context.tracker.by_contact_id(event.contact_id)
-        handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else contact.plan.handle_ms
+        handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else self.agent.handle_ms(contact.plan)
         work = self.desktop.state.assignments.get(event.assignment_id)
         named = contact.plan.queue_id if contact else None
         queue_id = named or (work.queue_id if work else "")
@@ -186,7 +186,7 @@ class AgentDriver:
         if answered_ms is None:
             return
         rest_ms = wrap_up_ms(self._context.policy, queue_id=offer.queue_id, channel=offer.channel)
-        handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else contact.plan.handle_ms
+        handle_ms = FOREIGN_CONTACT_HANDLE_MS if contact is None else self.agent.handle_ms(contact.plan)
         await self._handle_contact(offer.contact_id, offer.offer_id, answered_ms + handle_ms, rest_ms)
 
     async def _answer_offer(self, offer: ev.OfferMade, day_ms: int) -> int | None:

@@ -35,6 +35,10 @@ class Workforce:
         """Return how an agent answers offers."""
         return self._agents[agent_id].behaviour
 
+    def handle_ms(self, agent_id: AgentId, contact: PlannedContact) -> int:
+        """Return how long an agent takes for a contact."""
+        return self._agents[agent_id].handle_ms(contact)
+
     def start_shift(self, agent_id: AgentId) -> None:
         """Record that the shift of an agent begins."""
         self._on_duty[agent_id] = True

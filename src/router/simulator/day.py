@@ -43,12 +43,16 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     """Wait after which the customer abandons; none: never."""
     waited_ms: int | None = None
     """Wait of the contact in the log, if it was served there; none: not served, or unknown."""
+    served_by: AgentId | None = None
+    """Agent of the log whose handle time this is; none: unknown, or not from a log."""
     channel: str = "voice"
     skills: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
     priority_s: int = 0
     priority_class: int = 0
     callback: PlannedCallback | None = None
+    redial_after_ms: int | None = None
+    """Time from the abandonment to a second contact of the customer, the same again; none: no second contact."""
     stream: str = ""
     """Arrival stream in the report; empty: the queue."""
 
@@ -85,6 +89,12 @@ class PlannedAgent(Struct, frozen=True, kw_only=True):
     queue_ranks: dict[str, int] = {}
     shifts: tuple[Shift, ...] = ()
     behaviour: AgentBehaviour = AgentBehaviour()
+    handle_factor: float = 1.0
+    """Multiple of a contact's handle time that this agent takes."""
+
+    def handle_ms(self, contact: PlannedContact) -> int:
+        """Return how long the agent takes for a contact."""
+        return contact.handle_ms if self.handle_factor == 1.0 else round(contact.handle_ms * self.handle_factor)
 
 
 class StaffLevel(Struct, frozen=True, kw_only=True, gc=False):

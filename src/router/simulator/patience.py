@@ -1,4 +1,4 @@
-"""Patience of customers who were served in a recorded day, which the log does not contain.
+"""Patience of customers who were served in a recorded day, which the log does not contain, and what they do instead of waiting.
 
 Theory. A log has the patience of customers who abandoned: the time to the abandonment. Of a customer who was served it shows only
 that the patience exceeds the wait: the observation is *censored*. Unlimited patience for these customers, as if nothing were known
@@ -15,6 +15,11 @@ The estimator assumes that waits and patience are independent within a queue, an
 a distribution. Sources: E. L. Kaplan, P. Meier, *Nonparametric Estimation from Incomplete Observations* (1958); for the tail B. W.
 Brown, M. Hollander, R. M. Korwar, *Nonparametric Tests of Independence for Censored Data* (1974); for call centres L. Brown et al.,
 *Statistical Analysis of a Telephone Call Center* (2005).
+
+A log does not tell either who would have accepted to be called back, or would call again after abandoning, under a policy that
+differs from that of the day. Both are assumptions that the user of the simulator makes (``CustomerRequests``): the share of
+customers who request a callback once they have waited for some time, where the policy allows it, and the share of those who abandon
+who call again, once, after an exponential time.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,9 +30,10 @@ from math import log
 from random import Random
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
-from router.simulator.day import PlannedContact
+from router.model.policy import Policy
+from router.simulator.day import PlannedCallback, PlannedContact
 
 OWN_CURVE_ABANDONS_MIN: Final = 30
 """Abandonments of a queue from which on its own estimate is used: their number then has a relative standard error below a fifth."""
@@ -40,6 +46,38 @@ class PatienceSource(StrEnum):
     """As in the log, which contains none: unlimited."""
     ESTIMATED = "estimated"
     """Drawn from the log's own patience, given that it exceeds the recorded wait."""
+
+
+class CustomerRequests(Struct, frozen=True, kw_only=True):
+    """What the customers of a log do instead of waiting, as assumed for a run."""
+
+    callback_share: float = 0.0
+    """Share of the customers who request a callback where the policy allows it."""
+    callback_after_ms: int = 60_000
+    """Wait after which they request it."""
+    redial_share: float = 0.0
+    """Share of the customers who call again, once, after they have abandoned."""
+    redial_mean_ms: int = 300_000
+    """Mean of the exponential time until they do."""
+
+    def apply(self, contacts: Sequence[PlannedContact], callbacks: Random, redials: Random) -> tuple[PlannedContact, ...]:
+        """Return the contacts with drawn requests; what a log states itself is kept.
+
+        Every contact takes the same number of draws, so that a larger share adds customers to those of a smaller one.
+        """
+        planned = PlannedCallback(after_ms=self.callback_after_ms)
+        found = []
+        for contact in contacts:
+            is_asking, is_redialing = callbacks.random() < self.callback_share, redials.random() < self.redial_share
+            redial_ms = round(-log(1.0 - redials.random()) * self.redial_mean_ms)
+            found.append(
+                structs.replace(
+                    contact,
+                    callback=contact.callback or (planned if is_asking else None),
+                    redial_after_ms=redial_ms if contact.redial_after_ms is None and is_redialing else contact.redial_after_ms,
+                )
+            )
+        return tuple(found)
 
 
 class PatienceCurve:
@@ -104,6 +142,14 @@ def patience_notes(before: Sequence[PlannedContact], after: Sequence[PlannedCont
     if unlimited:
         notes.append(f"patience of {unlimited:,} customers who did not abandon in the log: unlimited, so that they never leave")
     return notes
+
+
+def callback_notes(policy: Policy, contacts: Iterable[PlannedContact]) -> list[str]:
+    """Return a note if customers request callbacks and no queue of the policy offers them."""
+    asking = sum(contact.callback is not None for contact in contacts)
+    if not asking or any(queue.callback is not None for queue in policy.queues.values()):
+        return []
+    return [f"{asking:,} customers request a callback in vain: no queue of the policy offers callbacks"]
 
 
 def _curve(contacts: Iterable[PlannedContact]) -> PatienceCurve:

@@ -21,7 +21,8 @@ from router.simulator.day import Day, WorkloadInvalid
 from router.simulator.distributions import derived_seed, random_generator
 from router.simulator.formats import RecordedLog, parse_log, parse_logs
 from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
-from router.simulator.patience import PatienceSource, estimate_patience, patience_notes
+from router.simulator.handle_times import HandleTimeSource, by_agent
+from router.simulator.patience import CustomerRequests, PatienceSource, callback_notes, estimate_patience, patience_notes
 from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
 from router.simulator.results.estimates import AgentLoadReport, BatchSums, agent_load, mean_agent_load
 from router.simulator.results.forecast_accuracy import ForecastStats, ForecastSums, forecast_reports
@@ -52,6 +53,16 @@ class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Number of replications; none: that of the workload. A log is always run once."""
     patience: PatienceSource | None = None
     """Patience of the customers who were served in the logs; none: recorded, in comparisons of policies estimated."""
+    handle_times: HandleTimeSource = HandleTimeSource.RECORDED
+    """What the handle times of a log depend on."""
+    callback_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Share of the customers of a log who request a callback where the policy allows it."""
+    callback_after_s: Annotated[int, Meta(ge=0, le=DAY_S)] = 60
+    """Wait after which they request it."""
+    redial_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Share of the customers of a log who call again, once, after they have abandoned."""
+    redial_after_s: Annotated[int, Meta(ge=0, le=DAY_S)] = 300
+    """Mean of the exponential time until they do."""
     audit: bool = True
     """Whether the run is audited, which takes about as long as the run itself."""
 
@@ -204,33 +215,57 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
         raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
     seed = 1 if spec.seed is None else spec.seed
     patience = spec.patience or PatienceSource.RECORDED
-    log, patience_remarks = _log_with_patience(parse_logs(spec.logs), patience, seed=seed)
+    log, remarks = _prepared_log(parse_logs(spec.logs), spec, patience, seed=seed)
     chosen = _checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s))
     return _RunPlan(
         name=log.name,
         source=tuple(_shown(source) for source in spec.logs),
         seed=seed,
         replications=1,
-        options={"seed": seed, "patience": patience.value, **_common_options(spec)},
+        options={"seed": seed, "patience": patience.value, **_log_options(spec), **_common_options(spec)},
         policy=chosen,
         log=log,
         workload=None,
-        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *patience_remarks),
+        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *remarks, *callback_notes(chosen, log.contacts)),
     )
 
 
-def _log_with_patience(log: RecordedLog, source: PatienceSource, *, seed: int) -> tuple[RecordedLog, list[str]]:
-    """Return the log with the patience of the served customers, and notes on it."""
-    contacts = log.contacts
-    if source is PatienceSource.ESTIMATED:
+def _prepared_log(log: RecordedLog, spec: SimulationSpec, patience: PatienceSource, *, seed: int) -> tuple[RecordedLog, list[str]]:
+    """Return the log with the patience of the served customers, handle times by agent and requests, and notes on them."""
+    contacts, agents = log.contacts, log.agents
+    if patience is PatienceSource.ESTIMATED:
         contacts = estimate_patience(contacts, random_generator(seed, 0, "patience"))
-    return structs.replace(log, contacts=contacts), patience_notes(log.contacts, contacts)
+    notes = patience_notes(log.contacts, contacts)
+    if spec.handle_times is HandleTimeSource.BY_AGENT:
+        contacts, agents, note = by_agent(contacts, agents)
+        notes.append(note)
+    if spec.callback_share or spec.redial_share:
+        requests = CustomerRequests(
+            callback_share=spec.callback_share,
+            callback_after_ms=1000 * spec.callback_after_s,
+            redial_share=spec.redial_share,
+            redial_mean_ms=1000 * spec.redial_after_s,
+        )
+        contacts = requests.apply(contacts, random_generator(seed, 0, "callbacks"), random_generator(seed, 0, "redials"))
+    return structs.replace(log, contacts=contacts, agents=agents), notes
+
+
+def _log_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
+    """Return the options that assume something about the people of a log; those of requests only where they are made."""
+    found: dict[str, str | int | float | bool | None] = {"handle_times": spec.handle_times.value}
+    if spec.callback_share:
+        found |= {"callback_share": spec.callback_share, "callback_after_s": spec.callback_after_s}
+    if spec.redial_share:
+        found |= {"redial_share": spec.redial_share, "redial_after_s": spec.redial_after_s}
+    return found
 
 
 def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     assert spec.workload is not None
     if spec.patience is not None:
         raise WorkloadInvalid("patience: a workload has its own; use this option with logs")
+    if spec.handle_times is not HandleTimeSource.RECORDED or spec.callback_share or spec.redial_share:
+        raise WorkloadInvalid("handle_times, callback_share, redial_share: a workload has its own; use these options with logs")
     workload = workloads.load_workload(Path(spec.workload))
     seed = workload.seed if spec.seed is None else spec.seed
     replications = spec.replications or workload.replications

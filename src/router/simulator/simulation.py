@@ -7,8 +7,8 @@ for example, schedules the end of its conversation. Only one future arrival is i
 day may come from a generator.
 
 Within one millisecond the order is: the engine's timers, ends of conversations, agents' answers, shifts, arrivals, ends of
-patience, callback requests, ends of callback attempts. An agent who becomes free can therefore take a contact that arrives in the
-same millisecond, and a customer whose patience ends in it is still answered.
+patience, callback requests, ends of callback attempts, second calls. An agent who becomes free can therefore take a contact that
+arrives in the same millisecond, and a customer whose patience ends in it is still answered.
 
 The simulation makes no routing decision and keeps no statistics; listeners observe each outcome. Same day, same seed: same events.
 """
@@ -88,6 +88,7 @@ class _ScheduledKind(IntEnum):
     PATIENCE_END = 7
     CALLBACK_REQUEST = 8
     CALL_END = 9
+    REDIAL = 10
 
 
 class Simulation:
@@ -103,8 +104,11 @@ class Simulation:
         self._heap: list[tuple[int, int, int, object]] = []
         self._scheduled_count = 0
         self._plans: dict[str, PlannedContact] = {}
+        self._submitted: dict[str, PlannedContact] = {}
+        """Contacts that the entry rules have given a queue and that may come again, as they were submitted."""
         self._answered: dict[str, str] = {}
         self._open_work = 0
+        self._redials = self._redials_made = 0
         self._last_arrival_ms = day.start_ms
         self._more_arrivals = True
         self._workforce = Workforce(day.agents)
@@ -119,7 +123,7 @@ class Simulation:
             OfferRescinded: self._offer_ended,
             AssignmentCompleted: self._assignment_completed,
             ContactEnded: self._contact_ended,
-            ContactAbandoned: self._contact_ended,
+            ContactAbandoned: self._contact_abandoned,
             ContactCancelled: self._contact_ended,
             ContactExpired: self._contact_ended,
             AgentStateChanged: self._agent_state_changed,
@@ -184,7 +188,7 @@ class Simulation:
 
     def _advance(self) -> bool:
         """Run the next timer or scheduled entry; return false if nothing is left to do."""
-        if not self._more_arrivals and not self._plans and not self._open_work:
+        if not self._more_arrivals and not self._plans and not self._open_work and not self._redials:
             return False
         deadline_ms = self.engine.next_deadline_ms()
         if deadline_ms is not None and (not self._heap or deadline_ms <= self._heap[0][0]):
@@ -206,6 +210,10 @@ class Simulation:
     def _run_scheduled(self, kind: _ScheduledKind, subject: object) -> None:
         match kind, subject:
             case _ScheduledKind.ARRIVAL, PlannedContact():
+                self._arrive(subject)
+                self._schedule_next_arrival()
+            case _ScheduledKind.REDIAL, PlannedContact():
+                self._redials -= 1
                 self._arrive(subject)
             case _ScheduledKind.HANDLE_END, str():
                 self._handle_or_raise(EndContact(contact_id=subject, agent_id=self._answered[subject]))
@@ -292,6 +300,8 @@ class Simulation:
         if isinstance(outcome.result, Refused) and outcome.result.code not in _BLOCKING_CODES:
             raise WorkloadInvalid(f"{self._day.name}: {_refusal_text(command, outcome.result)}")
         if plan.queue_id is None:
+            if plan.redial_after_ms is not None:
+                self._submitted[plan.contact_id] = plan
             plan = structs.replace(plan, queue_id=self._chosen_queue(plan, outcome))
         self._plans[plan.contact_id] = plan
         for listener in self._listeners:
@@ -304,7 +314,6 @@ class Simulation:
         if refused is None and plan.callback is not None:
             at_ms = self.at_ms + plan.callback.after_ms
             self._schedule(at_ms, _ScheduledKind.CALLBACK_REQUEST, plan.contact_id)
-        self._schedule_next_arrival()
 
     def _chosen_queue(self, plan: PlannedContact, outcome: Outcome) -> str | None:
         """Return the queue that the entry rules chose for a contact, before any overflow.
@@ -360,7 +369,7 @@ class Simulation:
 
     def _start_conversation(self, contact_id: str) -> None:
         """Schedule the end of a conversation that begins now."""
-        handle_ms = self._plans[contact_id].handle_ms
+        handle_ms = self._workforce.handle_ms(self._answered[contact_id], self._plans[contact_id])
         self._schedule(self.at_ms + handle_ms, _ScheduledKind.HANDLE_END, contact_id)
 
     def _offer_ended(self, event: Event) -> None:
@@ -373,10 +382,28 @@ class Simulation:
         self._open_work -= 1
         self._workforce.add_work(event.agent_id, -1)
 
+    def _contact_abandoned(self, event: Event) -> None:
+        """Schedule the second contact of a customer who calls again, then forget the first."""
+        assert isinstance(event, ContactAbandoned)
+        plan = self._plans[event.contact_id]
+        if plan.redial_after_ms is not None:
+            at_ms = self.at_ms + plan.redial_after_ms
+            self._redials_made += 1
+            again = structs.replace(
+                self._submitted.pop(event.contact_id, plan),
+                contact_id=f"redial.{self._redials_made}",
+                at_ms=at_ms,
+                redial_after_ms=None,
+            )
+            self._redials += 1
+            self._schedule(at_ms, _ScheduledKind.REDIAL, again)
+        self._contact_ended(event)
+
     def _contact_ended(self, event: Event) -> None:
         assert isinstance(event, ContactEnded | ContactAbandoned | ContactCancelled | ContactExpired)
         del self._plans[event.contact_id]
         self._answered.pop(event.contact_id, None)
+        self._submitted.pop(event.contact_id, None)
         self._callback_customers.forget(event.contact_id)
 
     def _agent_state_changed(self, event: Event) -> None:

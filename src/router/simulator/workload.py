@@ -96,6 +96,14 @@ class CallbackSpec(_Document, frozen=True, kw_only=True):
     """Mean of the exponential time until the customer picks up; 0: at once."""
 
 
+class RedialSpec(_Document, frozen=True, kw_only=True):
+    """Customers who call again, once, after they have abandoned."""
+
+    share: Share
+    after_mean_s: NonNegative = 300
+    """Mean of the exponential time until they do."""
+
+
 class ArrivalStream(_Document, frozen=True, kw_only=True):
     """Stream of similar contacts."""
 
@@ -113,6 +121,7 @@ class ArrivalStream(_Document, frozen=True, kw_only=True):
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
     callbacks: CallbackSpec | None = None
+    redials: RedialSpec | None = None
 
     def __post_init__(self) -> None:
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
@@ -144,6 +153,8 @@ class AgentGroupSpec(_Document, frozen=True, kw_only=True):
     channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
     attributes: Attributes = {}
     queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
+    handle_factor: Positive = 1.0
+    """Multiple of a contact's handle time that these agents take."""
     behaviour: AgentBehaviourSpec = AgentBehaviourSpec()
 
     def __post_init__(self) -> None:
@@ -293,6 +304,7 @@ def _contacts(workload: Workload, name: str, *, seed: int, replication: int, fac
         rng=random_generator(seed, replication, f"{name}/arrivals"),
     )
     callback_rng = random_generator(seed, replication, f"{name}/callbacks")
+    redial_rng = random_generator(seed, replication, f"{name}/redials")
     callback = _planned_callback(stream.callbacks)
     period_ms = (stream.arrivals.period_s or 0) * 1000
     for n, time_ms in enumerate(arrival_times, start=1):
@@ -313,12 +325,19 @@ def _contacts(workload: Workload, name: str, *, seed: int, replication: int, fac
             priority_s=stream.priority_s,
             priority_class=stream.priority_class,
             callback=callback if callback and callback_rng.random() < _callback_share(stream) else None,
+            redial_after_ms=_redial_after_ms(stream.redials, redial_rng),
             stream=name,
         )
 
 
 def _callback_share(stream: ArrivalStream) -> float:
     return 0.0 if stream.callbacks is None else stream.callbacks.share
+
+
+def _redial_after_ms(redials: RedialSpec | None, rng: Random) -> int | None:
+    if redials is None or rng.random() >= redials.share:
+        return None
+    return to_ms(rng.expovariate(1.0) * redials.after_mean_s)
 
 
 def _planned_callback(callbacks: CallbackSpec | None) -> PlannedCallback | None:
@@ -359,6 +378,7 @@ def _workforce(workload: Workload) -> tuple[list[PlannedAgent], list[StaffLevel]
                 channel_max=group.channel_max,
                 attributes=group.attributes,
                 queue_ranks=group.queue_ranks,
+                handle_factor=group.handle_factor,
                 shifts=(Shift(from_ms=0),) if fixed else (),
                 behaviour=behaviour,
             )

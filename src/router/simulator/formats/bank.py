@@ -95,20 +95,22 @@ def read(path: Path) -> RecordedLog:
     wanted = [(call.at_ms, call) for call in calls(path) if call.at_ms is not None]
     asked = [(at, call) for at, call in wanted if call.was_served or call.q_start_ms is not None]
     asked.sort(key=lambda pair: (pair[0], *pair[1].order))
-    handle_ms: dict[str, int] = {}
+    handled: dict[str, tuple[int, str]] = {}
     for _, call in reversed(asked):
         if call.was_served:
-            handle_ms[call.queue_id] = call.handle_ms
+            handled[call.queue_id] = (call.handle_ms, call.server)
     contacts = []
     for at_ms, call in asked:
         if call.was_served:
-            handle_ms[call.queue_id] = call.handle_ms
+            handled[call.queue_id] = (call.handle_ms, call.server)
+        handle_ms, served_by = handled.get(call.queue_id, (0, None))
         contacts.append(
             PlannedContact(
                 contact_id="",
                 at_ms=at_ms,
                 queue_id=call.queue_id,
-                handle_ms=handle_ms.get(call.queue_id, 0),
+                handle_ms=handle_ms,
+                served_by=served_by,
                 patience_ms=None if call.was_served else call.wait_ms,
                 waited_ms=call.wait_ms if call.was_served else None,
                 priority_s=PRIORITY_CREDIT_S if call.is_vip else 0,

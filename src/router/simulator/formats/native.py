@@ -16,8 +16,8 @@ from msgspec import Meta, Struct
 
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
 from router.model.states import Ident, Name
-from router.simulator.day import PlannedAgent, PlannedContact, Shift, WorkloadInvalid
-from router.simulator.distributions import NonNegative, to_ms
+from router.simulator.day import PlannedAgent, PlannedCallback, PlannedContact, Shift, WorkloadInvalid
+from router.simulator.distributions import NonNegative, Positive, to_ms
 from router.simulator.formats.recorded_log import RecordedLog, rows
 
 T = TypeVar("T", bound=Struct)
@@ -40,6 +40,12 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Wait after which the customer abandons."""
     wait_s: NonNegative | None = None
     """Wait of a customer who was served, from which a patience can be estimated."""
+    agent_id: Ident | None = None
+    """Agent who served the customer, from which handle times by agent can be estimated; needs ``wait_s``."""
+    callback_after_s: NonNegative | None = None
+    """Wait after which the customer requests a callback."""
+    redial_after_s: NonNegative | None = None
+    """Time from an abandonment until the customer calls again."""
     channel: Name = "voice"
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
@@ -58,6 +64,8 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channel_max: dict[Name, Annotated[int, Meta(ge=0, le=1_000)]] = {}
     attributes: Attributes = {}
     queue_ranks: dict[Name, Annotated[int, Meta(ge=1, le=9)]] = {}
+    handle_factor: Positive = 1.0
+    """Multiple of a contact's handle time that this agent takes."""
     shifts: Annotated[tuple[str, ...], Meta(min_length=1)] = ("0-",)
     """Shifts as ``FROM-TO`` in seconds or ``FROM/TO`` in ISO 8601; an empty TO: until the end of the run."""
 
@@ -70,6 +78,8 @@ def read_contacts(path: Path) -> RecordedLog:
             raise WorkloadInvalid(f"{location}: give queue or attributes")
         if row.patience_s is not None and row.wait_s is not None:
             raise WorkloadInvalid(f"{location}: give patience_s (abandoned) or wait_s (served)")
+        if row.agent_id is not None and row.wait_s is None:
+            raise WorkloadInvalid(f"{location}: agent_id is of a customer who was served: give wait_s")
         contacts.append(
             PlannedContact(
                 contact_id=row.contact_id or "",
@@ -78,6 +88,9 @@ def read_contacts(path: Path) -> RecordedLog:
                 handle_ms=to_ms(row.handle_s),
                 patience_ms=None if row.patience_s is None else to_ms(row.patience_s),
                 waited_ms=None if row.wait_s is None else to_ms(row.wait_s),
+                served_by=row.agent_id,
+                callback=None if row.callback_after_s is None else PlannedCallback(after_ms=to_ms(row.callback_after_s)),
+                redial_after_ms=None if row.redial_after_s is None else to_ms(row.redial_after_s),
                 channel=row.channel,
                 skills=row.skills,
                 attributes=row.attributes or {},
@@ -103,6 +116,7 @@ def read_agents(path: Path) -> RecordedLog:
                 channel_max=row.channel_max,
                 attributes=row.attributes,
                 queue_ranks=row.queue_ranks,
+                handle_factor=row.handle_factor,
                 shifts=tuple(_shift(location, text) for text in row.shifts),
             )
         )

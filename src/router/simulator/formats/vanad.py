@@ -53,22 +53,25 @@ def read(path: Path) -> RecordedLog:
     """Read the log of a day. Raises ``WorkloadInvalid``."""
     calls = [_VanadCall(row) for row in rows(path, _COLUMNS)]
     calls.sort(key=lambda call: call.order)
-    handle_ms: dict[str, int] = {}
+    # Handle time and agent of the last answered call of each queue.
+    handled: dict[str, tuple[int, str]] = {}
     for call in reversed(calls):
         # Leaves the first answered call of each queue, used for abandoned calls before it.
         if call.answered_ms is not None:
-            handle_ms[call.queue_id] = call.end_ms - call.answered_ms
+            handled[call.queue_id] = (call.end_ms - call.answered_ms, call.agent_id)
     contacts = []
     for call in calls:
         was_served = call.answered_ms is not None
         if call.answered_ms is not None:
-            handle_ms[call.queue_id] = call.end_ms - call.answered_ms
+            handled[call.queue_id] = (call.end_ms - call.answered_ms, call.agent_id)
+        handle_ms, served_by = handled.get(call.queue_id, (0, None))
         contacts.append(
             PlannedContact(
                 contact_id="",
                 at_ms=call.at_ms,
                 queue_id=call.queue_id,
-                handle_ms=handle_ms.get(call.queue_id, 0),
+                handle_ms=handle_ms,
+                served_by=served_by,
                 patience_ms=None if was_served else call.wait_ms,
                 waited_ms=call.wait_ms if was_served else None,
             )
