@@ -15,6 +15,7 @@ from router.model.commands import CallbackFields
 from router.model.policy import (
     AgentsPolicy,
     AtClosing,
+    AtNoAgents,
     AttributeOrder,
     CalendarPolicy,
     CallbackMode,
@@ -513,6 +514,8 @@ class Workload:
                 ((ContactClock.TTL,), (), tuple(ContactClock), (ContactClock.PLAN, ContactClock.WAIT_MAX))
             ),
             when_no_agents_ready=self._one((WhenNoAgentsReady.WAIT, self._way(WhenNoAgentsReady, overflow_to))),
+            no_agents_for_s=self._one((None, None, 7)) if overflow_to is None else self._one((None, 4)),
+            at_no_agents=AtNoAgents.EXPIRE if overflow_to is None else self._one(AtNoAgents),
             cool_down_s=self._one((0, 5, 30)),
             order=self._one((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
             service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),

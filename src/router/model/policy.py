@@ -165,6 +165,15 @@ class WhenNoAgentsReady(StrEnum):
     """It enters the queue ``overflow_to``."""
 
 
+class AtNoAgents(StrEnum):
+    """What happens to waiting contacts when no agent of their queue has been ``ready`` for ``no_agents_for_s``."""
+
+    OVERFLOW = "overflow"
+    """They move to the queue ``overflow_to``; where no queue admits them, they wait on."""
+    EXPIRE = "expire"
+    """They expire with the reason ``no_agents_ready``."""
+
+
 class CallbackMode(StrEnum):
     """Order of assigning an agent and dialling the customer."""
 
@@ -307,8 +316,7 @@ class AttributeOrder(_PolicyStruct, frozen=True, kw_only=True):
     """One sort key of ``selection: by_attributes``. Agents without the attribute come last in either direction."""
 
     fact: Name
-    """A declared attribute of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``).
-    A declared attribute of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
+    """A declared attribute of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
     direction: Direction = Direction.ASC
     """Sort direction."""
 
@@ -366,8 +374,7 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
     selection: Selection | None = None
     """Selection from this step on; null: unchanged."""
     skip_if: SkipIf | None = None
-    """When to skip it; null: ``no_agent_ready`` for a step that prefers agents, else ``never``. The last step is never skipped.
-    When to skip it; null: ``no_agent_ready`` for a step that prefers agents, else ``never``. The last step is never skipped."""
+    """When to skip it; null: ``no_agent_ready`` for a step that prefers agents, else ``never``. The last step is never skipped."""
 
 
 Plan: TypeAlias = Annotated[tuple[StepPolicy, ...], Meta(min_length=1, max_length=16)]
@@ -416,6 +423,10 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Clocks that run while a contact waits for the opening; the others stand still."""
     when_no_agents_ready: WhenNoAgentsReady = WhenNoAgentsReady.WAIT
     """What happens to a contact that is to enter the queue when no qualified agent is ``ready``."""
+    no_agents_for_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
+    """Time without a ``ready`` agent of the queue after which waiting contacts leave it; null: they wait on."""
+    at_no_agents: AtNoAgents = AtNoAgents.OVERFLOW
+    """What happens to waiting contacts after that time."""
     cool_down_s: Seconds = 30
     """Time after a decline or RONA for which the contact is not offered to that agent again."""
     rona: RonaPolicy = RonaPolicy()
@@ -431,8 +442,7 @@ class QueuePolicy(_PolicyStruct, frozen=True, kw_only=True):
     callback: CallbackPolicy | None = None
     """Terms of callbacks; null: the queue accepts none."""
     expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
-    """Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled.
-    Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled."""
+    """Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled."""
 
 
 TimeSpan: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]

@@ -68,7 +68,7 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     if isinstance(event, Refused):
         return event
     index, arriving = state.index, None
-    if command.callback is not None or index.lines.has_plans or state.hours:
+    if command.callback is not None or index.lines.has_plans or state.hours or event.queue_id in state.no_agents_since:
         tx.emit(event)
     else:
         line = index.lines.line_without_plan(event.queue_id, event.channel, event.skills)
@@ -137,7 +137,7 @@ def _cache_class(state: RoutingState, policy: Policy, command: EnqueueContact) -
     if queue_id is None or index.lines.has_plans:
         return
     queue = policy.queues[queue_id]
-    if queue.length_max is None and queue.when_no_agents_ready is _WAIT:
+    if queue.length_max is None and queue.when_no_agents_ready is _WAIT and queue.no_agents_for_s is None:
         line = index.lines.line_without_plan(queue_id, command.channel, command.skills)
         index.lines.cache_class((queue_id, command.channel, *command.skills.items()), line)
 

@@ -99,4 +99,5 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.HOURS: hours.update_due_queues,
     TimerKind.CALLBACK: _fire_callback,
     TimerKind.STEP: _expire_step,
+    TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
 }

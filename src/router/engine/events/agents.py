@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.engine.events.contact_state import update_ready_agents
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
@@ -45,6 +46,7 @@ def _updated(state: RoutingState, event: AgentUpdated) -> None:
     agent.queue_ranks = event.queue_ranks
     state.index.agents.update_limits(agent)
     state.index.agents.assign_group(agent)
+    update_ready_agents(state)
 
 
 def _change_state(state: RoutingState, agent: Agent, after: AgentState) -> None:
@@ -59,6 +61,7 @@ def _removed(state: RoutingState, event: AgentRemoved) -> None:
     state.index.agent_ids.remove(event.agent_id)
     state.agents_by_state[agent.state] -= 1
     state.index.agents.remove(agent)
+    update_ready_agents(state)
     if len(state.agent_log) > 2 * len(state.agents) + _REMOVED_AGENTS_SLACK and state.incremental_snapshot is None:
         state.agent_log = list(state.agents.values())
 
@@ -83,6 +86,7 @@ def _state_changed(state: RoutingState, event: AgentStateChanged) -> None:
     if event.state is AgentState.OFFLINE:
         state.index.agents.note_unavailable(agent)
     state.index.agents.refresh_open_channels(agent)
+    update_ready_agents(state)
 
 
 def _next_state_set(state: RoutingState, event: AgentNextStateSet) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact
+from router.engine.state.timers import is_without_agents, next_check_ms
 from router.engine.transitions import EventTransitions
 from router.model.states import ContactState, OfferState
 
@@ -65,9 +66,30 @@ def place_in_line(state: RoutingState, contact: Contact) -> None:
     add_waiting_timers(state, contact)
 
 
+def update_ready_agents(state: RoutingState) -> None:
+    """Record which queues with ``no_agents_for_s`` have lost their last READY agent, or have one again.
+
+    An agent counts who qualifies for the queue's own requirement, on any channel. Called after every event that may change
+    that; it does nothing unless the groups with a READY agent have changed.
+    """
+    agents, policy = state.index.agents, state.policy
+    if not agents.ready_groups_changed or policy is None:
+        return
+    agents.ready_groups_changed = False
+    lines, ready = state.index.lines, agents.ready_group_bits
+    for queue_id in state.index.queues_to_leave:
+        if any(lines.queue_default_line(queue_id, channel).group_mask & ready for channel in policy.channels):
+            state.no_agents_since.pop(queue_id, None)
+        elif queue_id not in state.no_agents_since:
+            state.no_agents_since[queue_id] = state.at_ms
+            state.timers.add(next_check_ms(state, queue_id), TimerKind.NO_AGENTS, queue_id)
+
+
 def add_waiting_timers(state: RoutingState, contact: Contact) -> None:
     """Add every timer of a waiting contact."""
     name, add = contact.contact_id, state.timers.add
+    if state.no_agents_since and is_without_agents(state, contact.queue_id, state.at_ms):
+        add(state.at_ms, TimerKind.NO_AGENTS, contact.queue_id)
     if contact.ttl_at_ms is not None:
         add(contact.ttl_at_ms, _TTL, name)
     if contact.wait_until_ms is not None:

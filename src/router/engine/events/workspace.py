@@ -8,14 +8,16 @@ their customers are not on the line.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events.contact_state import add_waiting_timers, change_queue, place_in_line
+from router.engine.events.contact_state import add_waiting_timers, change_queue, place_in_line, update_ready_agents
 from router.engine.events.contacts import store_key
+from router.engine.index.routing_index import queues_to_leave
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact
 from router.engine.state.idempotency import IdempotencyRecord
 from router.engine.state.records import EntryRuleCounts, QueueHours
+from router.engine.state.timers import next_check_ms
 from router.engine.transitions import QUEUE_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events.workspace import (
@@ -62,6 +64,12 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     state.wait_statistics.retain_queues(event.policy.queues)
     for contact in resumed:
         add_waiting_timers(state, contact)
+    state.index.queues_to_leave = queues_to_leave(event.policy)
+    state.no_agents_since = {name: at for name, at in state.no_agents_since.items() if name in state.index.queues_to_leave}
+    for name in state.no_agents_since:
+        state.timers.add(next_check_ms(state, name), TimerKind.NO_AGENTS, name)
+    state.index.agents.ready_groups_changed = True
+    update_ready_agents(state)
 
 
 def _settle_changed_clocks(state: RoutingState, policy: Policy) -> list[Contact]:
@@ -134,7 +142,12 @@ def _key_recorded(state: RoutingState, event: IdempotencyKeyRecorded) -> None:
 
 
 def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
+    was_closed = state.is_closed(event.queue_id)
     _change_opening(state, event, _OPENED)
+    if was_closed and event.queue_id in state.no_agents_since:
+        # Agents come at the opening: the time counts from there.
+        state.no_agents_since[event.queue_id] = state.at_ms
+        state.timers.add(next_check_ms(state, event.queue_id), TimerKind.NO_AGENTS, event.queue_id)
     for contact in _waiting_contacts(state, event.queue_id):
         if contact.waiting_for_opening:
             end_closed_wait(state, contact)

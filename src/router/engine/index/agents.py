@@ -45,6 +45,8 @@ class AgentIndex:
         """By channel: bits of the groups with an agent who has that channel open."""
         self.ready_group_bits = 0
         """Bits of the groups with a READY agent, busy or free."""
+        self.ready_groups_changed = False
+        """Whether these bits have changed since the event handlers looked at them."""
         self.has_global_idle_order = False
         """Whether there are more agent groups than are compared one by one; only then a global idle order is kept."""
         self.global_idle_orders: list[IdleOrder] = []
@@ -324,6 +326,7 @@ class AgentIndex:
         group.ready_count += 1 if ready else -1
         if group.ready_count == ready:  # The first has become READY, or the last is READY no more.
             self.ready_group_bits ^= group.bit
+            self.ready_groups_changed = True
         agent.is_counted_ready = ready
         if not ready:
             self.note_unavailable(agent)

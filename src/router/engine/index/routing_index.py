@@ -57,10 +57,13 @@ class RoutingIndex:
         """Compiled entry rules."""
         self.round_robin_queues: frozenset[QueueId] = frozenset()
         """Queues for which the latest offers of agents are kept, because a round robin may choose there."""
+        self.queues_to_leave: tuple[QueueId, ...] = ()
+        """Queues that waiting contacts leave when no agent has been ready for a time."""
 
     def rebuild(self, policy: Policy) -> None:
         """Rebuild everything for this policy; every agent with an open channel is matched again."""
         self.round_robin_queues = round_robin_queues(policy)
+        self.queues_to_leave = queues_to_leave(policy)
         self.classifier = EntryRuleClassifier(policy)
         self.channels.set_policy(policy)
         self.qualification.reset(policy)
@@ -100,6 +103,11 @@ class RoutingIndex:
         self.agents.freed.clear()
         self.agents.unavailable.clear()
         self.contacts.to_match.clear()
+
+
+def queues_to_leave(policy: Policy) -> tuple[QueueId, ...]:
+    """Return the queues with ``no_agents_for_s``."""
+    return tuple(name for name, queue in policy.queues.items() if queue.no_agents_for_s is not None)
 
 
 def round_robin_queues(policy: Policy) -> frozenset[QueueId]:

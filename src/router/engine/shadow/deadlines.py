@@ -6,6 +6,7 @@ have passed by then.
 
 from typing import Final
 
+from router.engine.commands.overflow import contacts_without_agents
 from router.engine.shadow.state import ShadowState
 from router.engine.state.clocks import TimerKind, is_clock_stopped
 from router.engine.state.contact import Contact
@@ -84,6 +85,8 @@ class ShadowDeadlines:
                 contact = state.contacts[subject]
                 if not contact.waiting_for_opening:
                     state.index.contacts.to_match[subject] = contact
+            elif kind == TimerKind.NO_AGENTS:
+                self._shadow.entered_contacts.update(c.contact_id for c in contacts_without_agents(state, subject))
             elif kind == TimerKind.HOURS:
                 self._shadow.hours.process_due(subject)
             elif kind == TimerKind.CAP:
@@ -94,7 +97,7 @@ class ShadowDeadlines:
     def _timer_behind(self, event: Event) -> TimerEntry | None:
         """Return the deadline that caused this event, where an agent's availability may matter to what follows."""
         match event:
-            case ContactOverflowed(reason="closed" | "no_agents_ready") | ContactExpired(reason="closed"):
+            case ContactOverflowed(reason="closed" | "no_agents_ready") | ContactExpired(reason="closed" | "no_agents_ready"):
                 return None  # The closing of the queue, or another event of the contact, caused it.
             case QueueOpened() | QueueClosed():
                 hours = self._state.hours.get(event.queue_id)

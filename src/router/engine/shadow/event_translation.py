@@ -38,7 +38,7 @@ from router.model.states import QueueId
 # The contact returns to its place in the waiting line.
 _RETURN_REASONS: Final = frozenset({"declined", "rona", "rescinded"})
 _SAME_QUEUE_REASONS: Final = frozenset({"lost_desktop", "transfer_back", "owner_away", "callback_due"})
-_POLICY_EXPIRY_REASONS: Final = frozenset({"wait_max", "closed"})
+_POLICY_EXPIRY_REASONS: Final = frozenset({"wait_max", "closed", "no_agents_ready"})
 _DIFFERENCE_OF_TRANSITION: Final[dict[type, DifferenceKind]] = {
     ContactOverflowed: DifferenceKind.OVERFLOW,
     ContactStepEntered: DifferenceKind.STEP,

@@ -16,11 +16,12 @@ import msgspec
 from msgspec import Struct
 
 from router.engine.commands.offers import advance_absent_steps
-from router.engine.commands.overflow import apply_at_closing
+from router.engine.commands.overflow import apply_at_closing, leave_without_agents
 from router.engine.commands.plan_steps import overflow_without_agents, resume_plan, skip_absent_step
 from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.timers import fire_timer
 from router.engine.events import EVENT_HANDLERS
+from router.engine.events.contact_state import update_ready_agents
 from router.engine.routing_state import RoutingState
 from router.engine.shadow.dry_run import DryRunTransaction, WaitTransition
 from router.engine.shadow.opening_hours import ShadowDay, ShadowHours
@@ -103,6 +104,9 @@ class ShadowState:
                 contact.wait_until_ms = self._own_wait_until_ms(contact)
         self.day.begin(self.live_policy)
         self.apply_policy(rebuild=True)
+        state.no_agents_since = {name: at for name, at in state.no_agents_since.items() if name in state.index.queues_to_leave}
+        state.index.agents.ready_groups_changed = True
+        update_ready_agents(state)
         assert state.policy is not None
         for agent in state.agents.values():
             caps.drop_unused_times(agent, state.policy)
@@ -261,6 +265,8 @@ class ShadowState:
                 apply_at_closing(dry_run, contact)
         elif admission:
             overflow_without_agents(dry_run, contact, EntryWay.RETURN)
+            if not dry_run.events:
+                leave_without_agents(dry_run, contact)
         elif due is not None:
             fire_timer(dry_run, (*due, contact.contact_id, ""))
         else:

@@ -77,6 +77,7 @@ class SnapshotImage(Struct, array_like=True):
     shadow_seq: int = 0
     hours: list[tuple[str, QueueHours]] = []
     learned: WaitStatistics = field(default_factory=WaitStatistics)
+    no_agents_since: dict[str, int] = {}
 
 
 SNAPSHOT_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -135,6 +136,7 @@ def dump(state: RoutingState) -> bytes:
             [(key, ROW_GETTERS[IdempotencyRecord](record)) for key, record in state.idempotency.items()],
             *trailing_fields(state),
             state.wait_statistics,
+            state.no_agents_since,
         )
     )
 
@@ -151,7 +153,7 @@ def load(data: bytes) -> RoutingState:
     state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
-    state.wait_statistics = image.learned
+    state.wait_statistics, state.no_agents_since = image.learned, image.no_agents_since
     for name, total in image.totals.items():
         state.ended_counts[ContactState(name)] = total
     state.contact_log = image.contacts

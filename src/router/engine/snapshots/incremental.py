@@ -82,6 +82,7 @@ class IncrementalSnapshot:
             SNAPSHOT_ENCODER.encode(value) for value in (statistics.handling, statistics.forecast_counts, statistics.calibrations)
         ]
         self._statistics_tail = [SNAPSHOT_ENCODER.encode(value) for value in (statistics.second, statistics.forecasts_in_second)]
+        self._no_agents = SNAPSHOT_ENCODER.encode(state.no_agents_since)
         # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
         self._pending = dict(statistics.pending_forecasts)
         self._ended = list(state.ended_contacts)
@@ -145,7 +146,7 @@ class IncrementalSnapshot:
             pending.append(_map_items({name: self._pending[name] for name in some_ids}))
             yield
         self._parts = [
-            _array(len(self._leading) + 6 + len(self._trailing) + 1),
+            _array(len(self._leading) + 6 + len(self._trailing) + 2),
             *self._leading,
             *(_array(contacts_count), *contacts),
             *(_array(len(self._ended)), *ended),
@@ -157,6 +158,7 @@ class IncrementalSnapshot:
             *(_array(len(self._statistics) + 1 + len(self._statistics_tail)), *self._statistics),
             *(_map(len(contact_ids)), *pending),
             *self._statistics_tail,
+            self._no_agents,
         ]
 
     def _contact_rows(self) -> Iterator[list[Any]]:

@@ -35,6 +35,7 @@ class TimerKind(IntEnum):
     HOURS = 11
     CALLBACK = 12
     STEP = 13
+    NO_AGENTS = 14
 
 
 class ClockRule(NamedTuple):

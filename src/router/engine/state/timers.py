@@ -31,6 +31,7 @@ _GRACE: Final = TimerKind.GRACE
 _HOURS: Final = TimerKind.HOURS
 _LOST: Final = Presence.LOST
 _NOT_READY: Final = AgentState.NOT_READY
+_NO_AGENTS: Final = TimerKind.NO_AGENTS
 _OFFER: Final = TimerKind.OFFER
 _PREFERRED: Final = TimerKind.PREFERRED
 _QUEUED: Final = ContactState.QUEUED
@@ -118,6 +119,7 @@ class Timers:
         for queue_id, hours in records.hours.items():
             if hours.next_check_at_ms is not None:
                 heap.append((hours.next_check_at_ms, _HOURS, queue_id, ""))
+        heap.extend((due_ms, _NO_AGENTS, name, "") for name in records.no_agents_since if (due_ms := next_check_ms(records, name)))
         heap = [entry for entry in heap if self._is_current(entry)]
         heapify(heap)
         self._caps = sorted((due_ms, name) for due_ms, kind, name, _ in heap if kind == _CAP)
@@ -155,6 +157,8 @@ class Timers:
         if kind == _HOURS:
             hours = self._records.hours.get(subject)
             return hours is not None and hours.next_check_at_ms == due
+        if kind == _NO_AGENTS:
+            return is_without_agents(self._records, subject, due)
         if kind in _AGENT_KINDS:
             return self._is_current_for_agent(subject, kind, due)
         return self._is_current_for_contact(subject, kind, due, other)
@@ -209,6 +213,23 @@ def _agent_entries(agent: Agent) -> Iterator[TimerEntry]:
     for due_ms, kind in deadlines:
         if due_ms is not None:
             yield due_ms, kind, agent.agent_id, ""
+
+
+def is_without_agents(records: WorkspaceRecords, queue_id: str, at_ms: int) -> bool:
+    """Return whether by then no agent of the queue has been READY for ``no_agents_for_s``."""
+    since_ms, after_s = records.no_agents_since.get(queue_id), records.queue_policy(queue_id).no_agents_for_s
+    return since_ms is not None and after_s is not None and since_ms + 1000 * after_s <= at_ms
+
+
+def next_check_ms(records: WorkspaceRecords, queue_id: str) -> int:
+    """Return when the waiting contacts of a queue without ready agents are looked at next: every ``no_agents_for_s``.
+
+    The times depend on nothing but the records, so that a restored engine looks when the live one does.
+    """
+    since_ms, after_s = records.no_agents_since.get(queue_id), records.queue_policy(queue_id).no_agents_for_s
+    if since_ms is None or after_s is None:
+        return 0
+    return since_ms + 1000 * after_s * (1 + max(0, records.at_ms - since_ms) // (1000 * after_s))
 
 
 def _remove_at(heap: list[TimerEntry], index: int) -> None:

@@ -71,6 +71,8 @@ class WorkspaceRecords:
         self.submitted = 0
         self.hours: dict[QueueId, QueueHours] = {}
         """Opening state of the queues that open and close."""
+        self.no_agents_since: dict[QueueId, int] = {}
+        """Since when no agent of a queue with ``no_agents_for_s`` has been READY; queues with a READY agent are not in it."""
         self.calendars: dict[str, Calendar] = {}
         """Derived: calendars of the policy, compiled on first use."""
         self.counts_by_queue: dict[QueueId, dict[ContactState, int]] = {}

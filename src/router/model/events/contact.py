@@ -234,9 +234,9 @@ class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expire
     queue_id: QueueId
     waited_ms: int
     reason: str
-    """``ttl`` (time to live), ``wait_max`` (the queue's maximum wait) or ``closed`` (the queue closed); of a callback
-    ``callback_expired`` (``expires_after_s``), ``callback_failed`` (the last attempt failed) or ``callback_voicemail`` (a
-    message was left on voicemail)."""
+    """``ttl`` (time to live), ``wait_max`` (the queue's maximum wait), ``closed`` (the queue closed) or ``no_agents_ready`` (no
+    agent of the queue was ready for ``no_agents_for_s``); of a callback ``callback_expired`` (``expires_after_s``),
+    ``callback_failed`` (the last attempt failed) or ``callback_voicemail`` (a message was left on voicemail)."""
     gateway_id: GatewayId = ""
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""

@@ -97,6 +97,7 @@ def _overflows(queue: QueuePolicy) -> bool:
         or queue.when_closed is WhenClosed.OVERFLOW
         or queue.at_closing is AtClosing.OVERFLOW
         or queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW
+        or queue.no_agents_for_s is not None
     )
 
 

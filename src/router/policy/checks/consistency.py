@@ -12,6 +12,7 @@ from typing import Final
 from router.model.errors import PROBLEM_COUNT_MAX, ExpressionProblem, Problem
 from router.model.policy import (
     AtClosing,
+    AtNoAgents,
     EntryCondition,
     EntryRule,
     FactType,
@@ -152,6 +153,8 @@ def _queue(policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str
         yield Problem(path=f"{path}.overflow_to", message="required by at_closing: overflow")
     if queue.when_no_agents_ready is WhenNoAgentsReady.OVERFLOW and target is None:
         yield Problem(path=f"{path}.overflow_to", message="required by when_no_agents_ready: overflow")
+    if queue.no_agents_for_s is not None and queue.at_no_agents is AtNoAgents.OVERFLOW and target is None:
+        yield Problem(path=f"{path}.overflow_to", message="required by no_agents_for_s with at_no_agents: overflow")
     if queue.hours is not None and queue.hours not in policy.calendars:
         yield unknown_name(f"{path}.hours", "calendar", queue.hours, policy.calendars)
     if queue.agents_when is not None:
