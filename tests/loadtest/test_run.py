@@ -28,7 +28,8 @@ class FakeApi:
     async def policy(self) -> Policy | None:
         return self.active
 
-    async def publish(self, policy: Policy) -> None:
+    async def publish(self, policy: Policy, *, replaces: bool = True) -> None:
+        assert replaces is (self.active is not None)
         self.published.append(policy)
 
 

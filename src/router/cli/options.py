@@ -1,5 +1,6 @@
 """Options shared by several commands, and what they resolve to: settings, router URL and access token."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ import click
 from router.cli.output import CommandFailure
 
 if TYPE_CHECKING:
+    from router.client.http_query import HttpAnswer
     from router.settings import Settings
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_TOKEN_LIFETIME_S: Final = 60
 JOURNAL_FILE_NAME: Final = "journal.db"
 # Read where `--config` and ROUTER_CONFIG are absent and the working directory has it, as `router init` writes it.
 DEFAULT_CONFIG_PATH: Final = Path("config/router.yaml")
@@ -84,6 +87,48 @@ def configured_url(settings: "Settings") -> str:
     scheme = "http" if server.tls_certificate_path is None else "https"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{server.port}"
+
+
+def router_options(command: F) -> F:
+    """Add the options that say how to reach a running router, beside those of ``config_options``."""
+    url = click.option("--url", help="URL of the running router; default: the address in the settings.")
+    workspace = click.option("--workspace", default="default", show_default=True, help="Workspace to use.")
+    token = click.option(
+        "--token",
+        envvar="ROUTER_TOKEN",
+        help="Bearer token of an administrator; default: one signed with the router's secret. Environment variable: ROUTER_TOKEN.",
+    )
+    return config_options(url(workspace(token(command))))
+
+
+class RouterAccess:
+    """HTTP access of a command to a running router."""
+
+    def __init__(
+        self, *, config: Path | None, data: Path | None, url: str | None, workspace: str, token: str | None, subject: str
+    ) -> None:
+        """``token``: sent as it is; None: each request gets a token of its own for ``subject``, signed with the router's secret."""
+        self._config, self._data, self._url, self._token = config, data, url, token
+        self._subject = subject
+        self.workspace = workspace
+
+    def exchange(
+        self, method: str, path: str, *, role: str, document: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> "HttpAnswer":
+        """Send one request and return the answer. Raises CommandFailure, or HttpRequestRefused for an error of the router."""
+        from router.client.errors import NotConnected
+        from router.client.http_query import exchange
+
+        settings = load_command_settings(self._config, self._data)
+        url = configured_url(settings) if self._url is None else validate_url(self._url)
+        token = self._token
+        if token is None:
+            lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
+            token = mint_command_token(settings, subject=self._subject, role=role, workspace=self.workspace, lifetime_s=lifetime_s)
+        try:
+            return asyncio.run(exchange(url, path, token=token, method=method, document=document, headers=headers))
+        except NotConnected as error:
+            raise CommandFailure(str(error)) from None
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only

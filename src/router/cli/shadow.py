@@ -7,44 +7,20 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.options import config_options, configured_url, json_option, load_command_settings, mint_command_token, validate_url
-from router.cli.output import CommandFailure, print_json, print_renderable, read_file, spinner
+from router.cli.options import RouterAccess, json_option, router_options
+from router.cli.output import CommandFailure, print_json, print_renderable, spinner
+from router.cli.policy import read_document, read_valid_policy, send_document
 
 if TYPE_CHECKING:
     from router.model.shadow import Difference, ShadowReport
 
-_TOKEN_LIFETIME_S: Final = 60
 _EXAMPLES_SHOWN_MAX: Final = 5
 _POLICY_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _RunningRouter:
-    """HTTP access to the running router for the subcommands of ``router shadow``."""
-
-    def __init__(self, config: Path | None, data: Path | None, url: str | None, workspace: str) -> None:
-        self._config, self._data, self._url = config, data, url
-        self.workspace = workspace
-
-    def request(self, method: str, *, role: str, document: bytes | None = None) -> bytes:
-        """Send one request to ``/v1/shadow`` and return the response body. Raises CommandFailure."""
-        from router.client.errors import ClientError
-        from router.client.http_query import request
-
-        settings = load_command_settings(self._config, self._data)
-        url = configured_url(settings) if self._url is None else validate_url(self._url)
-        lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
-        token = mint_command_token(settings, subject="shadow", role=role, workspace=self.workspace, lifetime_s=lifetime_s)
-        try:
-            return asyncio.run(request(url, "/v1/shadow", token=token, method=method, document=document))
-        except ClientError as error:
-            raise CommandFailure(str(error)) from None
-
-
 @click.group(invoke_without_command=True)
-@config_options
-@click.option("--url", help="URL of the running router; default: the address in the settings.")
-@click.option("--workspace", default="default", show_default=True, help="Workspace to use.")
+@router_options
 @click.option("--journal", type=_JOURNAL_FILE, help="Read the whole journal of a stopped router instead.")
 @click.option("--policy", type=_POLICY_FILE, help="With --journal: the shadow policy to evaluate.")
 @click.option(
@@ -60,6 +36,7 @@ def shadow(
     data: Path | None,
     url: str | None,
     workspace: str,
+    token: str | None,
     journal: Path | None,
     policy: Path | None,
     scratch: Path | None,
@@ -70,7 +47,7 @@ def shadow(
     `put` starts it, `report` prints its findings, `stop` ends it, all on a running router. With --journal and --policy the
     whole history of a stopped router is evaluated instead.
     """
-    context.obj = _RunningRouter(config, data, url, workspace)
+    context.obj = RouterAccess(config=config, data=data, url=url, workspace=workspace, token=token, subject="shadow")
     if context.invoked_subcommand is not None:
         if journal is not None or policy is not None or scratch is not None:
             raise click.UsageError("--journal, --policy and --scratch cannot be combined with a subcommand.")
@@ -88,20 +65,20 @@ def shadow(
 @shadow.command()
 @click.argument("file", type=_POLICY_FILE)
 @click.pass_obj
-def put(router: _RunningRouter, file: Path) -> None:
+def put(router: RouterAccess, file: Path) -> None:
     """Set the policy in FILE (YAML or JSON; - is standard input) as the shadow policy."""
-    router.request("PUT", role="admin", document=_read_policy(file))
+    send_document(router, "PUT", "/v1/shadow", file, read_document(file))
     click.echo(f"{router.workspace}: {file} is active as the shadow policy")
 
 
 @shadow.command()
 @json_option
 @click.pass_obj
-def report(router: _RunningRouter, as_json: bool) -> None:
+def report(router: RouterAccess, as_json: bool) -> None:
     """Report what the shadow policy has evaluated and which decisions would have differed."""
     from router.model.shadow import ShadowReport
 
-    body = router.request("GET", role="supervisor")
+    body = _request(router, "GET", role="supervisor")
     try:
         found = msgspec.json.decode(body, type=ShadowReport)
     except msgspec.DecodeError:
@@ -114,23 +91,25 @@ def report(router: _RunningRouter, as_json: bool) -> None:
 
 @shadow.command()
 @click.pass_obj
-def stop(router: _RunningRouter) -> None:
+def stop(router: RouterAccess) -> None:
     """Clear the shadow policy."""
-    router.request("DELETE", role="admin")
+    _request(router, "DELETE", role="admin")
     click.echo(f"{router.workspace}: the shadow policy is stopped")
 
 
-def _read_policy(path: Path) -> bytes:
-    from router.policy.document.nodes import DOCUMENT_BYTES_MAX
+def _request(router: RouterAccess, method: str, *, role: str) -> bytes:
+    from router.client.http_query import HttpRequestRefused
 
-    return read_file(path, size_max=DOCUMENT_BYTES_MAX)
+    try:
+        return router.exchange(method, "/v1/shadow", role=role).body
+    except HttpRequestRefused as error:
+        raise CommandFailure(str(error)) from None
 
 
 def _report_from_journal(journal: Path, policy: Path, scratch: Path | None) -> "dict[str, ShadowReport]":
-    from router.policy.document.parsing import parse_policy
     from router.runtime.offline import shadow_journal_file
 
-    document = parse_policy(_read_policy(policy))
+    document = read_valid_policy(policy)
     with spinner("evaluating the journal"):
         return asyncio.run(shadow_journal_file(journal, document, scratch=scratch))
 

@@ -7,6 +7,7 @@ RouterError
 │   ├── JournalUnavailable  the disk failed or is full: nothing more is acknowledged (fail-stop)
 │   ├── JournalCorrupt      a record, the chain or the high-water mark is inconsistent: the process does not start
 │   ├── JournalLocked       another process uses the journal
+│   ├── NotAJournal         a file that is to be verified or converted is none of the router's
 │   └── JournalTooNew       the journal was written by a newer version and is left unchanged
 ├── ClockImplausible      the machine's clock contradicts the journal: set the clock, or reset the journal
 ├── CommandQueueFull      too many commands are waiting: the caller is refused immediately
@@ -93,6 +94,10 @@ class JournalCorrupt(JournalError):
 
 class JournalLocked(JournalError):
     """Another process uses the journal."""
+
+
+class NotAJournal(JournalError):
+    """The file is none of the router's; the message says what it is."""
 
 
 class JournalTooNew(JournalError):

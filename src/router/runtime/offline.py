@@ -27,7 +27,7 @@ from router.engine.engine import Engine
 from router.engine.shadow import Shadow
 from router.journal.files import JournalPaths
 from router.journal.port import Journal, Snapshot, WorkspaceHistory
-from router.journal.sqlite.connection import ARCHIVE_APPLICATION_ID, application_id
+from router.journal.sqlite.connection import ARCHIVE_APPLICATION_ID, application_id, require_journal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.diagnosis import Diagnosis
 from router.model.errors import IllegalTransition, JournalError, JournalLocked, JournalUnavailable
@@ -89,7 +89,7 @@ async def verify_journal_file(path: Path, *, scratch: Path | None = None) -> Jou
             for history in await journal.open(is_archive=is_archive):
                 report.workspaces.append(await _verify_workspace(journal, history))
         except JournalError as error:
-            report.problems.append(str(error))
+            report.problems.append(str(error).replace(f"{copy}: ", ""))
         finally:
             await journal.close()
     return report
@@ -99,10 +99,11 @@ async def verify_journal_file(path: Path, *, scratch: Path | None = None) -> Jou
 def copy_journal(paths: JournalPaths, scratch: Path | None) -> Iterator[Path]:
     """Provide a temporary copy of a journal.
 
-    Raises JournalLocked where a router has opened the journal, JournalUnavailable where it cannot be copied.
+    Raises JournalLocked where a router has opened the journal, JournalUnavailable where it cannot be copied, NotAJournal.
     """
     if not paths.database.is_file():
         raise JournalUnavailable(f"{paths.database}: the journal does not exist")
+    require_journal(paths)
     with _shared_lock(paths), tempfile.TemporaryDirectory(dir=scratch) as directory:
         for path in (paths.database, paths.wal, paths.high_water):
             try:

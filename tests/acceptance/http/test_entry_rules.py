@@ -134,7 +134,7 @@ async def test_a_sample_contact_can_be_tried_without_submitting_it(make_router: 
         for wrong, code, field in (
             ({"channel": "smoke"}, "unknown_channel", "channel"),
             ({**sample, "attributes": {"tier": "jane"}}, "unknown_fact", "attributes.tier"),
-            ({**sample, "queues": {"nowhere": {}}}, "invalid_value", "queues"),
+            ({**sample, "queues": {"nowhere": {}}}, "invalid_value", "queues.nowhere"),
             ({**sample, "queues": {"support": {"waiting": True}}}, "invalid_value", "queues.support.waiting"),
             ({**sample, "queues": {"support": {"jane": 1}}}, "invalid_value", "queues.support"),
         ):  # fmt: skip

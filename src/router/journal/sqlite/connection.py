@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from router.journal.files import JournalPaths
 from router.journal.port import JournalOutdated
 from router.journal.records import COMMIT_INDEX_WORKSPACE, FORMAT
-from router.model.errors import JournalCorrupt, JournalError, JournalLocked, JournalTooNew, JournalUnavailable
+from router.model.errors import JournalCorrupt, JournalError, JournalLocked, JournalTooNew, JournalUnavailable, NotAJournal
 
 APPLICATION_ID: Final = 0x43526A31  # "CRj1"
 ARCHIVE_APPLICATION_ID: Final = 0x43526131  # "CRa1": an archive of a journal, on which no router starts
@@ -139,6 +140,25 @@ def application_id(path: Path) -> int | None:
         return None
     (application,) = struct.unpack_from(">I", header, _APPLICATION_ID_OFFSET)
     return int(application)
+
+
+def require_journal(paths: JournalPaths) -> None:
+    """Check that a file is a journal or an archive before it is copied, locked or compared.
+
+    Raises NotAJournal, which says what the file is. A damaged journal is not meant: with a high-water mark beside it, a file is
+    taken for one, whatever it contains.
+    """
+    path = paths.database
+    if paths.high_water.exists() or application_id(path) in {APPLICATION_ID, ARCHIVE_APPLICATION_ID}:
+        return
+    header = _read_header(path)
+    if not header:
+        kind = "an empty file"
+    elif header.startswith(_SQLITE_MAGIC):
+        kind = "an SQLite database of another program"
+    else:
+        kind = "neither an SQLite database nor anything else that the router writes as a journal"
+    raise NotAJournal(f"{path}: it is {kind}; name the file journal.db in a data directory of the router, or a backup of it")
 
 
 def _read_header(path: Path) -> bytes:

@@ -45,7 +45,7 @@ from router.journal.records import (
     decode_record,
     encode_body,
 )
-from router.journal.sqlite.connection import TABLES, check_schema, file_format, open_connection, translate_errors
+from router.journal.sqlite.connection import TABLES, check_schema, file_format, open_connection, require_journal, translate_errors
 from router.journal.sqlite.journal import SqliteJournal
 from router.journal.sqlite.recovery import recover_journal, rows_from
 from router.model.errors import JournalCorrupt, JournalTooNew, JournalUnavailable
@@ -92,6 +92,8 @@ async def migrate_journal(path: Path, *, verify: Verify) -> MigrationReport | No
     paths = work.paths
     if not work.is_ready() and not check_regular_file(paths.database):
         raise JournalUnavailable(f"{paths.database}: the journal does not exist")
+    if not work.is_ready():
+        require_journal(paths)
     with _locked(paths) as mark:
         if work.is_ready():
             with translate_errors():
