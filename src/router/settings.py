@@ -28,6 +28,8 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=100_000_000)]
 Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, le=86_400_000)]
 PositiveSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
+ClaimName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+RoleName: TypeAlias = Annotated[str, Meta(pattern=r"^(agent|gateway|supervisor|admin)(?!\n)$")]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 
 
@@ -257,7 +259,29 @@ class KeySettings(_Settings, frozen=True, kw_only=True):
     kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?!\n)$")] = "default"
     """Key id in the header of tokens; a token without one uses `default`."""
     path: str
-    """PEM file of a public key (`rsa`, `ecdsa`), or a file with a secret of at least 32 bytes (`hmac`)."""
+    """PEM file of a public key (`rsa`, `ecdsa`), or a file with a secret of at least 32 bytes (`hmac`). A secret is used exactly
+    as it is in the file, except that one line end at the end of the file is no part of it."""
+
+
+class ClaimSettings(_Settings, frozen=True, kw_only=True):
+    """Where the tokens of an issuer carry what the router needs."""
+
+    subject: ClaimName = "sub"
+    """Claim with the id of the agent, the gateway or the person. A claim is found by its name, or by a path of names
+    (`realm_access.roles`)."""
+    subject_pattern: Annotated[str, Meta(max_length=512)] | None = None
+    """Regular expression that the whole value must match; its first group, or the whole match, is the id. For example
+    `auth0\\|(.+)`, or `([a-z.]+)@example\\.com`. null: the value is the id."""
+    role: ClaimName = "role"
+    """Claim with the role, or a list of values."""
+    roles: dict[str, RoleName] = {}
+    """Roles by values of that claim; the first entry that the token has counts. Empty: the value is the role."""
+    workspace: ClaimName = "workspace"
+    """Claim with the workspace."""
+    workspaces: dict[str, Name] = {}
+    """Workspaces by values of that claim. Empty: the value is the workspace."""
+    default_workspace: Name | None = None
+    """Workspace of a token without that claim; null: such a token is refused."""
 
 
 class IssuerSettings(_Settings, frozen=True, kw_only=True):
@@ -267,8 +291,16 @@ class IssuerSettings(_Settings, frozen=True, kw_only=True):
     """Value of `iss` in its tokens."""
     family: KeyFamily
     """Family of algorithms of its keys: `hmac`, `rsa` or `ecdsa`."""
-    keys: Annotated[tuple[KeySettings, ...], Meta(min_length=1, max_length=16)]
-    """Its keys; several during a key rotation."""
+    keys: Annotated[tuple[KeySettings, ...], Meta(max_length=16)] = ()
+    """Its keys; several during a key rotation. Each file is read when the router starts and on SIGHUP."""
+    jwks: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    """File or URL (`https://…`; `http://` on this machine only) of its JWK set (RFC 7517), in addition to `keys`. It is read again
+    every `auth.jwks_refresh_s`, on SIGHUP, and soon after a token with an unknown key; when that fails, the last keys stay valid
+    for a day."""
+    audience: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    """Required `aud` of its tokens; null: `auth.audience`."""
+    claims: ClaimSettings = ClaimSettings()
+    """Names of its claims."""
     workspaces: tuple[Name, ...] | None = None
     """Workspaces for which its tokens are valid; null: all."""
 
@@ -280,6 +312,8 @@ class AuthSettings(_Settings, frozen=True, kw_only=True):
     """Required `aud` of all tokens."""
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=16)] = ()
     """Trusted issuers. If empty, the router creates a secret stored with the journal, with which `router token` issues tokens."""
+    jwks_refresh_s: Annotated[int, Meta(ge=10, le=86_400)] = 300
+    """Interval in which the JWK sets of issuers are read again."""
     leeway_s: Annotated[int, Meta(ge=0, le=60)] = 30
     """Tolerated difference between clocks."""
     lifetime_s_max: Annotated[int, Meta(ge=60, le=86_400)] = 12 * 3600
@@ -337,6 +371,44 @@ class Settings(_Settings, frozen=True, kw_only=True):
     def all_workspaces(self) -> tuple[str, ...]:
         """Return ``default`` and the configured workspaces, without duplicates."""
         return tuple(dict.fromkeys(("default", *self.workspaces)))
+
+
+# Settings that SIGHUP reloads, by section; all others need a restart.
+RELOADABLE: Final[dict[str, frozenset[str]]] = {
+    "auth": frozenset({"audience", "issuers", "jwks_refresh_s", "leeway_s", "lifetime_s_max"}),
+    "telemetry": frozenset({"log_level", "access_log", "log_subjects"}),
+    "server": frozenset(
+        {
+            *("tls_certificate_path", "tls_key_path", "trusted_proxies", "proxy_header"),
+            *("requests_per_s", "requests_burst", "state_changes_per_s", "state_changes_burst", "failed_logins_per_s"),
+            *("in_flight_max", "credential_in_flight_max", "bodies_max", "credential_bodies_max"),
+        }
+    ),
+    "sockets": frozenset(
+        {
+            *("frames_per_s", "frames_burst", "gateway_frames_per_s", "gateway_frames_burst"),
+            *("connects_per_minute", "connects_burst", "address_upgrades_per_s", "upgrades_per_s", "upgrades_burst"),
+        }
+    ),
+}
+
+
+def merge_reloadable(present: Settings, new: Settings) -> tuple[Settings, list[str], list[str]]:
+    """Return the present settings with the reloadable ones of ``new``, what changed, and what differs but needs a restart."""
+    changed: list[str] = []
+    ignored: list[str] = []
+    sections: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        old, wanted = getattr(present, name), getattr(new, name)
+        if not isinstance(old, _Settings):
+            ignored += [name] if old != wanted else []
+            continue
+        different = [field for field in old.__struct_fields__ if getattr(old, field) != getattr(wanted, field)]
+        taken = [field for field in different if field in RELOADABLE.get(name, ())]
+        changed += [f"{name}.{field}" for field in taken]
+        ignored += [f"{name}.{field}" for field in different if field not in taken]
+        sections[name] = msgspec.structs.replace(old, **{field: getattr(wanted, field) for field in taken})
+    return msgspec.structs.replace(present, **sections), changed, ignored
 
 
 def load_settings(

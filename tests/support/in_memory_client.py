@@ -25,6 +25,7 @@ from router.runtime.publisher import Publisher
 from router.runtime.writer import Reply, Writer
 from router.server.api.admission import AdmissionControl
 from router.server.auth.credentials import Authenticator, Credential, Role
+from router.server.auth.failures import AuthFailures
 from router.server.auth.keys import Keyring
 from router.server.ws.connection import ConnectionContext, WebSocketConnection
 from router.server.ws.hub import Hub
@@ -202,7 +203,7 @@ class MemoryRouter:
             settings=self._sockets,
             may_connect=lambda _: True,
             admission=AdmissionControl(_UNLIMITED),
-            auth_failures=ProcessMetrics().auth_failures,
+            auth_failures=AuthFailures(ProcessMetrics().auth_failures, AuthSettings()),
         )
         self._running = asyncio.get_running_loop().create_task(self.writer.run())
 

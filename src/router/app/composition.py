@@ -34,11 +34,12 @@ from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
-from router.server.auth.keys import create_secret, secret_path
+from router.server.auth.jwks import JwksRefresher
+from router.server.auth.keys import create_secret, open_keyring, report_secret_files, secret_path
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
-from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings
+from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
@@ -119,7 +120,10 @@ class App:
             check_clock(self.settings.runtime, wall_ms=wall_ms, newest_ms=self._writer.newest_ms)
             # Only now, so that a start that the journal refuses changes nothing.
             self.is_first_start = create_secret(self.settings)
-            authenticator = open_authenticator(self.settings)
+            authenticator = self._authenticator = open_authenticator(self.settings)
+            report_secret_files(self.settings)
+            refresh_s = self.settings.auth.jwks_refresh_s
+            self._jwks = JwksRefresher(authenticator, refresh_s, on_change=lambda: self._sockets.check_credentials())
             for workspace in self.settings.all_workspaces():
                 await self._writer.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
@@ -147,7 +151,10 @@ class App:
 
     async def _start_servers(self, services: Services) -> None:
         self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets)
-        sockets = WebSocketEndpoints(services, self._hub)
+        self._services = services
+        sockets = self._sockets = WebSocketEndpoints(services, self._hub)
+        await self._jwks.refresh()
+        self._start_task(self._jwks.run(), name="JWK sets")
 
         self._server = PublicServer(services, websockets=sockets, asyncapi_document=asyncapi_document)
         page = MetricsPage(
@@ -163,6 +170,23 @@ class App:
         await self._start_maintenance()
         await self._admin.start(self._server.probes)
         await self._server.start()
+
+    async def reload(self, settings: Settings) -> tuple[list[str], list[str]]:
+        """Use the reloadable ones of these settings, and read the files of keys and certificates again.
+
+        Returns what changed, and what differs but needs a restart. Raises SettingsInvalid, and then nothing is changed.
+        """
+        merged, changed, ignored = merge_reloadable(self.settings, settings)
+        keyring = open_keyring(merged)
+        self._server.check(merged.server)
+        report_secret_files(merged)
+        self.settings = merged
+        self._authenticator.apply(self._jwks.restart(keyring), merged.auth)
+        self._jwks.refresh_s = merged.auth.jwks_refresh_s
+        self._services.auth_failures.apply(merged.auth)
+        self._server.apply(merged)
+        await self._jwks.refresh()
+        return changed, ignored
 
     async def _start_shadows(self) -> ShadowRunner:
         shadows = ShadowRunner(self._writer, backlog_max=self.settings.runtime.shadow_backlog_count_max, observer=ShadowLog())

@@ -8,6 +8,7 @@ workspace is recovered; afterwards everything that exists is exempt from it, and
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -86,12 +87,15 @@ class SystemdNotifier:
             await asyncio.sleep(interval_s)
 
 
-async def serve(settings: Settings, *, on_started: Callable[[App], None] | None = None) -> int:
-    """Run until SIGTERM, SIGINT or a failure, and return the exit code."""
+async def serve(
+    settings: Settings, *, on_started: Callable[[App], None] | None = None, load: Callable[[], Settings] | None = None
+) -> int:
+    """Run until SIGTERM, SIGINT or a failure, and return the exit code. SIGHUP reloads the settings that ``load`` returns."""
     app = App(settings)
     signals = _Signals()
     try:
         await app.start()
+        signals.reload = _Reload(app, load)
         if on_started is not None:
             on_started(app)
         return await _run_until_stopped(app, signals)
@@ -141,15 +145,50 @@ async def _stop_in_order(app: App, signals: "_Signals", timeout_s: float) -> int
     return EXIT_OK if signals.second.done() else EXIT_FAILED
 
 
+class _Reload:
+    """Reloads the settings of a running router, one request after the other."""
+
+    def __init__(self, app: App, load: Callable[[], Settings] | None) -> None:
+        self._app = app
+        self._load = load
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def request(self) -> None:
+        """Reload soon."""
+        task = asyncio.get_running_loop().create_task(self._run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        async with self._lock:
+            try:
+                settings = self._app.settings if self._load is None else await asyncio.to_thread(self._load)
+                changed, ignored = await self._app.reload(settings)
+            except SettingsInvalid as error:
+                _log.error("the settings were not reloaded: the present ones stay", action="reload_failed", reason=str(error))
+                return
+            configure_logs(self._app.settings.telemetry.log_level)
+            _log.warning("settings, keys and certificates were reloaded", action="reloaded", changed=changed, needs_restart=ignored)
+
+
 class _Signals:
-    """Futures of the first SIGTERM or SIGINT (stop in order) and the second one (stop immediately)."""
+    """Futures of the first SIGTERM or SIGINT (stop in order) and the second one (stop immediately); SIGHUP reloads."""
 
     def __init__(self) -> None:
+        self.reload: _Reload | None = None
         self._loop = asyncio.get_running_loop()
         self.first: asyncio.Future[None] = self._loop.create_future()
         self.second: asyncio.Future[None] = self._loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
+        self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    def _on_hangup(self) -> None:
+        if self.reload is None:
+            _log.warning("SIGHUP is ignored until the router has started", action="reload_ignored")
+        else:
+            self.reload.request()
 
     def _on_signal(self) -> None:
         for waiting in (self.first, self.second):
@@ -158,19 +197,26 @@ class _Signals:
                 return
 
     def remove_handlers(self) -> None:
-        """Remove the signal handlers."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Remove the signal handlers; SIGHUP has no effect any more."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.remove_signal_handler(number)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def main_serve(settings: Settings) -> int:
-    """Run ``router serve``: set up logging, run, and return the exit code (0 stopped, 1 failed, 2 settings, 3 journal)."""
+def main_serve(settings: Settings, load: Callable[[], Settings] | None = None) -> int:
+    """Run ``router serve``: set up logging, run, and return the exit code (0 stopped, 1 failed, 2 settings, 3 journal).
+
+    ``load`` returns the settings as their sources are now, for SIGHUP.
+    """
     configure_logs(settings.telemetry.log_level)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until the handler is there; it must not end the process.
+    # A core dump would contain tokens and secrets.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     pause_garbage_collection()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(serve(settings, on_started=_started))
+            return runner.run(serve(settings, on_started=_started, load=load))
     except (SettingsInvalid, PolicyInvalid) as error:
         sys.stderr.write(f"router: {error}\n")
         return EXIT_SETTINGS

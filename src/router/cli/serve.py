@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import functools
 import os
 import re
 from pathlib import Path
@@ -22,7 +23,7 @@ from router.cli.options import (
     mint_command_token,
 )
 from router.cli.output import CommandFailure, print_json
-from router.model.states import ID_PATTERN
+from router.model.states import SUBJECT_PATTERN
 
 if TYPE_CHECKING:
     from router.settings import Settings
@@ -155,7 +156,8 @@ def serve(
     Settings come from the defaults, the file, the environment (ROUTER__SERVER__PORT=8080) and these options; later sources
     win. The first start prints, once, an admin token valid for one hour.
     """
-    settings = load_command_settings(
+    load = functools.partial(
+        load_command_settings,
         config,
         data,
         server__host=host,
@@ -166,11 +168,12 @@ def serve(
         journal__backend="memory" if memory else None,
         policy__seed_path=str(policy_path) if policy_path else None,
     )
+    settings = load()
     from router.app import main_accept_history_loss, main_serve
 
     if accept_history_loss and (code := main_accept_history_loss(settings)):
         raise SystemExit(code)
-    raise SystemExit(main_serve(settings))
+    raise SystemExit(main_serve(settings, load))
 
 
 @click.command()
@@ -182,8 +185,8 @@ def serve(
 @json_option
 def token(config: Path | None, data: Path | None, role: str, subject: str, workspace: str, lifetime_s: int, as_json: bool) -> None:
     """Sign a token with the secret stored with the router's journal, or with the first hmac issuer of the settings."""
-    if not re.match(ID_PATTERN, subject):
-        raise click.BadParameter("an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : -", param_hint="--subject")
+    if not re.match(SUBJECT_PATTERN, subject):
+        raise click.BadParameter("an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : @ | -", param_hint="--subject")
     settings = load_command_settings(config, data)
     text = mint_command_token(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from router.model.states import Ident, Name
+from router.model.states import Ident, Name, SubjectId
 
 DAY_S: Final = 86_400
 Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
@@ -363,7 +363,7 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Whether agents who qualified in earlier steps still qualify where ``skills`` would exclude them."""
     prefer: Annotated[tuple[PreferredAgentKind, ...], Meta(max_length=2)] = ()
     """Agents that the step reserves the contact for, by kind."""
-    prefer_agents: Annotated[tuple[Ident, ...], Meta(max_length=32)] = ()
+    prefer_agents: Annotated[tuple[SubjectId, ...], Meta(max_length=32)] = ()
     """Agents that the step reserves the contact for, in addition to those of ``prefer``."""
     add_priority_s: PrioritySeconds = 0
     """Seconds of priority added to the contact from this step on; may be negative."""

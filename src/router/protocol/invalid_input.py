@@ -20,7 +20,7 @@ import msgspec
 from msgspec import inspect as types
 
 from router.model.errors import Problem, is_harmless_name
-from router.model.states import ID_PATTERN, NAME_PATTERN
+from router.model.states import ID_PATTERN, NAME_PATTERN, SUBJECT_PATTERN
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ ERROR_COUNT_MAX: Final = 20
 _NAMES_SHOWN_MAX: Final = 40
 _RULES: Final = {
     ID_PATTERN: "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : -",
+    SUBJECT_PATTERN: "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : @ | -",
     NAME_PATTERN: "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -",
 }
 _INTEGER_TEXT: Final = re.compile(r"(-?[0-9]{1,20})(?:\.0{1,20})?").fullmatch

@@ -5,12 +5,14 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from router.model.errors import SettingsInvalid
 from router.protocol.asyncapi import asyncapi_document
 from router.server.api.request import Services
+from router.server.auth.keys import warn_if_readable_by_others
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest, RequestHandler
 from router.server.http.connection import HttpConnection
 from router.server.http.docs_pages import DocumentationPages
@@ -19,7 +21,7 @@ from router.server.http.open_connections import OpenConnections
 from router.server.http.responses import HttpResponse
 from router.server.http.submit_handler import SubmitHandler
 from router.server.ws.endpoints import WebSocketEndpoints
-from router.settings import ServerSettings, TelemetrySettings
+from router.settings import ServerSettings, Settings, TelemetrySettings
 from router.telemetry.metrics_page import CONTENT_TYPE, MetricsPage
 
 # How long requests in flight may take when the server closes.
@@ -62,6 +64,7 @@ class PublicServer:
             addresses=self.admission.addresses,
         )
         self._listener: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
         self.port = 0
 
     @property
@@ -87,7 +90,7 @@ class PublicServer:
                 self._application, self.connections, limits, refusal_pause_s=self._submits.refusal_pause_s, loop=loop
             )
 
-        tls = _tls_context(limits)
+        tls = self._tls = _tls_context(limits)
         # Without a timeout of its own, a client that does not finish the TLS handshake would be waited for a minute, uncounted.
         handshake_s = None if tls is None else float(limits.first_request_timeout_s)
         self._listener = await loop.create_server(
@@ -100,6 +103,24 @@ class PublicServer:
         """Handlers of the health checks, by path."""
         static = self._application.router.static
         return {path: static["GET", path.encode()] for path in ("/healthz", "/readyz")}
+
+    def check(self, settings: ServerSettings) -> None:
+        """Check that the certificate of new settings can be used. Raises SettingsInvalid."""
+        check_transport_security(settings)
+        if (_tls_context(settings) is None) != (self._tls is None):
+            raise SettingsInvalid("$.server.tls_certificate_path: TLS can be switched on and off by a restart only")
+
+    def apply(self, settings: Settings) -> None:
+        """Use these settings from now on, the files of the certificate included; call ``check`` before."""
+        if self._tls is not None:
+            # Handshakes from now on get the new certificate; established connections keep theirs.
+            _load_certificate(self._tls, settings.server)
+        self._application.apply(settings.telemetry)
+        self.admission.apply(settings)
+        self.connections.addresses = self.admission.addresses
+        if self._websockets is not None:
+            self._websockets.apply(settings.sockets)
+            self._websockets.check_credentials()
 
     async def stop_listening(self) -> None:
         """Accept no new connections; open ones continue."""
@@ -161,11 +182,17 @@ def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_certificate(context, settings)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, settings: ServerSettings) -> None:
+    assert settings.tls_certificate_path is not None and settings.tls_key_path is not None
+    warn_if_readable_by_others(Path(settings.tls_key_path))
     try:
         context.load_cert_chain(settings.tls_certificate_path, settings.tls_key_path)
     except (OSError, ssl.SSLError) as error:
         raise SettingsInvalid(f"$.server.tls_certificate_path: {error.strerror}") from None
-    return context
 
 
 class MetricsServer:

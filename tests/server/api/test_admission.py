@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.model.commands import AcceptOffer, SetAgentChannels, SetAgentState
+from router.model.commands import AcceptOffer, SetAgentChannels, SetAgentState, UpdateContact
 from router.model.errors import SettingsInvalid
 from router.model.states import AgentState
 from router.server.api.admission import AdmissionControl, ClientAddresses, RateLimiter
@@ -136,18 +136,30 @@ def test_new_sockets_are_slowed_and_then_refused() -> None:
 def test_changes_of_one_object_are_limited_for_all_credentials_together() -> None:
     clock = Clock()
     admission = an_admission(clock, server={"state_changes_per_s": 1, "state_changes_burst": 2})
+    ada, eve = a_credential("ada", Role.AGENT), a_credential("eve", Role.SUPERVISOR)
+    foreign = Credential(subject="eve", role=Role.SUPERVISOR, workspace="other", issuer="router", expires_at_s=2**40)
 
-    def wait(agent_id: str, workspace: str = "default") -> float | None:
-        return admission.state_change_wait_s(workspace, SetAgentState(agent_id=agent_id, state=AgentState.READY))
+    def wait(agent_id: str, credential: Credential = eve) -> float | None:
+        return admission.state_change_wait_s(credential, SetAgentState(agent_id=agent_id, state=AgentState.READY))
 
     assert wait("ada") is None
-    assert admission.state_change_wait_s("default", SetAgentChannels(agent_id="ada", paused=("chat",))) is None
+    assert admission.state_change_wait_s(ada, SetAgentChannels(agent_id="ada", paused=("chat",))) is None
     wait_s = wait("ada")
     assert wait_s is not None
-    assert wait("ben") is None and wait("ada", "other") is None
-    assert admission.state_change_wait_s("default", AcceptOffer(offer_id="c.1", agent_id="ada")) is None
+    assert wait("ben") is None and wait("ada", foreign) is None
+    assert admission.state_change_wait_s(ada, AcceptOffer(offer_id="c.1", agent_id="ada")) is None
     clock.now_s += wait_s
     assert wait("ada") is None
+
+
+def test_changes_of_a_contact_count_by_credential() -> None:
+    """Otherwise a gateway could use up the rate of a contact of another one, or learn from it that the contact exists."""
+    admission = an_admission(server={"state_changes_per_s": 1, "state_changes_burst": 1})
+    change = UpdateContact(contact_id="c1", priority_s=1)
+    web, phone = a_credential("web"), a_credential("phone")
+    assert admission.state_change_wait_s(web, change) is None
+    assert admission.state_change_wait_s(web, change) is not None
+    assert admission.state_change_wait_s(phone, change) is None
 
 
 @pytest.mark.parametrize(

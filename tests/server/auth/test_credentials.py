@@ -45,7 +45,7 @@ def test_a_valid_token_of_each_family_gives_a_credential(tmp_path: Path) -> None
 
 
 def test_an_unsigned_token_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path, signed(claims(), None, "none")) == "key"
+    assert refused(tmp_path, signed(claims(), None, "none")) == "algorithm"
     empty = signed(claims()).rsplit(".", 1)[0] + "."
     assert refused(tmp_path, empty) == "InvalidSignatureError"
 
@@ -53,12 +53,12 @@ def test_an_unsigned_token_is_refused(tmp_path: Path) -> None:
 def test_a_public_key_is_not_an_hmac_secret(tmp_path: Path) -> None:
     """S23: HS256 with the issuer's public RSA key."""
     header = {"alg": "HS256", "typ": "JWT", "kid": "k1"}
-    assert refused(tmp_path, handmade_token(header, claims(iss="r"), public_pem(RSA))) == "key"
-    assert refused(tmp_path, handmade_token(header, claims(iss="e"), public_pem(EC))) == "key"
+    assert refused(tmp_path, handmade_token(header, claims(iss="r"), public_pem(RSA))) == "algorithm"
+    assert refused(tmp_path, handmade_token(header, claims(iss="e"), public_pem(EC))) == "algorithm"
 
 
 def test_a_key_of_one_issuer_does_not_sign_for_another(tmp_path: Path) -> None:
-    assert refused(tmp_path, signed(claims(iss="r"), EC, "ES256", {"kid": "k1"})) == "key"
+    assert refused(tmp_path, signed(claims(iss="r"), EC, "ES256", {"kid": "k1"})) == "algorithm"
     assert refused(tmp_path, signed(claims(iss="e"), SECRET)) == "key"
 
 
@@ -241,3 +241,134 @@ def test_an_issuer_has_one_key_family(tmp_path: Path) -> None:
     assert settings.auth.issuers
     with pytest.raises(SettingsInvalid, match="listed twice"):
         open_authenticator(settings_from({"auth": {"issuers": [first, second]}}))
+
+
+# --- claims under other names -------------------------------------------------------------------------
+
+
+def mapped_issuer(directory: Path, **claim_names: Any) -> Authenticator:
+    (directory / "hmac").write_text(SECRET)
+    issuer = {"issuer": "h", "family": "hmac", "keys": [{"path": str(directory / "hmac")}], "claims": claim_names}
+    return open_authenticator(settings_from({"workspaces": ["sales"], "auth": {"issuers": [issuer]}}))
+
+
+@pytest.mark.parametrize("subject", ["auth0|5f7c8ec7c33c6c004bbafe82", "ada@example.com", "google-oauth2|1.2", "a.b-c_d:e"])
+def test_a_subject_may_be_an_id_of_an_identity_provider(tmp_path: Path, subject: str) -> None:
+    assert mapped_issuer(tmp_path).verify(signed(claims(sub=subject))).subject == subject
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a/b", "ada\n", "x" * 129, "ä"])
+def test_another_subject_is_refused(tmp_path: Path, subject: str) -> None:
+    with pytest.raises(AuthFailed, match="claims"):
+        mapped_issuer(tmp_path).verify(signed(claims(sub=subject)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "given", "subject"),
+    [
+        (r"auth0\|(.+)", "auth0|5f7c", "5f7c"),
+        (r"([a-z.]+)@example\.com", "ada@example.com", "ada"),
+        (r"[a-z]+", "ada", "ada"),
+        (r"([a-z.]+)@example\.com", "ada@example.com.evil.org", None),
+        (r"([a-z.]+)@example\.com", "ada@example.com\n", None),
+        (r"[a-z]+", "a" * 300, None),
+        (r"(a)?b", "b", None),
+    ],
+)
+def test_a_pattern_takes_the_id_from_the_subject(tmp_path: Path, pattern: str, given: str, subject: str | None) -> None:
+    authenticator = mapped_issuer(tmp_path, subject_pattern=pattern)
+    if subject is None:
+        with pytest.raises(AuthFailed, match=r"subject|claims"):
+            authenticator.verify(signed(claims(sub=given)))
+    else:
+        assert authenticator.verify(signed(claims(sub=given))).subject == subject
+
+
+def test_claims_are_found_by_their_names_and_values(tmp_path: Path) -> None:
+    authenticator = mapped_issuer(
+        tmp_path,
+        subject="employee_id",
+        role="realm_access.roles",
+        roles={"cc-lead": "supervisor", "cc-agent": "agent"},
+        workspace="https://example.com/org",
+        workspaces={"org-7": "sales"},
+        default_workspace="default",
+    )
+
+    def token(**changes: Any) -> str:
+        given = claims(sub=None, role=None, workspace=None, employee_id="e-1", realm_access={"roles": ["x", "cc-agent"]})
+        return signed({**given, "https://example.com/org": "org-7", **changes})
+
+    verified = authenticator.verify(token())
+    assert (verified.subject, verified.role, verified.workspace) == ("e-1", Role.AGENT, "sales")
+    both = authenticator.verify(token(realm_access={"roles": ["cc-agent", "cc-lead"]}))
+    assert both.role is Role.SUPERVISOR, "the first entry of the settings counts"
+    assert authenticator.verify(token(**{"https://example.com/org": None})).workspace == "default"
+    for changes, check in (
+        ({"realm_access": {"roles": ["admin"]}}, "role"),
+        ({"realm_access": "cc-agentx"}, "role"),
+        ({"role": "admin", "realm_access": {}}, "role"),
+        ({"https://example.com/org": "org-8"}, "workspace"),
+        ({"https://example.com/org": ["org-7"]}, "workspace"),
+        ({"employee_id": 7}, "claims"),
+        ({"employee_id": None, "sub": "ada"}, "claims"),
+    ):
+        with pytest.raises(AuthFailed, match=check):
+            authenticator.verify(token(**changes))
+
+
+def test_an_issuer_has_an_audience_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "hmac").write_text(SECRET)
+    issuer = {"issuer": "h", "family": "hmac", "keys": [{"path": str(tmp_path / "hmac")}], "audience": "desk"}
+    authenticator = open_authenticator(settings_from({"auth": {"issuers": [issuer]}}))
+    assert authenticator.verify(signed(claims(aud=["other", "desk"])))
+    with pytest.raises(AuthFailed, match="InvalidAudienceError"):
+        authenticator.verify(signed(claims()))
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (SECRET.encode() + b"\n", SECRET),
+        (SECRET.encode() + b"\r\n", SECRET),
+        (SECRET.encode() + b"\n\n", SECRET + "\n"),
+        (b"  " + SECRET.encode() + b" ", "  " + SECRET + " "),
+    ],
+)
+def test_a_secret_is_used_exactly_as_in_its_file_without_one_line_end(tmp_path: Path, content: bytes, secret: str) -> None:
+    (tmp_path / "hmac").write_bytes(content)
+    issuer = {"issuer": "h", "family": "hmac", "keys": [{"path": str(tmp_path / "hmac")}]}
+    authenticator = open_authenticator(settings_from({"auth": {"issuers": [issuer]}}))
+    assert authenticator.verify(signed(claims(), secret))
+    if secret != SECRET:
+        with pytest.raises(AuthFailed, match="InvalidSignatureError"):
+            authenticator.verify(signed(claims()))
+
+
+def test_a_removed_or_replaced_key_ends_its_credentials_and_no_others(tmp_path: Path) -> None:
+    settings = three_issuers(tmp_path)
+    authenticator = open_authenticator(settings)
+    by_hmac, by_rsa = (
+        authenticator.verify(signed(claims())),
+        authenticator.verify(signed(claims(iss="r"), RSA, "RS256", {"kid": "k1"})),
+    )
+    (tmp_path / "hmac").write_text(SECRET[::-1])
+    authenticator.apply(open_keyring(settings), settings.auth)
+    assert authenticator.is_expired(by_hmac) and not authenticator.is_expired(by_rsa)
+    with pytest.raises(AuthFailed, match="InvalidSignatureError"):
+        authenticator.verify(signed(claims()))
+    assert authenticator.verify(signed(claims(), SECRET[::-1]))
+
+
+def test_a_setting_of_an_issuer_that_cannot_work_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hmac").write_text(SECRET)
+    keys = [{"path": str(tmp_path / "hmac")}]
+    for issuer, message in (
+        ({"family": "rsa"}, "set `keys` or `jwks`"),
+        ({"family": "hmac", "jwks": "https://a.example/jwks"}, "use `keys`"),
+        ({"family": "rsa", "jwks": "http://a.example/jwks"}, "`https` URL"),
+        ({"family": "rsa", "jwks": "file:///etc/keys"}, "`https` URL"),
+        ({"family": "hmac", "keys": keys, "claims": {"subject_pattern": "("}}, "not a regular expression"),
+    ):
+        with pytest.raises(SettingsInvalid, match=message):
+            open_authenticator(settings_from({"auth": {"issuers": [{"issuer": "i", **issuer}]}}))

@@ -19,10 +19,11 @@ import msgspec
 
 from router.model.errors import PROBLEM_COUNT_MAX, Problem
 from router.model.policy import DATE_PATTERN, SPAN_PATTERN, ZONE_PATTERN, Policy
-from router.model.states import ID_PATTERN, NAME_PATTERN
+from router.model.states import ID_PATTERN, NAME_PATTERN, SUBJECT_PATTERN
 from router.policy.document.nodes import Node, child_path
 
 _NAME_RULE: Final = "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -"
+_SUBJECT_RULE: Final = "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : @ | -"
 _ID_RULE: Final = "must be an id: at most 128 of A-Z, a-z, 0-9, and . _ : -"
 _PATTERN_RULES: Final = {
     SPAN_PATTERN: "must be a time span such as 09:00-17:30, in quotes; midnight at the end is 24:00",
@@ -178,6 +179,8 @@ def _message(text: str, annotation: Any) -> str:
         return "must be one of " + ", ".join(map(str, _choices(annotation)))
     if NAME_PATTERN in text or repr(NAME_PATTERN)[1:-1] in text:
         return _NAME_RULE
+    if SUBJECT_PATTERN in text or repr(SUBJECT_PATTERN)[1:-1] in text:
+        return _SUBJECT_RULE
     if ID_PATTERN in text or repr(ID_PATTERN)[1:-1] in text:
         return _ID_RULE
     for pattern, rule in _PATTERN_RULES.items():

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
 from router.model.policy import Attributes, AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch
-from router.model.states import AgentState, CallbackOutcome, Ident, Name
+from router.model.states import AgentState, CallbackOutcome, Ident, Name, SubjectId
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -23,7 +23,7 @@ IdempotencyKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 # How long a contact may be reserved for one agent.
 WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
-PreferredAgents: TypeAlias = Annotated[tuple[Ident, ...], Meta(max_length=32)]
+PreferredAgents: TypeAlias = Annotated[tuple[SubjectId, ...], Meta(max_length=32)]
 PausedChannels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
 
 
@@ -89,7 +89,7 @@ class _TargetFrame(_ContactFrame, frozen=True, kw_only=True):
 
     to_queue_id: Name | None = None
     """Target queue; omitted: the target is an agent."""
-    to_agent_id: Ident | None = None
+    to_agent_id: SubjectId | None = None
     """Target agent; omitted: the target is a queue."""
 
     def has_one_target(self) -> bool:
@@ -263,7 +263,7 @@ class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
     """Desktop: leave a conference and make a participant its owner."""
 
     command = c.HandOverContact
-    to_agent_id: Ident
+    to_agent_id: SubjectId
     """Participant who becomes the owner."""
 
 
@@ -389,7 +389,7 @@ class AssignFrame(_ContactFrame, frozen=True, kw_only=True, tag="assign"):
     """Supervisor: assign the contact to an agent."""
 
     command = c.AssignContact
-    agent_id: Ident
+    agent_id: SubjectId
     """Agent that gets the contact."""
 
 
@@ -397,7 +397,7 @@ class AddParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="add_par
     """Supervisor: add an agent to the conversation."""
 
     command = c.AddParticipant
-    agent_id: Ident
+    agent_id: SubjectId
 
 
 class RemoveParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="remove_participant"):
@@ -405,14 +405,14 @@ class RemoveParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="remo
 
     command = c.LeaveContact
     fixed = {"reason": "removed"}
-    agent_id: Ident
+    agent_id: SubjectId
 
 
 class SetAgentStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_agent_state"):
     """Supervisor: set an agent's state."""
 
     command = c.SetAgentState
-    agent_id: Ident
+    agent_id: SubjectId
     state: AgentState
     """New state."""
     reason: Ident | None = None
@@ -426,7 +426,7 @@ class SetAgentChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_ag
     """Supervisor: set the channels on which an agent is paused."""
 
     command = c.SetAgentChannels
-    agent_id: Ident
+    agent_id: SubjectId
     paused: PausedChannels
 
 

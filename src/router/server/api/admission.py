@@ -294,14 +294,18 @@ class AdmissionControl:
         usage.bodies -= 1
         self.bodies -= 1
 
-    def state_change_wait_s(self, workspace: str, command: Command) -> float | None:
-        """Count a change of a state; return the time to wait if the rate of its object is exceeded, in seconds."""
+    def state_change_wait_s(self, credential: Credential, command: Command) -> float | None:
+        """Count a change of a state; return the time to wait if the rate of its object is exceeded, in seconds.
+
+        Contacts count by credential: a contact of another gateway must look like one that does not exist.
+        """
         if type(command) is GuardedCommand:
             command = command.command
         place = _STATE_CHANGES.get(type(command))
         if place is None:
             return None
-        return self._state_changes.take(f"{workspace}|{place}|{getattr(command, place)}")
+        owner = credential.rate_limit_key if place == "contact_id" else credential.workspace
+        return self._state_changes.take(f"{place}|{getattr(command, place)}|{owner}")
 
     # --- sockets ----------------------------------------------------------------------------------
     def connect_wait_s(self, usage: CredentialUsage) -> float | None:

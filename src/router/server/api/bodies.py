@@ -8,7 +8,7 @@ from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
 from router.model.policy import DAY_S, Attributes, AttributesPatch, PriorityClass, PrioritySeconds, Skills, SkillsPatch
-from router.model.states import AgentState, CallbackOutcome, ContactState, Ident, Name
+from router.model.states import AgentState, CallbackOutcome, ContactState, Ident, Name, SubjectId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
 from router.statistics.views import QueueStatsView
@@ -79,7 +79,7 @@ class ConsultTarget(_Request, frozen=True, kw_only=True):
 
     to_queue_id: Name | None = None
     """Queue of which an agent is consulted; omitted: the target is an agent."""
-    to_agent_id: Ident | None = None
+    to_agent_id: SubjectId | None = None
     """Agent who is consulted; omitted: the target is a queue."""
 
 
@@ -88,7 +88,7 @@ class TransferTarget(_Request, frozen=True, kw_only=True):
 
     to_queue_id: Name | None = None
     """Target queue; omitted: the target is an agent."""
-    to_agent_id: Ident | None = None
+    to_agent_id: SubjectId | None = None
     """Target agent; omitted: the target is a queue."""
     wait_s: WaitSeconds | None = None
     """How long the contact is reserved for the target agent, if the agent cannot take it now; seconds. Omitted: such a transfer
@@ -101,21 +101,21 @@ class TransferTarget(_Request, frozen=True, kw_only=True):
 class LeaveRequest(_Request, frozen=True, kw_only=True):
     """Participant who leaves the conversation."""
 
-    agent_id: Ident | None = None
+    agent_id: SubjectId | None = None
     """Agent who leaves; omitted: the requesting agent. Required for supervisors."""
 
 
 class HandOverTarget(_Request, frozen=True, kw_only=True):
     """Participant who becomes the owner of the contact."""
 
-    to_agent_id: Ident
+    to_agent_id: SubjectId
     """Participant who becomes the owner."""
 
 
 class AssignTarget(_Request, frozen=True, kw_only=True):
     """Agent that gets the contact."""
 
-    agent_id: Ident
+    agent_id: SubjectId
     """Agent that gets the contact, or joins the conversation."""
 
 
@@ -208,7 +208,7 @@ class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
 class AgentsQuery(_Request, frozen=True, kw_only=True):
     """Page of an agent list."""
 
-    cursor: Ident | None = None
+    cursor: SubjectId | None = None
     """``next_cursor`` of the previous page; omitted: the first page."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Maximum number of agents in the page."""

@@ -27,6 +27,7 @@ from router.server.api.admission import AdmissionControl, whole_seconds
 from router.server.api.guards import guarded, idempotency_key, precondition
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
+from router.server.auth.failures import AuthFailures
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.process_metrics import ProcessMetrics
@@ -56,9 +57,11 @@ class Services:
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)
+    auth_failures: AuthFailures = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "admission", AdmissionControl(self.settings))
+        object.__setattr__(self, "auth_failures", AuthFailures(self.process_metrics.auth_failures, self.settings.auth))
 
 
 T = TypeVar("T")
@@ -139,7 +142,7 @@ class ApiRequest:
         guard: Command = command
         if key is not None or condition is not None or type(command) in TAGGED_WRITES:
             guard = guarded(self.credential, command, key=key, condition=condition, payload=payload)
-        wait_s = self.services.admission.state_change_wait_s(self.workspace, command)
+        wait_s = self.services.admission.state_change_wait_s(self.credential, command)
         if wait_s is not None:
             raise ProblemError("rate_limited", "the object changes too often", retry_after_s=whole_seconds(wait_s))
         reply: Reply = await self._answer(self.services.writer.execute(self.workspace, guard, actor=self.credential.actor))

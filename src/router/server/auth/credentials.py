@@ -6,8 +6,8 @@ check. All failures look the same to a client; only the metric ``router_auth_fai
 cannot use the server to find out which part of a forged token was right.
 
 Verifying a signature is the most expensive step of a request. Verified credentials are therefore kept by the SHA-256 of
-their token, never by the token itself, in a bounded cache with least-recently-used eviction. Keys are read once at the
-start, so the only thing about a verified token that can change is its age: expiry is checked on every use.
+their token, never by the token itself, in a bounded cache with least-recently-used eviction. What can change about a verified
+token is its age, and whether its key is still one of its issuer: both are checked on every use.
 
 A browser cannot set headers on a WebSocket. It exchanges its token for a ticket (``POST /v1/ws-ticket``), which the
 ``hello`` frame redeems once. Tickets are kept in memory only, as hashes.
@@ -19,6 +19,7 @@ contacts; the handlers enforce that.
 
 import hashlib
 import math
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -31,9 +32,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from router.model.errors import RouterError, SettingsInvalid
-from router.model.states import Ident, Name
+from router.model.states import Name, SubjectId
 from router.server.auth.keys import ALGORITHMS, Issuer, Keyring, VerificationKey, open_keyring
-from router.settings import AuthSettings, KeyFamily, Settings
+from router.settings import AuthSettings, ClaimSettings, KeyFamily, Settings
 
 
 class Role(StrEnum):
@@ -149,6 +150,9 @@ DEFAULT_TOKEN_LIFETIME_S: Final = 3600
 # Headers that carry or locate a key, or change the meaning of the others.
 _FORBIDDEN_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 
+# A longer claim is not compared with a pattern.
+_CLAIM_LENGTH_MAX: Final = 256
+
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 
 
@@ -167,6 +171,8 @@ class Credential(Struct, frozen=True, kw_only=True):
     workspace: str
     issuer: str
     expires_at_s: int
+    key_id: str = ""
+    """Key that has verified it; empty: none that could be removed."""
     actor: str = ""
     """Name of the client in the journal, for example ``agent:ada``; computed."""
     pseudonym: str = ""
@@ -190,7 +196,7 @@ class _TokenClaims(Struct, frozen=True):
     """Claims that a token must carry; all others are ignored."""
 
     iss: str
-    sub: Ident
+    sub: SubjectId
     workspace: Name
     role: Role
     exp: Annotated[int, Meta(ge=0, le=2**53)] | float
@@ -210,13 +216,35 @@ class Authenticator:
     def __init__(
         self, keyring: Keyring, settings: AuthSettings, workspaces: frozenset[str], now_s: Callable[[], float] = time.time
     ) -> None:
-        self._keyring = keyring
-        self._settings = settings
         self._workspaces = workspaces
         self._now_s = now_s
-        # Keyed by hash, so that no token stays in memory longer than its request. Keys do not change while the process
-        # runs, so the only thing about a verified token that can change is that it expires.
+        self.on_unknown_key: Callable[[str], None] | None = None
+        """Called with the name of an issuer whose token has a key id that the issuer does not have."""
+        # Keyed by hash, so that no token stays in memory longer than its request.
         self._verified: OrderedDict[bytes, Credential] = OrderedDict()
+        self.apply(keyring, settings)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The issuers and their keys."""
+        return self._keyring
+
+    def apply(self, keyring: Keyring, settings: AuthSettings) -> None:
+        """Use these keys and settings from now on. Credentials whose key is missing are expired; the others stay valid."""
+        self._keyring = keyring
+        self._settings = settings
+        self._key_ids = frozenset(issuer.key_id(key) for issuer in keyring.issuers.values() for key in issuer.keys.values())
+
+    def replace_keys(self, issuer_name: str, keys: dict[str, VerificationKey]) -> bool:
+        """Replace the keys of an issuer; return whether they differ from those before."""
+        issuers = self._keyring.issuers
+        issuer = issuers[issuer_name]
+        changed = msgspec.structs.replace(issuer, keys=keys)
+        before = {kid: key.fingerprint for kid, key in issuer.keys.items()}
+        if before == {kid: key.fingerprint for kid, key in keys.items()}:
+            return False
+        self.apply(Keyring({**issuers, issuer_name: changed}), self._settings)
+        return True
 
     def verify(self, token: str) -> Credential:
         """Return the credential that a token carries. Raises AuthFailed."""
@@ -226,9 +254,11 @@ class Authenticator:
         known = self._verified.get(digest)
         if known is not None:
             self._verified.move_to_end(digest)
-            if self.is_expired(known):
+            if self.remaining_s(known) <= 0:
                 raise AuthFailed("ExpiredSignatureError")
-            return known
+            if not self.is_expired(known):
+                return known
+            del self._verified[digest]  # Its key was removed, or replaced.
         credential = self._verify(token)
         self._verified[digest] = credential
         if len(self._verified) > self._settings.token_cache_count_max:
@@ -242,20 +272,23 @@ class Authenticator:
                 token,
                 key.material,
                 algorithms=list(key.algorithms),
-                audience=self._settings.audience,
+                audience=issuer.audience or self._settings.audience,
                 issuer=issuer.name,
                 leeway=self._settings.leeway_s,
-                options={"require": ["exp", "aud", "sub", "iss"]},
+                options={"require": ["exp", "aud", "iss"]},
             )
-            claims = msgspec.convert(payload, _TokenClaims)
+            claims = msgspec.convert(_mapped(payload, issuer.claims), _TokenClaims)
         except jwt.InvalidTokenError as error:
             raise AuthFailed(type(error).__name__) from None
         except (msgspec.ValidationError, ValueError, TypeError, OverflowError, RecursionError):
             raise AuthFailed("claims") from None
-        return self._credential(claims, issuer)
+        return self._credential(claims, issuer, key)
 
     def is_expired(self, credential: Credential) -> bool:
-        """Return whether the credential has expired, clock leeway included."""
+        """Return whether the credential has expired, clock leeway included, or its key was removed."""
+        key_id = credential.key_id
+        if key_id and key_id not in self._key_ids:
+            return True
         return self._now_s() >= credential.expires_at_s + self._settings.leeway_s
 
     def remaining_s(self, credential: Credential) -> float:
@@ -275,12 +308,16 @@ class Authenticator:
         issuer = self._keyring.issuers.get(unverified.iss)
         if issuer is None:
             raise AuthFailed("issuer")
-        key = issuer.keys.get(header.get("kid", "default"))
-        if key is None or header.get("alg") not in key.algorithms:
+        key = issuer.keys.get(str(header.get("kid", "default")))
+        if key is None:
+            if self.on_unknown_key is not None:
+                self.on_unknown_key(issuer.name)
             raise AuthFailed("key")
+        if header.get("alg") not in key.algorithms:
+            raise AuthFailed("algorithm")
         return issuer, key
 
-    def _credential(self, claims: _TokenClaims, issuer: Issuer) -> Credential:
+    def _credential(self, claims: _TokenClaims, issuer: Issuer, key: VerificationKey) -> Credential:
         longest = self._settings.lifetime_s_max + self._settings.leeway_s
         if claims.exp - self._now_s() > longest:
             raise AuthFailed("lifetime")
@@ -291,8 +328,50 @@ class Authenticator:
         if claims.workspace not in self._workspaces:
             raise AuthFailed("workspace")
         return Credential(
-            subject=claims.sub, role=claims.role, workspace=claims.workspace, issuer=issuer.name, expires_at_s=int(claims.exp)
+            subject=claims.sub,
+            role=claims.role,
+            workspace=claims.workspace,
+            issuer=issuer.name,
+            expires_at_s=int(claims.exp),
+            key_id=issuer.key_id(key),
         )
+
+
+def _mapped(payload: dict[str, Any], claims: ClaimSettings) -> dict[str, Any]:
+    """Return the claims of a token under the router's names. Raises AuthFailed."""
+    subject = _claim(payload, claims.subject)
+    if claims.subject_pattern is not None:
+        text = subject if isinstance(subject, str) and len(subject) <= _CLAIM_LENGTH_MAX else ""
+        match = re.fullmatch(claims.subject_pattern, text)
+        if match is None:
+            raise AuthFailed("subject")
+        subject = match[1] if match.re.groups else match[0]
+    role = _claim(payload, claims.role)
+    if claims.roles:
+        given = role if isinstance(role, list) else [role]
+        role = next((mapped for value, mapped in claims.roles.items() if value in given), None)
+        if role is None:
+            raise AuthFailed("role")
+    workspace = _claim(payload, claims.workspace)
+    if workspace is None and claims.default_workspace is not None:
+        workspace = claims.default_workspace
+    elif claims.workspaces:
+        workspace = claims.workspaces.get(workspace) if isinstance(workspace, str) else None
+        if workspace is None:
+            raise AuthFailed("workspace")
+    return {**payload, "sub": subject, "role": role, "workspace": workspace}
+
+
+def _claim(payload: dict[str, Any], name: str) -> Any:
+    """Return a claim by its name, or by a path of names separated by dots; None: there is none."""
+    if name in payload:
+        return payload[name]
+    value: Any = payload
+    for part in name.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(part)
+    return value
 
 
 def open_authenticator(settings: Settings) -> Authenticator:
@@ -329,17 +408,18 @@ def mint_token(
         "jti": secrets.token_hex(8),
     }
     for issuer in open_keyring(settings).issuers.values():
-        if issuer.family is not KeyFamily.HMAC:
+        if issuer.family is not KeyFamily.HMAC or issuer.claims != ClaimSettings():
             continue
         kid, key = next(iter(issuer.keys.items()))
         payload["iss"] = issuer.name
+        payload["aud"] = issuer.audience or settings.auth.audience
         try:
             msgspec.convert(payload, _TokenClaims)
         except msgspec.ValidationError as error:
             raise SettingsInvalid(f"not a valid token: {error}") from None
         algorithm = ALGORITHMS[KeyFamily.HMAC][0]
         return jwt.encode(payload, key.material, algorithm=algorithm, headers={"kid": kid})
-    raise SettingsInvalid("$.auth.issuers: no `hmac` issuer; create tokens with the issuer's own tool")
+    raise SettingsInvalid("$.auth.issuers: no `hmac` issuer without claim names of its own; create tokens with its own tool")
 
 
 class TicketsExhausted(RouterError):

@@ -24,6 +24,7 @@ from router.server.api.problems import ProblemError
 from router.server.api.request import new_request_id
 from router.server.auth.credentials import Credential
 from router.server.http.responses import HttpResponse, ResponseWriter, problem_response
+from router.settings import TelemetrySettings
 from router.telemetry.process_metrics import ProcessMetrics
 
 _OVERRIDES: Final = ("x-http-method-override", "x-method-override", "x-http-method")
@@ -323,6 +324,10 @@ class HttpApplication:
         self._process = process
         self.writer = ResponseWriter(vary_by_origin=bool(self._origins))
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def apply(self, settings: TelemetrySettings) -> None:
+        """Log requests as these settings say from now on."""
+        self._access_log, self._log_subjects = settings.access_log, settings.log_subjects
 
     # --- a request -------------------------------------------------------------------------------
     def check(self, request: HttpRequest) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from router.model.errors import is_harmless_name
-from router.model.states import Ident
+from router.model.states import SubjectId
 from router.protocol import invalid_input
 from router.protocol.invalid_input import InvalidInput, NotWellFormed, convert_texts
 from router.server.api.admission import FAILURE_PAUSE_S, AdmissionControl
@@ -116,7 +116,7 @@ class OperationHandler:
                 raise AuthFailed("scheme")
             credential = self._services.authenticator.verify(token.strip())
         except AuthFailed as failed:
-            self._services.process_metrics.auth_failures.labels(str(failed)).inc()
+            self._services.auth_failures.record(str(failed))
             count_failed_login(self._services, request)
             raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
         request.credential = credential
@@ -207,7 +207,7 @@ def _valid_path_params(request: HttpRequest) -> dict[str, str]:
     """Return the path parameters. Raises ProblemError (not_found) if one is not a valid id."""
     for value in request.path_params.values():
         try:
-            msgspec.convert(value, Ident)
+            msgspec.convert(value, SubjectId)
         except msgspec.ValidationError:
             raise ProblemError("not_found") from None
     return dict(request.path_params)

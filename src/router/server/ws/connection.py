@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from prometheus_client import Counter
 
 from router.model.commands import ConnectDesktop
 from router.model.errors import CommandQueueFull, RouterError
@@ -46,6 +45,7 @@ from router.runtime.workspace import Reply
 from router.runtime.writer import Writer
 from router.server.api.admission import AdmissionControl
 from router.server.auth.credentials import Authenticator, AuthFailed, Credential
+from router.server.auth.failures import AuthFailures
 from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, problem_reply, reply_to_frame
 from router.server.ws.hub import Hub
 from router.server.ws.synchronization import InitialSync
@@ -97,7 +97,7 @@ class ConnectionContext:
         settings: SocketSettings,
         may_connect: Callable[[Credential], bool],
         admission: AdmissionControl,
-        auth_failures: Counter,
+        auth_failures: AuthFailures,
     ) -> None:
         self.hub = hub
         self.writer = writer
@@ -136,6 +136,7 @@ class WebSocketConnection:
         "_on_authenticated",
         "_on_lost",
         "_opcode",
+        "_refreshed",
         "_session",
         "_socket",
         "_timer",
@@ -174,6 +175,7 @@ class WebSocketConnection:
         self._credential = credential
         self._address = address
         self._connect_delay_s = 0.0
+        self._refreshed: Credential | None = None
         self._on_authenticated = on_authenticated
         self._on_lost = on_lost
         self._decoder = context.decoder(endpoint, subprotocol)
@@ -292,6 +294,8 @@ class WebSocketConnection:
                 case Reauthenticate(id=id, token=token):
                     identity = self._verify_identity(token)
                     self._execute(self._session.refreshed(id, identity, monotonic_ms()))
+                    if identity is not None and self._session.identity is identity:
+                        self._credential = self._refreshed
                     self._reset_timer()
                 case CloseConnection(code=code, reason=text):
                     self.close(code, text)
@@ -325,7 +329,10 @@ class WebSocketConnection:
 
     def _verify_identity(self, token: str) -> SessionIdentity | None:
         credential = self._verify_token(token)
-        return self._identity(credential) if credential else None
+        if credential is None:
+            return None
+        self._refreshed = credential
+        return self._identity(credential)
 
     def _identity(self, credential: Credential) -> SessionIdentity:
         return session_identity(credential, remaining_s=self._context.authenticator.remaining_s(credential))
@@ -339,8 +346,14 @@ class WebSocketConnection:
 
     def _count_failure(self, check: str) -> None:
         """Count an invalid credential, also for the address, whose upgrades without a credential are refused above the rate."""
-        self._context.auth_failures.labels(check).inc()
+        self._context.auth_failures.record(check)
         self._context.admission.failure_wait_s(self._address)
+
+    def check_credential(self) -> None:
+        """Close the connection if its credential is no longer accepted, because its key was removed."""
+        credential = self._credential
+        if credential is not None and self._context.authenticator.is_expired(credential):
+            self.close(CloseCode.TOKEN_EXPIRED, "the credential is no longer valid")
 
     def _reset_timer(self) -> None:
         if self._timer is not None:
@@ -376,7 +389,7 @@ class WebSocketConnection:
                     # Under overload a refusal must be cheap: refuse before building the command.
                     self._context.writer.admit_submit(credential.workspace)
                 command = command_from_frame(request, credential)
-                wait_s = self._context.admission.state_change_wait_s(credential.workspace, command)
+                wait_s = self._context.admission.state_change_wait_s(credential, command)
                 if wait_s is not None:
                     refused = problem_reply(
                         "rate_limited", request.id, detail="the object changes too often", retry_after_ms=math.ceil(wait_s * 1000)

@@ -62,7 +62,7 @@ class WebSocketEndpoints:
             settings=self._limits,
             may_connect=self._may_connect,
             admission=services.admission,
-            auth_failures=services.process_metrics.auth_failures,
+            auth_failures=services.auth_failures,
         )
         self._connections: set[WebSocketConnection] = set()
         self._waiting: set[WebSocketConnection] = set()
@@ -79,6 +79,15 @@ class WebSocketEndpoints:
         """Register the three endpoints."""
         for endpoint, path in ENDPOINT_PATHS.items():
             application.router.add("GET", path, UpgradeHandler(self, endpoint, application))
+
+    def apply(self, settings: SocketSettings) -> None:
+        """Use the rates of upgrades of these settings from now on."""
+        self._upgrades, self._unauthenticated_upgrades = UpgradeLimiter(settings), UpgradeLimiter(settings)
+
+    def check_credentials(self) -> None:
+        """Close the connections whose credential is no longer accepted."""
+        for connection in tuple(self._connections):
+            connection.check_credential()
 
     def abort_all(self) -> None:
         """Abort the connections that are still open when the server closes."""
@@ -179,7 +188,7 @@ class WebSocketEndpoints:
         try:
             credential = self._verified(header, ticket)
         except AuthFailed as failed:
-            self.services.process_metrics.auth_failures.labels(str(failed)).inc()
+            self.services.auth_failures.record(str(failed))
             count_failed_login(self.services, request)
             raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
         request.actor = credential.pseudonym

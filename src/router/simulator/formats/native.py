@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
-from router.model.states import Ident, Name
+from router.model.states import Ident, Name, SubjectId
 from router.simulator.day import PlannedAgent, PlannedCallback, PlannedContact, Shift, WorkloadInvalid
 from router.simulator.distributions import NonNegative, Positive, to_ms
 from router.simulator.formats.recorded_log import RecordedLog, rows
@@ -40,7 +40,7 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Wait after which the customer abandons."""
     wait_s: NonNegative | None = None
     """Wait of a customer who was served, from which a patience can be estimated."""
-    agent_id: Ident | None = None
+    agent_id: SubjectId | None = None
     """Agent who served the customer, from which handle times by agent can be estimated; needs ``wait_s``."""
     callback_after_s: NonNegative | None = None
     """Wait after which the customer requests a callback."""
@@ -56,7 +56,7 @@ class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Agent row."""
 
-    agent_id: Ident
+    agent_id: SubjectId
     group: Name = "agents"
     skills: Skills = {}
     queues: tuple[Name, ...] | None = None
