@@ -94,6 +94,13 @@ def can_trace() -> bool:
     return subprocess.run([STRACE, "-o", "/dev/null", "true"], capture_output=True).returncode == 0
 
 
+def replies_after_the_fault(trace: Path) -> int:
+    """Count the acknowledgements that were written after the injected error."""
+    lines = trace.read_text().splitlines()
+    [fault, *_] = [number for number, line in enumerate(lines) if "(INJECTED)" in line]
+    return sum(" write(1<" in line and '"c' in line for line in lines[fault:])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not can_trace(), reason="needs strace and the right to trace")
 class TestUnderStrace:
@@ -115,15 +122,20 @@ class TestUnderStrace:
         assert replies == 24
 
     @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
-    async def test_after_an_io_error_nothing_is_acknowledged(self, call: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("repeats", ["", "+"])
+    async def test_after_an_io_error_nothing_is_acknowledged(self, call: str, repeats: str, tmp_path: Path) -> None:
+        """One call that fails is enough, also where all later ones succeed."""
         path = tmp_path / "journal.db"
         status, _ = await asyncio.to_thread(run_router, path, first=0, count=8)
         assert status == 0
-        fault = f"inject={call}:error=EIO:when=14+"
-        command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
+        at = {"fdatasync": 20, "pwrite64": 80}[call]
+        trace = tmp_path / "trace"
+        fault = f"inject={call}:error=EIO:when={at}{repeats}"
+        command = ("strace", "-f", "-y", "-e", f"trace={CALLS}", "-e", fault, "-o", str(trace))
         status, acks = await asyncio.to_thread(run_router, path, first=1_000, count=400, command=command)
         assert status == 1
-        assert len(acks) < 400
+        assert 0 < len(acks) < 400, "nothing was acknowledged before the fault, or all of it"
+        assert replies_after_the_fault(trace) == 0
         _, found = await queued(path)
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()
         assert (await verify_journal_file(path)).ok
@@ -134,5 +146,6 @@ class TestUnderStrace:
         command = ("strace", "-f", "-e", f"trace={CALLS}", "-e", fault, "-o", "/dev/null")
         status, acks = await asyncio.to_thread(run_router, path, first=0, count=400, command=command)
         assert status == 1
+        assert acks, "nothing was acknowledged before the fault"
         _, found = await queued(path)
         assert {c: seq for c, (seq, _) in acks.items()}.items() <= dict(found).items()

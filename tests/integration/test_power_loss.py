@@ -43,7 +43,7 @@ class RecordedRouter:
         self.process.program = (str(REPOSITORY / "tests/integration/recorded_router.py"),)
         self.root = directory / "var"
         self.log = directory / "disk.log"
-        self._log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self.log_descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self.root.mkdir(mode=0o700)
 
     def environment(self, **faults: Any) -> dict[str, str]:
@@ -67,7 +67,7 @@ class RecordedRouter:
                     except (aiohttp.ClientError, OSError, AssertionError):
                         unanswered.append(number)
                         return
-                    append_entry(self._log, ("ack", receipt["contact_id"]))
+                    append_entry(self.log_descriptor, ("ack", receipt["contact_id"]))
 
             await asyncio.gather(*(send() for _ in range(parallel)))
         return unanswered
@@ -184,6 +184,23 @@ async def test_first_start_load_snapshots_checkpoints_and_stop(router: RecordedR
     first_ack = next(index for index, entry in enumerate(entries) if entry[0] == "ack")
     (await Trial(entries[:first_ack]).run()).check("first start")
     (await Trial(entries).run(first_cut=first_ack)).check("load, snapshots, checkpoints, stop")
+
+
+async def test_an_accepted_history_loss_then_a_power_failure(router: RecordedRouter) -> None:
+    """What the operator has accepted stays accepted, and what is acknowledged after it is kept."""
+    await router.start()
+    assert await router.submit(0, 20) == []
+    await asyncio.to_thread(router.process.kill)
+    log = router.root / "journal.db-wal"
+    log.unlink()
+    append_entry(router.log_descriptor, ("unlink", log.name))
+    append_entry(router.log_descriptor, ("loss",))
+    await router.start("--accept-history-loss")
+    began = next(index for index, entry in enumerate(router.entries) if entry[0] == "loss")
+    assert await router.submit(100, 10) == []
+    await asyncio.to_thread(router.process.kill)
+    first_ack = next(index for index, entry in enumerate(router.entries) if index > began and entry[0] == "ack")
+    (await Trial(router.entries).run(first_cut=first_ack)).check("accepted loss")
 
 
 async def restarted_after(router: RecordedRouter, *, sabotage: Any = "", **fault: Any) -> tuple[list[Entry], int]:

@@ -1,10 +1,13 @@
 """The files of a journal: permissions, kinds of files, reserved disk space."""
 
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 
+from router.journal.files import FileWatch, write_at
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalUnavailable
 from tests.contracts.journal_contract import open_and_close
@@ -56,3 +59,50 @@ class TestFiles:
         await journal.close()
         storage.path.write_bytes(b"")
         assert await open_and_close(storage) == []
+
+
+class TestFileWatch:
+    @pytest.fixture
+    def paths(self, tmp_path: Path) -> list[Path]:
+        made = [tmp_path / name for name in ("one", "other")]
+        for path in made:
+            path.write_bytes(b"x" * 100)
+        return made
+
+    @pytest.mark.parametrize("quick", [False, True])
+    def test_removed_and_replaced_files_are_told(self, paths: list[Path], quick: bool) -> None:
+        watch = FileWatch(paths)
+        assert watch.find_change() is None and watch.find_change(quick=quick) is None
+        time.sleep(0.02)
+        copy = paths[1].with_name("copy")
+        copy.write_bytes(b"x" * 100)
+        assert watch.find_change(quick=quick) is None
+        time.sleep(0.02)
+        copy.rename(paths[1])
+        assert "other: the file was replaced" in str(watch.find_change(quick=quick))
+        paths[0].unlink()
+        assert "one: the file was removed" in str(watch.find_change())
+
+    def test_files_may_grow_but_not_shrink(self, paths: list[Path]) -> None:
+        watch = FileWatch(paths)
+        paths[0].write_bytes(b"x" * 200)
+        assert watch.find_change() is None
+        os.truncate(paths[0], 150)
+        assert "one: the file was shortened" in str(watch.find_change())
+
+    def test_a_removed_directory_is_told_at_once(self, paths: list[Path]) -> None:
+        watch = FileWatch(paths)
+        assert watch.find_change() is None
+        shutil.rmtree(paths[0].parent)
+        assert "the file was removed" in str(watch.find_change(quick=True))
+
+
+def test_a_few_bytes_are_written_at_a_position_and_errors_are_raised(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"....")
+    descriptor = os.open(path, os.O_RDWR)
+    write_at(descriptor, b"ab", 1)
+    assert path.read_bytes() == b".ab."
+    os.close(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        write_at(descriptor, b"ab", 1)

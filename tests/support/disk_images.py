@@ -126,6 +126,9 @@ class DiskImages:
         kind, *values = entry
         if kind == "ack":
             self.acknowledged.append(values[0])
+        elif kind == "loss":
+            # An operator has accepted that what was acknowledged before is lost.
+            self.acknowledged.clear()
         elif kind in ("write", "truncate", "extend"):
             name, offset, *data = values
             self._file(name).changes.append(Change(kind, offset, *data))

@@ -28,7 +28,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from router.journal.files import DIRECTORY_MODE, create_private_file, fsync_directory, sync_file
+from router.journal.files import DIRECTORY_MODE, create_private_file, fsync_directory, sync_directory_path, sync_file
 from router.journal.highwater import HighWaterFile, HighWaterMark
 from router.journal.records import (
     CHAIN_BYTES,
@@ -311,7 +311,8 @@ def _new_directory(directory: Path) -> Iterator[Path]:
             yield scratch
             fsync_directory(scratch)
             scratch.rename(directory)
-            fsync_directory(directory.parent)
+            # Also the parents, some of which may be new: the records of an archive are deleted after this.
+            sync_directory_path(directory.parent)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

@@ -114,6 +114,16 @@ def _set_exception(future: "asyncio.Future[T]", error: BaseException) -> None:
 
 __all__ = ["SqliteJournal", "HistoryLoss"]
 
+
+async def check_archive(path: Path) -> None:
+    """Read an archive back and verify every record in it. Raises JournalError."""
+    archive = SqliteJournal(path, reserved_bytes=0)
+    try:
+        await archive.open(is_archive=True)
+    finally:
+        await archive.close()
+
+
 _REPLAY_CHUNK_RECORDS: Final = 512
 
 # Each slice of a deletion is a commit; others wait for at most one.
@@ -232,7 +242,7 @@ class SqliteJournal:
         self._file.check_usable()
         commit = self._open_commit_builder.build_commit(batch)
         await thread.run(partial(self._file.run_guarded, partial(self._file.commit, commit)))
-        self._file.check_files()
+        self._file.check_files(quick=True)
         self._commits += 1
         self._checkpoint_if_due()
 
@@ -272,8 +282,8 @@ class SqliteJournal:
     async def archive(self, directory: Path, *, before_ms: int) -> ExportReport | None:
         """Move records older than ``before_ms`` that a start does not need into a new journal in a new directory.
 
-        Returns None where there are none. Raises JournalUnavailable where the directory exists or cannot be written; then nothing
-        is removed.
+        The archive is read back and verified before anything is removed. Returns None where there is nothing to archive. Raises
+        JournalError where the directory exists, cannot be written, or does not verify; then nothing is removed.
         """
         async with self._exporting:
             thread, file = self._running_thread, self._file
@@ -281,6 +291,7 @@ class SqliteJournal:
             if plan is None:
                 return None
             report = await export_journal(plan.export, self._export_source(), directory, name="archive.db")
+            await check_archive(Path(report.path))
             for number, first_seq, chain in plan.begins:
                 await self._run_guarded(partial(file.begin_at, number, first_seq, chain))
                 while await self._run_guarded(partial(file.delete_archived, number, first_seq, _DELETED_RECORDS)):

@@ -286,13 +286,13 @@ class SqliteJournalFile:
             keep_connection_open(self._connection)
             self._connection = None
 
-    def check_files(self) -> None:
+    def check_files(self, *, quick: bool = False) -> None:
         """Raise JournalCorrupt, and make the journal unusable, where a file was removed, replaced or shortened.
 
         Call on the event loop after a commit, before anything is acknowledged: on the journal thread each system call would have to
-        acquire the interpreter lock again.
+        acquire the interpreter lock again. ``quick`` looks at the files only where their directory has changed.
         """
-        change = None if self._watch is None else self._watch.find_change()
+        change = None if self._watch is None else self._watch.find_change(quick=quick)
         if change is None or self.failure is not None:
             return
         self.failure = JournalCorrupt(
