@@ -341,7 +341,7 @@ def test_consults_of_a_queue_go_round_its_agents() -> None:
     for _ in range(4):
         events = world.done(c.StartConsult(contact_id="c1", to_queue_id="sales", agent_id="ada"))
         (made,) = [one for one in events if isinstance(one, e.OfferMade)]
-        assert (made.queue_id, made.to_queue_id) == ("support", "sales")
+        assert (made.queue_id, made.to_queue_id) == ("sales", "sales")
         found.append(made.agent_id)
         world.done(c.CancelConsult(contact_id="c1", agent_id="ada"))
     assert found == ["bob", "cy", "bob", "cy"]
