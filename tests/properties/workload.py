@@ -86,6 +86,10 @@ ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+# Share of the commands that have an idempotency key.
+_GUARDED_SHARE = 0.1
+
+
 def _every_day(*spans: str) -> CalendarPolicy:
     return CalendarPolicy(zone="UTC", week=WeekPolicy(**dict.fromkeys(DAYS, spans)))
 
@@ -160,7 +164,11 @@ class Workload:
         """Return the next command."""
         way = self._random.choices(list(self._ways), list(self._ways.values()))[0]
         command: c.Command = getattr(self, f"_{way}")(world)
-        return command
+        if isinstance(command, c.EnqueueContact | c.PublishPolicy | c.GuardedCommand) or self._random.random() >= _GUARDED_SHARE:
+            return command
+        # Few keys, so that many commands are repeats or use the key of another one.
+        key = bytes([self._random.randrange(64)])
+        return c.GuardedCommand(command=command, client="eve", dedupe_key=key, fingerprint=repr(command).encode())
 
     def _one(self, things: Any) -> Any:
         return self._random.choice(list(things))

@@ -109,7 +109,8 @@ async def running_router(
         }
     )
     create_secret(settings)
-    writer = Writer(MemoryJournal())
+    journal = MemoryJournal()
+    writer = Writer(journal)
     await writer.recover()
     for workspace in WORKSPACES:
         await writer.add_workspace(workspace)
@@ -119,7 +120,7 @@ async def running_router(
         tickets=TicketStore(lifetime_s=30, tickets_max=100),
         writer=writer,
         publisher=writer.publisher,
-        journal=MemoryJournal(),
+        journal=journal,
         shadow_runner=ShadowRunner(writer, observer=ShadowLog()),
         stats={},
         readiness=Readiness(ready=True),
