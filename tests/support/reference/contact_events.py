@@ -88,7 +88,7 @@ class ContactEventModel(EventModelTables):
         assert not self.pending_offers_of(contact), "I9: requeued with a pending offer"
         assert not contact.participants, "I17: requeued with participants in the conversation"
         contact.state = ContactState.QUEUED
-        contact.was_returned = contact.was_returned or event.reason == "lost_desktop"
+        contact.was_returned = contact.was_returned or event.reason in ("lost_desktop", "owner_away")
         put_there = event.reason in ("transferred", "supervisor", "drained")
         enters = put_there or event.queue_id != contact.queue_id
         if event.queue_id != contact.queue_id:

@@ -48,7 +48,7 @@ class RefContact:
     closed_ms: int = 0
     """Time that it has waited for openings and that moves its due date."""
     was_returned: bool = False
-    """Returned after a lost desktop or an ended offer: it keeps its position even in a closed queue."""
+    """Returned without its owner or after an ended offer: it keeps its position even in a closed queue."""
     plan: str | None = None
     step: int = 0
     step_until_ms: int | None = None
