@@ -309,7 +309,7 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "history_reset": _P(
         410,
         "The history does not contain this position",
-        "The position in `after` is of another history, or later than the present one.",
+        "The position in `after` is of another history, later than the present one, or before the first event in the journal.",
         "Read the state again, and the events from the beginning.",
     ),
     "event_not_reached": _P(
