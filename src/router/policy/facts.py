@@ -5,7 +5,8 @@ carry no free text and no personal data into the engine, the journal or the logs
 
 Personal data: the journal is never rewritten, so personal data must not enter it. An ``ident`` fact with a name such as
 ``phone``, or a value that looks like a telephone number or an e-mail address, is refused unless the policy declares the fact
-``non_personal``. The check is a heuristic: it prevents accidents, not deliberate misuse.
+``non_personal``; so is an ``int`` with such a name, or of 10 to 15 digits. The check is a heuristic: it prevents accidents, not
+deliberate misuse.
 
 Conditions of queues on agents (``agents_when``) are evaluated when an agent or the policy changes. ``selection: by_attributes``
 compares the attributes of agents as ordered numbers.
@@ -51,6 +52,19 @@ _PERSONAL_WORDS: Final = frozenset(
 _TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
 
 
+# Words that suggest personal data in a number too.
+_PERSONAL_NUMBER_WORDS: Final = frozenset(
+    {
+        *("phone", "phones", "telephone", "tel", "mobile", "cellphone", "msisdn", "fax"),
+        *("caller", "callerid", "ani", "cli", "iban", "ssn", "passport", "pan", "taxid"),
+    }
+)
+# Telephone numbers with country or area code have 10 to 15 digits (ITU-T E.164).
+_TELEPHONE_MIN: Final = 10**9
+_TELEPHONE_MAX: Final = 10**15 - 1
+_PERSONAL_REFERENCE: Final = re.compile(r"(?:tel|sip|sips|mailto|callto):.*|[0-9]{10,15}", re.IGNORECASE).fullmatch
+
+
 def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applies_to: str = "contact") -> tuple[str, str] | None:
     """Return the first invalid attribute as (field, reason); none: all are valid facts of contacts or agents.
 
@@ -67,6 +81,8 @@ def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applie
         if fact is None or fact.applies_to != applies_to:
             return undeclared_attribute(policy, name, applies_to)
         error = fact_value_error(fact, value)
+        if error is None and fact.type is FactType.INT and not fact.non_personal and _TELEPHONE_MIN <= value <= _TELEPHONE_MAX:  # type: ignore[operator]
+            error = PERSONAL_VALUE_MESSAGE
         if error is not None:
             return f"attributes.{name}", error
     return None
@@ -101,10 +117,20 @@ def fact_value_error(fact: FactPolicy, value: object) -> str | None:
 
 
 def is_personal_name(name: str, fact: FactPolicy) -> bool:
-    """Return whether a fact's name suggests personal data. Only an ``ident`` can hold any."""
-    if fact.non_personal or fact.type is not FactType.IDENT:
+    """Return whether a fact's name suggests personal data. Only an ``ident`` or an ``int`` can hold any."""
+    if fact.non_personal or fact.type not in (FactType.IDENT, FactType.INT):
         return False
-    return not _PERSONAL_WORDS.isdisjoint(re.split(r"[-_]", name))
+    words = _PERSONAL_WORDS if fact.type is FactType.IDENT else _PERSONAL_NUMBER_WORDS
+    return not words.isdisjoint(re.split(r"[-_]", name))
+
+
+def is_personal_reference(reference: str) -> bool:
+    """Return whether a contact's reference is a telephone number or an address.
+
+    That is 10 to 15 digits, or a text after ``tel:``, ``sip:`` or ``mailto:``. Shorter numbers, and numbers with separators, are
+    common ids of calls and tickets.
+    """
+    return _PERSONAL_REFERENCE(reference) is not None
 
 
 def is_personal_value(value: str) -> bool:

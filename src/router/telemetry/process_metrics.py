@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -62,6 +62,7 @@ class ProcessMetrics:
             buckets=_LAG_BUCKETS_S,
             registry=self.registry,
         )
+        ProcessCollector(registry=self.registry)
         Gauge("router_build_info", "Version of the router.", ("version",), registry=self.registry).labels(__version__).set(1)
 
         # Cached, because looking up a child by its labels costs more than counting.

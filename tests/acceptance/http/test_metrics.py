@@ -59,6 +59,8 @@ async def test_the_process_counts_its_requests_and_problems(make_router: MakeRou
     assert page['router_http_requests_total{operation="list_queues",status="200"}'] == 1
     assert page['router_http_problems_total{code="unknown_queue"}'] == 1
     assert sum(v for n, v in page.items() if n.startswith("router_auth_failures_total")) == 1
+    assert page["process_cpu_seconds_total"] > 0 and page["process_resident_memory_bytes"] > 10_000_000
+    assert 5 < page["process_open_fds"] < page["process_max_fds"]
     assert page["router_commit_seconds_count"] >= 1
     assert page["router_ready"] == 1 and page["router_journal_synchronous"] == 1
 

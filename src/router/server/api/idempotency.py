@@ -15,9 +15,11 @@ from router.model.events import Event
 from router.model.events.contact import ContactQueued
 from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.states import WorkspaceId
+from router.policy.facts import is_personal_reference
 from router.protocol.frames import ContactFields
 from router.server.api.bodies import ContactReceipt
 from router.server.api.guards import hash_parts
+from router.server.api.problems import ProblemError
 from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds
 from router.server.auth.credentials import Credential, Role
 
@@ -59,7 +61,15 @@ new_contact_id: Final = AscendingIds(16).next
 
 
 def enqueue_command(credential: Credential, fields: ContactFields, idempotency_key: str | None) -> EnqueueContact:
-    """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result."""
+    """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result.
+
+    Raises ProblemError for a reference that is a telephone number or an address: it would stay in the journal for ever.
+    """
+    if fields.reference is not None and is_personal_reference(fields.reference):
+        detail = (
+            "looks like a telephone number or an address, which the journal must not hold; use an id of your own, such as call-4711"
+        )
+        raise ProblemError("invalid_value", detail, field="$.reference")
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = hash_parts(credential.actor.encode(), idempotency_key.encode())

@@ -44,6 +44,7 @@ from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
 from router.runtime.writer import Writer
 from router.server.api.admission import AdmissionControl
+from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Authenticator, AuthFailed, Credential
 from router.server.auth.failures import AuthFailures
 from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, problem_reply, reply_to_frame
@@ -397,6 +398,9 @@ class WebSocketConnection:
                     self.send_reply(request, refused)
                     return
                 self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
+            except ProblemError as raised:
+                problem = raised.document
+                self.send_reply(request, problem_reply(problem.code, request.id, detail=problem.detail, field=problem.field))
             except RouterError as error:
                 self.send_reply(request, error)
         if self._in_flight >= self._context.settings.in_flight_max and not self._delivery_paused:
