@@ -101,6 +101,14 @@ def router_options(command: F) -> F:
     return config_options(url(workspace(token(command))))
 
 
+def repeated_router_options(command: F) -> F:
+    """Add to a subcommand the options of its group that people also write behind it; without defaults, so that the group's hold."""
+    config = click.option("--config", type=_CONFIG_FILE, help="As before the subcommand.")
+    data = click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="As before the subcommand.")
+    url = click.option("--url", help="As before the subcommand.")
+    return config(data(url(command)))
+
+
 class RouterAccess:
     """HTTP access of a command to a running router."""
 
@@ -111,6 +119,17 @@ class RouterAccess:
         self._config, self._data, self._url, self._token = config, data, url, token
         self._subject = subject
         self.workspace = workspace
+
+    def updated(self, *, config: Path | None, data: Path | None, url: str | None) -> "RouterAccess":
+        """Return the access with the options given behind a subcommand, which win over those before it."""
+        return RouterAccess(
+            config=config or self._config,
+            data=data or self._data,
+            url=url or self._url,
+            workspace=self.workspace,
+            token=self._token,
+            subject=self._subject,
+        )
 
     def exchange(
         self, method: str, path: str, *, role: str, document: bytes | None = None, headers: dict[str, str] | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.options import RouterAccess, json_option, router_options
+from router.cli.options import RouterAccess, json_option, repeated_router_options, router_options
 from router.cli.output import CommandFailure, print_json, print_renderable, spinner
 from router.cli.policy import read_document, read_valid_policy, send_document
 
@@ -64,20 +64,24 @@ def shadow(
 
 @shadow.command()
 @click.argument("file", type=_POLICY_FILE)
+@repeated_router_options
 @click.pass_obj
-def put(router: RouterAccess, file: Path) -> None:
+def put(router: RouterAccess, file: Path, config: Path | None, data: Path | None, url: str | None) -> None:
     """Set the policy in FILE (YAML or JSON; - is standard input) as the shadow policy."""
+    router = router.updated(config=config, data=data, url=url)
     send_document(router, "PUT", "/v1/shadow", file, read_document(file))
     click.echo(f"{router.workspace}: {file} is active as the shadow policy")
 
 
 @shadow.command()
 @json_option
+@repeated_router_options
 @click.pass_obj
-def report(router: RouterAccess, as_json: bool) -> None:
+def report(router: RouterAccess, as_json: bool, config: Path | None, data: Path | None, url: str | None) -> None:
     """Report what the shadow policy has evaluated and which decisions would have differed."""
     from router.model.shadow import ShadowReport
 
+    router = router.updated(config=config, data=data, url=url)
     body = _request(router, "GET", role="supervisor")
     try:
         found = msgspec.json.decode(body, type=ShadowReport)
@@ -90,9 +94,11 @@ def report(router: RouterAccess, as_json: bool) -> None:
 
 
 @shadow.command()
+@repeated_router_options
 @click.pass_obj
-def stop(router: RouterAccess) -> None:
+def stop(router: RouterAccess, config: Path | None, data: Path | None, url: str | None) -> None:
     """Clear the shadow policy."""
+    router = router.updated(config=config, data=data, url=url)
     _request(router, "DELETE", role="admin")
     click.echo(f"{router.workspace}: the shadow policy is stopped")
 

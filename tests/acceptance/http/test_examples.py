@@ -113,6 +113,9 @@ async def work_on_a_conversation(reader: Reader) -> None:
     assignment_id = (await reader.send("get_agent"))["assignments"][0]["assignment_id"]
     await reader.send("hold_assignment", "ada", assignment_id=assignment_id)
     await reader.send("set_agent_state", "grace", {"state": "ready"}, agent_id="grace")
+    await reader.send("transfer_contact", "ada", contact_id=contact_id)
+    transfer = (await reader.send("get_agent", agent_id="grace"))["offers"][0]["offer_id"]
+    await reader.send("decline_offer", "grace", offer_id=transfer)
     for end in ("leave_contact", "hand_over_contact"):
         await reader.send("start_consult", "ada", contact_id=contact_id)
         consult = (await reader.send("get_agent", agent_id="grace"))["offers"][0]["offer_id"]
