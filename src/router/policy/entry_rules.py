@@ -22,16 +22,9 @@ from msgspec import Meta, Struct
 from router.model.errors import is_harmless_name
 from router.model.policy import Attributes, EntryCondition, EntryRule, FactValue, Policy
 from router.model.states import Name
+from router.policy.cel_library import Variable, VariableType
 from router.policy.expression_tokens import ExpressionError, tokenize
-from router.policy.expressions import (
-    QUEUE_FACTS,
-    ExpressionCache,
-    Variable,
-    VariableType,
-    compile_expression,
-    compile_leniently,
-    contact_scope,
-)
+from router.policy.expressions import QUEUE_FACTS, ExpressionCache, compile_expression, compile_leniently, contact_scope
 from router.policy.facts import check_attributes
 from router.policy.rule_costs import ENTRY_RULES_COST_MAX, QueueFactCost, entry_rule_cost, nominal_fact_cost
 

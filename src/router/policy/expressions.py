@@ -6,37 +6,25 @@ resolves its names: entry rules use facts of the contact and of the queues, a qu
 then compiles it to a ``CompiledExpression``, whose evaluation yields true, false or "failed". An ``ExpressionCache`` stores
 the outcomes by the values of the variables.
 
-Only this module imports ``cel_expr_python``. The environment given to the library excludes the concatenation of strings and
-lists and the macros ``map``, ``filter`` and ``has``, because the library limits the time of an evaluation but not its memory.
-An expression has no access to a clock, to random numbers or to functions of the router, so equal facts give equal results.
+The library is behind ``cel_library``, which is all that another one would have to provide. An expression has no access to a
+clock, to random numbers or to functions of the router, so equal facts give equal results.
 
 Cost: an evaluation takes some microseconds; a cached outcome takes one dictionary lookup. Both caches are bounded and cleared
 when they are full.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from enum import StrEnum
-from functools import cache
 from typing import Final
 
-from cel_expr_python import cel
 from msgspec import Struct
 
 from router.model.policy import FactPolicy, FactType, FactValue, Policy
+from router.policy.cel_library import CelProgram, Variable, VariableType, check_pattern, compile_program
 from router.policy.expression_tokens import ExpressionError, Token, tokenize
 
 # Cached outcomes of one expression; a full cache is cleared.
 EXPRESSION_CACHE_ENTRIES_MAX: Final = 1_024
-
-
-class VariableType(StrEnum):
-    """Type of a variable in an expression."""
-
-    BOOL = "bool"
-    INT = "int"
-    STRING = "string"
 
 
 QUEUE_FACTS: Final[dict[str, VariableType]] = {
@@ -54,29 +42,7 @@ _VARIABLE_TYPES: Final = {FactType.BOOL: VariableType.BOOL, FactType.INT: Variab
 # Suggestions compare with every declared name.
 _SUGGESTION_NAMES_MAX: Final = 500
 _NAME_SHOWN_MAX: Final = 64
-_ENVIRONMENT_YAML: Final = """
-stdlib:
-  exclude_macros: [has, map, filter]
-  exclude_functions:
-    - name: "_+_"
-      overloads: [{id: add_string}, {id: add_list}, {id: add_bytes}]
-"""
-_TYPES: Final = {VariableType.BOOL: cel.Type.BOOL, VariableType.INT: cel.Type.INT, VariableType.STRING: cel.Type.STRING}
-_POSITION: Final = re.compile(r"<input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
-_OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
-_OPERATORS: Final = {"@in": "in", "_?_:_": "? :", "_[_]": "[ ]"}
 _MISSING: Final = object()
-
-
-class Variable(Struct, frozen=True):
-    """A fact used by an expression: ``contact.tier``, ``known.tier``, ``queues.support.waiting``, ``channel``."""
-
-    root: str
-    owner: str
-    """Queue of the fact; empty for other variables."""
-    name: str
-    type: VariableType
-    text: str
 
 
 class VariableScope(Struct, frozen=True):
@@ -206,23 +172,17 @@ _expression_cache: dict[tuple[str, tuple[Variable, ...]], "CompiledExpression"] 
 class CompiledExpression:
     """A compiled expression and the variables that it uses."""
 
-    __slots__ = ("_expression", "names", "text", "variables")
+    __slots__ = ("_program", "names", "text", "variables")
 
-    def __init__(self, text: str, variables: tuple[Variable, ...], expression: cel.Expression | None) -> None:
+    def __init__(self, text: str, variables: tuple[Variable, ...], program: CelProgram | None) -> None:
         self.text = text
         self.variables = variables
         self.names = tuple(variable.text for variable in variables)
-        self._expression = expression
+        self._program = program
 
     def evaluate(self, values: Mapping[str, FactValue]) -> bool | None:
         """Evaluate the expression; None: it failed (a missing fact, an integer overflow, a division by zero, …)."""
-        if self._expression is None:
-            return None
-        try:
-            outcome = self._expression.eval(data=values).value()
-        except RuntimeError:
-            return None
-        return outcome if isinstance(outcome, bool) else None
+        return None if self._program is None else self._program.evaluate(values)
 
 
 def compile_expression(text: str, scope: VariableScope) -> CompiledExpression:
@@ -239,7 +199,7 @@ def compile_expression(text: str, scope: VariableScope) -> CompiledExpression:
     program = _expression_cache.get(key)
     if program is None:
         _compile_patterns(tokens)
-        program = CompiledExpression(text, variables, _compile(text, variables))
+        program = CompiledExpression(text, variables, compile_program(text, variables))
         if len(_expression_cache) >= _EXPRESSION_CACHE_MAX:
             _expression_cache.clear()
         _expression_cache[key] = program
@@ -258,62 +218,11 @@ def compile_leniently(text: str, scope: VariableScope) -> CompiledExpression:
         return CompiledExpression(text, (), None)
 
 
-@cache
-def _environment_config() -> cel.EnvConfig:
-    return cel.NewEnvConfigFromYaml(_ENVIRONMENT_YAML)
-
-
-def _environment(variables: Iterable[Variable]) -> cel.Env:
-    return cel.NewEnv(config=_environment_config(), variables={variable.text: _TYPES[variable.type] for variable in variables})
-
-
-def _compile(text: str, variables: tuple[Variable, ...]) -> cel.Expression:
-    try:
-        expression = _environment(variables).compile(text)
-    except RuntimeError as error:
-        raise _translate_error(text, str(error)) from None
-    if expression.return_type() != cel.Type.BOOL:
-        raise ExpressionError(0, "the expression must be true or false")
-    return expression
-
-
 def _compile_patterns(tokens: Sequence[Token]) -> None:
     """Check that the patterns of ``matches`` are valid regular expressions, which would otherwise fail on every evaluation."""
     for call, _, pattern in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if call.kind == "call" and call.text == "matches":
-            try:
-                probe = _environment(()).compile(f'"".matches({pattern.text})')
-                outcome = probe.eval(data={}).value()
-            except RuntimeError:
-                continue  # Not a string; compiling the whole expression reports it.
-            if not isinstance(outcome, bool):
-                raise ExpressionError(pattern.offset, "not a regular expression (RE2)")
-
-
-def _translate_error(text: str, message: str) -> ExpressionError:
-    """Convert the library's first error to a message of our own: the library's texts repeat the expression."""
-    positions = _POSITION.findall(message)
-    if "recursion" in message or not positions:
-        return ExpressionError(0, "nested too deeply, or too many terms in a row: group them with brackets")
-    line, column, reason = positions[0]
-    offset = _offset(text, int(line), int(column))
-    overload = _OVERLOAD.search(reason)
-    if overload is not None:
-        name, kinds = overload.groups()
-        operator = _OPERATORS.get(name, name.strip("_"))
-        return ExpressionError(offset, f"`{operator}` cannot be applied to {kinds}")
-    if "undeclared reference" in reason:
-        return ExpressionError(offset, "unknown name")
-    if "int literal" in reason:
-        return ExpressionError(offset, "a number must fit into 64 bits")
-    if "<EOF>" in reason.partition("expecting")[0]:
-        return ExpressionError(offset, "the expression is incomplete")
-    return ExpressionError(offset, "syntax error")
-
-
-def _offset(text: str, line: int, column: int) -> int:
-    before = sum(len(row) + 1 for row in text.split("\n")[: max(0, line - 1)])
-    return min(len(text), before + max(0, column - 1))
+        if call.kind == "call" and call.text == "matches" and not check_pattern(pattern.text):
+            raise ExpressionError(pattern.offset, "not a regular expression (RE2)")
 
 
 class ExpressionCache:
