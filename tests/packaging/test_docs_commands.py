@@ -29,6 +29,8 @@ TYPED_ELSEWHERE: Final = {
     "README.md": "tests/packaging/test_readme.py",
     "docs/tutorial/first-centre.md": "tests/packaging/test_tutorial.py",
     "docs/how-to/recovery.md": "tests/acceptance/test_backup.py",
+    "docs/how-to/clock.md": "tests/acceptance/test_backup.py",
+    "docs/how-to/tokens.md": "tests/packaging/test_tokens_page.py",
 }
 # First lines of blocks that no test types, with the reason.
 NOT_TYPED: Final = {
