@@ -1,6 +1,7 @@
 """Conversion of bodies from format 1: every event of the golden journal, there and back."""
 
 import sqlite3
+from contextlib import closing
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +20,9 @@ OLD_VALUE = "nobody_free"  # plain-words: a value of format 1
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return the plain bodies of the golden journal."""
     path = extract(tmp_path_factory.mktemp("golden"))
-    rows = sqlite3.connect(path).execute("SELECT envelope FROM record WHERE workspace > 0")
-    return [msgspec.msgpack.decode(decode_envelope(data).body) for (data,) in rows]
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT envelope FROM record WHERE workspace > 0")
+        return [msgspec.msgpack.decode(decode_envelope(data).body) for (data,) in rows]
 
 
 # Events that were added after format 1.

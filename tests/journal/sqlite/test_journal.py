@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,5 +50,6 @@ class TestHousekeeping:
     async def test_the_commit_index_does_not_grow(self, storage: SqliteJournalStorage) -> None:
         journal = await filled_journal(storage, records(400))
         await journal.close()
-        rows = sqlite3.connect(storage.path).execute("SELECT count(*) FROM record WHERE workspace = 0")
-        assert rows.fetchone()[0] <= 3
+        with closing(sqlite3.connect(storage.path)) as connection:
+            rows = connection.execute("SELECT count(*) FROM record WHERE workspace = 0")
+            assert rows.fetchone()[0] <= 3

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -114,8 +115,8 @@ class TestTheGoldenJournal:
         assert (await verify_journal_file(golden)).ok
 
     async def test_histories_positions_and_epochs_are_kept(self, golden: Path) -> None:
-        old = sqlite3.connect(golden).execute("SELECT name, gen FROM workspace ORDER BY number")
-        names = old.fetchall()
+        with closing(sqlite3.connect(golden)) as old:
+            names = old.execute("SELECT name, gen FROM workspace ORDER BY number").fetchall()
         report = await migrated(golden)
         journal = SqliteJournal(golden, reserved_bytes=0)
         histories = await journal.open()

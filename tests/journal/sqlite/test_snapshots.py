@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ async def test_an_incomplete_snapshot_is_ignored(storage: SqliteJournalStorage) 
     storage.change(lambda connection: connection.execute("INSERT INTO snapshot_part VALUES (1, 2, 0, x'00112233')"))
     (history,) = await open_and_close(storage)
     assert history.snapshot == a_snapshot(1)
-    left = sqlite3.connect(storage.path).execute("SELECT DISTINCT seq FROM snapshot_part").fetchall()
+    with closing(sqlite3.connect(storage.path)) as connection:
+        left = connection.execute("SELECT DISTINCT seq FROM snapshot_part").fetchall()
     assert left == [(1,)]
 
 
@@ -45,10 +47,10 @@ async def test_the_two_newest_snapshots_are_retained(storage: SqliteJournalStora
     for seq in (1, 3, 4, 5):
         await journal.save_snapshot("main", a_snapshot(seq))
     await journal.close()
-    connection = sqlite3.connect(storage.path)
-    for table in ("snapshot", "snapshot_part"):
-        rows = connection.execute(f"SELECT DISTINCT seq FROM {table} ORDER BY seq").fetchall()
-        assert rows == [(4,), (5,)]
+    with closing(sqlite3.connect(storage.path)) as connection:
+        for table in ("snapshot", "snapshot_part"):
+            rows = connection.execute(f"SELECT DISTINCT seq FROM {table} ORDER BY seq").fetchall()
+            assert rows == [(4,), (5,)]
 
 
 async def test_records_can_be_appended_between_the_parts(storage: SqliteJournalStorage) -> None:
