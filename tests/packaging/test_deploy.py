@@ -181,7 +181,7 @@ async def use_through_proxy(router: RouterProcess, port: int, certificate: Path)
     answer = await reader.read()
     writer.close()
     assert b" 404 " in answer.split(b"\r\n")[0]
-    assert b"urn:contact-router:problem:not_found" in answer
+    assert b"/docs/errors#not_found" in answer
     assert b"max-age=31536000" in answer
 
 

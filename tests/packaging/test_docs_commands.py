@@ -183,7 +183,7 @@ def type_api(reader: TerminalSession, script: str) -> list[str]:
     function = next(line for line in lines if line.startswith("api()")).replace("curl -sS", "curl -sS -w '\\n'")
     (reader.directory / "id_of.py").write_text(ID_OF)
     printed = reader.type(f"{function}\n{script}")
-    assert "urn:contact-router:problem" not in printed, printed
+    assert "/docs/errors#" not in printed, printed
     return printed.splitlines()
 
 
