@@ -352,12 +352,15 @@ class Engine:
         return why.explain_agent(self._state, contact, agent)
 
     def diagnose(self, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
+        """Report problems, in one turn, so for tests and tools; ``thorough`` also checks every invariant."""
+        return run_to_end(diagnose(self._state, at_ms=at_ms, thorough=thorough))
+
+    def diagnose_in_slices(self, *, at_ms: int | None = None) -> Slices[Diagnosis]:
         """Report problems: contacts that no agent can take, agents without work, policy entries without effect.
 
-        Waits are measured up to ``at_ms``, by default the time of the last command. ``thorough`` also checks every invariant
-        and is then as slow as ``check_invariants``.
+        Waits are measured up to ``at_ms``, by default the time of the last command.
         """
-        return diagnose(self._state, at_ms=at_ms, thorough=thorough)
+        return diagnose(self._state, at_ms=at_ms)
 
 
 def _fire_due_timers(tx: Transaction, limit: int | None) -> None:

@@ -200,6 +200,11 @@ def required_channel(when: EntryCondition | str) -> str | None:
 
 def unreachable_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
     """Yield the rules that are never reached, in the document's order, with the names of the earlier rules that cover them."""
+    return (found for found in reachability_steps(policy) if found is not None)
+
+
+def reachability_steps(policy: Policy) -> Iterator[tuple[EntryRule, list[str]] | None]:
+    """Yield ``unreachable_rules``, and None after each reachable rule, which has been compared with all before it."""
     earlier: list[tuple[EntryRule, RuleConditions]] = []
     for rule in policy.entry:
         conditions = rule_conditions(rule.when, with_channel=False)
@@ -215,6 +220,7 @@ def unreachable_rules(policy: Policy) -> Iterator[tuple[EntryRule, list[str]]]:
             yield rule, list(dict.fromkeys(by_channel[name] for name in channels))
         else:
             earlier.append((rule, conditions))
+            yield None
 
 
 _PYTHON_TYPES: Final = {VariableType.BOOL: bool, VariableType.INT: int, VariableType.STRING: str}

@@ -6,12 +6,13 @@ import pytest
 
 from router.engine.diagnosis.invariants import orphaned_records
 from router.engine.engine import Engine
+from router.engine.queries import slices
 from router.model import commands as c
 from router.model.diagnosis import FindingCode, Severity
 from router.model.policy import AgentsPolicy, FactPolicy, FactType
 from router.model.views import UnmetCondition
 from tests.engine.diagnosis.diagnosed_worlds import PLAIN, a_rule, a_world, codes, diagnosis_of, plain, the_finding
-from tests.support.builders import START_MS, a_channel, a_contact, a_queue, an_agent, published, ready
+from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
 
 
 def test_a_healthy_workspace_has_no_findings() -> None:
@@ -195,3 +196,37 @@ def test_a_restored_engine_has_the_same_diagnosis() -> None:
         a_contact(skills={"english": 5, "german": 5}),
     )
     assert Engine.restore(world.engine.snapshot()).diagnose() == world.engine.diagnose()
+
+
+def test_a_diagnosis_in_slices_finds_the_same_and_survives_commands_between_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No finding may come from comparing records of two moments."""
+    monkeypatch.setattr(slices, "TURN_COST", 40)
+    engine = Engine()
+    engine.handle(published(a_policy(queues={"support": a_queue(), "sales": a_queue(requires={"german": 2})})), START_MS)
+    for number in range(60):
+        engine.handle(an_agent(f"a{number}", skills={"english": 1 + number % 5}), START_MS)
+        engine.handle(ready(f"a{number}"), START_MS)
+    for number in range(300):
+        engine.handle(a_contact(f"c{number}", queue_id=("support", "sales")[number % 2], ttl_s=60 + number), START_MS)
+    whole, query = engine.diagnose(), engine.diagnose_in_slices()
+    assert slices.run_to_end(query) == whole
+    query, turns = engine.diagnose_in_slices(), 0
+    while True:
+        try:
+            next(query)
+        except StopIteration as end:
+            diagnosis = end.value
+            break
+        turns += 1
+        number = turns % 300
+        for command in (
+            c.AcceptOffer(offer_id=f"c{number}.1", agent_id=f"a{number // 2 % 60}"),
+            c.EndContact(contact_id=f"c{number - 3}"),
+            c.CancelContact(contact_id=f"c{299 - number}"),
+            a_contact(f"new{turns}"),
+            an_agent(f"a{number % 60}", skills={"english": 1 + turns % 5}),
+            ready(f"a{number % 60}"),
+        ):
+            engine.handle(command, START_MS + turns)
+    assert turns > 20
+    assert not [finding for finding in diagnosis.findings if finding.code is FindingCode.BROKEN_INVARIANT]

@@ -3,13 +3,13 @@
 The rules are those of ``matching.eligibility``, plus one more: whether an item of the channel fits the capacity of an agent at
 all. Sets of agent groups are integers used as bit masks (bit i = group with index i), as in the index, so intersecting
 conditions is one operation on integers and the cost depends on the number of groups and requirement classes, not on the number
-of agents times contacts. All masks are computed once, when the object is made; it does not follow later changes of the state.
+of agents times contacts. All masks are computed once (``fill``); the object does not follow later changes of the state.
 
 A contact whose plan relaxes its requirement is examined by the requirement after the last step (``final_requirement``), because
 until then a later step may still find an agent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from router.engine.routing_state import RoutingState
@@ -21,6 +21,8 @@ from router.model.policy import Policy
 from router.model.states import QueueId
 from router.model.views import UnmetCondition
 
+_AGENTS_PER_STEP: Final = 60
+_GROUPS_PER_STEP: Final = 2
 _NO_OWN_SKILLS: Final[dict[str, int]] = {}
 
 
@@ -61,12 +63,6 @@ class SkillCoverage:
         self._groups_of_every_queue = 0
         self._groups_by_channel = dict.fromkeys(self.channels, 0)
         self._groups_with_capacity = dict.fromkeys(self.channels, 0)
-        for agent in state.agents.values():
-            index = _group_of(agent).index
-            self._max_units_by_group[index] = max(agent.capacity.units, self._max_units_by_group.get(index, 0))
-        for group in state.index.qualification.groups_by_index:
-            if group is not None:
-                self._add_group(group)
         self._groups_by_requirement: dict[RequirementKey, int] = {}
         self._base_requirements = {name: requirement_key(queue, _NO_OWN_SKILLS) for name, queue in policy.queues.items()}
         self._groups_by_agents_when = {
@@ -79,9 +75,24 @@ class SkillCoverage:
             (self._base_requirements[name], queue.agents_when): name for name, queue in policy.queues.items()
         }
         self._groups_skilled_for_any = 0
+        self._unmet_by_group: dict[int, tuple[UnmetCondition, ...]] = {}
+
+    def fill(self, state: RoutingState) -> Iterator[None]:
+        """Compute the masks, in steps between which agents may change; the result must not be used before the end."""
+        for place, agent in enumerate(list(state.agents.values())):
+            if agent.group is not None:
+                index = agent.group.index
+                self._max_units_by_group[index] = max(agent.capacity.units, self._max_units_by_group.get(index, 0))
+            if place % _AGENTS_PER_STEP == 0:
+                yield
+        for place, group in enumerate(list(state.index.qualification.groups.values())):
+            if group.index in self._max_units_by_group:
+                self._add_group(group)
+            if place % _GROUPS_PER_STEP == 0:
+                yield
         for (requirement, _), queue_id in self._queue_by_base_requirement.items():
             self._groups_skilled_for_any |= self._groups_with_skills(requirement) & self._groups_meeting_agents_when(queue_id)
-        self._unmet_by_group: dict[int, tuple[UnmetCondition, ...]] = {}
+            yield
 
     def _add_group(self, group: AgentGroup) -> None:
         bit = group.bit
@@ -178,7 +189,7 @@ class SkillCoverage:
         self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey
     ) -> tuple[tuple[UnmetCondition, ...], int]:
         agents: dict[tuple[UnmetCondition, ...], int] = {}
-        for group in self._index.qualification.groups_in(self._groups_missing_fewest(queue_id, channels, requirement)):
+        for group in self._present_groups(self._groups_missing_fewest(queue_id, channels, requirement)):
             found = [] if _serves_queue(group, queue_id) else [UnmetCondition(code="queue")]
             if not self._groups_meeting_agents_when(queue_id) & group.bit:
                 found.append(UnmetCondition(code="attributes"))
@@ -189,9 +200,21 @@ class SkillCoverage:
                 has = self._max_units_by_group[group.index]
                 found.append(self._capacity_condition(group, has, channels))
             agents[tuple(found)] = agents.get(tuple(found), 0) + group.agent_count
+        if not agents:
+            return (), 0
         # Group indexes depend on the order in which agents were added, so ties are broken by the conditions themselves.
         unmet = min(agents, key=lambda unmet: (-agents[unmet], str(unmet)))
         return unmet, agents[unmet]
+
+    def _present_groups(self, mask: int) -> Iterator[AgentGroup]:
+        """Yield those groups of a mask that still exist and were there when the masks were computed."""
+        by_index = self._index.qualification.groups_by_index
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            group = by_index[bit.bit_length() - 1]
+            if group is not None and group.index in self._max_units_by_group:
+                yield group
 
     def _groups_missing_fewest(self, queue_id: QueueId, channels: Sequence[str], requirement: RequirementKey) -> int:
         """Return the mask of the groups that miss the smallest number of conditions.

@@ -1,37 +1,43 @@
 """Doctor: find what cannot work in a workspace before a customer waits for it.
 
-``diagnose`` reads the state and changes nothing. It visits each waiting contact, agent and entry rule once and compares
-requirement classes with agent groups (``coverage.py``), so it is fast enough for a live router.
+``diagnose`` reads the state and changes nothing. It visits each waiting contact, agent and entry rule once, in slices between which
+commands are executed, and compares requirement classes with agent groups (``coverage.py``).
 
 One thing cannot be checked in advance: whether gateways ever set an attribute that an entry rule asks for. Such a rule shows in
 its counts, once enough contacts have been classified.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from router.engine.diagnosis.coverage import FinalRequirement, SkillCoverage, final_requirement, satisfiable_requirement
 from router.engine.diagnosis.findings import build_finding, describe_unmet, list_names
-from router.engine.diagnosis.invariants import broken_invariants, orphaned_records
+from router.engine.diagnosis.invariants import broken_invariants, orphan_steps
 from router.engine.diagnosis.waiting_contacts import (
-    WaitingByRequirement,
+    WaitingContacts,
     closed_queue_findings,
     expiring_findings,
     overflow_limit_findings,
     unserved_findings,
-    waiting_by_requirement,
+    waiting_contacts,
 )
+from router.engine.queries.slices import Slices, WorkMeter
 from router.engine.routing_state import RoutingState
 from router.engine.state.plan_stages import effective_plan, stage_requirement
 from router.model.diagnosis import Diagnosis, Finding, FindingCode, Severity
 from router.model.policy import Policy, QueuePolicy, SkipIf
 from router.model.states import AgentId, QueueId
 from router.model.views import UnmetCondition
-from router.policy.checks.advice import policy_advice
-from router.policy.entry_rules import required_channel, unreachable_rules
+from router.policy.checks.advice import advice_steps
+from router.policy.entry_rules import reachability_steps, required_channel
 from router.policy.rule_costs import AGENT_CONDITIONS_COST_MAX, ENTRY_RULES_COST_MAX
 
 _FINDINGS_MAX: Final = 1_000
+_ATTEMPTS_MAX: Final = 3
+_AGENTS_PER_STEP: Final = 16
+# Costs in units of ``slices``. A step visits some contacts or agents, or one queue or rule.
+_STEP_COST: Final = 20
+_FINDING_COST: Final = 30
 # An entry rule is reported if it matched none of this many contacts, or failed at least so often and for one contact in twenty.
 _CLASSIFIED_MIN: Final = 1_000
 _FAILURES_MIN: Final = 20
@@ -40,17 +46,30 @@ _FAILURE_SHARE_DIVISOR: Final = 20
 _SORT_ORDER: Final = {name: place for place, name in enumerate((*Severity, *FindingCode))}
 
 
-def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = False) -> Diagnosis:
-    """Return all findings, most severe first; ``thorough`` also checks every invariant of the state."""
-    at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
-    found = [*_invariant_findings(state, thorough=thorough), *_policy_findings(state, at_ms)]
+def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = False) -> Slices[Diagnosis]:
+    """Return all findings, most severe first; ``thorough`` also checks every invariant of the state, in one turn.
+
+    Each finding is as of the turn that made it. If the policy or the groups of agents change meanwhile, the diagnosis begins
+    again, a limited number of times.
+    """
+    meter = WorkMeter()
+    for _ in range(_ATTEMPTS_MAX):
+        version = _version(state)
+        found: list[Finding] = []
+        for finding in _findings(state, at_ms, thorough=thorough):
+            if finding is not None:
+                found.append(finding)
+            if meter.add(_FINDING_COST if finding is not None else _STEP_COST):
+                yield
+        if _version(state) == version:
+            break
     found.sort(key=lambda finding: (_SORT_ORDER[finding.severity], _SORT_ORDER[finding.code], finding.subject, finding.message))
     counts = dict.fromkeys(Severity, 0)
     for finding in found:
         counts[finding.severity] += 1
     return Diagnosis(
         as_of_seq=state.seq,
-        at_ms=at_ms,
+        at_ms=state.at_ms if at_ms is None else max(at_ms, state.at_ms),
         policy_version=state.policy_version,
         errors=counts[Severity.ERROR],
         warnings=counts[Severity.WARNING],
@@ -60,20 +79,25 @@ def diagnose(state: RoutingState, *, at_ms: int | None = None, thorough: bool = 
     )
 
 
-def _invariant_findings(state: RoutingState, *, thorough: bool) -> Iterator[Finding]:
-    for sentence in broken_invariants(state) if thorough else orphaned_records(state):
-        yield build_finding(FindingCode.BROKEN_INVARIANT, Severity.ERROR, sentence)
+def _version(state: RoutingState) -> tuple[int, int]:
+    """Return a number that changes with the policy, and one that changes with the groups of agents."""
+    return state.policy_version, state.index.qualification.changes
 
 
-def _policy_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
+def _findings(state: RoutingState, at_ms: int | None, *, thorough: bool) -> Iterator[Finding | None]:
+    """Yield the findings, and None after each step without one."""
+    for sentence in broken_invariants(state) if thorough else orphan_steps(state):
+        yield None if sentence is None else build_finding(FindingCode.BROKEN_INVARIANT, Severity.ERROR, sentence)
     policy = state.policy
     if policy is None:
         yield build_finding(FindingCode.NO_POLICY, Severity.ERROR, "no policy is active")
         return
+    at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
     coverage = SkillCoverage(state, policy)
-    waiting = waiting_by_requirement(state, coverage, policy)
+    yield from coverage.fill(state)
+    waiting = yield from waiting_contacts(state, coverage, policy, at_ms)
     yield from unserved_findings(coverage, policy, waiting, at_ms)
-    yield from expiring_findings(state, waiting, at_ms)
+    yield from expiring_findings(waiting)
     yield from closed_queue_findings(state, at_ms)
     yield from overflow_limit_findings(state, policy, at_ms)
     yield from _never_opening_findings(state, policy)
@@ -86,24 +110,35 @@ def _policy_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
         yield from _undeclared_name_findings(state, policy)
     else:
         yield build_finding(FindingCode.NO_AGENTS, Severity.WARNING, "there are no agents")
-    for rule, names in unreachable_rules(policy):
+    unreachable: set[str] = set()
+    for found in reachability_steps(policy):
+        if found is None:
+            yield None
+            continue
+        rule, names = found
+        unreachable.add(rule.name)
         yield build_finding(
             FindingCode.RULE_UNREACHABLE,
             Severity.WARNING,
             f"never matches: the rules before it ({list_names(names)}) match every contact that it would match",
             subject=rule.name,
         )
-    yield from _rule_count_findings(state, policy)
+    yield from _rule_count_findings(state, policy, unreachable)
     yield from _condition_findings(state)
     for queue_id, queue in policy.queues.items():
         yield from _service_level_findings(policy, queue_id, queue)
-    for problem in policy_advice(policy):
-        yield build_finding(FindingCode.POLICY_ADVICE, Severity.NOTE, problem.message, subject=problem.path)
+    for problem in advice_steps(policy):
+        yield (
+            None
+            if problem is None
+            else build_finding(FindingCode.POLICY_ADVICE, Severity.NOTE, problem.message, subject=problem.path)
+        )
 
 
 # --- queues, entry rules and skills without agents ------------------------------------------------------------------------
-def _queue_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Finding]:
+def _queue_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Finding | None]:
     for queue_id in policy.queues:
+        yield None
         final = final_requirement(policy, queue_id, None, {})
         requirement = satisfiable_requirement(coverage, final, coverage.channels)
         if final.queue_id == queue_id and not coverage.capable_groups(queue_id, coverage.channels, requirement):
@@ -118,8 +153,9 @@ def _queue_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Finding
             )
 
 
-def _entry_rule_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Finding]:
+def _entry_rule_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Finding | None]:
     for rule in policy.entry:
+        yield None
         only = required_channel(rule.when)
         channels = coverage.channels if only is None else (only,)
         final = final_requirement(policy, rule.queue, rule.plan, rule.skills)
@@ -139,7 +175,7 @@ def _entry_rule_findings(coverage: SkillCoverage, policy: Policy) -> Iterator[Fi
         )
 
 
-def _step_findings(state: RoutingState, coverage: SkillCoverage, policy: Policy) -> Iterator[Finding]:
+def _step_findings(state: RoutingState, coverage: SkillCoverage, policy: Policy) -> Iterator[Finding | None]:
     """Yield findings for plan steps that prefer undefined agents, or in which no agent could take a contact.
 
     Only the requirement of the queue and the step counts, not that of single contacts.
@@ -147,6 +183,7 @@ def _step_findings(state: RoutingState, coverage: SkillCoverage, policy: Policy)
     for queue_id, queue in policy.queues.items():
         plan = effective_plan(policy, queue_id, None)
         for number, step in enumerate(plan):
+            yield None
             path = f"{queue_id}, step {number} of {queue.plan}"
             undefined = [name for name in step.prefer_agents if name not in state.agents]
             if undefined:
@@ -176,12 +213,15 @@ def _step_findings(state: RoutingState, coverage: SkillCoverage, policy: Policy)
                 )
 
 
-def _rule_count_findings(state: RoutingState, policy: Policy) -> Iterator[Finding]:
-    """Yield findings from the counts since the policy was published; a small number of contacts yields none."""
+def _rule_count_findings(state: RoutingState, policy: Policy, unreachable: Collection[str]) -> Iterator[Finding | None]:
+    """Yield findings from the counts since the policy was published; a small number of contacts yields none.
+
+    ``unreachable``: rules that are reported in any case, because earlier rules cover them.
+    """
     counts = state.rule_counts
     classified = counts.classified
-    covered = {rule.name for rule, _ in unreachable_rules(policy)}
     for rule in policy.entry:
+        yield None
         failed = counts.failed.get(rule.name, 0)
         if failed >= _FAILURES_MIN and failed * _FAILURE_SHARE_DIVISOR >= classified:
             yield build_finding(
@@ -201,7 +241,7 @@ def _rule_count_findings(state: RoutingState, policy: Policy) -> Iterator[Findin
                 subject=rule.name,
             )
         matched = counts.matched.get(rule.name, 0)
-        if classified >= _CLASSIFIED_MIN and not matched and rule.name not in covered:
+        if classified >= _CLASSIFIED_MIN and not matched and rule.name not in unreachable:
             yield build_finding(
                 FindingCode.RULE_NEVER_MATCHED,
                 Severity.NOTE,
@@ -222,10 +262,10 @@ def _condition_findings(state: RoutingState) -> Iterator[Finding]:
         )
 
 
-def _skill_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement) -> Iterator[Finding]:
+def _skill_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingContacts) -> Iterator[Finding]:
     required = {skill for queue in policy.queues.values() for skill in queue.requires}
     required.update(skill for rule in policy.entry for skill in rule.skills)
-    required.update(skill for _, _, requirement in waiting for skill, _ in requirement)
+    required.update(skill for _, _, requirement in waiting.by_requirement for skill, _ in requirement)
     for skill in policy.skills:
         if skill not in coverage.best_levels:
             is_required = skill in required
@@ -239,7 +279,7 @@ def _skill_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingByR
 
 def _never_opening_findings(state: RoutingState, policy: Policy) -> Iterator[Finding]:
     """Yield one finding per queue that is closed and has no known opening time."""
-    for queue_id, hours in state.hours.items():
+    for queue_id, hours in list(state.hours.items()):
         if hours.is_open or hours.changes_at_ms is not None or queue_id not in policy.queues:
             continue
         by = "a supervisor closed it" if hours.is_supervisor_override else "its calendar has no hours"
@@ -252,9 +292,13 @@ def _never_opening_findings(state: RoutingState, policy: Policy) -> Iterator[Fin
 
 
 # --- agents -----------------------------------------------------------------------------------------------------------
-def _agent_findings(state: RoutingState, coverage: SkillCoverage) -> Iterator[Finding]:
+def _agent_findings(state: RoutingState, coverage: SkillCoverage) -> Iterator[Finding | None]:
     idle: dict[tuple[UnmetCondition, ...], list[AgentId]] = {}
-    for agent in state.agents.values():
+    for place, agent in enumerate(list(state.agents.values())):
+        if place % _AGENTS_PER_STEP == 0:
+            yield None
+        if agent.group is None:
+            continue
         unmet = coverage.agent_unmet_conditions(agent)
         if unmet:
             idle.setdefault(unmet, []).append(agent.agent_id)
@@ -268,11 +312,13 @@ def _agent_findings(state: RoutingState, coverage: SkillCoverage) -> Iterator[Fi
         )
 
 
-def _undeclared_name_findings(state: RoutingState, policy: Policy) -> Iterator[Finding]:
+def _undeclared_name_findings(state: RoutingState, policy: Policy) -> Iterator[Finding | None]:
     declared = frozenset(policy.skills)
     skills: dict[str, list[AgentId]] = {}
     queues: dict[QueueId, list[AgentId]] = {}
-    for agent in state.agents.values():
+    for place, agent in enumerate(list(state.agents.values())):
+        if place % _AGENTS_PER_STEP == 0:
+            yield None
         for skill in agent.skills:
             if skill not in declared:
                 skills.setdefault(skill, []).append(agent.agent_id)

@@ -1,19 +1,49 @@
 """The builder of findings, and the texts for unmet conditions in their messages.
 
 Every finding of the doctor is made by ``build_finding``: it looks up the advice, counts what the finding concerns, and limits
-the lists of ids, so that a finding of a large workspace stays small.
+the lists of ids, so that a finding of a large workspace stays small. Contacts are counted one by one (``ContactTally``), because
+there may be very many.
 """
 
+from bisect import insort
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from router.engine.state.contact import Contact
 from router.model.diagnosis import ADVICE, Finding, FindingCode, Severity
-from router.model.states import AgentId
+from router.model.states import AgentId, ContactId
 from router.model.views import UnmetCondition
 
 IDS_MAX: Final = 20
 """Maximum number of ids or names that a finding lists."""
+
+
+class ContactTally:
+    """The contacts that a finding concerns, counted one by one: their number, the first ids and the oldest submit."""
+
+    __slots__ = ("_first_ids", "count", "oldest_at_ms")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.oldest_at_ms: int | None = None
+        self._first_ids: list[ContactId] = []
+
+    def add(self, contact: Contact) -> None:
+        """Count a contact."""
+        self.count += 1
+        if self.oldest_at_ms is None or contact.queued_at_ms < self.oldest_at_ms:
+            self.oldest_at_ms = contact.queued_at_ms
+        ids, contact_id = self._first_ids, contact.contact_id
+        if len(ids) < IDS_MAX:
+            insort(ids, contact_id)
+        elif contact_id < ids[-1]:
+            ids.pop()
+            insort(ids, contact_id)
+
+    @property
+    def first_ids(self) -> tuple[ContactId, ...]:
+        """Return the first ids in ascending order, at most ``IDS_MAX``."""
+        return tuple(self._first_ids)
 
 
 def build_finding(
@@ -22,7 +52,7 @@ def build_finding(
     message: str,
     *,
     subject: str = "",
-    contacts: Collection[Contact] = (),
+    contacts: ContactTally | None = None,
     waiting_at_ms: int | None = None,
     soonest_end_at_ms: int | None = None,
     agent_ids: Collection[AgentId] = (),
@@ -46,16 +76,16 @@ def build_finding(
         nearest_agents: number of the nearest agents, 0 if ``unmet`` holds for all agents.
     """
     oldest_wait_ms = None
-    if waiting_at_ms is not None:
-        oldest_wait_ms = max(0, waiting_at_ms - min(contact.queued_at_ms for contact in contacts))
+    if waiting_at_ms is not None and contacts is not None and contacts.oldest_at_ms is not None:
+        oldest_wait_ms = max(0, waiting_at_ms - contacts.oldest_at_ms)
     return Finding(
         code=code,
         severity=severity,
         subject=subject,
         message=message,
         advice=ADVICE[code],
-        contacts=len(contacts),
-        contact_ids=tuple(sorted(contact.contact_id for contact in contacts)[:IDS_MAX]),
+        contacts=0 if contacts is None else contacts.count,
+        contact_ids=() if contacts is None else contacts.first_ids,
         oldest_wait_ms=oldest_wait_ms,
         soonest_end_at_ms=soonest_end_at_ms,
         agents=len(agent_ids) if agents is None else agents,

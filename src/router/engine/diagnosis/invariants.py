@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from router.engine.index.agents import capacity_items
 from router.engine.matching.eligibility import unmet_capacity, unmet_channel_limits, unmet_conditions
 from router.engine.routing_state import RoutingState
+from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment, Offer
 from router.model.states import AssignmentRole, AssignmentState, ContactState
 
 # With more pairs than this, the search for a missed match is skipped: it is quadratic.
 _PAIRS_MAX = 200_000
+_RECORDS_PER_STEP = 10
 
 
 def broken_invariants(state: RoutingState) -> list[str]:
@@ -28,57 +30,108 @@ def broken_invariants(state: RoutingState) -> list[str]:
 
 
 def orphaned_records(state: RoutingState) -> list[str]:
-    """Return contacts and offers that no other record refers to, as sentences. Linear, so usable on a live router."""
-    return [*_ownership(state), *_parties(state), *_offers(state), *_waiting_lines(state)]
+    """Return contacts, offers and assignments that no other record refers to, as sentences."""
+    return [sentence for sentence in orphan_steps(state) if sentence is not None]
+
+
+def orphan_steps(state: RoutingState) -> Iterator[str | None]:
+    """Yield contacts, offers and assignments that no other record refers to, as sentences, and None after some records.
+
+    Each record is checked at one moment; others may change between two steps.
+    """
+    for place, contact in enumerate(list(state.contacts.values())):
+        if place % _RECORDS_PER_STEP == 0:
+            yield None
+        if state.contacts.get(contact.contact_id) is contact:
+            yield from _contact_ownership(state, contact)
+            yield from _contact_participants(state, contact)
+            yield from _contact_offers(state, contact)
+            yield from _contact_place(contact)
+    for place, work in enumerate(list(state.assignments.values())):
+        if place % _RECORDS_PER_STEP == 0:
+            yield None
+        if state.assignments.get(work.assignment_id) is work:
+            yield from _assignment_role(state, work)
+    for place, offer in enumerate(list(state.offers.values())):
+        if place % _RECORDS_PER_STEP == 0:
+            yield None
+        if state.offers.get(offer.offer_id) is offer:
+            yield from _offer_contact(state, offer)
 
 
 def _ownership(state: RoutingState) -> Iterator[str]:
     """Check I7: an assigned contact has exactly one owner, whose open assignment it is."""
     for contact in state.contacts.values():
-        if contact.state is not ContactState.ASSIGNED:
-            continue
-        work = state.assignments.get(contact.assignment_id or "")
-        if work is None or work.agent_id != contact.agent_id:
-            yield f"I7 contact {contact.contact_id} is assigned, but not to an open assignment of its owner"
-        elif work.state in (AssignmentState.WRAP_UP, AssignmentState.COMPLETED):
-            yield f"I7 contact {contact.contact_id} is assigned, but its assignment is in {work.state}"
+        yield from _contact_ownership(state, contact)
+
+
+def _contact_ownership(state: RoutingState, contact: Contact) -> Iterator[str]:
+    if contact.state is not ContactState.ASSIGNED:
+        return
+    work = state.assignments.get(contact.assignment_id or "")
+    if work is None or work.agent_id != contact.agent_id:
+        yield f"I7 contact {contact.contact_id} is assigned, but not to an open assignment of its owner"
+    elif work.state in (AssignmentState.WRAP_UP, AssignmentState.COMPLETED):
+        yield f"I7 contact {contact.contact_id} is assigned, but its assignment is in {work.state}"
 
 
 def _parties(state: RoutingState) -> Iterator[str]:
     """Check I7: contact and assignment agree on each participant, and no agent takes part twice."""
     beside: set[str] = set()
     for contact in state.contacts.values():
-        if not contact.participant_assignment_ids:
-            continue
         beside.update(contact.participant_assignment_ids)
-        name = f"I7 contact {contact.contact_id}"
-        works = [w for n in contact.participant_assignment_ids if (w := state.assignments.get(n)) is not None]
-        if contact.state is not ContactState.ASSIGNED or len(works) != len(contact.participant_assignment_ids):
-            yield f"{name} has participants without a conversation, or without their work"
-        agents = Counter(w.agent_id for w in works) + Counter({contact.agent_id: 1})
-        if any(count > 1 for count in agents.values()):
-            yield f"{name} has an agent in it twice"
-        if sum(work.role is AssignmentRole.CONSULT for work in works) > 1:
-            yield f"{name} has two consults at once"
+        yield from _contact_participants(state, contact)
     for work in state.assignments.values():
-        is_beside = work.role is not AssignmentRole.OWNER and work.state is AssignmentState.ACTIVE
-        if is_beside is not (work.assignment_id in beside):
+        if _takes_part(work) is not (work.assignment_id in beside):
             yield f"I7 assignment {work.assignment_id} is {work.role} in {work.state}, and its contact says otherwise"
+
+
+def _contact_participants(state: RoutingState, contact: Contact) -> Iterator[str]:
+    if not contact.participant_assignment_ids:
+        return
+    name = f"I7 contact {contact.contact_id}"
+    works = [w for n in contact.participant_assignment_ids if (w := state.assignments.get(n)) is not None]
+    if contact.state is not ContactState.ASSIGNED or len(works) != len(contact.participant_assignment_ids):
+        yield f"{name} has participants without a conversation, or without their work"
+    agents = Counter(w.agent_id for w in works) + Counter({contact.agent_id: 1})
+    if any(count > 1 for count in agents.values()):
+        yield f"{name} has an agent in it twice"
+    if sum(work.role is AssignmentRole.CONSULT for work in works) > 1:
+        yield f"{name} has two consults at once"
+
+
+def _takes_part(work: Assignment) -> bool:
+    return work.role is not AssignmentRole.OWNER and work.state is AssignmentState.ACTIVE
+
+
+def _assignment_role(state: RoutingState, work: Assignment) -> Iterator[str]:
+    contact = state.contacts.get(work.contact_id)
+    participants = () if contact is None else contact.participant_assignment_ids
+    if _takes_part(work) is not (work.assignment_id in participants):
+        yield f"I7 assignment {work.assignment_id} is {work.role} in {work.state}, and its contact says otherwise"
 
 
 def _offers(state: RoutingState) -> Iterator[str]:
     """Check I8 and I9: pending offers and their contacts name each other; an OFFERED contact has at least one."""
     for offer in state.offers.values():
-        contact = state.contacts.get(offer.contact_id)
-        if contact is None or offer.offer_id not in contact.pending_offer_ids:
-            yield f"I9 offer {offer.offer_id} is pending, but its contact does not list it"
+        yield from _offer_contact(state, offer)
     for contact in state.contacts.values():
-        if contact.state is ContactState.OFFERED and not contact.pending_offer_ids:
-            yield f"I9 contact {contact.contact_id} is OFFERED without a pending offer"
-        if contact.pending_offer_ids and contact.state not in (ContactState.OFFERED, ContactState.ASSIGNED):
-            yield f"I8 contact {contact.contact_id} is {contact.state} with pending offers"
-        if any(offer_id not in state.offers for offer_id in contact.pending_offer_ids):
-            yield f"I8 contact {contact.contact_id} lists an offer that is not pending"
+        yield from _contact_offers(state, contact)
+
+
+def _offer_contact(state: RoutingState, offer: Offer) -> Iterator[str]:
+    contact = state.contacts.get(offer.contact_id)
+    if contact is None or offer.offer_id not in contact.pending_offer_ids:
+        yield f"I9 offer {offer.offer_id} is pending, but its contact does not list it"
+
+
+def _contact_offers(state: RoutingState, contact: Contact) -> Iterator[str]:
+    if contact.state is ContactState.OFFERED and not contact.pending_offer_ids:
+        yield f"I9 contact {contact.contact_id} is OFFERED without a pending offer"
+    if contact.pending_offer_ids and contact.state not in (ContactState.OFFERED, ContactState.ASSIGNED):
+        yield f"I8 contact {contact.contact_id} is {contact.state} with pending offers"
+    if any(offer_id not in state.offers for offer_id in contact.pending_offer_ids):
+        yield f"I8 contact {contact.contact_id} lists an offer that is not pending"
 
 
 def _capacity(state: RoutingState) -> Iterator[str]:
@@ -127,12 +180,7 @@ def _waiting_lines(state: RoutingState) -> Iterator[str]:
     """Check that the QUEUED contacts, and the broadcasts that need more offers, are in the line of their requirement."""
     index = state.index
     for contact in state.contacts.values():
-        if contact.state is ContactState.QUEUED and not contact.order_key:
-            yield f"I22 contact {contact.contact_id} is queued and in no waiting line"
-        if contact.order_key:
-            line = contact.waiting_line
-            if line is None or line.contacts_by_key.get(contact.order_key) is not contact:
-                yield f"I20 contact {contact.contact_id} is not at its key in the waiting line"
+        yield from _contact_place(contact)
     for line in index.qualification.all_lines():
         if any(contact.waiting_for_opening is not line.waiting_for_opening for contact in line.contacts_by_key.values()):
             yield f"I20 line {line.requirement_text} mixes contacts that wait for the opening with others"
@@ -143,6 +191,15 @@ def _waiting_lines(state: RoutingState) -> Iterator[str]:
             or line.head_rank != min(places, default=0)
         ):
             yield f"I20 line {line.requirement_text} is out of order"
+
+
+def _contact_place(contact: Contact) -> Iterator[str]:
+    if contact.state is ContactState.QUEUED and not contact.order_key:
+        yield f"I22 contact {contact.contact_id} is queued and in no waiting line"
+    if contact.order_key:
+        line = contact.waiting_line
+        if line is None or line.contacts_by_key.get(contact.order_key) is not contact:
+            yield f"I20 contact {contact.contact_id} is not at its key in the waiting line"
 
 
 def _callbacks(state: RoutingState) -> Iterator[str]:

@@ -1,12 +1,16 @@
-"""Findings about waiting contacts: without a suitable agent, about to expire, held by a closed queue, or at the overflow limit."""
+"""Findings about waiting contacts: without a suitable agent, about to expire, held by a closed queue, or at the overflow limit.
 
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+Contacts are visited in steps (``Steps``) of ``_CONTACTS_PER_STEP``, between which they may change: a contact that no longer waits
+when its turn comes is left out.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Final, TypeAlias, TypeVar
 
 from router.engine.diagnosis.coverage import SkillCoverage, final_requirement, satisfiable_requirement
-from router.engine.diagnosis.findings import build_finding, describe_unmet
+from router.engine.diagnosis.findings import ContactTally, build_finding, describe_unmet
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import Contact
+from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.records import RequirementKey, format_requirement
 from router.model.diagnosis import Finding, FindingCode, Severity
 from router.model.policy import Policy
@@ -14,33 +18,78 @@ from router.model.states import ContactState, QueueId
 from router.model.views import UnmetCondition
 
 _EXPIRES_WITHIN_MS: Final = 60_000
+_CONTACTS_PER_STEP: Final = 16
 
-WaitingByRequirement: TypeAlias = dict[tuple[QueueId, str, RequirementKey], list[Contact]]
-"""Waiting contacts by queue, channel and the requirement that is left to them in the end."""
+T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
+"""A computation in steps of about twenty microseconds; it yields after each and returns its result."""
 
 
-def waiting_by_requirement(state: RoutingState, coverage: SkillCoverage, policy: Policy) -> WaitingByRequirement:
+class WaitingContacts:
+    """Waiting contacts by queue, channel and the requirement that is left to them in the end, and those that expire soon."""
+
+    def __init__(self) -> None:
+        self.by_requirement: dict[tuple[QueueId, str, RequirementKey], ContactTally] = {}
+        self.without_overflow: set[tuple[QueueId, str, RequirementKey]] = set()
+        """Requirements with a contact that does not overflow before its time to live ends."""
+        self.expiring: dict[QueueId, ContactTally] = {}
+        self.first_end_at_ms: dict[QueueId, int] = {}
+        """When the first of the expiring contacts of a queue expires."""
+
+    def add(self, key: tuple[QueueId, str, RequirementKey], contact: Contact, *, overflows: bool, at_ms: int) -> None:
+        """Count a contact. ``overflows``: whether its queue overflows after the maximum wait."""
+        tally = self.by_requirement.get(key)
+        if tally is None:
+            tally = self.by_requirement[key] = ContactTally()
+        tally.add(contact)
+        wait_until_ms, ttl_at_ms = contact.wait_until_ms, contact.ttl_at_ms
+        if not overflows or wait_until_ms is None or (ttl_at_ms is not None and wait_until_ms >= ttl_at_ms):
+            self.without_overflow.add(key)
+        end_ms = ttl_at_ms if overflows or wait_until_ms is None else min(wait_until_ms, ttl_at_ms or wait_until_ms)
+        if end_ms is not None and end_ms <= at_ms + _EXPIRES_WITHIN_MS:
+            queue_id = key[0]
+            self.expiring.setdefault(queue_id, ContactTally()).add(contact)
+            self.first_end_at_ms[queue_id] = min(end_ms, self.first_end_at_ms.get(queue_id, end_ms))
+
+
+def waiting_contacts(state: RoutingState, coverage: SkillCoverage, policy: Policy, at_ms: int) -> Steps[WaitingContacts]:
     """Return the waiting contacts by the requirement that is left to them in the end.
 
     Reservations expire and plans relax requirements step by step, so only the requirement after the last step says whether a
     contact can ever be taken.
     """
-    found: WaitingByRequirement = {}
-    for line in state.index.lines.by_key.values():
-        by_plan: dict[tuple[str | None, RequirementKey], list[Contact]] = {}
-        for contact in line.contacts_by_key.values():
+    found = WaitingContacts()
+    for line in list(state.index.lines.by_key.values()):
+        keys: dict[tuple[str | None, RequirementKey], tuple[QueueId, str, RequirementKey]] = {}
+        for contact in _contacts_of(line):
+            if contact is None:
+                yield
+                continue
             own = tuple(sorted(contact.skills.items()))
-            by_plan.setdefault((contact.plan, own), []).append(contact)
-        for (plan, own), contacts in by_plan.items():
-            final = final_requirement(policy, line.queue_id, plan, dict(own))
-            requirement = satisfiable_requirement(coverage, final, (line.channel,))
-            found.setdefault((final.queue_id, line.channel, requirement), []).extend(contacts)
+            key = keys.get((contact.plan, own))
+            if key is None:
+                final = final_requirement(policy, line.queue_id, contact.plan, contact.skills)
+                requirement = satisfiable_requirement(coverage, final, (line.channel,))
+                key = keys[contact.plan, own] = (final.queue_id, line.channel, requirement)
+            queue = policy.queues.get(key[0])
+            found.add(key, contact, overflows=queue is not None and queue.overflow_to is not None, at_ms=at_ms)
+        yield
     return found
 
 
-def unserved_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingByRequirement, at_ms: int) -> Iterator[Finding]:
+def _contacts_of(line: WaitingLine) -> Iterator[Contact | None]:
+    """Yield the contacts of a line that are still in it, and None at the end of a step."""
+    contacts = list(line.contacts_by_key.values())
+    for start in range(0, len(contacts), _CONTACTS_PER_STEP):
+        yield from (one for one in contacts[start : start + _CONTACTS_PER_STEP] if one.order_key and one.waiting_line is line)
+        yield None
+
+
+def unserved_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingContacts, at_ms: int) -> Iterator[Finding | None]:
     """Yield one finding per requirement for which no agent is ready, no agent qualifies, or capacity is too small."""
-    for (queue_id, channel, requirement), contacts in waiting.items():
+    for key, contacts in waiting.by_requirement.items():
+        yield None
+        queue_id, channel, requirement = key
         capable = coverage.capable_groups(queue_id, (channel,), requirement)
         if capable & coverage.ready_groups:
             continue
@@ -51,7 +100,7 @@ def unserved_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingB
             code = FindingCode.CONTACTS_NO_AGENT_READY
             message = "no qualified agent is ready"
         else:
-            if not _all_overflow_in_time(policy, queue_id, contacts):
+            if key in waiting.without_overflow:
                 severity = Severity.ERROR
             unmet, nearest = coverage.unmet_conditions(queue_id, (channel,), requirement)
             code = FindingCode.CONTACTS_NO_AGENT_QUALIFIED
@@ -70,44 +119,22 @@ def unserved_findings(coverage: SkillCoverage, policy: Policy, waiting: WaitingB
         )
 
 
-def _all_overflow_in_time(policy: Policy, queue_id: QueueId, contacts: list[Contact]) -> bool:
-    """Return whether every one of these contacts overflows into another queue before its time to live ends."""
-    queue = policy.queues.get(queue_id)
-    if queue is None or queue.overflow_to is None:
-        return False
-    return all(
-        contact.wait_until_ms is not None and (contact.ttl_at_ms is None or contact.wait_until_ms < contact.ttl_at_ms)
-        for contact in contacts
-    )
-
-
-def expiring_findings(state: RoutingState, waiting: WaitingByRequirement, at_ms: int) -> Iterator[Finding]:
+def expiring_findings(waiting: WaitingContacts) -> Iterator[Finding]:
     """Yield one finding per queue with contacts that expire within a minute, by time to live or maximum wait."""
-    expiring: dict[QueueId, list[tuple[int, Contact]]] = {}
-    for (queue_id, _, _), contacts in waiting.items():
-        overflows = state.queue_policy(queue_id).overflow_to is not None
-        for contact in contacts:
-            ends = [contact.ttl_at_ms, None if overflows else contact.wait_until_ms]
-            end_ms = min((end for end in ends if end is not None), default=None)
-            if end_ms is not None and end_ms <= at_ms + _EXPIRES_WITHIN_MS:
-                expiring.setdefault(queue_id, []).append((end_ms, contact))
-    for queue_id, found in expiring.items():
+    for queue_id, contacts in waiting.expiring.items():
         yield build_finding(
             FindingCode.CONTACTS_EXPIRING,
             Severity.WARNING,
             "they wait and expire within a minute",
             subject=queue_id,
-            contacts=[contact for _, contact in found],
-            soonest_end_at_ms=min(end_ms for end_ms, _ in found),
+            contacts=contacts,
+            soonest_end_at_ms=waiting.first_end_at_ms[queue_id],
         )
 
 
-def closed_queue_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
+def closed_queue_findings(state: RoutingState, at_ms: int) -> Iterator[Finding | None]:
     """Yield one finding per closed queue in which contacts wait for the opening."""
-    waiting: dict[QueueId, list[Contact]] = {}
-    for line in state.index.lines.awaiting_opening.values():
-        if line.contacts_by_key:
-            waiting.setdefault(line.queue_id, []).extend(line.contacts_by_key.values())
+    waiting = yield from _tally_by_queue(state.index.lines.awaiting_opening.values(), lambda _: True)
     for queue_id, contacts in waiting.items():
         hours = state.hours.get(queue_id)
         opens_at_ms = None if hours is None else hours.changes_at_ms
@@ -121,15 +148,11 @@ def closed_queue_findings(state: RoutingState, at_ms: int) -> Iterator[Finding]:
         )
 
 
-def overflow_limit_findings(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding]:
+def overflow_limit_findings(state: RoutingState, policy: Policy, at_ms: int) -> Iterator[Finding | None]:
     """Yield one finding per queue whose contacts have reached ``overflow_count_max`` and so wait without limit."""
-    found: dict[QueueId, list[Contact]] = {}
-    for line in state.index.qualification.all_lines():
-        if state.queue_policy(line.queue_id).overflow_to is None:
-            continue
-        for contact in line.contacts_by_key.values():
-            if contact.overflow_count >= policy.overflow_count_max and contact.state is ContactState.QUEUED:
-                found.setdefault(line.queue_id, []).append(contact)
+    lines = [line for line in state.index.qualification.all_lines() if line.queue.overflow_to is not None]
+    most = policy.overflow_count_max
+    found = yield from _tally_by_queue(lines, lambda one: one.overflow_count >= most and one.state is ContactState.QUEUED)
     for queue_id, contacts in found.items():
         yield build_finding(
             FindingCode.CONTACTS_OVERFLOW_LIMIT,
@@ -139,3 +162,16 @@ def overflow_limit_findings(state: RoutingState, policy: Policy, at_ms: int) -> 
             contacts=contacts,
             waiting_at_ms=at_ms,
         )
+
+
+def _tally_by_queue(
+    lines: Iterable[WaitingLine], is_concerned: Callable[[Contact], bool]
+) -> Generator[None, None, dict[QueueId, ContactTally]]:
+    found: dict[QueueId, ContactTally] = {}
+    for line in list(lines):
+        for contact in _contacts_of(line):
+            if contact is None:
+                yield
+            elif is_concerned(contact):
+                found.setdefault(line.queue_id, ContactTally()).add(contact)
+    return found

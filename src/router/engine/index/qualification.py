@@ -36,6 +36,8 @@ class QualificationIndex:
         self.reserved_lines: dict[AgentId, list[WaitingLine]] = {}
         self.groups: dict[AgentGroupKey, AgentGroup] = {}
         self.groups_by_index: list[AgentGroup | None] = []
+        self.changes = 0
+        """Increases whenever a group is added, dropped or gets other skills."""
         self._free_line_indexes: list[int] = []
         self._free_group_indexes: list[int] = []
         self._masks = GroupMasks(())
@@ -118,6 +120,7 @@ class QualificationIndex:
 
     def add_group(self, group: AgentGroup) -> None:
         """Add a new group at its index."""
+        self.changes += 1
         self.groups_by_index[group.index] = group
         self.groups[group.key] = group
         self._masks.add(group)
@@ -126,6 +129,7 @@ class QualificationIndex:
 
     def drop_group(self, group: AgentGroup) -> None:
         """Remove a group that has no agents left; its index becomes free."""
+        self.changes += 1
         del self.groups[group.key]
         self._masks.remove(group)
         self.groups_by_index[group.index] = None
@@ -136,6 +140,7 @@ class QualificationIndex:
 
     def set_declared_skills(self, skills: frozenset[str]) -> list[AgentGroup]:
         """Set the skills that the policy declares; return the groups for which that makes a difference."""
+        self.changes += 1
         self.declared_skills = skills
         self._masks.clear_skill_masks()
         lines = self._related_lines()

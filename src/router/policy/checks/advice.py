@@ -1,6 +1,6 @@
 """Advice on valid policies: keys without effect and times that contradict each other."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 from router.model.errors import PROBLEM_COUNT_MAX, Problem
@@ -20,10 +20,12 @@ from router.model.policy import (
 
 def policy_advice(policy: Policy) -> list[Problem]:
     """Return advice on a policy without problems, in the document's order."""
-    return list(islice(_advice(policy), PROBLEM_COUNT_MAX))
+    return list(islice((advice for advice in advice_steps(policy) if advice is not None), PROBLEM_COUNT_MAX))
 
 
-def _advice(policy: Policy) -> Iterator[Problem]:
+def advice_steps(policy: Policy) -> Iterator[Problem | None]:
+    """Yield advice on a policy, and None after each queue."""
+    selections = selections_of_plans(policy)
     for name, channel in policy.channels.items():
         if channel.units > policy.agents.units:
             yield Problem(
@@ -38,7 +40,8 @@ def _advice(policy: Policy) -> Iterator[Problem]:
         if name not in used:
             yield Problem(path=f"calendars.{name}", message="unused: no queue names it in hours")
     for name, queue in policy.queues.items():
-        yield from _queue_advice(policy, f"queues.{name}", queue)
+        yield from _queue_advice(policy, f"queues.{name}", queue, selections)
+        yield None
     if not policy.entry and policy.default_queue is None:
         yield Problem(path="", message="no entry rules and no default_queue: every contact must name a queue")
 
@@ -52,7 +55,7 @@ def _capacity_advice(policy: Policy, path: str, channel: ChannelPolicy) -> Itera
         yield Problem(path=f"{path}.rate_cap", message="never reached: agents.rate_cap is reached first")
 
 
-def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
+def _queue_advice(policy: Policy, path: str, queue: QueuePolicy, selections: Collection[Selection]) -> Iterator[Problem]:
     offer_timeout_s = queue.offer_timeout_s or max(channel.offer_timeout_s for channel in policy.channels.values())
     if queue.wait_max_s is not None and queue.wait_max_s < offer_timeout_s:
         yield Problem(
@@ -76,7 +79,7 @@ def _queue_advice(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Pro
     waits = queue.when_closed is WhenClosed.WAIT or queue.at_closing is AtClosing.WAIT or queue.callback is not None
     if queue.clocks_while_closed != QueuePolicy().clocks_while_closed and not waits:
         yield Problem(path=f"{path}.clocks_while_closed", message="without effect: no contact waits for the opening of this queue")
-    in_force = selections_of_plans(policy) | {queue.selection}
+    in_force = {*selections, queue.selection}
     if queue.order_by and Selection.BY_ATTRIBUTES not in in_force:
         yield Problem(path=f"{path}.order_by", message="without effect: no selection is by_attributes")
     if queue.weight_fact and Selection.WEIGHTED_RANDOM not in in_force:

@@ -24,6 +24,9 @@ from router.server.auth.credentials import TicketsExhausted
 
 _encode: Final = msgspec.json.Encoder().encode
 
+# Events of a page that are encoded before other tasks run.
+_EVENTS_PER_TURN: Final = 200
+
 
 async def list_events(request: ApiRequest) -> ApiResponse:
     """List events of the history in order and without gaps, one page at a time."""
@@ -37,10 +40,15 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     after_seq = _start_seq(query.after, history_id=position.history_id, first_seq=first_seq, last_seq=position.seq)
     records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
     encoded: list[bytes] = []
+    encoded_here = 0
     for record in records:
         encoded.extend(_encoded_events(record, position.history_id, after_seq=after_seq, count_max=limit - len(encoded)))
         if len(encoded) == limit:
             break
+        encoded_here += len(record.events)
+        if encoded_here >= _EVENTS_PER_TURN:
+            encoded_here = 0
+            await asyncio.sleep(0)
     next_seq = after_seq + len(encoded)
     head = _encode(
         {"history_id": position.history_id, "next": f"{position.history_id}:{next_seq}", "more": next_seq < position.seq}
@@ -98,7 +106,7 @@ async def diagnose(request: ApiRequest) -> ApiResponse:
     """Diagnose the workspace: unroutable contacts, queues without agents, agents without work, ineffective rules."""
     clock = request.services.writer.clock
     # Waits are measured up to now; the last command may be long ago.
-    answered = await request.query_engine(lambda engine: engine.diagnose(at_ms=clock.now_ms()))
+    answered = await request.query_in_slices(lambda engine: engine.diagnose_in_slices(at_ms=clock.now_ms()))
     return ApiResponse(body=with_clock_drift(answered.value, clock.drift_ms(), tolerance_ms=DRIFT_WARNED_MS))
 
 

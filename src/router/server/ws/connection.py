@@ -57,7 +57,7 @@ from router.settings import SocketSettings
 _log = structlog.get_logger(__name__)
 
 # Bytes that are encoded and written for a client that is not live yet before other tasks run.
-_BYTES_PER_TURN: Final = 64 * 1024
+_BYTES_PER_TURN: Final = 256 * 1024
 
 _new_session_id: Final = partial(secrets.token_hex, 12)
 
