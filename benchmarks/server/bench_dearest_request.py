@@ -280,7 +280,9 @@ async def client() -> AsyncIterator[asyncio.subprocess.Process]:
         await process.wait()
 
 
-async def measure(app: App, options: argparse.Namespace) -> tuple[float, list[tuple[str, str, list[float], float]]]:
+async def measure(
+    app: App, options: argparse.Namespace, errors: list[str]
+) -> tuple[float, list[tuple[str, str, list[float], float]]]:
     """Return the baseline, and for each request role, title, holds and the last duration in milliseconds."""
     loop, traffic = Loop(), Traffic(app, options.rate, options.queues)
     tasks = [asyncio.create_task(loop.run()), asyncio.create_task(traffic.run())]
@@ -310,7 +312,7 @@ async def measure(app: App, options: argparse.Namespace) -> tuple[float, list[tu
                 status, size, took_ms = json.loads(await process.stdout.readline())
                 holds.append(loop.take_ms())
                 if status >= 400 or not status:
-                    raise SystemExit(f"{who} {title}: status {status} after {size} bytes")
+                    errors.append(f"{who} {title}: status {status} after {size} bytes")
             found.append((role, title, holds, took_ms))
             print(f"{role:12}{title:36}{max(holds):9.2f} ms hold {took_ms:9.0f} ms until the answer", flush=True)
     loop.end()
@@ -319,7 +321,7 @@ async def measure(app: App, options: argparse.Namespace) -> tuple[float, list[tu
     return baseline_ms, found
 
 
-async def run(options: argparse.Namespace) -> tuple[float, list[tuple[str, str, list[float], float]]]:
+async def run(options: argparse.Namespace, errors: list[str]) -> tuple[float, list[tuple[str, str, list[float], float]]]:
     """Start a router, fill it and measure."""
     with tempfile.TemporaryDirectory() as directory:
         settings = settings_from(
@@ -336,7 +338,7 @@ async def run(options: argparse.Namespace) -> tuple[float, list[tuple[str, str, 
         gc.enable()
         freeze_and_resume_garbage_collection()
         try:
-            return await measure(app, options)
+            return await measure(app, options, errors)
         finally:
             await app.stop_immediately()
 
@@ -352,8 +354,9 @@ def main() -> int:
     full = {"live": 100_000, "ended": 20_000, "agents": 5_000, "queues": 900, "rate": 1_000, "repeats": 3}
     for name, value in (short if options.quick else full).items():
         setattr(options, name, getattr(options, name) or value)
+    errors: list[str] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        baseline_ms, found = runner.run(run(options))
+        baseline_ms, found = runner.run(run(options, errors))
     figures = [
         Figure.of_repeats(
             holds,
@@ -379,7 +382,9 @@ def main() -> int:
         details={"duration_ms": {f"{role}: {title}": took_ms for role, title, _, took_ms in found}},
     )
     finish(result, options)
-    return 0
+    for error in errors:
+        print(f"FAILED: {error}", file=sys.stderr)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":
