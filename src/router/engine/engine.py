@@ -50,6 +50,8 @@ from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_r
 
 # Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
+# Contacts that may wait to be listed, and that are listed at once: some tenths of a millisecond.
+_UNLISTED_MAX: Final = 512
 
 
 def digest_of(parts: Iterable[bytes]) -> str:
@@ -228,6 +230,12 @@ class Engine:
     ) -> Slices[ContactPage]:
         """Return up to ``limit`` contacts after a position, in order of arrival; a page may be short and still have a next one."""
         return slices.contact_page(self._state, ContactFilter(owner, queue_id, state), after_seq, limit)
+
+    def list_new_contacts(self) -> None:
+        """Keep the lists near the state, so that the next query has little to add; quick if little has changed."""
+        directory = self._state.index.directory
+        if len(self._state.contacts) - directory.listed > _UNLISTED_MAX:
+            directory.catch_up(_UNLISTED_MAX)
 
     def live_contacts(self, owner: str) -> Slices[tuple[ContactView, ...]]:
         """Return the live contacts of a gateway, as of the last turn."""

@@ -273,7 +273,9 @@ class BatchProcessor:
         for workspace, query in batch.continued:
             self._queue.put(workspace, query, ignore_limit=True)
         for workspace in touched:
-            self._wakeups.set(workspace, self._workspaces[workspace].engine.next_deadline_ms())
+            engine = self._workspaces[workspace].engine
+            engine.list_new_contacts()
+            self._wakeups.set(workspace, engine.next_deadline_ms())
         if _after_decide is not None and batch.records:
             _after_decide()
 

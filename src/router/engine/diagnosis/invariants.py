@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from router.engine.index.agents import capacity_items
+from router.engine.index.directory import ContactFilter
 from router.engine.matching.eligibility import unmet_capacity, unmet_channel_limits, unmet_conditions
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
@@ -39,14 +41,14 @@ def orphan_steps(state: RoutingState) -> Iterator[str | None]:
 
     Each record is checked at one moment; others may change between two steps.
     """
-    for place, contact in enumerate(list(state.contacts.values())):
-        if place % _RECORDS_PER_STEP == 0:
+    for contact in _contacts_in_steps(state):
+        if contact is None:
             yield None
-        if state.contacts.get(contact.contact_id) is contact:
-            yield from _contact_ownership(state, contact)
-            yield from _contact_participants(state, contact)
-            yield from _contact_offers(state, contact)
-            yield from _contact_place(contact)
+            continue
+        yield from _contact_ownership(state, contact)
+        yield from _contact_participants(state, contact)
+        yield from _contact_offers(state, contact)
+        yield from _contact_place(contact)
     for place, work in enumerate(list(state.assignments.values())):
         if place % _RECORDS_PER_STEP == 0:
             yield None
@@ -57,6 +59,19 @@ def orphan_steps(state: RoutingState) -> Iterator[str | None]:
             yield None
         if state.offers.get(offer.offer_id) is offer:
             yield from _offer_contact(state, offer)
+
+
+def _contacts_in_steps(state: RoutingState) -> Iterator[Contact | None]:
+    """Yield all contacts, and None after some; those that arrive meanwhile may be left out."""
+    directory = state.index.directory
+    while not directory.catch_up(_RECORDS_PER_STEP):
+        yield None
+    position: int | None = 0
+    while position is not None:
+        found = list(islice(directory.search(ContactFilter(), position), _RECORDS_PER_STEP))
+        yield from (contact for _, contact in found if contact is not None)
+        position = found[-1][0] if found else None
+        yield None
 
 
 def _ownership(state: RoutingState) -> Iterator[str]:

@@ -4,9 +4,10 @@ Contacts are listed in chunks of ``_CHUNK_LENGTH``. Beside its contacts, a chunk
 of bytes, which the ``find`` of ``bytearray`` searches many thousand entries a microsecond. A search with several conditions moves
 from column to column until all agree, so the number of steps depends on the number of contacts that meet the most selective one.
 
-The directory is derived and follows on demand: contacts are listed by the next query (``catch_up``, in pieces), the newest last.
-Until then a contact costs nothing. A listed contact updates its columns when its state or queue changes (``Contact.slot``), and
-leaves its chunk when it is forgotten; a chunk that is mostly empty is rebuilt from what is left.
+The directory is derived and follows on demand: contacts are listed by the next query, or when many are not listed
+(``catch_up``, in pieces), the newest last. Until then a contact costs nothing. A listed contact updates its columns when its
+state or queue changes (``Contact.slot``), and leaves its chunk when it is forgotten; a chunk that is mostly empty is rebuilt
+from what is left.
 
 A position is the ``queued_seq`` of a contact: unique, constant, ascending in order of arrival and valid after a restart.
 """
@@ -68,6 +69,8 @@ class ContactDirectory:
         self._unlisted: list[Contact] = []
         """Contacts to be listed, newest first."""
         self._codes: dict[str, bytes] = {}
+        self.listed = 0
+        """Number of contacts that are listed."""
 
     # --- listing ----------------------------------------------------------------------------------
     def catch_up(self, count_max: int) -> bool:
@@ -96,6 +99,7 @@ class ContactDirectory:
             self._chunks.append(chunk)
         contact.slot = chunk.base_slot | len(chunk.contacts)
         chunk.listed += 1
+        self.listed += 1
         self._append(chunk, contact)
 
     def _append(self, chunk: _Chunk, contact: Contact) -> None:
@@ -133,6 +137,7 @@ class ContactDirectory:
         chunk.contacts[place] = None
         chunk.states[place] = _GONE
         chunk.listed -= 1
+        self.listed -= 1
         if chunk.listed > _SPARSE_LENGTH or len(chunk.contacts) <= 2 * chunk.listed or chunk is self._chunks[-1]:
             return
         if chunk.listed:

@@ -23,7 +23,7 @@ from router.engine.queries.views import agent_view, contact_view
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.wait.estimate import queue_expected_wait_ms
+from router.engine.wait.estimate import LINES_SAMPLED_MAX, queue_expected_wait_ms
 from router.model.forecasts import ForecastCounts
 from router.model.states import AgentId, ContactId, ContactState, QueueId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceCounts, WorkspaceView
@@ -42,9 +42,10 @@ PAGE_COST_MAX: Final = 20_000
 _CONTACT_COST: Final = 12
 _AGENT_COST: Final = 10
 _ITEM_COST: Final = 6
-_QUEUE_COST: Final = 30
+_QUEUE_COST: Final = 50
 _GROUPS_PER_UNIT: Final = 4
-_EXPECTED_WAIT_COST: Final = 250
+_EXPECTED_WAIT_COST: Final = 60
+_HEAD_COST: Final = 4
 _LISTED_PER_TURN: Final = 1_000
 # Lines whose position is looked up, for one unit.
 _LINES_PER_UNIT: Final = 3
@@ -92,7 +93,7 @@ class ContactPage(NamedTuple):
 # --- lists ------------------------------------------------------------------------------------------------------------
 def contact_page(state: RoutingState, wanted: ContactFilter, after_seq: int, limit: int) -> Slices[ContactPage]:
     """Return up to ``limit`` contacts after a position, in order of arrival; fewer if few of many contacts meet the filter."""
-    yield from _list_new_contacts(state)
+    yield from list_new_contacts(state)
     directory, meter = state.index.directory, WorkMeter()
     found: list[ContactView] = []
     position = after_seq
@@ -170,7 +171,7 @@ def workspace_view(state: RoutingState) -> Slices[WorkspaceView]:
 def queue_details(state: RoutingState) -> Slices[list[QueueView]]:
     """Return all queues in ascending order of id with their expected waits, each as of the turn that built it."""
     names = sorted(state.policy.queues if state.policy else ())
-    return (yield from _queue_views(state, names, views.queue_detail_view, _EXPECTED_WAIT_COST))
+    return (yield from _queue_views(state, names, views.queue_detail_view, expected_wait_cost(state)))
 
 
 def _queue_views(
@@ -197,9 +198,14 @@ def queue_forecasts(state: RoutingState) -> Slices[dict[QueueId, tuple[ForecastC
             continue
         counts = state.wait_statistics.forecast_counts.get(queue_id)
         found[queue_id] = (ForecastCounts() if counts is None else copy(counts), queue_expected_wait_ms(state, queue_id))
-        if meter.add(_EXPECTED_WAIT_COST):
+        if meter.add(expected_wait_cost(state)):
             yield
     return found
+
+
+def expected_wait_cost(state: RoutingState) -> int:
+    """Return the cost of an estimate, which compares the heads of at most ``LINES_SAMPLED_MAX`` lines."""
+    return _EXPECTED_WAIT_COST + _HEAD_COST * min(len(state.index.lines.head_order), LINES_SAMPLED_MAX)
 
 
 def queue_cost(state: RoutingState, queue_id: QueueId) -> int:
@@ -209,7 +215,7 @@ def queue_cost(state: RoutingState, queue_id: QueueId) -> int:
     return _QUEUE_COST + len(lines) + groups // _GROUPS_PER_UNIT
 
 
-def _list_new_contacts(state: RoutingState) -> Slices[None]:
+def list_new_contacts(state: RoutingState) -> Slices[None]:
     while not state.index.directory.catch_up(_LISTED_PER_TURN):
         yield
 
@@ -218,7 +224,7 @@ def _list_new_contacts(state: RoutingState) -> Slices[None]:
 def live_contacts(state: RoutingState, owner: str) -> Slices[tuple[ContactView, ...]]:
     """Return the live contacts of a gateway, as of the last turn."""
     with ChangedRecords(state) as changes:
-        yield from _list_new_contacts(state)
+        yield from list_new_contacts(state)
         while True:
             changes.is_everything = False
             names = yield from _owned_contacts(state, owner)

@@ -25,7 +25,7 @@ from router.server.auth.credentials import TicketsExhausted
 _encode: Final = msgspec.json.Encoder().encode
 
 # Events of a page that are encoded before other tasks run.
-_EVENTS_PER_TURN: Final = 200
+_EVENTS_PER_TURN: Final = 100
 
 
 async def list_events(request: ApiRequest) -> ApiResponse:

@@ -491,10 +491,12 @@ class WebSocketConnection:
         return True
 
     async def write_and_drain(self, frames: list[ServerFrame]) -> None:
-        """Write frames directly and wait for the client; only used before the connection is live."""
+        """Write frames directly and wait for the client; only used before the connection is live. The list is emptied."""
         transport = self._socket.transport
         written = 0
-        for frame in frames:
+        frames.reverse()
+        while frames:
+            frame = frames.pop()
             if self._closing or transport.is_closing():
                 raise ConnectionResetError("the connection is lost")
             encoded = self._hub.encode(frame, self.subprotocol)

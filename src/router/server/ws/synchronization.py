@@ -80,8 +80,12 @@ class InitialSync:
                 return False
             query = visible_state_query(subscriber.role, subscriber.subject)
             answered = await self._writer.query_in_slices(subscriber.workspace, query)
-            await subscriber.write_and_drain(self._welcome(answered))
-            if await self._catch_up(answered.history_id, answered.seq):
+            history_id, seq = answered.history_id, answered.seq
+            frames = self._welcome(answered)
+            # Each page is released when it is written: releasing very many views at once takes long.
+            del answered
+            await subscriber.write_and_drain(frames)
+            if await self._catch_up(history_id, seq):
                 return True
         # The client reads more slowly than events occur; as a live subscriber it would be closed at once.
         subscriber.close(CloseCode.SLOW_CONSUMER, "too slow")
