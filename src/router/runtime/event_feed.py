@@ -232,8 +232,12 @@ class Subscription:
             return
         # Inline only where nothing is missing before this record.
         if self._inline_handler is not None and cursor.seq >= published.record.first_seq - 1:
-            if self.event_types is not None and self._passes_over(published.record):
-                self._advance(cursor, published.record)
+            types = self.event_types
+            if types is not None and types.isdisjoint(map(type, published.record.events)):
+                if self._store is None:
+                    cursor.seq, cursor.attempts = last_seq, 0
+                else:
+                    self._advance(cursor, published.record)
                 return
             try:
                 self._inline_handler(published)
