@@ -13,7 +13,7 @@ async def scrape(router: RouterProcess) -> dict[str, float]:
     async with aiohttp.ClientSession() as session, session.get(router.metrics_url) as response:
         assert response.status == 200
         text = await response.text()
-    return {name: float(value) for name, value in re.findall(r"^(router_\S+) (\S+)$", text, re.MULTILINE)}
+    return {name: float(value) for name, value in re.findall(r"^((?:router|process)_\S+) (\S+)$", text, re.MULTILINE)}
 
 
 def journal_metrics(page: dict[str, float]) -> dict[str, float]:
