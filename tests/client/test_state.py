@@ -30,7 +30,7 @@ def accepted(agent_id: str = "ada", **changes: Any) -> ev.OfferAccepted:
     return ev.OfferAccepted(offer_id="c1.1", contact_id="c1", agent_id=agent_id, waited_ms=5, **changes)
 
 
-def work(agent_id: str = "ada") -> dict[str, str]:
+def work(agent_id: str = "ada") -> dict[str, Any]:
     return {"assignment_id": "c1.1", "contact_id": "c1", "agent_id": agent_id}
 
 

@@ -103,6 +103,10 @@ class DesktopClient(WebSocketClient):
             )
         )
 
+    async def cancel_transfer(self, contact_id: str) -> f.OkFrame:
+        """Withdraw a transfer that the other agent has not answered yet; this agent keeps the contact."""
+        return await self._send_command(f.CancelTransferFrame(id=self._next_id(), contact_id=contact_id))
+
     async def consult_agent(self, contact_id: str, agent_id: str) -> f.OkFrame:
         """Consult another agent; the contact stays assigned to this agent."""
         return await self._send_command(f.ConsultFrame(id=self._next_id(), contact_id=contact_id, to_agent_id=agent_id))

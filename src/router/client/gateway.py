@@ -62,14 +62,40 @@ class ContactCommands(WebSocketClient):
         return await self._send_command(f.UnparkContactFrame(id=self._next_id(), contact_id=contact_id))
 
     async def callback(
-        self, contact_id: str, *, mode: CallbackMode | None = None, channel: str | None = None, at_ms: int | None = None
+        self,
+        contact_id: str,
+        *,
+        mode: CallbackMode | None = None,
+        channel: str | None = None,
+        at_ms: int | None = None,
+        until_ms: int | None = None,
     ) -> f.OkFrame:
         """Convert a waiting contact to a callback, keeping its place in the queue.
 
-        ``at_ms``: earliest time of the call, in Unix milliseconds; None means as soon as the contact's turn comes.
+        ``at_ms``: earliest time of the call, in Unix milliseconds; None means as soon as the contact's turn comes. ``until_ms``:
+        end of the time window, when the callback expires; None means as the policy says. ``due_at_ms`` of the answer is the
+        agreed time: the next opening if the queue is closed at ``at_ms``.
         """
         return await self._send_command(
-            f.CallbackFrame(id=self._next_id(), contact_id=contact_id, mode=mode, channel=channel, at_ms=at_ms)
+            f.CallbackFrame(id=self._next_id(), contact_id=contact_id, mode=mode, channel=channel, at_ms=at_ms, until_ms=until_ms)
+        )
+
+    async def move_callback(self, contact_id: str, at_ms: int | None = None, *, until_ms: int | None = None) -> f.OkFrame:
+        """Move a callback to another time; with ``at_ms`` None it is due now. ``due_at_ms`` of the answer is the agreed time."""
+        return await self._send_command(
+            f.MoveCallbackFrame(id=self._next_id(), contact_id=contact_id, at_ms=at_ms, until_ms=until_ms)
+        )
+
+    async def claim_callback(
+        self, contact_id: str, claimant: str, *, lease_s: int | None = None, attempt: int | None = None
+    ) -> f.OkFrame:
+        """Claim the call requested by a ``callback.dial_requested`` event before dialling; refused if another process has it.
+
+        ``claimant`` names this process, for example its pod. ``lease_s``: seconds after which another process may claim the
+        call; None means until the deadline of the attempt.
+        """
+        return await self._send_command(
+            f.ClaimCallbackFrame(id=self._next_id(), contact_id=contact_id, claimant=claimant, lease_s=lease_s, attempt=attempt)
         )
 
     async def callback_result(self, contact_id: str, outcome: CallbackOutcome, attempt: int | None = None) -> f.OkFrame:

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from router.model import events as e
+from router.model.operations import OPERATIONS, Requester, allowed_operations, situation_of
 from router.model.policy import CallbackMode, FactValue
 from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence
 from router.model.views import AgentView, AssignmentView, CallbackView, ContactView, OfferView, PendingOfferView, QueueView
@@ -90,6 +91,20 @@ class CachedAssignment(Struct, frozen=True, kw_only=True):
     pending_offer: PendingOffer | None = None
     """Transfer or consult that this agent, the owner, has asked for and that is not answered yet."""
     callback_phase: CallbackPhase | None = None
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Operations that the state allows now, as ``allowed`` of the assignment in a ``welcome``."""
+        if self.state is AssignmentState.WRAP_UP:
+            return OPERATIONS[Requester.WRAP_UP]
+        situation = situation_of(
+            ContactState.ASSIGNED,
+            owner_state=self.state,
+            callback_phase=self.callback_phase,
+            pending=None if self.pending_offer is None else self.pending_offer.kind,
+            other_roles=self.members.values(),
+        )
+        return allowed_operations(situation, Requester.OWNER if self.role is AssignmentRole.OWNER else Requester.MEMBER)
 
     @classmethod
     def from_view(cls, view: AssignmentView) -> "CachedAssignment":
@@ -286,6 +301,9 @@ class CachedCallback(Struct, frozen=True, kw_only=True):
     """Next deadline: the agreed time, the next attempt or the end of dialling."""
     outcome: str | None = None
     """Outcome of the last completed attempt."""
+    claimed_by: str | None = None
+    """Process that has claimed the present call."""
+    claimed_until_ms: int | None = None
 
     @classmethod
     def from_view(cls, view: CallbackView) -> "CachedCallback":
@@ -296,18 +314,24 @@ class CachedCallback(Struct, frozen=True, kw_only=True):
         """Return the callback after an event of its contact."""
         match event:
             case e.CallbackScheduled():
-                return replace(self, phase=CallbackPhase.SCHEDULED, scheduled_at_ms=event.due_at_ms, due_at_ms=event.due_at_ms)
+                return self._in(CallbackPhase.SCHEDULED, event.due_at_ms, scheduled_at_ms=event.due_at_ms)
             case e.CallbackDialRequested():
-                return replace(self, phase=CallbackPhase.DIALLING, attempts=event.attempt, due_at_ms=event.deadline_ms)
+                return self._in(CallbackPhase.DIALLING, event.deadline_ms, attempts=event.attempt)
+            case e.CallbackClaimed():
+                return replace(self, claimed_by=event.claimed_by, claimed_until_ms=event.until_ms)
             case e.CallbackConnected():
-                return replace(self, phase=CallbackPhase.CONNECTED, outcome=event.outcome, due_at_ms=None)
+                return self._in(CallbackPhase.CONNECTED, None, outcome=event.outcome)
             case e.CallbackFailed():
-                return replace(self, phase=CallbackPhase.RETRY, outcome=event.outcome, due_at_ms=event.due_at_ms)
+                return self._in(CallbackPhase.RETRY, event.due_at_ms, outcome=event.outcome)
             case e.ContactRequeued() if self.phase is not CallbackPhase.CONNECTED:
-                return replace(self, phase=CallbackPhase.WAITING, due_at_ms=None)
+                return self._in(CallbackPhase.WAITING, None)
             case e.ContactAssigned() if self.phase in (CallbackPhase.SCHEDULED, CallbackPhase.RETRY):
-                return replace(self, phase=CallbackPhase.WAITING, due_at_ms=None)
+                return self._in(CallbackPhase.WAITING, None)
         return self
+
+    def _in(self, phase: CallbackPhase, due_at_ms: int | None, **changes: Any) -> "CachedCallback":
+        """Return the callback in another phase, in which no call is claimed yet."""
+        return replace(self, phase=phase, due_at_ms=due_at_ms, claimed_by=None, claimed_until_ms=None, **changes)
 
 
 class CachedContact(Struct, kw_only=True):

@@ -23,6 +23,7 @@ from router.model.events import (
     AssignmentParked,
     AssignmentResumed,
     AssignmentUnparked,
+    CallbackClaimed,
     CallbackConnected,
     CallbackDialRequested,
     CallbackFailed,
@@ -97,6 +98,10 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (_QUEUED, CallbackRequested): _QUEUED,  # The customer hangs up; the position is kept.
     (_OFFERED, CallbackRequested): _QUEUED,  # Its offers have been rescinded before.
     (_QUEUED, CallbackScheduled): _SCHEDULED,  # For an agreed time.
+    (_OFFERED, CallbackScheduled): _SCHEDULED,  # Moved to another time; its offers have been rescinded before.
+    (_SCHEDULED, CallbackScheduled): _SCHEDULED,  # Moved from one time to another.
+    (_SCHEDULED, CallbackClaimed): _SCHEDULED,  # One of several processes of the gateway makes the call.
+    (_ASSIGNED, CallbackClaimed): _ASSIGNED,
     (_QUEUED, CallbackDialRequested): _SCHEDULED,  # Customer first: the customer is called before an agent is assigned.
     (_ASSIGNED, CallbackDialRequested): _ASSIGNED,  # Agent first: the owner waits for the call.
     (_SCHEDULED, CallbackConnected): _QUEUED,  # Customer first: the customer waits at the old position.

@@ -28,6 +28,8 @@ class CallbackFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Channel whose capacity the callback uses from now on; omitted: as in the policy."""
     at_ms: TimeMs | None = None
     """Earliest time of the call, epoch milliseconds; omitted: when the contact reaches the head of its queue."""
+    until_ms: TimeMs | None = None
+    """End of the time window, epoch milliseconds: the callback expires then. Omitted: ``expires_after_s`` of the policy applies."""
 
 
 class _Command(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
@@ -134,6 +136,13 @@ class TransferContact(_Command, frozen=True, kw_only=True, tag="contact.transfer
     return_to_sender_s: int | None = None
 
 
+class CancelTransfer(_Command, frozen=True, kw_only=True, tag="transfer.cancel"):
+    """Withdraw a transfer that is offered to an agent. If ``agent_id`` is set, it must be the owner."""
+
+    contact_id: ContactId
+    agent_id: AgentId | None = None
+
+
 class AssignContact(_Command, frozen=True, kw_only=True, tag="contact.assign"):
     """Assign a contact to an agent as a supervisor, without an offer. Skills are not checked; capacity is."""
 
@@ -148,6 +157,31 @@ class RequestCallback(_Command, frozen=True, kw_only=True, tag="callback.request
     gateway_id: GatewayId | None = None
     """If set, the contact is unknown unless this gateway submitted it."""
     callback: CallbackFields = CallbackFields()
+
+
+class MoveCallback(_Command, frozen=True, kw_only=True, tag="callback.move"):
+    """Move a callback that is not being dialled to another time, or (``at_ms`` none) make it due now."""
+
+    contact_id: ContactId
+    at_ms: TimeMs | None = None
+    until_ms: TimeMs | None = None
+    """End of the time window; none: ``expires_after_s`` of the policy counts from the new time."""
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
+
+
+class ClaimCallback(_Command, frozen=True, kw_only=True, tag="callback.claim"):
+    """Claim the call that a gateway was requested to make, so that of several connections only one dials."""
+
+    contact_id: ContactId
+    claimant: str
+    """Name of the process that will dial, chosen by it. Its own claim is renewed."""
+    lease_s: int | None = None
+    """Seconds after which another claim is possible; none: until the deadline of the attempt."""
+    attempt: int | None = None
+    """Number of the attempt from ``callback.dial_requested``; none: the current one."""
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
 
 
 class ReportCallback(_Command, frozen=True, kw_only=True, tag="callback.report"):
@@ -429,8 +463,11 @@ PlainCommand: TypeAlias = (
     | EndContact
     | RequeueContact
     | TransferContact
+    | CancelTransfer
     | AssignContact
     | RequestCallback
+    | MoveCallback
+    | ClaimCallback
     | ReportCallback
     | StartConsult
     | CompleteConsult

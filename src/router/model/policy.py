@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from router.model.states import Ident, Name, SubjectId
+from router.model.states import CallbackInClosedHours, Ident, Name, SubjectId
 
 DAY_S: Final = 86_400
 Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=7 * DAY_S)]
@@ -342,6 +342,8 @@ class CallbackPolicy(_PolicyStruct, frozen=True, kw_only=True):
     """Queue position when the agreed time comes."""
     expires_after_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] | None = DAY_S
     """Lifetime from the request or the agreed time; null: unlimited. Replaces ``ttl_s`` and ``wait_max_s``."""
+    in_closed_hours: CallbackInClosedHours = CallbackInClosedHours.ADJUST
+    """What happens to an agreed time at which the queue is closed by its calendar."""
 
 
 class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
@@ -357,8 +359,7 @@ class StepPolicy(_PolicyStruct, frozen=True, kw_only=True):
     remove_skills: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
     """Skills no longer required."""
     lower_levels: Skills = {}
-    """Highest level that is still required, by skill: a higher required level is reduced to it. Skills that are not required are
-    not added."""
+    """Highest level still required, by skill: a higher one is reduced to it. Skills that are not required are not added."""
     keep_earlier_agents: bool = True
     """Whether agents who qualified in earlier steps still qualify where ``skills`` would exclude them."""
     prefer: Annotated[tuple[PreferredAgentKind, ...], Meta(max_length=2)] = ()

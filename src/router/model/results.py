@@ -58,9 +58,11 @@ class RefusalCode(IntEnum):
     CALLBACK_NOT_OFFERED = 46
     """The contact's queue does not offer callbacks."""
     INVALID_CALLBACK_TIME = 47
-    """The time is in the past, or further ahead than the queue's ``schedule_max_s``."""
+    """The time is in the past, further ahead than the queue's ``schedule_max_s``, or in closed hours."""
     CALLBACK_EXISTS = 48
     """The contact is already a callback, on other terms."""
+    CALLBACK_CLAIMED = 49
+    """Another connection of the gateway has claimed the call."""
 
     INVALID_POLICY = 60
     POLICY_VERSION_CONFLICT = 61
@@ -103,6 +105,8 @@ class Done(Struct, frozen=True, gc=False):
     """True if the same command had been carried out before and nothing changed now."""
     tag: str | None = None
     """Entity tag of the object afterwards, where the command was guarded and the object has one."""
+    due_at_ms: int | None = None
+    """Agreed time of a callback, which may differ from the requested one; None: it has none."""
 
 
 CommandResult: TypeAlias = Done | Refused

@@ -75,6 +75,23 @@ TERMINAL_CONTACT_STATES: Final = (ContactState.ENDED, ContactState.ABANDONED, Co
 """Final states of a contact."""
 
 
+class EndedBy(StrEnum):
+    """Who or what ended a contact."""
+
+    CUSTOMER = "customer"
+    """The customer left: reported by the gateway as an abandon, or as an end with the reason ``customer_left``."""
+    AGENT = "agent"
+    """Its owner."""
+    GATEWAY = "gateway"
+    """Its gateway, for another reason than that the customer left."""
+    SUPERVISOR = "supervisor"
+    """A supervisor or an administrator."""
+    TIMEOUT = "timeout"
+    """A time was over: to live, to wait in the queue, to park, or to call back."""
+    SYSTEM = "system"
+    """The router, by the policy: the queue closed, or no attempt of a callback is left."""
+
+
 class OfferState(StrEnum):
     """State of an offer. A pending offer ends in exactly one of the other four states."""
 
@@ -154,6 +171,15 @@ class QueueState(StrEnum):
     """Contacts are accepted."""
     CLOSED = "closed"
     """Contacts are handled by ``when_closed`` of the policy."""
+
+
+class CallbackInClosedHours(StrEnum):
+    """What happens to an agreed time at which the queue is closed."""
+
+    ADJUST = "adjust"
+    """The callback is scheduled for the next opening, which the reply tells."""
+    REFUSE = "refuse"
+    """The request is refused, with the next opening."""
 
 
 class CallbackPhase(StrEnum):

@@ -16,6 +16,7 @@ from router.model.states import (
     CallbackPhase,
     ContactId,
     ContactState,
+    EndedBy,
     GatewayId,
     MatchTrigger,
     OfferId,
@@ -114,6 +115,9 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     """Role of the agent in the conversation."""
     members: dict[AgentId, AssignmentRole] = {}
     """All agents of the conversation with their roles; empty: only the owner, or this agent has left."""
+    allowed: tuple[str, ...] = ()
+    """Operations on the assignment and its contact that the state allows its agent now, named like the frames of the WebSocket
+    protocol. The target or a limit of the policy may still prevent one."""
     reason: str = ""
     """Reason of the offer, or ``supervisor``."""
     match_trigger: MatchTrigger | None = None
@@ -152,6 +156,10 @@ class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """When the callback expires; null: never, or its time stands still until its queue opens."""
     outcome: str | None
     """Outcome of the last completed attempt; null: none yet."""
+    claimed_by: str | None = None
+    """Process of the gateway that has claimed the present call; null: none."""
+    claimed_until_ms: int | None = None
+    """End of that claim; null: none."""
 
 
 class ContactView(_View, frozen=True, kw_only=True):
@@ -210,6 +218,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     last_agent_id: AgentId | None = None
     reason: str | None = None
     """Reason of the terminal state; null: it is not terminal."""
+    ended_by: EndedBy | None = None
+    """Who or what ended it; null: it is not terminal, or ended before the router recorded this."""
     rule: str | None = None
     """Entry rule that chose the queue; null: the gateway named a queue, or no rule matched."""
     failed_rules: tuple[str, ...] = ()

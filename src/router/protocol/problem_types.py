@@ -237,6 +237,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The time is in the past, or beyond what the queue's policy allows.",
         "Choose a time that `detail` allows.",
     ),
+    "callback_claimed": _P(
+        409,
+        "Another process makes this call",
+        "Another process of the gateway has claimed the call, and its claim has not ended; `detail` says how long it lasts.",
+        "Do not dial. Claim again when the claim has ended and no outcome was reported.",
+    ),
     "callback_exists": _P(
         409,
         "The contact is already a callback with other terms",

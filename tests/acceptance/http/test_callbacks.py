@@ -185,3 +185,91 @@ async def test_a_kill_during_a_call_keeps_queue_places_and_times(make_router: Ma
         view = await centre.view(called)
         assert (view["state"], view["callback"]["phase"]) == ("callback_scheduled", "retry")
         assert await centre.accept() == waits
+
+
+async def test_a_callback_is_moved_and_the_receipt_tells_the_agreed_time(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    now_ms = time.time_ns() // 1_000_000
+    async with a_centre(router) as centre:
+        contact = (await centre.gateway.submit())["contact_id"]
+        path = f"/v1/contacts/{contact}/callback"
+        agreed = await centre.gateway.ok("POST", path, {"at_ms": now_ms + HOUR_MS})
+        assert agreed["due_at_ms"] == now_ms + HOUR_MS
+        moved = await centre.gateway.ok("POST", f"{path}/move", {"at_ms": now_ms + 2 * HOUR_MS, "until_ms": now_ms + 3 * HOUR_MS})
+        assert moved["due_at_ms"] == now_ms + 2 * HOUR_MS
+    router.kill()
+    router.start()
+    async with a_centre(router) as centre:
+        callback = (await centre.view(contact))["callback"]
+        assert (callback["due_at_ms"], callback["expires_at_ms"]) == (now_ms + 2 * HOUR_MS, now_ms + 3 * HOUR_MS)
+        late = await centre.gateway.call("POST", f"{path}/move", {"at_ms": now_ms + 30 * 24 * HOUR_MS})
+        assert (late.status, late.code, late.json["field"]) == (422, "invalid_callback_time", "at_ms")
+        assert (await centre.gateway.ok("POST", f"{path}/move"))["state"] == "queued"
+        async with Api(router, "gateway", "other") as stranger:
+            foreign = await stranger.call("POST", f"{path}/move", {"at_ms": now_ms + HOUR_MS})
+            assert (foreign.status, foreign.code) == (404, "unknown_contact")
+
+
+async def test_of_two_processes_of_a_gateway_one_claims_the_call_also_over_a_restart(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with a_centre(router) as centre:
+        await centre.ready()
+        contact = (await centre.gateway.submit(queue_id="sales", callback={}))["contact_id"]
+        path = f"/v1/contacts/{contact}/callback/claim"
+        await centre.gateway.ok("POST", path, {"claimant": "pod-1", "attempt": 1})
+    for kills in (True, False):
+        async with a_centre(router) as centre:
+            other = await centre.gateway.call("POST", path, {"claimant": "pod-2", "attempt": 1})
+            assert (other.status, other.code, other.json["state"]) == (409, "callback_claimed", "claimed")
+            assert "callback_result" in other.json["allowed"]
+        if kills:
+            router.kill()
+            router.start()
+    async with a_centre(router) as centre:
+        assert (await centre.view(contact))["callback"]["claimed_by"] == "pod-1"
+        await centre.report(contact, "busy", attempt=1)
+        assert (await centre.view(contact))["callback"]["claimed_by"] is None
+
+
+async def test_a_time_in_closed_hours_is_told_or_refused(make_router: MakeRouter) -> None:
+    """The queue of this test is open for one minute a week, which is never now."""
+    now = time.gmtime()
+    day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(now.tm_wday + 3) % 7]
+    policy = f"""
+channels: {{voice: {{}}}}
+calendars:
+  rare: {{zone: UTC, week: {{{day}: ["12:00-12:01"]}}}}
+queues:
+  kind: {{hours: rare, when_closed: wait, callback: {{}}}}
+  strict: {{hours: rare, when_closed: wait, callback: {{in_closed_hours: refuse}}}}
+"""
+    async with a_centre(make_router(policy=policy).start()) as centre:
+        at_ms = time.time_ns() // 1_000_000 + HOUR_MS
+        kind = (await centre.gateway.submit(queue_id="kind"))["contact_id"]
+        agreed = await centre.gateway.ok("POST", f"/v1/contacts/{kind}/callback", {"at_ms": at_ms})
+        assert agreed["due_at_ms"] > at_ms
+        assert (await centre.view(kind))["callback"]["due_at_ms"] == agreed["due_at_ms"]
+        strict = (await centre.gateway.submit(queue_id="strict"))["contact_id"]
+        refused = await centre.gateway.call("POST", f"/v1/contacts/{strict}/callback", {"at_ms": at_ms})
+        assert (refused.status, refused.code) == (422, "invalid_callback_time")
+        assert refused.json["opens_at_ms"] == agreed["due_at_ms"]
+
+
+async def test_who_ended_a_contact_is_told(make_router: MakeRouter) -> None:
+    async with a_centre(make_router(policy=POLICY).start()) as centre:
+        await centre.ready()
+        for who, path, by in (
+            (centre.gateway, "abandon", "customer"),
+            (centre.gateway, "end", "gateway"),
+            (centre.ada, "end", "agent"),
+            (centre.admin, "end", "supervisor"),
+        ):
+            contact = (await centre.gateway.submit())["contact_id"]
+            await centre.accept()
+            await who.ok("POST", f"/v1/contacts/{contact}/{path}")
+            assert (await centre.view(contact))["ended_by"] == by
+            assert [event["ended_by"] for event in await centre.told(contact) if event["type"] == "contact.ended"] == [by]
+            await centre.ada.ok("POST", f"/v1/assignments/{contact}.1/complete")
+        waiting = (await centre.gateway.submit(queue_id="bare"))["contact_id"]
+        await centre.gateway.ok("POST", f"/v1/contacts/{waiting}/cancel", {"reason": "customer_left"})
+        assert (await centre.view(waiting))["ended_by"] == "customer"

@@ -22,6 +22,7 @@ TAGS = {
     "CallbackRequested": "callback.requested",
     "CallbackScheduled": "callback.scheduled",
     "CallbackDialRequested": "callback.dial_requested",
+    "CallbackClaimed": "callback.claimed",
     "CallbackConnected": "callback.connected",
     "CallbackFailed": "callback.failed",
 }

@@ -39,6 +39,7 @@ DESKTOP: list[tuple[f.CommandFrame, Command]] = [
         c.TransferContact(contact_id="c1", to_agent_id="bob", agent_id="ada", wait_s=60, return_to_sender_s=30),
     ),
     (f.ConsultFrame(**ON_CONTACT, to_queue_id="legal"), c.StartConsult(contact_id="c1", to_queue_id="legal", agent_id="ada")),
+    (f.CancelTransferFrame(**ON_CONTACT), c.CancelTransfer(contact_id="c1", agent_id="ada")),
     (f.CompleteConsultFrame(**ON_CONTACT), c.CompleteConsult(contact_id="c1", agent_id="ada")),
     (f.CancelConsultFrame(**ON_CONTACT), c.CancelConsult(contact_id="c1", agent_id="ada")),
     (f.ConferenceFrame(**ON_CONTACT), c.JoinConsult(contact_id="c1", agent_id="ada")),
@@ -60,6 +61,14 @@ GATEWAY: list[tuple[f.CommandFrame, Command]] = [
     (
         f.CallbackFrame(**ON_CONTACT, channel="voice", at_ms=7),
         c.RequestCallback(contact_id="c1", gateway_id="pbx", callback=c.CallbackFields(channel="voice", at_ms=7)),
+    ),
+    (
+        f.MoveCallbackFrame(**ON_CONTACT, at_ms=7, until_ms=9),
+        c.MoveCallback(contact_id="c1", gateway_id="pbx", at_ms=7, until_ms=9),
+    ),
+    (
+        f.ClaimCallbackFrame(**ON_CONTACT, claimant="pod-1", lease_s=5),
+        c.ClaimCallback(contact_id="c1", gateway_id="pbx", claimant="pod-1", lease_s=5),
     ),
     (
         f.CallbackResultFrame(**ON_CONTACT, outcome=CallbackOutcome.BUSY, attempt=2),

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from router.client import DesktopClient
+from router.client import DesktopClient, RouterRefused
 from router.model import commands as c
-from router.model.events import ContactUpdated
-from router.model.states import AgentState
+from router.model.events import ContactEnded, ContactUpdated, OfferRescinded, ParticipantLeft
+from router.model.states import AgentState, EndedBy
 from router.protocol.frames import EventFrame
 from router.server.ws import hub as hub_module
 from tests.support.builders import a_contact
@@ -96,6 +96,43 @@ async def test_a_wrap_up_keeps_what_the_agent_saw(tmp_path: Path) -> None:
         async with router.desktop("a0") as reloaded:
             assert reloaded.state.assignments == first.state.assignments
             assert reloaded.state.state is AgentState.READY
+
+
+async def test_a_pending_transfer_is_withdrawn(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router, AsyncExitStack() as stack:
+        first, second = await two_desktops(router, stack)
+        assert "transfer" in first.state.assignments["c1.1"].allowed
+        await first.transfer_to_agent("c1", "a1")
+        await until(lambda: second.state.offers)
+        assert {"transfer_cancel", "transfer_to_queue"} <= set(first.state.assignments["c1.1"].allowed)
+        with pytest.raises(RouterRefused) as refused:
+            await first.transfer_to_agent("c1", "a2")
+        assert refused.value.error.allowed == first.state.assignments["c1.1"].allowed
+        await first.cancel_transfer("c1")
+        await until(lambda: not second.state.offers)
+        assert first.state.assignments["c1.1"].pending_offer is None
+        heard = [frame.event for frame in second._connection._events if isinstance(frame, EventFrame)]
+        assert [one.reason for one in heard if isinstance(one, OfferRescinded)] == ["transfer_cancelled"]
+        with pytest.raises(RouterRefused) as again:
+            await first.cancel_transfer("c1")
+        assert (again.value.code, "transfer" in again.value.error.allowed) == ("invalid_contact_state", True)
+        with pytest.raises(RouterRefused) as foreign:
+            await second.cancel_transfer("c1")
+        assert foreign.value.code == "unknown_contact"
+
+
+async def test_everyone_hears_who_ended_the_contact(tmp_path: Path) -> None:
+    async with running_router(tmp_path) as router, AsyncExitStack() as stack:
+        first, second = await two_desktops(router, stack)
+        gateway = await stack.enter_async_context(router.gateway("web"))
+        await first.consult_agent("c1", "a1")
+        await until(lambda: second.state.offers)
+        await second.accept("c1.2")
+        await gateway.end("c1", "customer_left")
+        await until(lambda: "c1" not in gateway.contacts.by_id)
+        for client, kind in ((first, ContactEnded), (gateway, ContactEnded), (second, ParticipantLeft)):
+            events = [frame.event for frame in client._connection._events if isinstance(frame, EventFrame)]
+            assert [one.ended_by for one in events if isinstance(one, kind)] == [EndedBy.CUSTOMER]
 
 
 # --- failures of delivery -----------------------------------------------------------------------------------------------

@@ -135,14 +135,20 @@ class ContactEventModel(EventModelTables):
 
     def _apply_callback(self, event: e.Event) -> None:
         assert isinstance(
-            event, e.CallbackRequested | e.CallbackScheduled | e.CallbackDialRequested | e.CallbackConnected | e.CallbackFailed
+            event,
+            e.CallbackRequested
+            | e.CallbackScheduled
+            | e.CallbackDialRequested
+            | e.CallbackClaimed
+            | e.CallbackConnected
+            | e.CallbackFailed,
         )
         contact = self.live_contact(event.contact_id)
         if isinstance(event, e.CallbackRequested):
             assert contact.callback is None, "a callback is requested for a callback"
             assert contact.owner_assignment_id is None and not self.pending_offers_of(contact), "I8: it has an offer or an owner"
             assert event.queue_id == contact.queue_id
-            contact.callback = RefCallback(event.mode, event.queue_position, event.expires_at_ms)
+            contact.callback = RefCallback(event.mode, event.queue_position, event.expires_at_ms, has_window=event.has_window)
             contact.state, contact.channel = ContactState.QUEUED, event.channel
             contact.ttl_at_ms, contact.wait_until_ms = event.expires_at_ms, None
             self._wait_for_opening_if_closed(contact)
@@ -156,6 +162,13 @@ class ContactEventModel(EventModelTables):
                 self._wait_for_opening(contact, waits=False)
                 contact.state = ContactState.CALLBACK_SCHEDULED
                 callback.scheduled_at_ms = callback.due_at_ms = event.due_at_ms
+                if event.moved:
+                    assert not callback.dialling and not callback.is_connected, "a call in progress is moved"
+                    callback.expires_at_ms = contact.ttl_at_ms = event.expires_at_ms
+                    callback.has_window = event.has_window
+            case e.CallbackClaimed():
+                assert callback.dialling and event.attempt == callback.attempts, "a call is claimed that was not requested"
+                assert callback.due_at_ms is not None and event.until_ms <= callback.due_at_ms
             case e.CallbackDialRequested():
                 assert not callback.dialling and not callback.is_connected, "dialled while already dialling or connected"
                 assert event.attempt == callback.attempts + 1, "attempts count up by one"

@@ -82,6 +82,7 @@ class EventModel(ContactEventModel, WorkEventModel):
                 e.CallbackRequested()
                 | e.CallbackScheduled()
                 | e.CallbackDialRequested()
+                | e.CallbackClaimed()
                 | e.CallbackConnected()
                 | e.CallbackFailed()
             ):

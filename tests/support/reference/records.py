@@ -20,6 +20,7 @@ class RefCallback:
     for_agent_id: str | None = None
     attempts: int = 0
     is_connected: bool = False
+    has_window: bool = False
 
 
 @dataclass

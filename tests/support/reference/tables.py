@@ -66,6 +66,8 @@ class EventModelTables:
         queue = self.policy.queues.get(contact.queue_id, QueuePolicy())
         took_ms, running = self.at_ms - contact.closed_since_ms, [str(clock) for clock in queue.clocks_while_closed]
         callback = contact.callback
+        if callback is not None and callback.has_window:
+            running.append("callback_expiry")
         if contact.ttl_at_ms is not None and ("ttl" if callback is None else "callback_expiry") not in running:
             contact.ttl_at_ms += took_ms
         if callback is not None and callback.expires_at_ms is not None and "callback_expiry" not in running:
@@ -81,7 +83,8 @@ class EventModelTables:
         """Return whether a clock of the contact runs now."""
         assert self.policy is not None
         queue = self.policy.queues.get(contact.queue_id, QueuePolicy())
-        return not contact.waiting_for_opening or clock in queue.clocks_while_closed
+        has_window = contact.callback is not None and contact.callback.has_window and clock == "callback_expiry"
+        return not contact.waiting_for_opening or has_window or clock in queue.clocks_while_closed
 
     def _set_owner(self, contact: RefContact, work: RefAssignment) -> None:
         assert contact.owner_assignment_id is None, "I7: two owners"

@@ -12,7 +12,7 @@ from router.engine.commands.transaction import Transaction, already_done, unknow
 from router.engine.commands.validation import validate_disposition
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.workspace import conversation_roles
+from router.engine.state.workspace import conversation_roles, operations_on
 from router.model.commands import CompleteAssignment, ExtendWrapUp, HoldAssignment, ResumeAssignment
 from router.model.events.agent import (
     AssignmentCompleted,
@@ -25,7 +25,7 @@ from router.model.events.agent import (
 )
 from router.model.events.contact import ContactEnded
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import AssignmentRole, AssignmentState, ContactState
+from router.model.states import AssignmentRole, AssignmentState, ContactState, EndedBy
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ACTIVE: Final = AssignmentState.ACTIVE
@@ -111,29 +111,14 @@ def _completed_contact(tx: Transaction, assignment_id: str, agent_id: str | None
     return (contact, owner) if owner is not None and agent_id in (None, owner) else None
 
 
-def wrong_assignment_state(assignment: Assignment) -> Refused:
-    """Return the refusal for an assignment whose state does not allow the command, with the actions that it does."""
+def wrong_assignment_state(tx: Transaction, assignment: Assignment) -> Refused:
+    """Return the refusal for an assignment whose state does not allow the command, with the operations that it does allow."""
     return Refused(
         code=RefusalCode.INVALID_ASSIGNMENT_STATE,
         field="assignment_id",
         state=str(assignment.state),
-        allowed=allowed_actions(assignment),
+        allowed=operations_on(tx.state, assignment),
     )
-
-
-def allowed_actions(assignment: Assignment) -> tuple[str, ...]:
-    """Return the actions that its agent may take on the assignment in its present state."""
-    if assignment.role is not _OWNER and assignment.state is not _WRAP_UP:
-        return ("leave", "complete")
-    match assignment.state:
-        case AssignmentState.ACTIVE:
-            return ("hold", "park", "end", "complete", "transfer")
-        case AssignmentState.ON_HOLD:
-            return ("unhold", "park", "end", "complete", "transfer")
-        case AssignmentState.PARKED:
-            return ("unpark", "end", "complete", "transfer")
-        case _:
-            return ("extend_wrap_up", "complete")
 
 
 def _hold_assignment(tx: Transaction, command: HoldAssignment) -> CommandResult:
@@ -158,7 +143,7 @@ def _change_hold(
     if assignment.state is after and is_owner:
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state is not before or not is_owner:
-        return wrong_assignment_state(assignment)
+        return wrong_assignment_state(tx, assignment)
     tx.emit(event(assignment_id=assignment.assignment_id, contact_id=assignment.contact_id, agent_id=assignment.agent_id))
     return tx.done(assignment.assignment_id, assignment.state)
 
@@ -168,7 +153,7 @@ def _extend_wrap_up(tx: Transaction, command: ExtendWrapUp) -> CommandResult:
     if assignment is None:
         return unknown_assignment()
     if assignment.wrap_up_deadline_ms is None or assignment.wrap_up_started_at_ms is None:
-        return wrong_assignment_state(assignment)
+        return wrong_assignment_state(tx, assignment)
     if command.extend_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="extend_s", detail="must be at least 1 second")
     channel = tx.state.index.channels.by_name.get(assignment.channel)
@@ -204,7 +189,7 @@ def _complete_command(tx: Transaction, command: CompleteAssignment) -> CommandRe
     if refused is not None:
         return refused
     if assignment.state is not _WRAP_UP:
-        _end_or_leave(tx, assignment)
+        _end_or_leave(tx, assignment, EndedBy.SUPERVISOR if command.agent_id is None else EndedBy.AGENT)
     complete_assignment(tx, assignment, "finished", disposition)
     return Done(assignment_id, _COMPLETED, state.seq)
 
@@ -232,11 +217,11 @@ def _complete_late(tx: Transaction, command: CompleteAssignment, contact: Contac
     return tx.done(assignment_id, _COMPLETED)
 
 
-def _end_or_leave(tx: Transaction, assignment: Assignment) -> None:
+def _end_or_leave(tx: Transaction, assignment: Assignment, ended_by: EndedBy) -> None:
     """Take the agent of an assignment out of its conversation: the owner ends it, a participant leaves it."""
     contact = tx.state.contacts.get(assignment.contact_id)
     if contact is not None and contact.state is _ASSIGNED and contact.assignment_id == assignment.assignment_id:
-        for participant in end_contact(tx, contact, assignment, "completed"):
+        for participant in end_contact(tx, contact, assignment, "completed", ended_by):
             release_participant(tx, participant)
     elif contact is not None and assignment.assignment_id in contact.participant_assignment_ids:
         leave_conversation(tx, contact, assignment, "finished")
@@ -249,14 +234,14 @@ def leave_conversation(tx: Transaction, contact: Contact, assignment: Assignment
         resume_after_consult(tx, contact)
 
 
-def end_contact(tx: Transaction, contact: Contact, assignment: Assignment, reason: str) -> Sequence[Assignment]:
+def end_contact(tx: Transaction, contact: Contact, assignment: Assignment, reason: str, ended_by: EndedBy) -> Sequence[Assignment]:
     """End the contact and rescind its pending offers.
 
     Returns the assignments of the participants, which the caller releases in the same transaction.
     """
     if contact.pending_offer_ids:
         rescind_contact_offers(tx, contact, "customer_left" if reason == "customer_left" else "owner_ended")
-    participants = remove_all_participants(tx, contact, "contact_ended") if contact.participant_assignment_ids else ()
+    participants = remove_all_participants(tx, contact, "contact_ended", ended_by) if contact.participant_assignment_ids else ()
     tx.emit(
         ContactEnded(
             contact_id=assignment.contact_id,
@@ -264,12 +249,15 @@ def end_contact(tx: Transaction, contact: Contact, assignment: Assignment, reaso
             agent_id=assignment.agent_id,
             reason=reason,
             gateway_id=contact.gateway_id,
+            ended_by=ended_by,
         )
     )
     return participants
 
 
-def remove_participant(tx: Transaction, contact: Contact, assignment: Assignment, reason: str) -> None:
+def remove_participant(
+    tx: Transaction, contact: Contact, assignment: Assignment, reason: str, ended_by: EndedBy | None = None
+) -> None:
     """Remove an agent from the conversation; the caller releases the assignment in the same transaction."""
     remaining = conversation_roles(tx.state, contact)
     del remaining[assignment.agent_id]
@@ -282,15 +270,16 @@ def remove_participant(tx: Transaction, contact: Contact, assignment: Assignment
             reason=reason,
             members=remaining,
             gateway_id=contact.gateway_id,
+            ended_by=ended_by,
         )
     )
 
 
-def remove_all_participants(tx: Transaction, contact: Contact, reason: str) -> list[Assignment]:
+def remove_all_participants(tx: Transaction, contact: Contact, reason: str, ended_by: EndedBy | None = None) -> list[Assignment]:
     """Remove all agents but the owner; the caller releases the returned assignments in the same transaction."""
     assignments = [tx.state.assignments[name] for name in contact.participant_assignment_ids]
     for assignment in assignments:
-        remove_participant(tx, contact, assignment, reason)
+        remove_participant(tx, contact, assignment, reason, ended_by)
     return assignments
 
 

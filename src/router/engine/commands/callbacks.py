@@ -3,28 +3,30 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from router.engine.commands.assignments import complete_assignment, release_participant, remove_all_participants
 from router.engine.commands.contacts import expire_contact, find_contact
+from router.engine.commands.hours import opening_by_calendar
 from router.engine.commands.offers import callback_policy
 from router.engine.commands.plan_steps import overflow_without_agents
 from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import rescind_contact_offers
-from router.engine.commands.transaction import Transaction, already_done, unknown_contact, wrong_contact_state
+from router.engine.commands.transaction import Transaction, already_done, requester_of, unknown_contact, wrong_contact_state
 from router.engine.commands.validation import unknown_channel
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
-from router.model.commands import CallbackFields, ReportCallback, RequestCallback
-from router.model.events import CallbackConnected, CallbackFailed, CallbackRequested, CallbackScheduled
+from router.model.commands import CallbackFields, ClaimCallback, MoveCallback, ReportCallback, RequestCallback
+from router.model.events import CallbackClaimed, CallbackConnected, CallbackFailed, CallbackRequested, CallbackScheduled
 from router.model.policy import CallbackPolicy, CallbackQueuePosition, Policy, VoicemailCountsAs
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import CallbackOutcome, CallbackPhase, ContactState
+from router.model.states import CallbackInClosedHours, CallbackOutcome, CallbackPhase, ContactState
 
-_ALLOWED_ON_CALL: Final = ("end", "abandon", "transfer", "requeue", "assign")
-_ALLOWED_FOR_CALLBACK: Final = ("cancel", "end", "requeue", "assign")
-_ALLOWED_WHILE_DIALLING: Final = ("callback/result", "end", "requeue", "assign")
+# Phases in which the customer is neither on the line nor being called.
+_MOVABLE: Final = (CallbackPhase.WAITING, CallbackPhase.SCHEDULED, CallbackPhase.RETRY)
 
 
 # --- requesting a callback --------------------------------------------------------------------------------------------
@@ -34,28 +36,25 @@ def _request_callback(tx: Transaction, command: RequestCallback) -> CommandResul
     if contact is None or policy is None:
         return unknown_contact()
     if contact.callback is not None and not contact.state.is_terminal:
-        return _repeat_request(state, contact, contact.callback, command.callback)
+        return _repeat_request(tx, contact, contact.callback, command)
     if contact.state not in (ContactState.QUEUED, ContactState.OFFERED):
-        allowed = () if contact.state.is_terminal else _ALLOWED_ON_CALL
-        return wrong_contact_state(contact.state, *allowed)
+        return wrong_contact_state(tx, contact, requester_of(command))
     refused = callback_refusal(tx, policy, contact.queue_id, command.callback)
     if refused is not None:
         return refused
     rescind_contact_offers(tx, contact, "callback")
     convert_to_callback(tx, contact, command.callback)
-    return tx.done(contact.contact_id, contact.state)
+    return _done(tx, contact)
 
 
-def _repeat_request(state: RoutingState, contact: Contact, callback: CallbackState, terms: CallbackFields) -> CommandResult:
+def _repeat_request(tx: Transaction, contact: Contact, callback: CallbackState, command: RequestCallback) -> CommandResult:
     """Answer a repeated request: the same terms change nothing, other terms are refused."""
-    if terms.mode in (None, callback.mode) and terms.channel in (None, contact.channel) and terms.at_ms == callback.scheduled_at_ms:
-        return already_done(contact.contact_id, contact.state, state.seq)
-    return Refused(
-        code=RefusalCode.CALLBACK_EXISTS,
-        field="contact_id",
-        state=str(contact.state),
-        allowed=_ALLOWED_ON_CALL if contact.state is ContactState.ASSIGNED else _ALLOWED_FOR_CALLBACK,
-    )
+    terms = command.callback
+    same_time = terms.at_ms in (callback.scheduled_at_ms, callback.requested_at_ms or callback.scheduled_at_ms)
+    same_end = terms.until_ms in (None, callback.expires_at_ms)
+    if terms.mode in (None, callback.mode) and terms.channel in (None, contact.channel) and same_time and same_end:
+        return replace(already_done(contact.contact_id, contact.state, tx.state.seq), due_at_ms=_agreed_time(contact))
+    return wrong_contact_state(tx, contact, requester_of(command), code=RefusalCode.CALLBACK_EXISTS, field="contact_id")
 
 
 def callback_refusal(tx: Transaction, policy: Policy, queue_id: str, terms: CallbackFields, prefix: str = "") -> Refused | None:
@@ -72,23 +71,57 @@ def callback_refusal(tx: Transaction, policy: Policy, queue_id: str, terms: Call
         )
     if terms.channel is not None and terms.channel not in policy.channels:
         return unknown_channel(policy, f"{prefix}channel")
-    if terms.at_ms is None:
-        return None
-    if not tx.at_ms < terms.at_ms <= tx.at_ms + 1000 * offered.schedule_max_s:
-        return Refused(
-            code=RefusalCode.INVALID_CALLBACK_TIME,
-            field=f"{prefix}at_ms",
-            detail=f"must be in the future and at most {offered.schedule_max_s} s ahead",
-        )
+    return _time_refusal(tx, queue_id, offered, terms.at_ms, terms.until_ms, prefix)
+
+
+def _time_refusal(
+    tx: Transaction, queue_id: str, offered: CallbackPolicy, at_ms: int | None, until_ms: int | None, prefix: str = ""
+) -> Refused | None:
+    """Return the refusal of a time or a time window; None if the callback can be agreed for it."""
+    begins_ms = tx.at_ms
+    if at_ms is not None:
+        field = f"{prefix}at_ms"
+        if not tx.at_ms < at_ms <= tx.at_ms + 1000 * offered.schedule_max_s:
+            return _invalid_time(field, f"must be in the future and at most {offered.schedule_max_s} s ahead")
+        opens_at_ms = _opening_after(tx.state, queue_id, at_ms)
+        if opens_at_ms is None:
+            return _invalid_time(field, "the queue is closed then and does not open within a year")
+        if opens_at_ms != at_ms and offered.in_closed_hours is CallbackInClosedHours.REFUSE:
+            return _invalid_time(field, "the queue is closed then; opens_at_ms is its next opening", opens_at_ms)
+        begins_ms = opens_at_ms
+    if until_ms is not None and until_ms <= begins_ms:
+        detail = "must be later than the present time, than at_ms, and than the opening that follows at_ms"
+        return _invalid_time(f"{prefix}until_ms", detail, None if begins_ms in (tx.at_ms, at_ms) else begins_ms)
     return None
+
+
+def _invalid_time(field: str, detail: str, opens_at_ms: int | None = None) -> Refused:
+    return Refused(code=RefusalCode.INVALID_CALLBACK_TIME, field=field, detail=detail, opens_at_ms=opens_at_ms)
+
+
+def _opening_after(state: RoutingState, queue_id: str, at_ms: int) -> int | None:
+    """Return the first time from ``at_ms`` on at which the queue is open, as far as known now; None: not within a year."""
+    hours = state.hours.get(queue_id)
+    if hours is not None and hours.is_supervisor_override and not hours.is_open and hours.changes_at_ms is not None:
+        # Closed by a supervisor for a time, after which the calendar applies again.
+        at_ms = max(at_ms, hours.changes_at_ms)
+    opening = opening_by_calendar(state, queue_id, at_ms)
+    return at_ms if opening.is_open else opening.until_ms
+
+
+def _agreed_time(contact: Contact) -> int | None:
+    return contact.callback.scheduled_at_ms if contact.callback is not None else None
+
+
+def _done(tx: Transaction, contact: Contact) -> Done:
+    return replace(tx.done(contact.contact_id, contact.state), due_at_ms=_agreed_time(contact))
 
 
 def convert_to_callback(tx: Transaction, contact: Contact, terms: CallbackFields) -> None:
     """Convert a waiting contact to a callback; the caller has checked the terms with ``callback_refusal``."""
     offered: CallbackPolicy = callback_policy(tx, contact)
     channel = terms.channel or offered.channel or contact.channel
-    expires_s = offered.expires_after_s
-    begins_ms = tx.at_ms if terms.at_ms is None else terms.at_ms
+    due_at_ms = None if terms.at_ms is None else _opening_after(tx.state, contact.queue_id, terms.at_ms)
     tx.emit(
         CallbackRequested(
             contact_id=contact.contact_id,
@@ -97,12 +130,112 @@ def convert_to_callback(tx: Transaction, contact: Contact, terms: CallbackFields
             requirement=tx.requirement_text(routing_criteria(contact)._replace(channel=channel)),
             mode=terms.mode or offered.mode,
             queue_position=offered.queue_position,
-            expires_at_ms=None if expires_s is None else begins_ms + 1000 * expires_s,
+            expires_at_ms=_expiry(tx, offered, due_at_ms, terms.until_ms),
+            gateway_id=contact.gateway_id,
+            has_window=terms.until_ms is not None,
+        )
+    )
+    if due_at_ms is not None:
+        tx.emit(
+            CallbackScheduled(
+                contact_id=contact.contact_id,
+                due_at_ms=due_at_ms,
+                gateway_id=contact.gateway_id,
+                requested_at_ms=terms.at_ms if terms.at_ms != due_at_ms else None,
+            )
+        )
+
+
+def _expiry(tx: Transaction, offered: CallbackPolicy, due_at_ms: int | None, until_ms: int | None) -> int | None:
+    """Return when a callback expires: at the end of its window, else ``expires_after_s`` after the request or the agreed time."""
+    if until_ms is not None or offered.expires_after_s is None:
+        return until_ms
+    return (tx.at_ms if due_at_ms is None else due_at_ms) + 1000 * offered.expires_after_s
+
+
+# --- moving a callback ------------------------------------------------------------------------------------------------
+def _move_callback(tx: Transaction, command: MoveCallback) -> CommandResult:
+    """Move a callback to another time; without a time it is due now, which it may be already."""
+    contact = find_contact(tx, command)
+    if contact is None:
+        return unknown_contact()
+    callback = contact.callback
+    if callback is None:
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact is not a callback")
+    if contact.state.is_terminal or contact.state is ContactState.ASSIGNED or callback.phase not in _MOVABLE:
+        return wrong_contact_state(tx, contact, requester_of(command), "the customer is being called or on the line")
+    at_ms, until_ms = command.at_ms, command.until_ms
+    offered = callback_policy(tx, contact)
+    refused = _time_refusal(tx, contact.queue_id, offered, at_ms, until_ms)
+    if refused is not None:
+        return refused
+    if at_ms is None:
+        return _make_due(tx, contact, callback, until_ms)
+    due_at_ms = _opening_after(tx.state, contact.queue_id, at_ms)
+    assert due_at_ms is not None
+    expires_at_ms = _expiry(tx, offered, due_at_ms, until_ms)
+    if callback.phase is CallbackPhase.SCHEDULED and (callback.due_at_ms, callback.expires_at_ms) == (due_at_ms, expires_at_ms):
+        return replace(already_done(contact.contact_id, contact.state, tx.state.seq), due_at_ms=due_at_ms)
+    rescind_contact_offers(tx, contact, "callback")
+    tx.emit(
+        CallbackScheduled(
+            contact_id=contact.contact_id,
+            due_at_ms=due_at_ms,
+            gateway_id=contact.gateway_id,
+            requested_at_ms=at_ms if at_ms != due_at_ms else None,
+            moved=True,
+            expires_at_ms=expires_at_ms,
+            has_window=until_ms is not None,
+        )
+    )
+    return _done(tx, contact)
+
+
+def _make_due(tx: Transaction, contact: Contact, callback: CallbackState, until_ms: int | None) -> CommandResult:
+    """Return a callback to its queue at once; one that waits there already is left as it is."""
+    if until_ms is not None:
+        detail = "is allowed only together with at_ms"
+        return Refused(code=RefusalCode.INVALID_VALUE, field="until_ms", detail=detail)
+    if callback.phase is CallbackPhase.WAITING:
+        return already_done(contact.contact_id, contact.state, tx.state.seq)
+    requeue(tx, contact, contact.queue_id, "callback_due")
+    return tx.done(contact.contact_id, contact.state)
+
+
+# --- claiming a call --------------------------------------------------------------------------------------------------
+def _claim_callback(tx: Transaction, command: ClaimCallback) -> CommandResult:
+    """Claim the present call for one process of the gateway, until the lease or the deadline of the attempt ends."""
+    contact = find_contact(tx, command)
+    if contact is None:
+        return unknown_contact()
+    callback = contact.callback
+    if callback is None:
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact is not a callback")
+    if callback.phase is not CallbackPhase.DIALLING or contact.state.is_terminal or callback.due_at_ms is None:
+        return wrong_contact_state(tx, contact, requester_of(command), "no call is requested")
+    if command.attempt not in (None, callback.attempts):
+        return wrong_contact_state(tx, contact, requester_of(command), "another attempt is in progress")
+    if command.lease_s is not None and command.lease_s < 1:
+        return Refused(code=RefusalCode.INVALID_VALUE, field="lease_s", detail="must be at least 1 second")
+    held_until_ms = callback.claimed_until_ms or 0
+    if callback.claimed_by not in (None, command.claimant) and tx.at_ms < held_until_ms:
+        seconds = -(-(held_until_ms - tx.at_ms) // 1000)
+        detail = f"another process of the gateway makes this call; its claim ends in {seconds} s"
+        return wrong_contact_state(tx, contact, requester_of(command), detail, code=RefusalCode.CALLBACK_CLAIMED, state="claimed")
+    lease_end_ms = callback.due_at_ms if command.lease_s is None else tx.at_ms + 1000 * command.lease_s
+    until_ms = min(lease_end_ms, callback.due_at_ms)
+    if (callback.claimed_by, held_until_ms) == (command.claimant, until_ms):
+        return already_done(contact.contact_id, contact.state, tx.state.seq)
+    tx.emit(
+        CallbackClaimed(
+            contact_id=contact.contact_id,
+            attempt=callback.attempts,
+            claimed_by=command.claimant,
+            until_ms=until_ms,
             gateway_id=contact.gateway_id,
         )
     )
-    if terms.at_ms is not None:
-        tx.emit(CallbackScheduled(contact_id=contact.contact_id, due_at_ms=terms.at_ms, gateway_id=contact.gateway_id))
+    return tx.done(contact.contact_id, contact.state)
 
 
 # --- result of a call -------------------------------------------------------------------------------------------------
@@ -112,14 +245,14 @@ def _report_callback(tx: Transaction, command: ReportCallback) -> CommandResult:
         return unknown_contact()
     callback, outcome = contact.callback, command.outcome
     if callback is None:
-        return wrong_contact_state(contact.state, detail="the contact is not a callback")
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact is not a callback")
     its_own = command.attempt in (None, callback.attempts)
     if callback.phase is not CallbackPhase.DIALLING or contact.state.is_terminal:
         if its_own and callback.outcome == outcome:
             return already_done(contact.contact_id, contact.state, callback.outcome_seq)
-        return wrong_contact_state(contact.state, detail="the customer is not being called")
+        return wrong_contact_state(tx, contact, requester_of(command), "the customer is not being called")
     if not its_own:
-        return wrong_contact_state(contact.state, *_ALLOWED_WHILE_DIALLING, detail="another attempt is in progress")
+        return wrong_contact_state(tx, contact, requester_of(command), "another attempt is in progress")
     owned = contact.state is ContactState.ASSIGNED
     if outcome is CallbackOutcome.CONNECTED:
         _emit_connected(tx, contact, callback, outcome)
@@ -206,5 +339,7 @@ def fire_callback_timer(tx: Transaction, contact: Contact) -> None:
 
 CALLBACK_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
     RequestCallback: _request_callback,
+    MoveCallback: _move_callback,
+    ClaimCallback: _claim_callback,
     ReportCallback: _report_callback,
 }

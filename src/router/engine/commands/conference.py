@@ -20,6 +20,7 @@ from router.engine.commands.transaction import (
     already_done,
     is_visible,
     not_owner,
+    requester_of,
     unknown_agent,
     unknown_contact,
     wrong_contact_state,
@@ -30,6 +31,7 @@ from router.engine.state.records import Assignment, work_queue_id
 from router.engine.state.workspace import active_consult, conversation_roles, participant_assignment, roles_under_new_owner
 from router.model.commands import AddParticipant, HandOverContact, LeaveContact
 from router.model.events import ContactHandedOver, ParticipantAdded, ParticipantJoined
+from router.model.operations import Requester
 from router.model.results import CommandResult, RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
 
@@ -153,14 +155,15 @@ def _leave_contact(tx: Transaction, command: LeaveContact) -> CommandResult:
 def _leave_refusal(tx: Transaction, contact: Contact, command: LeaveContact) -> CommandResult:
     """Answer for an agent who does not take part: a repeat, or the refusal."""
     agent_id = command.agent_id
+    requester = Requester.OWNER if command.reason == "left" else Requester.SUPERVISOR
     if contact.agent_id == agent_id and contact.state is ContactState.ASSIGNED:
-        return wrong_contact_state(contact.state, "hand_over", "transfer", "end", detail="the agent owns the contact")
+        return wrong_contact_state(tx, contact, requester, "the agent owns the contact")
     if agent_id in contact.left_agent_ids:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
     if not is_visible(tx.state, contact, command):
         return unknown_contact()
     if contact.state.is_terminal:
-        return wrong_contact_state(contact.state, detail="the conversation is over")
+        return wrong_contact_state(tx, contact, requester, "the conversation is over")
     return not_participant_refusal("agent_id") if agent_id in tx.state.agents else unknown_agent()
 
 
@@ -177,7 +180,7 @@ def _hand_over_command(tx: Transaction, command: HandOverContact) -> CommandResu
     if command.agent_id not in (None, contact.agent_id):
         return not_owner()
     if contact.state is not ContactState.ASSIGNED:
-        return wrong_contact_state(contact.state)
+        return wrong_contact_state(tx, contact, requester_of(command))
     if agent is None:
         return unknown_agent("to_agent_id")
     if agent.agent_id == contact.agent_id:
@@ -196,7 +199,7 @@ def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
     if agent is None:
         return unknown_agent()
     if contact.state is not ContactState.ASSIGNED:
-        return wrong_contact_state(contact.state)
+        return wrong_contact_state(tx, contact, Requester.SUPERVISOR)
     assignment = participant_assignment(state, contact, agent.agent_id)
     if assignment is not None and assignment.role is AssignmentRole.CONSULT:
         join_consulted_agent(tx, contact, assignment)
@@ -208,7 +211,7 @@ def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:
             code=RefusalCode.INVALID_AGENT_STATE, field="agent_id", state=str(agent.state), allowed=("ready", "not_ready")
         )
     if is_parked(tx, contact):
-        return wrong_contact_state(contact.state, "unpark", detail="the conversation is parked")
+        return wrong_contact_state(tx, contact, Requester.SUPERVISOR, "the conversation is parked")
     offers = [state.offers[name] for name in contact.pending_offer_ids if name in agent.offers]
     consults = sum(offer.role is not AssignmentRole.OWNER for offer in offers)
     if is_at_participants_limit(tx, contact, released=consults):

@@ -17,6 +17,7 @@ from router.engine.commands.transaction import (
     Transaction,
     is_visible,
     not_owner,
+    requester_of,
     unknown_agent,
     unknown_contact,
     unknown_queue,
@@ -43,7 +44,7 @@ def _owned_contact(tx: Transaction, command: _ConsultCommand) -> Contact | Refus
     if command.agent_id not in (None, contact.agent_id):
         return not_owner()
     if contact.state is not ContactState.ASSIGNED:
-        return wrong_contact_state(contact.state)
+        return wrong_contact_state(tx, contact, requester_of(command))
     return contact
 
 
@@ -57,12 +58,10 @@ def _consult_state(tx: Transaction, contact: Contact) -> str:
     return "pending" if _is_consult_pending(tx, contact) else "none"
 
 
-_ALLOWED_ACTIONS: Final = {"none": ("start",), "pending": ("cancel",), "running": ("complete", "cancel", "join")}
-
-
-def _wrong_consult_state(tx: Transaction, contact: Contact) -> Refused:
+def wrong_consult_state(tx: Transaction, contact: Contact, command: _ConsultCommand) -> Refused:
+    """Return the refusal for a conversation without, or already with, a consult."""
     state = _consult_state(tx, contact)
-    return Refused(code=RefusalCode.INVALID_CONSULT_STATE, state=state, allowed=_ALLOWED_ACTIONS[state])
+    return wrong_contact_state(tx, contact, requester_of(command), code=RefusalCode.INVALID_CONSULT_STATE, state=state)
 
 
 def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
@@ -74,11 +73,11 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     if isinstance(contact, Refused):
         return contact
     if _consult_state(tx, contact) != "none":
-        return _wrong_consult_state(tx, contact)
+        return wrong_consult_state(tx, contact, command)
     if is_parked(tx, contact):
-        return wrong_contact_state(contact.state, "unpark", detail="the conversation is parked")
+        return wrong_contact_state(tx, contact, requester_of(command), "the conversation is parked")
     if contact.pending_offer_ids:
-        return wrong_contact_state(contact.state, "end", detail="a transfer is pending")
+        return wrong_contact_state(tx, contact, requester_of(command), "a transfer is pending")
     if is_at_participants_limit(tx, contact):
         return participants_limit_refusal("contact_id")
     agent = _find_consultant(tx, contact, command)
@@ -138,7 +137,7 @@ def _running_consult(tx: Transaction, command: _ConsultCommand) -> tuple[Contact
     if isinstance(contact, Refused):
         return contact
     assignment = active_consult(tx.state, contact)
-    return _wrong_consult_state(tx, contact) if assignment is None else (contact, assignment)
+    return wrong_consult_state(tx, contact, command) if assignment is None else (contact, assignment)
 
 
 def _complete_consult(tx: Transaction, command: CompleteConsult) -> CommandResult:
@@ -167,7 +166,7 @@ def _cancel_consult(tx: Transaction, command: CancelConsult) -> CommandResult:
         return tx.done(contact.contact_id, contact.state)
     assignment = active_consult(tx.state, contact)
     if assignment is None:
-        return _wrong_consult_state(tx, contact)
+        return wrong_consult_state(tx, contact, command)
     leave_conversation(tx, contact, assignment, "consult_cancelled")
     answer = tx.done(contact.contact_id, contact.state)
     complete_assignment(tx, assignment, "consult_ended")

@@ -1,7 +1,7 @@
 """Commands on existing contacts: update, cancel, abandon and end; and the expiry of a wait."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -13,6 +13,7 @@ from router.engine.commands.transaction import (
     already_done,
     is_visible,
     not_owner,
+    requester_of,
     unknown_contact,
     wrong_contact_state,
 )
@@ -30,26 +31,38 @@ from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
-from router.model.commands import AbandonContact, CancelContact, EndContact, ReportCallback, RequestCallback, UpdateContact
+from router.model.commands import (
+    AbandonContact,
+    CancelContact,
+    ClaimCallback,
+    EndContact,
+    MoveCallback,
+    ReportCallback,
+    RequestCallback,
+    UpdateContact,
+)
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactUpdated
+from router.model.operations import Requester
 from router.model.policy import Policy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import CallbackPhase, ContactState
+from router.model.states import CallbackPhase, ContactState, EndedBy
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ASSIGNED: Final = ContactState.ASSIGNED
 _CONNECTED: Final = CallbackPhase.CONNECTED
+_CUSTOMER_LEFT: Final = "customer_left"
 _OFFERED: Final = ContactState.OFFERED
-_ALLOWED_AFTER_ANSWER: Final = ("end", "abandon", "transfer", "requeue", "assign")
 _ENDED_BY_CANCEL: Final = frozenset({ContactState.CANCELLED})
 _ENDED_BY_END: Final = frozenset({ContactState.ENDED, ContactState.CANCELLED})
 _ENDED_BY_ABANDON: Final = frozenset({ContactState.ABANDONED, ContactState.ENDED})
-_ALLOWED_FOR_CALLBACK: Final = ("cancel", "end", "callback/result")
 
 
-def find_contact(
-    tx: Transaction, command: UpdateContact | CancelContact | AbandonContact | EndContact | RequestCallback | ReportCallback
-) -> Contact | None:
+_ContactCommand: TypeAlias = (
+    UpdateContact | CancelContact | AbandonContact | EndContact | RequestCallback | MoveCallback | ClaimCallback | ReportCallback
+)
+
+
+def find_contact(tx: Transaction, command: _ContactCommand) -> Contact | None:
     """Return the contact if the client of the command may see it."""
     contact = tx.state.contacts.get(command.contact_id)
     return contact if contact is not None and is_visible(tx.state, contact, command) else None
@@ -61,7 +74,7 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     if contact is None or policy is None:
         return unknown_contact()
     if contact.state.is_terminal:
-        return wrong_contact_state(contact.state)
+        return wrong_contact_state(tx, contact, requester_of(command))
     refused = _validate_sent_fields(policy, contact, command)
     if refused is not None:
         return refused
@@ -148,25 +161,43 @@ def _cancel_contact(tx: Transaction, command: CancelContact) -> CommandResult:
     if contact is None:
         return unknown_contact()
     if contact.state is _ASSIGNED:
-        return wrong_contact_state(contact.state, *_ALLOWED_AFTER_ANSWER)
+        return wrong_contact_state(tx, contact, requester_of(command))
     if contact.state.is_terminal:
-        return _repeated_end(contact, _ENDED_BY_CANCEL, command.reason, "cancelled")
-    return _cancel_waiting(tx, contact, command.reason)
+        return _repeated_end(tx, contact, _ENDED_BY_CANCEL, command, command.reason, "cancelled")
+    return _cancel_waiting(tx, contact, command)
 
 
-def _repeated_end(contact: Contact, states: frozenset[ContactState], reason: str, default_reason: str) -> CommandResult:
+def _repeated_end(
+    tx: Transaction,
+    contact: Contact,
+    states: frozenset[ContactState],
+    command: CancelContact | AbandonContact | EndContact,
+    reason: str = "",
+    default_reason: str = "",
+) -> CommandResult:
     """Answer a command that ends a contact which has ended already: repeated only if it ended as this command ends it.
 
     Otherwise the client would take another end, or another reason, for its own.
     """
     if contact.state not in states:
-        return wrong_contact_state(contact.state, detail="the contact has ended in another way")
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact has ended in another way")
     if reason not in (default_reason, contact.reason):
-        return wrong_contact_state(contact.state, detail="the contact has ended with another reason")
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact has ended with another reason")
     return already_done(contact.contact_id, contact.state, contact.ended_seq)
 
 
-def _cancel_waiting(tx: Transaction, contact: Contact, reason: str) -> CommandResult:
+def _ended_by(command: CancelContact | EndContact) -> EndedBy:
+    """Return who ends a contact by a command: the gateway may report that it was the customer."""
+    match requester_of(command):
+        case Requester.GATEWAY:
+            return EndedBy.CUSTOMER if command.reason == _CUSTOMER_LEFT else EndedBy.GATEWAY
+        case Requester.OWNER:
+            return EndedBy.AGENT
+        case _:
+            return EndedBy.SUPERVISOR
+
+
+def _cancel_waiting(tx: Transaction, contact: Contact, command: CancelContact | EndContact) -> CommandResult:
     rescind_contact_offers(tx, contact, "cancelled")
     tx.emit(
         ContactCancelled(
@@ -174,8 +205,9 @@ def _cancel_waiting(tx: Transaction, contact: Contact, reason: str) -> CommandRe
             queue_id=contact.queue_id,
             waited_ms=tx.at_ms - contact.queued_at_ms,
             closed_ms=closed_time_ms(tx.state, contact),
-            reason=reason,
+            reason=command.reason,
             gateway_id=contact.gateway_id,
+            ended_by=_ended_by(command),
         )
     )
     return tx.done(contact.contact_id, contact.state)
@@ -186,13 +218,13 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
     if contact is None:
         return unknown_contact()
     if contact.state.is_terminal:
-        return _repeated_end(contact, _ENDED_BY_ABANDON, "", "")
+        return _repeated_end(tx, contact, _ENDED_BY_ABANDON, command)
     if contact.callback is not None and contact.callback.phase is not _CONNECTED:
         # The customer has hung up to be called back: the contact keeps its position.
-        return wrong_contact_state(contact.state, *_ALLOWED_FOR_CALLBACK, detail="the customer of this callback is not on the line")
+        return wrong_contact_state(tx, contact, requester_of(command), "the customer of this callback is not on the line")
     if contact.state is _ASSIGNED:
-        return _end_conversation(tx, contact, "customer_left")
-    rescind_contact_offers(tx, contact, "customer_left")
+        return _end_conversation(tx, contact, _CUSTOMER_LEFT, EndedBy.CUSTOMER)
+    rescind_contact_offers(tx, contact, _CUSTOMER_LEFT)
     tx.emit(
         ContactAbandoned(
             contact_id=contact.contact_id,
@@ -200,6 +232,7 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
             waited_ms=tx.at_ms - contact.queued_at_ms,
             closed_ms=closed_time_ms(tx.state, contact),
             gateway_id=contact.gateway_id,
+            ended_by=EndedBy.CUSTOMER,
         )
     )
     return tx.done(contact.contact_id, contact.state)
@@ -213,15 +246,15 @@ def _end_contact(tx: Transaction, command: EndContact) -> CommandResult:
     if agent_id is not None and contact.agent_id != agent_id:
         return not_owner()
     if contact.state is _ASSIGNED:
-        return _end_conversation(tx, contact, command.reason)
+        return _end_conversation(tx, contact, command.reason, _ended_by(command))
     if contact.state.is_terminal:
-        return _repeated_end(contact, _ENDED_BY_END, command.reason, "ended")
-    return _cancel_waiting(tx, contact, command.reason)
+        return _repeated_end(tx, contact, _ENDED_BY_END, command, command.reason, "ended")
+    return _cancel_waiting(tx, contact, command)
 
 
-def _end_conversation(tx: Transaction, contact: Contact, reason: str) -> CommandResult:
+def _end_conversation(tx: Transaction, contact: Contact, reason: str, ended_by: EndedBy) -> CommandResult:
     assignment = tx.state.assignments[contact.assignment_id or ""]
-    participants = end_contact(tx, contact, assignment, reason)
+    participants = end_contact(tx, contact, assignment, reason, ended_by)
     answer = Done(contact.contact_id, contact.state, tx.state.seq)
     release_assignment(tx, assignment)
     for participant in participants:

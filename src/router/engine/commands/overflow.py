@@ -14,10 +14,12 @@ from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.timers import is_without_agents, next_check_ms
 from router.model.events.contact import ContactExpired
 from router.model.policy import AtClosing, AtNoAgents
-from router.model.states import ContactState, QueueId
+from router.model.states import ContactState, EndedBy, QueueId
 
 LEAVING_MAX: Final = 256
 """Contacts that leave a queue without ready agents in one turn."""
+
+_TIMEOUTS: Final = frozenset({"ttl", "wait_max", "callback_expired"})
 
 
 def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
@@ -30,6 +32,7 @@ def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
             closed_ms=closed_time_ms(tx.state, contact),
             reason=reason,
             gateway_id=contact.gateway_id,
+            ended_by=EndedBy.TIMEOUT if reason in _TIMEOUTS else EndedBy.SYSTEM,
         )
     )
 

@@ -16,14 +16,22 @@ from router.engine.commands.assignments import (
 )
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
-from router.engine.commands.transaction import Transaction, already_done, unknown_assignment, unknown_contact, wrong_contact_state
+from router.engine.commands.transaction import (
+    Transaction,
+    already_done,
+    requester_of,
+    unknown_assignment,
+    unknown_contact,
+    wrong_contact_state,
+)
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
 from router.model.commands import ParkAssignment, ParkContact, UnparkAssignment, UnparkContact
 from router.model.events import AssignmentParked, AssignmentUnparked
+from router.model.operations import Requester
 from router.model.policy import LostDesktopAction
 from router.model.results import CommandResult
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, EndedBy
 
 _PARKED: Final = AssignmentState.PARKED
 _IN_CONVERSATION: Final = (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
@@ -36,8 +44,8 @@ def _park_assignment(tx: Transaction, command: ParkAssignment) -> CommandResult:
     if assignment.state is _PARKED:
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state not in _IN_CONVERSATION or assignment.role is not AssignmentRole.OWNER:
-        return wrong_assignment_state(assignment)
-    return _park(tx, assignment, subject=assignment.assignment_id)
+        return wrong_assignment_state(tx, assignment)
+    return _park(tx, assignment, Requester.OWNER, subject=assignment.assignment_id)
 
 
 def _unpark_assignment(tx: Transaction, command: UnparkAssignment) -> CommandResult:
@@ -47,7 +55,7 @@ def _unpark_assignment(tx: Transaction, command: UnparkAssignment) -> CommandRes
     if assignment.state is AssignmentState.ACTIVE:
         return already_done(assignment.assignment_id, assignment.state, tx.state.seq)
     if assignment.state is not _PARKED:
-        return wrong_assignment_state(assignment)
+        return wrong_assignment_state(tx, assignment)
     return _unpark(tx, assignment, subject=assignment.assignment_id)
 
 
@@ -64,10 +72,10 @@ def _park_contact(tx: Transaction, command: ParkContact) -> CommandResult:
     if contact is None:
         return unknown_contact()
     if assignment is None:
-        return wrong_contact_state(contact.state, detail="only an assigned contact can be parked")
+        return wrong_contact_state(tx, contact, requester_of(command), "only an assigned contact can be parked")
     if assignment.state is _PARKED:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
-    return _park(tx, assignment, subject=contact.contact_id)
+    return _park(tx, assignment, requester_of(command), subject=contact.contact_id)
 
 
 def _unpark_contact(tx: Transaction, command: UnparkContact) -> CommandResult:
@@ -75,7 +83,7 @@ def _unpark_contact(tx: Transaction, command: UnparkContact) -> CommandResult:
     if contact is None:
         return unknown_contact()
     if assignment is None:
-        return wrong_contact_state(contact.state, detail="only an assigned contact can be unparked")
+        return wrong_contact_state(tx, contact, requester_of(command), "only an assigned contact can be unparked")
     if assignment.state is not _PARKED:
         # The gateway may unpark on every message of the customer without knowing whether the contact is parked.
         return already_done(contact.contact_id, contact.state, tx.state.seq)
@@ -111,11 +119,11 @@ def _find_conversation(tx: Transaction, command: ParkContact | UnparkContact) ->
     return contact, tx.state.assignments[contact.assignment_id]
 
 
-def _park(tx: Transaction, assignment: Assignment, *, subject: str) -> CommandResult:
+def _park(tx: Transaction, assignment: Assignment, requester: Requester, *, subject: str) -> CommandResult:
     state = tx.state
     contact = state.contacts[assignment.contact_id]
     if _has_other_participants(tx, contact):
-        return wrong_contact_state(contact.state, detail="other agents are in the conversation")
+        return wrong_contact_state(tx, contact, requester, "other agents are in the conversation or asked for a consult")
     park_max_s = state.index.channels.by_name[assignment.channel].policy.park_max_s
     tx.emit(
         AssignmentParked(
@@ -151,7 +159,7 @@ def _subject_state(subject: str, assignment: Assignment, contact: Contact) -> st
 
 def expire_parking(tx: Transaction, assignment: Assignment) -> None:
     """End a parked conversation whose customer did not return within ``park_max_s``."""
-    end_contact(tx, tx.state.contacts[assignment.contact_id], assignment, "park_timeout")
+    end_contact(tx, tx.state.contacts[assignment.contact_id], assignment, "park_timeout", EndedBy.TIMEOUT)
     release_assignment(tx, assignment)
 
 

@@ -80,7 +80,10 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
         _cache_class(state, policy, command)
     if arriving is not None:
         match_arriving_contact(tx, arriving)
-    return Done(command.contact_id, _QUEUED, seq)
+    if command.callback is None:
+        return Done(command.contact_id, _QUEUED, seq)
+    callback = state.contacts[command.contact_id].callback
+    return Done(command.contact_id, _QUEUED, seq, due_at_ms=None if callback is None else callback.scheduled_at_ms)
 
 
 def _takes_fast_path(state: RoutingState, policy: Policy, command: EnqueueContact) -> bool:

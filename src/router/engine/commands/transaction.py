@@ -1,6 +1,6 @@
 """Transactions, through which commands emit events, and the answers that most commands share."""
 
-from typing import Final
+from typing import Any, Final
 
 from router.engine.events import EVENT_HANDLERS
 from router.engine.events.contacts import queue_in_line
@@ -8,9 +8,10 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import runs_while_closed
 from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
-from router.engine.state.workspace import participant_assignment
+from router.engine.state.workspace import participant_assignment, situation_in
 from router.model.commands import (
     CancelConsult,
+    CancelTransfer,
     CompleteConsult,
     EndContact,
     HandOverContact,
@@ -21,9 +22,10 @@ from router.model.commands import (
     TransferContact,
 )
 from router.model.events import ContactQueued, Event
+from router.model.operations import Requester, allowed_operations
 from router.model.policy import ContactClock
 from router.model.results import Done, RefusalCode, Refused
-from router.model.states import AgentId, ContactState, GatewayId, QueueId
+from router.model.states import AgentId, GatewayId, QueueId
 
 _WAIT_MAX: Final = ContactClock.WAIT_MAX
 
@@ -110,6 +112,7 @@ class ObservedTransaction(Transaction):
 _COMMANDS_OF_AGENTS: Final = (
     EndContact,
     TransferContact,
+    CancelTransfer,
     StartConsult,
     CompleteConsult,
     CancelConsult,
@@ -173,6 +176,23 @@ def unknown_queue(field: str = "queue_id") -> Refused:
     return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=field, detail="not one of the policy's queues")
 
 
-def wrong_contact_state(state: ContactState, *allowed: str, detail: str = "") -> Refused:
-    """Return the refusal for a contact whose state does not allow the command; ``allowed`` lists the actions that it does."""
-    return Refused(code=RefusalCode.INVALID_CONTACT_STATE, state=str(state), allowed=allowed, detail=detail)
+def requester_of(command: Any) -> Requester:
+    """Return who sends a command: a gateway, the owner of the contact, or a supervisor, who names neither."""
+    if getattr(command, "gateway_id", None) is not None:
+        return Requester.GATEWAY
+    return Requester.SUPERVISOR if getattr(command, "agent_id", None) is None else Requester.OWNER
+
+
+def wrong_contact_state(
+    tx: Transaction,
+    contact: Contact,
+    requester: Requester,
+    detail: str = "",
+    *,
+    code: RefusalCode = RefusalCode.INVALID_CONTACT_STATE,
+    state: str | None = None,
+    field: str | None = None,
+) -> Refused:
+    """Return the refusal for a contact whose state does not allow the command, with the operations that it does allow."""
+    allowed = allowed_operations(situation_in(tx.state, contact), requester)
+    return Refused(code=code, state=state or str(contact.state), allowed=allowed, detail=detail, field=field)

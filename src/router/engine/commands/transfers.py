@@ -17,6 +17,7 @@ from router.engine.commands.transaction import (
     already_done,
     is_visible,
     not_owner,
+    requester_of,
     unknown_agent,
     unknown_contact,
     unknown_queue,
@@ -28,10 +29,11 @@ from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact, phase_when_taken
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import active_consult, participant_assignment, roles_under_new_owner
-from router.model.commands import AssignContact, RequeueContact, TransferContact
+from router.model.commands import AssignContact, CancelTransfer, RequeueContact, TransferContact
 from router.model.events.contact import ContactAssigned
+from router.model.operations import Requester
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import AgentState, ContactState
+from router.model.states import AgentState, AssignmentRole, ContactState
 
 _ASSIGNED: Final = ContactState.ASSIGNED
 _OFFLINE: Final = AgentState.OFFLINE
@@ -55,7 +57,7 @@ def _requeue_contact(tx: Transaction, command: RequeueContact) -> CommandResult:
     if queue_id not in policy.queues:
         return unknown_queue()
     if contact.state.is_terminal:
-        return wrong_contact_state(contact.state)
+        return wrong_contact_state(tx, contact, Requester.SUPERVISOR)
     if contact.state is _QUEUED and queue_id == contact.queue_id:
         return already_done(contact.contact_id, contact.state, state.seq)
     return move_to_queue(tx, contact, queue_id, "supervisor")
@@ -98,10 +100,10 @@ def _transfer_contact(tx: Transaction, command: TransferContact) -> CommandResul
         return Refused(
             code=RefusalCode.INVALID_VALUE, field="to_queue_id", detail="give exactly one of to_queue_id and to_agent_id"
         )
-    if contact.state is not _ASSIGNED:
-        return wrong_contact_state(contact.state)
     if command.agent_id is not None and contact.agent_id != command.agent_id:
         return not_owner()
+    if contact.state is not _ASSIGNED:
+        return wrong_contact_state(tx, contact, requester_of(command))
     refused = _validate_transfer_times(command)
     if refused is not None:
         return refused
@@ -138,9 +140,10 @@ def _validate_transfer_times(command: TransferContact) -> Refused | None:
 def _transfer_to_agent(tx: Transaction, contact: Contact, agent: Agent, command: TransferContact) -> CommandResult:
     if contact.pending_offer_ids:
         kind = tx.state.offers[contact.pending_offer_ids[0]].reason
-        return wrong_contact_state(contact.state, "end", detail=f"a {kind} is pending")
+        return wrong_contact_state(tx, contact, requester_of(command), f"a {kind} is pending")
     if active_consult(tx.state, contact) is not None:
-        return Refused(code=RefusalCode.INVALID_CONSULT_STATE, state="running", allowed=("complete", "cancel", "join"))
+        code = RefusalCode.INVALID_CONSULT_STATE
+        return wrong_contact_state(tx, contact, requester_of(command), "a consult is running", code=code, state="running")
     cooling = (contact.cool_downs or {}).get(agent.agent_id, 0) > tx.at_ms
     is_member = contact.agent_id == agent.agent_id or (participant_assignment(tx.state, contact, agent.agent_id) is not None)
     if is_member or cooling or not is_available_now(tx.state, agent, contact.channel):
@@ -169,6 +172,23 @@ def _wait_for_agent(tx: Transaction, contact: Contact, agent: Agent, command: Tr
     return answer
 
 
+def _cancel_transfer(tx: Transaction, command: CancelTransfer) -> CommandResult:
+    """Withdraw a transfer that the other agent has not answered; the owner keeps the contact."""
+    contact = tx.state.contacts.get(command.contact_id)
+    if contact is None or not is_visible(tx.state, contact, command):
+        return unknown_contact()
+    if command.agent_id is not None and contact.agent_id != command.agent_id:
+        return not_owner()
+    if contact.state is not _ASSIGNED:
+        return wrong_contact_state(tx, contact, requester_of(command))
+    if not contact.pending_offer_ids:
+        return wrong_contact_state(tx, contact, requester_of(command), "no transfer is pending")
+    if tx.state.offers[contact.pending_offer_ids[0]].role is not AssignmentRole.OWNER:
+        return wrong_contact_state(tx, contact, requester_of(command), "a consult is pending, no transfer")
+    rescind_contact_offers(tx, contact, "transfer_cancelled")
+    return tx.done(contact.contact_id, contact.state)
+
+
 def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
     state = tx.state
     contact, agent = state.contacts.get(command.contact_id), state.agents.get(command.agent_id)
@@ -177,7 +197,7 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
     if agent is None:
         return unknown_agent()
     if contact.state.is_terminal:
-        return wrong_contact_state(contact.state)
+        return wrong_contact_state(tx, contact, Requester.SUPERVISOR)
     if contact.state is _ASSIGNED and contact.agent_id == agent.agent_id:
         return already_done(contact.contact_id, contact.state, contact.answered_seq)
     if agent.state is _OFFLINE:
@@ -224,5 +244,6 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
 TRANSFER_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
     RequeueContact: _requeue_contact,
     TransferContact: _transfer_contact,
+    CancelTransfer: _cancel_transfer,
     AssignContact: _assign_contact,
 }

@@ -9,12 +9,19 @@ from router.engine.state.clocks import TimerKind, end_closed_wait
 from router.engine.state.contact import CallbackState, Contact, phase_when_taken
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
-from router.model.events import CallbackConnected, CallbackDialRequested, CallbackFailed, CallbackRequested, CallbackScheduled
+from router.model.events import (
+    CallbackClaimed,
+    CallbackConnected,
+    CallbackDialRequested,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
+)
 from router.model.states import CallbackPhase
 
 _CALLBACK_CHANGES: Final = {
     kind: EventTransitions(CONTACT_TRANSITIONS, kind)
-    for kind in (CallbackRequested, CallbackScheduled, CallbackDialRequested, CallbackConnected, CallbackFailed)
+    for kind in (CallbackRequested, CallbackScheduled, CallbackDialRequested, CallbackClaimed, CallbackConnected, CallbackFailed)
 }
 
 
@@ -23,6 +30,7 @@ def _requested(state: RoutingState, event: CallbackRequested) -> None:
     discard_forecast(state, contact)
     change_state(state, contact, _CALLBACK_CHANGES[CallbackRequested])
     contact.callback = CallbackState(mode=event.mode, place=event.queue_position, expires_at_ms=event.expires_at_ms)
+    contact.callback.has_window = event.has_window
     state.index.contacts.leave_line(contact)
     contact.channel = event.channel
     contact.ttl_at_ms = event.expires_at_ms
@@ -40,7 +48,12 @@ def _scheduled(state: RoutingState, event: CallbackScheduled) -> None:
     if contact.ttl_at_ms is not None:
         state.timers.add(contact.ttl_at_ms, TimerKind.TTL, contact.contact_id)
     callback.phase = CallbackPhase.SCHEDULED
-    callback.scheduled_at_ms = event.due_at_ms
+    callback.scheduled_at_ms, callback.requested_at_ms = event.due_at_ms, event.requested_at_ms
+    if event.moved:
+        callback.expires_at_ms = contact.ttl_at_ms = event.expires_at_ms
+        callback.has_window = event.has_window
+        if event.expires_at_ms is not None:
+            state.timers.add(event.expires_at_ms, TimerKind.TTL, contact.contact_id)
     _set_due_time(state, contact, callback, event.due_at_ms)
 
 
@@ -49,6 +62,7 @@ def _due(state: RoutingState, event: CallbackDialRequested) -> None:
     callback = _callback_of(contact)
     change_state(state, contact, _CALLBACK_CHANGES[CallbackDialRequested])
     callback.attempts = event.attempt
+    callback.end_claim()
     callback.phase = CallbackPhase.DIALLING
     if event.for_agent_id is not None:
         state.index.contacts.leave_line(contact)
@@ -57,12 +71,20 @@ def _due(state: RoutingState, event: CallbackDialRequested) -> None:
     _set_due_time(state, contact, callback, event.deadline_ms)
 
 
+def _claimed(state: RoutingState, event: CallbackClaimed) -> None:
+    contact = state.contacts[event.contact_id]
+    callback = _callback_of(contact)
+    change_state(state, contact, _CALLBACK_CHANGES[CallbackClaimed])
+    callback.claimed_by, callback.claimed_until_ms = event.claimed_by, event.until_ms
+
+
 def _connected(state: RoutingState, event: CallbackConnected) -> None:
     contact = state.contacts[event.contact_id]
     callback = _callback_of(contact)
     stop_dialling(state, contact)
     change_state(state, contact, _CALLBACK_CHANGES[CallbackConnected])
     callback.phase, callback.due_at_ms = CallbackPhase.CONNECTED, None
+    callback.end_claim()
     callback.outcome, callback.outcome_seq = event.outcome, state.seq
     contact.ttl_at_ms = None
     if event.agent_id is None:
@@ -78,6 +100,7 @@ def _failed(state: RoutingState, event: CallbackFailed) -> None:
     change_state(state, contact, _CALLBACK_CHANGES[CallbackFailed])
     contact.agent_id = contact.assignment_id = None
     callback.phase = CallbackPhase.RETRY
+    callback.end_claim()
     callback.outcome, callback.outcome_seq = event.outcome, state.seq
     contact.ttl_at_ms = callback.expires_at_ms
     if callback.expires_at_ms is not None:
@@ -121,6 +144,7 @@ def return_to_waiting(state: RoutingState, contact: Contact, queued_at_ms: int |
     if callback.phase is CallbackPhase.CONNECTED:
         return
     callback.phase, callback.due_at_ms = CallbackPhase.WAITING, None
+    callback.end_claim()
     contact.ttl_at_ms = callback.expires_at_ms
     wait_for_opening_if_closed(state, contact)
 
@@ -143,6 +167,7 @@ CALLBACK_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     CallbackRequested: _requested,
     CallbackScheduled: _scheduled,
     CallbackDialRequested: _due,
+    CallbackClaimed: _claimed,
     CallbackConnected: _connected,
     CallbackFailed: _failed,
 }

@@ -294,7 +294,7 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
         contact.selection = selection_record(assignment)
         assignment.keep_contact(contact.attributes, contact.reference)
     state.ended_counts[contact.state] += 1
-    contact.reason = event.reason
+    contact.reason, contact.ended_by = event.reason, event.ended_by
     contact.ended_seq = state.seq
     if contact.waiting_line is not None:
         state.index.contacts.leave_line(contact)

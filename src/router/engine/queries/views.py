@@ -15,7 +15,7 @@ from router.engine.state.clocks import TimerKind, closed_time_ms, is_clock_stopp
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
-from router.engine.state.workspace import conversation_roles
+from router.engine.state.workspace import conversation_roles, operations_on
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
 from router.model.forecasts import forecast_accuracy
 from router.model.states import AgentId, AssignmentRole, AssignmentState, ContactState
@@ -85,6 +85,7 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
         callback_phase=None if live is None or live.callback is None else live.callback.phase,
         role=assignment.role,
         members=_members(state, assignment, contact),
+        allowed=operations_on(state, assignment),
         reason=assignment.reason,
         match_trigger=assignment.match_trigger,
         other_candidates=assignment.other_candidates,
@@ -171,6 +172,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         preferred_agents=contact.preferred_agents,
         last_agent_id=contact.last_agent_id,
         reason=contact.reason,
+        ended_by=contact.ended_by,
         rule=contact.entry_rule,
         failed_rules=contact.failed_rules,
         callback=None if contact.callback is None else _callback_view(state, contact, contact.callback),
@@ -192,6 +194,8 @@ def _callback_view(state: RoutingState, contact: Contact, callback: CallbackStat
         due_at_ms=callback.due_at_ms,
         expires_at_ms=_deadline(state, contact, TimerKind.TTL, callback.expires_at_ms),
         outcome=callback.outcome,
+        claimed_by=callback.claimed_by,
+        claimed_until_ms=callback.claimed_until_ms,
     )
 
 

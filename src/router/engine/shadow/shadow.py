@@ -340,5 +340,5 @@ def _callback_of_submit(event: ContactQueued, later: Sequence[Event]) -> Callbac
     if requested.contact_id != event.contact_id:
         return None
     if len(later) > 1 and isinstance(later[1], CallbackScheduled):
-        at_ms = later[1].due_at_ms
+        at_ms = later[1].requested_at_ms or later[1].due_at_ms
     return CallbackFields(mode=requested.mode, channel=requested.channel, at_ms=at_ms)

@@ -88,7 +88,8 @@ def end_closed_wait(records: WorkspaceRecords, contact: Contact) -> None:
         deadline_ms = getattr(contact, rule.deadline)
         if deadline_ms is not None:
             setattr(contact, rule.deadline, deadline_ms + closed_ms)
-    if callback is not None and callback.expires_at_ms is not None and _CALLBACK_EXPIRY not in running:
+    moves = callback is not None and not callback.has_window and _CALLBACK_EXPIRY not in running
+    if callback is not None and moves and callback.expires_at_ms is not None:
         callback.expires_at_ms += closed_ms
     if _SERVICE_LEVEL not in running:
         contact.closed_ms += closed_ms
@@ -115,5 +116,8 @@ def closed_time_ms(records: WorkspaceRecords, contact: Contact) -> int:
     return contact.closed_ms + records.at_ms - since_ms
 
 
-def _expiry_clock(contact: Contact) -> ContactClock:
-    return _TTL if contact.callback is None else _CALLBACK_EXPIRY
+def _expiry_clock(contact: Contact) -> ContactClock | None:
+    """Return the clock of the end of life; None: that is the end of a time window agreed with the customer, which never moves."""
+    if contact.callback is None:
+        return _TTL
+    return None if contact.callback.has_window else _CALLBACK_EXPIRY

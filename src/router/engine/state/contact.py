@@ -32,7 +32,7 @@ from sortedcontainers import SortedList
 
 from router.engine.state.records import RequirementKey, SelectionRecord, format_requirement
 from router.model.policy import CallbackMode, CallbackQueuePosition, ChannelPolicy, FactValue, QueueOrder, QueuePolicy, Selection
-from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, ContactState, OfferId, OfferState, QueueId
+from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, ContactState, EndedBy, OfferId, OfferState, QueueId
 
 
 class CallbackState(Struct, kw_only=True, gc=False):
@@ -53,6 +53,18 @@ class CallbackState(Struct, kw_only=True, gc=False):
     outcome: str | None = None
     outcome_seq: int = 0
     """Result of the last attempt, and the ``seq`` of the event that recorded it."""
+    has_window: bool = False
+    """Whether ``expires_at_ms`` is the end of a time window that was agreed."""
+    requested_at_ms: int | None = None
+    """Time that was asked for, if another one was agreed because the queue is closed then."""
+    claimed_by: str | None = None
+    claimed_until_ms: int | None = None
+    """Process of the gateway that makes the present call, and the end of its claim."""
+
+    def end_claim(self) -> None:
+        """Forget the claim: the call that it was for has ended, or another one begins."""
+        if self.claimed_by is not None:
+            self.claimed_by = self.claimed_until_ms = None
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:
@@ -347,6 +359,7 @@ class Contact(Struct, array_like=True, gc=False):
     callback: CallbackState | None = None
     selection: SelectionRecord | None = None
     """Why its last owner was chosen; set at the end of an answered contact."""
+    ended_by: EndedBy | None = None
     overflowed_from: tuple[QueueId, ...] = ()
     """Queues that it has left by an overflow since it was submitted or placed in a queue by a person; it overflows to none of
     them again."""

@@ -16,6 +16,7 @@ from router.engine.state.contact import Contact
 from router.engine.state.idempotency import IdempotencyKeys
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
+from router.model.operations import OPERATIONS, Requester, Situation, allowed_operations, situation_of
 from router.model.policy import Policy, QueuePolicy
 from router.model.states import (
     TERMINAL_CONTACT_STATES,
@@ -118,6 +119,34 @@ def conversation_roles(records: WorkspaceRecords, contact: Contact) -> dict[Agen
 def conversation_roles_if_shared(records: WorkspaceRecords, contact: Contact) -> dict[AgentId, AssignmentRole] | None:
     """Return the role of each agent in the conversation; None while the owner is alone in it."""
     return conversation_roles(records, contact) if contact.participant_assignment_ids else None
+
+
+def situation_in(records: WorkspaceRecords, contact: Contact) -> Situation:
+    """Return what decides which operations on the contact are allowed."""
+    owner = records.assignments.get(contact.assignment_id or "")
+    return situation_of(
+        contact.state,
+        owner_state=None if owner is None else owner.state,
+        callback_phase=None if contact.callback is None else contact.callback.phase,
+        pending=records.offers[contact.pending_offer_ids[0]].reason if contact.pending_offer_ids else None,
+        other_roles=(records.assignments[name].role for name in contact.participant_assignment_ids),
+    )
+
+
+def requester_for(contact: Contact, assignment: Assignment) -> Requester:
+    """Return what the agent of an open assignment is to its contact."""
+    if assignment.assignment_id == contact.assignment_id and contact.state is ContactState.ASSIGNED:
+        return Requester.OWNER
+    is_member = assignment.assignment_id in contact.participant_assignment_ids
+    return Requester.MEMBER if is_member else Requester.WRAP_UP
+
+
+def operations_on(records: WorkspaceRecords, assignment: Assignment) -> tuple[str, ...]:
+    """Return the operations that the agent of an open assignment may ask for now."""
+    contact = records.contacts.get(assignment.contact_id)
+    if contact is None:
+        return OPERATIONS[Requester.WRAP_UP]
+    return allowed_operations(situation_in(records, contact), requester_for(contact, assignment))
 
 
 def agents_offered(records: WorkspaceRecords, contact: Contact) -> tuple[AgentId, ...]:

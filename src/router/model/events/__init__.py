@@ -42,6 +42,7 @@ from router.model.events.agent import (
     WrapUpStarted,
 )
 from router.model.events.contact import (
+    CallbackClaimed,
     CallbackConnected,
     CallbackDialRequested,
     CallbackFailed,
@@ -104,6 +105,7 @@ __all__ = (
     "CallbackRequested",
     "CallbackScheduled",
     "CallbackDialRequested",
+    "CallbackClaimed",
     "CallbackConnected",
     "CallbackFailed",
     "AgentUpdated",
@@ -154,6 +156,7 @@ Event: TypeAlias = (
     | CallbackRequested
     | CallbackScheduled
     | CallbackDialRequested
+    | CallbackClaimed
     | CallbackConnected
     | CallbackFailed
     | AgentUpdated

@@ -15,6 +15,7 @@ from router.model.states import (
     AssignmentRole,
     CallbackPhase,
     ContactId,
+    EndedBy,
     GatewayId,
     MatchTrigger,
     OfferId,
@@ -119,7 +120,8 @@ class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinde
     """``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``, ``agent_updated``
     (the agent was changed and no longer qualifies), ``moved`` (the contact was moved), ``updated`` (the contact was changed and
     the agent no longer meets its requirement), ``owner_ended`` (the owner ended the conversation), ``policy`` (the policy was
-    replaced), ``step`` (the plan has moved on to other agents), ``callback`` or ``consult_cancelled``."""
+    replaced), ``step`` (the plan has moved on to other agents), ``callback``, ``consult_cancelled`` or ``transfer_cancelled`` (the
+    owner has withdrawn it)."""
     from_agent_id: AgentId | None = None
     """Owner who asked for a transfer or consult, if any."""
 
@@ -165,6 +167,8 @@ class ParticipantLeft(EventStruct, frozen=True, kw_only=True, tag="participant.l
     ``contact_ended`` or ``contact_moved``."""
     members: dict[AgentId, AssignmentRole] = {}
     gateway_id: GatewayId = ""
+    ended_by: EndedBy | None = None
+    """With the reason ``contact_ended``: who or what ended the contact."""
 
 
 class ContactHandedOver(EventStruct, frozen=True, kw_only=True, tag="contact.handed_over"):

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
 from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue
-from router.model.states import AgentId, AssignmentId, AssignmentRole, CallbackPhase, ContactId, GatewayId, QueueId
+from router.model.states import AgentId, AssignmentId, AssignmentRole, CallbackPhase, ContactId, EndedBy, GatewayId, QueueId
 
 
 class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -212,6 +212,8 @@ class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.aban
     gateway_id: GatewayId = ""
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
+    ended_by: EndedBy | None = None
+    """Who or what ended it; null: in journals written before the field existed."""
 
 
 class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.cancelled"):
@@ -225,6 +227,8 @@ class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.canc
     gateway_id: GatewayId = ""
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
+    ended_by: EndedBy | None = None
+    """Who or what ended it; null: in journals written before the field existed."""
 
 
 class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):
@@ -240,6 +244,8 @@ class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expire
     gateway_id: GatewayId = ""
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
+    ended_by: EndedBy | None = None
+    """Who or what ended it; null: in journals written before the field existed."""
 
 
 class ContactEnded(EventStruct, frozen=True, kw_only=True, tag="contact.ended"):
@@ -253,6 +259,8 @@ class ContactEnded(EventStruct, frozen=True, kw_only=True, tag="contact.ended"):
     """``customer_left``, ``completed`` (the owner completed the assignment), ``park_timeout``, or the reason given with the
     command that ended it; ``ended`` if none was given."""
     gateway_id: GatewayId = ""
+    ended_by: EndedBy | None = None
+    """Who or what ended it; null: in journals written before the field existed."""
 
 
 class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.requested"):
@@ -270,6 +278,8 @@ class CallbackRequested(EventStruct, frozen=True, kw_only=True, tag="callback.re
     expires_at_ms: int | None = None
     """When the callback expires; replaces the contact's time to live and its queue's maximum wait."""
     gateway_id: GatewayId = ""
+    has_window: bool = False
+    """Whether ``expires_at_ms`` is the end of a time window that was agreed, which closed hours do not move."""
 
 
 class CallbackScheduled(EventStruct, frozen=True, kw_only=True, tag="callback.scheduled"):
@@ -279,6 +289,14 @@ class CallbackScheduled(EventStruct, frozen=True, kw_only=True, tag="callback.sc
     due_at_ms: int
     """Agreed time, epoch milliseconds."""
     gateway_id: GatewayId = ""
+    requested_at_ms: int | None = None
+    """Time that was asked for, if the queue is closed then; ``due_at_ms`` is the next opening. Null: the time asked for."""
+    moved: bool = False
+    """True: an existing callback was moved to this time, and ``expires_at_ms`` replaces its earlier end."""
+    expires_at_ms: int | None = None
+    """With ``moved``: when the callback expires; null: never."""
+    has_window: bool = False
+    """With ``moved``: whether ``expires_at_ms`` is the end of a time window that was agreed."""
 
 
 class CallbackDialRequested(EventStruct, frozen=True, kw_only=True, tag="callback.dial_requested"):
@@ -305,6 +323,18 @@ class CallbackDialRequested(EventStruct, frozen=True, kw_only=True, tag="callbac
     members: dict[AgentId, AssignmentRole] | None = None
     offered_to: tuple[AgentId, ...] = ()
     """Agents with a pending offer of the contact."""
+
+
+class CallbackClaimed(EventStruct, frozen=True, kw_only=True, tag="callback.claimed"):
+    """A process of the gateway has claimed the requested call: the others must not dial before the claim ends."""
+
+    contact_id: ContactId
+    attempt: int
+    claimed_by: str
+    """Name that the process has given."""
+    until_ms: int
+    """End of the claim, at most the deadline of the attempt; epoch milliseconds."""
+    gateway_id: GatewayId = ""
 
 
 class CallbackConnected(EventStruct, frozen=True, kw_only=True, tag="callback.connected"):

@@ -228,6 +228,12 @@ class TransferFrame(_TargetFrame, frozen=True, kw_only=True, tag="transfer"):
     such reservation."""
 
 
+class CancelTransferFrame(_ContactFrame, frozen=True, kw_only=True, tag="transfer_cancel"):
+    """Desktop: withdraw a transfer that the other agent has not answered yet."""
+
+    command = c.CancelTransfer
+
+
 class ConsultFrame(_TargetFrame, frozen=True, kw_only=True, tag="consult"):
     """Desktop: consult an agent, or an agent of a queue; exactly one of the two."""
 
@@ -342,11 +348,35 @@ class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
     """Channel of the callback; omitted: as in the policy."""
     at_ms: TimeMs | None = None
     """Earliest time of the call, epoch milliseconds; omitted: when the contact reaches the head of its queue."""
+    until_ms: TimeMs | None = None
+    """End of the time window, epoch milliseconds: the callback expires then. Omitted: as in the policy."""
 
     def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None) -> c.Command:
         """Return the command, with the terms of the callback as a struct of their own."""
-        terms = c.CallbackFields(mode=self.mode, channel=self.channel, at_ms=self.at_ms)
+        terms = c.CallbackFields(mode=self.mode, channel=self.channel, at_ms=self.at_ms, until_ms=self.until_ms)
         return c.RequestCallback(contact_id=self.contact_id, gateway_id=gateway_id, callback=terms)
+
+
+class MoveCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_move"):
+    """Gateway, supervisor: move a callback to another time, or make it due now."""
+
+    command = c.MoveCallback
+    at_ms: TimeMs | None = None
+    """New earliest time of the call, epoch milliseconds; omitted: the callback is due now."""
+    until_ms: TimeMs | None = None
+    """New end of the time window, with ``at_ms`` only; omitted: ``expires_after_s`` of the policy counts from ``at_ms``."""
+
+
+class ClaimCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_claim"):
+    """Gateway, supervisor: claim the call requested by ``callback.dial_requested``, so that only one process dials."""
+
+    command = c.ClaimCallback
+    claimant: Ident
+    """Name of the process that will dial, for example that of its pod."""
+    lease_s: Annotated[int, Meta(ge=1, le=3_600)] | None = None
+    """Seconds after which another process may claim the call; omitted: until the deadline of the attempt."""
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """Number of the attempt from ``callback.dial_requested``; omitted: the current one."""
 
 
 class CallbackResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_result"):
@@ -446,6 +476,7 @@ DesktopFrame: TypeAlias = (
     | ExtendWrapUpFrame
     | CompleteFrame
     | TransferFrame
+    | CancelTransferFrame
     | ConsultFrame
     | CompleteConsultFrame
     | CancelConsultFrame
@@ -465,6 +496,8 @@ GatewayFrame: TypeAlias = (
     | ParkContactFrame
     | UnparkContactFrame
     | CallbackFrame
+    | MoveCallbackFrame
+    | ClaimCallbackFrame
     | CallbackResultFrame
     | ExpectedWaitFrame
 )
@@ -484,6 +517,8 @@ SupervisorFrame: TypeAlias = (
     | SetAgentStateFrame
     | SetAgentChannelsFrame
     | CallbackFrame
+    | MoveCallbackFrame
+    | ClaimCallbackFrame
     | CallbackResultFrame
     | ExpectedWaitFrame
 )

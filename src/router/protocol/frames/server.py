@@ -102,6 +102,8 @@ class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
     """State of the object after the command."""
     replayed: bool = False
     """True: the command had taken effect before; this frame changed nothing."""
+    due_at_ms: int | None = None
+    """Agreed time of a callback, epoch milliseconds; it is the next opening if the queue is closed at the requested time."""
     expected_wait: ExpectedWait | None = None
     """Result of an ``expected_wait`` query; null for other frames."""
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model.commands import TimeMs
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
@@ -56,6 +57,26 @@ class QueueOverride(_Request, frozen=True, kw_only=True):
 
     duration_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
     """How long the queue stays open or closed, in seconds; omitted: until the next such request."""
+
+
+class CallbackMove(_Request, frozen=True, kw_only=True):
+    """New time of a callback; the body may be omitted, the callback is then due now."""
+
+    at_ms: TimeMs | None = None
+    """New earliest time of the call, epoch milliseconds; omitted: the callback is due now."""
+    until_ms: TimeMs | None = None
+    """New end of the time window, with ``at_ms`` only; omitted: ``expires_after_s`` of the policy counts from ``at_ms``."""
+
+
+class CallbackClaim(_Request, frozen=True, kw_only=True):
+    """Claim of the call that ``callback.dial_requested`` requested."""
+
+    claimant: Ident
+    """Name of the process that will dial, for example that of its pod."""
+    lease_s: Annotated[int, Meta(ge=1, le=3_600)] | None = None
+    """Seconds after which another process may claim the call; omitted: until the deadline of the attempt."""
+    attempt: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """Attempt number from ``callback.dial_requested``; omitted: the current attempt."""
 
 
 class CallbackReport(_Request, frozen=True, kw_only=True):
@@ -288,6 +309,8 @@ class ContactReceipt(_Receipt, frozen=True, kw_only=True):
     """Receipt of a durable command on a contact."""
 
     contact_id: str
+    due_at_ms: int | UnsetType = UNSET
+    """Agreed time of a callback, epoch milliseconds; it is the next opening if the queue is closed at the requested time."""
 
 
 class AgentReceipt(_Receipt, frozen=True, kw_only=True):

@@ -13,11 +13,14 @@ from router.model.commands import (
     AssignContact,
     CancelConsult,
     CancelContact,
+    CancelTransfer,
+    ClaimCallback,
     CompleteConsult,
     EndContact,
     HandOverContact,
     JoinConsult,
     LeaveContact,
+    MoveCallback,
     ParkContact,
     PlainCommand,
     ReportCallback,
@@ -220,6 +223,28 @@ async def request_callback(request: ApiRequest) -> ApiResponse:
     )
 
 
+async def move_callback(request: ApiRequest) -> ApiResponse:
+    """Move a callback to another time, or make it due now."""
+    body = request.body
+    return await execute_on_contact(
+        request,
+        MoveCallback(contact_id=path_contact_id(request), gateway_id=request.gateway_id, at_ms=body.at_ms, until_ms=body.until_ms),
+    )
+
+
+async def claim_callback(request: ApiRequest) -> ApiResponse:
+    """Claim a requested call, so that only one process of the gateway dials."""
+    body = request.body
+    command = ClaimCallback(
+        contact_id=path_contact_id(request),
+        gateway_id=request.gateway_id,
+        claimant=body.claimant,
+        lease_s=body.lease_s,
+        attempt=body.attempt,
+    )
+    return await execute_on_contact(request, command)
+
+
 async def report_callback(request: ApiRequest) -> ApiResponse:
     """Report the result of the call that `callback.dial_requested` requested."""
     return await execute_on_contact(
@@ -231,6 +256,11 @@ async def report_callback(request: ApiRequest) -> ApiResponse:
             attempt=request.body.attempt,
         ),
     )
+
+
+async def cancel_transfer(request: ApiRequest) -> ApiResponse:
+    """Withdraw a transfer that the other agent has not answered yet; the owner keeps the contact."""
+    return await execute_on_contact(request, CancelTransfer(contact_id=path_contact_id(request), agent_id=request.agent_id))
 
 
 async def start_consult(request: ApiRequest) -> ApiResponse:

@@ -7,7 +7,7 @@ this code: a retry may use either.
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
@@ -36,6 +36,15 @@ def public_event(event: Event) -> Event:
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
+class _FingerprintCallback(Struct, frozen=True):
+    """Terms of a callback as they enter the fingerprint: a later field is left out while it is not used."""
+
+    mode: str | None
+    channel: str | None
+    at_ms: int | None
+    until_ms: int | UnsetType = UNSET
+
+
 class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_class", "continues_contact_id": "continues"}):
     """Fields of a submit as they enter the fingerprint.
 
@@ -51,7 +60,7 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     attributes: dict[str, str | int | bool]
     ttl_s: int | None
     reference: str | None
-    callback: CallbackFields | None
+    callback: _FingerprintCallback | None
     preferred_agents: tuple[str, ...]
     continues_contact_id: str | None
 
@@ -106,12 +115,17 @@ def fingerprint_of(fields: ContactFields) -> bytes:
                 fields.attributes,
                 fields.ttl_s,
                 fields.reference,
-                fields.callback,
+                None if fields.callback is None else _callback_fingerprint(fields.callback),
                 fields.preferred_agents,
                 fields.continues_contact_id,
             )
         )
     )
+
+
+def _callback_fingerprint(terms: CallbackFields) -> _FingerprintCallback:
+    until_ms = UNSET if terms.until_ms is None else terms.until_ms
+    return _FingerprintCallback(terms.mode, terms.channel, terms.at_ms, until_ms)
 
 
 def replay_headers(applied: AppliedCommand) -> dict[str, str]:
@@ -138,6 +152,7 @@ def contact_receipt(applied: AppliedCommand) -> ContactReceipt:
         history_id=applied.history_id,
         epoch=applied.epoch,
         seq=applied.result.seq,
+        due_at_ms=UNSET if applied.result.due_at_ms is None else applied.result.due_at_ms,
     )
 
 

@@ -81,11 +81,14 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "cancel_contact": _GATEWAYS,
     "abandon_contact": _GATEWAYS,
     "request_callback": _GATEWAYS,
+    "move_callback": _GATEWAYS,
+    "claim_callback": _GATEWAYS,
     "report_callback": _GATEWAYS,
     "end_contact": _ALL_ROLES,  # an agent: one assigned to them
     "park_contact": _GATEWAYS,
     "unpark_contact": _GATEWAYS,
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
+    "cancel_transfer": _DESKTOPS,
     "requeue_contact": _SUPERVISORS,
     "start_consult": _DESKTOPS,  # an agent: as owner of the contact, as in the next four
     "complete_consult": _DESKTOPS,

@@ -53,7 +53,14 @@ def reply_to_frame(frame: Any, outcome: Outcome) -> OkFrame | ErrorFrame:
             seq=result.seq,
             opens_at_ms=result.opens_at_ms,
         )
-    return OkFrame(id=frame.id, seq=result.seq, subject=result.subject, state=result.state, replayed=result.replayed)
+    return OkFrame(
+        id=frame.id,
+        seq=result.seq,
+        subject=result.subject,
+        state=result.state,
+        replayed=result.replayed,
+        due_at_ms=result.due_at_ms,
+    )
 
 
 def fault_reply(id: str, error: RouterError) -> ErrorFrame:
