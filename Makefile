@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long lint types imports fast format docs lock bench clean
+.PHONY: help run check test test-long mutation lint types imports fast format docs lock bench clean
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -47,9 +47,13 @@ fast: $(STAMP)
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2
 
-test-long: $(STAMP)  ## property tests with thousands of new random examples, power failures at every cut; hours
+test-long: $(STAMP)  ## property tests with thousands of new random examples, power failures at every cut, mutation; hours
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
 	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py
+	$(MAKE) mutation
+
+mutation: $(STAMP)  ## 150 single changes to the code, drawn at random: which do the tests notice?
+	nice $(BIN)/python -m tests.mutation.run --count 150 --seed 1 $(ARGS)
 
 format: $(STAMP)  ## format the code
 	$(BIN)/ruff format .

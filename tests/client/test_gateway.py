@@ -94,3 +94,18 @@ async def test_contacts_of_a_welcome_and_of_events_are_kept() -> None:
     async with scripted_server(script) as url, a_gateway(url) as gateway, asyncio.timeout(10):
         await anext(gateway.__aiter__())
         assert sorted(gateway.contacts.by_id) == ["c1", "c2"]
+
+
+async def test_every_command_on_a_contact_returns_its_acknowledgement() -> None:
+    frames: list[dict[str, Any]] = []
+    async with scripted_server(answering_script(frames, GATEWAY_WELCOME)) as url, a_gateway(url) as gateway, asyncio.timeout(10):
+        answers = [
+            await gateway.abandon("c1"),
+            await gateway.end("c1"),
+            await gateway.cancel("c1"),
+            await gateway.park("c1"),
+            await gateway.unpark("c1"),
+        ]
+    assert [answer.subject for answer in answers] == ["c1"] * 5
+    assert [frame["contact_id"] for frame in frames] == ["c1"] * 5
+    assert [frame["type"] for frame in frames] == ["abandon", "end", "cancel", "park_contact", "unpark_contact"]

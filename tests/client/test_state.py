@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
+from router.client.state import CachedAgent, CachedCallback, CachedContact, ContactCache, WorkspaceCache
 from router.model import events as ev
-from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, Presence
+from router.model.policy import CallbackMode
+from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence
+from router.model.views import CallbackView
 
 OWNER, PARTICIPANT = AssignmentRole.OWNER, AssignmentRole.PARTICIPANT
 
@@ -145,3 +147,24 @@ def test_agents_of_a_workspace_are_created_updated_and_removed() -> None:
     assert list(workspace.agents["ada"].offers) == ["c1.1"]
     workspace.apply(ev.AgentRemoved(agent_id="ada"), 4)
     assert workspace.agents == {}
+
+
+def test_a_requeued_contact_has_no_owner() -> None:
+    requeued = ev.ContactRequeued(contact_id="c1", queue_id="sales", requirement="", reason="supervisor", queued_seq=3)
+    cache = contacts_after(queued(), offer(), accepted(), requeued)
+    contact = cache.by_id["c1"]
+    assert (contact.state, contact.queue_id, contact.agent_id) == (ContactState.QUEUED, "sales", None)
+
+
+def test_a_callback_is_taken_over_from_a_view_by_name() -> None:
+    view = CallbackView(
+        mode=CallbackMode.AGENT_FIRST,
+        phase=CallbackPhase.SCHEDULED,
+        attempts=2,
+        scheduled_at_ms=1_000,
+        due_at_ms=2_000,
+        expires_at_ms=3_000,
+        outcome="busy",
+    )
+    callback = CachedCallback.from_view(view)
+    assert (callback.mode, callback.attempts, callback.due_at_ms, callback.outcome) == (CallbackMode.AGENT_FIRST, 2, 2_000, "busy")

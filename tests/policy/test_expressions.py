@@ -120,6 +120,8 @@ def test_an_expression_knows_its_variables() -> None:
         ('contact.tier == "golden"', 16, "declared values of contact.tier"),
         ('contact.tier in ["gold", "golden"]', 25, "declared values of contact.tier"),
         ('"golden" != contact.tier', 0, "declared values of contact.tier"),
+        ("contact.tier ==", 15, ""),
+        ("contact.tier in", 15, ""),
         ('"a" + "b" == "ab"', 4, "`+` cannot be applied to string, string"),
         ("[1] + [2] == [1, 2]", 4, "`+` cannot be applied"),
         ('contact.campaign.matches("(")', 25, "not a regular expression"),

@@ -218,3 +218,17 @@ def test_conversations_of_a_removed_queue_count_in_the_queue_that_takes_them() -
         stats.apply(event, seq, at_ms)
     counted = stats.queue_stats("support", world.at_ms)
     assert counted is not None and counted.assigned == 0
+
+
+def test_the_histogram_of_a_queue_is_a_copy_and_unknown_queues_have_none() -> None:
+    day = EventHistory()
+    day.agent("ada")
+    day.submit("c1")
+    day.after(3).accept(day.offer("c1"))
+    stats = day.workspace_stats()
+    found = stats.wait_histogram("a")
+    assert found is not None and sum(found.buckets) == 1
+    found.buckets[0] += 5
+    again = stats.wait_histogram("a")
+    assert again is not None and sum(again.buckets) == 1
+    assert stats.wait_histogram("unknown") is None

@@ -93,3 +93,13 @@ def test_a_query_changes_nothing() -> None:
     before = world.engine.digest()
     availability(world, channel=None, skills={"english": 1})
     assert world.engine.digest() == before
+
+
+def test_an_expected_wait_of_an_unknown_channel_or_queue_is_refused() -> None:
+    world = World(a_policy())
+    world.done_all(an_agent("ada"), ready("ada"))
+    found = world.engine.expected_wait("support", channel="fax")
+    assert isinstance(found, Refused) and (found.code, found.field) == (RefusalCode.UNKNOWN_CHANNEL, "channel")
+    unknown = world.engine.expected_wait("none")
+    assert isinstance(unknown, Refused) and unknown.field == "queue_id"
+    assert not isinstance(world.engine.expected_wait("support", channel="voice"), Refused)

@@ -44,6 +44,9 @@ def test_a_forecast_is_compared_with_the_answer() -> None:
     timed.do(c.AcceptOffer(offer_id="right.1", agent_id="ada"))
     one = timed.counts()
     assert (one.answered, one.within_50, one.within_90) == (1, 1, 1)
+    # Nothing has been learned yet, so that the plain estimate is the told one.
+    assert (one.raw_within_50, one.raw_within_90) == (1, 1)
+    assert (one.raw_error_ms, one.raw_bias_ms) == (one.error_ms, one.bias_ms)
     assert one.error_ms == abs(80_000 - (said.p50_ms or 0)) and one.bias_ms == 80_000 - (said.p50_ms or 0)
     timed.do(c.AbandonContact(contact_id="left"), c.CancelContact(contact_id="gone"))
     timed.do(c.EndContact(contact_id="right"), after_s=5_000)

@@ -169,3 +169,12 @@ def test_the_number_of_expressions_is_limited() -> None:
     queues = {"support": QueuePolicy(agents_when="true")}
     (problem,) = policy_problems(a_policy(entry=entry, facts=facts, queues=queues))
     assert (problem.path, problem.message) == ("entry", "more than 200 expressions in the policy")
+
+
+@pytest.mark.parametrize(("count", "shown"), [(10, 10), (11, 10)])
+def test_a_long_cycle_is_shortened(count: int, shown: int) -> None:
+    names = [f"q{n:02}" for n in range(count)]
+    queues = {name: QueuePolicy(wait_max_s=1, overflow_to=after) for name, after in zip(names, names[1:] + names[:1], strict=True)}
+    (problem,) = policy_problems(Policy(channels={"voice": ChannelPolicy()}, queues=queues))
+    ellipsis = ["…"] if count > shown else []
+    assert problem.message == f"cycle of overflows: {' → '.join([*names[:shown], *ellipsis, names[0]])}"
