@@ -4,7 +4,7 @@ from typing import Any
 
 from router.client.state import CachedAgent, CachedCallback, CachedContact, ContactCache, WorkspaceCache
 from router.model import events as ev
-from router.model.policy import CallbackMode
+from router.model.policy import CallbackMode, CallbackQueuePosition
 from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence
 from router.model.views import CallbackView
 
@@ -107,6 +107,67 @@ def test_an_assignment_in_wrap_up_is_not_a_member_of_the_conversation() -> None:
     assert agent_after(offer(), accepted(), wrap_up, joined).assignments["c1.1"].members == {}
 
 
+def test_the_owner_sees_what_is_pending_until_it_is_answered() -> None:
+    asked = offer("bob", offer_id="c1.2", from_agent_id="ada", reason="transfer", deadline_ms=900, callback_phase=None)
+    pending = agent_after(offer(), accepted(), asked).assignments["c1.1"].pending_offer
+    assert pending is not None
+    assert (pending.offer_id, pending.agent_id, pending.kind, pending.made_at_ms, pending.deadline_ms) == (
+        *("c1.2", "bob", "transfer"),
+        *(3, 900),
+    )
+    parts: dict[str, Any] = {"offer_id": "c1.2", "contact_id": "c1", "agent_id": "bob", "from_agent_id": "ada"}
+    for end in (ev.OfferDeclined(**parts, reason="no"), ev.OfferExpired(**parts), ev.OfferRescinded(**parts, reason="moved")):
+        assert agent_after(offer(), accepted(), asked, end).assignments["c1.1"].pending_offer is None
+
+
+def test_what_is_allowed_follows_the_state() -> None:
+    events: list[ev.Event] = [offer(), accepted()]
+    work_now = agent_after(*events).assignments["c1.1"]
+    assert work_now.allowed == ("hold", "park", "end", "transfer", "consult", "complete")
+    asked = offer("bob", offer_id="c1.2", from_agent_id="ada", reason="consult", role=AssignmentRole.CONSULT)
+    assert agent_after(*events, asked).assignments["c1.1"].allowed == (
+        "hold",
+        "end",
+        "transfer_to_queue",
+        "consult_cancel",
+        "complete",
+    )
+    parked = ev.AssignmentParked(**work(), until_ms=99)
+    assert "unpark" in agent_after(*events, parked).assignments["c1.1"].allowed
+    wrap_up = ev.WrapUpStarted(**work(), deadline_ms=900)
+    assert agent_after(*events, wrap_up).assignments["c1.1"].allowed == ("extend_wrap_up", "complete")
+
+
+def test_a_contact_that_changes_is_changed_in_offers_and_conversations_but_not_in_wrap_up() -> None:
+    changed = ev.ContactUpdated(contact_id="c1", requirement="", attributes={"tier": "gold"}, offered_to=("ada",))
+    assert agent_after(offer(), changed).offers["c1.1"].attributes == {"tier": "gold"}
+    assert agent_after(offer(), accepted(), changed).assignments["c1.1"].attributes == {"tier": "gold"}
+    wrap_up = ev.WrapUpStarted(**work(), deadline_ms=900)
+    assert agent_after(offer(), accepted(), wrap_up, changed).assignments["c1.1"].attributes == {}
+
+
+def test_the_phase_of_a_callback_is_kept() -> None:
+    made = offer(callback_phase=CallbackPhase.WAITING)
+    dial = ev.CallbackDialRequested(
+        contact_id="c1", attempt=1, mode=CallbackMode.AGENT_FIRST, channel="voice", deadline_ms=9, agent_id="ada"
+    )
+    connected = ev.CallbackConnected(contact_id="c1", attempt=1, queue_id="support", requirement="", agent_id="ada")
+    assert agent_after(made).offers["c1.1"].callback_phase is CallbackPhase.WAITING
+    steps: tuple[tuple[ev.Event, ...], ...] = ((), (dial,), (dial, connected))
+    phases = [agent_after(made, accepted(), *events).assignments["c1.1"].callback_phase for events in steps]
+    assert phases == [CallbackPhase.WAITING, CallbackPhase.DIALLING, CallbackPhase.CONNECTED]
+
+
+def test_a_hold_of_a_consult_is_told_from_one_of_the_agent() -> None:
+    for reason, expected in (("consult", True), (None, False)):
+        held = agent_after(offer(), accepted(), ev.AssignmentHeld(**work(), reason=reason)).assignments["c1.1"]
+        assert (held.state, held.held_for_consult) == (AssignmentState.ON_HOLD, expected)
+    resumed = agent_after(
+        offer(), accepted(), ev.AssignmentHeld(**work(), reason="consult"), ev.AssignmentResumed(**work())
+    ).assignments["c1.1"]
+    assert not resumed.held_for_consult
+
+
 # --- contacts of a gateway --------------------------------------------------------------------------
 def test_a_contact_follows_its_offer_and_its_owner() -> None:
     assert contacts_after(queued(), offer()).by_id["c1"].state is ContactState.OFFERED
@@ -124,6 +185,49 @@ def test_participants_other_than_the_owner_are_listed() -> None:
     joined = ev.ParticipantJoined(contact_id="c1", assignment_id="c1.2", agent_id="bob", members={"ada": OWNER, "bob": PARTICIPANT})
     contact: CachedContact = contacts_after(queued(), offer(), accepted(), joined).by_id["c1"]
     assert contact.other_participants == {"bob": PARTICIPANT}
+
+
+def test_a_callback_follows_its_events() -> None:
+    asked = ev.CallbackRequested(
+        contact_id="c1",
+        queue_id="support",
+        channel="out",
+        requirement="",
+        mode=CallbackMode.CUSTOMER_FIRST,
+        queue_position=CallbackQueuePosition.KEEP,
+    )
+    scheduled = ev.CallbackScheduled(contact_id="c1", due_at_ms=50)
+    due = ev.ContactRequeued(contact_id="c1", queue_id="support", requirement="", reason="callback_due", queued_seq=1)
+    dial = ev.CallbackDialRequested(
+        contact_id="c1", attempt=1, mode=CallbackMode.CUSTOMER_FIRST, channel="out", deadline_ms=90, for_agent_id="ada"
+    )
+    claimed = ev.CallbackClaimed(contact_id="c1", attempt=1, claimed_by="pod-1", until_ms=80)
+    failed = ev.CallbackFailed(contact_id="c1", attempt=1, outcome="busy", due_at_ms=120)
+    connected = ev.CallbackConnected(contact_id="c1", attempt=1, queue_id="support", requirement="")
+    steps: list[ev.Event] = [queued(), asked]
+    seen: list[Any] = []
+    for event in (scheduled, due, dial, claimed, failed):
+        steps.append(event)
+        contact = contacts_after(*steps).by_id["c1"]
+        assert contact.callback is not None
+        one = contact.callback
+        seen.append((contact.state, one.phase, one.due_at_ms, one.attempts, one.claimed_by, one.outcome))
+    later = ContactState.CALLBACK_SCHEDULED
+    assert seen == [
+        (later, CallbackPhase.SCHEDULED, 50, 0, None, None),
+        (ContactState.QUEUED, CallbackPhase.WAITING, None, 0, None, None),
+        (later, CallbackPhase.DIALLING, 90, 1, None, None),
+        (later, CallbackPhase.DIALLING, 90, 1, "pod-1", None),
+        (later, CallbackPhase.RETRY, 120, 1, None, "busy"),
+    ]
+    contact = contacts_after(queued(), asked, dial, claimed, connected).by_id["c1"]
+    assert contact.callback is not None
+    assert (contact.state, contact.callback.phase) == (ContactState.QUEUED, CallbackPhase.CONNECTED)
+    # A supervisor assigns it while it waits for its time: the wait is over.
+    given = ev.ContactAssigned(contact_id="c1", assignment_id="c1.1", agent_id="ada", units=1, waited_ms=1)
+    contact = contacts_after(queued(), asked, scheduled, given).by_id["c1"]
+    assert contact.callback is not None
+    assert (contact.assignment_id, contact.callback.phase, contact.callback.due_at_ms) == ("c1.1", CallbackPhase.WAITING, None)
 
 
 def test_a_contact_that_has_ended_is_removed() -> None:
