@@ -2,7 +2,7 @@
 
 from router.engine.engine import Engine
 from router.model.commands import Command
-from router.model.forecasts import ForecastCounts
+from router.model.forecasts import ForecastCounts, QueueWaits
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics
@@ -29,18 +29,20 @@ async def test_the_page_contains_every_workspace_and_the_process() -> None:
     assert 'router_http_requests_total{operation="submit",status="201"} 1.0' in text
 
 
-async def test_forecasts_are_queried_for_each_workspace() -> None:
-    async def forecasts(workspace: str) -> dict[str, tuple[ForecastCounts, int | None]] | None:
+async def test_waits_are_queried_for_each_workspace() -> None:
+    async def waits(workspace: str) -> dict[str, QueueWaits] | None:
         if workspace == "b":
             return None  # The engine cannot answer now.
-        return {"support": (ForecastCounts(made=3, answered=1, bias_ms=500), 90_000)}
+        return {"support": QueueWaits(ForecastCounts(made=3, answered=1, bias_ms=500), 90_000, 12_500)}
 
-    page = MetricsPage(ProcessMetrics(), {"a": stats_of("c1"), "b": stats_of("c1")}, label_sets_max=10, forecasts=forecasts)
+    page = MetricsPage(ProcessMetrics(), {"a": stats_of("c1"), "b": stats_of("c1")}, label_sets_max=10, waits=waits)
     text = (await page.render()).decode()
     assert 'router_expected_wait_seconds{queue="support",workspace="a"} 90.0' in text
     assert 'router_forecasts_total{end="made",queue="support",workspace="a"} 3.0' in text
     assert 'router_forecast_bias_seconds{queue="support",workspace="a"} 0.5' in text
+    assert 'router_queue_oldest_wait_seconds{queue="support",workspace="a"} 12.5' in text
     assert 'router_expected_wait_seconds{queue="support",workspace="b"}' not in text
+    assert 'router_queue_oldest_wait_seconds{queue="support",workspace="b"}' not in text
 
 
 async def test_a_later_page_shows_later_events() -> None:

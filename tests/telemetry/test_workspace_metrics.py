@@ -1,10 +1,13 @@
 """Workspace metrics: sums, buckets and the label limit (S39)."""
 
+from typing import TypeAlias
+
 from prometheus_client.metrics_core import Metric
 
 from router.engine.engine import Engine
 from router.engine.queries.slices import run_to_end
 from router.model.commands import AbandonContact, AcceptOffer, Command
+from router.model.forecasts import ForecastCounts, QueueWaits
 from router.model.policy import EntryRule, FactPolicy, FactType
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.workspace_metrics import OTHER, LabelLimit, metric_families, take_sample
@@ -38,8 +41,11 @@ def a_day() -> WorkspaceStats:
     )
 
 
-def found_of(meters: WorkspaceStats, cap: int = 10) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    taken = run_to_end(take_sample("default", meters, START_MS + 9000, LabelLimit(cap)))
+Found: TypeAlias = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def found_of(meters: WorkspaceStats, cap: int = 10, waits: dict[str, QueueWaits] | None = None) -> Found:
+    taken = run_to_end(take_sample("default", meters, START_MS + 9000, LabelLimit(cap), waits))
     return values(list(metric_families([taken])))
 
 
@@ -63,6 +69,15 @@ def test_every_contact_is_counted_exactly_once() -> None:
     ended = sum(v for (name, _), v in found.items() if name == "router_contacts_ended_total")
     [submitted] = [v for (name, _), v in found.items() if name == "router_contacts_submitted_total"]
     assert submitted == live + ended == 3
+
+
+def test_the_longest_wait_beyond_the_label_limit_is_that_of_one_queue() -> None:
+    """One queue has an expected wait and the other has none: neither their sum nor an error."""
+    waits = {"support": QueueWaits(ForecastCounts(), 5_000, 2_000), "sales": QueueWaits(ForecastCounts(), None, 9_000)}
+    found = found_of(a_day(), 0, waits)
+    place = (("queue", OTHER), ("workspace", "default"))
+    assert found["router_queue_oldest_wait_seconds", place] == 9
+    assert not any(name == "router_expected_wait_seconds" for name, _ in found)
 
 
 def test_queues_beyond_the_label_limit_are_added_up() -> None:

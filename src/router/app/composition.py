@@ -21,7 +21,7 @@ from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
 from router.model.events import Event
-from router.model.forecasts import ForecastCounts
+from router.model.forecasts import QueueWaits
 from router.model.results import Refused
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
@@ -158,7 +158,7 @@ class App:
 
         self._server = PublicServer(services, websockets=sockets, asyncapi_document=asyncapi_document)
         page = MetricsPage(
-            self._process, services.stats, label_sets_max=self.settings.telemetry.label_sets_max, forecasts=self._query_forecasts
+            self._process, services.stats, label_sets_max=self.settings.telemetry.label_sets_max, waits=self._query_waits
         )
         self._admin = MetricsServer(self.settings.telemetry, page)
         self._add_gauges(sockets)
@@ -195,10 +195,11 @@ class App:
         self._start_task(shadows.run(), name="shadows")
         return shadows
 
-    async def _query_forecasts(self, workspace: str) -> dict[str, tuple[ForecastCounts, int | None]] | None:
-        """Return the forecast counts for the metrics page, or none while the writer is overloaded or stopping."""
+    async def _query_waits(self, workspace: str) -> dict[str, QueueWaits] | None:
+        """Return the waits by queue for the metrics page, or none while the writer is overloaded or stopping."""
+        now_ms = self._writer.clock.now_ms()
         try:
-            return (await self._writer.query_in_slices(workspace, lambda engine: engine.forecasts())).value
+            return (await self._writer.query_in_slices(workspace, lambda engine: engine.queue_waits(now_ms))).value
         except RouterError:
             return None
 

@@ -41,7 +41,7 @@ from router.engine.state.wait_statistics import PendingForecast
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
-from router.model.forecasts import ExpectedWait, ForecastCounts
+from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
 from router.model.results import Outcome, Refused
 from router.model.states import ContactState, Presence
@@ -298,9 +298,9 @@ class Engine:
         """Return the forecast made when the contact arrived; None if there was none or its wait is over."""
         return self._state.wait_statistics.pending_forecasts.get(contact_id)
 
-    def forecasts(self) -> Slices[dict[str, tuple[ForecastCounts, int | None]]]:
-        """Return by queue a copy of its forecast counts and the median wait expected of a contact that arrives now."""
-        return slices.queue_forecasts(self._state)
+    def queue_waits(self, now_ms: int) -> Slices[dict[str, QueueWaits]]:
+        """Return by queue a copy of its forecast counts, the median wait expected of a new contact, and the longest wait."""
+        return slices.queue_waits(self._state, now_ms)
 
     def availability(
         self, queue_id: str, channel: str | None = None, skills: dict[str, int] | None = None

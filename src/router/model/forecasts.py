@@ -3,6 +3,8 @@
 Durations are milliseconds. An expected wait is the time until an agent answers, ringing included.
 """
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 
@@ -109,6 +111,17 @@ class ForecastCounts(Struct, gc=False):
     """As ``error_ms``, without calibration."""
     raw_bias_ms: int = 0
     """As ``bias_ms``, without calibration."""
+
+
+class QueueWaits(NamedTuple):
+    """What the metrics page shows of the waits of a queue."""
+
+    forecasts: ForecastCounts
+    """Outcomes of its forecasts."""
+    expected_ms: int | None
+    """Median expected wait of a new contact in milliseconds; None: no forecast is possible."""
+    oldest_ms: int
+    """Longest wait, in milliseconds, of the contacts that are first in one of the queue's lines; 0: none waits."""
 
 
 def forecast_accuracy(counts: ForecastCounts) -> ForecastAccuracy:

@@ -10,32 +10,28 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from router.model.forecasts import QueueWaits
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.process_metrics import ProcessMetrics
-from router.telemetry.workspace_metrics import LabelLimit, QueueForecasts, WorkspaceSample, metric_families, take_sample
+from router.telemetry.workspace_metrics import LabelLimit, WorkspaceSample, metric_families, take_sample
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-ForecastQuery: TypeAlias = Callable[[str], Awaitable[Mapping[str, QueueForecasts] | None]]
+WaitsQuery: TypeAlias = Callable[[str], Awaitable[Mapping[str, QueueWaits] | None]]
 
 
 class MetricsPage:
     """The metrics page in the Prometheus text format."""
 
     def __init__(
-        self,
-        process: ProcessMetrics,
-        stats: Mapping[str, WorkspaceStats],
-        *,
-        label_sets_max: int,
-        forecasts: ForecastQuery | None = None,
+        self, process: ProcessMetrics, stats: Mapping[str, WorkspaceStats], *, label_sets_max: int, waits: WaitsQuery | None = None
     ) -> None:
         """Make the page of these workspaces.
 
-        ``forecasts`` queries the engine for a workspace's forecast counts; it returns none if the engine cannot answer now.
+        ``waits`` queries the engine for the waits of a workspace by queue; it returns none if the engine cannot answer now.
         """
-        self._forecasts = forecasts
+        self._waits = waits
         self._process = process
         self._stats = stats
         self._label_limit = LabelLimit(label_sets_max)
@@ -47,9 +43,9 @@ class MetricsPage:
         async with self._render_lock:
             samples: list[WorkspaceSample] = []
             for workspace, stats in list(self._stats.items()):
-                queue_forecasts = await self._forecasts(workspace) if self._forecasts else None
+                waits = await self._waits(workspace) if self._waits else None
                 now_ms = int(time.time() * 1000)
-                sampling = take_sample(workspace, stats, now_ms, self._label_limit, queue_forecasts)
+                sampling = take_sample(workspace, stats, now_ms, self._label_limit, waits)
                 samples.append(await _complete(sampling))
             return await asyncio.to_thread(_render_text, self._process.registry, samples)
 

@@ -8,13 +8,13 @@ Shares and means over a time window, such as the accuracy of forecasts, are quot
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from router.model.forecasts import ForecastCounts
+from router.model.forecasts import ForecastCounts, QueueWaits
 from router.model.views import WorkspaceCounts
 from router.statistics.counters import CallbackCounts, OfferCounts
 from router.statistics.service_level import WAIT_BUCKETS_MS
@@ -35,9 +35,6 @@ _BUCKET_INDEXES: Final = tuple(WAIT_BUCKETS_MS.index(bound) for bound in _BUCKET
 _QUEUES_PER_TURN: Final = 64
 
 _OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
-
-QueueForecasts: TypeAlias = tuple[ForecastCounts, int | None]
-"""Outcomes of a queue's forecasts, and the median expected wait of a new contact in milliseconds."""
 
 
 class QueueSample(Struct):
@@ -63,12 +60,15 @@ class QueueSample(Struct):
     forecasts: ForecastCounts = field(default_factory=ForecastCounts)
     expected_wait_ms: int | None = None
     """Median expected wait of a new contact; none for several queues together."""
+    oldest_wait_ms: int | None = None
+    """Longest wait of the contacts waiting now; none if the engine did not answer."""
 
     def add(self, other: "QueueSample") -> None:
         """Add the numbers of another sample."""
+        waits = [wait for wait in (self.oldest_wait_ms, other.oldest_wait_ms) if wait is not None]
         for name in self.__struct_fields__:
             own, added = getattr(self, name), getattr(other, name)
-            if isinstance(own, int):
+            if isinstance(own, int) and isinstance(added, int):
                 setattr(self, name, own + added)
         for name in CallbackCounts.__struct_fields__:
             total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
@@ -77,7 +77,7 @@ class QueueSample(Struct):
             setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
         for name in ForecastCounts.__struct_fields__:
             setattr(self.forecasts, name, getattr(self.forecasts, name) + getattr(other.forecasts, name))
-        self.expected_wait_ms = None
+        self.expected_wait_ms, self.oldest_wait_ms = None, max(waits, default=None)
         for index, count in enumerate(other.wait_buckets):
             self.wait_buckets[index] += count
 
@@ -117,21 +117,21 @@ class LabelLimit:
 
 
 def take_sample(
-    workspace: str, stats: WorkspaceStats, now_ms: int, labels: LabelLimit, forecasts: Mapping[str, QueueForecasts] | None = None
+    workspace: str, stats: WorkspaceStats, now_ms: int, labels: LabelLimit, waits: Mapping[str, QueueWaits] | None = None
 ) -> Generator[None, None, WorkspaceSample]:
     """Return the workspace's present numbers, in slices of ``_QUEUES_PER_TURN`` queues between which other tasks may run.
 
     The numbers of a queue, and those of the workspace, are as of one event; two queues may be as of different events.
-    ``forecasts`` are the engine's counts by queue.
+    ``waits`` are the engine's figures by queue.
     """
     queues: dict[str, QueueSample] = {}
     for place, queue_id in enumerate(stats.queue_ids(), start=1):
         sample = _queue_sample(stats, queue_id)
         if sample is None:
             continue  # A policy has removed the queue meanwhile.
-        queue_forecasts = forecasts.get(queue_id) if forecasts else None
-        if queue_forecasts is not None:
-            sample.forecasts, sample.expected_wait_ms = queue_forecasts
+        queue_waits = waits.get(queue_id) if waits else None
+        if queue_waits is not None:
+            sample.forecasts, sample.expected_wait_ms, sample.oldest_wait_ms = queue_waits
         label = labels.label(workspace, queue_id)
         if label in queues:
             queues[label].add(sample)
@@ -254,6 +254,9 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         "within / (answered + abandoned - abandoned short).",
         labels=by_queue,
     )
+    oldest = GaugeMetricFamily(
+        "router_queue_oldest_wait_seconds", "Wait of the contact that has waited longest; 0: none waits.", labels=by_queue
+    )
     for workspace, queue_id, queue in (
         (sample.workspace, queue_id, queue) for sample in samples for queue_id, queue in sample.queues.items()
     ):
@@ -267,10 +270,12 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         for end in _OFFER_ENDS:
             offers.add_metric((*labels, end), getattr(queue.offers, end))
         waits.add_metric(labels, buckets=_cumulative_buckets(queue.wait_buckets), sum_value=queue.wait_sum_ms / 1000)
+        if queue.oldest_wait_ms is not None:
+            oldest.add_metric(labels, queue.oldest_wait_ms / 1000)
         counted = queue.answered + queue.abandoned - queue.abandoned_short
         if counted:
             level.add_metric(labels, queue.answered_within / counted)
-    yield from (contacts, live, callbacks, offers, waits, level)
+    yield from (contacts, live, callbacks, offers, waits, level, oldest)
 
 
 _OUTCOMES: Final = (

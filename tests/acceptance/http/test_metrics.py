@@ -1,6 +1,8 @@
 """The metrics page: on its own listener, and true to the journal before and after a restart. I41, S10, S39."""
 
+import asyncio
 import re
+import time
 
 import aiohttp
 
@@ -19,7 +21,7 @@ async def scrape(router: RouterProcess) -> dict[str, float]:
 def journal_metrics(page: dict[str, float]) -> dict[str, float]:
     """The figures that are folds over the journal."""
     heads = ("router_contacts", "router_queue", "router_offers", "router_callbacks", "router_answered", "router_service")
-    return {name: value for name, value in page.items() if name.startswith(heads)}
+    return {name: value for name, value in page.items() if name.startswith(heads) and not name.startswith("router_queue_oldest")}
 
 
 async def test_counters_match_the_journal_also_after_a_kill(make_router: MakeRouter) -> None:
@@ -75,6 +77,39 @@ async def test_queues_beyond_the_cap_count_under_other(make_router: MakeRouter) 
     submitted = {n: v for n, v in page.items() if 'outcome="submitted"' in n and "default" in n}
     assert len(submitted) == 2 and sum(submitted.values()) == 3
     assert submitted['router_queue_outcomes_total{outcome="submitted",queue="other",workspace="default"}'] == 2
+
+
+async def test_the_longest_wait_of_a_queue_grows_without_events_and_ends_with_the_wait(make_router: MakeRouter) -> None:
+    router = make_router(telemetry__label_sets_max=1).start()
+
+    async def wait_s(queue: str) -> float:
+        return (await scrape(router))[f'router_queue_oldest_wait_seconds{{queue="{queue}",workspace="default"}}']
+
+    async with Api(router) as admin:
+        began = time.monotonic()
+        first = (await admin.submit(queue_id="support"))["contact_id"]
+        submitted_s = time.monotonic() - began
+        await asyncio.sleep(1)
+        second = (await admin.submit(queue_id="support", skills={"german": 1}))["contact_id"]
+        now_s, oldest_s = time.monotonic() - began, await wait_s("support")
+        # The contacts wait in different lines.
+        assert now_s - submitted_s - 0.1 <= oldest_s <= time.monotonic() - began + 0.1
+        await asyncio.sleep(0.3)
+        assert await wait_s("support") >= oldest_s + 0.25
+        router.kill()
+        router.start()
+    async with Api(router) as admin:
+        assert await wait_s("support") >= oldest_s + 0.25
+        await admin.ok("POST", f"/v1/contacts/{first}/abandon")
+        assert 0 < await wait_s("support") <= time.monotonic() - began - 0.9
+        await admin.ok("POST", f"/v1/contacts/{second}/abandon")
+        assert await wait_s("support") == 0
+        # Beyond the limit of labels: the longest wait of all the queues, not their sum.
+        for queue in ("sales", "tiny"):
+            await admin.submit(queue_id=queue)
+        await asyncio.sleep(0.5)
+        others_s = await wait_s("other")
+        assert 0.4 < others_s <= time.monotonic() - began
 
 
 async def test_metrics_are_not_on_the_public_port(router: RouterProcess) -> None:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from router.engine.engine import Engine
+from router.engine.queries.slices import run_to_end
 from router.engine.state.clocks import CLOCKS
 from router.model import events as e
 from router.model.commands import (
@@ -245,6 +246,10 @@ def test_a_contact_moved_out_of_the_closed_queue_takes_its_clocks_along() -> Non
     assert any(isinstance(event, e.ContactExpired) for event in until(world, "2026-11-28T11:00"))
 
 
+def longest_wait_ms(world: World, now_ms: int) -> int:
+    return run_to_end(world.engine.queue_waits(now_ms))["support"].oldest_ms
+
+
 def statistics_of(world: World) -> ContactStatsView:
     found = WorkspaceStats()
     for first_seq, at_ms, events in world.records:
@@ -258,9 +263,12 @@ def statistics_of(world: World) -> ContactStatsView:
 def test_waits_in_statistics_and_rules_count_open_time() -> None:
     world = a_desk(FRIDAY_EVENING)
     world.done(a_contact("c1"))
+    # Closed time does not count, however long the newest event is ago.
+    assert longest_wait_ms(world, at("2026-11-29T10:00")) == 0
     until(world, "2026-11-30T08:00:07")
     world.done(AdvanceTime())
     assert world.engine.queue_fact("support", "voice", "oldest_wait_s") == 7
+    assert longest_wait_ms(world, world.at_ms + 500) == 7_500
     queue = world.engine.queue("support")
     assert queue is not None and queue.oldest_queued_at_ms == at(MONDAY_OPENING)
     world.done_all(an_agent(), ready())

@@ -49,7 +49,7 @@ class EngineAtTime:
         return found
 
     def counts(self, queue_id: str = "support") -> ForecastCounts:
-        return run_to_end(self.engine.forecasts())[queue_id][0]
+        return run_to_end(self.engine.queue_waits(self.engine.at_ms))[queue_id].forecasts
 
 
 def handled(timed: EngineAtTime, contact_id: str, took_s: float, rang_s: float = 0.0) -> None:

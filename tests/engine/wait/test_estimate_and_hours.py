@@ -39,7 +39,7 @@ def expected_of(world: World, contact_id: str = "c1") -> ExpectedWait | None:
 
 def forecasts_of(world: World) -> tuple[int, int, int]:
     """Return the counts of forecasts made, answered and withdrawn."""
-    counts, _ = run_to_end(world.engine.forecasts())["support"]
+    counts = run_to_end(world.engine.queue_waits(world.at_ms))["support"].forecasts
     return counts.made, counts.answered, counts.withdrawn
 
 

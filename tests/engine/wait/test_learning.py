@@ -107,7 +107,7 @@ def test_statistics_survive_a_snapshot_but_not_the_removal_of_their_queue() -> N
     timed.do(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     restored = Engine.restore(timed.engine.snapshot())
     assert restored.digest() == timed.engine.digest()
-    assert run_to_end(restored.forecasts()) == run_to_end(timed.engine.forecasts())
+    assert run_to_end(restored.queue_waits(restored.at_ms)) == run_to_end(timed.engine.queue_waits(restored.at_ms))
     view, again = timed.engine.contact("c2"), restored.contact("c2")
     assert view is not None and again is not None
     assert view.expected_wait == again.expected_wait

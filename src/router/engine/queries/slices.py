@@ -22,9 +22,10 @@ from router.engine.queries import views
 from router.engine.queries.views import agent_view, contact_view
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
+from router.engine.state.clocks import waited_ms
 from router.engine.state.contact import Contact
 from router.engine.wait.estimate import LINES_SAMPLED_MAX, queue_expected_wait_ms
-from router.model.forecasts import ForecastCounts
+from router.model.forecasts import ForecastCounts, QueueWaits
 from router.model.states import AgentId, ContactId, ContactState, QueueId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceCounts, WorkspaceView
 
@@ -189,16 +190,25 @@ def _queue_views(
     return found
 
 
-def queue_forecasts(state: RoutingState) -> Slices[dict[QueueId, tuple[ForecastCounts, int | None]]]:
-    """Return by queue a copy of its forecast counts and the median wait expected of a contact that arrives now."""
+def queue_waits(state: RoutingState, now_ms: int) -> Slices[dict[QueueId, QueueWaits]]:
+    """Return by queue a copy of its forecast counts, the median wait expected of a new contact, and the longest wait at ``now_ms``.
+
+    The newest event may be long ago, so the time is given.
+    """
     meter = WorkMeter()
-    found: dict[QueueId, tuple[ForecastCounts, int | None]] = {}
+    found: dict[QueueId, QueueWaits] = {}
     for queue_id in tuple(state.policy.queues if state.policy else ()):
         if state.policy is None or queue_id not in state.policy.queues:
             continue
         counts = state.wait_statistics.forecast_counts.get(queue_id)
-        found[queue_id] = (ForecastCounts() if counts is None else copy(counts), queue_expected_wait_ms(state, queue_id))
-        if meter.add(expected_wait_cost(state)):
+        lines = state.index.lines.by_queue.get(queue_id, ())
+        heads = (line.earliest_contact() for line in lines)
+        found[queue_id] = QueueWaits(
+            forecasts=ForecastCounts() if counts is None else copy(counts),
+            expected_ms=queue_expected_wait_ms(state, queue_id),
+            oldest_ms=max((waited_ms(state, head, now_ms) for head in heads if head is not None), default=0),
+        )
+        if meter.add(expected_wait_cost(state) + len(lines)):
             yield
     return found
 

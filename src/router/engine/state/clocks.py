@@ -116,6 +116,14 @@ def closed_time_ms(records: WorkspaceRecords, contact: Contact) -> int:
     return contact.closed_ms + records.at_ms - since_ms
 
 
+def waited_ms(records: WorkspaceRecords, contact: Contact, now_ms: int) -> int:
+    """Return the time since its submit that counts as waiting; ``now_ms`` may be later than the newest event."""
+    since_ms = contact.closed_since_ms
+    if since_ms is not None and _SERVICE_LEVEL not in records.queue_policy(contact.queue_id).clocks_while_closed:
+        now_ms = since_ms
+    return max(0, now_ms - contact.queued_at_ms - contact.closed_ms)
+
+
 def _expiry_clock(contact: Contact) -> ContactClock | None:
     """Return the clock of the end of life; None: that is the end of a time window agreed with the customer, which never moves."""
     if contact.callback is None:
