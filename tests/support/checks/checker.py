@@ -34,6 +34,9 @@ class AbilitiesAtIdle:
     """What every agent could take when the engine was idle last."""
 
     def __init__(self, reference: ReferenceModel, at_ms: int) -> None:
+        self.offered: set[str] = set()
+        """Agents that have been offered work since. An offer on a channel that interrupts another one can free a third channel,
+        on which the agent is then matched at the next occasion rather than first."""
         self._abilities = (
             {name: ability(reference, agent, at_ms) for name, agent in reference.agents.items()}
             if reference.policy is not None

@@ -53,6 +53,7 @@ class OfferChecker(EngineChecker):
         assert made.other_candidates == others or uncounted, "the number of other candidates is wrong"
         self._check_selection_inputs(made, contact, agent)
         self._check_turn(agent, contact, before, turns, freed, made.match_trigger, exact=exact)
+        before.offered.add(made.agent_id)
 
     def _check_turn(
         self,
@@ -76,8 +77,9 @@ class OfferChecker(EngineChecker):
         assert first is contact, f"I20/I21: {agent.agent_id} should get {first}, not {contact}"
         if not exact:
             return
-        certain = {name for name in reference.agents if before.gained_abilities(reference, name, at_ms)}
-        possible = certain | {name for name in freed if name in reference.agents}
+        gained = {name for name in reference.agents if before.gained_abilities(reference, name, at_ms)}
+        certain = gained - before.offered
+        possible = gained | {name for name in freed if name in reference.agents}
         freed_agents = [
             other for name in sorted(certain) if reference.first_for(other := reference.agents[name], at_ms) is not None
         ]
