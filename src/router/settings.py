@@ -338,6 +338,9 @@ class TelemetrySettings(_Settings, frozen=True, kw_only=True):
     log_subjects: bool = False
     """Whether these lines name the subject of the credential. By default they have a pseudonym, which is the same for all
     requests of a credential until the process ends."""
+    spans: bool = False
+    """Whether each request is sent as an OpenTelemetry span. Needs the extra `otel`; the collector is configured by the variables
+    `OTEL_*`."""
     metrics_host: str = "127.0.0.1"
     """Address of the listener for `/metrics`. It has no authentication: restrict it to the operations network."""
     metrics_port: Annotated[int, Meta(ge=0, le=65_535)] | None = 9464

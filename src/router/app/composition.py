@@ -44,6 +44,7 @@ from router.statistics.workspace import WorkspaceStats
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
 from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
+from router.telemetry.spans import open_request_spans
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
@@ -80,6 +81,7 @@ class App:
         self.workspaces_without_policy: list[str] = []
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMetrics()
+        self._spans = open_request_spans(settings.telemetry)
         self._storage = journal if journal is not None else open_journal(settings.journal)
         self._journal: Journal = TimedJournal(self._storage, self._process.commit_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,7 +158,7 @@ class App:
         await self._jwks.refresh()
         self._start_task(self._jwks.run(), name="JWK sets")
 
-        self._server = PublicServer(services, websockets=sockets, asyncapi_document=asyncapi_document)
+        self._server = PublicServer(services, websockets=sockets, asyncapi_document=asyncapi_document, spans=self._spans)
         page = MetricsPage(
             self._process, services.stats, label_sets_max=self.settings.telemetry.label_sets_max, waits=self._query_waits
         )
@@ -338,6 +340,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._spans is not None:
+            await self._spans.close()
 
     # --- supervised tasks -------------------------------------------------------------------------
     def _start_task(self, work: "asyncio._CoroutineLike[None]", *, name: str) -> asyncio.Task[None]:

@@ -23,6 +23,7 @@ from router.server.http.submit_handler import SubmitHandler
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.settings import ServerSettings, Settings, TelemetrySettings
 from router.telemetry.metrics_page import CONTENT_TYPE, MetricsPage
+from router.telemetry.spans import RequestSpans
 
 # How long requests in flight may take when the server closes.
 _CLOSE_TIMEOUT_S: Final = 1.0
@@ -38,6 +39,7 @@ class PublicServer:
         *,
         websockets: WebSocketEndpoints | None = None,
         asyncapi_document: Callable[[], dict[str, Any]] = asyncapi_document,
+        spans: RequestSpans | None = None,
     ) -> None:
         self._settings = services.settings.server
         check_transport_security(self._settings)
@@ -46,6 +48,7 @@ class PublicServer:
             access_log=services.settings.telemetry.access_log,
             log_subjects=services.settings.telemetry.log_subjects,
             process=services.process_metrics,
+            spans=spans,
         )
         self.admission = services.admission
         self._submits = SubmitHandler(services, self.admission, self._application)

@@ -26,6 +26,7 @@ from router.server.auth.credentials import Credential
 from router.server.http.responses import HttpResponse, ResponseWriter, problem_response
 from router.settings import TelemetrySettings
 from router.telemetry.process_metrics import ProcessMetrics
+from router.telemetry.spans import RequestSpans
 
 _OVERRIDES: Final = ("x-http-method-override", "x-method-override", "x-http-method")
 _CHECKED: Final = frozenset({*_OVERRIDES, "expect", "access-control-request-method"})
@@ -314,14 +315,16 @@ class HttpApplication:
         access_log: bool = False,
         log_subjects: bool = False,
         process: ProcessMetrics | None = None,
+        spans: RequestSpans | None = None,
     ) -> None:
-        """``process``: metrics of the process; None: requests are neither counted nor logged."""
+        """``process``: metrics of the process; None: requests are neither counted nor logged. ``spans``: see its module."""
         self.router = HttpRouter()
         self.heads = HeadCache()
         self._origins = frozenset(allowed_origins)
         self._access_log = access_log
         self._log_subjects = log_subjects
         self._process = process
+        self._spans = spans
         self.writer = ResponseWriter(vary_by_origin=bool(self._origins))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -458,7 +461,7 @@ class HttpApplication:
     def record(
         self, request: HttpRequest, status: int, request_id: str, problem_code: str = "", *, has_duration: bool = True
     ) -> None:
-        """Count a response and write it to the access log.
+        """Count a response, write it to the access log, and make its span.
 
         ``has_duration``: False for WebSocket upgrades, whose duration is not a response time.
         """
@@ -486,6 +489,10 @@ class HttpApplication:
                 **({} if trace is None else {"trace_id": trace.trace_id, "span_id": trace.span_id}),
                 duration_us=duration_ns // 1000,
             )
+        if self._spans is not None:
+            method = request.method if request.method.encode() in METHODS else ""
+            trace = request.trace() if "traceparent" in request.headers else None
+            self._spans.record(method, operation, status, duration_ns, problem_code=problem_code, trace=trace)
 
     def _actor(self, request: HttpRequest) -> str:
         """Return the name of the client in the log: a pseudonym, because a subject may be the name of a person."""
