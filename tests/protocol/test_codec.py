@@ -117,6 +117,22 @@ def test_a_number_without_a_fraction_is_an_integer(subprotocol: str) -> None:
         decode(PACK[subprotocol]({"type": "submit", "id": "1", "contact": contact | {"priority_s": 10.5}}))
 
 
+@pytest.mark.parametrize("number", ["1e400", "9" * 300, "-" + "9" * 5_000])
+def test_a_number_of_any_length_is_refused_by_its_field(number: str) -> None:
+    decode = FrameDecoder(Endpoint.GATEWAY.client_frames, JSON).decode
+    contact = '{"channel":"voice","priority_s":%s}' % number  # noqa: UP031
+    with pytest.raises(MalformedFrame) as error:
+        decode(f'{{"type":"submit","id":"1","contact":{contact}}}')
+    assert (error.value.field, str(error.value)) == ("$.contact.priority_s", "must be an integer from -86,400 to 86,400")
+
+
+def test_what_is_nested_too_deeply_is_said_to_be() -> None:
+    decode = FrameDecoder(Endpoint.GATEWAY.client_frames, JSON).decode
+    deep = "[" * 5_000 + "]" * 5_000
+    with pytest.raises(MalformedFrame, match="nested too deeply"):
+        decode(f'{{"type":"submit","id":"1","contact":{{"channel":"voice","priority_s":{deep}}}}}')
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -11,6 +11,7 @@ Values of the sender are never repeated. Names of fields are, if they look like 
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -27,6 +28,7 @@ T = TypeVar("T")
 ERROR_COUNT_MAX: Final = 20
 """Errors that are reported for one input."""
 _NAMES_SHOWN_MAX: Final = 40
+_DIGITS_MAX: Final = 400
 _RULES: Final = {
     ID_PATTERN: "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : -",
     SUBJECT_PATTERN: "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : @ | -",
@@ -108,7 +110,9 @@ def _decode_again(error: msgspec.ValidationError, plain: Callable[[], Any], kind
     """Return the corrected value of input that was refused. Raises InvalidInput or NotWellFormed."""
     try:
         raw = plain()
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+    except RecursionError:
+        raise NotWellFormed("nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError, TypeError):
         raise InvalidInput([Problem(path="" if is_text else "$", message="cannot be decoded")]) from None
     corrected = checked(raw, kind, is_text=is_text)
     try:
@@ -123,7 +127,13 @@ def _plain_json(data: bytes | str) -> Any:
     try:
         return msgspec.json.decode(data)
     except msgspec.ValidationError:
-        return json.loads(data)  # A number beyond the range of a float, which only the standard library reads.
+        # A number beyond the range of a float, which only the standard library reads; digits that it refuses to convert to an
+        # integer are beyond every range, too.
+        return json.loads(data, parse_int=_long_integer)
+
+
+def _long_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS_MAX else math.inf
 
 
 @cache

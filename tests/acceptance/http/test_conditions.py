@@ -220,6 +220,9 @@ async def test_what_has_no_tag_refuses_one(router: RouterProcess) -> None:
         assert (got.status, got.code) == (412, "precondition_failed")
         got = await agent.call("POST", "/v1/offers/x.1/accept", {}, headers={"If-Match": "*"})
         assert (got.status, got.code) == (404, "unknown_offer")
+        for place, code in (("offers/x.1/accept", "unknown_offer"), ("assignments/x.1/hold", "unknown_assignment")):
+            got = await agent.call("POST", f"/v1/{place}", {}, headers={"If-None-Match": "*"})
+            assert (got.status, got.code) == (404, code), "what does not exist must not be said to exist"
 
 
 # --- the policy ----------------------------------------------------------------------------------------------------------

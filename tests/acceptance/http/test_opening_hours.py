@@ -135,6 +135,7 @@ async def test_gateways_may_read_but_not_open_queues(make_router: MakeRouter) ->
             ("skills=magic:3", "unknown_skill"),
             ("skills=english:99", "invalid_value"),
             ("skills=english;5", "invalid_value"),
+            ("skills=english:5,english", "invalid_value"),
             ("agent=ada", "invalid_value"),
         ):
             got = await web.call("GET", f"/v1/queues/shop/availability?{query}")

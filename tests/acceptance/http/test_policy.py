@@ -58,6 +58,9 @@ async def test_a_queue_with_contacts_waiting_is_drained_or_kept(make_router: Mak
         assert (refused.status, refused.code) == (409, "drain_target_required")
         bad = await put(admin, SMALLER, "?drain_to=sales")
         assert bad.code == "invalid_value"
+        for pairs, queue_id in (("sales:suport", "sales"), ("sales:support,nothing_waits:suport", "nothing_waits")):
+            misspelt = await put(admin, SMALLER, f"?drain_to={pairs}")
+            assert (misspelt.status, misspelt.code, misspelt.json["field"]) == (404, "unknown_queue", f"drain_to.{queue_id}")
         assert (await put(admin, SMALLER, "?drain_to=sales:support")).status == 200
         assert (await admin.ok("GET", f"/v1/contacts/{contact}"))["queue_id"] == "support"
 

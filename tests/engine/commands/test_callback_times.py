@@ -182,6 +182,9 @@ def test_a_contact_that_is_no_callback_or_is_on_the_line_cannot_be_moved() -> No
     refused = world.refused(moved(at_ms=START_MS + 60_000))
     assert (refused.state, "callback_result" in refused.allowed) == ("callback_scheduled", True)
     assert world.refused(moved("c9", at_ms=START_MS + 60_000)).code is RefusalCode.UNKNOWN_CONTACT
+    world = a_centre(a_contact(), asked(), c.CancelContact(contact_id="c1"))
+    ended = world.refused(moved(at_ms=START_MS + 60_000))
+    assert (ended.state, ended.detail, ended.allowed) == ("cancelled", "the contact has ended", ())
 
 
 # --- claims ---------------------------------------------------------------------------------------------------

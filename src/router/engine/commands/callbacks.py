@@ -162,7 +162,9 @@ def _move_callback(tx: Transaction, command: MoveCallback) -> CommandResult:
     callback = contact.callback
     if callback is None:
         return wrong_contact_state(tx, contact, requester_of(command), "the contact is not a callback")
-    if contact.state.is_terminal or contact.state is ContactState.ASSIGNED or callback.phase not in _MOVABLE:
+    if contact.state.is_terminal:
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact has ended")
+    if contact.state is ContactState.ASSIGNED or callback.phase not in _MOVABLE:
         return wrong_contact_state(tx, contact, requester_of(command), "the customer is being called or on the line")
     at_ms, until_ms = command.at_ms, command.until_ms
     offered = callback_policy(tx, contact)

@@ -112,6 +112,13 @@ def _object_of(state: RoutingState, command: PlainCommand) -> tuple[bool, str | 
     return True, contact_tag(contact)
 
 
+def _is_known_work(state: RoutingState, command: PlainCommand) -> bool:
+    """Return whether the offer or assignment of a command is open and belongs to the agent who sends it; neither has a tag."""
+    offer_id, agent_id = getattr(command, "offer_id", None), getattr(command, "agent_id", None)
+    found = state.assignments.get(getattr(command, "assignment_id", "")) if offer_id is None else state.offers.get(offer_id)
+    return found is not None and agent_id in (None, found.agent_id)
+
+
 def _precondition_refusal(state: RoutingState, command: PlainCommand, condition: Precondition) -> Refused | None:
     """Return the refusal of a command whose precondition does not hold, by RFC 9110, 13.2.2; None: carry it out."""
     exists, tag = _object_of(state, command)
@@ -132,8 +139,10 @@ def _precondition_refusal(state: RoutingState, command: PlainCommand, condition:
         if tag is None:
             return _failed(command, None, "If-Match", "offers and assignments have no entity tag; omit it or send `*`")
         return _failed(command, tag, "If-Match", f'it has changed; its present entity tag is "{tag}": read it again')
-    if unwanted is not None and (ANY_TAG in unwanted or (tag is not None and tag in unwanted)):
+    if unwanted is not None and tag is not None and (ANY_TAG in unwanted or tag in unwanted):
         return _failed(command, tag, "If-None-Match", "it exists with that entity tag already")
+    if unwanted is not None and tag is None and ANY_TAG in unwanted and _is_known_work(state, command):
+        return _failed(command, None, "If-None-Match", "it exists already")
     return None
 
 

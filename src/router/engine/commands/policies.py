@@ -165,21 +165,24 @@ def _live_contacts(state: RoutingState, queue_id: QueueId) -> int:
 def _drain_refusal(state: RoutingState, command: PublishPolicy) -> Refused | None:
     """Refuse to remove a queue with live contacts unless ``drain_to`` names a queue for them, and to drain a queue that stays.
 
-    Contacts in a conversation count as well, because they may have to wait again.
+    Contacts in a conversation count as well, because they may have to wait again. An unknown target is refused even if there
+    is nothing to move: it is a misspelling.
     """
     for queue_id in sorted(command.drain_to.keys() & command.policy.queues.keys()):
         detail = "the policy has this queue: drain_to is for queues that it removes"
         return Refused(code=RefusalCode.INVALID_VALUE, field=f"drain_to.{queue_id}", detail=detail)
+    for queue_id, target in sorted(command.drain_to.items()):
+        if target not in command.policy.queues:
+            return Refused(
+                code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}", detail="the policy has no such target queue"
+            )
     for queue_id in sorted(state.counts_by_queue):
         if queue_id in command.policy.queues:
             continue
         live = _live_contacts(state, queue_id)
         if not live:
             continue  # A restored engine may not have an entry for it at all.
-        target = command.drain_to.get(queue_id)
-        if target is not None and target not in command.policy.queues:
-            return Refused(code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}")
-        if target is None:
+        if queue_id not in command.drain_to:
             return Refused(
                 code=RefusalCode.DRAIN_TARGET_REQUIRED,
                 field=f"drain_to.{queue_id}",

@@ -40,10 +40,7 @@ async def get_queue(request: ApiRequest) -> ApiResponse:
 async def get_availability(request: ApiRequest) -> ApiResponse:
     """Get the availability of a queue for a new contact. May be cached for one second."""
     queue_id, query = request.path_params["queue_id"], request.query_params
-    skills = {}
-    for part in query.skills.split(",") if query.skills else ():
-        name, _, level = part.partition(":")
-        skills[name] = int(level or "1")
+    skills = _skills(query.skills or "")
     answered = await request.query_engine(lambda engine: engine.availability(queue_id, query.channel, skills))
     if isinstance(answered.value, Refused):
         raise problem_from_refusal(answered.value)
@@ -105,9 +102,9 @@ async def get_expected_wait(request: ApiRequest) -> ApiResponse:
 
 
 def _skills(text: str) -> dict[str, int]:
-    """Parse ``skill:level,skill:level``; the query type has checked the syntax."""
-    pairs = [part.split(":") for part in text.split(",") if part]
-    skills = {skill: int(level) for skill, level in pairs}
+    """Parse ``skill:level,skill``, with 1 as the default level; the query type has checked the syntax."""
+    pairs = [part.partition(":") for part in text.split(",") if part]
+    skills = {skill: int(level or "1") for skill, _, level in pairs}
     if len(skills) < len(pairs):
         raise ProblemError("invalid_value", "a skill is listed twice", field="skills")
     return skills
