@@ -36,10 +36,11 @@ MAY_CATCH_EVERYTHING: Final = {
     "runtime/event_feed.py",  # A failing subscriber is isolated, counted and restarted.
     "runtime/shadow_runner.py",  # A shadow that fails must not end the router.
 }
-# Wall time enters through the writer's clock; the others compare it with the expiry of a token or the time of a report.
+# Wall time enters through the writer's clock; the others check the expiry of a token or state when a report or span ends.
 MAY_READ_THE_CLOCK: Final = {
     "runtime/clock.py",
     "telemetry/metrics_page.py",
+    "telemetry/spans.py",
     "server/auth/credentials.py",
     "server/ws/connection.py",
     "client/reconnect.py",
