@@ -35,8 +35,15 @@ SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._:@|-]{1,128}(?!\n)$"
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}(?!\n)$"
 
+# Codes that clients choose and the journal keeps, such as reasons: no telephone number with its area code, and no address.
+NOT_PERSONAL: Final = r"(?![0-9]{10,15}$)(?!(?:[tT][eE][lL]|[cC][aA][lL][lL][tT][oO]|[sS][iI][pP][sS]?|[mM][aA][iI][lL][tT][oO]):)"
+CODE_PATTERN: Final = ID_PATTERN.replace("^", f"^{NOT_PERSONAL}", 1)
+
 # An id chosen by a client.
 Ident: TypeAlias = Annotated[str, Meta(pattern=ID_PATTERN, max_length=128)]
+
+# A reason, a disposition or the name of a process, chosen by a client.
+Code: TypeAlias = Annotated[str, Meta(pattern=CODE_PATTERN, max_length=128)]
 
 # The id of an agent, a gateway or another subject of a token.
 SubjectId: TypeAlias = Annotated[str, Meta(pattern=SUBJECT_PATTERN, max_length=128)]

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import inspect as types
 
 from router.model.errors import Problem, is_harmless_name
-from router.model.states import ID_PATTERN, NAME_PATTERN, SUBJECT_PATTERN
+from router.model.states import CODE_PATTERN, ID_PATTERN, NAME_PATTERN, SUBJECT_PATTERN
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ _NAMES_SHOWN_MAX: Final = 40
 _DIGITS_MAX: Final = 400
 _RULES: Final = {
     ID_PATTERN: "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : -",
+    CODE_PATTERN: "must be a code: 1 to 128 of A-Z, a-z, 0-9, and . _ : -; no telephone number or address, which the journal must "
+    "not hold",
     SUBJECT_PATTERN: "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ : @ | -",
     NAME_PATTERN: "must be a name: a lower-case letter, then at most 63 of a-z, 0-9, _ and -",
 }

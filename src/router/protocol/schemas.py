@@ -24,6 +24,8 @@ from typing import Any, Final
 
 import msgspec
 
+from router.model.states import NOT_PERSONAL
+
 _PYTHON_END: Final = "(?!\n)$"
 _PYTHON_END_ESCAPED: Final = "(?!\\n)$"
 
@@ -245,7 +247,7 @@ def portable_patterns(value: Any) -> Any:
     """Return the schema with patterns that other languages can compile."""
     if isinstance(value, dict):
         return {
-            key: inner.replace(_PYTHON_END, "$").replace(_PYTHON_END_ESCAPED, "$")
+            key: inner.replace(_PYTHON_END, "$").replace(_PYTHON_END_ESCAPED, "$").replace(NOT_PERSONAL, "")
             if key == "pattern" and isinstance(inner, str)
             else portable_patterns(inner)
             for key, inner in value.items()

@@ -34,6 +34,24 @@ async def test_a_reference_that_is_a_telephone_number_or_an_address_is_refused(r
             assert (await ws.receive_json())["type"] == "pong", "the socket goes on"
 
 
+@pytest.mark.parametrize("code", PERSONAL)
+async def test_a_reason_or_a_claimant_is_no_telephone_number_or_address(router: RouterProcess, code: str) -> None:
+    async with Api(router, "gateway", "web") as web, Api(router, "agent", "plain") as agent:
+        path = f"/v1/contacts/{(await web.submit())['contact_id']}"
+        for client, place, body in (
+            (web, f"{path}/cancel", {"reason": code}),
+            (web, f"{path}/end", {"reason": code}),
+            (web, f"{path}/callback/claim", {"claimant": code}),
+            (agent, "/v1/offers/x.1/decline", {"reason": code}),
+            (agent, "/v1/assignments/x.1/complete", {"disposition": code}),
+            (agent, "/v1/agents/plain/state", {"state": "not_ready", "reason": code}),
+        ):
+            got = await client.call("POST", place, body)
+            assert (got.status, got.code, got.json["field"]) == (422, "invalid_value", f"$.{[*body][-1]}"), place
+            assert code not in got.body.decode()
+        await web.ok("POST", f"{path}/cancel", {"reason": "customer-4711"})
+
+
 async def test_other_references_are_accepted(router: RouterProcess) -> None:
     async with Api(router, "gateway", "web") as web:
         for reference in HARMLESS:

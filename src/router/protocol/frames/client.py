@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
 from router.model.policy import Attributes, AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch
-from router.model.states import AgentState, CallbackOutcome, Ident, Name, SubjectId
+from router.model.states import AgentState, CallbackOutcome, Code, Ident, Name, SubjectId
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -128,7 +128,7 @@ class SetStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_state"):
     command = c.SetAgentState
     state: AgentState
     """New state."""
-    reason: Ident | None = None
+    reason: Code | None = None
     """Reason, one of the policy's ``not_ready_reasons`` if it lists any; omitted: none."""
     after_work: bool = False
     """True: the change takes effect when the agent has no open offers or assignments; until then it is the agent's
@@ -145,7 +145,7 @@ class DeclineFrame(_OfferFrame, frozen=True, kw_only=True, tag="decline"):
     """Desktop: decline an offer."""
 
     command = c.DeclineOffer
-    reason: Ident = "declined"
+    reason: Code = "declined"
     """Reason, an id chosen by the client."""
 
 
@@ -196,7 +196,7 @@ class EndFrame(_ContactFrame, frozen=True, kw_only=True, tag="end"):
     """Desktop, gateway, supervisor: end the conversation."""
 
     command = c.EndContact
-    reason: Ident = "ended"
+    reason: Code = "ended"
     """Reason, an id chosen by the client."""
 
 
@@ -212,7 +212,7 @@ class CompleteFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="complete")
     """Desktop: complete the assignment with a disposition; ends the conversation first if necessary."""
 
     command = c.CompleteAssignment
-    disposition: Ident | None = None
+    disposition: Code | None = None
     """Disposition code, one of the policy's ``dispositions`` if it lists any; omitted: none."""
 
 
@@ -328,7 +328,7 @@ class CancelFrame(_ContactFrame, frozen=True, kw_only=True, tag="cancel"):
     """Gateway, supervisor: cancel a contact that is not assigned yet."""
 
     command = c.CancelContact
-    reason: Ident = "cancelled"
+    reason: Code = "cancelled"
     """Reason, an id chosen by the client."""
 
 
@@ -371,7 +371,7 @@ class ClaimCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback
     """Gateway, supervisor: claim the call requested by ``callback.dial_requested``, so that only one process dials."""
 
     command = c.ClaimCallback
-    claimant: Ident
+    claimant: Code
     """Name of the process that will dial, for example that of its pod."""
     lease_s: Annotated[int, Meta(ge=1, le=3_600)] | None = None
     """Seconds after which another process may claim the call; omitted: until the deadline of the attempt."""
@@ -445,7 +445,7 @@ class SetAgentStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_agent
     agent_id: SubjectId
     state: AgentState
     """New state."""
-    reason: Ident | None = None
+    reason: Code | None = None
     """Reason, one of the policy's ``not_ready_reasons`` if it lists any; omitted: none."""
     after_work: bool = False
     """True: the change takes effect when the agent has no open offers or assignments; until then it is the agent's

@@ -9,7 +9,7 @@ from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
 from router.model.policy import DAY_S, Attributes, AttributesPatch, PriorityClass, PrioritySeconds, Skills, SkillsPatch
-from router.model.states import AgentState, CallbackOutcome, ContactState, Ident, Name, SubjectId
+from router.model.states import AgentState, CallbackOutcome, Code, ContactState, Ident, Name, SubjectId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
 from router.statistics.views import QueueStatsView
@@ -48,7 +48,7 @@ class EmptyBody(_Request, frozen=True, kw_only=True):
 class ReasonBody(_Request, frozen=True, kw_only=True):
     """Reason of the action; the body may be omitted."""
 
-    reason: Ident | None = None
+    reason: Code | None = None
     """Reason, an id chosen by the client; omitted: the default of the operation."""
 
 
@@ -71,7 +71,7 @@ class CallbackMove(_Request, frozen=True, kw_only=True):
 class CallbackClaim(_Request, frozen=True, kw_only=True):
     """Claim of the call that ``callback.dial_requested`` requested."""
 
-    claimant: Ident
+    claimant: Code
     """Name of the process that will dial, for example that of its pod."""
     lease_s: Annotated[int, Meta(ge=1, le=3_600)] | None = None
     """Seconds after which another process may claim the call; omitted: until the deadline of the attempt."""
@@ -161,7 +161,7 @@ class AgentStateChange(_Request, frozen=True, kw_only=True):
 
     state: AgentState
     """New state."""
-    reason: Ident | None = None
+    reason: Code | None = None
     """Reason, one of the policy's ``not_ready_reasons`` if it lists any; omitted: none."""
     after_work: bool = False
     """True: the change takes effect when the agent has no open offers or assignments; until then it is the agent's
@@ -185,7 +185,7 @@ class WrapUpExtension(_Request, frozen=True, kw_only=True):
 class Completion(_Request, frozen=True, kw_only=True):
     """Outcome of an assignment; the body may be omitted."""
 
-    disposition: Ident | None = None
+    disposition: Code | None = None
     """Disposition code, one of the policy's ``dispositions`` if it lists any; omitted: none."""
 
 
