@@ -38,7 +38,7 @@ from router.app.process import SWITCH_INTERVAL_S, freeze_and_resume_garbage_coll
 from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model import events as e
-from router.model.states import AgentState, MatchTrigger, Presence
+from router.model.states import AgentState, EndedBy, MatchTrigger, Presence
 from router.model.views import AgentView
 from router.protocol import frames as f
 from router.protocol.close_codes import CloseCode
@@ -259,6 +259,7 @@ class NullServer:
                 agent_id=client.name,
                 reason="ended",
                 gateway_id=self._submitted_by.pop(frame.contact_id),
+                ended_by=EndedBy.AGENT,
             ),
             e.AssignmentCompleted(
                 assignment_id=assignment_id, contact_id=frame.contact_id, agent_id=client.name, reason="no_wrap_up"
