@@ -36,7 +36,7 @@ TYPED_ELSEWHERE: Final = {
 NOT_TYPED: Final = {
     "make            # list the targets": "the tests are part of these targets",
     "make run                 # or: router demo": "runs for minutes; tests/demo runs the command",
-    "make bench                                                # all, in their short form: under ten minutes": "runs for minutes; "
+    "make bench                                                # all, in their short form: about eleven minutes": "runs for long; "
     "tests/benchmarks runs the scripts",
     "docker build -t contact-router:0.1.0 .": "needs a container engine; tests/packaging/test_dockerfile.py carries the steps out",
     "docker run --rm -v router-data:/var/lib/router contact-router:0.1.0 verify /var/lib/router/journal.db": "the same",
@@ -78,6 +78,7 @@ TYPED: Final = (
     ("docs/how-to/transfers.md", "api $ADA -X POST localhost:8080/v1/contacts/$C/consult "),
     ("docs/how-to/transfers.md", "api $ADA   -X POST localhost:8080/v1/contacts/$C/conference"),
     ("docs/how-to/callbacks.md", "api $GW localhost:8080/v1/contacts "),
+    ("docs/how-to/callbacks.md", "api $GW -X POST localhost:8080/v1/contacts/$C/callback/claim "),
     ("docs/how-to/shadow.md", "router shadow put tomorrow.yaml"),
     ("docs/how-to/shadow.md", "router shadow --journal"),
     ("docs/how-to/simulator.md", "router simulate --workload"),
@@ -241,14 +242,17 @@ def test_the_consult_and_the_conference_work(reader: TerminalSession) -> None:
 @pytest.mark.slow
 def test_the_callback_works(reader: TerminalSession) -> None:
     start_router(reader)
-    script = block("docs/how-to/callbacks.md", "api $GW").replace('"support"', '"general"')
+    script = block("docs/how-to/callbacks.md", "api $GW localhost:8080/v1/contacts ").replace('"support"', '"general"')
+    claim = block("docs/how-to/callbacks.md", "api $GW -X POST localhost:8080/v1/contacts/$C/callback/claim ")
     submit, given, rest = script.partition("\nC=77e916e014576b869452a30f66ad4a44")
     assert given
     # The second call is accepted by an agent after a pause, which is not waited for.
     rest, _, _ = rest.partition("# Five minutes later")
     ready = READY % ("ADA", "ada") + ANSWER % ("ADA", "ada", "ADA")
-    answers = type_api(reader, f"{AGENTS}C=$({submit} | python id_of.py){rest.replace('# Ada accepts', ready + '# Ada accepts')}")
+    rest = rest.replace("# Ada accepts", f"{ready}{claim}api $GW localhost:8080/v1/contacts/$C\n# Ada accepts")
+    answers = type_api(reader, f"{AGENTS}C=$({submit} | python id_of.py){rest}")
     assert any('"phase":"waiting"' in answer for answer in answers)
+    assert any('"claimed_by":"pod-1"' in answer for answer in answers)
     assert '"phase":"retry"' in answers[-1]
 
 

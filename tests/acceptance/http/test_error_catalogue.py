@@ -213,6 +213,7 @@ async def provoke_by_admission(p: Provoker) -> None:
     await p.fails("invalid_callback_time", "POST", f"/v1/contacts/{callback}/callback", {"at_ms": 1}, field="at_ms")
     await p.ok("POST", f"/v1/contacts/{callback}/callback", {})
     await p.fails("callback_exists", "POST", f"/v1/contacts/{callback}/callback", {"mode": "customer_first"})
+    await p.ok("POST", f"/v1/contacts/{callback}/cancel", {})
     await p.fails("invalid_contact_state", "POST", f"/v1/contacts/{waiting}/park", {})
 
 
@@ -249,6 +250,17 @@ async def provoke_by_work(p: Provoker) -> None:
     await p.fails("offer_not_pending", "POST", f"/v1/offers/{offered}.1/accept", **dan)
 
 
+async def provoke_by_callbacks(p: Provoker) -> None:
+    await p.ok("PUT", "/v1/agents/eve", {"queues": ["support"]})
+    await p.ok("POST", "/v1/agents/eve/state", {"state": "ready"})
+    called = await p.submit(queue_id="support", callback={})
+    path = f"/v1/contacts/{called}/callback"
+    offer = (await p.ok("GET", "/v1/agents/eve"))["offers"][0]
+    await p.ok("POST", f"/v1/offers/{offer['offer_id']}/accept", role=Role.AGENT, subject="eve")
+    await p.ok("POST", f"{path}/claim", {"claimant": "pod-1"})
+    await p.fails("callback_claimed", "POST", f"{path}/claim", {"claimant": "pod-2"})
+
+
 async def provoke_by_faults(router: InProcessRouter, p: Provoker, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("router.server.api.idempotency.new_contact_id", lambda: "twice")
@@ -259,7 +271,7 @@ async def provoke_by_faults(router: InProcessRouter, p: Provoker, monkeypatch: p
         def broken(self: Engine, **_: Any) -> None:
             raise RuntimeError("a fault of the test")
 
-        patch.setattr(Engine, "diagnose", broken)
+        patch.setattr(Engine, "diagnose_in_slices", broken)
         await p.fails("internal", "GET", "/v1/doctor")
     for _ in range(300):
         _, answer = await p.call("POST", "/v1/agents/ada/state", {"state": "ready"}, role=Role.AGENT, subject="ada")
@@ -281,6 +293,7 @@ async def test_every_code_is_provoked_from_outside(tmp_path: Path, monkeypatch: 
         await provoke_by_conditions(p)
         await provoke_by_admission(p)
         await provoke_by_work(p)
+        await provoke_by_callbacks(p)
         await provoke_by_faults(router, p, monkeypatch)
         page = await p._http.get(f"{router.server.url}/docs/errors")
         text = await page.text()

@@ -139,8 +139,10 @@ async def call_a_customer_back(reader: Reader) -> None:
         await reader.send("set_agent_state", agent_id, {"state": "not_ready"}, agent_id=agent_id)
     contact_id = (await reader.send("submit_contact"))["contact_id"]
     await reader.send("request_callback", contact_id=contact_id)
+    await reader.send("move_callback", contact_id=contact_id)
     offer_id = await reader.offer_to("grace")
     await reader.send("accept_offer", "grace", offer_id=offer_id)
+    await reader.send("claim_callback", contact_id=contact_id)
     await reader.send("report_callback", contact_id=contact_id)
 
 
