@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +23,16 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 DOCUMENT = openapi_document()
 SCHEMA: Any = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_all_operations()}
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+    """A running router whose limits per credential and object never refuse, so that every request reaches what it asks for."""
+    rates = ("server__requests", "server__state_changes", "sockets__frames")
+    limits: dict[str, Any] = {f"{rate}_{unit}": 1_000_000 for rate in rates for unit in ("per_s", "burst")}
+    process = RouterProcess(tmp_path_factory.mktemp("router"), auth__credential_tickets_max=10_000, **limits).start()
+    yield process
+    process.kill()
 
 
 async def some_live_things(router: RouterProcess) -> dict[str, str]:
@@ -79,6 +90,7 @@ def _run(router: RouterProcess, headers: dict[str, str], strategy: Any) -> None:
         if response.status_code >= 500:
             # An answer that the document promises; what must not be is a failure.
             assert response.status_code == 503 and response.json()["code"] == "event_not_reached"
+        assert b'"code":"rate_limited"' not in response.content, "a limit answered, not the operation"
         case.validate_response(response, checks=CHECKS, excluded_checks=[not_a_server_error])
 
     # An operation that takes nothing cannot be asked wrongly.
