@@ -114,8 +114,9 @@ async def work_on_a_conversation(reader: Reader) -> None:
     await reader.send("hold_assignment", "ada", assignment_id=assignment_id)
     await reader.send("set_agent_state", "grace", {"state": "ready"}, agent_id="grace")
     await reader.send("transfer_contact", "ada", contact_id=contact_id)
-    transfer = (await reader.send("get_agent", agent_id="grace"))["offers"][0]["offer_id"]
-    await reader.send("decline_offer", "grace", offer_id=transfer)
+    assert (await reader.send("get_agent", agent_id="grace"))["offers"]
+    # Withdrawn, not declined: after a decline the agent is in cool-down for the contact and cannot be consulted.
+    await reader.send("cancel_transfer", "ada", contact_id=contact_id)
     for end in ("leave_contact", "hand_over_contact"):
         await reader.send("start_consult", "ada", contact_id=contact_id)
         consult = (await reader.send("get_agent", agent_id="grace"))["offers"][0]["offer_id"]
