@@ -9,7 +9,7 @@ import pytest
 
 from router.journal.format_1 import Shape, to_format_1, to_format_2
 from router.journal.records import Record, decode_envelope, encode_body
-from router.model.events import DispositionRecorded, Event, IdempotencyKeyRecorded
+from router.model.events import CallbackClaimed, DispositionRecorded, Event, IdempotencyKeyRecorded
 from tests.support.golden_journal import extract
 
 OLD_KEY = "when_nobody"  # plain-words: a key of format 1
@@ -26,7 +26,7 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 # Events that were added after format 1.
-ADDED: Final = frozenset({DispositionRecorded, IdempotencyKeyRecorded})
+ADDED: Final = frozenset({CallbackClaimed, DispositionRecorded, IdempotencyKeyRecorded})
 
 
 def test_the_golden_journal_has_every_event(bodies: list[dict[str, Any]]) -> None:

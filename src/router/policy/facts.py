@@ -81,7 +81,7 @@ def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applie
         if fact is None or fact.applies_to != applies_to:
             return undeclared_attribute(policy, name, applies_to)
         error = fact_value_error(fact, value)
-        if error is None and fact.type is FactType.INT and not fact.non_personal and _TELEPHONE_MIN <= value <= _TELEPHONE_MAX:  # type: ignore[operator]
+        if error is None and isinstance(value, int) and not fact.non_personal and _TELEPHONE_MIN <= value <= _TELEPHONE_MAX:
             error = PERSONAL_VALUE_MESSAGE
         if error is not None:
             return f"attributes.{name}", error

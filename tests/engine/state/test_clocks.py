@@ -110,9 +110,23 @@ def test_an_agreed_time_on_a_holiday_is_carried_out_at_the_next_opening() -> Non
     """Christmas 2026 is a Friday: the call that was agreed for it is made on Monday, within its lifetime of a day."""
     world = a_desk("2026-12-24T10:00", callback=CallbackPolicy())
     world.done_all(an_agent(), ready(), a_contact("c1", callback=CallbackFields(at_ms=at("2026-12-25T10:00"))))
+    view = world.engine.contact("c1")
+    assert view is not None and view.callback is not None and view.callback.due_at_ms == at("2026-12-28T08:00")
     until(world, "2026-12-28T07:59")
-    assert state_of(world) == "queued"
+    assert state_of(world) == "callback_scheduled"
     events = until(world, "2026-12-28T08:00")
+    assert any(isinstance(event, e.OfferMade) for event in events)
+
+
+def test_an_agreed_time_on_a_day_declared_closed_later_waits_for_the_opening() -> None:
+    """The time was in opening hours when it was agreed: the callback falls due while closed and waits in its queue."""
+    world = a_desk("2026-12-24T10:00", callback=CallbackPolicy())
+    world.done_all(an_agent(), ready(), a_contact("c1", callback=CallbackFields(at_ms=at("2026-12-28T10:00"))))
+    closed = replace(OFFICE, dates={**OFFICE.dates, "2026-12-28": ()})
+    world.done(published(replace(the_policy(callback=CallbackPolicy()), calendars={"office": closed})))
+    until(world, "2026-12-29T07:59")
+    assert state_of(world) == "queued"
+    events = until(world, "2026-12-29T08:00")
     assert any(isinstance(event, e.OfferMade) for event in events)
 
 
