@@ -23,7 +23,7 @@ from tests.support.in_process_router import InProcessRouter, running_router
 
 PATIENCE_S: Final = 60
 # One contact in each state; its offers and assignments are "<id>.1".
-STATES: Final = ("queued", "offered", "assigned", "wrap_up", "ended", "cancelled", "callback", "parked", "consulting")
+STATES: Final = ("queued", "offered", "assigned", "wrap_up", "ended", "cancelled", "callback", "dialling", "parked", "consulting")
 HEADERS: Final[tuple[dict[str, str], ...]] = (
     {},
     {"If-Match": "*"},
@@ -46,12 +46,15 @@ async def prepare(router: InProcessRouter) -> None:
         if state not in ("queued", "cancelled", "callback"):
             await router.do(ready(f"of-{state}"))
         channel = "chat" if state == "ended" else "voice"
-        await router.do(a_contact(state, queue_id=state, channel=channel, gateway_id="other"))
+        fields: dict[str, Any] = {"callback": c.CallbackFields()} if state == "dialling" else {}
+        await router.do(a_contact(state, queue_id=state, channel=channel, gateway_id="other", **fields))
         owner = {"offer_id": f"{state}.1", "agent_id": f"of-{state}"}
-        if state in ("assigned", "wrap_up", "ended", "parked", "consulting"):
+        if state in ("assigned", "wrap_up", "ended", "dialling", "parked", "consulting"):
             await router.do(c.AcceptOffer(**owner))
         if state in ("wrap_up", "ended"):
             await router.do(c.EndContact(contact_id=state))
+        if state == "dialling":
+            await router.do(c.ClaimCallback(contact_id=state, claimant="pod-2"))
         if state == "parked":
             await router.do(c.ParkContact(contact_id=state))
         if state == "cancelled":
