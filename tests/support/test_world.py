@@ -9,7 +9,7 @@ from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
 from router.model.results import Outcome
-from router.model.states import AgentState
+from router.model.states import AgentState, AssignmentRole
 from tests.support.builders import (
     START_MS,
     a_channel,
@@ -194,3 +194,13 @@ def test_a_count_that_does_not_add_up() -> None:
     world.reference.submitted += 1
     with pytest.raises(AssertionError, match="I41"):
         compare_views(world)
+
+
+def test_a_guarded_consult_is_checked_like_a_plain_one() -> None:
+    world, engine = a_faulty_engine(*TWO[:2], a_contact(), c.AcceptOffer(offer_id="c1.1", agent_id="ada"), *TWO[2:])
+    command = c.StartConsult(contact_id="c1", to_agent_id="bob")
+    guarded = c.GuardedCommand(command=command, client="eve", dedupe_key=b"k", fingerprint=b"f")
+    engine.tamper = changed(e.OfferMade, role=AssignmentRole.OWNER)
+    is_detected(world, guarded, "the role does not match")
+    world, _ = a_faulty_engine(*TWO[:2], a_contact(), c.AcceptOffer(offer_id="c1.1", agent_id="ada"), *TWO[2:])
+    world.done(guarded)

@@ -125,6 +125,8 @@ class OfferChecker(EngineChecker):
 
     def _check_consult(self, made: e.OfferMade, contact: RefContact) -> None:
         reference, (_, command) = self.reference, self.commands[-1]
+        if isinstance(command, c.GuardedCommand):
+            command = command.command
         is_consult = isinstance(command, c.StartConsult)
         assert (made.role is AssignmentRole.CONSULT) is is_consult, "the role does not match the command"
         if not isinstance(command, c.StartConsult):
