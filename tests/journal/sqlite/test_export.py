@@ -1,11 +1,14 @@
 """Backups and archives: complete, verified, made while records are appended; the journal goes on without what was archived."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from router.journal.port import EventsArchived
+from router.journal.sqlite import export
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalCorrupt, JournalUnavailable
 from router.runtime.offline import verify_journal_file
@@ -115,17 +118,32 @@ class TestBackup:
         assert list(target.iterdir()) == []
         await site.stop()
 
-    async def test_an_interrupted_backup_leaves_nothing_that_looks_complete(self, site: Site) -> None:
+    async def test_an_interrupted_backup_leaves_nothing_that_looks_complete(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await site.set_up()
         await site.work(40)
+        begun = asyncio.Event()
+        # After the records and before the mark, so that the copy is neither empty nor complete.
+        monkeypatch.setattr(export, "_copy_records", _records_then(begun, export._copy_records))
         task = asyncio.create_task(site.journal.back_up(site.directory / "backup"))
-        await asyncio.sleep(0.01)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not (site.directory / "backup").exists()
+        monkeypatch.undo()
         await site.journal.back_up(site.directory / "backup")
         await site.stop()
+
+
+def _records_then(begun: asyncio.Event, copy_records: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def copied(*arguments: Any) -> None:
+        await copy_records(*arguments)
+        begun.set()
+        await asyncio.Event().wait()
+
+    return copied
 
 
 class TestArchive:
