@@ -1,4 +1,4 @@
-"""Consistency of a policy: references, cycles and contradictions that the types of ``model/policy.py`` cannot express.
+"""Consistency of a policy: references, cycles and contradictions that the types of ``model/policy`` cannot express.
 
 The engine runs the checks again before it publishes a policy. They are pure and linear in the size of the policy, except for
 entry rules (quadratic in their number). Problems carry paths; parsing a document adds lines and columns. ``advice`` covers what
