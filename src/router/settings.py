@@ -358,6 +358,25 @@ class PolicySettings(_Settings, frozen=True, kw_only=True):
     """Policy document that a workspace without a policy starts with. Later changes use `PUT /v1/policy`."""
 
 
+class ContextSettings(_Settings, frozen=True, kw_only=True):
+    """Customer context: who customers are and what they did, encrypted, in files of its own."""
+
+    enabled: bool = True
+    """Whether customers, identities and journeys are stored. False: their operations answer `context_unavailable`."""
+    path: str | None = None
+    """Directory of `context.db` and `context-keys.db`; null: `context` beside the journal. Nothing is stored with the journal
+    backend `memory` unless a directory is given."""
+    master_key_path: str | None = None
+    """File of the master keys, with mode 0600; created at the first start. Null: `context-master.json` beside the journal. Without
+    this file nothing of any customer can be read, so keep a copy in a safe place, apart from the backups of the data."""
+    region: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "ZZ"
+    """Country (ISO 3166) of telephone numbers without a country code; `ZZ`: every number needs one."""
+    queue_count_max: Count = 20_000
+    """Maximum number of operations that wait for the store; beyond it: 503."""
+    idle_customer_days: Annotated[int, Meta(ge=1, le=10_000)] = 400
+    """Customers that were not seen for this long are erased."""
+
+
 class Settings(_Settings, frozen=True, kw_only=True):
     """All settings, by section."""
 
@@ -370,6 +389,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     auth: AuthSettings = AuthSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     policy: PolicySettings = PolicySettings()
+    context: ContextSettings = ContextSettings()
 
     def all_workspaces(self) -> tuple[str, ...]:
         """Return ``default`` and the configured workspaces, without duplicates."""

@@ -10,6 +10,7 @@ import msgspec
 
 from router.client import DesktopClient, GatewayClient, SupervisorClient
 from router.client.connection import ConnectionOptions
+from router.context.sqlite.store import open_context
 from router.journal.memory import MemoryJournal
 from router.model.commands import Command, PublishPolicy
 from router.model.policy import FactPolicy, FactType
@@ -96,8 +97,9 @@ async def running_router(
     sockets: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
     auth: dict[str, Any] | None = None,
+    context: dict[str, Any] | None = None,
 ) -> AsyncIterator[InProcessRouter]:
-    """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order."""
+    """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order. With ``context`` it keeps customers."""
     settings = settings_from(
         {
             "workspaces": list(WORKSPACES[1:]),
@@ -105,6 +107,7 @@ async def running_router(
             "server": {"port": 0} | (server or {}),
             "sockets": sockets or {},
             "auth": auth or {},
+            "context": context or {},
             "telemetry": {"access_log": False},
         }
     )
@@ -114,6 +117,9 @@ async def running_router(
     await writer.recover()
     for workspace in WORKSPACES:
         await writer.add_workspace(workspace)
+    customers = open_context(settings, writer.clock)
+    if customers is not None:
+        await customers.start()
     backend = Services(
         settings=settings,
         authenticator=open_authenticator(settings),
@@ -123,6 +129,7 @@ async def running_router(
         journal=journal,
         shadow_runner=ShadowRunner(writer, observer=ShadowLog()),
         stats={},
+        context=customers,
         readiness=Readiness(ready=True),
     )
     hub = Hub(writer, writer.publisher, settings.sockets)
@@ -143,6 +150,8 @@ async def running_router(
             await listener.close()
             await hub.stop()
             await writer.stop()
+            if customers is not None:
+                await customers.stop()
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,8 @@ import msgspec
 import structlog
 
 from router.app.conditions import ConditionWatch, log_archive_failed, log_archived
+from router.context.service import ContextService
+from router.context.sqlite.store import open_context
 from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
 from router.journal.port import Journal
@@ -41,6 +43,7 @@ from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable
 from router.statistics.workspace import WorkspaceStats
+from router.telemetry.context_metrics import ContextMetrics
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
 from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
@@ -87,6 +90,7 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer_task: asyncio.Task[None] | None = None
         self._control: ControlServer | None = None
+        self._context: ContextService | None = None
 
     @property
     def url(self) -> str:
@@ -130,6 +134,7 @@ class App:
                 await self._writer.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
             await self._publish_seed_policies()
+            self._context = await self._start_context()
             shadows = await self._start_shadows()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
             services = Services(
@@ -141,6 +146,7 @@ class App:
                 journal=self._journal,
                 shadow_runner=shadows,
                 stats=stats,
+                context=self._context,
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
@@ -189,6 +195,20 @@ class App:
         self._server.apply(merged)
         await self._jwks.refresh()
         return changed, ignored
+
+    async def _start_context(self) -> ContextService | None:
+        """Open the customer context, if it is switched on; where that fails, contacts are routed without it."""
+        service = open_context(self.settings, self._writer.clock)
+        if service is None:
+            return None
+        ContextMetrics(self._process.registry, service.status)
+        try:
+            await service.start()
+        except RouterError as error:
+            _log.error(
+                "the customer context cannot be opened: routing goes on without it", action="context_failed", error=str(error)
+            )
+        return service
 
     async def _start_shadows(self) -> ShadowRunner:
         shadows = ShadowRunner(self._writer, backlog_max=self.settings.runtime.shadow_backlog_count_max, observer=ShadowLog())
@@ -285,6 +305,7 @@ class App:
         if admin is not None:
             await admin.close()
         await self._stop_writer(fast=True)
+        await self._stop_context()
         await self._cancel_tasks()
 
     # --- stop --------------------------------------------------------------------------------------
@@ -302,6 +323,7 @@ class App:
             await self._stop_writer(fast=False)
         finally:
             await self._admin.close()
+            await self._stop_context()
             await self._cancel_tasks()
         _log.info("stopped", action="stopped")
 
@@ -315,6 +337,7 @@ class App:
         await self._server.close()
         await self._hub.stop()
         await self._admin.close()
+        await self._stop_context()
         await self._cancel_tasks()
         _log.info("stopped at once", action="stopped_at_once")
 
@@ -335,6 +358,10 @@ class App:
         [ended] = await asyncio.gather(self._writer_task, return_exceptions=True)
         if not fast and isinstance(ended, BaseException):
             raise ended
+
+    async def _stop_context(self) -> None:
+        if self._context is not None:
+            await self._context.stop()
 
     async def _cancel_tasks(self) -> None:
         for task in self._tasks:

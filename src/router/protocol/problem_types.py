@@ -80,6 +80,46 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         404, "No shadow policy is set", "No shadow policy is set.", "Set one with PUT /v1/shadow or `router shadow put`."
     ),
     "not_found": _P(404, "Not found", "There is no such path, or no policy has been published yet.", "Check the path."),
+    # --- customers -----------------------------------------------------------------------------------------------------
+    "unknown_customer": _P(
+        404, "Customer not found", "No customer of the workspace has this id.", "Find the customer with POST /v1/customers/resolve."
+    ),
+    "unknown_identity": _P(
+        404,
+        "Identity not found",
+        "The customer has no identity of this number.",
+        "Read the customer and the numbers of their identities.",
+    ),
+    "unknown_merge": _P(404, "Merge not found", "No merge of the workspace has this id.", "Use the id in the answer to the merge."),
+    "customer_erased": _P(
+        410, "The customer was erased", "The customer was erased, and nothing of them is left.", "Resolve their identities again."
+    ),
+    "merge_refused": _P(
+        409,
+        "The customers cannot be merged or separated",
+        "Both are one customer already, the result would have too many members, or the merge was undone before.",
+        "Read both customers; `detail` says what stands against it.",
+    ),
+    "identity_taken": _P(
+        409,
+        "The identity belongs to another customer",
+        "An identity belongs to at most one customer.",
+        "Merge the customers if they are one person, or detach the identity there first.",
+    ),
+    "identity_limit_exceeded": _P(
+        409,
+        "The customer has too many identities",
+        "A customer has a limited number of strong identities, addresses and consents.",
+        "Detach an identity that is no longer used; `detail` names the limit.",
+    ),
+    "context_unavailable": _P(
+        503,
+        "The customer context is not available",
+        "The files of the customer context cannot be used, are switched off in the settings, or too many operations wait for them.",
+        "Send the request again later; contacts are routed meanwhile. An operator finds the cause in the log.",
+        temporary=True,
+        applied="unknown",
+    ),
     # --- what the request says -----------------------------------------------------------------------------------------
     "invalid_value": _P(
         422,

@@ -303,7 +303,33 @@ async def test_every_code_is_provoked_from_outside(tmp_path: Path, monkeypatch: 
             assert f"id='{close.value}'" in text
         seen = set(p.seen)
     seen |= await provoked_by_a_slow_journal(tmp_path, monkeypatch)
+    seen |= await provoked_by_customers(tmp_path)
     assert seen == PROBLEMS.keys(), PROBLEMS.keys() ^ seen
+
+
+async def provoked_by_customers(tmp_path: Path) -> set[str]:
+    """Codes of the operations on customers."""
+    ids, unknown = [], "c_" + "0" * 32
+    context = {"path": str(tmp_path / "context"), "master_key_path": str(tmp_path / "master.json")}
+    async with provoking(tmp_path, context=context) as (router, p):
+        for number in range(2):
+            identity = {"type": "app_user", "value": f"user-{number}", "assurance": "verified"}
+            ids.append((await p.ok("POST", "/v1/customers/resolve", {"identities": [identity]}))["customer_id"])
+        one, other = (f"/v1/customers/{customer_id}" for customer_id in ids)
+        await p.fails("unknown_customer", "GET", f"/v1/customers/{unknown}")
+        await p.fails("unknown_identity", "DELETE", f"{one}/identities/999")
+        await p.fails("unknown_merge", "POST", "/v1/merges/m_" + "0" * 32 + "/undo", {})
+        await p.fails("merge_refused", "POST", f"{one}/merge", {"from": ids[0], "reason": "same"})
+        await p.fails("identity_taken", "POST", f"{other}/identities", {"type": "app_user", "value": "user-0"})
+        for number in range(19):
+            await p.ok("POST", f"{one}/identities", {"type": "email", "value": f"a{number}@example.org"})
+        await p.fails("identity_limit_exceeded", "POST", f"{one}/identities", {"type": "email", "value": "more@example.org"})
+        await p.ok("DELETE", other)
+        await p.fails("customer_erased", "GET", other)
+        assert router.services.context is not None
+        await router.services.context.stop()
+        await p.fails("context_unavailable", "GET", one)
+        return set(p.seen)
 
 
 async def provoked_by_a_slow_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:

@@ -16,7 +16,8 @@ from router.model import commands as c
 from router.model.policy import Policy
 from router.protocol import frames as f
 from router.server.api.openapi import BODY_EXAMPLES
-from router.server.api.routes import ROUTES, Route
+from router.server.api.route import Route
+from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PERMISSIONS, Role
 from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.in_process_router import InProcessRouter, running_router

@@ -1,8 +1,11 @@
 """Every role on every route: permitted, or 403; without a credential, 401. S36."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from router.server.api.routes import ROUTES, Route
+from router.server.api.route import Route
+from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS, Role
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
@@ -59,6 +62,18 @@ EXPECTED = {
     "get_policy": "supervisor admin",
     "put_policy": "admin",
     "check_policy": "supervisor admin",
+    "resolve_customer": "gateway supervisor admin",
+    "get_customer": "gateway supervisor admin",
+    "update_customer": "gateway supervisor admin",
+    "attach_identity": "gateway supervisor admin",
+    "detach_identity": "gateway supervisor admin",
+    "merge_customers": "gateway supervisor admin",
+    "undo_merge": "supervisor admin",
+    "append_steps": "gateway supervisor admin",
+    "get_journey": "gateway supervisor admin",
+    "search_customers": "supervisor admin",
+    "export_customer": "admin",
+    "erase_customer": "admin",
     "put_shadow": "admin",
     "get_shadow": "supervisor admin",
     "delete_shadow": "admin",
@@ -79,6 +94,16 @@ def an_address(route: Route) -> str:
     for name in ("contact_id", "agent_id", "offer_id", "assignment_id", "queue_id"):
         path = path.replace(f"{{{name}}}", "nothing")
     return path
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+    """A router whose limits of rate never answer in place of the permissions."""
+    rates = ("server__requests", "server__state_changes", "sockets__frames")
+    limits = {f"{rate}_{unit}": 1_000_000 for rate in rates for unit in ("per_s", "burst")}
+    process = RouterProcess(tmp_path_factory.mktemp("router"), **limits).start()
+    yield process
+    process.kill()
 
 
 @pytest.mark.parametrize("role", [str(role) for role in Role])

@@ -9,6 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from router import __version__
+from router.context.customers import ProfileChange
+from router.context.identities import Identity
+from router.context.journey import StepFields
 from router.model.commands import CallbackFields
 from router.model.events import Event
 from router.model.policy import Policy
@@ -38,11 +41,36 @@ from router.server.api.bodies import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.server.api.customers import CustomerSearch, JourneyBatch, MergeRequest, ResolveRequest
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
-from router.server.api.routes import ROUTES, Route
+from router.server.api.route import Route
+from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 
 BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
+    CustomerSearch: {"name": "ann mill"},
+    Identity: {"type": "email", "value": "ann.miller@example.com", "assurance": "asserted"},
+    JourneyBatch: {
+        "steps": [
+            {
+                "id": "step-1",
+                "identity": {"type": "app_user", "value": "user-7", "assurance": "verified"},
+                "type": "payment",
+                "name": "invoice",
+                "result": "failed",
+                "channel": "app",
+                "data": {"amount_cents": 4_900},
+            }
+        ]
+    },
+    MergeRequest: {"from": "c_0123456789abcdef0123456789abcdef", "reason": "agent_confirmed"},
+    ProfileChange: {"name": "Ann Miller", "tier": "gold", "time_zone": "Europe/Berlin"},
+    ResolveRequest: {
+        "identities": [
+            {"type": "app_user", "value": "user-7", "assurance": "verified"},
+            {"type": "phone", "value": "+491511234567"},
+        ]
+    },
     AgentChannels: {"paused": ["chat"]},
     AgentRecord: {
         "skills": {"english": 8, "german": 5},
@@ -138,6 +166,8 @@ def openapi_document() -> dict[str, Any]:
     refs, components = schemas_of(kinds, _TEMPLATE)
     schemas = dict(zip(kinds, refs, strict=True))
     components["EventList"]["properties"]["events"]["items"] = {"allOf": [schemas[EventEnvelope], schemas[Event]]}
+    # A faulty step is rejected alone, so the body's type says less than the document.
+    components["JourneyBatch"]["properties"]["steps"]["items"] = schemas[StepFields]
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
@@ -175,7 +205,7 @@ Ids match `[A-Za-z0-9._:-]{1,128}`. If a JSON object has a key twice, the last v
 
 
 def _kinds() -> list[Any]:
-    found: dict[Any, None] = {ProblemDocument: None, EventEnvelope: None, Event: None}
+    found: dict[Any, None] = {ProblemDocument: None, EventEnvelope: None, Event: None, StepFields: None}
     for route in ROUTES:
         found[route.response_type] = None
         if route.body_type is not None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from router.context.service import ContextService
 from router.engine.engine import Engine
 from router.journal.port import Journal
 from router.model.commands import Command, PlainCommand, PutAgent, SetAgentChannels, SetQueueOpen, UpdateContact
@@ -54,6 +55,8 @@ class Services:
     shadow_runner: ShadowRunner
     stats: Mapping[str, WorkspaceStats]
     """Statistics by workspace, computed from the published events."""
+    context: ContextService | None = None
+    """Customer context; none where it is switched off."""
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)

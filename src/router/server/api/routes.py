@@ -6,8 +6,6 @@ problem code.
 
 from typing import Any, Final
 
-from msgspec import Struct
-
 from router.model.commands import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
@@ -52,7 +50,6 @@ from router.server.api.bodies import (
     ContactsQuery,
     DigestDocument,
     EmptyBody,
-    EmptyQuery,
     EventList,
     EventsQuery,
     ExpectedWaitDocument,
@@ -105,6 +102,7 @@ from router.server.api.contacts import (
     why_agent,
     why_contact,
 )
+from router.server.api.customer_routes import CUSTOMER_ROUTES
 from router.server.api.policies import (
     check_policy,
     delete_shadow,
@@ -125,43 +123,8 @@ from router.server.api.queues import (
     open_queue,
 )
 from router.server.api.request import Operation
+from router.server.api.route import Route
 from router.server.api.workspace import diagnose, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
-
-# Operations other than GET that execute no command.
-_WITHOUT_COMMAND: Final = frozenset({"check_policy", "try_policy", "issue_ws_ticket"})
-
-
-class Route(Struct, frozen=True, kw_only=True):
-    """An operation of the API: path, handler, body and query types, and problem codes."""
-
-    method: str
-    path: str
-    operation: Operation
-    response_type: Any
-    body_type: Any = None
-    """Type of the request body; None: no body. A body whose fields all have defaults may be omitted."""
-    query_type: Any = EmptyQuery
-    status: int = 200
-    tag: str
-    problem_codes: tuple[str, ...] = ()
-    """Problem codes of this operation besides those common to all operations."""
-    is_policy_document: bool = False
-    """Whether the body is a policy document in YAML or JSON, parsed by the policy parser, which reports all errors."""
-
-    @property
-    def name(self) -> str:
-        """Operation name, used in permissions, metrics and the OpenAPI document."""
-        return self.operation.__name__
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether it executes a command, so that it honours idempotency keys and preconditions."""
-        return self.method != "GET" and self.name not in _WITHOUT_COMMAND
-
-    @property
-    def summary(self) -> str:
-        """First line of the operation's docstring."""
-        return (self.operation.__doc__ or "").strip().split("\n")[0]
 
 
 def _contact(action: str, operation: Operation, request: Any, *codes: str) -> Route:
@@ -537,4 +500,4 @@ _CENTRE: Final = (
     ),
 )
 
-ROUTES: Final[tuple[Route, ...]] = (*_CONTACTS, *_AGENTS, *_WORK, *_CENTRE)
+ROUTES: Final[tuple[Route, ...]] = (*_CONTACTS, *_AGENTS, *_WORK, *_CENTRE, *CUSTOMER_ROUTES)

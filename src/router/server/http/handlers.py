@@ -22,7 +22,8 @@ from router.protocol.invalid_input import InvalidInput, NotWellFormed, convert_t
 from router.server.api.admission import FAILURE_PAUSE_S, AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
-from router.server.api.routes import ROUTES, Route
+from router.server.api.route import Route
+from router.server.api.routes import ROUTES
 from router.server.auth.credentials import PUBLIC_OPERATIONS, AuthFailed, Credential, is_permitted
 from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
 from router.server.http.responses import HttpResponse

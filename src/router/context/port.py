@@ -1,0 +1,172 @@
+"""The ``ContextStore`` port: what every storage backend of the customer context does.
+
+All methods are synchronous and called on one thread, within a group that ``commit`` makes durable; ``service.ContextService`` runs
+them for the event loop. Every backend guarantees the following, which ``tests/contracts/context_contract.py`` checks:
+
+1. After ``commit`` everything that was written since ``begin`` is durable; after ``rollback`` none of it is there.
+2. A value of a customer is stored only sealed with the customer's own data key, and found only by keyed hashes.
+3. ``erase`` returns True only when the wrapped key is gone from the storage, in every file of it.
+4. A merge changes no customer's own data, and undoing it restores what each customer shows.
+5. The result of ``resolve`` does not depend on the order in which requests arrive, addresses of two people excepted.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from router.context.customers import ConsentChange, CustomerView, IdentityView, Merged, ProfileChange, Resolved, Unmerged
+from router.context.identities import NormalIdentity
+from router.context.journey import Step
+
+
+class StepResult(Struct, frozen=True):
+    """What became of one step."""
+
+    customer_id: str | None
+    """Root of the customer; None where the step was dropped."""
+    stored: bool
+    """False: a repeat, or dropped because the customer was erased."""
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """One time that a person read the data of a customer."""
+
+    at_ms: int
+    actor: str
+    """Role and subject of the credential."""
+    purpose: str
+    """Why: ``view`` or ``export``."""
+    fields: str
+    """What was read: ``profile``, ``journey`` or ``all``."""
+
+
+class MergeEntry(Struct, frozen=True, kw_only=True):
+    """A merge within one customer."""
+
+    merge_id: str
+    customer_id: str
+    """Winner."""
+    merged_customer_id: str
+    """Loser."""
+    reason: str
+    """Why both were merged."""
+    at_ms: int
+    undone_at_ms: int | None = None
+    """When the merge was undone, epoch milliseconds; null: it was not."""
+
+
+class CustomerExport(Struct, frozen=True, kw_only=True):
+    """Everything that is stored about one customer, for the customer."""
+
+    customer: CustomerView
+    steps: list[Step]
+    consent_changes: list[ConsentChange]
+    merges: list[MergeEntry]
+    reads: list[AuditEntry]
+
+
+class SearchPage(Struct, frozen=True, kw_only=True):
+    """Customers that match a search, with the position after the last one."""
+
+    customers: list[CustomerView]
+    next_row: int | None = None
+
+
+class ContextStore(Protocol):
+    """A storage backend of the customer context. Confined to one thread."""
+
+    def begin(self) -> None:
+        """Begin a group of operations. Raises ContextUnavailable."""
+        ...
+
+    def commit(self) -> None:
+        """Make the group durable. Raises ContextUnavailable; the store cannot be used afterwards."""
+        ...
+
+    def attempt_began(self) -> None:
+        """Mark the state to which ``attempt_failed`` returns; one operation of the group begins."""
+        ...
+
+    def attempt_done(self) -> None:
+        """Keep the changes of the operation."""
+        ...
+
+    def attempt_failed(self) -> None:
+        """Discard the changes of the operation."""
+        ...
+
+    def resolve(self, workspace: str, identities: Sequence[NormalIdentity], *, at_ms: int, create: bool, now_ms: int) -> Resolved:
+        """Return the customer of identities; with ``create`` attach, move and merge. Raises TooManyIdentities."""
+        ...
+
+    def customer(self, workspace: str, customer_id: str, *, unmasked: bool = False) -> CustomerView:
+        """Return a customer. Raises UnknownCustomer or ErasedCustomer."""
+        ...
+
+    def change_profile(
+        self, workspace: str, customer_id: str, change: ProfileChange, *, versions: frozenset[int] | None, actor: str, now_ms: int
+    ) -> CustomerView:
+        """Change the profile of the root.
+
+        Raises UnknownCustomer, ErasedCustomer, or VersionMismatch where its version is none of ``versions``.
+        """
+        ...
+
+    def attach(
+        self, workspace: str, customer_id: str, identity: NormalIdentity, *, now_ms: int
+    ) -> tuple[CustomerView, IdentityView]:
+        """Attach an identity. Raises IdentityTaken where another customer has it, and TooManyIdentities."""
+        ...
+
+    def detach(self, workspace: str, customer_id: str, number: int) -> CustomerView:
+        """Detach an identity. Raises UnknownIdentity."""
+        ...
+
+    def merge(self, workspace: str, winner_id: str, loser_id: str, *, actor: str, reason: str, now_ms: int) -> Merged:
+        """Merge two customers; which one wins is decided by rule. Raises MergeRefused."""
+        ...
+
+    def undo_merge(self, workspace: str, merge_id: str, *, actor: str, now_ms: int) -> Unmerged:
+        """Undo a merge. Raises UnknownMerge or MergeRefused."""
+        ...
+
+    def append_step(
+        self, workspace: str, step: Step, *, customer_id: str | None, identity: NormalIdentity | None, now_ms: int
+    ) -> StepResult:
+        """Store a step of a customer, who is created where an identity is new. Raises UnknownCustomer or ErasedCustomer."""
+        ...
+
+    def steps(self, workspace: str, customer_id: str, *, limit: int) -> list[Step]:
+        """Return the newest steps of all members of a customer, oldest first."""
+        ...
+
+    def search(
+        self, workspace: str, *, identity: NormalIdentity | None, name: str | None, after_row: int, limit: int
+    ) -> SearchPage:
+        """Return customers by an exact identity or by the beginnings of the words of their name."""
+        ...
+
+    def erase(self, workspace: str, customer_id: str, *, now_ms: int) -> bool:
+        """Erase a customer with all members; call outside a group. False: a reader still holds the key's page, call again."""
+        ...
+
+    def export(self, workspace: str, customer_id: str) -> CustomerExport:
+        """Return everything that is stored about a customer."""
+        ...
+
+    def note_read(self, customer_id: str, *, actor: str, purpose: str, fields: str, now_ms: int) -> None:
+        """Record that a person read the data of a customer."""
+        ...
+
+    def rewrap(self, *, limit: int) -> int:
+        """Wrap at most ``limit`` keys with the newest master key; return how many remain."""
+        ...
+
+    def maintain(self, *, now_ms: int) -> None:
+        """Fold, expire and checkpoint a slice; call outside a group from time to time."""
+        ...
+
+    def close(self) -> None:
+        """Close the storage. Idempotent."""
+        ...

@@ -1,0 +1,291 @@
+"""The customer context for the event loop: one thread that runs the store, with group commits and limits.
+
+Theory of operation. Callers hand functions to a queue and get futures. The thread takes whatever waits, runs each function as an
+operation of its own within one group, commits the group, and only then completes the futures: what a caller was told is on the
+disk. While one group is being committed the next one collects, so that the number of disk syncs falls as the load grows.
+
+An operation that raises is undone alone; the others of its group are committed. A commit that fails, or a store that finds its
+files damaged, ends the *store*, never the process: from then on every call raises ContextUnavailable, and routing goes on without
+customer context. The state is shown by ``status``; a restart of the router opens the files again.
+
+Nothing waits here without a bound. ``QUEUE_MAX`` operations may wait; beyond that a call is refused at once. Callers on the way of
+a contact pass a deadline and go on without an answer when it passes.
+
+An erasure runs between two groups. It is complete, and its future done, only when the key is gone from the file.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeVar, cast
+
+from msgspec import Struct
+
+from router.context.customers import ContextError, ContextUnavailable
+from router.context.port import ContextStore
+
+T = TypeVar("T")
+
+QUEUE_MAX: Final = 20_000
+GROUP_MAX: Final = 256
+MAINTENANCE_S: Final = 5.0
+ERASE_RETRY_S: Final = 0.05
+ERASE_PENDING_S: Final = 5.0
+"""Time after which an erasure that a reader blocks is reported as pending; it is tried until it succeeds."""
+
+
+class ContextStatus(Struct, frozen=True, kw_only=True):
+    """The health of the context store."""
+
+    available: bool
+    queue_depth: int
+    groups: int
+    """Groups committed since the start."""
+    operations: int
+    """Operations committed since the start."""
+    failed_operations: int
+    erasures_pending: int
+    commit_seconds: float
+    """Time spent in commits since the start."""
+    last_error: str | None
+    """Type of the error that ended the store."""
+
+
+class ContextClock(Protocol):
+    """Returns the time in milliseconds of Unix time."""
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        ...
+
+
+class _Operation:
+    """A function that waits for the thread, and the future of its result."""
+
+    __slots__ = ("erases", "future", "loop", "run")
+
+    def __init__(
+        self, run: Callable[[ContextStore], Any], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", erases: bool
+    ) -> None:
+        self.run = run
+        self.loop = loop
+        self.future = future
+        self.erases = erases
+
+
+class ContextService:
+    """Runs a context store on a thread of its own. Confined to the event loop that created it, except for ``status``."""
+
+    def __init__(self, open_store: Callable[[], ContextStore], clock: ContextClock, *, queue_max: int = QUEUE_MAX) -> None:
+        """``open_store`` is called on the thread, as its connections belong to it."""
+        self._open_store = open_store
+        self._clock = clock
+        self._queue_max = queue_max
+        self._queue: deque[_Operation] = deque()
+        self._wake = threading.Condition()
+        self._is_stopping = False
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._groups = self._operations = self._failed = 0
+        self._pending_erasures: list[_Operation] = []
+        self._commit_seconds = 0.0
+
+    async def start(self) -> None:
+        """Open the store. Raises ContextUnavailable or ContextCorrupt."""
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
+        self._thread = threading.Thread(target=self._run, args=(loop, opened), name="context", daemon=True)
+        self._thread.start()
+        await opened
+
+    async def stop(self) -> None:
+        """Finish what waits and close the store. Idempotent."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def status(self) -> ContextStatus:
+        """Return the health of the store. Safe to call from another thread."""
+        return ContextStatus(
+            available=self.is_available,
+            queue_depth=len(self._queue),
+            groups=self._groups,
+            operations=self._operations,
+            failed_operations=self._failed,
+            erasures_pending=len(self._pending_erasures),
+            commit_seconds=self._commit_seconds,
+            last_error=None if self._failure is None else type(self._failure).__name__,
+        )
+
+    @property
+    def is_available(self) -> bool:
+        """Return whether the store can be used."""
+        return self._failure is None and not self._is_stopping and self._thread is not None
+
+    async def run(self, operation: Callable[[ContextStore], T], *, timeout_s: float | None = None) -> T:
+        """Run an operation and return its result once it is durable.
+
+        Raises what the operation raises; ContextUnavailable where the store has failed, where too much waits, and after
+        ``timeout_s``, in which case the operation may still be carried out.
+        """
+        future = self._enqueue(operation, erases=False)
+        if timeout_s is None:
+            return cast(T, await future)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return cast(T, await future)
+        except TimeoutError:
+            raise ContextUnavailable(f"the customer context did not answer within {timeout_s} s") from None
+
+    async def erase(self, workspace: str, customer_id: str) -> bool:
+        """Erase a customer; return True once the key is gone from the disk, False where that is still pending after 5 s.
+
+        Raises UnknownCustomer, ErasedCustomer or ContextUnavailable.
+        """
+
+        def operation(store: ContextStore) -> bool:
+            return store.erase(workspace, customer_id, now_ms=self._clock.now_ms())
+
+        future = self._enqueue(operation, erases=True)
+        try:
+            async with asyncio.timeout(ERASE_PENDING_S):
+                return bool(await asyncio.shield(future))
+        except TimeoutError:
+            future.add_done_callback(lambda done: done.exception())
+            return False
+
+    def _enqueue(self, operation: Callable[[ContextStore], Any], *, erases: bool) -> "asyncio.Future[Any]":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        with self._wake:
+            if not self.is_available:
+                raise ContextUnavailable("the customer context is not available; routing goes on without it")
+            if len(self._queue) >= self._queue_max:
+                raise ContextUnavailable(f"more than {self._queue_max} operations wait for the customer context; try again later")
+            self._queue.append(_Operation(operation, loop, future, erases))
+            self._wake.notify()
+        return future
+
+    # --- the thread ----------------------------------------------------------------------------
+
+    def _run(self, loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]") -> None:
+        try:
+            store = self._open_store()
+        except BaseException as error:
+            self._failure = error
+            _complete(loop, opened, error=error)
+            return
+        _complete(loop, opened, result=None)
+        try:
+            self._serve(store)
+        except BaseException as error:
+            self._failure = error
+            self._fail_waiting(error)
+        finally:
+            with suppress(Exception):
+                store.close()
+
+    def _serve(self, store: ContextStore) -> None:
+        maintained = time.monotonic()
+        while True:
+            group = self._take_group()
+            if group:
+                self._commit_group(store, [one for one in group if not one.erases])
+                self._pending_erasures += [one for one in group if one.erases]
+            self._erase_pending(store)
+            if time.monotonic() - maintained > MAINTENANCE_S:
+                store.maintain(now_ms=self._clock.now_ms())
+                maintained = time.monotonic()
+            with self._wake:
+                if self._is_stopping and not self._queue:
+                    return
+
+    def _take_group(self) -> list[_Operation]:
+        """Return the operations that wait, after waiting for the first one; at most ``GROUP_MAX``."""
+        with self._wake:
+            if not self._queue and not self._is_stopping:
+                self._wake.wait(ERASE_RETRY_S if self._pending_erasures else MAINTENANCE_S)
+            return [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
+
+    def _commit_group(self, store: ContextStore, group: list[_Operation]) -> None:
+        if not group:
+            return
+        results: list[tuple[_Operation, Any, BaseException | None]] = []
+        try:
+            store.begin()
+            results.extend(self._attempt(store, one) for one in group)
+            began = time.perf_counter()
+            store.commit()
+            self._commit_seconds += time.perf_counter() - began
+        except BaseException as error:
+            failure = ContextUnavailable("the customer context failed")
+            failure.__cause__ = error
+            for one in group:
+                _complete(one.loop, one.future, error=failure)
+            raise
+        self._groups += 1
+        self._operations += len(group)
+        for one, result, failed in results:
+            _complete(one.loop, one.future, result=result, error=failed)
+
+    def _attempt(self, store: ContextStore, one: _Operation) -> tuple[_Operation, Any, BaseException | None]:
+        """Run one operation; what it raises undoes it alone, unless the store itself has failed."""
+        store.attempt_began()
+        try:
+            result = one.run(store)
+        except ContextUnavailable:
+            raise
+        except Exception as error:
+            store.attempt_failed()
+            self._failed += 1
+            return one, None, error
+        store.attempt_done()
+        return one, result, None
+
+    def _erase_pending(self, store: ContextStore) -> None:
+        """Try every erasure that is not complete yet."""
+        waiting, self._pending_erasures = self._pending_erasures, []
+        for one in waiting:
+            try:
+                done = one.run(store)
+            except ContextUnavailable:
+                self._pending_erasures.append(one)
+                raise
+            except ContextError as error:
+                _complete(one.loop, one.future, error=error)
+                continue
+            if done:
+                _complete(one.loop, one.future, result=True)
+            else:
+                self._pending_erasures.append(one)
+
+    def _fail_waiting(self, error: BaseException) -> None:
+        failure = ContextUnavailable("the customer context has failed; routing goes on without it")
+        failure.__cause__ = error
+        with self._wake:
+            waiting = [*self._queue, *self._pending_erasures]
+            self._queue.clear()
+            self._pending_erasures = []
+        for one in waiting:
+            _complete(one.loop, one.future, error=failure)
+
+
+def _complete(
+    loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", *, result: object = None, error: BaseException | None = None
+) -> None:
+    def complete() -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    # A closed event loop raises RuntimeError; no caller is waiting on it any more.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(complete)

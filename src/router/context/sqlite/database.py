@@ -1,0 +1,258 @@
+"""The two SQLite files of the context store: opening, schema, lock, and the checkpoint that an erasure needs.
+
+``context.db`` holds the data of customers, sealed; ``context-keys.db`` their wrapped data keys. They are apart so that backups of
+the keys can be kept for a shorter time than backups of the data. Both belong together and hold the same random ``pair_id``.
+
+A transaction over both files cannot be atomic, so the order of the two commits is what protects the data. A key is committed
+*before* the first value that is sealed with it, and deleted *before* the data. After a power failure there may thus be a key
+without a customer, or a customer without a key; the store removes both when it is opened.
+
+After a ``DELETE`` the old bytes stay in the database file until the write-ahead log is copied into it, even with ``secure_delete``.
+An erasure is therefore complete only after ``truncate_log`` of the key file, which is checked by its result: a checkpoint that a
+reader blocks reports *busy* and leaves the key where it was.
+
+One connection writes, on one thread; a second one only reads, on another thread, for milliseconds at a time.
+"""
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from router.context.customers import ContextCorrupt, ContextUnavailable
+from router.journal.files import FILE_MODE, create_private_file, prepare_directory
+
+DATA_FILE: Final = "context.db"
+KEY_FILE: Final = "context-keys.db"
+LOCK_FILE: Final = "context.lock"
+
+DATA_APPLICATION_ID: Final = 0x43526331  # "CRc1"
+KEY_APPLICATION_ID: Final = 0x43526B31  # "CRk1"
+FORMAT: Final = 1
+
+DATA_TABLES: Final = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
+    "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
+    "CREATE TABLE customer (row INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, customer_id BLOB NOT NULL UNIQUE,"
+    " merged_into INTEGER, profile BLOB, created_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, version INTEGER NOT NULL) STRICT",
+    "CREATE INDEX customer_merged ON customer (merged_into) WHERE merged_into IS NOT NULL",
+    "CREATE INDEX customer_seen ON customer (workspace, seen_ms)",
+    "CREATE TABLE identity (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, hash BLOB NOT NULL,"
+    " row INTEGER NOT NULL, first_row INTEGER NOT NULL, type TEXT NOT NULL, strength INTEGER NOT NULL, assurance TEXT NOT NULL,"
+    " value BLOB NOT NULL, seen_ms INTEGER NOT NULL, UNIQUE (workspace, hash)) STRICT",
+    "CREATE INDEX identity_row ON identity (row)",
+    "CREATE TABLE candidate (row INTEGER NOT NULL, hash BLOB NOT NULL, type TEXT NOT NULL, PRIMARY KEY (row, hash)) STRICT,"
+    " WITHOUT ROWID",
+    "CREATE TABLE name_token (workspace INTEGER NOT NULL, hash BLOB NOT NULL, row INTEGER NOT NULL,"
+    " PRIMARY KEY (workspace, hash, row)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX name_token_row ON name_token (row)",
+    "CREATE TABLE tail (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL, step BLOB NOT NULL) STRICT",
+    "CREATE TABLE journey (row INTEGER PRIMARY KEY, steps BLOB NOT NULL) STRICT",
+    "CREATE TABLE merge (number INTEGER PRIMARY KEY AUTOINCREMENT, merge_id BLOB NOT NULL UNIQUE, workspace INTEGER NOT NULL,"
+    " loser INTEGER NOT NULL, winner INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+    " undone_ms INTEGER, undone_by TEXT) STRICT",
+    "CREATE INDEX merge_loser ON merge (loser)",
+    "CREATE INDEX merge_winner ON merge (winner)",
+    "CREATE TABLE erased (customer_id BLOB PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE suppressed (workspace INTEGER NOT NULL, hash BLOB NOT NULL, until_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (workspace, hash)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE read_audit (number INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL,"
+    " customer_id BLOB NOT NULL, purpose TEXT NOT NULL, fields TEXT NOT NULL) STRICT",
+    "CREATE INDEX read_audit_customer ON read_audit (customer_id)",
+)
+KEY_TABLES: Final = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
+    "CREATE TABLE customer_key (row INTEGER PRIMARY KEY, wrapped BLOB NOT NULL, version INTEGER NOT NULL) STRICT",
+    "CREATE INDEX customer_key_version ON customer_key (version)",
+    "CREATE TABLE workspace_key (number INTEGER PRIMARY KEY, wrapped BLOB NOT NULL, version INTEGER NOT NULL) STRICT",
+)
+
+_PRAGMAS: Final = (
+    ("journal_mode", "WAL"),
+    ("synchronous", "FULL"),
+    ("wal_autocheckpoint", "0"),  # only the writer checkpoints, between commits
+    ("secure_delete", "ON"),
+    ("mmap_size", "0"),
+    ("trusted_schema", "OFF"),
+    ("cell_size_check", "ON"),
+    ("temp_store", "MEMORY"),
+    ("foreign_keys", "OFF"),
+)
+_CACHE_KIB: Final = 32_768
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Translate errors of SQLite and of the operating system to ContextUnavailable or ContextCorrupt."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if isinstance(code, int) and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise ContextCorrupt("SQLite cannot read the customer context: its tables are damaged") from error
+        raise ContextUnavailable(f"the disk of the customer context failed ({error})") from error
+    except OSError as error:
+        raise ContextUnavailable(f"the disk of the customer context failed ({error.strerror})") from error
+
+
+class ContextFiles:
+    """Both files of the store, opened for writing and locked against other processes."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the files, creating them where both are missing. Raises ContextUnavailable or ContextCorrupt."""
+        self.directory: Final = directory
+        self._is_closed = False
+        prepare_directory(directory)
+        with translate_errors():
+            self._lock = _lock(directory / LOCK_FILE)
+        try:
+            with translate_errors():
+                self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> None:
+        paths = [self.directory / DATA_FILE, self.directory / KEY_FILE]
+        existing = [path for path in paths if path.exists() and path.stat().st_size > 0]
+        if len(existing) == 1 and not _is_unused(existing[0]):
+            missing = next(path for path in paths if path not in existing)
+            raise ContextCorrupt(f"{missing}: is missing; restore it from the backup that belongs to {existing[0].name}")
+        self.is_new = len(existing) < 2
+        for path in paths:
+            if not path.exists():
+                create_private_file(path)
+        self.data = _connect(paths[0])
+        self.keys = _connect(paths[1])
+        _prepare(self.data, DATA_APPLICATION_ID, DATA_TABLES, paths[0])
+        _prepare(self.keys, KEY_APPLICATION_ID, KEY_TABLES, paths[1])
+        self._check_pair(paths[1])
+
+    def _check_pair(self, key_path: Path) -> None:
+        """Check that both files belong together; write the pair id where there is none yet, into the key file first."""
+        found = [_pair_id(connection) for connection in (self.keys, self.data)]
+        if found[0] is None and found[1] is None:
+            found = [secrets.token_bytes(16)] * 2
+            for connection in (self.keys, self.data):
+                connection.execute("INSERT INTO meta VALUES ('pair_id', ?)", (found[0],))
+        elif found[1] is None:
+            # The process ended between the two first commits: nothing was stored yet.
+            self.data.execute("INSERT INTO meta VALUES ('pair_id', ?)", (found[0],))
+        elif found[0] != found[1]:
+            raise ContextCorrupt(f"{key_path}: does not belong to {DATA_FILE} beside it; restore both from one backup")
+
+    def open_reader(self) -> sqlite3.Connection:
+        """Return a read-only connection to the data for another thread. Raises ContextUnavailable."""
+        with translate_errors():
+            return _connect_reader(self.directory / DATA_FILE)
+
+    def open_key_reader(self) -> sqlite3.Connection:
+        """Return a read-only connection to the wrapped keys for another thread. Raises ContextUnavailable."""
+        with translate_errors():
+            return _connect_reader(self.directory / KEY_FILE)
+
+    def begin(self) -> None:
+        """Begin a transaction in each file."""
+        for connection in (self.keys, self.data):
+            connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make a transaction durable: the keys before the data that they protect."""
+        self.keys.execute("COMMIT")
+        self.data.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Discard the open transactions, if any."""
+        for connection in (self.keys, self.data):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def truncate_log(self, connection: sqlite3.Connection) -> bool:
+        """Copy the write-ahead log into the file and empty it; return False where a reader prevents it."""
+        [(is_busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not is_busy
+
+    def log_bytes(self) -> int:
+        """Return the size of the larger write-ahead log."""
+        logs = (self.directory / f"{name}-wal" for name in (DATA_FILE, KEY_FILE))
+        return max(log.stat().st_size if log.exists() else 0 for log in logs)
+
+    def close(self) -> None:
+        """Discard an open transaction, checkpoint, close and release the lock. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.rollback()
+        for connection in (self.keys, self.data):
+            connection.close()
+        os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise ContextUnavailable(f"{path}: another process uses this customer context") from None
+    return descriptor
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0.2, check_same_thread=False
+    )
+    for name, value in _PRAGMAS:
+        connection.execute(f"PRAGMA {name} = {value}").fetchall()
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0.2, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, application_id: int, tables: tuple[str, ...], path: Path) -> None:
+    """Create the tables in an empty file, or check those of an existing one."""
+    if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id = {application_id}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        for table in tables:
+            connection.execute(table)
+        connection.execute("COMMIT")
+        return
+    [(found_id,)] = connection.execute("PRAGMA application_id").fetchall()
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+    if found_id != application_id:
+        raise ContextCorrupt(f"{path}: is not a file of the customer context")
+    if version != FORMAT:
+        raise ContextCorrupt(f"{path}: has format {version}, this version reads format {FORMAT}")
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'").fetchall()
+    if sorted(sql for (sql,) in found) != sorted(tables):
+        raise ContextCorrupt(f"{path}: the tables differ from those of format {FORMAT}")
+
+
+def _is_unused(path: Path) -> bool:
+    """Return whether a file of the store holds no customer yet, as after an end of the process during the first start."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0.2)
+    try:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        counted = names & {"customer", "customer_key", "workspace_key"}
+        return all(connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() is None for name in counted)
+    finally:
+        connection.close()
+
+
+def _pair_id(connection: sqlite3.Connection) -> bytes | None:
+    found = connection.execute("SELECT value FROM meta WHERE name = 'pair_id'").fetchone()
+    return None if found is None else bytes(found[0])

@@ -1,0 +1,138 @@
+"""Steps in the SQLite backend: a sequential tail, and per customer a compressed journey into which the tail is folded.
+
+Appending a step to the journey of its customer would rewrite a page of 4 KiB per step. Steps are therefore appended to the
+``tail`` table, which is written sequentially, and folded later: after ``FOLD_STEPS`` steps of a customer, or when the customer has
+been idle. The index of the tail by customer is in memory and rebuilt at the start.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from router.context.journey import ID_WINDOW_MS, JourneyCodec, Step, merge_steps, pack_step, recent_ids, unpack_step
+from router.context.keys import DataKey, SealBroken
+
+FOLD_STEPS: Final = 32
+"""Steps of one customer in the tail before they are folded."""
+
+_TAIL_COLUMN: Final = "tail.step"
+_JOURNEY_COLUMN: Final = "journey.steps"
+
+
+class _Tail:
+    """The unfolded steps of one customer."""
+
+    __slots__ = ("ids", "numbers", "touched_ms")
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.ids: dict[str, int] | None = None
+        """Remembered step ids with the times of their steps; None: not loaded."""
+        self.touched_ms = 0
+
+
+class JourneyTable:
+    """The tables ``tail`` and ``journey``. Confined to the thread of its connection."""
+
+    def __init__(self, connection: sqlite3.Connection, *, key_of: Callable[[int], DataKey | None]) -> None:
+        """``key_of`` returns the data key of a customer's row, None where the customer was erased."""
+        self._connection = connection
+        self._key_of = key_of
+        self._codec = JourneyCodec()
+        self._tails: dict[int, _Tail] = {}
+        for number, row in connection.execute("SELECT number, row FROM tail ORDER BY number"):
+            self._tails.setdefault(row, _Tail()).numbers.append(number)
+
+    def append(self, row: int, step: Step, *, now_ms: int) -> bool:
+        """Store a step; return False for one whose id was seen within a day. Raises SealBroken. O(1), with a fold now and then."""
+        key = self._key_of(row)
+        if key is None:
+            raise SealBroken("the customer was erased")
+        tail = self._tails.get(row)
+        if tail is None:
+            tail = self._tails[row] = _Tail()
+        if step.id is not None:
+            if tail.ids is None:
+                tail.ids = recent_ids(self.steps(row), now_ms=now_ms)
+            if step.id in tail.ids and tail.ids[step.id] > now_ms - ID_WINDOW_MS:
+                return False
+            tail.ids[step.id] = now_ms
+            if len(tail.ids) > 2 * FOLD_STEPS:
+                tail.ids.pop(next(iter(tail.ids)))
+        sealed = key.seal(_TAIL_COLUMN, pack_step(step))
+        number = self._connection.execute("INSERT INTO tail (row, step) VALUES (?, ?)", (row, sealed)).lastrowid
+        assert number is not None
+        tail.numbers.append(number)
+        tail.touched_ms = now_ms
+        if len(tail.numbers) >= FOLD_STEPS:
+            self._fold(row, tail)
+        return True
+
+    def steps(self, row: int) -> list[Step]:
+        """Return the steps of one customer, oldest first. Raises SealBroken."""
+        key = self._key_of(row)
+        if key is None:
+            return []
+        found = self._connection.execute("SELECT steps FROM journey WHERE row = ?", (row,)).fetchone()
+        kept = [] if found is None else self._codec.unpack(key.open(_JOURNEY_COLUMN, found[0]))
+        tail = self._tails.get(row)
+        return kept if tail is None else merge_steps(kept, self._tail_steps(key, tail))
+
+    def _tail_steps(self, key: DataKey, tail: _Tail) -> list[Step]:
+        found = []
+        for number in tail.numbers:
+            [(sealed,)] = self._connection.execute("SELECT step FROM tail WHERE number = ?", (number,)).fetchall()
+            found.append(unpack_step(key.open(_TAIL_COLUMN, sealed)))
+        return found
+
+    def replace(self, row: int, steps: Sequence[Step]) -> None:
+        """Replace all steps of a customer; for retention and import."""
+        key = self._key_of(row)
+        if key is not None:
+            self._write(row, key, steps)
+
+    def fold_idle(self, *, before_ms: int, limit: int) -> int:
+        """Fold the tails of at most ``limit`` customers without a step since ``before_ms``; return how many."""
+        idle = [row for row, tail in self._tails.items() if tail.touched_ms < before_ms][:limit]
+        for row in idle:
+            tail = self._tails[row]
+            if tail.numbers:
+                self._fold(row, tail)
+            del self._tails[row]
+        return len(idle)
+
+    def _fold(self, row: int, tail: _Tail) -> None:
+        key = self._key_of(row)
+        if key is not None:
+            self._write(row, key, self.steps(row))
+
+    def _write(self, row: int, key: DataKey, steps: Sequence[Step]) -> None:
+        self._delete_tail(row)
+        if steps:
+            sealed = key.seal(_JOURNEY_COLUMN, self._codec.pack(steps))
+            self._connection.execute("INSERT OR REPLACE INTO journey VALUES (?, ?)", (row, sealed))
+        else:
+            self._connection.execute("DELETE FROM journey WHERE row = ?", (row,))
+
+    def _delete_tail(self, row: int) -> None:
+        tail = self._tails.get(row)
+        if tail is not None:
+            self._connection.executemany("DELETE FROM tail WHERE number = ?", [(number,) for number in tail.numbers])
+            tail.numbers.clear()
+
+    def delete(self, row: int) -> None:
+        """Delete all steps of a customer."""
+        self._delete_tail(row)
+        self._tails.pop(row, None)
+        self._connection.execute("DELETE FROM journey WHERE row = ?", (row,))
+
+    def reload(self) -> None:
+        """Rebuild the index of the tail from the file, after a rollback."""
+        self._tails.clear()
+        for number, row in self._connection.execute("SELECT number, row FROM tail ORDER BY number"):
+            self._tails.setdefault(row, _Tail()).numbers.append(number)
+
+    @property
+    def tail_length(self) -> int:
+        """Return the number of steps that are not folded yet."""
+        return sum(len(tail.numbers) for tail in self._tails.values())

@@ -1,0 +1,516 @@
+"""The SQLite context store: the operations of ``ContextStore`` over customers, journeys and keys."""
+
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import UNSET
+
+from router.context.customers import (
+    CONSENT_CHANGES_MAX,
+    CONSENTS_MAX,
+    PROFILE_FIELDS,
+    STRONG_AND_ADDRESS_MAX,
+    ConsentChange,
+    ContextCorrupt,
+    CustomerView,
+    ErasedCustomer,
+    IdentityTaken,
+    IdentityView,
+    Merged,
+    Profile,
+    ProfileChange,
+    Resolved,
+    TooManyIdentities,
+    UnknownCustomer,
+    UnknownIdentity,
+    Unmerged,
+    VersionMismatch,
+)
+from router.context.identities import NormalIdentity
+from router.context.journey import Step, merge_steps
+from router.context.keys import DataKey, MasterKeys, MasterKeysInvalid, load_master_keys, new_master_keys
+from router.context.port import AuditEntry, CustomerExport, MergeEntry, SearchPage, StepResult
+from router.context.service import ContextClock, ContextService
+from router.context.sqlite.customers import CustomerTable
+from router.context.sqlite.data_keys import KeyStore
+from router.context.sqlite.database import DATA_FILE, ContextFiles, translate_errors
+from router.context.sqlite.journeys import JourneyTable
+from router.settings import JournalBackend, Settings
+
+SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
+"""Time for which late steps of an erased customer are dropped."""
+IDLE_FOLD_MS: Final = 10 * 60_000
+LOG_BYTES_MAX: Final = 16 << 20
+_FOLD_SLICE: Final = 50
+_RETENTION_SLICE: Final = 500
+_TOKEN_LENGTH_MAX: Final = 12
+_TOKEN_LENGTH_MIN: Final = 2
+_NAME_WORDS_MAX: Final = 8
+
+
+class SqliteContextStore:
+    """The customer context in ``context.db`` and ``context-keys.db``. Confined to one thread."""
+
+    def __init__(self, directory: Path, master: MasterKeys, *, idle_customer_ms: int = 400 * 24 * 3_600_000) -> None:
+        """Open or create the files and repair what an end of the process left behind.
+
+        ``idle_customer_ms``: customers not seen for this long are erased. Raises ContextUnavailable or ContextCorrupt.
+        """
+        self._files = ContextFiles(directory)
+        self._idle_customer_ms = idle_customer_ms
+        self._workspaces: dict[str, CustomerTable] = {}
+        try:
+            with translate_errors():
+                self._keys = KeyStore(self._files.keys, master)
+                self._load_workspaces()
+                self._repair()
+                self._journeys = JourneyTable(self._data, key_of=self._key_of)
+        except BaseException:
+            self._files.close()
+            raise
+
+    @property
+    def _data(self) -> sqlite3.Connection:
+        return self._files.data
+
+    def _load_workspaces(self) -> None:
+        for number, name in self._data.execute("SELECT number, name FROM workspace").fetchall():
+            self._workspaces[name] = CustomerTable(self._data, self._keys, number=number, name=name)
+            # Opened now, so that a wrong master key is noticed at the start and not at the first request.
+            self._keys.lookup_key(number)
+        [(customers,)] = self._data.execute("SELECT count(*) FROM (SELECT 1 FROM customer LIMIT 1)").fetchall()
+        if customers and not self._workspaces:
+            raise ContextCorrupt("there are customers but no workspaces")
+
+    def _table(self, workspace: str) -> CustomerTable:
+        """Return the tables of a workspace, which begins with its first customer."""
+        table = self._workspaces.get(workspace)
+        if table is None:
+            number = self._data.execute("INSERT INTO workspace (name) VALUES (?)", (workspace,)).lastrowid
+            assert number is not None
+            self._keys.lookup_key(number)
+            table = self._workspaces[workspace] = CustomerTable(self._data, self._keys, number=number, name=workspace)
+        return table
+
+    def _key_of(self, row: int) -> DataKey | None:
+        [(number,)] = self._data.execute("SELECT workspace FROM customer WHERE row = ?", (row,)).fetchall() or [(None,)]
+        for table in self._workspaces.values():
+            if table.number == number:
+                return table.key_of(row)
+        return None
+
+    def _repair(self) -> None:
+        """Remove keys without a customer and customers without a key, which a power failure can leave."""
+        with_key = {row for (row,) in self._files.keys.execute("SELECT row FROM customer_key")}
+        with_data = {row for (row,) in self._data.execute("SELECT row FROM customer")}
+        if with_data and not with_key:
+            raise ContextCorrupt("there are customers but no keys; restore both files from one backup")
+        self._files.begin()
+        try:
+            self._keys.delete(sorted(with_key - with_data))
+            for row in sorted(with_data - with_key):
+                self._delete_rows([row], now_ms=0)
+            self._files.commit()
+        except BaseException:
+            self._files.rollback()
+            raise
+
+    # --- groups --------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a group of operations. Raises ContextUnavailable."""
+        with translate_errors():
+            self._files.begin()
+
+    def commit(self) -> None:
+        """Make the group durable. Raises ContextUnavailable; the store cannot be used afterwards."""
+        with translate_errors():
+            self._files.commit()
+
+    def attempt_began(self) -> None:
+        """Mark the state to which ``attempt_failed`` returns; one operation of the group begins."""
+        for connection in (self._files.keys, self._data):
+            connection.execute("SAVEPOINT attempt")
+
+    def attempt_done(self) -> None:
+        """Keep the changes of the operation."""
+        for connection in (self._files.keys, self._data):
+            connection.execute("RELEASE attempt")
+
+    def attempt_failed(self) -> None:
+        """Discard the changes of the operation, also those in memory."""
+        for connection in (self._files.keys, self._data):
+            connection.execute("ROLLBACK TO attempt")
+            connection.execute("RELEASE attempt")
+        self._keys.forget()
+        self._journeys.reload()
+        known = {name for (name,) in self._data.execute("SELECT name FROM workspace").fetchall()}
+        self._workspaces = {name: table for name, table in self._workspaces.items() if name in known}
+
+    # --- customers -----------------------------------------------------------------------------
+
+    def resolve(self, workspace: str, identities: Sequence[NormalIdentity], *, at_ms: int, create: bool, now_ms: int) -> Resolved:
+        """Return the customer of identities; with ``create`` attach, move and merge. Raises TooManyIdentities."""
+        return self._table(workspace).resolve(identities, at_ms=at_ms, create=create, now_ms=now_ms)
+
+    def customer(self, workspace: str, customer_id: str, *, unmasked: bool = False) -> CustomerView:
+        """Return a customer. Raises UnknownCustomer or ErasedCustomer."""
+        table = self._table(workspace)
+        return table.view(table.row_of(customer_id), unmasked=unmasked)
+
+    def change_profile(
+        self, workspace: str, customer_id: str, change: ProfileChange, *, versions: frozenset[int] | None, actor: str, now_ms: int
+    ) -> CustomerView:
+        """Change the profile of the root.
+
+        Raises UnknownCustomer, ErasedCustomer, or VersionMismatch where its version is none of ``versions``.
+        """
+        table = self._table(workspace)
+        row = table.row_of(customer_id)
+        root = table.root_of(row)
+        if versions is not None and table.view(root).version not in versions:
+            raise VersionMismatch("the customer was changed since that version; read it again")
+        profile = table.profile(root)
+        changed = _change_fields(profile, change, actor=actor, now_ms=now_ms) | _change_consents(profile, change, actor=actor)
+        if changed:
+            table.save_profile(root, profile)
+            if "name" in changed:
+                self._index_name(table, root, profile.name)
+            table.bump(root)
+        return table.view(row)
+
+    def _index_name(self, table: CustomerTable, row: int, name: str | None) -> None:
+        """Store the hashes of the beginnings of a name's words, so that it can be searched for."""
+        self._data.execute("DELETE FROM name_token WHERE row = ?", (row,))
+        lookup = self._keys.lookup_key(table.number)
+        for token in _prefixes(name or ""):
+            hash = lookup.hash("name", token)
+            self._data.execute("INSERT OR IGNORE INTO name_token VALUES (?, ?, ?)", (table.number, hash, row))
+
+    def attach(
+        self, workspace: str, customer_id: str, identity: NormalIdentity, *, now_ms: int
+    ) -> tuple[CustomerView, IdentityView]:
+        """Attach an identity. Raises IdentityTaken where another customer has it, and TooManyIdentities."""
+        table = self._table(workspace)
+        root = table.root_of(table.row_of(customer_id))
+        found = table.find(identity)
+        if found.owner is not None and found.owner.row != root:
+            raise IdentityTaken("another customer has this identity; merge the customers or detach it there")
+        table.attach_one(root, found, at_ms=now_ms, limit=STRONG_AND_ADDRESS_MAX)
+        view = table.view(root)
+        number = table.number_of(found.hash)
+        return view, next(one for one in view.identities if one.number == number)
+
+    def detach(self, workspace: str, customer_id: str, number: int) -> CustomerView:
+        """Detach an identity. Raises UnknownIdentity."""
+        table = self._table(workspace)
+        root = table.root_of(table.row_of(customer_id))
+        members = table.members_of(root)
+        places = ",".join("?" * len(members))
+        done = self._data.execute(f"DELETE FROM identity WHERE number = ? AND row IN ({places})", (number, *members)).rowcount
+        if not done:
+            raise UnknownIdentity("the customer has no identity of this number")
+        table.bump(root)
+        return table.view(root)
+
+    def merge(self, workspace: str, winner_id: str, loser_id: str, *, actor: str, reason: str, now_ms: int) -> Merged:
+        """Merge two customers; which one wins is decided by rule. Raises MergeRefused."""
+        table = self._table(workspace)
+        one, other = table.row_of(winner_id), table.row_of(loser_id)
+        return table.merge(one, other, actor=actor, reason=reason, at_ms=now_ms)
+
+    def undo_merge(self, workspace: str, merge_id: str, *, actor: str, now_ms: int) -> Unmerged:
+        """Undo a merge. Raises UnknownMerge or MergeRefused."""
+        return self._table(workspace).undo(merge_id, actor=actor, now_ms=now_ms)
+
+    # --- journey -------------------------------------------------------------------------------
+
+    def append_step(
+        self, workspace: str, step: Step, *, customer_id: str | None, identity: NormalIdentity | None, now_ms: int
+    ) -> StepResult:
+        """Store a step of a customer, who is created where an identity is new. Raises UnknownCustomer or ErasedCustomer."""
+        table = self._table(workspace)
+        if customer_id is not None:
+            row = table.row_of(customer_id)
+        else:
+            assert identity is not None
+            found_row = self._row_of_identity(table, identity, step, now_ms)
+            if found_row is None:
+                return StepResult(None, False)
+            row = found_row
+        stored = self._journeys.append(row, step, now_ms=now_ms)
+        return StepResult(table.id_of(table.root_of(row)), stored)
+
+    def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
+        """Return the row that has an identity, creating a customer for a new one; None where the customer was erased."""
+        found = table.find(identity)
+        if found.owner is not None:
+            return table.direct_row_of(found.hash)
+        suppressed = self._data.execute(
+            "SELECT until_ms FROM suppressed WHERE workspace = ? AND hash = ?", (table.number, found.hash)
+        ).fetchone()
+        if suppressed is not None and suppressed[0] > now_ms:
+            return None
+        resolved = table.resolve([identity], at_ms=min(step.at_ms, now_ms), create=True, now_ms=now_ms)
+        assert resolved.customer_id is not None
+        return table.row_of(resolved.customer_id)
+
+    def steps(self, workspace: str, customer_id: str, *, limit: int) -> list[Step]:
+        """Return the newest steps of all members of a customer, oldest first."""
+        table = self._table(workspace)
+        found: list[Step] = []
+        for row in table.members_of(table.root_of(table.row_of(customer_id))):
+            found = merge_steps(found, self._journeys.steps(row))
+        return found[-limit:]
+
+    # --- search and export ---------------------------------------------------------------------
+
+    def search(
+        self, workspace: str, *, identity: NormalIdentity | None, name: str | None, after_row: int, limit: int
+    ) -> SearchPage:
+        """Return customers by an exact identity or by the beginnings of the words of their name."""
+        table = self._table(workspace)
+        if identity is not None:
+            owner = table.find(identity).owner
+            return SearchPage(customers=[] if owner is None else [table.view(owner.row)])
+        words = [word[:_TOKEN_LENGTH_MAX] for word in _words(name or "") if len(word) >= _TOKEN_LENGTH_MIN]
+        if not words:
+            return SearchPage(customers=[])
+        lookup = self._keys.lookup_key(table.number)
+        sql = " INTERSECT ".join(["SELECT row FROM name_token WHERE workspace = ? AND hash = ? AND row > ?"] * len(words))
+        arguments = [value for word in words for value in (table.number, lookup.hash("name", word), after_row)]
+        rows = [row for (row,) in self._data.execute(f"{sql} ORDER BY row LIMIT ?", (*arguments, limit + 1)).fetchall()]
+        views = {table.root_of(row): None for row in rows[:limit]}
+        return SearchPage(customers=[table.view(row) for row in views], next_row=rows[limit - 1] if len(rows) > limit else None)
+
+    def export(self, workspace: str, customer_id: str) -> CustomerExport:
+        """Return everything that is stored about a customer."""
+        table = self._table(workspace)
+        root = table.root_of(table.row_of(customer_id))
+        members = table.members_of(root)
+        ids = {row: table.id_of(row) for row in members}
+        places = ",".join("?" * len(members))
+        merges = self._data.execute(
+            "SELECT merge_id, winner, loser, reason, at_ms, undone_ms FROM merge"
+            f" WHERE winner IN ({places}) AND loser IN ({places}) ORDER BY number",
+            (*members, *members),
+        ).fetchall()
+        steps: list[Step] = []
+        changes: list[ConsentChange] = []
+        reads: list[AuditEntry] = []
+        for row in members:
+            steps = merge_steps(steps, self._journeys.steps(row))
+            changes += table.profile(row).consent_changes
+            reads += self._reads_of(ids[row])
+        return CustomerExport(
+            customer=table.view(root, unmasked=True),
+            steps=steps,
+            consent_changes=changes,
+            merges=[_merge_entry(ids, *merge) for merge in merges],
+            reads=sorted(reads, key=lambda one: one.at_ms),
+        )
+
+    def _reads_of(self, customer_id: str) -> list[AuditEntry]:
+        found = self._data.execute(
+            "SELECT at_ms, actor, purpose, fields FROM read_audit WHERE customer_id = ? ORDER BY number",
+            (bytes.fromhex(customer_id[2:]),),
+        ).fetchall()
+        return [AuditEntry(at_ms=at_ms, actor=actor, purpose=purpose, fields=fields) for at_ms, actor, purpose, fields in found]
+
+    def note_read(self, customer_id: str, *, actor: str, purpose: str, fields: str, now_ms: int) -> None:
+        """Record that a person read the data of a customer."""
+        self._data.execute(
+            "INSERT INTO read_audit (at_ms, actor, customer_id, purpose, fields) VALUES (?, ?, ?, ?, ?)",
+            (now_ms, actor, bytes.fromhex(customer_id[2:]), purpose, fields),
+        )
+
+    # --- erasure -------------------------------------------------------------------------------
+
+    def erase(self, workspace: str, customer_id: str, *, now_ms: int) -> bool:
+        """Erase a customer with all members; call outside a group. False: a reader still holds the key's page, call again.
+
+        The keys go first: committed and checkpointed, after which nothing can be opened. The data is deleted next.
+        """
+        table = self._table_for_reading(workspace)
+        root = table.root_of(table.row_of(customer_id))
+        members = table.members_of(root)
+        with translate_errors():
+            self._files.keys.execute("BEGIN IMMEDIATE")
+            self._keys.delete(members)
+            self._files.keys.execute("COMMIT")
+            if not self._files.truncate_log(self._files.keys):
+                return False
+            self._data.execute("BEGIN IMMEDIATE")
+            self._delete_rows(members, now_ms=now_ms)
+            self._data.execute("COMMIT")
+            return self._files.truncate_log(self._data)
+
+    def _table_for_reading(self, workspace: str) -> CustomerTable:
+        table = self._workspaces.get(workspace)
+        if table is None:
+            raise UnknownCustomer("no customer has this id")
+        return table
+
+    def _delete_rows(self, rows: Sequence[int], *, now_ms: int) -> None:
+        """Delete customers; late steps for their identities are dropped for a time."""
+        journeys = getattr(self, "_journeys", None)
+        for row in rows:
+            stored = self._data.execute("SELECT workspace, customer_id FROM customer WHERE row = ?", (row,)).fetchone()
+            if stored is None:
+                continue
+            workspace, customer_id = stored
+            hashes = [hash for (hash,) in self._data.execute("SELECT hash FROM identity WHERE row = ?", (row,)).fetchall()]
+            if now_ms:
+                until = [(workspace, hash, now_ms + SUPPRESSION_MS) for hash in hashes]
+                self._data.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?)", until)
+            self._data.executemany("DELETE FROM candidate WHERE hash = ?", [(hash,) for hash in hashes])
+            for table in ("identity", "candidate", "name_token", "tail", "journey"):
+                self._data.execute(f"DELETE FROM {table} WHERE row = ?", (row,))
+            if journeys is not None:
+                journeys.delete(row)
+            self._data.execute("UPDATE customer SET merged_into = NULL WHERE merged_into = ?", (row,))
+            self._data.execute("DELETE FROM merge WHERE loser = ? OR winner = ?", (row, row))
+            self._data.execute("DELETE FROM customer WHERE row = ?", (row,))
+            self._data.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (customer_id, now_ms))
+
+    # --- keys and maintenance ------------------------------------------------------------------
+
+    def use_master_keys(self, master: MasterKeys) -> None:
+        """Wrap new keys with the newest of these master keys from now on; ``rewrap`` changes the older ones."""
+        self._keys.master = master
+
+    def rewrap(self, *, limit: int) -> int:
+        """Wrap at most ``limit`` keys with the newest master key; return how many remain."""
+        rows = self._keys.old_rows(limit)
+        names = {table.number: table.name for table in self._workspaces.values()}
+        owners = {}
+        for row, _, _ in rows:
+            [(number,)] = self._data.execute("SELECT workspace FROM customer WHERE row = ?", (row,)).fetchall()
+            owners[row] = names[number]
+        self._keys.rewrap(names, owners, rows)
+        return self._keys.count_old()
+
+    def maintain(self, *, now_ms: int) -> None:
+        """Fold, expire and checkpoint a slice; call outside a group from time to time."""
+        with translate_errors():
+            self._files.begin()
+            try:
+                self._journeys.fold_idle(before_ms=now_ms - IDLE_FOLD_MS, limit=_FOLD_SLICE)
+                self._data.execute("DELETE FROM suppressed WHERE until_ms < ?", (now_ms,))
+                self._files.commit()
+            except BaseException:
+                self._files.rollback()
+                self._journeys.reload()
+                raise
+            for workspace, customer_id in self._idle_customers(now_ms):
+                try:
+                    self.erase(workspace, customer_id, now_ms=now_ms)
+                except (UnknownCustomer, ErasedCustomer):
+                    continue  # Erased as the member of another one.
+            if self._files.log_bytes() > LOG_BYTES_MAX:
+                self._files.truncate_log(self._files.keys)
+                self._files.truncate_log(self._data)
+
+    def _idle_customers(self, now_ms: int) -> list[tuple[str, str]]:
+        found = []
+        for table in self._workspaces.values():
+            rows = self._data.execute(
+                "SELECT row FROM customer WHERE workspace = ? AND seen_ms < ? AND merged_into IS NULL LIMIT ?",
+                (table.number, now_ms - self._idle_customer_ms, _RETENTION_SLICE),
+            ).fetchall()
+            found += [(table.name, table.id_of(row)) for (row,) in rows]
+        return found
+
+    def close(self) -> None:
+        """Close the storage. Idempotent."""
+        self._files.close()
+
+
+def _merge_entry(
+    ids: dict[int, str], merge_id: bytes, winner: int, loser: int, reason: str, at_ms: int, undone_ms: int | None
+) -> MergeEntry:
+    return MergeEntry(
+        merge_id=f"m_{merge_id.hex()}",
+        customer_id=ids[winner],
+        merged_customer_id=ids[loser],
+        reason=reason,
+        at_ms=at_ms,
+        undone_at_ms=undone_ms,
+    )
+
+
+def open_context(settings: Settings, clock: ContextClock) -> ContextService | None:
+    """Return the service of the customer context, not started yet; None where the settings switch it off.
+
+    The files are opened by ``ContextService.start``, on the thread of the service.
+    """
+    context, journal = settings.context, settings.journal
+    if not context.enabled or (context.path is None and journal.backend is JournalBackend.MEMORY):
+        return None
+    beside = Path(journal.path).parent
+    directory = Path(context.path) if context.path is not None else beside / "context"
+    key_path = Path(context.master_key_path) if context.master_key_path is not None else beside / "context-master.json"
+    idle_ms = context.idle_customer_days * 24 * 3_600_000
+
+    def open_store() -> SqliteContextStore:
+        return SqliteContextStore(directory, _master_keys(key_path, directory), idle_customer_ms=idle_ms)
+
+    return ContextService(open_store, clock, queue_max=context.queue_count_max)
+
+
+def _master_keys(path: Path, directory: Path) -> MasterKeys:
+    """Return the master keys of the file, creating one for a new context. Raises MasterKeysInvalid."""
+    if path.exists() or (directory / DATA_FILE).exists():
+        return load_master_keys(path)
+    keys = new_master_keys()
+    try:
+        keys.save(path)
+    except OSError as error:
+        raise MasterKeysInvalid(f"{path}: the master keys cannot be written ({error.strerror})") from None
+    return keys
+
+
+def _change_fields(profile: Profile, change: ProfileChange, *, actor: str, now_ms: int) -> set[str]:
+    """Set the fields that a change names and return those that differ; who changed a field stays, not what it was."""
+    changed = set()
+    for name in PROFILE_FIELDS:
+        value = getattr(change, name)
+        if value is not UNSET and value != getattr(profile, name):
+            setattr(profile, name, value)
+            profile.changed[name] = (now_ms, actor)
+            changed.add(name)
+    return changed
+
+
+def _change_consents(profile: Profile, change: ProfileChange, *, actor: str) -> set[str]:
+    """Set the consents that a change names, with their history. Raises TooManyIdentities at the limit."""
+    if change.consents is UNSET:
+        return set()
+    changed = set()
+    for purpose, consent in change.consents.items():
+        if consent == profile.consents.get(purpose):
+            continue
+        changed.add("consents")
+        if consent is None:
+            removed = profile.consents.pop(purpose)
+            profile.consent_changes.append(ConsentChange(purpose, None, removed.at_ms, removed.source, actor))
+        else:
+            profile.consents[purpose] = consent
+            profile.consent_changes.append(ConsentChange(purpose, consent.granted, consent.at_ms, consent.source, actor))
+    if len(profile.consents) > CONSENTS_MAX:
+        raise TooManyIdentities(f"a customer has at most {CONSENTS_MAX} consents")
+    del profile.consent_changes[:-CONSENT_CHANGES_MAX]
+    return changed
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name for search: without accents and case."""
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    return ["".join(c for c in word if not unicodedata.combining(c)) for word in plain.split()][:_NAME_WORDS_MAX]
+
+
+def _prefixes(name: str) -> set[str]:
+    return {word[:length] for word in _words(name) for length in range(_TOKEN_LENGTH_MIN, min(len(word), _TOKEN_LENGTH_MAX) + 1)}

@@ -1,0 +1,95 @@
+"""Metrics of the customer context: whether it can be used, what waits, and what it has committed."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+
+class ObservedContext(Protocol):
+    """What is known of the context store, as ``ContextStatus`` of its service."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the store can be used."""
+        ...
+
+    @property
+    def queue_depth(self) -> int:
+        """Operations that wait."""
+        ...
+
+    @property
+    def groups(self) -> int:
+        """Groups committed since the start."""
+        ...
+
+    @property
+    def operations(self) -> int:
+        """Operations committed since the start."""
+        ...
+
+    @property
+    def failed_operations(self) -> int:
+        """Operations that were refused or failed since the start."""
+        ...
+
+    @property
+    def erasures_pending(self) -> int:
+        """Erasures whose key is still in the file."""
+        ...
+
+    @property
+    def commit_seconds(self) -> float:
+        """Time spent in commits since the start."""
+        ...
+
+
+class ContextMetrics(Collector):
+    """Metrics of the customer context of the process."""
+
+    def __init__(self, registry: CollectorRegistry, read: Callable[[], ObservedContext]) -> None:
+        """Register the collector; ``read`` must be safe to call from another thread."""
+        self._read = read
+        registry.register(self)
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: the families are made when they are collected."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric families."""
+        status = self._read()
+        gauges = (
+            (
+                "router_context_available",
+                "1: the customer context can be used; 0: it has failed, and contacts are routed without it.",
+                float(status.available),
+            ),
+            ("router_context_queue_depth", "Operations that wait for the customer context.", status.queue_depth),
+            (
+                "router_context_erasures_pending",
+                "Erasures that are not complete, because the key of the customer is still in the file.",
+                status.erasures_pending,
+            ),
+        )
+        counters = (
+            ("router_context_groups", "Groups of operations committed by the customer context.", status.groups),
+            ("router_context_operations", "Operations committed by the customer context.", status.operations),
+            (
+                "router_context_failed_operations",
+                "Operations that the customer context refused or that failed.",
+                status.failed_operations,
+            ),
+            ("router_context_commit_seconds", "Time that the customer context spent in commits.", status.commit_seconds),
+        )
+        for name, text, value in gauges:
+            gauge = GaugeMetricFamily(name, text)
+            gauge.add_metric((), value)
+            yield gauge
+        for name, text, value in counters:
+            counter = CounterMetricFamily(name, text)
+            counter.add_metric((), value)
+            yield counter

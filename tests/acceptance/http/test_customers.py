@@ -1,0 +1,161 @@
+"""Customers over HTTP: resolution, profiles, merges, journeys, search, export and erasure, also across a kill of the process."""
+
+from typing import Any
+
+from tests.acceptance.conftest import MakeRouter
+from tests.support.http_api import Api
+
+USER = {"type": "app_user", "value": "user-7", "assurance": "verified"}
+PHONE = {"type": "phone", "value": "+49 1511 2345678"}
+
+
+async def resolve(web: Api, *identities: dict[str, Any], **members: Any) -> dict[str, Any]:
+    answer = await web.call("POST", "/v1/customers/resolve", {"identities": list(identities), **members})
+    assert answer.status in (200, 201), answer.json
+    return dict(answer.json)
+
+
+async def test_a_customer_is_found_by_each_identity_also_after_a_kill(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router, "gateway", "web") as web:
+        created = await resolve(web, USER, PHONE)
+        assert created["created"] is True
+        customer_id = created["customer_id"]
+        profile = {"name": "Ann Miller", "tier": "gold"}
+        await web.ok("PATCH", f"/v1/customers/{customer_id}", profile)
+        receipt = await web.ok(
+            "POST", "/v1/journey", {"steps": [{"id": "s-1", "identity": USER, "type": "payment", "result": "failed"}]}
+        )
+        assert (receipt["accepted"], receipt["rejected"]) == (1, [])
+    router.kill()
+    router.start()
+    async with Api(router, "gateway", "web") as web:
+        for identity in (USER, PHONE):
+            found = await resolve(web, identity, create=False)
+            assert (found["customer_id"], found["created"]) == (customer_id, False)
+        view = await web.ok("GET", f"/v1/customers/{customer_id}")
+        assert (view["name"], view["tier"]) == ("Ann Miller", "gold")
+        assert [one["value"] for one in view["identities"]] == ["us…", "+49…78"]
+        journey = await web.ok("GET", f"/v1/customers/{customer_id}/journey")
+        assert [step["type"] for step in journey["steps"]] == ["payment"]
+        again = await web.ok("POST", "/v1/journey", {"steps": [{"id": "s-1", "identity": USER, "type": "payment"}]})
+        assert (again["accepted"], again["repeated"]) == (0, 1)
+
+
+async def test_a_profile_is_changed_under_its_etag(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router, "gateway", "web") as web:
+        customer_id = (await resolve(web, USER))["customer_id"]
+        path = f"/v1/customers/{customer_id}"
+        first = await web.call("PATCH", path, {"name": "Ann", "tier": "gold"})
+        second = await web.call("PATCH", path, {"tier": None}, headers={"If-Match": first.headers["ETag"]})
+        assert (second.status, second.json["name"], second.json.get("tier")) == (200, "Ann", None)
+        late = await web.call("PATCH", path, {"name": "B"}, headers={"If-Match": first.headers["ETag"]})
+        assert late.status == 412
+        wrong = await web.call("PATCH", path, {"nmae": "B"})
+        assert wrong.status == 422 and "nmae" in str(wrong.json)
+
+
+async def test_faulty_steps_are_rejected_alone_by_field(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router, "gateway", "web") as web:
+        steps = [
+            {"identity": USER, "type": "view"},
+            {"identity": USER, "type": "a b"},
+            {"type": "view"},
+            {"identity": {"type": "app_user", "value": "null"}, "type": "view"},
+            {"identity": USER, "type": "view", "data": {"text": "x" * 3_000}},
+            {"customer_id": "c_" + "0" * 32, "type": "view"},
+            {"identity": USER, "type": "view", "at_ms": 1_000},
+            {"identity": USER, "type": "view", "colour": 1},
+        ]
+        receipt = await web.ok("POST", "/v1/journey", {"steps": steps})
+        assert (receipt["accepted"], receipt["dropped"]) == (1, 1)
+        rejected = [(one["index"], one["code"], one.get("field")) for one in receipt["rejected"]]
+        assert rejected[:5] == [
+            (1, "invalid_value", "type"),
+            (2, "invalid_value", "customer_id"),
+            (3, "invalid_value", "identity.value"),
+            (4, "step_too_large", "data"),
+            (5, "unknown_customer", "customer_id"),
+        ]
+        assert rejected[5][0] == 7 and "colour" in receipt["rejected"][5]["detail"]
+        many = await web.call("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "view"}] * 501})
+        assert (many.status, many.json["field"]) == (422, "$.steps")
+
+
+async def test_a_merge_is_undone_exactly(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router, "supervisor", "eve") as eve:
+        one, other = [(await resolve(eve, identity))["customer_id"] for identity in (USER, PHONE)]
+        before = [await eve.ok("GET", f"/v1/customers/{customer_id}") for customer_id in (one, other)]
+        merged = await eve.ok("POST", f"/v1/customers/{one}/merge", {"from": other, "reason": "agent_confirmed"})
+        assert {merged["customer_id"], merged["merged_customer_id"]} == {one, other}
+        loser = await eve.ok("GET", f"/v1/customers/{merged['merged_customer_id']}")
+        assert loser["merged_into"] == merged["customer_id"] and len(loser["identities"]) == 2
+        await eve.ok("POST", f"/v1/merges/{merged['merge_id']}/undo", {})
+        after = [await eve.ok("GET", f"/v1/customers/{customer_id}") for customer_id in (one, other)]
+        for view in (*before, *after):
+            del view["version"]
+        assert after == before
+        again = await eve.call("POST", f"/v1/merges/{merged['merge_id']}/undo", {})
+        assert (again.status, again.code) == (409, "merge_refused")
+
+
+async def test_search_export_and_erasure(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router, "admin", "root") as root:
+        customer_id = (await resolve(root, USER, PHONE))["customer_id"]
+        path = f"/v1/customers/{customer_id}"
+        await root.ok("PATCH", path, {"name": "Ann Miller"})
+        for search in ({"name": "mil"}, {"identity": {"type": "phone", "value": "+4915112345678"}}):
+            found = await root.ok("POST", "/v1/customers/search", search)
+            assert [one["customer_id"] for one in found["customers"]] == [customer_id]
+        exported = await root.ok("POST", f"{path}/export", {})
+        assert {one["value"] for one in exported["customer"]["identities"]} == {"user-7", "+4915112345678"}
+        assert {one["purpose"] for one in exported["reads"]} == {"view"}
+        erased = await root.call("DELETE", path)
+        assert (erased.status, erased.json["state"]) == (200, "erased")
+        gone = await root.call("GET", path)
+        assert (gone.status, gone.code) == (410, "customer_erased")
+        late = await root.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "view"}]})
+        assert (late["accepted"], late["dropped"]) == (0, 1)
+    for name in ("context.db", "context-keys.db", "context.db-wal", "context-keys.db-wal"):
+        content = (router.directory / "var" / "context" / name).read_bytes()
+        assert b"user-7" not in content and b"15112345678" not in content and b"Miller" not in content
+
+
+async def test_bad_requests_are_refused_by_field(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router, "gateway", "web") as web:
+        for body, field in [
+            ({"identities": []}, "$.identities"),
+            ({"identities": [USER] * 9}, "$.identities"),
+            ({"identities": [{"type": "fax", "value": "1"}]}, "$.identities[0].type"),
+            ({"identities": [{"type": "phone", "value": "0151 1234567"}]}, "$.identities[0].value"),
+            ({"identities": [{"type": "email", "value": "anna"}]}, "$.identities[0].value"),
+            ({"identities": [{**USER, "assurance": "sure"}]}, "$.identities[0].assurance"),
+        ]:
+            answer = await web.call("POST", "/v1/customers/resolve", body)
+            assert (answer.status, answer.json["field"]) == (422, field), answer.json
+            assert "0151" not in str(answer.json) and "anna" not in str(answer.json)
+        unknown = await web.call("GET", "/v1/customers/c_" + "0" * 32)
+        assert (unknown.status, unknown.code) == (404, "unknown_customer")
+        for odd in ("c_1", "C_" + "0" * 32, "c_" + "g" * 32, "m_" + "0" * 32, "none"):
+            answer = await web.call("GET", f"/v1/customers/{odd}")
+            assert (answer.status, answer.code) == (404, "unknown_customer")
+    async with Api(router, "supervisor", "eve") as eve:
+        for odd in ("m_1", "c_" + "0" * 32):
+            answer = await eve.call("POST", f"/v1/merges/{odd}/undo", {})
+            assert (answer.status, answer.code) == (404, "unknown_merge")
+
+
+async def test_contacts_are_routed_when_the_context_cannot_be_opened(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    router.stop()
+    (router.directory / "var" / "context-master.json").unlink()
+    router.start()
+    async with Api(router, "gateway", "web") as web:
+        answer = await web.call("POST", "/v1/customers/resolve", {"identities": [USER]})
+        assert (answer.status, answer.code) == (503, "context_unavailable")
+        await web.submit()

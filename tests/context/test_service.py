@@ -1,0 +1,158 @@
+"""The context service: group commits, isolation of failures, limits, and erasures between groups."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from router.context.customers import ContextUnavailable, ErasedCustomer, UnknownCustomer
+from router.context.identities import Assurance, Identity, normalise
+from router.context.keys import new_master_keys
+from router.context.port import ContextStore
+from router.context.service import ContextService
+from router.context.sqlite.store import SqliteContextStore
+
+NOW = 1_800_000_000_000
+MASTER = new_master_keys()
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return NOW
+
+
+async def started(directory: Path, **options: int) -> ContextService:
+    service = ContextService(lambda: SqliteContextStore(directory, MASTER), Clock(), **options)
+    await service.start()
+    return service
+
+
+async def create(service: ContextService, value: str) -> str:
+    identity = normalise(Identity(type="app_user", value=value, assurance=Assurance.VERIFIED), region="DE")
+    found = await service.run(lambda store: store.resolve("default", [identity], at_ms=NOW, create=True, now_ms=NOW))
+    assert found.customer_id is not None
+    return found.customer_id
+
+
+async def test_operations_that_wait_together_are_committed_together(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    gate = threading.Event()
+    first = asyncio.ensure_future(service.run(lambda store: gate.wait(5)))
+    await asyncio.sleep(0.05)
+    others = [asyncio.ensure_future(create(service, f"u-{number}")) for number in range(50)]
+    await asyncio.sleep(0)
+    gate.set()
+    await first
+    assert len(set(await asyncio.gather(*others))) == 50
+    assert service.status().groups == 2 and service.status().operations == 51
+    await service.stop()
+
+
+async def test_what_was_answered_is_there_after_a_restart(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    ids = [await create(service, f"u-{number}") for number in range(3)]
+    await service.stop()
+    again = await started(tmp_path)
+    assert [await create(again, f"u-{number}") for number in range(3)] == ids
+    await again.stop()
+
+
+async def test_an_operation_that_fails_is_undone_alone(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+
+    def fail(store: ContextStore) -> None:
+        identity = normalise(Identity(type="app_user", value="lost"), region="DE")
+        store.resolve("default", [identity], at_ms=NOW, create=True, now_ms=NOW)
+        raise ValueError("a mistake")
+
+    results = await asyncio.gather(create(service, "u-1"), service.run(fail), create(service, "u-2"), return_exceptions=True)
+    assert isinstance(results[1], ValueError) and isinstance(results[0], str) and isinstance(results[2], str)
+    identity = normalise(Identity(type="app_user", value="lost"), region="DE")
+    found = await service.run(lambda store: store.resolve("default", [identity], at_ms=NOW, create=False, now_ms=NOW))
+    assert found.customer_id is None and service.status().failed_operations == 1
+    await service.stop()
+
+
+async def test_a_disk_that_fails_ends_the_store_and_not_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await started(tmp_path)
+    await create(service, "u-1")
+
+    def fail(self: SqliteContextStore) -> None:
+        raise ContextUnavailable("the disk failed")
+
+    monkeypatch.setattr(SqliteContextStore, "commit", fail)
+    with pytest.raises(ContextUnavailable):
+        await create(service, "u-2")
+    with pytest.raises(ContextUnavailable, match="routing goes on"):
+        await create(service, "u-3")
+    assert not service.is_available and service.status().last_error == "ContextUnavailable"
+    await service.stop()
+
+
+async def test_a_full_queue_refuses_at_once(tmp_path: Path) -> None:
+    service = await started(tmp_path, queue_max=3)
+    gate = threading.Event()
+    first = asyncio.ensure_future(service.run(lambda store: gate.wait(5)))
+    await asyncio.sleep(0.05)
+    waiting = [asyncio.ensure_future(create(service, f"u-{number}")) for number in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(ContextUnavailable, match="more than 3"):
+        await create(service, "u-9")
+    gate.set()
+    await asyncio.gather(first, *waiting)
+    await service.stop()
+
+
+async def test_a_caller_goes_on_after_its_deadline(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    gate = threading.Event()
+    slow = asyncio.ensure_future(service.run(lambda store: gate.wait(5)))
+    await asyncio.sleep(0.02)
+    with pytest.raises(ContextUnavailable, match=r"within 0\.05 s"):
+        await service.run(lambda store: None, timeout_s=0.05)
+    gate.set()
+    await slow
+    await service.stop()
+
+
+async def test_an_erasure_is_answered_when_the_key_is_gone(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    customer_id = await create(service, "u-1")
+    assert await service.erase("default", customer_id)
+    with pytest.raises(ErasedCustomer):
+        await service.erase("default", customer_id)
+    with pytest.raises(UnknownCustomer):
+        await service.erase("default", "c_" + "0" * 32)
+    assert await create(service, "u-1") != customer_id
+    await service.stop()
+
+
+async def test_an_erasure_that_a_reader_blocks_is_pending_and_done_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.context.service.ERASE_PENDING_S", 0.2)
+    service = await started(tmp_path)
+    customer_id = await create(service, "u-1")
+    is_blocked = True
+    erase = SqliteContextStore.erase
+
+    def blocked(self: SqliteContextStore, workspace: str, customer_id: str, *, now_ms: int) -> bool:
+        return not is_blocked and erase(self, workspace, customer_id, now_ms=now_ms)
+
+    monkeypatch.setattr(SqliteContextStore, "erase", blocked)
+    assert not await service.erase("default", customer_id)
+    assert service.status().erasures_pending == 1
+    is_blocked = False
+    await asyncio.sleep(0.3)
+    assert service.status().erasures_pending == 0
+    with pytest.raises(ErasedCustomer):
+        await service.run(lambda store: store.customer("default", customer_id))
+    await service.stop()
+
+
+async def test_a_store_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    with pytest.raises(ContextUnavailable, match="another process"):
+        await started(tmp_path)
+    await service.stop()
+    with pytest.raises(ContextUnavailable):
+        await create(service, "u-1")
