@@ -52,11 +52,15 @@ class Reader:
         if any(parameter["name"] == "If-Match" for parameter in operation["parameters"]) and name == "put_policy":
             headers["If-Match"] = (await self._apis["admin"].call("GET", "/v1/policy")).headers["ETag"]
         if body is None and "requestBody" in operation:
-            body = operation["requestBody"]["content"]["application/json"]["example"]
+            body = self.example(name)
             self.tried.add(name)
         got = await self._apis[by].call(method, path, body, headers=headers)
         assert 200 <= got.status < 300, (name, body, got)
         return got.json
+
+    def example(self, name: str) -> Any:
+        """Return the example of an operation's body."""
+        return self._operations[name][2]["requestBody"]["content"]["application/json"]["example"]
 
     async def offer_to(self, agent_id: str) -> str:
         """Make the agent ready and return the id of the offer that they get."""
@@ -82,6 +86,7 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
         await move_waiting_contacts(reader)
         await work_on_a_conversation(reader)
         await call_a_customer_back(reader)
+        await know_a_customer(reader)
         await reader.send("put_policy")
     untried = {schema: names for schema, names in reader.bodies().items() if not names & reader.tried}
     assert not untried
@@ -145,6 +150,23 @@ async def call_a_customer_back(reader: Reader) -> None:
     await reader.send("accept_offer", "grace", offer_id=offer_id)
     await reader.send("claim_callback", contact_id=contact_id)
     await reader.send("report_callback", contact_id=contact_id)
+
+
+async def know_a_customer(reader: Reader) -> None:
+    customer_id = (await reader.send("resolve_customer"))["customer_id"]
+    await reader.send("append_steps")
+    steps = (await reader.send("get_journey", customer_id=customer_id))["steps"]
+    assert [step["name"] for step in steps] == ["invoice"]
+    await reader.send("update_customer", customer_id=customer_id)
+    await reader.send("attach_identity", customer_id=customer_id)
+    found = (await reader.send("search_customers"))["customers"]
+    assert [one["customer_id"] for one in found] == [customer_id]
+    visitor = {"identities": [{"type": "device", "value": "tablet-1"}]}
+    other_id = (await reader.send("resolve_customer", body=visitor))["customer_id"]
+    example = reader.example("merge_customers") | {"from": other_id}
+    merge = await reader.send("merge_customers", body=example, customer_id=customer_id)
+    reader.tried.add("merge_customers")
+    await reader.send("undo_merge", merge_id=merge["merge_id"])
 
 
 async def test_the_examples_of_frames_are_accepted(router: RouterProcess) -> None:

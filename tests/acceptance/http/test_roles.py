@@ -1,6 +1,7 @@
 """Every role on every route: permitted, or 403; without a credential, 401. S36."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,7 @@ def an_address(route: Route) -> str:
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
     """A router whose limits of rate never answer in place of the permissions."""
     rates = ("server__requests", "server__state_changes", "sockets__frames")
-    limits = {f"{rate}_{unit}": 1_000_000 for rate in rates for unit in ("per_s", "burst")}
+    limits: dict[str, Any] = {f"{rate}_{unit}": 1_000_000 for rate in rates for unit in ("per_s", "burst")}
     process = RouterProcess(tmp_path_factory.mktemp("router"), **limits).start()
     yield process
     process.kill()

@@ -309,7 +309,7 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
-    answers = {str(route.status): success}
+    answers = {str(status): success for status in (route.status, route.other_status) if status is not None}
     for status, names in sorted(by_status.items()):
         answers[str(status)] = _problem(names, schemas[ProblemDocument])
     return answers

@@ -22,6 +22,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """Type of the request body; None: no body. A body whose fields all have defaults may be omitted."""
     query_type: Any = EmptyQuery
     status: int = 200
+    other_status: int | None = None
+    """Second status of a success, such as 201 where the operation created something and 200 where it was there."""
     tag: str
     problem_codes: tuple[str, ...] = ()
     """Problem codes of this operation besides those common to all operations."""
