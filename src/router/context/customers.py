@@ -245,7 +245,7 @@ class Unmerged(Struct, frozen=True, kw_only=True):
     """A merge that was undone."""
 
     merge_id: str
-    customer_ids: tuple[str, str]
+    customer_ids: tuple[str, ...]
     """Both customers: the winner first."""
     undecided: int = 0
     """Steps and contacts since the merge that came with no identity; they stay with the winner."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,13 +53,26 @@ async def some_live_things(router: RouterProcess) -> dict[str, str]:
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         waiting = (await admin.submit(queue_id="sales"))["contact_id"]
         offered = (await admin.submit())["contact_id"]
-    return {
+        customer = await a_customer(admin)
+    return customer | {
         "contact_id": waiting,
         "agent_id": "ada",
         "queue_id": "support",
         "offer_id": f"{offered}.1",
         "assignment_id": f"{offered}.1",
     }
+
+
+async def a_customer(admin: Api) -> dict[str, str]:
+    """A customer with an identity and a merged member."""
+    ids = [
+        (await admin.ok("POST", "/v1/customers/resolve", {"identities": [{"type": "device", "value": secrets.token_hex(8)}]}))
+        for _ in range(2)
+    ]
+    customer_id = str(ids[0]["customer_id"])
+    merge = await admin.ok("POST", f"/v1/customers/{customer_id}/merge", {"from": ids[1]["customer_id"], "reason": "test"})
+    number = (await admin.ok("GET", f"/v1/customers/{customer_id}"))["identities"][0]["number"]
+    return {"customer_id": customer_id, "merge_id": merge["merge_id"], "number": str(number)}
 
 
 @pytest.mark.parametrize("label", OPERATIONS)

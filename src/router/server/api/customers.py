@@ -31,7 +31,7 @@ from router.context.customers import (
     VersionMismatch,
 )
 from router.context.identities import Identity, IdentityInvalid, NormalIdentity, normalise
-from router.context.journey import BATCH_STEPS_MAX, Step, StepFields, StepInvalid, step_of
+from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
 from router.context.port import AuditEntry, ContextStore, CustomerExport, MergeEntry
 from router.context.service import ContextService
 from router.model.commands import ANY_TAG
@@ -111,8 +111,8 @@ class StepView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     channel: str | None = None
     data: dict[str, Any] = {}
     """Data of the application."""
-    refs: tuple[tuple[str, str, int | None], ...] = ()
-    """Kind, place and size of large things that are stored elsewhere."""
+    refs: tuple[Reference, ...] = ()
+    """Large things that are stored elsewhere."""
 
 
 class JourneyDocument(Struct, frozen=True, kw_only=True):
@@ -373,7 +373,13 @@ async def get_journey(request: ApiRequest) -> ApiResponse:
 
 def _step_view(step: Step) -> StepView:
     return StepView(
-        at_ms=step.at_ms, type=step.type, name=step.name, result=step.result, channel=step.channel, data=step.data, refs=step.refs
+        at_ms=step.at_ms,
+        type=step.type,
+        name=step.name,
+        result=step.result,
+        channel=step.channel,
+        data=step.data,
+        refs=tuple(Reference(kind=kind, ref=place, bytes=size) for kind, place, size in step.refs),
     )
 
 
