@@ -352,6 +352,8 @@ class CachedContact(Struct, kw_only=True):
     """Participants of the conversation other than the owner, with their roles."""
     parked: bool = False
     callback: CachedCallback | None = None
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer."""
 
     @classmethod
     def from_view(cls, view: ContactView) -> "CachedContact":
@@ -394,6 +396,7 @@ class ContactCache(Struct, kw_only=True):
         match event:
             case e.ContactUpdated():
                 contact.skills, contact.attributes = event.skills, event.attributes
+                contact.customer_facts = event.customer_facts
                 contact.priority_s, contact.priority_class = event.priority_s, event.priority_class
             case e.ContactRequeued():
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
@@ -469,4 +472,5 @@ def _contact_from_event(event: e.ContactQueued) -> CachedContact:
         priority_class=event.priority_class,
         attributes=event.attributes,
         reference=event.reference,
+        customer_facts=event.customer_facts,
     )

@@ -62,6 +62,8 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     fingerprint: bytes | None = None
     callback: CallbackFields | None = None
     """If set, the customer is not on the line and is to be called."""
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer that the policy declares, as they were known at the submit; those that are not declared are ignored."""
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
@@ -79,6 +81,9 @@ class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
     skills: Mapping[str, int | None] | UnsetType | None = UNSET
     attributes: Mapping[str, FactValue | None] | UnsetType | None = UNSET
     preferred_agents: tuple[AgentId, ...] | UnsetType | None = UNSET
+    customer_facts: Mapping[str, FactValue] | UnsetType = UNSET
+    """All facts of the customer as they are known now, from the router itself: those that change while a contact waits replace
+    the earlier ones."""
 
 
 class CancelContact(_Command, frozen=True, kw_only=True, tag="contact.cancel"):

@@ -182,6 +182,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     skills: dict[str, int] = {}
     """Skills required by the contact itself, in addition to those of its queue."""
     attributes: dict[str, FactValue] = {}
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer that the policy declares, as they were known at the submit or when they were refreshed."""
     reference: str | None = None
     gateway_id: GatewayId = ""
     position: int | None = None

@@ -30,7 +30,7 @@ class VariableType(StrEnum):
 
 
 class Variable(Struct, frozen=True):
-    """A fact used by an expression: ``contact.tier``, ``known.tier``, ``queues.support.waiting``, ``channel``."""
+    """A fact of an expression: ``contact.topic``, ``customer.tier``, ``known.tier``, ``queues.support.waiting``, ``channel``."""
 
     root: str
     owner: str

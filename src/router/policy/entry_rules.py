@@ -15,6 +15,7 @@ A trial evaluates the rules for a sample contact and changes neither state nor c
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Final, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
@@ -27,6 +28,8 @@ from router.policy.expression_tokens import ExpressionError, tokenize
 from router.policy.expressions import QUEUE_FACTS, ExpressionCache, compile_expression, compile_leniently, contact_scope
 from router.policy.facts import check_attributes
 from router.policy.rule_costs import ENTRY_RULES_COST_MAX, QueueFactCost, entry_rule_cost, nominal_fact_cost
+
+NO_FACTS: Final[Mapping[str, FactValue]] = MappingProxyType({})
 
 
 class QueueFactLookup(Protocol):
@@ -82,6 +85,7 @@ class EntryRuleClassifier:
         attributes: Mapping[str, FactValue],
         read_queue_fact: QueueFactLookup,
         fact_cost: QueueFactCost = nominal_fact_cost,
+        customer_facts: Mapping[str, FactValue] = NO_FACTS,
     ) -> Classification:
         """Return the deciding rule for a contact; the caller applies ``default_queue``.
 
@@ -89,6 +93,9 @@ class EntryRuleClassifier:
         at the rule that would exceed the budget.
         """
         facts: _ContactVariables | None = None
+        if customer_facts:
+            # A name is declared once, for contacts or for customers, so the two never meet.
+            attributes = {**attributes, **customer_facts}
         failed: tuple[str, ...] = ()
         spent = 0
         for one in self._rules:
@@ -154,7 +161,7 @@ class _ContactVariables:
 
     def value(self, variable: Variable) -> FactValue | None:
         match variable.root:
-            case "contact":
+            case "contact" | "customer":
                 return self._attributes.get(variable.name)
             case "known":
                 return variable.name in self._attributes
@@ -168,11 +175,12 @@ class _ContactVariables:
 def _condition_holds(when: EntryCondition, channel: str, attributes: Mapping[str, FactValue]) -> bool:
     if when.channel is not None and when.channel != channel:
         return False
-    for name, wanted in when.attributes.items():
-        # A fact is never None, so None means that it is missing.
-        have = attributes.get(name)
-        if have != wanted or type(have) is not type(wanted):
-            return False
+    for wanted_facts in (when.attributes, when.customer) if when.customer else (when.attributes,):
+        for name, wanted in wanted_facts.items():
+            # A fact is never None, so None means that it is missing.
+            have = attributes.get(name)
+            if have != wanted or type(have) is not type(wanted):
+                return False
     return True
 
 
@@ -188,6 +196,7 @@ def rule_conditions(when: EntryCondition | str, *, with_channel: bool = True) ->
             texts = (when,)  # The error of the expression is reported by another check.
         return frozenset() if texts == ("true",) else frozenset({("expression", tuple, texts)})
     lines: list[tuple[str, type, object]] = [(f"attributes.{name}", type(value), value) for name, value in when.attributes.items()]
+    lines += [(f"customer.{name}", type(value), value) for name, value in when.customer.items()]
     if with_channel and when.channel is not None:
         lines.append(("channel", str, when.channel))
     return frozenset(lines)
@@ -232,6 +241,8 @@ class SampleContact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channel: Name
     """Channel of the sample."""
     attributes: Attributes = {}
+    customer: Attributes = {}
+    """Facts of the customer."""
     queues: Annotated[dict[Name, Annotated[dict[str, FactValue], Meta(max_length=32)]], Meta(max_length=1_000)] = {}
     """Metrics by queue that replace the present ones: ``{"support": {"waiting": 21}}``."""
 
@@ -282,6 +293,8 @@ def sample_error(policy: Policy, sample: SampleContact) -> tuple[str, str] | Non
     if sample.channel not in policy.channels:
         return "channel", f"not one of the policy's channels: {', '.join(sorted(policy.channels))}"
     error = check_attributes(policy, sample.attributes)
+    if error is None and (found := check_attributes(policy, sample.customer, "customer")) is not None:
+        error = found[0].replace("attributes", "customer", 1), found[1]
     if error is not None:
         return error
     for queue_id, facts in sample.queues.items():
@@ -314,7 +327,7 @@ def try_entry_rules(
         return given[name] if name in given else read_queue_fact(queue_id, name)
 
     classifier = classifier or EntryRuleClassifier(policy)
-    decided = classifier.classify(sample.channel, sample.attributes, value_of, fact_cost)
+    decided = classifier.classify(sample.channel, sample.attributes, value_of, fact_cost, sample.customer)
     rules: list[RuleTrial] = []
     is_over = False
     for index, rule in enumerate(policy.entry):
@@ -350,6 +363,7 @@ def _values(
     """Return the facts that a rule uses, with their values."""
     if isinstance(rule.when, EntryCondition):
         found: dict[str, FactValue | None] = {f"contact.{name}": sample.attributes.get(name) for name in rule.when.attributes}
+        found |= {f"customer.{name}": sample.customer.get(name) for name in rule.when.customer}
         return found if rule.when.channel is None else {"channel": sample.channel, **found}
     return {variable.text: _value(variable, sample, read_queue_fact) for variable in variables}
 
@@ -358,8 +372,10 @@ def _value(variable: Variable, sample: SampleContact, read_queue_fact: QueueFact
     match variable.root:
         case "contact":
             return sample.attributes.get(variable.name)
+        case "customer":
+            return sample.customer.get(variable.name)
         case "known":
-            return variable.name in sample.attributes
+            return variable.name in sample.attributes or variable.name in sample.customer
         case "channel":
             return sample.channel
     return read_queue_fact(variable.owner, variable.name)

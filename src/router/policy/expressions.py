@@ -1,7 +1,7 @@
 """Rule expressions in CEL: variables, compilation with checks and limits, cached evaluation.
 
 An expression passes three stages. The tokenizer (``expression_tokens``) accepts a subset of the syntax. A ``VariableScope``
-resolves its names: entry rules use facts of the contact and of the queues, a queue's ``agents_when`` uses facts of an agent;
+resolves its names: entry rules use facts of the contact, the customer and the queues, a queue's ``agents_when`` those of an agent;
 ``QUEUE_FACTS`` lists the facts of queues, whose values the engine reads in ``engine/commands/queue_facts.py``. The CEL library
 then compiles it to a ``CompiledExpression``, whose evaluation yields true, false or "failed". An ``ExpressionCache`` stores
 the outcomes by the values of the variables.
@@ -53,6 +53,8 @@ class VariableScope(Struct, frozen=True):
     """Declared facts of the root, by name."""
     queues: Collection[str]
     """Queues whose facts are available; empty for ``agent``."""
+    customer_facts: dict[str, FactPolicy] = {}
+    """Declared facts of customers, by name; empty for ``agent``."""
 
     def variables(self, tokens: Sequence[Token]) -> tuple[Variable, ...]:
         """Return the variables used by the tokens, each once, sorted by text.
@@ -69,10 +71,11 @@ class VariableScope(Struct, frozen=True):
 
     def _variable(self, token: Token) -> Variable:
         match token.parts:
-            case [root, name] if root in (self.root, "known"):
-                fact = self.facts.get(name)
+            case [root, name] if root in (self.root, "known") or (root == "customer" and self.root == "contact"):
+                declared = self._declared(root)
+                fact = declared.get(name)
                 if fact is None:
-                    raise _unknown_variable(token, "fact", root, name, self.facts)
+                    raise _unknown_variable(token, "fact", root, name, declared)
                 kind = VariableType.BOOL if root == "known" else _VARIABLE_TYPES.get(fact.type, VariableType.STRING)
                 return Variable(root, "", name, kind, token.text)
             case ["channel"] if self.root == "contact":
@@ -88,16 +91,29 @@ class VariableScope(Struct, frozen=True):
             case _:
                 raise ExpressionError(token.offset, self._forms())
 
+    def _declared(self, root: str) -> Mapping[str, FactPolicy]:
+        """Return the facts that may follow a root. A name is declared once, so that ``known`` needs no further root."""
+        if root == "known":
+            return {**self.facts, **self.customer_facts}
+        return self.customer_facts if root == "customer" else self.facts
+
+    def fact_of(self, token: Token) -> FactPolicy | None:
+        """Return the fact whose value a token reads, if it reads one."""
+        match token.parts:
+            case [root, name] if token.kind == "path" and root in (self.root, "customer"):
+                return self._declared(root).get(name)
+        return None
+
     def _forms(self) -> str:
         forms = f"{self.root}.FACT, known.FACT"
         if self.root == "contact":
-            forms += ", channel, queues.QUEUE.FACT"
+            forms += ", customer.FACT, channel, queues.QUEUE.FACT"
         return f"unknown name; allowed are {forms}"
 
 
 def contact_scope(policy: Policy) -> VariableScope:
     """Return the variables of entry rules."""
-    return VariableScope("contact", _facts_of(policy, "contact"), policy.queues)
+    return VariableScope("contact", _facts_of(policy, "contact"), policy.queues, _facts_of(policy, "customer"))
 
 
 def agent_scope(policy: Policy) -> VariableScope:
@@ -135,9 +151,7 @@ def _unknown_variable(token: Token, what: str, root: str, name: str, declared: C
 def undeclared_enum_values(scope: VariableScope, tokens: Sequence[Token]) -> Iterator[ExpressionError]:
     """Yield the strings that an enum is compared with although they are none of its values."""
     for i, token in enumerate(tokens):
-        fact = None
-        if token.kind == "path" and len(token.parts) == 2 and token.parts[0] == scope.root:
-            fact = scope.facts.get(token.parts[1])
+        fact = scope.fact_of(token)
         if fact is None or fact.type is not FactType.ENUM:
             continue
         for text in _compared_literals(tokens, i):

@@ -70,7 +70,7 @@ def nominal_fact_cost(queue_id: str, name: str) -> int:
 def entry_rule_cost(rule: EntryRule, facts: Mapping[str, FactPolicy]) -> int:
     """Return the cost of evaluating an entry rule, without reading facts of queues; at least 1."""
     if isinstance(rule.when, EntryCondition):
-        return 1 + _CONDITION * (1 + len(rule.when.attributes)) // 100
+        return 1 + _CONDITION * (1 + len(rule.when.attributes) + len(rule.when.customer)) // 100
     return expression_cost(rule.when, facts)
 
 

@@ -58,7 +58,7 @@ class AnswerChecker(EngineChecker):
         if event.rule is None and not event.default_queue_used:
             assert not event.failed_rules, "rules failed although the queue was named"
             return
-        rule, failed = reference.classified(event.channel, event.attributes, self.at_ms)
+        rule, failed = reference.classified(event.channel, event.attributes, self.at_ms, event.customer_facts)
         assert event.rule == (None if rule is None else rule.name), f"classified by {event.rule}, expected {rule}"
         assert event.failed_rules == failed, f"failed rules {event.failed_rules}, expected {failed}"
         if rule is not None:

@@ -7,6 +7,7 @@ decides nothing itself: ``tests/support/world.py`` compares the engine with it.
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -54,19 +55,27 @@ class ReferenceModel(PlanQualification):
         return in_queue and self.channel_max(agent, contact.channel) > 0
 
     # --- entry rules --------------------------------------------------------------------------------------------------
-    def classified(self, channel: str, attributes: dict[str, FactValue], at_ms: int) -> tuple[EntryRule | None, tuple[str, ...]]:
+    def classified(
+        self, channel: str, attributes: dict[str, FactValue], at_ms: int, customer: dict[str, FactValue] | None = None
+    ) -> tuple[EntryRule | None, tuple[str, ...]]:
         """Return the first entry rule that holds, and the failed ones before it."""
+        customer = customer or {}
         assert self.policy is not None
         failed: list[str] = []
         for rule in self.policy.entry:
             if isinstance(rule.when, str):
-                said = holds(rule.when, lambda name: self._entry_fact(name, channel, attributes, at_ms))
+                facts = {**attributes, **{f"customer.{name}": value for name, value in customer.items()}}
+                said = holds(rule.when, partial(self._entry_fact, channel=channel, attributes=facts, at_ms=at_ms))
                 if said is None:
                     failed.append(rule.name)
             else:
                 said = rule.when.channel in (None, channel) and all(
                     (type(attributes.get(name)), attributes.get(name)) == (type(value), value)
                     for name, value in rule.when.attributes.items()
+                )
+                said = said and all(
+                    (type(customer.get(name)), customer.get(name)) == (type(value), value)
+                    for name, value in rule.when.customer.items()
                 )
             if said:
                 return rule, tuple(failed)
@@ -78,8 +87,10 @@ class ReferenceModel(PlanQualification):
                 return channel
             case ["contact", fact]:
                 return attributes.get(fact)
+            case ["customer", _]:
+                return attributes.get(name)
             case ["known", fact]:
-                return fact in attributes
+                return fact in attributes or f"customer.{fact}" in attributes
             case ["queues", queue_id, "waiting"]:
                 return sum(
                     contact.queue_id == queue_id and contact.state is ContactState.QUEUED for contact in self.contacts.values()

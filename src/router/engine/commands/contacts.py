@@ -43,9 +43,10 @@ from router.model.commands import (
 )
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactUpdated
 from router.model.operations import Requester
-from router.model.policy import Policy
+from router.model.policy import FactValue, Policy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import CallbackPhase, ContactState, EndedBy
+from router.policy.customer_facts import valid_customer_facts
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _ASSIGNED: Final = ContactState.ASSIGNED
@@ -87,12 +88,13 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     priority_s = contact.priority_s if command.priority_s is UNSET else command.priority_s or 0
     priority_class = contact.priority_class if command.priority_class is UNSET else command.priority_class or 0
     preferred_agents = contact.preferred_agents if command.preferred_agents is UNSET else command.preferred_agents or ()
+    facts = _refreshed_facts(policy, contact, command)
     if (skills, priority_s, priority_class, preferred_agents) == (
         contact.skills,
         contact.priority_s,
         contact.priority_class,
         contact.preferred_agents,
-    ) and attributes == contact.attributes:
+    ) and (attributes, facts) == (contact.attributes, contact.customer_facts):
         return already_done(contact.contact_id, contact.state, state.seq)
     is_preference_new = preferred_agents != contact.preferred_agents
     tx.emit(
@@ -108,12 +110,23 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
             members=conversation_roles_if_shared(state, contact),
             preferred_agents=preferred_agents,
             offered_to=agents_offered(state, contact),
+            customer_facts=facts,
         )
     )
     answer = tx.done(contact.contact_id, contact.state)
     if contact.state is _OFFERED:
         rescind_unqualified(tx, contact, "updated", preferred_changed=is_preference_new)
     return answer
+
+
+def _refreshed_facts(policy: Policy, contact: Contact, command: UpdateContact) -> dict[str, FactValue]:
+    """Return the facts of the customer: those that change while a contact waits as in the command, the others as they were."""
+    if command.customer_facts is UNSET:
+        return contact.customer_facts
+    refreshed = {name for name, fact in policy.facts.items() if fact.refresh_while_waiting}
+    kept = {name: value for name, value in contact.customer_facts.items() if name not in refreshed}
+    sent = {name: value for name, value in command.customer_facts.items() if name in refreshed}
+    return kept | valid_customer_facts(policy, sent)
 
 
 V = TypeVar("V")

@@ -34,7 +34,8 @@ from router.model.events import ContactQueued, OriginalRequest
 from router.model.policy import EntryRule, Policy, WhenNoAgentsReady
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentId, ContactId, ContactState
-from router.policy.entry_rules import Classification
+from router.policy.customer_facts import valid_customer_facts
+from router.policy.entry_rules import NO_FACTS, Classification
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _QUEUED: Final = ContactState.QUEUED
@@ -108,26 +109,26 @@ def _enqueue_known_class(tx: Transaction, command: EnqueueContact, line: Waiting
     state, ttl_s = tx.state, command.ttl_s
     contact_id, skills = command.contact_id, command.skills
     at_ms, wait_max_s = tx.at_ms, line.queue.wait_max_s
-    arriving = tx.emit_queued(
-        ContactQueued(
-            contact_id=contact_id,
-            channel=line.channel,
-            queue_id=line.queue_id,
-            requirement=line.requirement_text,
-            policy_version=state.policy_version,
-            skills=skills,
-            priority_s=command.priority_s,
-            priority_class=command.priority_class,
-            attributes=command.attributes,
-            ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
-            wait_until_ms=None if wait_max_s is None else at_ms + 1000 * wait_max_s,
-            gateway_id=command.gateway_id,
-            reference=command.reference,
-            dedupe_key=command.dedupe_key,
-            fingerprint=command.fingerprint,
-        ),
-        line,
+    event = ContactQueued(
+        contact_id=contact_id,
+        channel=line.channel,
+        queue_id=line.queue_id,
+        requirement=line.requirement_text,
+        policy_version=state.policy_version,
+        skills=skills,
+        priority_s=command.priority_s,
+        priority_class=command.priority_class,
+        attributes=command.attributes,
+        ttl_at_ms=None if ttl_s is None else at_ms + 1000 * ttl_s,
+        wait_until_ms=None if wait_max_s is None else at_ms + 1000 * wait_max_s,
+        gateway_id=command.gateway_id,
+        reference=command.reference,
+        dedupe_key=command.dedupe_key,
+        fingerprint=command.fingerprint,
     )
+    if command.customer_facts:
+        event = _with_customer(state, event, command)
+    arriving = tx.emit_queued(event, line)
     seq = state.seq
     if arriving is not None:
         match_arriving_contact(tx, arriving)
@@ -175,7 +176,14 @@ def decide_enqueue(
             return refused
     if queue_id != criteria.queue_id:
         criteria = criteria._replace(queue_id=queue_id)
-    return _queued_event(tx, command, criteria, classification, overflow_count)
+    event = _queued_event(tx, command, criteria, classification, overflow_count)
+    return _with_customer(state, event, command) if command.customer_facts else event
+
+
+def _with_customer(state: RoutingState, event: ContactQueued, command: EnqueueContact) -> ContactQueued:
+    """Return the event of a contact whose customer is known. Apart, because a call with more than 15 keywords is slow."""
+    assert state.policy is not None
+    return msgspec.structs.replace(event, customer_facts=valid_customer_facts(state.policy, command.customer_facts))
 
 
 def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
@@ -211,6 +219,7 @@ def _classify(state: RoutingState, policy: Policy, command: EnqueueContact) -> t
         command.attributes,
         lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel),
         lambda queue_id, name: queue_fact_cost(state, queue_id, channel, name),
+        valid_customer_facts(policy, command.customer_facts) if command.customer_facts else NO_FACTS,
     )
     if classification.rule is not None:
         return classification.rule.queue, classification

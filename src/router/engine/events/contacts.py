@@ -121,6 +121,8 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
         contact.preferred_agents = event.preferred_agents
     if event.last_agent_id is not None:
         contact.last_agent_id = event.last_agent_id
+    if event.customer_facts:
+        contact.customer_facts = event.customer_facts
     if state.hours and state.is_closed(queue_id):
         begin_closed_wait(contact, at_ms)
     state.contacts[contact_id] = contact
@@ -154,6 +156,7 @@ def _updated(state: RoutingState, event: ContactUpdated) -> None:
     contact.priority_class = event.priority_class
     contact.attributes = event.attributes
     contact.preferred_agents = event.preferred_agents
+    contact.customer_facts = event.customer_facts
     if contact.waiting_line is not None:
         # Also while offered: the contact must return to the line of its new requirement.
         waits = contact.order_key != 0

@@ -152,6 +152,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         priority_class=contact.priority_class,
         skills=contact.skills,
         attributes=contact.attributes,
+        customer_facts=contact.customer_facts,
         reference=contact.reference,
         gateway_id=contact.gateway_id,
         position=queue_position(state, contact),

@@ -233,6 +233,7 @@ class Shadow:
             dedupe_key=event.dedupe_key,
             fingerprint=event.fingerprint,
             callback=callback,
+            customer_facts=event.customer_facts,
         )
         translated = decide_enqueue(DryRunTransaction(shadow.state), shadow.policy, command, event.last_agent_id)
         if isinstance(translated, Refused):

@@ -71,6 +71,8 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     over_budget_rule: str | None = None
     """Entry rule that would have exceeded the budget of all rules for one contact, so the evaluation ended; null: none. It is the
     last of ``failed_rules``."""
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer as they were known at the submit."""
 
 
 class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.updated"):
@@ -89,6 +91,8 @@ class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.update
     members: dict[AgentId, AssignmentRole] | None = None
     offered_to: tuple[AgentId, ...] = ()
     """Agents with a pending offer of the contact, a transfer or a consult included."""
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer."""
 
 
 class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.requeued"):

@@ -4,6 +4,7 @@ The package defines types and ranges only; references between parts of the docum
 skill) are checked by ``router.policy.checks``. The classes are defined in modules by subject; import them from here.
 """
 
+from router.model.policy.customer_facts import DerivePolicy, ProfileField, StepField, StepMatch
 from router.model.policy.document import (
     AgentsPolicy,
     CalendarDate,
@@ -67,6 +68,10 @@ from router.model.policy.values import (
 )
 
 __all__ = (
+    "DerivePolicy",
+    "ProfileField",
+    "StepField",
+    "StepMatch",
     "DAY_S",
     "Seconds",
     "Proficiency",

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
+from router.model.policy.customer_facts import DerivePolicy
 from router.model.policy.queues import ChannelPolicy, Plan, QueuePolicy, RateCapPolicy
 from router.model.policy.values import (
     DATE_PATTERN,
@@ -27,16 +28,23 @@ from router.model.states import Ident, Name
 
 
 class FactPolicy(PolicyStruct, frozen=True, kw_only=True):
-    """Declaration of an attribute (fact). Contacts and agents may have only declared attributes."""
+    """Declaration of a fact: an attribute of contacts or agents, or something that the router derives about customers.
+
+    Contacts and agents may have only declared attributes.
+    """
 
     type: FactType
     """Type of the values."""
     values: tuple[Ident, ...] = ()
     """Allowed values of an ``enum``."""
-    applies_to: Annotated[str, Meta(pattern="^(contact|agent)$")] = "contact"
-    """Whose attribute it is: ``contact`` or ``agent``."""
+    applies_to: Annotated[str, Meta(pattern="^(contact|agent|customer)$")] = "contact"
+    """Whose fact it is: ``contact``, ``agent`` or ``customer``."""
     non_personal: bool = False
     """Declares that no value is personal data, which disables the check of its name and values."""
+    derive: DerivePolicy | None = None
+    """Where a fact of customers comes from; null for facts of contacts and agents, which clients set."""
+    refresh_while_waiting: bool = False
+    """Whether a change of this fact of customers reaches contacts that wait; false: it stays as it was at the submit."""
 
 
 TimeSpan: TypeAlias = Annotated[str, Meta(pattern=SPAN_PATTERN)]
@@ -97,6 +105,8 @@ class EntryCondition(PolicyStruct, frozen=True, kw_only=True):
     """Required channel; null: any."""
     attributes: Attributes = {}
     """Required values, by attribute."""
+    customer: Attributes = {}
+    """Required values of facts of the customer, by name."""
 
 
 class EntryRule(PolicyStruct, frozen=True, kw_only=True):
@@ -161,7 +171,7 @@ class Policy(PolicyStruct, frozen=True, kw_only=True):
     plans: Annotated[dict[Name, Plan], Meta(max_length=1_000)] = {}
     """Plans by name: steps that relax the requirement of a waiting contact."""
     facts: Annotated[dict[Name, FactPolicy], Meta(max_length=256)] = {}
-    """Declared attributes of contacts and agents, by name."""
+    """Declared attributes of contacts and agents, and facts of customers, by name."""
     entry: Annotated[tuple[EntryRule, ...], Meta(max_length=1_000)] = ()
     """Entry rules; the first that matches chooses the queue of a contact submitted without one."""
     default_queue: Name | None = None

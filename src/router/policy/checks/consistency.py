@@ -25,6 +25,7 @@ from router.model.policy import (
 )
 from router.policy.calendar import load_zone
 from router.policy.checks.sections import calendar_problems, duplicate_names, plan_problems, plan_reference_problems, unknown_name
+from router.policy.customer_facts import derivation_problems
 from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
 from router.policy.expression_tokens import ExpressionError
 from router.policy.facts import (
@@ -104,6 +105,7 @@ def _facts(policy: Policy) -> Iterator[Problem]:
             for index, value in enumerate(fact.values):
                 if is_personal_value(value):
                     yield Problem(path=f"{path}[{index}]", message=PERSONAL_VALUE_MESSAGE)
+        yield from derivation_problems(f"facts.{name}", fact)
 
 
 def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
@@ -190,7 +192,7 @@ def _agent_fact(policy: Policy, path: str, name: str, *, unordered: FactType | N
     if fact is None:
         yield unknown_name(path, "fact", name, policy.facts)
     elif fact.applies_to != "agent":
-        yield Problem(path=path, message="a fact of contacts; a fact of agents is required")
+        yield Problem(path=path, message=f"a fact of {fact.applies_to}s; a fact of agents is required")
     elif unordered is None and fact.type is not FactType.INT:
         yield Problem(path=path, message="must be an int fact")
     elif fact.type is unordered:
@@ -249,15 +251,16 @@ def _condition_problems(policy: Policy, path: str, when: EntryCondition) -> Iter
     channel = when.channel
     if channel is not None and channel not in policy.channels:
         yield unknown_name(f"{path}.when.channel", "channel", channel, policy.channels)
-    for name, value in when.attributes.items():
-        here = f"{path}.when.attributes.{name}"
-        fact = policy.facts.get(name)
-        if fact is None:
-            yield unknown_name(here, "fact", name, policy.facts)
-        elif fact.applies_to != "contact":
-            yield Problem(path=here, message="a fact of agents; entry rules can use facts of contacts only")
-        elif (error := fact_value_error(fact, value)) is not None:
-            yield Problem(path=here, message=error)
+    for key, of, conditions in (("attributes", "contact", when.attributes), ("customer", "customer", when.customer)):
+        for name, value in conditions.items():
+            here = f"{path}.when.{key}.{name}"
+            fact = policy.facts.get(name)
+            if fact is None:
+                yield unknown_name(here, "fact", name, policy.facts)
+            elif fact.applies_to != of:
+                yield Problem(path=here, message=f"a fact of {fact.applies_to}s; {key} can name facts of {of}s only")
+            elif (error := fact_value_error(fact, value)) is not None:
+                yield Problem(path=here, message=error)
 
 
 def _unreachable_rules(policy: Policy) -> Iterator[Problem]:

@@ -81,8 +81,9 @@ def _without_invalid_facts(policy: Policy, root: Node) -> Policy:
     invalid = _invalid_facts(policy, root)
     for rule in policy.entry:
         if isinstance(rule.when, EntryCondition):
-            for name in invalid & rule.when.attributes.keys():
-                del rule.when.attributes[name]
+            for conditions in (rule.when.attributes, rule.when.customer):
+                for name in invalid & conditions.keys():
+                    del conditions[name]
     for name, queue in policy.queues.items():
         if invalid & {queue.weight_fact, *(step.fact for step in queue.order_by)}:
             policy.queues[name] = msgspec.structs.replace(queue, selection=Selection.LONGEST_IDLE, order_by=(), weight_fact=None)
