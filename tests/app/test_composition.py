@@ -1,5 +1,6 @@
 """Composition root: the seed policy, and an orderly start and stop in the test's own process."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import aiohttp
 import pytest
 
 from router.app import App
+from router.client import SupervisorClient
 from router.model.errors import PolicyInvalid, SettingsInvalid
 from router.settings import settings_from
 from tests.support.router_process import POLICY
@@ -85,3 +87,37 @@ async def test_the_metrics_page_has_the_values_of_the_writer_and_the_server(make
     assert "router_command_queue_depth 0.0" in text
     assert "router_sockets_open 0.0" in text
     assert "router_journal_synchronous 0.0" in text
+
+
+def names_of_tasks() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def test_a_started_router_watches_itself_and_its_journal(make_app: MakeApp, tmp_path: Path) -> None:
+    journal = {"path": str(tmp_path / "journal.db"), "retention_days": 2}
+    supervised = {"writer", "JWK sets", "loop lag", "conditions", "shadows", "retention"}
+    async with running(make_app(policy={"seed_path": None}, journal=journal)):
+        assert names_of_tasks() >= supervised
+    assert not names_of_tasks() & supervised
+
+
+async def test_the_metrics_page_counts_sockets_and_starts(make_app: MakeApp) -> None:
+    sections = {"policy": {"seed_path": None}, "telemetry": {"metrics_port": 0}}
+    async with running(make_app(**sections)) as app, aiohttp.ClientSession() as http:
+        token = app.mint_token(subject="me", role="supervisor")
+        async with SupervisorClient(app.url.replace("http", "ws"), token):
+            assert app.metrics_url is not None
+            async with http.get(app.metrics_url) as response:
+                text = await response.text()
+    assert "router_sockets_open 1.0" in text
+    assert "router_epoch 1.0" in text
+
+
+async def test_a_reload_returns_what_it_changed_and_what_needs_a_restart(make_app: MakeApp) -> None:
+    async with running(make_app(policy={"seed_path": None})) as app:
+        sections = {"journal": {"backend": "memory", "path": "x"}, "policy": {"seed_path": None}}
+        changed = settings_from(
+            sections | {"telemetry": {"log_level": "debug", "metrics_port": None, "access_log": False}, "server": {"port": 0}}
+        )
+        assert await app.reload(changed) == (["telemetry.log_level"], ["journal.path"])
+        assert app.settings.telemetry.log_level == "debug"

@@ -5,6 +5,8 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from msgspec import structs
+from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from router.client import DesktopClient, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
@@ -98,6 +100,68 @@ async def test_an_expired_token_that_cannot_be_renewed_ends_the_client() -> None
                 pass
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 426])
+async def test_the_client_does_not_repeat_a_handshake_that_would_fail_again(status: int) -> None:
+    refusals = [Response(HTTPStatus(status).value, "no", Headers())]
+    async with scripted_server(stay_connected, refusals=refusals) as url, asyncio.timeout(10):
+        with pytest.raises(PermanentlyClosed) as closed:
+            async with a_client(url):
+                pass
+        assert closed.value.code == status
+
+
+async def test_a_token_of_a_provider_is_fetched_once_more_after_a_refusal() -> None:
+    fetched: list[str] = []
+
+    def token() -> str:
+        fetched.append(f"token-{len(fetched)}")
+        return fetched[-1]
+
+    refusals = [Response(401, "expired", Headers())]
+    async with scripted_server(stay_connected, refusals=refusals) as url, asyncio.timeout(10):
+        async with DesktopClient(url, token, codec="json", options=FAST_OPTIONS):
+            assert fetched == ["token-0", "token-1"]
+        refusals += [Response(401, "expired", Headers()) for _ in range(2)]
+        with pytest.raises(PermanentlyClosed):
+            async with DesktopClient(url, token, codec="json", options=FAST_OPTIONS):
+                pass
+
+
+async def test_a_full_buffer_is_filled_again_when_half_of_it_has_been_read() -> None:
+    hellos: list[dict[str, Any]] = []
+    was_full, resumes = asyncio.Event(), asyncio.Event()
+
+    async def script(server: ServerSide) -> None:
+        hello = await server.receive()
+        hellos.append(hello)
+        if hello["resume"] is None:
+            last = 10
+            await server.send(WELCOME)
+        else:
+            last = int(hello["resume"].partition(":")[2])
+            resumed = {key: WELCOME[key] for key in ("role", "workspace", "history_id", "epoch")}
+            await server.send({"type": "resumed", "seq": last, "until_seq": 18, "heartbeat_s": 20, "session_id": "t", **resumed})
+            resumes.set()
+        for seq in range(last + 1, 19):
+            await server.send(held_event(seq))
+        await server.ws.wait_closed()
+        was_full.set()
+
+    options = structs.replace(FAST_OPTIONS, event_buffer_max=4)
+    async with scripted_server(script) as url, a_client(url, options) as client, asyncio.timeout(10):
+        await was_full.wait()
+        frames = client.__aiter__()
+        numbers = [(await anext(frames)).seq]
+        await asyncio.sleep(0.1)
+        assert len(hellos) == 1
+        numbers.append((await anext(frames)).seq)
+        await resumes.wait()
+        assert hellos[1]["resume"] == "g:14"
+        while numbers[-1] < 18:
+            numbers.append((await anext(frames)).seq)
+        assert numbers == list(range(11, 19))
+
+
 async def test_the_client_retries_after_an_overloaded_server() -> None:
     refusals = [Response(HTTPStatus.SERVICE_UNAVAILABLE, "busy", headers) for headers in _two_refusals()]
     async with scripted_server(stay_connected, refusals=refusals) as url, a_client(url) as client:
@@ -105,8 +169,6 @@ async def test_the_client_retries_after_an_overloaded_server() -> None:
 
 
 def _two_refusals() -> list[Any]:
-    from websockets.datastructures import Headers
-
     return [Headers({"Retry-After": "0"}), Headers({"Retry-After": "soon"})]
 
 

@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from router.client import GatewayClient, OutcomeUnknown
+from router.client import GatewayClient, NotConnected, OutcomeUnknown
 from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, answering_script, scripted_server
 
 GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {"role": "gateway"}
@@ -50,6 +51,30 @@ async def test_a_lost_submit_raises_its_key_otherwise() -> None:
         with pytest.raises(OutcomeUnknown) as unknown:
             await gateway.submit("voice")
     assert unknown.value.idempotency_key == lost[0]["idempotency_key"]
+
+
+async def test_a_submit_waits_for_a_connection_only_if_it_is_to_be_repeated() -> None:
+    async def down(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(GATEWAY_WELCOME)
+        await server.send({"type": "error", "code": "rate_limited", "title": "Too many frames", "retry_after_ms": 1_000})
+        await server.ws.close(1012)
+        closed.set()
+
+    closed = asyncio.Event()
+    answered: list[dict[str, Any]] = []
+    options = structs.replace(FAST_OPTIONS, connect_timeout_s=0.3)
+    async with (
+        scripted_server(down, answering_script(answered, GATEWAY_WELCOME)) as url,
+        GatewayClient(url, "token", codec="json", options=options) as gateway,
+        asyncio.timeout(10),
+    ):
+        await closed.wait()
+        await asyncio.sleep(0.1)
+        with pytest.raises(NotConnected):
+            await gateway.submit("voice")
+        assert (await gateway.submit("voice", retry_until_acknowledged=True)).subject == "c1"
+    assert len(answered) == 1
 
 
 async def test_every_submit_has_a_key_of_its_own_unless_one_is_given() -> None:

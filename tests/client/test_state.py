@@ -100,6 +100,23 @@ def test_members_of_a_conference_are_kept_until_the_owner_is_alone() -> None:
     assert agent_after(offer(), accepted(), joined, left).assignments["c1.1"].members == {}
 
 
+def test_an_offer_or_assignment_that_is_taken_tells_the_members_to_the_others() -> None:
+    both = {"ada": OWNER, "bob": PARTICIPANT}
+    joins = accepted("bob", members=both)
+    assert agent_after(offer(), accepted(), joins).assignments["c1.1"].members == both
+    assigned = ev.ContactAssigned(
+        contact_id="c1",
+        assignment_id="c1.2",
+        agent_id="bob",
+        channel="voice",
+        queue_id="support",
+        units=100,
+        waited_ms=0,
+        members=both,
+    )
+    assert agent_after(offer(), accepted(), assigned).assignments["c1.1"].members == both
+
+
 def test_an_assignment_in_wrap_up_is_not_a_member_of_the_conversation() -> None:
     both = {"ada": OWNER, "bob": PARTICIPANT}
     joined = ev.ParticipantJoined(contact_id="c1", assignment_id="c1.2", agent_id="bob", members=both)
