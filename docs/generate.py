@@ -148,7 +148,7 @@ Settings say how the process runs; they never influence a routing decision. Rout
 Sources, in increasing order of precedence: the defaults below, the file (`router serve --config FILE`, or `ROUTER_CONFIG`, or
 `config/router.yaml` in the working directory, if it exists), environment variables (`ROUTER__SERVER__PORT=8080` for `server.port`;
 lists as YAML: `ROUTER__WORKSPACES='[sales, support]'`), and command-line options. An unknown setting, or a value out of range, is
-an error that names its path (`$.server.port`), and the process does not start. `router init` writes a `config/router.yaml` that
+an error that names its path (`server.port`), and the process does not start. `router init` writes a `config/router.yaml` that
 lists all settings with their defaults.
 
 This page is generated from `src/router/settings.py` by `docs/generate.py`; change the code, not the page."""

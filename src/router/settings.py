@@ -6,8 +6,6 @@ unknown key is an error that names its path. Each component receives its own sec
 generated from the attribute docstrings.
 """
 
-import difflib
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -19,7 +17,8 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from router.model.errors import SettingsInvalid
+from router.invalid_input import InvalidInput, checked
+from router.model.errors import SettingsInvalid, decoder_path
 from router.model.states import Name
 
 ENVIRONMENT_PREFIX: Final = "ROUTER__"
@@ -29,7 +28,10 @@ Count: TypeAlias = Annotated[int, Meta(ge=1, le=100_000_000)]
 Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, le=86_400_000)]
 PositiveSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=86_400)]
 ClaimName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
-RoleName: TypeAlias = Annotated[str, Meta(pattern=r"^(agent|gateway|supervisor|admin)(?!\n)$")]
+RoleName: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^(agent|gateway|supervisor|admin)(?!\n)$", extra={"rule": "must be one of agent, gateway, supervisor, admin"}),
+]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 
 
@@ -173,11 +175,12 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     requests_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000
     """Burst of such a credential before `requests_per_s` applies."""
     state_changes_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    """Average rate of changes of one agent's state, paused channels, record, holds and parked work, of one queue's opening, and of
-    one contact's attributes, parking and consults, over HTTP and sockets together, by whichever credential; beyond it: 429, or
-    `rate_limited`. Each change is a record in the journal."""
+    """Average rate at which one credential may change one object, over HTTP and sockets together: an agent's state, paused
+    channels, record, holds and parked work; a queue's opening; a contact's attributes, parking and consults. All supervisors and
+    administrators together may change one object four times as often. Beyond it: 429, or `rate_limited`. Each change is a record
+    in the journal."""
     state_changes_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
-    """Burst of such changes."""
+    """Burst of such changes; four times as many by all supervisors and administrators together."""
     credentials_tracked_max: Count = 10_000
     """Number of credentials of each role, of client addresses, and of changed objects whose rates are tracked; the least recently
     used one is dropped."""
@@ -442,7 +445,7 @@ def load_settings(
     Flags map dotted paths to values (``{"server.port": 0}``); the value None means that the flag is not set.
 
     Raises:
-        SettingsInvalid: A key is unknown or a value out of range; the message names its path (``$.journal.path``).
+        SettingsInvalid: A key is unknown or a value out of range; the message names its path (``journal.path``).
     """
     tree = _read(Path(path)) if path is not None else {}
     for name, text in sorted((environment or {}).items()):
@@ -462,18 +465,12 @@ def settings_from(tree: Mapping[str, Any]) -> Settings:
         SettingsInvalid: A key is unknown or a value out of range; the message names its path.
     """
     try:
-        return msgspec.convert(_with_whole_numbers(tree), Settings)
+        return msgspec.convert(checked(tree, Settings), Settings)
+    except InvalidInput as error:
+        raise SettingsInvalid(str(error)) from None
     except msgspec.ValidationError as error:
-        raise SettingsInvalid(_explain(str(error))) from None
-
-
-def _with_whole_numbers(value: Any) -> Any:
-    """Return the tree with numbers such as ``10.0`` as integers. Nested as deep as the parser allows."""
-    if isinstance(value, dict):
-        return {key: _with_whole_numbers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_whole_numbers(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        # A constraint that the check does not know.
+        raise SettingsInvalid(f"{decoder_path(error)}: is not valid") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -532,22 +529,4 @@ def _is_text_setting(keys: list[str]) -> bool:
 
 
 def _setting_path(keys: list[str]) -> str:
-    return "$." + ".".join(keys)
-
-
-_UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `\$\.?(.*?)`)?$")
-
-
-def _explain(text: str) -> str:
-    """Return a message with the full path of an unknown key; msgspec names only its section."""
-    match = _UNKNOWN.match(text)
-    if match is None:
-        return text if " - at " in text else f"{text} - at `$`"
-    key, section = match.group(1), match.group(2) or ""
-    kind: Any = Settings
-    for part in filter(None, section.split(".")):
-        kind = typing.get_type_hints(kind).get(part) if isinstance(kind, type) else None
-    known = list(getattr(kind, "__struct_fields__", ()))
-    near = difflib.get_close_matches(key, known, n=1)
-    path = f"$.{section}.{key}" if section else f"$.{key}"
-    return f"unknown setting `{path}`" + (f"; did you mean `{near[0]}`?" if near else "")
+    return ".".join(keys)

@@ -20,7 +20,7 @@ from router.model.errors import JournalTooNew, RouterError, SettingsInvalid
 @pytest.mark.parametrize(
     ("error", "exit_code", "message"),
     [
-        (SettingsInvalid("$.server.port: not a port"), EXIT_USAGE, "$.server.port: not a port"),
+        (SettingsInvalid("server.port: not a port"), EXIT_USAGE, "server.port: not a port"),
         (JournalTooNew("format 9"), EXIT_JOURNAL, "journal too new: format 9"),
         (RouterError("no router answers"), EXIT_FAILED, "no router answers"),
         (RouterError(), EXIT_FAILED, "router error"),

@@ -60,8 +60,8 @@ BAD: list[dict[str, Any]] = [
     {"type": "set_state", "id": "1", "state": CANARY},
     {"type": "accept", "id": "1", "offer_id": CANARY + " "},
     {"type": "ping", "id": "1", CANARY + "@example.org": 1},
-    {"type": "ping", "id": "1", f"x` - at `$.{CANARY}": 1},
-    {"type": f"x' - at `$.{CANARY}`"},
+    {"type": "ping", "id": "1", f"x` - at `{CANARY}": 1},
+    {"type": f"x' - at `{CANARY}`"},
     {"type": "ping", "id": {CANARY: CANARY}},
     {"type": "submit", "id": "1", "contact": {}},
     {CANARY: CANARY},
@@ -83,20 +83,20 @@ def test_an_error_does_not_repeat_the_key_of_an_attribute() -> None:
     with pytest.raises(MalformedFrame) as error:
         FrameDecoder(Endpoint.GATEWAY.client_frames, JSON).decode(msgspec.json.encode(frame))
     assert CANARY not in str(error.value)
-    assert error.value.field == "$.contact.attributes[...]"
+    assert error.value.field == "contact.attributes[...]"
 
 
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
 @pytest.mark.parametrize(
     ("frame", "field", "detail"),
     [
-        ({"type": "ping", "id": "1", "idd": 2}, "$.idd", "unknown field `idd`; known are: id"),
-        ({"type": "pong", "id": "1"}, "$.type", "must be one of hello, refresh, ping, set_state,"),
-        ({"id": "1"}, "$.type", "is missing; it must be one of hello, "),
-        ({"type": "extend_wrap_up", "id": "1", "assignment_id": "a", "extend_s": 0}, "$.extend_s", "must be an integer from 1 to"),
-        ({"type": "extend_wrap_up", "id": "1", "extend_s": 1}, "$.assignment_id", "is missing"),
-        ({"type": "set_state", "id": "1", "state": "away"}, "$.state", "must be one of offline, not_ready, ready"),
-        ({"type": "accept", "id": "1", "offer_id": "a b"}, "$.offer_id", "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ :"),
+        ({"type": "ping", "id": "1", "idd": 2}, "idd", "unknown field `idd`; known are: id"),
+        ({"type": "pong", "id": "1"}, "type", "must be one of hello, refresh, ping, set_state,"),
+        ({"id": "1"}, "type", "is missing; it must be one of hello, "),
+        ({"type": "extend_wrap_up", "id": "1", "assignment_id": "a", "extend_s": 0}, "extend_s", "must be an integer from 1 to"),
+        ({"type": "extend_wrap_up", "id": "1", "extend_s": 1}, "assignment_id", "is missing"),
+        ({"type": "set_state", "id": "1", "state": "away"}, "state", "must be one of offline, not_ready, ready"),
+        ({"type": "accept", "id": "1", "offer_id": "a b"}, "offer_id", "must be an id: 1 to 128 of A-Z, a-z, 0-9, and . _ :"),
     ],
 )
 def test_an_error_names_the_field_and_what_would_be_valid(subprotocol: str, frame: dict[str, Any], field: str, detail: str) -> None:
@@ -123,7 +123,7 @@ def test_a_number_of_any_length_is_refused_by_its_field(number: str) -> None:
     contact = '{"channel":"voice","priority_s":%s}' % number  # noqa: UP031
     with pytest.raises(MalformedFrame) as error:
         decode(f'{{"type":"submit","id":"1","contact":{contact}}}')
-    assert (error.value.field, str(error.value)) == ("$.contact.priority_s", "must be an integer from -86,400 to 86,400")
+    assert (error.value.field, str(error.value)) == ("contact.priority_s", "must be an integer from -86,400 to 86,400")
 
 
 def test_what_is_nested_too_deeply_is_said_to_be() -> None:

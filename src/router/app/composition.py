@@ -296,7 +296,7 @@ class App:
             reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
             answer = reply.outcome.result
             if isinstance(answer, Refused):
-                raise SettingsInvalid(f"$.policy.seed_path: refused: {answer.code.name.lower()}")
+                raise SettingsInvalid(f"policy.seed_path: refused: {answer.code.name.lower()}")
 
     async def _abandon_start(self) -> None:
         server, admin = getattr(self, "_server", None), getattr(self, "_admin", None)
@@ -436,6 +436,6 @@ def _read_seed_document(settings: PolicySettings) -> bytes | None:
     except FileNotFoundError:
         if settings.seed_path == PolicySettings().seed_path:
             return None
-        raise SettingsInvalid(f"$.policy.seed_path: {path}: no such file") from None
+        raise SettingsInvalid(f"policy.seed_path: {path}: no such file") from None
     except OSError as error:
-        raise SettingsInvalid(f"$.policy.seed_path: {path}: {error.strerror}") from None
+        raise SettingsInvalid(f"policy.seed_path: {path}: {error.strerror}") from None

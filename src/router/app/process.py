@@ -233,7 +233,7 @@ def main_accept_history_loss(settings: Settings) -> int:
     try:
         journal = open_journal(settings.journal)
         if not isinstance(journal, SqliteJournal):
-            raise SettingsInvalid("$.journal.backend: only an SQLite journal can have lost records")
+            raise SettingsInvalid("journal.backend: only an SQLite journal can have lost records")
         losses = asyncio.run(journal.accept_history_loss())
     except SettingsInvalid as error:
         sys.stderr.write(f"router: {error}\n")

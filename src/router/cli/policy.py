@@ -69,8 +69,8 @@ def try_(file: Path, sample: str, as_json: bool) -> None:
     """
     import msgspec
 
+    from router.invalid_input import InvalidInput, NotWellFormed, decode_json
     from router.policy.entry_rules import SampleContact, sample_error, try_entry_rules
-    from router.protocol.invalid_input import InvalidInput, NotWellFormed, decode_json
 
     found = _read_valid_policy(file)
     try:

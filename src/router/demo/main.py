@@ -114,7 +114,7 @@ def _data_directory(settings: Settings) -> Iterator[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise SettingsInvalid(f"$.journal.path: {error.strerror}") from None
+        raise SettingsInvalid(f"journal.path: {error.strerror}") from None
     yield directory
 
 

@@ -18,7 +18,7 @@ def open_journal(settings: JournalSettings) -> Journal:
     try:
         prepare_directory(path.parent)
     except JournalUnavailable as error:
-        raise SettingsInvalid(f"$.journal.path: {error}") from None
+        raise SettingsInvalid(f"journal.path: {error}") from None
     return SqliteJournal(
         path,
         high_water_interval_ms=settings.high_water_interval_ms,

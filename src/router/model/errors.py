@@ -29,6 +29,8 @@ from msgspec import Struct
 PROBLEM_COUNT_MAX: Final = 1_000
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}").fullmatch
+# The decoder's paths begin with a dollar sign, as in JSONPath: `$.skills[...]`, and `key in $.skills` for a key.
+_DECODER_PATH: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 # A name with more digits may be a telephone number or an account.
 _NAME_DIGITS_MAX: Final = 4
 
@@ -36,6 +38,23 @@ _NAME_DIGITS_MAX: Final = 4
 def is_harmless_name(name: object) -> bool:
     """Return whether a name chosen by a client may be repeated in an error: an identifier, not data such as a number."""
     return isinstance(name, str) and _IDENTIFIER(name) is not None and sum(map(str.isdigit, name)) <= _NAME_DIGITS_MAX
+
+
+def path_below(path: str, name: object) -> str:
+    """Return the path of a field below another; empty: the document. A name that must not be repeated is ``[...]``.
+
+    Paths have one form in all errors: names separated by dots and indexes in brackets, as ``skills.english`` or
+    ``preferred_agents[2]``, without anything before them.
+    """
+    if not is_harmless_name(name):
+        return f"{path}[...]"
+    return f"{path}.{name}" if path else str(name)
+
+
+def decoder_path(error: Exception) -> str:
+    """Return the path that a message of the decoder names at its end, in the form of ``path_below``; empty: none."""
+    found = _DECODER_PATH.search(str(error))
+    return "" if found is None else found.group(1).removeprefix(".")
 
 
 class Problem(Struct, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from router.invalid_input import InvalidInput, NotWellFormed, decode_json, decode_msgpack
 from router.protocol.frames import FrameId
-from router.protocol.invalid_input import InvalidInput, NotWellFormed, decode_json, decode_msgpack
 
 JSON: Final = "router.v1+json"
 MSGPACK: Final = "router.v1+msgpack"
@@ -22,7 +22,7 @@ class MalformedFrame(ValueError):
     """Received bytes are not a valid frame. The text says what would be valid and never repeats a value that was sent."""
 
     def __init__(self, reason: str, field: str | None = None) -> None:
-        """``field``: path of the first invalid field; None: the bytes are not well-formed."""
+        """``field``: path of the first invalid field; None: the frame as a whole."""
         super().__init__(reason)
         self.field = field
 
@@ -54,7 +54,8 @@ class FrameDecoder:
         try:
             return self._decode_again(data)
         except InvalidInput as invalid:
-            raise MalformedFrame(invalid.detail, invalid.field) from None
+            detail = invalid.detail if invalid.field else f"the frame {invalid.detail}"
+            raise MalformedFrame(detail, invalid.field or None) from None
         except NotWellFormed as error:
             raise MalformedFrame(str(error)) from None
 

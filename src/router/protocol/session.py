@@ -84,9 +84,11 @@ class SessionIdentity(Struct, frozen=True, kw_only=True):
 class TokenBucket:
     """Token bucket: ``burst`` at once, ``per_s`` on average. The only one: frames, requests, logins and upgrades use it."""
 
-    __slots__ = ("_burst", "_per_ms", "_tokens", "_updated_at_ms")
+    __slots__ = ("_burst", "_per_ms", "_setting", "_tokens", "_updated_at_ms")
 
-    def __init__(self, per_s: float, burst: float, *, now_ms: float) -> None:
+    def __init__(self, per_s: float, burst: float, *, now_ms: float, setting: str = "") -> None:
+        """Start with a full bucket. ``setting`` is the name of the setting with the rate, for the errors of who exceeds it."""
+        self._setting = setting
         self._per_ms = per_s / 1000
         self._burst = float(burst)
         self._tokens = float(burst)
@@ -111,6 +113,11 @@ class TokenBucket:
     def wait_s(self) -> float:
         """Time until the next token, as of the last attempt; in seconds, at least 0."""
         return max(0.0, (1 - self._tokens) / (self._per_ms * 1000))
+
+    def limit_text(self, what: str) -> str:
+        """Return the sentence that names the limit to a client above it; ``what`` is what the bucket counts."""
+        unit, per_unit = ("second", 1_000) if self._per_ms >= 0.001 else ("minute", 60_000)
+        return f"at most {self._per_ms * per_unit:,.5g} {what} a {unit}, in a burst {self._burst:,.7g} (`{self._setting}`)"
 
     @property
     def burst(self) -> float:
@@ -301,7 +308,7 @@ class Session:
                 error_frame(
                     "rate_limited",
                     id=id if frame is None else getattr(frame, "id", None),
-                    temporary=True,
+                    detail=limiter.limit_text("frames"),
                     retry_after_ms=self._silent_until_ms - now_ms,
                 )
             )
@@ -410,7 +417,16 @@ def parse_position(resume: str | None) -> tuple[str, int] | None:
     return history_id, int(number)
 
 
-def error_frame(code: str, *, id: str | None = None, **more: Any) -> ErrorFrame:
-    """Build an error frame of the session itself."""
+def error_frame(code: str, *, id: str | None = None, detail: str = "", **more: Any) -> ErrorFrame:
+    """Return an ``error`` frame; without a ``detail`` it has the meaning of the code."""
     kind = PROBLEMS[code]
-    return ErrorFrame(code=code, title=kind.title, action=kind.action, id=id, **more)
+    return ErrorFrame(
+        code=code,
+        title=kind.title,
+        action=kind.action,
+        id=id,
+        detail=detail or kind.meaning,
+        temporary=kind.temporary,
+        applied=kind.applied,
+        **more,
+    )

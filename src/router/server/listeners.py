@@ -111,7 +111,7 @@ class PublicServer:
         """Check that the certificate of new settings can be used. Raises SettingsInvalid."""
         check_transport_security(settings)
         if (_tls_context(settings) is None) != (self._tls is None):
-            raise SettingsInvalid("$.server.tls_certificate_path: TLS can be switched on and off by a restart only")
+            raise SettingsInvalid("server.tls_certificate_path: TLS can be switched on and off by a restart only")
 
     def apply(self, settings: Settings) -> None:
         """Use these settings from now on, the files of the certificate included; call ``check`` before."""
@@ -142,14 +142,14 @@ class PublicServer:
 def check_transport_security(settings: ServerSettings) -> None:
     """Check that tokens are not sent over a network unencrypted. Raises SettingsInvalid."""
     if (settings.tls_certificate_path is None) != (settings.tls_key_path is None):
-        raise SettingsInvalid("$.server: set both `tls_certificate_path` and `tls_key_path`, or neither")
+        raise SettingsInvalid("server: set both `tls_certificate_path` and `tls_key_path`, or neither")
     if settings.behind_proxy or settings.tls_certificate_path is not None:
         return
     address = parse_ip_address(settings.host)
     is_loopback = settings.host == "localhost" if address is None else address.is_loopback
     if not is_loopback:
         raise SettingsInvalid(
-            "$.server.host: not a loopback address; set `tls_certificate_path`, or `behind_proxy` if a proxy terminates TLS"
+            "server.host: not a loopback address; set `tls_certificate_path`, or `behind_proxy` if a proxy terminates TLS"
         )
 
 
@@ -167,7 +167,7 @@ def _listening_socket(settings: ServerSettings) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise SettingsInvalid(f"$.server.host: {error.strerror}") from None
+        raise SettingsInvalid(f"server.host: {error.strerror}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit this option.
@@ -175,7 +175,7 @@ def _listening_socket(settings: ServerSettings) -> socket.socket:
         sock.bind(address)
     except OSError as error:
         sock.close()
-        raise SettingsInvalid(f"$.server.port: {error.strerror}") from None
+        raise SettingsInvalid(f"server.port: {error.strerror}") from None
     sock.setblocking(False)
     return sock
 
@@ -195,7 +195,7 @@ def _load_certificate(context: ssl.SSLContext, settings: ServerSettings) -> None
     try:
         context.load_cert_chain(settings.tls_certificate_path, settings.tls_key_path)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsInvalid(f"$.server.tls_certificate_path: {error.strerror}") from None
+        raise SettingsInvalid(f"server.tls_certificate_path: {error.strerror}") from None
 
 
 class MetricsServer:
@@ -230,7 +230,7 @@ class MetricsServer:
         try:
             self._listener = await loop.create_server(connect, self._settings.metrics_host, self._settings.metrics_port)
         except OSError as error:
-            raise SettingsInvalid(f"$.telemetry.metrics_port: {error.strerror}") from None
+            raise SettingsInvalid(f"telemetry.metrics_port: {error.strerror}") from None
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def close(self) -> None:

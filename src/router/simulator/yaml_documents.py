@@ -44,8 +44,8 @@ def parse_document(text: str, type_: type[T], *, source: str) -> T:
         return msgspec.convert(document, type_)
     except msgspec.ValidationError as error:
         what, steps = _place(error, document, type_)
-        path = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
-        raise WorkloadInvalid(f"{source}:{_line_of(root, steps)}: {what} at {path}") from error
+        path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).removeprefix(".")
+        raise WorkloadInvalid(f"{source}:{_line_of(root, steps)}: {path or 'the document'}: {what}") from error
 
 
 def _invalid(source: str, problems: tuple[Problem, ...]) -> WorkloadInvalid:

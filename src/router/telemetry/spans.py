@@ -28,7 +28,7 @@ _SERVER_ERROR: Final = 500
 # How long an exit waits for the last spans to be sent.
 _CLOSE_S: Final = 2.0
 _MISSING_TEXT: Final = (
-    "$.telemetry.spans: the OpenTelemetry packages are not installed: run `pip install 'contact-router[otel]'`, or set it to false"
+    "telemetry.spans: the OpenTelemetry packages are not installed: run `pip install 'contact-router[otel]'`, or set it to false"
 )
 
 
@@ -131,4 +131,4 @@ def open_request_spans(settings: TelemetrySettings) -> RequestSpans | None:
     except ImportError:
         raise SettingsInvalid(_MISSING_TEXT) from None
     except ValueError as error:
-        raise SettingsInvalid(f"$.telemetry.spans: a variable OTEL_* is invalid: {error}") from None
+        raise SettingsInvalid(f"telemetry.spans: a variable OTEL_* is invalid: {error}") from None

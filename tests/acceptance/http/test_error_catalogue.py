@@ -68,6 +68,26 @@ def test_every_entry_says_what_it_means_and_what_to_do() -> None:
         assert 400 <= kind.status < 600 and kind.applied in ("no", "unknown"), code
 
 
+# Codes with several causes: the meaning of the code does not say which field or limit it is.
+SPECIFIC: Final = frozenset({"rate_limited", "busy", "malformed", "invalid_value", "too_large", "unsupported_media_type"})
+
+
+def test_every_answer_with_several_causes_says_which() -> None:
+    silent = []
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            if node.func.id in RAISING and node.args and isinstance(node.args[0], ast.Constant):
+                says = len(node.args) > 1 or "detail" in given
+                silent += [f"{path.name}:{node.lineno}"] if node.args[0].value in SPECIFIC and not says else []
+            elif node.func.id == "Refused" and isinstance(code := given.get("code"), ast.Attribute):
+                says = code.attr.lower() not in SPECIFIC or "detail" in given
+                silent += [] if says else [f"{path.name}:{node.lineno}"]
+    assert silent == []
+
+
 class Provoker:
     """Sends requests that must fail, and keeps the code of each answer."""
 
@@ -94,6 +114,10 @@ class Provoker:
         assert content_type == "application/problem+json"
         assert problem["type"] == f"/docs/errors#{code}" and problem["status"] == status == PROBLEMS[code].status
         assert problem["action"] == PROBLEMS[code].action
+        assert problem["detail"], code
+        assert not problem.get("field", "a").startswith(("$", ".")), problem
+        if code == "rate_limited":
+            assert re.search(r"`(?:server|sockets|auth)\.[a-z_]+`", problem["detail"]), problem
         self.seen.setdefault(code, problem)
 
     async def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
@@ -156,7 +180,7 @@ async def provoke_by_names(p: Provoker) -> None:
     await p.fails("unknown_fact", "POST", "/v1/contacts", {"channel": "voice", "attributes": {"x": 1}}, field="attributes.x")
     await p.fails("no_shadow_policy", "GET", "/v1/shadow")
     await p.fails("not_found", "GET", "/v1/nothing")
-    await p.fails("invalid_value", "POST", "/v1/contacts", {"channel": "voice", "ttl_s": 0}, field="$.ttl_s")
+    await p.fails("invalid_value", "POST", "/v1/contacts", {"channel": "voice", "ttl_s": 0}, field="ttl_s")
     await p.fails("no_matching_queue", "POST", "/v1/contacts", {"channel": "voice"}, field="queue_id")
     await p.fails("history_reset", "GET", "/v1/events?after=other:1")
     await p.fails("event_not_reached", "GET", "/v1/state?min_seq=999999")
@@ -164,7 +188,7 @@ async def provoke_by_names(p: Provoker) -> None:
 
 async def provoke_by_requests(p: Provoker) -> None:
     json = {"Content-Type": "application/json"}
-    await p.fails("malformed", "POST", "/v1/contacts", data=b"{", headers=json, field="$")
+    await p.fails("malformed", "POST", "/v1/contacts", data=b"{", headers=json)
     await p.fails("too_large", "POST", "/v1/contacts", data=b" " * 300_000, headers=json)
     await p.fails("unsupported_media_type", "POST", "/v1/contacts", data=b"{}", headers={"Content-Type": "text/plain"})
     await p.fails("method_not_allowed", "DELETE", "/v1/contacts")
@@ -189,7 +213,7 @@ async def provoke_by_conditions(p: Provoker) -> None:
     )
     await p.ok("PATCH", path, {"priority_s": 1}, headers={"Idempotency-Key": "k"})
     reused = {"Idempotency-Key": "k"}
-    await p.fails("idempotency_key_reused", "PATCH", path, {"priority_s": 2}, headers=reused, field="idempotency_key")
+    await p.fails("idempotency_key_reused", "PATCH", path, {"priority_s": 2}, headers=reused, field="Idempotency-Key")
     await p.fails("invalid_policy", "PUT", "/v1/policy", data="queues: {}", headers=YAML)
     without_plain = POLICY.replace("  plain: {}\n", "")
     await p.fails("drain_target_required", "PUT", "/v1/policy", data=without_plain, headers=YAML, field="drain_to.plain")

@@ -83,7 +83,7 @@ async def test_invalid_plans_and_preferences_are_refused_with_their_path(make_ro
             body = {"channel": "voice", "preferred_agents": bad}
             got = await admin.call("POST", "/v1/contacts", body)
             assert got.code == "invalid_value"
-            assert got.json["field"].startswith("$.preferred_agents")
+            assert got.json["field"].startswith("preferred_agents")
 
 
 async def _offered_to(api: Api, receipt: dict[str, str]) -> str:

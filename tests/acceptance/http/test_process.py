@@ -78,7 +78,7 @@ def test_an_invalid_setting_is_named_and_prevents_the_start(make_router: MakeRou
     router = make_router(**{setting: value})
     router.spawn()
     assert router.wait() == 2
-    place = "$." + setting.replace("__", ".")
+    place = "" + setting.replace("__", ".")
     assert place in router.log[-1] or "tls_certificate_path" in router.log[-1]
 
 

@@ -71,7 +71,7 @@ async def test_a_malformed_frame_is_answered_with_its_field(tmp_path: Path) -> N
         await socket.receive_json()
         await socket.send_json({"type": "cancel", "id": "1", "contact_id": "c1", "why": "x"})
         answer = await socket.receive_json()
-        assert (answer["code"], answer["id"], answer["field"]) == ("malformed", "1", "$.why")
+        assert (answer["code"], answer["id"], answer["field"]) == ("malformed", "1", "why")
         assert (
             answer["detail"].startswith("unknown field `why`; known are: id, idempotency_key, contact_id, reason")
             and answer["action"]

@@ -183,7 +183,7 @@ def test_a_guard_that_is_required_is_enforced_only_where_something_is_replaced()
     first = given(published(), is_required=True)
     assert [type(event) for event in world.done(first)] == [e.PolicyPublished]
     refused = world.refused(first)
-    assert (refused.code, refused.field, refused.state) == (RefusalCode.PRECONDITION_REQUIRED, "If-Match", "1")
+    assert (refused.code, refused.field, refused.state) == (RefusalCode.PRECONDITION_REQUIRED, "if_match", "1")
     assert world.refused(given(published(), if_match=("2",))).code is RefusalCode.POLICY_VERSION_CONFLICT
     world.done(given(published(), if_match=("1",), is_required=True))
     world.done(given(published(), if_match=("*",), is_required=True))

@@ -133,23 +133,57 @@ def test_new_sockets_are_slowed_and_then_refused() -> None:
     assert admission.connect_wait_s(usage) is None
 
 
-def test_changes_of_one_object_are_limited_for_all_credentials_together() -> None:
+def a_change(agent_id: str = "ada") -> SetAgentState:
+    return SetAgentState(agent_id=agent_id, state=AgentState.READY)
+
+
+def test_an_agent_who_changes_all_the_time_does_not_delay_a_supervisor() -> None:
     clock = Clock()
     admission = an_admission(clock, server={"state_changes_per_s": 1, "state_changes_burst": 2})
-    ada, eve = a_credential("ada", Role.AGENT), a_credential("eve", Role.SUPERVISOR)
-    foreign = Credential(subject="eve", role=Role.SUPERVISOR, workspace="other", issuer="router", expires_at_s=2**40)
+    # The person is an agent and a supervisor: two credentials with one subject.
+    ada, eve, her = a_credential("ada", Role.AGENT), a_credential("eve", Role.SUPERVISOR), a_credential("ada", Role.ADMIN)
+    refusal = admission.state_change_refusal
+    assert refusal(ada, a_change()) is None
+    assert refusal(ada, SetAgentChannels(agent_id="ada", paused=("chat",))) is None
+    exceeded = refusal(ada, a_change())
+    assert (
+        exceeded is not None
+        and "server.state_changes_per_s" in exceeded.detail
+        and "1 changes of one agent by you" in exceeded.detail
+    )
+    assert refusal(eve, a_change()) is None and refusal(her, a_change()) is None
+    assert refusal(ada, AcceptOffer(offer_id="c.1", agent_id="ada")) is None
+    clock.now_s += exceeded.wait_s
+    assert refusal(ada, a_change()) is None
 
-    def wait(agent_id: str, credential: Credential = eve) -> float | None:
-        return admission.state_change_wait_s(credential, SetAgentState(agent_id=agent_id, state=AgentState.READY))
 
-    assert wait("ada") is None
-    assert admission.state_change_wait_s(ada, SetAgentChannels(agent_id="ada", paused=("chat",))) is None
-    wait_s = wait("ada")
-    assert wait_s is not None
-    assert wait("ben") is None and wait("ada", foreign) is None
-    assert admission.state_change_wait_s(ada, AcceptOffer(offer_id="c.1", agent_id="ada")) is None
-    clock.now_s += wait_s
-    assert wait("ada") is None
+def test_all_supervisors_together_may_change_one_object_four_times_as_often() -> None:
+    clock = Clock()
+    admission = an_admission(clock, server={"state_changes_per_s": 1, "state_changes_burst": 2})
+    foreign = Credential(subject="s0", role=Role.SUPERVISOR, workspace="other", issuer="router", expires_at_s=2**40)
+    many = [a_credential(f"s{place}", Role.SUPERVISOR) for place in range(20)]
+    answers = [admission.state_change_refusal(one, a_change()) for one in many]
+    assert [answer is None for answer in answers] == [True] * 8 + [False] * 12
+    last = answers[-1]
+    assert last is not None and "all supervisors together" in last.detail and "4 changes" in last.detail
+    assert admission.state_change_refusal(many[-1], a_change("ben")) is None
+    assert admission.state_change_refusal(foreign, a_change()) is None
+    assert admission.state_change_refusal(a_credential("ada", Role.AGENT), a_change()) is None
+    clock.now_s += last.wait_s
+    # A refusal has taken nothing from the rate of the credential itself.
+    assert admission.state_change_refusal(many[-1], a_change()) is None
+
+
+def test_the_time_to_wait_is_enough_for_both_rates() -> None:
+    clock = Clock()
+    admission = an_admission(clock, server={"state_changes_per_s": 1, "state_changes_burst": 1})
+    eve, others = a_credential("eve", Role.SUPERVISOR), [a_credential(f"s{place}", Role.SUPERVISOR) for place in range(3)]
+    for one in (eve, *others):
+        assert admission.state_change_refusal(one, a_change()) is None
+    exceeded = admission.state_change_refusal(eve, a_change())
+    assert exceeded is not None
+    clock.now_s += exceeded.wait_s
+    assert admission.state_change_refusal(eve, a_change()) is None
 
 
 def test_changes_of_a_contact_count_by_credential() -> None:
@@ -157,9 +191,9 @@ def test_changes_of_a_contact_count_by_credential() -> None:
     admission = an_admission(server={"state_changes_per_s": 1, "state_changes_burst": 1})
     change = UpdateContact(contact_id="c1", priority_s=1)
     web, phone = a_credential("web"), a_credential("phone")
-    assert admission.state_change_wait_s(web, change) is None
-    assert admission.state_change_wait_s(web, change) is not None
-    assert admission.state_change_wait_s(phone, change) is None
+    assert admission.state_change_refusal(web, change) is None
+    assert admission.state_change_refusal(web, change) is not None
+    assert admission.state_change_refusal(phone, change) is None
 
 
 @pytest.mark.parametrize(

@@ -126,23 +126,23 @@ def _precondition_refusal(state: RoutingState, command: PlainCommand, condition:
     if not exists:
         is_initial = isinstance(command, PublishPolicy) and wanted is not None and INITIAL_POLICY_TAG in wanted
         if wanted is not None and isinstance(command, _CREATING_COMMANDS) and not is_initial:
-            return _failed(command, None, "If-Match", "there is nothing to replace yet; send `If-None-Match: *` or no condition")
+            return _failed(command, None, "if_match", "there is nothing to replace yet; send `If-None-Match: *` or no condition")
         return None
     if wanted is None and unwanted is None:
         if not condition.is_required:
             return None
         detail = "send the ETag of what you have read, or `*` to replace whatever is there"
-        return Refused(code=RefusalCode.PRECONDITION_REQUIRED, field="If-Match", detail=detail, state=tag)
+        return Refused(code=RefusalCode.PRECONDITION_REQUIRED, field="if_match", detail=detail, state=tag)
     if wanted == ():
-        return _failed(command, tag, "If-Match", 'must be `*` or a list of strong entity tags in quotes, such as "7"')
+        return _failed(command, tag, "if_match", 'must be `*` or a list of strong entity tags in quotes, such as "7"')
     if wanted is not None and ANY_TAG not in wanted and tag not in wanted:
         if tag is None:
-            return _failed(command, None, "If-Match", "offers and assignments have no entity tag; omit it or send `*`")
-        return _failed(command, tag, "If-Match", f'it has changed; its present entity tag is "{tag}": read it again')
+            return _failed(command, None, "if_match", "offers and assignments have no entity tag; omit it or send `*`")
+        return _failed(command, tag, "if_match", f'it has changed; its present entity tag is "{tag}": read it again')
     if unwanted is not None and tag is not None and (ANY_TAG in unwanted or tag in unwanted):
-        return _failed(command, tag, "If-None-Match", "it exists with that entity tag already")
+        return _failed(command, tag, "if_none_match", "it exists with that entity tag already")
     if unwanted is not None and tag is None and ANY_TAG in unwanted and _is_known_work(state, command):
-        return _failed(command, None, "If-None-Match", "it exists already")
+        return _failed(command, None, "if_none_match", "it exists already")
     return None
 
 

@@ -25,7 +25,7 @@ _PROBLEMS_SHOWN_MAX: Final = 20
 def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     state, policy = tx.state, command.policy
     if command.expected_version not in (None, state.policy_version):
-        return Refused(code=RefusalCode.POLICY_VERSION_CONFLICT, field="If-Match", state=str(state.policy_version))
+        return Refused(code=RefusalCode.POLICY_VERSION_CONFLICT, field="if_match", state=str(state.policy_version))
     refused = _invalid_policy_refusal(policy) or _channel_in_use_refusal(state, policy) or _drain_refusal(state, command)
     if refused is not None:
         return refused

@@ -58,9 +58,9 @@ class SecondMark:
                 HighWaterFile.create(self._path, NO_COMMIT)
             self._file = HighWaterFile.open_locked(self._path)
         except OSError as error:
-            raise JournalUnavailable(f"$.journal.second_mark_path: {self._path}: {error.strerror}") from error
+            raise JournalUnavailable(f"journal.second_mark_path: {self._path}: {error.strerror}") from error
         except JournalLocked:
-            raise JournalLocked(f"$.journal.second_mark_path: {self._path}: another router uses this file") from None
+            raise JournalLocked(f"journal.second_mark_path: {self._path}: another router uses this file") from None
         try:
             self._found = self._file.read()
         except JournalCorrupt:

@@ -30,6 +30,9 @@ PausedChannels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
 class _ClientFrame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """Base of client frames. Unknown fields are refused, so that a misspelt field is found."""
 
+    alternatives: ClassVar[tuple[str, ...]] = ()
+    """Fields of which exactly one must be given."""
+
     def has_one_target(self) -> bool:
         """Return whether the frame names exactly one target; true for frames without alternative targets."""
         return True
@@ -91,6 +94,8 @@ class _TargetFrame(_ContactFrame, frozen=True, kw_only=True):
     """Target queue; omitted: the target is an agent."""
     to_agent_id: SubjectId | None = None
     """Target agent; omitted: the target is a queue."""
+
+    alternatives = ("to_queue_id", "to_agent_id")
 
     def has_one_target(self) -> bool:
         return (self.to_queue_id is None) != (self.to_agent_id is None)
@@ -402,6 +407,8 @@ class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_w
     skills: Skills = {}
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
+
+    alternatives = ("contact_id", "queue_id")
 
     def has_one_target(self) -> bool:
         return (self.contact_id is None) != (self.queue_id is None)

@@ -118,11 +118,11 @@ class ErrorFrame(_ServerFrame, frozen=True, kw_only=True, tag="error", omit_defa
     id: str | None = None
     """Id of the client's frame; null: the frame could not be decoded."""
     detail: str = ""
-    """Which limit or condition was not met; empty: the title says it."""
+    """Which limit or condition was not met, or what would be valid. Never repeats input."""
     action: str = ""
     """What to do about it."""
     field: str | None = None
-    """Path of the invalid field; null: none."""
+    """Path of the invalid field in the frame, for example ``contact.skills.english``; null: none."""
     state: str | None = None
     """Present state of the object; null: the problem does not depend on it."""
     allowed: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ bucket is normally full again by then.
 
 Every credential has one ``CredentialUsage``: its rate, its requests in execution and its incomplete bodies. An agent has one
 rate for HTTP and all sockets together, so that no way of access permits more than another. What every change of a state costs
-is a record in the journal, so these changes have a rate of their own, by the object that changes.
+is a record in the journal, so these changes have a rate of their own, by credential and the object that changes.
 
 Failures are counted by client address and never delay a valid credential: a stranger behind the address of a contact centre
 must not be able to lock it out.
@@ -22,7 +22,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from router.model.commands import (
     Command,
@@ -53,6 +53,9 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 CONNECT_DELAY_S_MAX: Final = 2.0
 # How long a connection is not read after an invalid credential beyond the rate of failures.
 FAILURE_PAUSE_S: Final = 1.0
+# How many times as often as one credential may all supervisors together change one object.
+SUPERVISORS_FACTOR: Final = 4
+_SUPERVISING: Final = frozenset({Role.SUPERVISOR, Role.ADMIN})
 # Commands that can be repeated without end, each time changing the state.
 _STATE_CHANGES: Final[dict[type, str]] = {
     SetAgentState: "agent_id",
@@ -95,7 +98,7 @@ class ClientAddresses:
             try:
                 self._networks.append(ipaddress.ip_network(text))
             except ValueError:
-                raise SettingsInvalid(f"$.server.trusted_proxies[{place}]: not an IP address or network") from None
+                raise SettingsInvalid(f"server.trusted_proxies[{place}]: not an IP address or network") from None
 
     def is_trusted(self, address: str) -> bool:
         """Return whether an address belongs to a trusted proxy."""
@@ -167,9 +170,14 @@ class RecentTable(Generic[T]):
 class RateLimiter:
     """Token buckets by key, at most ``keys_max``; the least recently used is evicted."""
 
-    def __init__(self, *, per_s: float, burst: float, keys_max: int, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, per_s: float, burst: float, keys_max: int, setting: str = "", now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        def make() -> TokenBucket:
+            return TokenBucket(per_s, burst, now_ms=now_s() * 1000, setting=setting)
+
         self._now_s = now_s
-        self._buckets: RecentTable[TokenBucket] = RecentTable(keys_max, lambda: TokenBucket(per_s, burst, now_ms=now_s() * 1000))
+        self._buckets: RecentTable[TokenBucket] = RecentTable(keys_max, make)
 
     def take(self, key: str) -> float | None:
         """Take one token; return None, or the seconds to wait if the bucket is empty."""
@@ -183,6 +191,13 @@ class RateLimiter:
     def bucket(self, key: str) -> TokenBucket:
         """Return the bucket of a key."""
         return self._buckets.get(key)
+
+
+class RateExceeded(NamedTuple):
+    """A rate that is exceeded: which, and the time in seconds after which to try again."""
+
+    detail: str
+    wait_s: float
 
 
 class CredentialUsage:
@@ -231,12 +246,17 @@ class AdmissionControl:
         keys_max = server.credentials_tracked_max
         self._usages = {role: self._new_usages(role, keys_max) for role in Role}
 
-        def limiter(per_s: float, burst: float) -> RateLimiter:
-            return RateLimiter(per_s=per_s, burst=burst, keys_max=keys_max, now_s=self._now_s)
+        def limiter(setting: str, per_s: float, burst: float) -> RateLimiter:
+            return RateLimiter(per_s=per_s, burst=burst, keys_max=keys_max, setting=setting, now_s=self._now_s)
 
-        self._failures = limiter(server.failed_logins_per_s, server.failed_logins_per_s * 2)
-        self._state_changes = limiter(server.state_changes_per_s, server.state_changes_burst)
-        self._address_upgrades = limiter(sockets.address_upgrades_per_s, sockets.address_upgrades_per_s)
+        changes_per_s, changes_burst = server.state_changes_per_s, server.state_changes_burst
+        self._failures = limiter("server.failed_logins_per_s", server.failed_logins_per_s, server.failed_logins_per_s * 2)
+        self._state_changes = limiter("server.state_changes_per_s", changes_per_s, changes_burst)
+        factor = SUPERVISORS_FACTOR
+        self._supervisors_changes = limiter("server.state_changes_per_s", changes_per_s * factor, changes_burst * factor)
+        self._address_upgrades = limiter(
+            "sockets.address_upgrades_per_s", sockets.address_upgrades_per_s, sockets.address_upgrades_per_s
+        )
 
     def _new_usages(self, role: Role, keys_max: int) -> RecentTable[CredentialUsage]:
         server, sockets = self._server, self._sockets
@@ -244,14 +264,25 @@ class AdmissionControl:
         def make() -> CredentialUsage:
             now_ms = self._now_s() * 1000
             if role is Role.AGENT:
-                frames = bucket = TokenBucket(sockets.frames_per_s, sockets.frames_burst, now_ms=now_ms)
+                frames = bucket = TokenBucket(
+                    sockets.frames_per_s, sockets.frames_burst, now_ms=now_ms, setting="sockets.frames_per_s"
+                )
                 connects_burst = sockets.connects_burst
             else:
-                frames = bucket = TokenBucket(server.requests_per_s, server.requests_burst, now_ms=now_ms)
+                frames = bucket = TokenBucket(
+                    server.requests_per_s, server.requests_burst, now_ms=now_ms, setting="server.requests_per_s"
+                )
                 connects_burst = max(sockets.connects_burst, sockets.credential_connections_max)
             if role is Role.GATEWAY:
-                frames = TokenBucket(sockets.gateway_frames_per_s, sockets.gateway_frames_burst, now_ms=now_ms)
-            connects = TokenBucket(sockets.connects_per_minute / 60, connects_burst, now_ms=now_ms)
+                frames = TokenBucket(
+                    sockets.gateway_frames_per_s,
+                    sockets.gateway_frames_burst,
+                    now_ms=now_ms,
+                    setting="sockets.gateway_frames_per_s",
+                )
+            connects = TokenBucket(
+                sockets.connects_per_minute / 60, connects_burst, now_ms=now_ms, setting="sockets.connects_per_minute"
+            )
             return CredentialUsage(self, bucket, frames, connects)
 
         return RecentTable(keys_max, make)
@@ -264,14 +295,19 @@ class AdmissionControl:
     def check_rate(self, usage: CredentialUsage) -> None:
         """Count a request of a credential. Raises ProblemError above its rate."""
         if not usage.bucket.try_acquire(self._now_s() * 1000):
-            raise ProblemError("rate_limited", retry_after_s=whole_seconds(usage.bucket.wait_s))
+            raise ProblemError(
+                "rate_limited", usage.bucket.limit_text("requests"), retry_after_s=whole_seconds(usage.bucket.wait_s)
+            )
 
     def begin(self, usage: CredentialUsage) -> None:
         """Count a request that is executed from now on. Raises ProblemError at a limit."""
         if usage.in_flight >= self._server.credential_in_flight_max:
-            raise ProblemError("rate_limited", "too many requests of this credential are in execution")
+            raise ProblemError(
+                "rate_limited",
+                f"{usage.in_flight:,} requests of this credential are in execution (`server.credential_in_flight_max`)",
+            )
         if self.in_flight >= self._server.in_flight_max:
-            raise ProblemError("busy")
+            raise ProblemError("busy", "the router has as many requests in execution as `server.in_flight_max` allows")
         usage.in_flight += 1
         self.in_flight += 1
 
@@ -283,9 +319,12 @@ class AdmissionControl:
     def begin_body(self, usage: CredentialUsage) -> None:
         """Count a body that is incomplete. Raises ProblemError at a limit."""
         if usage.bodies >= self._server.credential_bodies_max:
-            raise ProblemError("rate_limited", "too many incomplete request bodies of this credential")
+            raise ProblemError(
+                "rate_limited",
+                f"{usage.bodies:,} request bodies of this credential are incomplete (`server.credential_bodies_max`)",
+            )
         if self.bodies >= self._server.bodies_max:
-            raise ProblemError("busy")
+            raise ProblemError("busy", "as many request bodies are incomplete as `server.bodies_max` allows")
         usage.bodies += 1
         self.bodies += 1
 
@@ -294,18 +333,30 @@ class AdmissionControl:
         usage.bodies -= 1
         self.bodies -= 1
 
-    def state_change_wait_s(self, credential: Credential, command: Command) -> float | None:
-        """Count a change of a state; return the time to wait if the rate of its object is exceeded, in seconds.
+    def state_change_refusal(self, credential: Credential, command: Command) -> RateExceeded | None:
+        """Count a change of an object; return what is exceeded if it changes too often.
 
-        Contacts count by credential: a contact of another gateway must look like one that does not exist.
+        Each credential has a rate of its own for each object, so that an agent who changes their state all the time does not
+        keep a supervisor from changing it, and a stranger does not keep a gateway from changing its contact. What an object can
+        change in all is bounded as well: it has one owner, and all supervisors together have a rate for it.
         """
         if type(command) is GuardedCommand:
             command = command.command
         place = _STATE_CHANGES.get(type(command))
         if place is None:
             return None
-        owner = credential.rate_limit_key if place == "contact_id" else credential.workspace
-        return self._state_changes.take(f"{place}|{getattr(command, place)}|{owner}")
+        subject, now_ms = getattr(command, place), self._now_s() * 1000
+        buckets = [(self._state_changes.bucket(f"{credential.role}|{place}|{subject}|{credential.rate_limit_key}"), "you")]
+        if credential.role in _SUPERVISING:
+            bucket = self._supervisors_changes.bucket(f"{place}|{subject}|{credential.workspace}")
+            buckets.append((bucket, "all supervisors together"))
+        exceeded = [(bucket, who) for bucket, who in buckets if bucket.is_exhausted(now_ms)]
+        for bucket, _ in exceeded or buckets:
+            bucket.try_acquire(now_ms)  # Where there is no token it fails, and makes the waiting time that of now.
+        if not exceeded:
+            return None
+        bucket, who = max(exceeded, key=lambda entry: entry[0].wait_s)
+        return RateExceeded(bucket.limit_text(f"changes of one {place.removesuffix('_id')} by {who}"), bucket.wait_s)
 
     # --- sockets ----------------------------------------------------------------------------------
     def connect_wait_s(self, usage: CredentialUsage) -> float | None:
@@ -332,15 +383,18 @@ class AdmissionControl:
         """Count a request with an invalid credential. Raises ProblemError above the rate of its client address."""
         wait_s = self.failure_wait_s(address)
         if wait_s is not None:
-            raise ProblemError("rate_limited", retry_after_s=whole_seconds(wait_s))
+            detail = self._failures.bucket(address).limit_text("invalid credentials of one address")
+            raise ProblemError("rate_limited", detail, retry_after_s=whole_seconds(wait_s))
 
     def check_unauthenticated_upgrade(self, address: str) -> None:
         """Count an upgrade without a credential. Raises ProblemError above the rates of its client address."""
         if self._failures.is_exhausted(address):
-            raise ProblemError("rate_limited", "too many invalid credentials from this address", retry_after_s=1)
+            detail = self._failures.bucket(address).limit_text("invalid credentials of one address")
+            raise ProblemError("rate_limited", detail, retry_after_s=1)
         wait_s = self._address_upgrades.take(address)
         if wait_s is not None:
-            raise ProblemError("rate_limited", "too many upgrades without a credential", retry_after_s=whole_seconds(wait_s))
+            detail = self._address_upgrades.bucket(address).limit_text("upgrades of one address without a credential")
+            raise ProblemError("rate_limited", detail, retry_after_s=whole_seconds(wait_s))
 
 
 def whole_seconds(wait_s: float) -> int:

@@ -157,7 +157,7 @@ def require_one_target(request: ApiRequest) -> Any:
     """Return the body if it names a queue or an agent. Raises ProblemError if it names both or neither."""
     target = request.body
     if (target.to_queue_id is None) == (target.to_agent_id is None):
-        raise ProblemError("invalid_value", "give exactly one of `to_queue_id` and `to_agent_id`", field="$")
+        raise ProblemError("invalid_value", "give exactly one of `to_queue_id` and `to_agent_id`", field="to_queue_id")
     return target
 
 
@@ -305,10 +305,10 @@ async def leave_contact(request: ApiRequest) -> ApiResponse:
     named = request.body.agent_id
     if request.agent_id is not None:
         if named not in (None, request.agent_id):
-            raise problem_from_refusal(unknown_agent("$.agent_id"))
+            raise problem_from_refusal(unknown_agent("agent_id"))
         return await execute_on_contact(request, LeaveContact(contact_id=path_contact_id(request), agent_id=request.agent_id))
     if named is None:
-        raise ProblemError("invalid_value", "agent_id is required: the participant to remove", field="$.agent_id")
+        raise ProblemError("invalid_value", "agent_id is required: the participant to remove", field="agent_id")
     return await execute_on_contact(request, LeaveContact(contact_id=path_contact_id(request), agent_id=named, reason="removed"))
 
 

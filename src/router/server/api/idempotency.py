@@ -78,7 +78,7 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
         detail = (
             "looks like a telephone number or an address, which the journal must not hold; use an id of your own, such as call-4711"
         )
-        raise ProblemError("invalid_value", detail, field="$.reference")
+        raise ProblemError("invalid_value", detail, field="reference")
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = hash_parts(credential.actor.encode(), idempotency_key.encode())

@@ -27,13 +27,14 @@ class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     """Stable identifier of the problem; use it instead of the title."""
     detail: str = ""
-    """Which limit or condition was not met; empty: the title says it. Never repeats input."""
+    """Which limit or condition was not met, or what would be valid. Never repeats input."""
     action: str = ""
     """What to do about it."""
     request_id: str = ""
     """Id of the request in the router's log."""
     field: str | None = None
-    """Path of the invalid field, for example ``$.skills``; null: none."""
+    """Path of the invalid field in the body (``skills.english``, ``preferred_agents[2]``), or name of the invalid parameter or
+    header; null: none."""
     applied: str = "no"
     """``no``: the command did not take effect. ``unknown``: it may have; check the state before repeating it."""
     temporary: bool = False
@@ -60,8 +61,15 @@ _encode: Final = msgspec.json.Encoder().encode
 _CLOSING: Final = frozenset({"too_large", "body_timeout", "unsupported_media_type"})
 
 
+# What the engine names by the fields of frames is a header over HTTP.
+HEADER_FIELDS: Final = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match", "if_none_match": "If-None-Match"}
+
+
 class ProblemError(Exception):
-    """Exception that ends a request with a problem document; the middleware turns it into the response."""
+    """Exception that ends a request with a problem document; the middleware turns it into the response.
+
+    Without a ``detail`` the document has the meaning of the code.
+    """
 
     def __init__(
         self,
@@ -85,7 +93,7 @@ class ProblemError(Exception):
             title=kind.title,
             status=kind.status,
             code=code,
-            detail=detail,
+            detail=detail or kind.meaning,
             action=kind.action,
             applied=kind.applied,
             temporary=kind.temporary,
@@ -99,7 +107,7 @@ def problem_from_refusal(refusal: Refused) -> ProblemError:
     return ProblemError(
         problem_code(refusal.code),
         refusal.detail,
-        field=refusal.field,
+        field=HEADER_FIELDS.get(refusal.field or "", refusal.field),
         state=refusal.state,
         allowed=refusal.allowed,
         seq=refusal.seq,

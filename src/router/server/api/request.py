@@ -145,9 +145,9 @@ class ApiRequest:
         guard: Command = command
         if key is not None or condition is not None or type(command) in TAGGED_WRITES:
             guard = guarded(self.credential, command, key=key, condition=condition, payload=payload)
-        wait_s = self.services.admission.state_change_wait_s(self.credential, command)
-        if wait_s is not None:
-            raise ProblemError("rate_limited", "the object changes too often", retry_after_s=whole_seconds(wait_s))
+        exceeded = self.services.admission.state_change_refusal(self.credential, command)
+        if exceeded is not None:
+            raise ProblemError("rate_limited", exceeded.detail, retry_after_s=whole_seconds(exceeded.wait_s))
         reply: Reply = await self._answer(self.services.writer.execute(self.workspace, guard, actor=self.credential.actor))
         answer = reply.outcome.result
         if isinstance(answer, Refused):
@@ -188,10 +188,15 @@ class ApiRequest:
             raise ProblemError("answer_timeout") from None
 
 
+QUEUE_FULL_DETAIL: Final = (
+    "too many commands wait (`runtime.command_queue_count_max`), or submits wait too long (`runtime.submit_wait_ms_max`)"
+)
+
+
 def problem_from_fault(error: CommandQueueFull | Stopping | JournalUnavailable) -> ProblemError:
     """Return the problem for a command that the writer could not execute."""
     if isinstance(error, CommandQueueFull):
-        return ProblemError("busy")
+        return ProblemError("busy", QUEUE_FULL_DETAIL)
     code = "stopping" if isinstance(error, Stopping) else "journal_unavailable"
     return ProblemError(code, retry_after_s=5)
 

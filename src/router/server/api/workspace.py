@@ -120,9 +120,11 @@ async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
         ticket = tickets.issue(request.credential)
     except TicketsExhausted as error:
         if error.is_of_credential:
-            detail = "too many unused tickets of this credential"
+            detail = "this credential has as many unused tickets as `auth.credential_tickets_max` allows"
             raise ProblemError("rate_limited", detail, retry_after_s=error.retry_after_s) from None
-        raise ProblemError("busy", retry_after_s=error.retry_after_s) from None
+        raise ProblemError(
+            "busy", "as many tickets are unused as `auth.tickets_max` allows", retry_after_s=error.retry_after_s
+        ) from None
     return ApiResponse(
         status=201, body=TicketDocument(ticket=ticket, expires_in_s=tickets.lifetime_s), headers={"Cache-Control": "no-store"}
     )

@@ -434,7 +434,7 @@ def mint_token(
             raise SettingsInvalid(f"not a valid token: {error}") from None
         algorithm = ALGORITHMS[KeyFamily.HMAC][0]
         return jwt.encode(payload, key.material, algorithm=algorithm, headers={"kid": kid})
-    raise SettingsInvalid("$.auth.issuers: no `hmac` issuer without claim names of its own; create tokens with its own tool")
+    raise SettingsInvalid("auth.issuers: no `hmac` issuer without claim names of its own; create tokens with its own tool")
 
 
 class TicketsExhausted(RouterError):

@@ -86,7 +86,7 @@ def open_keyring(settings: Settings) -> Keyring:
         return Keyring({BUILT_IN_ISSUER: issuer})
     issuers: dict[str, Issuer] = {}
     for position, one in enumerate(configured):
-        place = f"$.auth.issuers[{position}]"
+        place = f"auth.issuers[{position}]"
         if one.issuer in issuers:
             raise SettingsInvalid(f"{place}.issuer: listed twice; an issuer has one key family")
         issuers[one.issuer] = _issuer(one, place)

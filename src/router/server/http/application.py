@@ -31,6 +31,10 @@ from router.telemetry.spans import RequestSpans
 _OVERRIDES: Final = ("x-http-method-override", "x-method-override", "x-http-method")
 _CHECKED: Final = frozenset({*_OVERRIDES, "expect", "access-control-request-method"})
 _REFUSED_FOR_LOAD: Final = (429, 503)
+_NOT_HTTP: Final = "the request line, a header or the framing of the body is not valid HTTP/1.1"
+CONNECTIONS_FULL_DETAIL: Final = (
+    "too many connections: `server.connections_max`, or `server.address_connections_max` without a valid credential"
+)
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADS_MAX: Final = 4096
 _UNCACHED: Final = frozenset({*_CHECKED, "transfer-encoding", "idempotency-key", "origin", "x-request-id", "traceparent"})
@@ -438,7 +442,7 @@ class HttpApplication:
     def malformed_response(self) -> bytes:
         """Return the response to bytes that are not HTTP; the connection is closed afterwards."""
         request_id = new_request_id()
-        response = problem_response(ProblemError("malformed"), request_id)
+        response = problem_response(ProblemError("malformed", _NOT_HTTP), request_id)
         if self._process is not None:
             self._process.problems.labels("malformed").inc()
         return self.writer.encode(response, request_id, closes=True)
@@ -455,7 +459,7 @@ class HttpApplication:
     def overload_response(self) -> bytes:
         """Return the response to a connection beyond the limit; the connection is closed afterwards."""
         request_id = new_request_id()
-        response = problem_response(ProblemError("busy"), request_id)
+        response = problem_response(ProblemError("busy", CONNECTIONS_FULL_DETAIL), request_id)
         return self.writer.encode(response, request_id, closes=True)
 
     def record(

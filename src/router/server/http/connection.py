@@ -27,7 +27,7 @@ import httptools
 
 from router.server.api.admission import CredentialUsage
 from router.server.api.problems import ProblemError
-from router.server.http.application import COMMON_NAMES, METHODS, HttpApplication, HttpRequest
+from router.server.http.application import COMMON_NAMES, CONNECTIONS_FULL_DETAIL, METHODS, HttpApplication, HttpRequest
 from router.server.http.open_connections import SILENT_S, OpenConnections, UpgradedProtocol
 from router.settings import ServerSettings
 
@@ -349,7 +349,7 @@ class HttpConnection(asyncio.Protocol):
                 self._close_after_linger()
             else:
                 active.keep_alive = False
-                self._application.fail(active, ProblemError("malformed", "invalid framing"))
+                self._application.fail(active, ProblemError("malformed", "the framing of the body is not valid HTTP/1.1"))
         else:
             self._queue.append(None)
 
@@ -480,7 +480,7 @@ class HttpConnection(asyncio.Protocol):
         if self.authenticate():
             request.keep_alive = keep_alive
         elif not request.is_answered:
-            self._application.fail(request, ProblemError("busy"))
+            self._application.fail(request, ProblemError("busy", CONNECTIONS_FULL_DETAIL))
 
     def _is_delayed(self, request: HttpRequest) -> bool:
         """Return whether a request arrives before the delay after a refused one is over."""

@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from router import invalid_input
+from router.invalid_input import InvalidInput, NotWellFormed, convert_texts
 from router.model.errors import is_harmless_name
 from router.model.states import SubjectId
-from router.protocol import invalid_input
-from router.protocol.invalid_input import InvalidInput, NotWellFormed, convert_texts
 from router.server.api.admission import FAILURE_PAUSE_S, AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
@@ -240,7 +240,7 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise problem_from_input(invalid) from None
     except NotWellFormed as error:
         detail = f"the body is {error}" if body else "a JSON body is required"
-        raise ProblemError("malformed", detail, field="$") from None
+        raise ProblemError("malformed", detail) from None
 
 
 def decode_query(query: str, kind: type[T]) -> T:
@@ -265,4 +265,5 @@ def decode_query(query: str, kind: type[T]) -> T:
 def problem_from_input(invalid: InvalidInput) -> ProblemError:
     """Return the problem for invalid input: the first field and its rule; with several errors, all of them."""
     errors = invalid.problems if len(invalid.problems) > 1 else ()
-    return ProblemError("invalid_value", invalid.detail, field=invalid.field, errors=errors)
+    detail = invalid.detail if invalid.field else f"the body {invalid.detail}"
+    return ProblemError("invalid_value", detail, field=invalid.field or None, errors=errors)

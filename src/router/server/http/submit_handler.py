@@ -19,7 +19,7 @@ from router.server.api.admission import AdmissionControl
 from router.server.api.guards import idempotency_key
 from router.server.api.idempotency import enqueue_command, submit_response, with_first_epoch
 from router.server.api.problems import ProblemError, problem_from_refusal
-from router.server.api.request import AppliedCommand, Services, new_request_id, problem_from_fault
+from router.server.api.request import QUEUE_FULL_DETAIL, AppliedCommand, Services, new_request_id, problem_from_fault
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import Credential
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
@@ -120,7 +120,7 @@ class SubmitHandler(OperationHandler):
         self._writer = services.writer
         self._journal = services.journal
         self._decode = msgspec.json.Decoder(ContactFields)
-        self._busy = CachedProblemResponse(application.writer, ProblemError("busy"))
+        self._busy = CachedProblemResponse(application.writer, ProblemError("busy", QUEUE_FULL_DETAIL))
         self._refused_busy = services.process_metrics.requests.labels(_OPERATION, "503")
         self._problems_busy = services.process_metrics.problems.labels("busy")
         settings = services.settings
@@ -141,7 +141,7 @@ class SubmitHandler(OperationHandler):
         self._problems_busy.inc()
         if request.keep_alive and _RENDERED_APART.isdisjoint(request.headers):
             return self._busy.encode(new_request_id())
-        raise ProblemError("busy")
+        raise ProblemError("busy", QUEUE_FULL_DETAIL)
 
     def handle(self, request: HttpRequest) -> HandlerResult:
         """Submit the contact; the response is sent when the command is durable. Raises ProblemError."""

@@ -39,6 +39,7 @@ from router.protocol.session import (
     SessionIdentity,
     StartStream,
     TokenBucket,
+    error_frame,
 )
 from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
@@ -47,7 +48,7 @@ from router.server.api.admission import AdmissionControl
 from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Authenticator, AuthFailed, Credential
 from router.server.auth.failures import AuthFailures
-from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, problem_reply, reply_to_frame
+from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, field_in_frame, reply_to_frame
 from router.server.ws.hub import Hub
 from router.server.ws.synchronization import InitialSync
 from router.server.ws.websocket import WebSocket
@@ -187,7 +188,7 @@ class WebSocketConnection:
         settings = context.settings
         now_ms = monotonic_ms()
         if credential is None:
-            rate_limiter = TokenBucket(settings.frames_per_s, settings.frames_burst, now_ms=now_ms)
+            rate_limiter = TokenBucket(settings.frames_per_s, settings.frames_burst, now_ms=now_ms, setting="sockets.frames_per_s")
         else:
             rate_limiter = self._count_connect(credential)
         self._session = Session(
@@ -320,9 +321,11 @@ class WebSocketConnection:
         self._credential = credential
         self._on_authenticated(self)
         admission = self._context.admission
-        wait_s = admission.connect_wait_s(admission.usage(credential))
+        usage = admission.usage(credential)
+        wait_s = admission.connect_wait_s(usage)
         if wait_s is not None:
-            self.send(problem_reply("rate_limited", None, detail="too many new sockets", retry_after_ms=math.ceil(wait_s * 1000)))
+            detail = usage.connects.limit_text("new sockets")
+            self.send(error_frame("rate_limited", detail=detail, retry_after_ms=math.ceil(wait_s * 1000)))
             self.close(CloseCode.RATE_LIMITED, "too many new sockets")
             return []
         self._session.rate_limiter = self._count_connect(credential)
@@ -378,7 +381,8 @@ class WebSocketConnection:
         credential = self._credential
         assert credential is not None
         if not request.has_one_target():
-            self.send(problem_reply("malformed", request.id, detail="give exactly one target"))
+            names = request.alternatives
+            self.send(error_frame("malformed", id=request.id, detail=f"give exactly one of {' and '.join(names)}", field=names[0]))
             return
         pending = _PendingReply(self, request)
         self._in_flight += 1
@@ -390,17 +394,18 @@ class WebSocketConnection:
                     # Under overload a refusal must be cheap: refuse before building the command.
                     self._context.writer.admit_submit(credential.workspace)
                 command = command_from_frame(request, credential)
-                wait_s = self._context.admission.state_change_wait_s(credential, command)
-                if wait_s is not None:
-                    refused = problem_reply(
-                        "rate_limited", request.id, detail="the object changes too often", retry_after_ms=math.ceil(wait_s * 1000)
+                exceeded = self._context.admission.state_change_refusal(credential, command)
+                if exceeded is not None:
+                    refused = error_frame(
+                        "rate_limited", id=request.id, detail=exceeded.detail, retry_after_ms=math.ceil(exceeded.wait_s * 1000)
                     )
                     self.send_reply(request, refused)
                     return
                 self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
             except ProblemError as raised:
                 problem = raised.document
-                self.send_reply(request, problem_reply(problem.code, request.id, detail=problem.detail, field=problem.field))
+                field = field_in_frame(request, problem.field)
+                self.send_reply(request, error_frame(problem.code, id=request.id, detail=problem.detail, field=field))
             except RouterError as error:
                 self.send_reply(request, error)
         if self._in_flight >= self._context.settings.in_flight_max and not self._delivery_paused:

@@ -150,7 +150,7 @@ class WebSocketEndpoints:
         if headers.get("sec-websocket-version") != "13":
             raise ProblemError("upgrade_required", headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
         if not _has_valid_key(headers):
-            raise ProblemError("malformed", "invalid WebSocket handshake")
+            raise ProblemError("malformed", "Sec-WebSocket-Key must be 16 bytes in Base64")
 
     def refusal(self, request: HttpRequest, credential: Credential | None) -> ProblemError | None:
         """Return the refusal of an upgrade at a limit of open sockets or of their rate; None: it is admitted."""
@@ -158,25 +158,33 @@ class WebSocketEndpoints:
         connection = request.connection
         assert isinstance(connection, HttpConnection)
         if self.open_count >= self._limits.connections_max or (credential is None and connection.is_reserved):
-            return ProblemError("busy", retry_after_s=_retry_after_s())
+            return ProblemError(
+                "busy", "as many sockets are open as `sockets.connections_max` allows", retry_after_s=_retry_after_s()
+            )
         if credential is None:
             try:
                 admission.check_unauthenticated_upgrade(admission.addresses.of(connection.peer, request.headers))
             except ProblemError as raised:
                 return raised
             if len(self._waiting) >= max(1, self._limits.connections_max // _WAITING_FRACTION):
-                return ProblemError("busy", retry_after_s=_retry_after_s())
+                return ProblemError(
+                    "busy", "too many sockets have sent no `hello` yet (`sockets.connections_max`)", retry_after_s=_retry_after_s()
+                )
             limiter = self._unauthenticated_upgrades
         else:
             if not self._may_connect(credential):
-                return ProblemError("busy", retry_after_s=_retry_after_s())
+                return ProblemError(
+                    "busy",
+                    "this credential has too many sockets (`sockets.credential_connections_max`)",
+                    retry_after_s=_retry_after_s(),
+                )
             usage = admission.usage(credential)
             wait_s = admission.connect_wait_s(usage)
             if wait_s is not None:
-                return ProblemError("rate_limited", "too many new sockets", retry_after_s=whole_seconds(wait_s))
+                return ProblemError("rate_limited", usage.connects.limit_text("new sockets"), retry_after_s=whole_seconds(wait_s))
             limiter = self._upgrades
         if not limiter.take():
-            return ProblemError("busy", retry_after_s=limiter.retry_after_s())
+            return ProblemError("busy", limiter.limit_text, retry_after_s=limiter.retry_after_s())
         return None
 
     def credential(self, request: HttpRequest, endpoint: Endpoint) -> Credential | None:
@@ -313,9 +321,16 @@ class UpgradeLimiter:
         """``now_ms`` and ``uniform`` are replaceable for tests."""
         self._now_ms = now_ms
         self._uniform = uniform
-        self._bucket = TokenBucket(settings.upgrades_per_s, settings.upgrades_burst, now_ms=now_ms())
+        self._bucket = TokenBucket(
+            settings.upgrades_per_s, settings.upgrades_burst, now_ms=now_ms(), setting="sockets.upgrades_per_s"
+        )
         self._each_ms = 1000 / settings.upgrades_per_s * _QUEUE_TIME_FACTOR
         self._queue_end_ms = 0.0
+
+    @property
+    def limit_text(self) -> str:
+        """Sentence that names the limit."""
+        return self._bucket.limit_text("upgrades of all clients")
 
     def take(self) -> bool:
         """Take a token; return whether one was available."""

@@ -13,11 +13,12 @@ from router.model.errors import CommandQueueFull, JournalError, RouterError, Sto
 from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, Refused
 from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame
-from router.protocol.problem_types import PROBLEMS
+from router.protocol.session import error_frame
 from router.runtime.writer import Writer
 from router.server.api.guards import guarded
 from router.server.api.idempotency import enqueue_command
 from router.server.api.problems import problem_code
+from router.server.api.request import QUEUE_FULL_DETAIL
 from router.server.auth.credentials import Credential
 
 _BUSY_RETRY_MS = 200
@@ -43,11 +44,11 @@ def reply_to_frame(frame: Any, outcome: Outcome) -> OkFrame | ErrorFrame:
     """Return the reply to a frame whose command was executed or refused."""
     result = outcome.result
     if isinstance(result, Refused):
-        return problem_reply(
+        return error_frame(
             problem_code(result.code),
-            frame.id,
+            id=frame.id,
             detail=result.detail,
-            field=result.field,
+            field=field_in_frame(frame, result.field),
             state=result.state,
             allowed=result.allowed,
             seq=result.seq,
@@ -63,23 +64,22 @@ def reply_to_frame(frame: Any, outcome: Outcome) -> OkFrame | ErrorFrame:
     )
 
 
+def field_in_frame(frame: Any, field: str | None) -> str | None:
+    """Return the path of a field in the frame: the fields of a submit are below ``contact``."""
+    if field is None or type(frame) is not SubmitFrame or field == "idempotency_key":
+        return field
+    return f"contact.{field}"
+
+
 def fault_reply(id: str, error: RouterError) -> ErrorFrame:
     """Return the reply for a command that the writer could not execute."""
     if isinstance(error, CommandQueueFull):
-        return problem_reply("busy", id, retry_after_ms=_BUSY_RETRY_MS)
+        return error_frame("busy", id=id, detail=QUEUE_FULL_DETAIL, retry_after_ms=_BUSY_RETRY_MS)
     if isinstance(error, Stopping):
-        return problem_reply("stopping", id, retry_after_ms=_STOPPING_RETRY_MS)
+        return error_frame("stopping", id=id, retry_after_ms=_STOPPING_RETRY_MS)
     if isinstance(error, JournalError):
-        return problem_reply("journal_unavailable", id, retry_after_ms=_STOPPING_RETRY_MS)
-    return problem_reply("internal", id)
-
-
-def problem_reply(code: str, id: str | None, **members: Any) -> ErrorFrame:
-    """Return an ``error`` frame with the code and title of the problem table."""
-    kind = PROBLEMS[code]
-    return ErrorFrame(
-        code=code, title=kind.title, action=kind.action, id=id, temporary=kind.temporary, applied=kind.applied, **members
-    )
+        return error_frame("journal_unavailable", id=id, retry_after_ms=_STOPPING_RETRY_MS)
+    return error_frame("internal", id=id)
 
 
 async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential: Credential) -> OkFrame | ErrorFrame:
@@ -108,6 +108,6 @@ async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential
     answered = await writer.query(credential.workspace, query)
     result = answered.value
     if isinstance(result, Refused):
-        return problem_reply(problem_code(result.code), ask.id, detail=result.detail, field=result.field)
+        return error_frame(problem_code(result.code), id=ask.id, detail=result.detail, field=result.field)
     subject = ask.contact_id or ask.queue_id or ""
     return OkFrame(id=ask.id, seq=answered.seq, subject=subject, expected_wait=result)

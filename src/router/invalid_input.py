@@ -1,4 +1,4 @@
-"""Decoding of untrusted input, and precise errors for what is invalid: the field, the allowed range, the known names.
+"""Decoding of untrusted input and settings, and precise errors for what is invalid: the field, the allowed range, the names.
 
 ``msgspec`` decodes valid input in one call and stops at the first error, with a message that may contain text of the sender.
 Only after such an error is the input decoded again as plain data and walked along the type (``checked``). The walk
@@ -10,6 +10,7 @@ Only after such an error is the input decoded again as plain data and walked alo
 Values of the sender are never repeated. Names of fields are, if they look like identifiers rather than data.
 """
 
+import difflib
 import json
 import math
 import re
@@ -20,7 +21,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import inspect as types
 
-from router.model.errors import Problem, is_harmless_name
+from router.model.errors import Problem, decoder_path, is_harmless_name, path_below
 from router.model.states import CODE_PATTERN, ID_PATTERN, NAME_PATTERN, SUBJECT_PATTERN
 
 T = TypeVar("T")
@@ -46,11 +47,11 @@ class InvalidInput(ValueError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(f"{one.path}: {one.message}" for one in problems))
+        super().__init__("; ".join(map(str, problems)))
 
     @property
     def field(self) -> str:
-        """Path of the first invalid field."""
+        """Path of the first invalid field; empty: the input as a whole."""
         return self.problems[0].path
 
     @property
@@ -102,7 +103,7 @@ def convert_texts(values: Mapping[str, str], kind: type[T]) -> T:
 def checked(raw: Any, kind: Any, *, is_text: bool = False) -> Any:
     """Return plain data with integers where the type wants them. Raises InvalidInput with all errors."""
     errors: _Errors = []
-    value = _check(raw, _type_info(kind), "" if is_text else "$", errors, is_text)
+    value = _check(raw, _type_info(kind), "", errors, is_text)
     if errors:
         raise InvalidInput(errors[:ERROR_COUNT_MAX])
     return value
@@ -115,14 +116,13 @@ def _decode_again(error: msgspec.ValidationError, plain: Callable[[], Any], kind
     except RecursionError:
         raise NotWellFormed("nested too deeply") from None
     except (msgspec.MsgspecError, ValueError, TypeError):
-        raise InvalidInput([Problem(path="" if is_text else "$", message="cannot be decoded")]) from None
+        raise InvalidInput([Problem(path="", message="cannot be decoded")]) from None
     corrected = checked(raw, kind, is_text=is_text)
     try:
         return msgspec.convert(corrected, kind, strict=not is_text)
     except msgspec.ValidationError:
         # A constraint that the walk does not know.
-        path = re.search(r" - at `(\$[A-Za-z0-9_.\[\]]*)`$", str(error))
-        raise InvalidInput([Problem(path=path.group(1) if path else "$", message="is not valid")]) from None
+        raise InvalidInput([Problem(path=decoder_path(error), message="is not valid")]) from None
 
 
 def _plain_json(data: bytes | str) -> Any:
@@ -192,21 +192,23 @@ def _check_struct(raw: Any, info: types.StructType, path: str, errors: _Errors, 
             break
         field = fields.get(name)
         if field is not None:
-            values[name] = _check(value, field.type, _child(path, name), errors, is_text)
+            values[name] = _check(value, field.type, path_below(path, name), errors, is_text)
         elif info.tag_field is not None and name == info.tag_field:
             values[name] = value
         elif info.forbid_unknown_fields:
-            _add(errors, _child(path, name), _unknown_text(name, list(fields)))
+            _add(errors, path_below(path, name), _unknown_text(name, list(fields)))
     for name, field in fields.items():
         if field.required and name not in raw:
-            _add(errors, _child(path, name), "is missing")
+            _add(errors, path_below(path, name), "is missing")
     return values
 
 
 def _unknown_text(name: object, known: list[str]) -> str:
     shown = ", ".join(known[:_NAMES_SHOWN_MAX]) or "none"
-    what = f"unknown field `{name}`" if is_harmless_name(name) else "unknown field, whose name is not repeated"
-    return f"{what}; known are: {shown}"
+    if not is_harmless_name(name):
+        return f"unknown field, whose name is not repeated; known are: {shown}"
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"unknown field `{name}`; known are: {shown}" + (f"; did you mean `{near[0]}`?" if near else "")
 
 
 def _check_union(raw: Any, info: types.UnionType, path: str, errors: _Errors, is_text: bool) -> Any:
@@ -242,7 +244,7 @@ def _check_tagged(raw: Any, options: list[types.StructType], path: str, errors: 
     if chosen is None:
         known = ", ".join(map(str, by_tag))
         verb = "must be" if tag_field in raw else "is missing; it must be"
-        return _add(errors, _child(path, tag_field), f"{verb} one of {known}")
+        return _add(errors, path_below(path, tag_field), f"{verb} one of {known}")
     return _check_struct(raw, chosen, path, errors, is_text)
 
 
@@ -257,7 +259,7 @@ def _check_dict(raw: Any, info: types.DictType, path: str, errors: _Errors, is_t
     for key, value in raw.items():
         if len(errors) >= ERROR_COUNT_MAX:
             break
-        here = _child(path, key)
+        here = path_below(path, key)
         attempt: _Errors = []
         _check(key, info.key_type, here, attempt, is_text)
         for problem in attempt:
@@ -338,9 +340,3 @@ def _bare(info: types.Type) -> types.Type:
     while isinstance(info, types.Metadata):
         info = info.type
     return info
-
-
-def _child(path: str, name: object) -> str:
-    if not is_harmless_name(name):
-        return f"{path}[...]"
-    return f"{path}.{name}" if path else str(name)
