@@ -26,6 +26,7 @@ async def test_all_contacts_have_ended_once_every_planned_one_was_submitted_and_
     tracker.record_submit(second, at_s=1.0, lateness_s=0.0)
     tracker.record_submit(third, at_s=1.0, lateness_s=0.0)
     tracker.record_blocked(second)
+    assert (second.blocked, third.blocked) == (True, False)
     assert not tracker.all_ended.is_set()
     tracker.record_contact_id(third, "c3")
     tracker.record_end(third, ContactState.ABANDONED)

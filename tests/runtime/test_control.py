@@ -1,6 +1,7 @@
 """The control socket: commands, errors, and what a broken or foreign peer gets."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,6 +62,22 @@ async def test_a_router_that_is_not_there_is_told_from_one_that_refuses(path: Pa
             await send(path, "other")
         with pytest.raises(JournalUnavailable, match="missing or invalid fields"):
             await send(path, "echo")
+
+
+@pytest.mark.parametrize(
+    ("owner", "peer", "is_answered"), [(1_000, 1_000, True), (1_000, 0, True), (1_000, 1_001, False), (0, 1, False)]
+)
+async def test_only_the_routers_own_user_and_root_give_commands(
+    path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, peer: int, is_answered: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    monkeypatch.setattr(control, "_peer_user", lambda _: peer)
+    async with listening(path):
+        if is_answered:
+            assert await send(path, "echo", text="hello") == {"echo": "hello"}
+        else:
+            with pytest.raises(JournalUnavailable, match="only its own user and root"):
+                await send(path, "echo", text="hello")
 
 
 async def test_a_socket_that_a_killed_router_left_is_replaced(path: Path) -> None:

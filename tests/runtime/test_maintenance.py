@@ -36,6 +36,21 @@ async def test_too_short_a_time_is_refused(tmp_path: Path) -> None:
     await journal.close()
 
 
+async def test_commands_answer_with_what_was_written(tmp_path: Path) -> None:
+    journal = await a_journal(tmp_path / "var" / "journal.db")
+    maintenance = Maintenance(journal, JournalSettings(), now_ms=lambda: NOW_MS)
+    backup = (await maintenance.run_backup_command({"to": str(tmp_path / "backup")}))["report"]
+    assert backup is not None and (backup.records, Path(backup.path).parent) == (10, tmp_path / "backup")
+    request = {"to": str(tmp_path / "archive"), "keep_s": str(3 * 86_400)}
+    archive = (await maintenance.run_archive_command(request))["report"]
+    assert archive is not None and (archive.records, Path(archive.path).parent) == (6, tmp_path / "archive")
+    assert journal.first_seq("main") == 7
+    with pytest.raises(SettingsInvalid, match="absolute"):
+        await maintenance.run_archive_command(request | {"to": "archive"})
+    assert await maintenance.run_archive_command(request | {"to": str(tmp_path / "again")}) == {"report": None}
+    await journal.close()
+
+
 async def test_records_older_than_the_setting_are_archived_by_age(tmp_path: Path) -> None:
     journal = await a_journal(tmp_path / "var" / "journal.db")
     settings = JournalSettings(path=str(tmp_path / "var" / "journal.db"), retention_days=5)

@@ -109,6 +109,19 @@ class TestBackup:
         copied = site.directory / "backup" / "token.secret"
         assert (copied.read_text(), copied.stat().st_mode & 0o777) == ("a secret", 0o600)
 
+    async def test_missing_parent_directories_are_made(self, site: Site) -> None:
+        await site.set_up()
+        made = await site.journal.back_up(site.directory / "archive" / "2026" / "backup")
+        await site.stop()
+        assert (await verify_journal_file(Path(made.path))).ok
+
+    async def test_a_directory_that_cannot_be_made_is_named(self, site: Site) -> None:
+        await site.set_up()
+        (site.directory / "file").write_text("")
+        with pytest.raises(JournalUnavailable, match=r"file/backup: cannot be created"):
+            await site.journal.back_up(site.directory / "file" / "backup")
+        await site.stop()
+
     async def test_an_existing_directory_is_left_unchanged(self, site: Site) -> None:
         await site.set_up()
         target = site.directory / "backup"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from router.journal.port import Snapshot
+from router.journal.files import JournalPaths
+from router.journal.port import JournalOutdated, Snapshot
 from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalCorrupt, JournalError
@@ -229,4 +230,16 @@ class TestAcceptHistoryLoss:
         storage.high_water.unlink()
         (loss,) = await storage.journal().accept_history_loss()
         assert (loss.kept_seq, loss.dropped_records) == (written[-1].last_seq, 0)
+        assert (await open_and_close(storage))[0].last_position.seq == written[-1].last_seq
+
+    async def test_an_interrupted_migration_has_to_be_finished_first(self, storage: SqliteJournalStorage) -> None:
+        written = records(4)
+        await (await filled_journal(storage, written)).close()
+        marker = JournalPaths(storage.path).migration_marker
+        marker.parent.mkdir()
+        marker.touch()
+        for attempt in (storage.journal().open, storage.journal().accept_history_loss):
+            with pytest.raises(JournalOutdated, match="router journal migrate"):
+                await attempt()
+        marker.unlink()
         assert (await open_and_close(storage))[0].last_position.seq == written[-1].last_seq

@@ -26,3 +26,27 @@ def test_fields_at_their_default_are_omitted() -> None:
         "contact_id": "c1",
         "requirement": "voice|support",
     }
+
+
+# Written in every journal as nothing at all: a default may never change.
+DEFAULTS_THAT_SAY_SOMETHING = {
+    ("ContactOverflowed", "reason"): "wait_max",
+    ("ContactOverflowed", "overflow_count"): 1,
+    ("ContactAbandoned", "reason"): "customer_left",
+    ("OfferMade", "role"): "owner",
+    ("OfferAccepted", "role"): "owner",
+    ("OfferExpired", "reason"): "no_answer",
+    ("CallbackConnected", "outcome"): "connected",
+    ("QueueOpened", "reason"): "hours",
+    ("QueueClosed", "reason"): "hours",
+}
+
+
+def test_a_field_that_is_left_out_means_none_of_it() -> None:
+    found = {
+        (struct.__name__, field.name): field.default
+        for struct in (*get_args(Event), contact.OriginalRequest)
+        for field in msgspec.structs.fields(struct)
+        if field.default is not msgspec.NODEFAULT and field.default not in (0, "", None, ())
+    }
+    assert found == DEFAULTS_THAT_SAY_SOMETHING

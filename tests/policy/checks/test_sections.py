@@ -67,6 +67,16 @@ def test_an_error_in_a_calendar_is_reported_at_its_path(body: str, path: str, wo
     assert words in found[0][1]
 
 
+def test_a_span_may_begin_where_the_one_before_it_ends() -> None:
+    text = "    {zone: UTC, week: {mon: ['00:00-09:00', '09:00-12:00', '12:00-24:00']}}"
+    assert len(parse_policy(HEAD + text).calendars["office"].week.mon) == 3
+
+
+def test_every_span_that_begins_before_the_latest_end_is_reported() -> None:
+    found = problems("    {zone: UTC, week: {mon: ['09:00-12:00', '10:00-11:00', '11:30-13:00', '12:30-14:00']}}")
+    assert [path for path, _ in found] == [f"calendars.office.week.mon[{index}]" for index in (1, 2, 3)]
+
+
 def test_an_undeclared_calendar_is_reported() -> None:
     found = problems("    zone: UTC", HEAD.replace("hours: office", "hours: offices"))
     assert found == [("queues.support.hours", "no such calendar is declared; there is office")]
