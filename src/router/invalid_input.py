@@ -91,6 +91,15 @@ def decode_msgpack(data: bytes | str, decoder: msgspec.msgpack.Decoder[T]) -> T:
         raise NotWellFormed("nested too deeply") from None
 
 
+def convert_plain(raw: Any, kind: type[T]) -> T:
+    """Convert plain data to a struct. Raises InvalidInput."""
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        value: T = _decode_again(error, lambda: raw, kind)
+        return value
+
+
 def convert_texts(values: Mapping[str, str], kind: type[T]) -> T:
     """Convert query parameters, which are all text, to a struct. Raises InvalidInput."""
     try:

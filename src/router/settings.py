@@ -17,8 +17,8 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from router.invalid_input import InvalidInput, checked
-from router.model.errors import SettingsInvalid, decoder_path
+from router.invalid_input import InvalidInput, convert_plain
+from router.model.errors import SettingsInvalid
 from router.model.states import Name
 
 ENVIRONMENT_PREFIX: Final = "ROUTER__"
@@ -465,12 +465,9 @@ def settings_from(tree: Mapping[str, Any]) -> Settings:
         SettingsInvalid: A key is unknown or a value out of range; the message names its path.
     """
     try:
-        return msgspec.convert(checked(tree, Settings), Settings)
+        return convert_plain(tree, Settings)
     except InvalidInput as error:
         raise SettingsInvalid(str(error)) from None
-    except msgspec.ValidationError as error:
-        # A constraint that the check does not know.
-        raise SettingsInvalid(f"{decoder_path(error)}: is not valid") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Meta, Struct
 
+from router.invalid_input import InvalidInput, NotWellFormed, decode_json
 from router.journal.files import FILE_MODE, fsync_directory, prepare_directory
 from router.model.errors import RouterError
 
@@ -113,15 +114,16 @@ def load_master_keys(path: Path) -> MasterKeys:
     """Return the master keys of a file. Raises MasterKeysInvalid."""
     try:
         status = path.stat()
-        content = path.read_bytes()
+        is_private = stat.S_ISREG(status.st_mode) and not stat.S_IMODE(status.st_mode) & 0o077
+        # Only a regular file is opened: reading a named pipe would wait for ever.
+        content = path.read_bytes() if is_private else b""
     except OSError as error:
         raise MasterKeysInvalid(f"{path}: the master keys cannot be read ({error.strerror})") from error
-    if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) & 0o077:
+    if not is_private:
         raise MasterKeysInvalid(f"{path}: must be a regular file with mode 0600, so that only its owner can read the master keys")
     try:
-        found = msgspec.json.decode(content, type=_MasterKeyFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        # The error names a path such as `$.keys[0].version`, never a value.
+        found = decode_json(content, msgspec.json.Decoder(_MasterKeyFile))
+    except (InvalidInput, NotWellFormed) as error:
         raise MasterKeysInvalid(f"{path}: not a file of master keys: {error}") from None
     keys = {one.version: bytes.fromhex(one.key) for one in found.keys}
     if len(keys) != len(found.keys):

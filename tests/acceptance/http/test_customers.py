@@ -81,7 +81,7 @@ async def test_faulty_steps_are_rejected_alone_by_field(make_router: MakeRouter)
         ]
         assert rejected[5][0] == 7 and "colour" in receipt["rejected"][5]["detail"]
         many = await web.call("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "view"}] * 501})
-        assert (many.status, many.json["field"]) == (422, "$.steps")
+        assert (many.status, many.json["field"]) == (422, "steps")
 
 
 async def test_a_merge_is_undone_exactly(make_router: MakeRouter) -> None:
@@ -129,12 +129,12 @@ async def test_bad_requests_are_refused_by_field(make_router: MakeRouter) -> Non
     router = make_router().start()
     async with Api(router, "gateway", "web") as web:
         for body, field in [
-            ({"identities": []}, "$.identities"),
-            ({"identities": [USER] * 9}, "$.identities"),
-            ({"identities": [{"type": "fax", "value": "1"}]}, "$.identities[0].type"),
-            ({"identities": [{"type": "phone", "value": "0151 1234567"}]}, "$.identities[0].value"),
-            ({"identities": [{"type": "email", "value": "anna"}]}, "$.identities[0].value"),
-            ({"identities": [{**USER, "assurance": "sure"}]}, "$.identities[0].assurance"),
+            ({"identities": []}, "identities"),
+            ({"identities": [USER] * 9}, "identities"),
+            ({"identities": [{"type": "fax", "value": "1"}]}, "identities[0].type"),
+            ({"identities": [{"type": "phone", "value": "0151 1234567"}]}, "identities[0].value"),
+            ({"identities": [{"type": "email", "value": "anna"}]}, "identities[0].value"),
+            ({"identities": [{**USER, "assurance": "sure"}]}, "identities[0].assurance"),
         ]:
             answer = await web.call("POST", "/v1/customers/resolve", body)
             assert (answer.status, answer.json["field"]) == (422, field), answer.json

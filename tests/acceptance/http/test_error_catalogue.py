@@ -88,6 +88,11 @@ def test_every_answer_with_several_causes_says_which() -> None:
     assert silent == []
 
 
+def test_no_source_writes_a_path_with_a_dollar_sign() -> None:
+    written = [path.name for path in SOURCES.rglob("*.py") if re.search(r'f?"\$[.\[]', path.read_text())]
+    assert written == []
+
+
 class Provoker:
     """Sends requests that must fail, and keeps the code of each answer."""
 

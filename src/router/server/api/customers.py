@@ -8,7 +8,6 @@ recorded in the audit of reads.
 import re
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from router.context.customers import (
@@ -34,6 +33,7 @@ from router.context.identities import Identity, IdentityInvalid, NormalIdentity,
 from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
 from router.context.port import AuditEntry, ContextStore, CustomerExport, MergeEntry
 from router.context.service import ContextService
+from router.invalid_input import InvalidInput, convert_plain
 from router.model.commands import ANY_TAG
 from router.server.api.guards import entity_tags
 from router.server.api.problems import ProblemError
@@ -214,7 +214,7 @@ _PROBLEMS: Final[dict[type[Exception], str]] = {
 async def resolve_customer(request: ApiRequest) -> ApiResponse:
     """Find or create the customer of identities that were seen together."""
     body: ResolveRequest = request.body
-    identities = [_normal(request, one, f"$.identities[{index}].value") for index, one in enumerate(body.identities)]
+    identities = [_normal(request, one, f"identities[{index}].value") for index, one in enumerate(body.identities)]
     now_ms = _now_ms(request)
     at_ms = now_ms if body.at_ms is None else min(body.at_ms, now_ms)
 
@@ -256,7 +256,7 @@ async def update_customer(request: ApiRequest) -> ApiResponse:
 
 async def attach_identity(request: ApiRequest) -> ApiResponse:
     """Attach an identity to a customer."""
-    identity = _normal(request, request.body, "$.value")
+    identity = _normal(request, request.body, "value")
 
     def operation(store: ContextStore) -> IdentityReceipt:
         customer, attached = store.attach(request.workspace, _customer_id(request), identity, now_ms=_now_ms(request))
@@ -312,16 +312,15 @@ async def append_steps(request: ApiRequest) -> ApiResponse:
     dropped = 0
     for index, raw in enumerate(batch.steps):
         try:
-            fields = msgspec.convert(raw, StepFields)
+            fields = convert_plain(raw, StepFields)
             step = step_of(fields, now_ms=now_ms)
             identity = None if fields.identity is None else _normal(request, fields.identity, "identity.value")
         except StepInvalid as error:
             rejected.append(RejectedStep(index=index, code=error.code, field=error.field, detail=str(error)))
         except ProblemError as error:
             rejected.append(RejectedStep(index=index, code="invalid_value", field="identity.value", detail=error.document.detail))
-        except msgspec.ValidationError as error:
-            detail, _, path = str(error).partition(" - at `$.")
-            rejected.append(RejectedStep(index=index, code="invalid_value", field=path.rstrip("`") or None, detail=detail))
+        except InvalidInput as error:
+            rejected.append(RejectedStep(index=index, code="invalid_value", field=error.field or None, detail=error.detail))
         else:
             if step is None:
                 dropped += 1
@@ -387,8 +386,8 @@ async def search_customers(request: ApiRequest) -> ApiResponse:
     """Search for customers by an exact identity or by the beginnings of the words of a name."""
     body: CustomerSearch = request.body
     if (body.identity is None) == (body.name is None):
-        raise ProblemError("invalid_value", "give either identity or name", field="$.identity")
-    identity = None if body.identity is None else _normal(request, body.identity, "$.identity.value")
+        raise ProblemError("invalid_value", "give either identity or name", field="identity")
+    identity = None if body.identity is None else _normal(request, body.identity, "identity.value")
 
     def operation(store: ContextStore) -> CustomerList:
         page = store.search(
