@@ -11,12 +11,14 @@ them for the event loop. Every backend guarantees the following, which ``tests/c
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
+from router.context.cards import CardContact, CardContent, CardNote, ContactContext, WorkChange
 from router.context.customers import ConsentChange, CustomerView, IdentityView, Merged, ProfileChange, Resolved, Unmerged
-from router.context.identities import NormalIdentity
+from router.context.identities import Assurance, NormalIdentity
 from router.context.journey import Step
 
 
@@ -27,6 +29,67 @@ class StepResult(Struct, frozen=True):
     """Root of the customer; None where the step was dropped."""
     stored: bool
     """False: a repeat, or dropped because the customer was erased."""
+
+
+class CustomerChangeKind(StrEnum):
+    """What has changed about a customer."""
+
+    PROFILE = "profile"
+    """Profile, identities, or the customers who are members."""
+    STEP = "step"
+    """A step was stored."""
+    NOTE = "note"
+    WORK = "work"
+    """How a contact went."""
+    ERASED = "erased"
+
+
+class ContextChange(Struct, frozen=True, kw_only=True):
+    """A durable change of a customer."""
+
+    workspace: str
+    customer_id: str
+    """A member of the customer."""
+    kind: CustomerChangeKind
+    step: Step | None = None
+    """The step that was stored."""
+
+
+class ContactContexts(Protocol):
+    """What a storage backend keeps of contacts: context, notes, and how they went."""
+
+    def keep(
+        self,
+        workspace: str,
+        contact_id: str,
+        *,
+        customer_id: str | None,
+        assurance: Assurance | None,
+        context: ContactContext | None,
+        now_ms: int,
+    ) -> None:
+        """Store the context of a contact. Raises UnknownCustomer or ErasedCustomer."""
+        ...
+
+    def add_note(self, workspace: str, contact_id: str, *, customer_id: str | None, author: str, text: str, now_ms: int) -> None:
+        """Store a note on a contact. Raises TooManyNotes, UnknownCustomer or ErasedCustomer."""
+        ...
+
+    def content(self, workspace: str, contact_id: str, *, customer_id: str | None) -> CardContent:
+        """Return what a card of a contact shows."""
+        ...
+
+    def customer(self, workspace: str, customer_id: str) -> tuple[CustomerView, list[Step]]:
+        """Return a customer with the newest steps of all members, oldest first. Raises UnknownCustomer or ErasedCustomer."""
+        ...
+
+    def record_work(self, workspace: str, changes: Sequence[WorkChange], *, history_id: str, seq: int) -> None:
+        """Apply how contacts went, up to the event ``seq``; the position is stored with the changes."""
+        ...
+
+    def cursor(self, workspace: str) -> tuple[str, int] | None:
+        """Return the history and the event up to which ``record_work`` was applied; None: nothing was."""
+        ...
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
@@ -64,6 +127,8 @@ class CustomerExport(Struct, frozen=True, kw_only=True):
     consent_changes: list[ConsentChange]
     merges: list[MergeEntry]
     reads: list[AuditEntry]
+    contacts: list[CardContact] = []
+    notes: list[CardNote] = []
 
 
 class SearchPage(Struct, frozen=True, kw_only=True):
@@ -75,6 +140,15 @@ class SearchPage(Struct, frozen=True, kw_only=True):
 
 class ContextStore(Protocol):
     """A storage backend of the customer context. Confined to one thread."""
+
+    @property
+    def contacts(self) -> ContactContexts:
+        """Return the operations on contacts."""
+        ...
+
+    def take_changes(self) -> list[ContextChange]:
+        """Return the changes since the last call, in order; those of an operation that failed are not among them."""
+        ...
 
     def begin(self) -> None:
         """Begin a group of operations. Raises ContextUnavailable."""

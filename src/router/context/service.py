@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from msgspec import Struct
 
 from router.context.customers import ContextError, ContextUnavailable
-from router.context.port import ContextStore
+from router.context.port import ContextChange, ContextStore
 
 T = TypeVar("T")
 
@@ -91,11 +91,14 @@ class ContextService:
         self._thread: threading.Thread | None = None
         self._groups = self._operations = self._failed = 0
         self._pending_erasures: list[_Operation] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_changed: Callable[[list[ContextChange]], None] | None = None
+        """Called on the event loop with the changes of each group once they are durable, before their callers continue."""
         self._commit_seconds = 0.0
 
     async def start(self) -> None:
         """Open the store. Raises ContextUnavailable or ContextCorrupt."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(loop, opened), name="context", daemon=True)
         self._thread.start()
@@ -200,6 +203,7 @@ class ContextService:
             self._erase_pending(store)
             if time.monotonic() - maintained > MAINTENANCE_S:
                 store.maintain(now_ms=self._clock.now_ms())
+                self._announce(store)
                 maintained = time.monotonic()
             with self._wake:
                 if self._is_stopping and not self._queue:
@@ -230,8 +234,16 @@ class ContextService:
             raise
         self._groups += 1
         self._operations += len(group)
+        self._announce(store)
         for one, result, failed in results:
             _complete(one.loop, one.future, result=result, error=failed)
+
+    def _announce(self, store: ContextStore) -> None:
+        """Pass the changes that are durable now to the event loop."""
+        changes = store.take_changes()
+        if changes and self.on_changed is not None and self._loop is not None:
+            with suppress(RuntimeError):  # The event loop is closed.
+                self._loop.call_soon_threadsafe(self.on_changed, changes)
 
     def _attempt(self, store: ContextStore, one: _Operation) -> tuple[_Operation, Any, BaseException | None]:
         """Run one operation; what it raises undoes it alone, unless the store itself has failed."""
@@ -259,6 +271,7 @@ class ContextService:
             except ContextError as error:
                 _complete(one.loop, one.future, error=error)
                 continue
+            self._announce(store)
             if done:
                 _complete(one.loop, one.future, result=True)
             else:

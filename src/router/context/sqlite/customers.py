@@ -7,7 +7,7 @@ when the merge is undone (``identity.first_row`` remembers where it came from).
 
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -46,11 +46,21 @@ _profile_decoder: Final = msgspec.msgpack.Decoder(Profile)
 class CustomerTable:
     """The tables of customers, identities and merges of one workspace. Confined to the thread of its connection."""
 
-    def __init__(self, connection: sqlite3.Connection, keys: KeyStore, *, number: int, name: str) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        keys: KeyStore,
+        *,
+        number: int,
+        name: str,
+        on_change: Callable[[str, int], None] = lambda workspace, row: None,
+    ) -> None:
+        """``on_change`` is called with the workspace and the row of a customer whose profile, identities or members change."""
         self._connection = connection
         self._keys = keys
         self.number: Final = number
         self.name: Final = name
+        self._on_change = on_change
 
     # --- rows ----------------------------------------------------------------------------------
 
@@ -319,6 +329,7 @@ class CustomerTable:
             (merge_id, self.number, loser, winner, actor, reason, at_ms),
         )
         self.bump(winner)
+        self._on_change(self.name, loser)
         return Merged(merge_id="m_" + merge_id.hex(), customer_id=self.id_of(winner), merged_customer_id=self.id_of(loser))
 
     def _unlink_anonymous(self, member: AnonymousMember, *, now_ms: int) -> None:
@@ -462,6 +473,7 @@ class CustomerTable:
         """Increase the version of a customer and of the root it belongs to."""
         for one in {row, self.root_of(row)}:
             self._connection.execute("UPDATE customer SET version = version + 1 WHERE row = ?", (one,))
+            self._on_change(self.name, one)
 
 
 def _united(winner: Profile, loser: Profile) -> Profile:

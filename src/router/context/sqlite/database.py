@@ -34,6 +34,22 @@ DATA_APPLICATION_ID: Final = 0x43526331  # "CRc1"
 KEY_APPLICATION_ID: Final = 0x43526B31  # "CRk1"
 FORMAT: Final = 1
 
+_CONTACT_TABLES: Final = (
+    "CREATE TABLE contact (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
+    " row INTEGER NOT NULL, is_owned INTEGER NOT NULL, assurance TEXT, content BLOB, at_ms INTEGER NOT NULL,"
+    " UNIQUE (workspace, contact_id)) STRICT",
+    "CREATE INDEX contact_row ON contact (row)",
+    "CREATE INDEX contact_at ON contact (at_ms)",
+    "CREATE TABLE note (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
+    " row INTEGER NOT NULL, author TEXT NOT NULL, at_ms INTEGER NOT NULL, text BLOB NOT NULL) STRICT",
+    "CREATE INDEX note_row ON note (row)",
+    "CREATE INDEX note_contact ON note (workspace, contact_id)",
+    "CREATE TABLE work (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
+    " row INTEGER NOT NULL, state TEXT NOT NULL, channel TEXT NOT NULL, queue TEXT NOT NULL, agent TEXT, disposition TEXT,"
+    " queued_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, UNIQUE (workspace, contact_id)) STRICT",
+    "CREATE INDEX work_row ON work (row, queued_ms)",
+    "CREATE TABLE feed_cursor (workspace INTEGER PRIMARY KEY, history_id TEXT NOT NULL, seq INTEGER NOT NULL) STRICT",
+)
 DATA_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
@@ -63,6 +79,7 @@ DATA_TABLES: Final = (
     "CREATE TABLE read_audit (number INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL,"
     " customer_id BLOB NOT NULL, purpose TEXT NOT NULL, fields TEXT NOT NULL) STRICT",
     "CREATE INDEX read_audit_customer ON read_audit (customer_id)",
+    *_CONTACT_TABLES,
 )
 KEY_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",

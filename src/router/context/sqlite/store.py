@@ -32,8 +32,9 @@ from router.context.customers import (
 from router.context.identities import NormalIdentity
 from router.context.journey import Step, merge_steps
 from router.context.keys import DataKey, MasterKeys, MasterKeysInvalid, load_master_keys, new_master_keys
-from router.context.port import AuditEntry, CustomerExport, MergeEntry, SearchPage, StepResult
+from router.context.port import AuditEntry, ContextChange, CustomerChangeKind, CustomerExport, MergeEntry, SearchPage, StepResult
 from router.context.service import ContextClock, ContextService
+from router.context.sqlite.contacts import SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import DATA_FILE, ContextFiles, translate_errors
@@ -62,15 +63,42 @@ class SqliteContextStore:
         self._files = ContextFiles(directory)
         self._idle_customer_ms = idle_customer_ms
         self._workspaces: dict[str, CustomerTable] = {}
+        self._changes: list[ContextChange] = []
+        self._changes_before_attempt = 0
         try:
             with translate_errors():
                 self._keys = KeyStore(self._files.keys, master)
                 self._load_workspaces()
                 self._repair()
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
+                self._contacts = SqliteContacts(
+                    self._data,
+                    table_of=self._table,
+                    journeys=lambda: self._journeys,
+                    on_change=lambda workspace, row, kind: self._changed(workspace, row, CustomerChangeKind(kind)),
+                )
         except BaseException:
             self._files.close()
             raise
+
+    @property
+    def contacts(self) -> SqliteContacts:
+        """Return the operations on contacts."""
+        return self._contacts
+
+    def take_changes(self) -> list[ContextChange]:
+        """Return the changes since the last call, in order."""
+        taken, self._changes = self._changes, []
+        return taken
+
+    def _changed(
+        self, workspace: str, row: int, kind: CustomerChangeKind = CustomerChangeKind.PROFILE, step: Step | None = None
+    ) -> None:
+        customer_id = self._workspaces[workspace].id_of(row)
+        self._changes.append(ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step))
+
+    def _customer_table(self, number: int, name: str) -> CustomerTable:
+        return CustomerTable(self._data, self._keys, number=number, name=name, on_change=self._changed)
 
     @property
     def _data(self) -> sqlite3.Connection:
@@ -78,7 +106,7 @@ class SqliteContextStore:
 
     def _load_workspaces(self) -> None:
         for number, name in self._data.execute("SELECT number, name FROM workspace").fetchall():
-            self._workspaces[name] = CustomerTable(self._data, self._keys, number=number, name=name)
+            self._workspaces[name] = self._customer_table(number, name)
             # Opened now, so that a wrong master key is noticed at the start and not at the first request.
             self._keys.lookup_key(number)
         [(customers,)] = self._data.execute("SELECT count(*) FROM (SELECT 1 FROM customer LIMIT 1)").fetchall()
@@ -92,7 +120,7 @@ class SqliteContextStore:
             number = self._data.execute("INSERT INTO workspace (name) VALUES (?)", (workspace,)).lastrowid
             assert number is not None
             self._keys.lookup_key(number)
-            table = self._workspaces[workspace] = CustomerTable(self._data, self._keys, number=number, name=workspace)
+            table = self._workspaces[workspace] = self._customer_table(number, workspace)
         return table
 
     def _key_of(self, row: int) -> DataKey | None:
@@ -132,6 +160,7 @@ class SqliteContextStore:
 
     def attempt_began(self) -> None:
         """Mark the state to which ``attempt_failed`` returns; one operation of the group begins."""
+        self._changes_before_attempt = len(self._changes)
         for connection in (self._files.keys, self._data):
             connection.execute("SAVEPOINT attempt")
 
@@ -142,6 +171,7 @@ class SqliteContextStore:
 
     def attempt_failed(self) -> None:
         """Discard the changes of the operation, also those in memory."""
+        del self._changes[self._changes_before_attempt :]
         for connection in (self._files.keys, self._data):
             connection.execute("ROLLBACK TO attempt")
             connection.execute("RELEASE attempt")
@@ -242,6 +272,8 @@ class SqliteContextStore:
                 return StepResult(None, False)
             row = found_row
         stored = self._journeys.append(row, step, now_ms=now_ms)
+        if stored:
+            self._changed(workspace, row, CustomerChangeKind.STEP, step)
         return StepResult(table.id_of(table.root_of(row)), stored)
 
     def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
@@ -305,8 +337,11 @@ class SqliteContextStore:
             steps = merge_steps(steps, self._journeys.steps(row))
             changes += table.profile(row).consent_changes
             reads += self._reads_of(ids[row])
+        contacts, notes = self._contacts.history(workspace, members)
         return CustomerExport(
             customer=table.view(root, unmasked=True),
+            contacts=contacts,
+            notes=notes,
             steps=steps,
             consent_changes=changes,
             merges=[_merge_entry(ids, *merge) for merge in merges],
@@ -337,6 +372,8 @@ class SqliteContextStore:
         table = self._table_for_reading(workspace)
         root = table.root_of(table.row_of(customer_id))
         members = table.members_of(root)
+        for row in members:
+            self._changed(workspace, row, CustomerChangeKind.ERASED)
         with translate_errors():
             self._files.keys.execute("BEGIN IMMEDIATE")
             self._keys.delete(members)
@@ -367,7 +404,7 @@ class SqliteContextStore:
                 until = [(workspace, hash, now_ms + SUPPRESSION_MS) for hash in hashes]
                 self._data.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?)", until)
             self._data.executemany("DELETE FROM candidate WHERE hash = ?", [(hash,) for hash in hashes])
-            for table in ("identity", "candidate", "name_token", "tail", "journey"):
+            for table in ("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work"):
                 self._data.execute(f"DELETE FROM {table} WHERE row = ?", (row,))
             if journeys is not None:
                 journeys.delete(row)
@@ -400,6 +437,8 @@ class SqliteContextStore:
             try:
                 self._journeys.fold_idle(before_ms=now_ms - IDLE_FOLD_MS, limit=_FOLD_SLICE)
                 self._data.execute("DELETE FROM suppressed WHERE until_ms < ?", (now_ms,))
+                for workspace in self._workspaces:
+                    self._contacts.expire(workspace, now_ms=now_ms)
                 self._files.commit()
             except BaseException:
                 self._files.rollback()
@@ -422,6 +461,7 @@ class SqliteContextStore:
                 (table.number, now_ms - self._idle_customer_ms, _RETENTION_SLICE),
             ).fetchall()
             found += [(table.name, table.id_of(row)) for (row,) in rows]
+            found += [(table.name, table.id_of(row)) for row in self._contacts.rows_alone(table.name, now_ms=now_ms)]
         return found
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
+from router.context.cards import CardContact, CardNote
 from router.context.customers import (
     CUSTOMER_ID_PATTERN,
     MERGE_ID_PATTERN,
@@ -150,6 +151,10 @@ class CustomerDocument(Struct, frozen=True, kw_only=True):
     """Customers that were merged into this one."""
     reads: tuple[AuditEntry, ...]
     """When and by which credentials the data was read."""
+    contacts: tuple[CardContact, ...] = ()
+    """Newest contacts, newest first."""
+    notes: tuple[CardNote, ...] = ()
+    """Newest notes, oldest first."""
 
 
 class JourneyQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -421,6 +426,8 @@ async def export_customer(request: ApiRequest) -> ApiResponse:
         consent_changes=tuple(changes),
         merges=tuple(found.merges),
         reads=tuple(found.reads),
+        contacts=tuple(found.contacts),
+        notes=tuple(found.notes),
     )
     return ApiResponse(body=document)
 
