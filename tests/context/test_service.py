@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,25 @@ async def test_a_caller_goes_on_after_its_deadline(tmp_path: Path) -> None:
         await service.run(lambda store: None, timeout_s=0.05)
     gate.set()
     await slow
+    await service.stop()
+
+
+async def test_contacts_do_not_wait_one_after_another_for_a_stalled_store(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    gate = threading.Event()
+    slow = asyncio.ensure_future(service.run(lambda store: gate.wait(5)))
+    await asyncio.sleep(0.02)
+    done: list[int] = []
+    began = time.monotonic()
+    for number in range(20):
+        with pytest.raises(ContextUnavailable):
+            await service.run_in_time(lambda store, number=number: done.append(number), deadline_s=0.05)  # type: ignore[misc]
+    assert time.monotonic() - began < 0.2
+    gate.set()
+    await slow
+    await service.run_in_time(lambda store: done.append(99), deadline_s=5)
+    # What its caller no longer waits for is not carried out.
+    assert done == [99]
     await service.stop()
 
 

@@ -169,6 +169,7 @@ class GatewayClient(ContactCommands):
         callback: CallbackFields | None = None,
         preferred_agents: tuple[str, ...] = (),
         continues_contact_id: str | None = None,
+        customer: f.ContactCustomer | None = None,
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> f.OkFrame:
@@ -180,6 +181,7 @@ class GatewayClient(ContactCommands):
         which the contact expires if it is still waiting. ``reference``: the gateway's own id, repeated in events and views.
         ``callback``: the customer is not on the line and is to be called. ``preferred_agents``, ``continues_contact_id``: named
         agents, and an earlier contact of the customer whose agent counts as the last one, for plan steps that prefer them.
+        ``customer``: who the customer is, by identities or by an id.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
         with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary.
@@ -196,6 +198,7 @@ class GatewayClient(ContactCommands):
             callback=callback,
             preferred_agents=preferred_agents,
             continues_contact_id=continues_contact_id,
+            customer=customer,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:

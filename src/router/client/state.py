@@ -354,6 +354,8 @@ class CachedContact(Struct, kw_only=True):
     callback: CachedCallback | None = None
     customer_facts: dict[str, FactValue] = {}
     """Facts of the customer."""
+    customer_id: str | None = None
+    """Customer; none: not known."""
 
     @classmethod
     def from_view(cls, view: ContactView) -> "CachedContact":
@@ -473,4 +475,5 @@ def _contact_from_event(event: e.ContactQueued) -> CachedContact:
         attributes=event.attributes,
         reference=event.reference,
         customer_facts=event.customer_facts,
+        customer_id=event.customer_id,
     )

@@ -221,6 +221,9 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
     customer_id: str | None
     """Root; None where none was found and none was to be created."""
+    member_id: str | None = None
+    """Member that has the identity that decided: what is recorded under this id follows the identity when a merge is
+    undone. None where no customer was found."""
     created: bool = False
     """Whether the customer is new."""
     assurance: Assurance | None = None

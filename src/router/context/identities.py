@@ -30,6 +30,9 @@ from router.model.errors import RouterError
 VALUE_LENGTH_MAX: Final = 320
 """Longest value of an identity in characters; an e-mail address has at most 320."""
 
+IDENTITIES_MAX: Final = 8
+"""Most identities of one request."""
+
 CANDIDATES_MAX: Final = 3
 """Most normal forms under which a value is looked up."""
 

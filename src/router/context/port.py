@@ -174,6 +174,10 @@ class ContextStore(Protocol):
         """Return the customer of identities; with ``create`` attach, move and merge. Raises TooManyIdentities."""
         ...
 
+    def is_known(self, workspace: str, customer_id: str) -> bool:
+        """Return whether a customer has this id and was not erased."""
+        ...
+
     def customer(self, workspace: str, customer_id: str, *, unmasked: bool = False) -> CustomerView:
         """Return a customer. Raises UnknownCustomer or ErasedCustomer."""
         ...

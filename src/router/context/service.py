@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
-from router.context.customers import ContextError, ContextUnavailable
+from router.context.customers import ContextError, ContextUnavailable, Resolved
 from router.context.port import ContextChange, ContextStore
 
 T = TypeVar("T")
@@ -32,6 +32,8 @@ T = TypeVar("T")
 QUEUE_MAX: Final = 20_000
 GROUP_MAX: Final = 256
 MAINTENANCE_S: Final = 5.0
+PAUSE_S: Final = 1.0
+"""Time after a missed deadline for which contacts do not wait for the context, unless it answers meanwhile."""
 ERASE_RETRY_S: Final = 0.05
 ERASE_PENDING_S: Final = 5.0
 """Time after which an erasure that a reader blocks is reported as pending; it is tried until it succeeds."""
@@ -50,6 +52,8 @@ class ContextStatus(Struct, frozen=True, kw_only=True):
     erasures_pending: int
     commit_seconds: float
     """Time spent in commits since the start."""
+    counts: dict[tuple[str, str], int]
+    """Results since the start, by subject and result."""
     last_error: str | None
     """Type of the error that ended the store."""
 
@@ -95,6 +99,9 @@ class ContextService:
         self.on_changed: Callable[[list[ContextChange]], None] | None = None
         """Called on the event loop with the changes of each group once they are durable, before their callers continue."""
         self._commit_seconds = 0.0
+        self._paused_until, self._operations_at_pause = 0.0, 0
+        self.counts: Final[dict[tuple[str, str], int]] = {}
+        """Results since the start, by subject (``steps``, ``submits``, ``merges``, ``conflicts``) and result."""
 
     async def start(self) -> None:
         """Open the store. Raises ContextUnavailable or ContextCorrupt."""
@@ -122,6 +129,7 @@ class ContextService:
             failed_operations=self._failed,
             erasures_pending=len(self._pending_erasures),
             commit_seconds=self._commit_seconds,
+            counts=dict(self.counts),
             last_error=None if self._failure is None else type(self._failure).__name__,
         )
 
@@ -134,7 +142,7 @@ class ContextService:
         """Run an operation and return its result once it is durable.
 
         Raises what the operation raises; ContextUnavailable where the store has failed, where too much waits, and after
-        ``timeout_s``, in which case the operation may still be carried out.
+        ``timeout_s``, in which case the operation is carried out or not.
         """
         future = self._enqueue(operation, erases=False)
         if timeout_s is None:
@@ -144,6 +152,31 @@ class ContextService:
                 return cast(T, await future)
         except TimeoutError:
             raise ContextUnavailable(f"the customer context did not answer within {timeout_s} s") from None
+
+    async def run_in_time(self, operation: Callable[[ContextStore], T], *, deadline_s: float) -> T:
+        """Run an operation that something else waits for, such as a contact. Raises what ``run`` raises, within the deadline.
+
+        After a missed deadline nothing is tried until an operation has been completed again, for at most ``PAUSE_S``, so that a
+        stalled disk does not cost every contact the whole deadline.
+        """
+        if self._paused_until > time.monotonic() and self._operations == self._operations_at_pause:
+            raise ContextUnavailable("the customer context does not answer in time")
+        try:
+            return await self.run(operation, timeout_s=deadline_s)
+        except ContextUnavailable:
+            self._paused_until, self._operations_at_pause = time.monotonic() + PAUSE_S, self._operations
+            raise
+
+    def count(self, name: str, result: str, number: int = 1) -> None:
+        """Count results for the metrics, for example steps that were accepted. Called on the event loop."""
+        if number:
+            self.counts[name, result] = self.counts.get((name, result), 0) + number
+
+    def count_resolution(self, resolved: Resolved) -> None:
+        """Count the merges and conflicts of a resolution."""
+        self.count("merges", "resolution", len(resolved.merged))
+        for conflict in resolved.conflicts:
+            self.count("conflicts", str(conflict.kind))
 
     async def erase(self, workspace: str, customer_id: str) -> bool:
         """Erase a customer; return True once the key is gone from the disk, False where that is still pending after 5 s.
@@ -246,7 +279,12 @@ class ContextService:
                 self._loop.call_soon_threadsafe(self.on_changed, changes)
 
     def _attempt(self, store: ContextStore, one: _Operation) -> tuple[_Operation, Any, BaseException | None]:
-        """Run one operation; what it raises undoes it alone, unless the store itself has failed."""
+        """Run one operation; what it raises undoes it alone, unless the store itself has failed.
+
+        An operation whose caller has stopped waiting is left out, so that a backlog is worked off at once.
+        """
+        if one.future.cancelled():
+            return one, None, None
         store.attempt_began()
         try:
             result = one.run(store)

@@ -64,6 +64,8 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     """If set, the customer is not on the line and is to be called."""
     customer_facts: dict[str, FactValue] = {}
     """Facts of the customer that the policy declares, as they were known at the submit; those that are not declared are ignored."""
+    customer_id: str | None = None
+    """Random id of the customer, as the customer context gave it; None: not known."""
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):

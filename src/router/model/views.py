@@ -184,6 +184,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     attributes: dict[str, FactValue] = {}
     customer_facts: dict[str, FactValue] = {}
     """Facts of the customer that the policy declares, as they were known at the submit or when they were refreshed."""
+    customer_id: str | None = None
+    """Customer, as known at the submit; `GET /v1/customers/{id}` answers for the customer it was merged into. Null: not known."""
     reference: str | None = None
     gateway_id: GatewayId = ""
     position: int | None = None

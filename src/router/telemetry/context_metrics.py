@@ -1,7 +1,7 @@
 """Metrics of the customer context: whether it can be used, what waits, and what it has committed."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -45,6 +45,24 @@ class ObservedContext(Protocol):
     def commit_seconds(self) -> float:
         """Time spent in commits since the start."""
         ...
+
+    @property
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Results since the start, by subject and result."""
+        ...
+
+
+# Metric, label and description by subject of the counts.
+_COUNTED: Final = {
+    "steps": ("router_context_steps", "result", "Steps of journeys by what became of them."),
+    "submits": (
+        "router_context_submits",
+        "result",
+        "Contacts submitted with a customer, by whether the customer was found in time.",
+    ),
+    "merges": ("router_context_merges", "reason", "Merges of customers, by who asked for them."),
+    "conflicts": ("router_context_identity_conflicts", "kind", "Customers of one request that were not merged, by the reason."),
+}
 
 
 class ContextMetrics(Collector):
@@ -92,4 +110,10 @@ class ContextMetrics(Collector):
         for name, text, value in counters:
             counter = CounterMetricFamily(name, text)
             counter.add_metric((), value)
+            yield counter
+        for subject, (name, label, text) in _COUNTED.items():
+            counter = CounterMetricFamily(name, text, labels=(label,))
+            for (counted, result), value in sorted(status.counts.items()):
+                if counted == subject:
+                    counter.add_metric((result,), value)
             yield counter

@@ -175,7 +175,8 @@ class CustomerTable:
         plan = decide(found, at_ms=at_ms)
         if not create:
             customer_id = None if plan.root is None else self.id_of(plan.root)
-            return Resolved(customer_id=customer_id, assurance=plan.assurance, conflicts=self._conflicts(plan))
+            member_id = None if plan.root is None else self._member_id(found, plan.root)
+            return Resolved(customer_id=customer_id, member_id=member_id, assurance=plan.assurance, conflicts=self._conflicts(plan))
         created = plan.root is None
         root = self.create(now_ms=at_ms) if plan.root is None else plan.root
         self._check_limits(root, plan)
@@ -191,11 +192,27 @@ class CustomerTable:
         self._connection.execute("UPDATE customer SET seen_ms = max(seen_ms, ?) WHERE row = ?", (at_ms, root))
         return Resolved(
             customer_id=self.id_of(root),
+            member_id=self._member_id(found, root),
             created=created,
             assurance=plan.assurance,
             merged=tuple(merged),
             conflicts=self._conflicts(plan),
         )
+
+    def _member_id(self, found: Sequence[Found], root: int) -> str:
+        """Return the id of the member who has the identity that decided, the best one that belongs to the root."""
+        for one in sorted(found, key=lambda each: each.rank, reverse=True):
+            row = self._row_of_hash(one.hash)
+            if row is not None and self.root_of(row) == root:
+                return self.id_of(row)
+        return self.id_of(root)
+
+    def _row_of_hash(self, hash: bytes) -> int | None:
+        """Return the row that an identity belongs to itself, before merges are followed; None: it belongs to none."""
+        found = self._connection.execute(
+            "SELECT row FROM identity WHERE workspace = ? AND hash = ?", (self.number, hash)
+        ).fetchone()
+        return None if found is None else int(found[0])
 
     def _conflicts(self, plan: Plan) -> tuple[Conflict, ...]:
         return tuple(
@@ -256,10 +273,9 @@ class CustomerTable:
 
     def direct_row_of(self, hash: bytes) -> int:
         """Return the row that an identity belongs to itself, before merges are followed."""
-        [(row,)] = self._connection.execute(
-            "SELECT row FROM identity WHERE workspace = ? AND hash = ?", (self.number, hash)
-        ).fetchall()
-        return int(row)
+        row = self._row_of_hash(hash)
+        assert row is not None
+        return row
 
     def number_of(self, hash: bytes) -> int:
         """Return the number of an identity."""

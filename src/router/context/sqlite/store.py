@@ -186,6 +186,14 @@ class SqliteContextStore:
         """Return the customer of identities; with ``create`` attach, move and merge. Raises TooManyIdentities."""
         return self._table(workspace).resolve(identities, at_ms=at_ms, create=create, now_ms=now_ms)
 
+    def is_known(self, workspace: str, customer_id: str) -> bool:
+        """Return whether a customer has this id and was not erased."""
+        try:
+            self._table(workspace).row_of(customer_id)
+        except (UnknownCustomer, ErasedCustomer):
+            return False
+        return True
+
     def customer(self, workspace: str, customer_id: str, *, unmasked: bool = False) -> CustomerView:
         """Return a customer. Raises UnknownCustomer or ErasedCustomer."""
         table = self._table(workspace)

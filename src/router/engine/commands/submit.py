@@ -126,7 +126,7 @@ def _enqueue_known_class(tx: Transaction, command: EnqueueContact, line: Waiting
         dedupe_key=command.dedupe_key,
         fingerprint=command.fingerprint,
     )
-    if command.customer_facts:
+    if command.customer_id is not None or command.customer_facts:
         event = _with_customer(state, event, command)
     arriving = tx.emit_queued(event, line)
     seq = state.seq
@@ -177,13 +177,14 @@ def decide_enqueue(
     if queue_id != criteria.queue_id:
         criteria = criteria._replace(queue_id=queue_id)
     event = _queued_event(tx, command, criteria, classification, overflow_count)
-    return _with_customer(state, event, command) if command.customer_facts else event
+    return _with_customer(state, event, command) if command.customer_id is not None or command.customer_facts else event
 
 
 def _with_customer(state: RoutingState, event: ContactQueued, command: EnqueueContact) -> ContactQueued:
     """Return the event of a contact whose customer is known. Apart, because a call with more than 15 keywords is slow."""
     assert state.policy is not None
-    return msgspec.structs.replace(event, customer_facts=valid_customer_facts(state.policy, command.customer_facts))
+    facts = valid_customer_facts(state.policy, command.customer_facts)
+    return msgspec.structs.replace(event, customer_id=command.customer_id, customer_facts=facts)
 
 
 def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:

@@ -123,6 +123,8 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
         contact.last_agent_id = event.last_agent_id
     if event.customer_facts:
         contact.customer_facts = event.customer_facts
+    if event.customer_id is not None:
+        contact.customer_id = event.customer_id
     if state.hours and state.is_closed(queue_id):
         begin_closed_wait(contact, at_ms)
     state.contacts[contact_id] = contact

@@ -153,6 +153,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         skills=contact.skills,
         attributes=contact.attributes,
         customer_facts=contact.customer_facts,
+        customer_id=contact.customer_id,
         reference=contact.reference,
         gateway_id=contact.gateway_id,
         position=queue_position(state, contact),

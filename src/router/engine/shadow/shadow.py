@@ -234,6 +234,7 @@ class Shadow:
             fingerprint=event.fingerprint,
             callback=callback,
             customer_facts=event.customer_facts,
+            customer_id=event.customer_id,
         )
         translated = decide_enqueue(DryRunTransaction(shadow.state), shadow.policy, command, event.last_agent_id)
         if isinstance(translated, Refused):

@@ -373,6 +373,8 @@ class Contact(Struct, array_like=True, gc=False):
     """Time that it has waited for openings and that does not count as waiting."""
     customer_facts: dict[str, FactValue] = {}
     """Facts of the customer as they were known at the submit, or at the last change of those that are refreshed."""
+    customer_id: str | None = None
+    """Random id of the customer; None: not known."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0

@@ -73,6 +73,8 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     last of ``failed_rules``."""
     customer_facts: dict[str, FactValue] = {}
     """Facts of the customer as they were known at the submit."""
+    customer_id: str | None = None
+    """Random id of the customer, of the member that has the identity; null: not known."""
 
 
 class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.updated"):

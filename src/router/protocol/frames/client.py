@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.context.customers import CustomerId
+from router.context.identities import IDENTITIES_MAX, Identity
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
 from router.model.policy import Attributes, AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch
@@ -278,6 +280,19 @@ class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
     """Participant who becomes the owner."""
 
 
+class ContactCustomer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The customer of a contact: identities, or the id of an earlier answer; exactly one of the two."""
+
+    identities: Annotated[tuple[Identity, ...], Meta(max_length=IDENTITIES_MAX)] = ()
+    """Identities of one customer. One that identifies no customer, such as a withheld number, is left out."""
+    customer_id: CustomerId | None = None
+    """Id of the customer; one that is not known is left out."""
+
+    def has_one_form(self) -> bool:
+        """Return whether it has either identities or an id."""
+        return bool(self.identities) != (self.customer_id is not None)
+
+
 class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a new contact: the body of ``POST /v1/contacts`` and of ``submit``."""
 
@@ -301,6 +316,8 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     continues_contact_id: Ident | None = None
     """Earlier contact of the same customer and gateway, used by plan steps with ``prefer: [last]``. It has ended, or has an agent;
     any other id is refused. Omitted: none."""
+    customer: ContactCustomer | None = None
+    """Customer. The contact is routed without one where the customer context does not answer in time. Omitted: not known."""
 
 
 class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):

@@ -34,7 +34,14 @@ from router.model.commands import (
 from router.model.views import ContactView
 from router.server.api.bodies import ContactList
 from router.server.api.guards import idempotency_key
-from router.server.api.idempotency import contact_receipt, enqueue_command, replay_headers, submit_response, with_first_epoch
+from router.server.api.idempotency import (
+    add_customer,
+    contact_receipt,
+    enqueue_command,
+    replay_headers,
+    submit_response,
+    with_first_epoch,
+)
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
 
@@ -42,7 +49,8 @@ from router.server.api.request import ApiRequest, ApiResponse
 async def submit_contact(request: ApiRequest) -> ApiResponse:
     """Submit a contact. A repeat with the same ``Idempotency-Key`` returns the first result."""
     key = idempotency_key(request.header)
-    effected = await request.execute(enqueue_command(request.credential, request.body, key))
+    command = enqueue_command(request.credential, request.body, key)
+    effected = await request.execute(await add_customer(request.services, request.workspace, command, request.body))
     if effected.result.replayed:
         effected = await with_first_epoch(request.services.journal, request.workspace, effected)
     return submit_response(effected)

@@ -30,7 +30,7 @@ from router.context.customers import (
     Unmerged,
     VersionMismatch,
 )
-from router.context.identities import Identity, IdentityInvalid, NormalIdentity, normalise
+from router.context.identities import IDENTITIES_MAX, Identity, IdentityInvalid, NormalIdentity, normalise
 from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
 from router.context.port import AuditEntry, ContextStore, CustomerExport, MergeEntry
 from router.context.service import ContextService
@@ -41,7 +41,6 @@ from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
 from router.server.auth.credentials import Role
 
-IDENTITIES_MAX: Final = 8
 _CUSTOMER_ID: Final = re.compile(CUSTOMER_ID_PATTERN.rstrip("$"))
 _MERGE_ID: Final = re.compile(MERGE_ID_PATTERN.rstrip("$"))
 JOURNEY_STEPS_MAX: Final = 200
@@ -227,6 +226,8 @@ async def resolve_customer(request: ApiRequest) -> ApiResponse:
         return store.resolve(request.workspace, identities, at_ms=at_ms, create=body.create, now_ms=now_ms)
 
     found = await _run(request, operation)
+    if body.create:
+        _service(request).count_resolution(found)
     return ApiResponse(body=found, status=201 if found.created else 200)
 
 
@@ -296,7 +297,9 @@ async def merge_customers(request: ApiRequest) -> ApiResponse:
             now_ms=_now_ms(request),
         )
 
-    return ApiResponse(body=await _run(request, operation), status=201)
+    merged = await _run(request, operation)
+    _service(request).count("merges", str(request.credential.role))
+    return ApiResponse(body=merged, status=201)
 
 
 async def undo_merge(request: ApiRequest) -> ApiResponse:
@@ -335,7 +338,11 @@ async def append_steps(request: ApiRequest) -> ApiResponse:
     def operation(store: ContextStore) -> JourneyReceipt:
         return _append(store, request.workspace, accepted, rejected, dropped, now_ms)
 
-    return ApiResponse(body=await _run(request, operation), status=202)
+    receipt: JourneyReceipt = await _run(request, operation)
+    counts = {"accepted": receipt.accepted, "repeated": receipt.repeated, "dropped": receipt.dropped}
+    for result, number in (counts | {"rejected": len(receipt.rejected)}).items():
+        _service(request).count("steps", result, number)
+    return ApiResponse(body=receipt, status=202)
 
 
 def _append(

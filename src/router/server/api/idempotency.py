@@ -16,11 +16,12 @@ from router.model.events.contact import ContactQueued
 from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.states import WorkspaceId
 from router.policy.facts import is_personal_reference
-from router.protocol.frames import ContactFields
+from router.protocol.frames import ContactCustomer, ContactFields
 from router.server.api.bodies import ContactReceipt
 from router.server.api.guards import hash_parts
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds
+from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds, Services
+from router.server.api.submit_customer import resolve_for_submit
 from router.server.auth.credentials import Credential, Role
 
 
@@ -45,6 +46,14 @@ class _FingerprintCallback(Struct, frozen=True):
     until_ms: int | UnsetType = UNSET
 
 
+class _FingerprintCustomer(Struct, frozen=True):
+    """Customer of a submit as it enters the fingerprint: never a value, which a hash of a telephone number would give away."""
+
+    customer_id: str | None
+    identities: tuple[tuple[str, str], ...]
+    """Type and assurance of each identity."""
+
+
 class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_class", "continues_contact_id": "continues"}):
     """Fields of a submit as they enter the fingerprint.
 
@@ -63,6 +72,7 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     callback: _FingerprintCallback | None
     preferred_agents: tuple[str, ...]
     continues_contact_id: str | None
+    customer: _FingerprintCustomer | UnsetType = UNSET
 
 
 new_contact_id: Final = AscendingIds(16).next
@@ -79,6 +89,8 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
             "looks like a telephone number or an address, which the journal must not hold; use an id of your own, such as call-4711"
         )
         raise ProblemError("invalid_value", detail, field="reference")
+    if fields.customer is not None and not fields.customer.has_one_form():
+        raise ProblemError("invalid_value", "give either identities or customer_id", field="customer")
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = hash_parts(credential.actor.encode(), idempotency_key.encode())
@@ -102,6 +114,14 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
     )
 
 
+async def add_customer(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> EnqueueContact:
+    """Return the command with the customer that the fields name, as far as the customer context knows in time."""
+    if fields.customer is None:
+        return command
+    customer = await resolve_for_submit(services, workspace, fields.customer)
+    return command if customer is None else msgspec.structs.replace(command, customer_id=customer.customer_id)
+
+
 def fingerprint_of(fields: ContactFields) -> bytes:
     """Return the hash of a payload that a retry with the same idempotency key must repeat."""
     return hash_parts(
@@ -118,9 +138,14 @@ def fingerprint_of(fields: ContactFields) -> bytes:
                 None if fields.callback is None else _callback_fingerprint(fields.callback),
                 fields.preferred_agents,
                 fields.continues_contact_id,
+                UNSET if fields.customer is None else _customer_fingerprint(fields.customer),
             )
         )
     )
+
+
+def _customer_fingerprint(customer: ContactCustomer) -> _FingerprintCustomer:
+    return _FingerprintCustomer(customer.customer_id, tuple((one.type, str(one.assurance)) for one in customer.identities))
 
 
 def _callback_fingerprint(terms: CallbackFields) -> _FingerprintCallback:

@@ -7,17 +7,19 @@ per second; the refusal is counted but not logged, because a log line would cost
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import msgspec
 
+from router.model.commands import EnqueueContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, RouterError, Stopping
 from router.model.results import Refused
 from router.protocol.frames import ContactFields
 from router.runtime.workspace import Reply
 from router.server.api.admission import AdmissionControl
 from router.server.api.guards import idempotency_key
-from router.server.api.idempotency import enqueue_command, submit_response, with_first_epoch
+from router.server.api.idempotency import add_customer, enqueue_command, submit_response, with_first_epoch
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import QUEUE_FULL_DETAIL, AppliedCommand, Services, new_request_id, problem_from_fault
 from router.server.api.routes import ROUTES
@@ -130,7 +132,7 @@ class SubmitHandler(OperationHandler):
         self.in_flight: dict[PendingSubmit, None] = {}
         """Submits in flight in the order of their start."""
         self._timer: asyncio.TimerHandle | None = None
-        self._lookups: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def check_load(self, request: HttpRequest, credential: Credential) -> bytes | None:
         """Refuse the submit if too many of the workspace are waiting."""
@@ -163,6 +165,9 @@ class SubmitHandler(OperationHandler):
         self.in_flight[pending] = None
         if self._timer is None:
             self._start_timer(self._timeout_s)
+        if fields.customer is not None:
+            self._start_task(self._submit_with_customer(pending, credential, command, fields))
+            return None
         try:
             self._writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
         except RouterError as error:
@@ -170,11 +175,26 @@ class SubmitHandler(OperationHandler):
             pending.set_exception(error)
         return None
 
+    async def _submit_with_customer(
+        self, pending: PendingSubmit, credential: Credential, command: EnqueueContact, fields: ContactFields
+    ) -> None:
+        """Submit a contact once its customer is known, or the deadline for that has passed."""
+        try:
+            command = await add_customer(self._services, credential.workspace, command, fields)
+            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
+        except RouterError as error:
+            pending.set_exception(error)
+        except Exception as error:
+            pending.fail_unexpectedly(error)
+
     def load_first_result(self, submit: PendingSubmit, applied: AppliedCommand) -> None:
         """Read the first result of a repeated submit from the journal, in a task."""
-        task = asyncio.get_running_loop().create_task(self._load_first_result(submit, applied))
-        self._lookups.add(task)
-        task.add_done_callback(self._lookups.discard)
+        self._start_task(self._load_first_result(submit, applied))
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _load_first_result(self, submit: PendingSubmit, applied: AppliedCommand) -> None:
         try:

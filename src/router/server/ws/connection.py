@@ -14,18 +14,18 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from router.model.commands import ConnectDesktop
+from router.model.commands import ConnectDesktop, EnqueueContact
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON, FrameDecoder, MalformedFrame
-from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, PongFrame, ServerFrame, SubmitFrame
+from router.protocol.frames import ContactFields, ErrorFrame, ExpectedWaitFrame, OkFrame, PongFrame, ServerFrame, SubmitFrame
 from router.protocol.session import (
     Authenticate,
     CloseConnection,
@@ -84,6 +84,7 @@ class _PendingReply:
 
 
 Redeem = Callable[[str], Credential | None]
+AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[EnqueueContact]]
 
 
 class ConnectionContext:
@@ -100,7 +101,10 @@ class ConnectionContext:
         may_connect: Callable[[Credential], bool],
         admission: AdmissionControl,
         auth_failures: AuthFailures,
+        add_customer: AddCustomer,
     ) -> None:
+        self.add_customer = add_customer
+        """Returns the command of a submit with the customer that its fields name."""
         self.hub = hub
         self.writer = writer
         self.authenticator = authenticator
@@ -401,7 +405,12 @@ class WebSocketConnection:
                     )
                     self.send_reply(request, refused)
                     return
-                self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
+                if type(request) is SubmitFrame and request.contact.customer is not None:
+                    assert type(command) is EnqueueContact
+                    work = self._submit_with_customer(pending, request, command, credential.workspace)
+                    self._hub.track_task(asyncio.get_running_loop().create_task(work))
+                else:
+                    self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
             except ProblemError as raised:
                 problem = raised.document
                 field = field_in_frame(request, problem.field)
@@ -412,6 +421,16 @@ class WebSocketConnection:
             # At the limit, reading is paused: back-pressure for the client.
             self._delivery_paused = True
             self._socket.pause_delivery()
+
+    async def _submit_with_customer(
+        self, pending: _PendingReply, request: SubmitFrame, command: EnqueueContact, workspace: str
+    ) -> None:
+        """Submit a contact once its customer is known, or the deadline for that has passed."""
+        try:
+            command = await self._context.add_customer(workspace, command, request.contact)
+            self._context.writer.submit(workspace, command, actor=self._actor, reply=pending)
+        except Exception as error:
+            self.send_reply(request, error)
 
     def send_reply(self, request: Any, reply: Reply | OkFrame | ErrorFrame | Exception) -> None:
         """Send the reply to a frame: from a result, a finished frame or an exception. Raises nothing: the writer calls it."""

@@ -17,11 +17,13 @@ import base64
 import hashlib
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.session import Endpoint, TokenBucket
 from router.server.api.admission import whole_seconds
+from router.server.api.idempotency import add_customer
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services
 from router.server.auth.credentials import AuthFailed, Credential
@@ -63,6 +65,7 @@ class WebSocketEndpoints:
             may_connect=self._may_connect,
             admission=services.admission,
             auth_failures=services.auth_failures,
+            add_customer=partial(add_customer, services),
         )
         self._connections: set[WebSocketConnection] = set()
         self._waiting: set[WebSocketConnection] = set()
