@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long mutation lint types imports fast format docs lock bench clean
+.PHONY: help run check test test-long test-pythons mutation lint types imports fast format docs lock bench clean
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -50,7 +50,17 @@ test: $(STAMP)  ## all tests
 test-long: $(STAMP)  ## property tests with thousands of new random examples, power failures at every cut, mutation; hours
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
 	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py
+	$(MAKE) test-pythons
 	$(MAKE) mutation
+
+PYTHONS ?= python3.12 python3.13 python3.14
+
+test-pythons:  ## fast tests and figures of the engine with each of PYTHONS that is installed, each in a .venv of its own
+	@for python in $(PYTHONS); do \
+		command -v $$python > /dev/null || { echo "$$python is not installed: skipped"; continue; }; \
+		venv=.venv-$$(basename $$python); \
+		$(MAKE) PYTHON=$$python VENV=$$venv fast && $$venv/bin/python benchmarks/engine/bench_engine.py --quick || exit 1; \
+	done
 
 mutation: $(STAMP)  ## 150 single changes to the code, drawn at random: which do the tests notice?
 	nice $(BIN)/python -m tests.mutation.run --count 150 --seed 1 $(ARGS)

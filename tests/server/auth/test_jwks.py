@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,12 +143,13 @@ async def test_an_unknown_key_makes_the_set_be_read_soon_but_not_each_time(tmp_p
     forged = signed(claims(iss="r"), OTHER, "RS256", {"kid": "k3"})
     with pytest.raises(AuthFailed):
         authenticator.verify(token)
+    began = time.monotonic()
     for _ in range(500):
         with pytest.raises(AuthFailed):
             authenticator.verify(forged)
         await asyncio.sleep(0.001)
     assert authenticator.verify(token)
-    assert 2 <= source.count <= 30
+    assert 2 <= source.count <= (time.monotonic() - began) / 0.05 + 3
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
