@@ -481,8 +481,8 @@ class ClientsOfACentre(RuleBasedStateMachine):
             heartbeat_s=20,
             session_id="",
             agent=visible.agent,
-            contacts=visible.contacts,
-            agents=visible.agents,
+            contacts=tuple(visible.contacts),
+            agents=tuple(visible.agents),
             stats=visible.stats,
         )
         twin = new_client(client.role)

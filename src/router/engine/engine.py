@@ -33,7 +33,7 @@ from router.engine.events import apply
 from router.engine.index.directory import ContactFilter
 from router.engine.queries import slices, views, why
 from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
-from router.engine.queries.slices import ContactPage, Slices, run_to_end
+from router.engine.queries.slices import ContactPage, Slices, Views, run_to_end
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
@@ -51,7 +51,7 @@ from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_r
 # Upper bound on the timers that one AdvanceTime fires, so that thousands of simultaneous deadlines do not delay other commands.
 _TIMERS_PER_ADVANCE_MAX: Final = 64
 # Contacts that may wait to be listed, and that are listed at once: some tenths of a millisecond.
-_UNLISTED_MAX: Final = 512
+_UNLISTED_MAX: Final = 256
 
 
 def digest_of(parts: Iterable[bytes]) -> str:
@@ -237,7 +237,12 @@ class Engine:
         if len(self._state.contacts) - directory.listed > _UNLISTED_MAX:
             directory.catch_up(_UNLISTED_MAX)
 
-    def live_contacts(self, owner: str) -> Slices[tuple[ContactView, ...]]:
+    def list_all_contacts(self) -> None:
+        """List every contact, after a start: the first query would have to find all of them at once."""
+        while not self._state.index.directory.catch_up(_UNLISTED_MAX):
+            pass
+
+    def live_contacts(self, owner: str) -> Slices[Views[ContactView]]:
         """Return the live contacts of a gateway, as of the last turn."""
         return slices.live_contacts(self._state, owner)
 
@@ -254,7 +259,7 @@ class Engine:
         """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
         return slices.agent_page(self._state, after, limit)
 
-    def all_agents(self) -> Slices[tuple[AgentView, ...]]:
+    def all_agents(self) -> Slices[Views[AgentView]]:
         """Return all agents, as of the last turn."""
         return slices.all_agents(self._state)
 
@@ -267,12 +272,16 @@ class Engine:
             (agent.agent_id, agent.session_id or "") for agent in self._state.agents.values() if agent.presence is Presence.ATTACHED
         ]
 
-    def queue(self, queue_id: str) -> QueueView | None:
-        """Return one queue."""
+    def queue(self, queue_id: str, at_ms: int | None = None) -> QueueView | None:
+        """Return one queue; ``at_ms``: the present time, if the newest event may be long ago."""
         policy = self._state.policy
         if policy is None or queue_id not in policy.queues:
             return None
-        return views.queue_detail_view(self._state, queue_id)
+        return views.queue_detail_view(self._state, queue_id, at_ms)
+
+    def waiting_count(self, queue_id: str) -> int:
+        """Return how many contacts wait in a queue and are not offered."""
+        return self._state.queue_counts(queue_id)[ContactState.QUEUED]
 
     def expected_wait(
         self,
@@ -319,9 +328,9 @@ class Engine:
         """Return the counts of the whole workspace, as of the last turn, and every queue as of the turn that counted it."""
         return slices.workspace_view(self._state)
 
-    def queues(self) -> Slices[list[QueueView]]:
-        """Return all queues in ascending order of id, each as of the turn that counted it."""
-        return slices.queue_details(self._state)
+    def queues(self, at_ms: int | None = None) -> Slices[list[QueueView]]:
+        """Return all queues in ascending order of id, each as of the turn that counted it; ``at_ms``: the present time."""
+        return slices.queue_details(self._state, at_ms)
 
     def rules(self) -> RulesView:
         """Return the entry rules of the active policy with the number of contacts that each has classified."""

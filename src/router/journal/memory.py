@@ -8,6 +8,7 @@ import asyncio
 import bisect
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +32,9 @@ from router.model.errors import JournalCorrupt, JournalLocked, JournalTooNew, Jo
 from router.model.states import WorkspaceId
 
 _SNAPSHOTS_KEPT = 2
+
+# Records that are written or read before other tasks run.
+_RECORDS_PER_TURN: Final = 32
 
 
 class MemoryWorkspace(Struct, kw_only=True):
@@ -93,7 +97,12 @@ class MemoryJournal:
     async def read(self, workspace: WorkspaceId, *, after_seq: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records whose last event is after ``after_seq``, while the writer runs."""
         self._check_open()
-        return list(_iterate_records(workspace, self._storage.workspaces[workspace], after_seq, max(limit, 0)))
+        found: list[Record] = []
+        for record in _iterate_records(workspace, self._storage.workspaces[workspace], after_seq, max(limit, 0)):
+            found.append(record)
+            if len(found) % _RECORDS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return found
 
     def first_seq(self, workspace: WorkspaceId) -> int:
         """Return 1: nothing is archived."""
@@ -102,7 +111,7 @@ class MemoryJournal:
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
         """Append the whole batch."""
         self._check_open()
-        for workspace, record in batch:
+        for place, (workspace, record) in enumerate(batch, start=1):
             stored = self._storage.workspaces[workspace]
             assert record.first_seq == stored.last_seq + 1 and record.events, "the sequence numbers have a gap"
             body = encode_body(record)
@@ -112,13 +121,16 @@ class MemoryJournal:
             stored.rows.append((record.first_seq, data))
             stored.last_seq = record.last_seq
             stored.chain = next_chain(stored.chain, body)
+            if place % _RECORDS_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
         """Store a snapshot; the previous one is retained as a fallback."""
         self._check_open()
         kept = self._storage.workspaces[workspace].snapshots
         if all(snapshot.seq != old.seq for old, _ in kept):
-            kept.append((snapshot, _snapshot_checksum(snapshot)))
+            checksum = await asyncio.to_thread(_snapshot_checksum, snapshot)
+            kept.append((snapshot, checksum))
             del kept[:-_SNAPSHOTS_KEPT]
 
     async def run_maintenance(self) -> None:
@@ -168,11 +180,13 @@ def _iterate_records(workspace: WorkspaceId, stored: MemoryWorkspace, after_seq:
     if first > 0:
         verifier = ChainVerifier(workspace, next_seq=stored.rows[first][0], chain=None)
     last = None if limit is None else first + limit
+    # Records may be appended between two of these.
+    is_to_end, last_seq, chain = last is None or last >= len(stored.rows), stored.last_seq, stored.chain
     for key, data in stored.rows[first:last]:
         yield verifier.verify_and_decode(key, data)
-    if last is None or last >= len(stored.rows):
-        verifier.check_end(last_seq=stored.last_seq, chain=stored.chain)
+    if is_to_end:
+        verifier.check_end(last_seq=last_seq, chain=chain)
 
 
 def _snapshot_checksum(snapshot: Snapshot) -> bytes:
-    return initial_chain(msgspec.msgpack.encode(snapshot).hex())
+    return next_chain(b"", msgspec.msgpack.encode(snapshot))

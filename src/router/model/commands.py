@@ -406,12 +406,16 @@ class PublishPolicy(_Command, frozen=True, kw_only=True, tag="policy.publish"):
     policy: Policy
     expected_version: int | None = None
     drain_to: dict[QueueId, QueueId] = {}
+    is_checked: bool = False
+    """Whether the caller has found no problem in the policy: checking a large one takes long, so the API does it in a thread."""
 
 
 class SetShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.set_shadow"):
     """Run a shadow policy in parallel with the active policy. It replaces an earlier shadow policy."""
 
     policy: Policy
+    is_checked: bool = False
+    """Whether the caller has found no problem in the policy."""
 
 
 class ClearShadowPolicy(_Command, frozen=True, kw_only=True, tag="policy.clear_shadow"):

@@ -28,7 +28,7 @@ queued the fixed cost is shared well enough, and the commit starts without delay
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar, get_args
 
 from msgspec import Struct
@@ -55,9 +55,15 @@ _TIMER_COMMANDS_MAX: Final = 4
 # With this many queued commands the fixed cost of a commit is shared well enough.
 FULL_BATCH_COUNT: Final = 32
 
-# After a query that has used up this much time, the batch ends: commands are bounded in themselves, but many queries in a row are
-# not. A query in slices has one turn in a batch.
-_QUERY_TURN_S: Final = 0.002
+# A batch is executed in turns of the event loop: after this much time, other tasks run before its next command. A command takes
+# about 0.1 ms, so this costs one iteration of the loop for every ten or more.
+TURN_S: Final = 0.001
+
+# A turn of a query in slices takes about as long as a turn of commands, so it is a turn of its own.
+_FRESH_TURN_S: Final = 0.0003
+
+# After this much time, a batch ends with its next query. A query in slices has one turn in a batch.
+_QUERY_BATCH_S: Final = 0.002
 
 _before_decide = crash_point("before_decide")
 
@@ -78,6 +84,46 @@ class Batch(Struct):
     """Reply targets of all items taken from the queue, which must be completed or failed in any case."""
     continued: list[tuple[WorkspaceId, QueuedQuery]] = []
     """Queries in slices that are not complete yet; they are queued again after the batch."""
+
+
+class Turns:
+    """Divides the work of the writer into turns of the event loop, so that no batch blocks it, however many items it has."""
+
+    __slots__ = ("_have_others_run", "_now_s", "_started_s")
+
+    def __init__(self, now_s: Callable[[], float] = time.perf_counter) -> None:
+        """``now_s`` is replaced in tests."""
+        self._now_s = now_s
+        self._started_s = now_s()
+        self._have_others_run = False
+
+    def begin(self) -> None:
+        """Begin a turn: other tasks have run."""
+        self._started_s = self._now_s()
+
+    def is_over(self) -> bool:
+        """Return whether the turn has lasted ``TURN_S``, so that other tasks run next."""
+        return self._now_s() - self._started_s > TURN_S
+
+    def is_fresh(self) -> bool:
+        """Return whether the turn has just begun."""
+        return self._now_s() - self._started_s <= _FRESH_TURN_S
+
+    async def end(self) -> None:
+        """Let other tasks run."""
+        await asyncio.sleep(0)
+        self.begin()
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine, which may let other tasks run or not; if it does, a turn begins afterwards."""
+        self._have_others_run = False
+        asyncio.get_running_loop().call_soon(self._note_others)
+        await work
+        if self._have_others_run:
+            self.begin()
+
+    def _note_others(self) -> None:
+        self._have_others_run = True
 
 
 class CommitPacer:
@@ -208,10 +254,10 @@ class CommandQueue(Generic[T]):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def wait(self, timeout_s: float | None) -> None:
-        """Wait until an item is queued, ``wake`` is called, or the timeout ends."""
+    async def wait(self, timeout_s: float | None) -> bool:
+        """Wait until an item is queued, ``wake`` is called, or the timeout ends; return whether other tasks could run."""
         if self._count or (timeout_s is not None and timeout_s <= 0):
-            return
+            return False
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
@@ -221,6 +267,7 @@ class CommandQueue(Generic[T]):
             self._waiter = None
             if timer is not None:
                 timer.cancel()
+        return True
 
 
 class BatchProcessor:
@@ -242,8 +289,11 @@ class BatchProcessor:
         self._count_max = count_max
         self._ms_max = ms_max
 
-    def process(self, batch: Batch) -> None:
-        """Execute one batch at ``batch.at_ms``: first the workspaces with due timers, then queued items round-robin."""
+    def process(self, batch: Batch, turns: Turns) -> Iterator[None]:
+        """Execute one batch at ``batch.at_ms``: first the workspaces with due timers, then queued items round-robin.
+
+        Yields at the end of each turn. Nothing but this batch changes an engine meanwhile; items that arrive still belong to it.
+        """
         if _before_decide is not None and len(self._queue):
             _before_decide()
         started_s = time.perf_counter()
@@ -253,11 +303,27 @@ class BatchProcessor:
         # If more timers are due than fit into this batch, commands wait for the next one: the first command would fire all of them.
         is_late = False
         for workspace in due:
-            is_late |= self._fire_timers(batch, self._workspaces[workspace])
-        for count in range(0 if is_late else self._count_max - len(due)):
+            is_late |= yield from self._fire_timers(batch, self._workspaces[workspace], turns)
+        if not is_late:
+            yield from self._execute_items(batch, turns, touched, self._count_max - len(due), started_s)
+        for workspace, query in batch.continued:
+            self._queue.put(workspace, query, ignore_limit=True)
+        for workspace in touched:
+            if not turns.is_fresh():
+                yield
+            engine = self._workspaces[workspace].engine
+            engine.list_new_contacts()
+            self._wakeups.set(workspace, engine.next_deadline_ms())
+        if _after_decide is not None and batch.records:
+            _after_decide()
+
+    def _execute_items(
+        self, batch: Batch, turns: Turns, touched: dict[WorkspaceId, None], count_max: int, started_s: float
+    ) -> Iterator[None]:
+        for _ in range(count_max):
             popped = self._queue.pop()
             if popped is None:
-                break
+                return
             workspace, item = popped
             if item.reply is not None:
                 batch.pending_replies.append(item.reply)
@@ -265,25 +331,23 @@ class BatchProcessor:
                 touched[workspace] = None
                 _execute_command(batch, self._workspaces[workspace], item)
             else:
+                if not turns.is_fresh():
+                    yield
                 _execute_query(batch, self._workspaces[workspace], item)
-                if time.perf_counter() - started_s > _QUERY_TURN_S:
-                    break
-            if count % 8 == 7 and self._is_over_time(started_s):
-                break
-        for workspace, query in batch.continued:
-            self._queue.put(workspace, query, ignore_limit=True)
-        for workspace in touched:
-            engine = self._workspaces[workspace].engine
-            engine.list_new_contacts()
-            self._wakeups.set(workspace, engine.next_deadline_ms())
-        if _after_decide is not None and batch.records:
-            _after_decide()
+                if time.perf_counter() - started_s > _QUERY_BATCH_S:
+                    return
+            if turns.is_over():
+                if self._is_over_time(started_s):
+                    return
+                yield
 
-    def _fire_timers(self, batch: Batch, workspace: WorkspaceRuntime) -> bool:
+    def _fire_timers(self, batch: Batch, workspace: WorkspaceRuntime, turns: Turns) -> Generator[None, None, bool]:
         """Fire due timers and return whether more are due."""
         for _ in range(_TIMER_COMMANDS_MAX):
             seq = workspace.engine.seq
             _execute_command(batch, workspace, QueuedCommand(_ADVANCE_TIME, ROUTER_ACTOR, None))
+            if turns.is_over():
+                yield
             next_ms = workspace.engine.next_deadline_ms()
             if next_ms is None or next_ms > batch.at_ms or workspace.engine.seq == seq:
                 return False

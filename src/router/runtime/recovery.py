@@ -102,6 +102,7 @@ async def recover_workspace(
             f"workspace {history.workspace}: the replay ends at seq {recovered.engine.seq}, "
             f"the journal at seq {history.last_position.seq}"
         )
+    recovered.engine.list_all_contacts()
     return recovered
 
 

@@ -2,9 +2,10 @@
 
 Other tasks enqueue commands and queries (``execute``, ``submit``, ``query``). The writer task takes a batch from the command
 queue, executes each item at one common time, writes all records in one commit, publishes them to the subscribers, and then
-completes the replies. This order gives two guarantees: no event leaves the process before it is durable, and no refusal or
-query result leaves it before the events that it depends on are durable. While one commit is in progress the next commands
-gather in the queue, so a busier router puts more commands into one commit.
+completes the replies. It does so in turns of about a millisecond, between which other tasks run. This order gives two
+guarantees: no event leaves the process before it is durable, and no refusal or query result leaves it before the events that it
+depends on are durable. While one commit is in progress the next commands gather in the queue, so a busier router puts more
+commands into one commit.
 
 An exception of the journal or a broken invariant is never caught here. ``run`` raises, all pending replies fail with
 JournalUnavailable, and the process must end, because the state in memory is ahead of the journal. The next start recovers from
@@ -37,6 +38,7 @@ from router.runtime.command_queue import (
     BatchProcessor,
     CommandQueue,
     CommitPacer,
+    Turns,
 )
 from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
@@ -101,6 +103,7 @@ class Writer:
             self._workspaces, self._wakeups, self._queue, count_max=self._limits.batch_count_max, ms_max=self._limits.batch_ms_max
         )
         self._pacer = CommitPacer(self._limits.commit_gap_ms)
+        self._turns = Turns()
         self._creating = asyncio.Lock()
         self._snapshot_scheduler = SnapshotScheduler(journal, self._schedule, wake=self.wake)
         self.on_refused_submit: Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None = None
@@ -293,14 +296,17 @@ class Writer:
             while not self._is_done():
                 if maintenance.done():
                     maintenance.result()
-                await self._queue.wait(self._idle_s())
+                if await self._queue.wait(self._idle_s()):
+                    self._turns.begin()
                 delay_s = self._pacer.delay_s(len(self._queue))
                 if delay_s > 0 and not self._stopping:
                     await asyncio.sleep(delay_s)
+                    self._turns.begin()
                 batch = Batch(self.clock.now_ms(), self.on_refused_submit is not None)
-                self._processor.process(batch)
+                for _ in self._processor.process(batch, self._turns):
+                    await self._turns.end()
                 await self._commit(batch)
-                self._complete_replies(batch)
+                await self._complete_replies(batch)
                 batch = None
                 self._snapshot_scheduler.start_next(self._workspaces.values(), now_ms=self.clock.now_ms())
             await self._snapshot_scheduler.save_all(self._workspaces.values())
@@ -334,10 +340,10 @@ class Writer:
         if not batch.records:
             self._notify_refused_submits(batch, 0)
             # A caller that sends queries without pause must not starve the event loop.
-            await asyncio.sleep(0)
+            await self._turns.end()
             return
         self._pacer.commit_started()
-        await self._journal.append(batch.records)
+        await self._turns.run(self._journal.append(batch.records))
         for count, (workspace, record) in enumerate(batch.records):
             if batch.refused_submits:
                 self._notify_refused_submits(batch, count)
@@ -348,6 +354,8 @@ class Writer:
                 apply(event, seq, record.at_ms)
                 seq += 1
             self.publisher.publish(workspace, record)
+            if self._turns.is_over():
+                await self._turns.end()
         self._notify_refused_submits(batch, len(batch.records))
 
     def _notify_refused_submits(self, batch: Batch, records: int) -> None:
@@ -356,13 +364,15 @@ class Writer:
             if self.on_refused_submit is not None:
                 self.on_refused_submit(workspace, command, code, batch.at_ms)
 
-    def _complete_replies(self, batch: Batch) -> None:
+    async def _complete_replies(self, batch: Batch) -> None:
         if _before_reply is not None and batch.records:
             _before_reply()
         for reply, result in batch.replies:
             # The caller may have been cancelled.
             if not reply.done():
                 reply.set_result(result)
+                if self._turns.is_over():
+                    await self._turns.end()
         if _after_reply is not None and batch.records:
             _after_reply()
 

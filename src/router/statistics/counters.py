@@ -169,9 +169,15 @@ def sum_counters(many: Iterable[ContactCounters]) -> ContactCounters:
 
 def add_to_all(counters: ContactCounters, targets: Iterable[ContactCounters]) -> None:
     """Add counters to each of the others."""
-    for target in targets:
-        for part in ContactCounters.__struct_fields__:
-            _add(getattr(target, part), getattr(counters, part))
+    totals = list(targets)
+    for part in ContactCounters.__struct_fields__:
+        counted = getattr(counters, part)
+        # Most are zero.
+        changes = [(name, value) for name in counted.__struct_fields__ if (value := getattr(counted, name))]
+        for total in totals if changes else ():
+            sums = getattr(total, part)
+            for name, value in changes:
+                setattr(sums, name, getattr(sums, name) + value)
 
 
 def _add(total: Struct, part: Struct) -> None:

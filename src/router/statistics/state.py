@@ -199,10 +199,13 @@ class StatsState:
 
         O(pairs of queue and channel with an event since the last call).
         """
-        for queue_id, channels in self._pending.items():
-            for channel, pending in channels.items():
-                add_to_all(pending, self._all_counters(queue_id, channel))
-        self._pending.clear()
+        for queue_id in list(self._pending):
+            self.flush_queue(queue_id)
+
+    def flush_queue(self, queue_id: str) -> None:
+        """Add the pending counters of one queue to the snapshot content."""
+        for channel, pending in self._pending.pop(queue_id, {}).items():
+            add_to_all(pending, self._all_counters(queue_id, channel))
 
     def start_interval(self, at_ms: int) -> None:
         """Close the running interval and start the one that contains ``at_ms``."""

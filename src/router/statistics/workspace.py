@@ -100,12 +100,14 @@ class WorkspaceStats:
 
     def queue_stats(self, queue_id: str, now_ms: int) -> QueueStatsView | None:
         """Return the statistics of a queue; none for an unknown queue."""
-        queue = self._flushed().queues.get(queue_id)
+        self._state.flush_queue(queue_id)
+        queue = self._state.queues.get(queue_id)
         return None if queue is None else queue_stats(queue_id, queue, now_ms)
 
     def queue_totals(self, queue_id: str) -> QueueTotals | None:
         """Return copies of the counters of a queue, summed over its channels, without the figures computed from them."""
-        queue = self._flushed().queues.get(queue_id)
+        self._state.flush_queue(queue_id)
+        queue = self._state.queues.get(queue_id)
         if queue is None:
             return None
         waits = copy(queue.waits)

@@ -31,8 +31,8 @@ _BUCKET_BOUNDS_MS: Final = (
 
 _BUCKET_INDEXES: Final = tuple(WAIT_BUCKETS_MS.index(bound) for bound in _BUCKET_BOUNDS_MS)
 
-# About 20 µs each.
-_QUEUES_PER_TURN: Final = 64
+# About 40 µs each.
+_QUEUES_PER_TURN: Final = 16
 
 _OFFER_ENDS: Final = ("accepted", "declined", "expired", "rescinded")
 

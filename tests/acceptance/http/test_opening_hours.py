@@ -49,6 +49,10 @@ async def test_a_closed_queue_returns_the_opening_time(make_router: MakeRouter) 
         assert (why["reason"], why["next_change"]) == ("queue_closed", "opening")
         status = await eve.ok("GET", "/v1/queues/letters")
         assert (status["queue"]["is_open"], status["queue"]["closed_reason"]) == (False, "hours")
+        assert status["longest_wait_ms"] == 0, "the clock stands still, also after the newest event"
+        listed = await eve.ok("GET", "/v1/queues")
+        (letters,) = (one for one in listed["queues"] if one["queue"]["queue_id"] == "letters")
+        assert letters["longest_wait_ms"] == 0
 
 
 async def test_no_agents_ready_until_one_is(make_router: MakeRouter) -> None:

@@ -278,7 +278,11 @@ def test_waits_in_statistics_and_rules_count_open_time() -> None:
     world = a_desk(FRIDAY_EVENING)
     world.done(a_contact("c1"))
     # Closed time does not count, however long the newest event is ago.
-    assert longest_wait_ms(world, at("2026-11-29T10:00")) == 0
+    later_ms = at("2026-11-29T10:00")
+    assert longest_wait_ms(world, later_ms) == 0
+    closed = world.engine.queue("support", later_ms)
+    assert closed is not None and closed.oldest_queued_at_ms == later_ms
+    assert [view for view in run_to_end(world.engine.queues(later_ms)) if view.queue_id == "support"] == [closed]
     until(world, "2026-11-30T08:00:07")
     world.done(AdvanceTime())
     assert world.engine.queue_fact("support", "voice", "oldest_wait_s") == 7

@@ -26,7 +26,8 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     state, policy = tx.state, command.policy
     if command.expected_version not in (None, state.policy_version):
         return Refused(code=RefusalCode.POLICY_VERSION_CONFLICT, field="if_match", state=str(state.policy_version))
-    refused = _invalid_policy_refusal(policy) or _channel_in_use_refusal(state, policy) or _drain_refusal(state, command)
+    refused = None if command.is_checked else _invalid_policy_refusal(policy)
+    refused = refused or _channel_in_use_refusal(state, policy) or _drain_refusal(state, command)
     if refused is not None:
         return refused
     before = state.policy
@@ -108,7 +109,7 @@ def _set_shadow_policy(tx: Transaction, command: SetShadowPolicy) -> CommandResu
     if state.policy is None:
         detail = "no policy is active: publish one first (PUT /v1/policy)"
         return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail=detail)
-    refused = _invalid_policy_refusal(command.policy)
+    refused = None if command.is_checked else _invalid_policy_refusal(command.policy)
     if refused is not None:
         return refused
     tx.emit(ShadowPolicySet(policy=command.policy))

@@ -12,9 +12,11 @@ Other commands may change the state between two turns. Two kinds of queries deal
   less time.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from copy import copy
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from itertools import chain
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from router.engine.events.changed_records import ChangedRecords
 from router.engine.index.directory import ContactFilter
@@ -35,21 +37,25 @@ ViewT = TypeVar("ViewT")
 Slices: TypeAlias = Generator[None, None, T]
 """A query in slices: yields at the end of each turn and returns the answer."""
 
-TURN_COST: Final = 1_500
+TURN_COST: Final = 1_000
 """Units of work in one turn."""
 PAGE_COST_MAX: Final = 20_000
 """Units of work for one page of a list; a page that has used them is short and is continued by its cursor."""
 
-_CONTACT_COST: Final = 12
+_CONTACT_COST: Final = 14
 _AGENT_COST: Final = 10
 _ITEM_COST: Final = 6
 _QUEUE_COST: Final = 50
 _GROUPS_PER_UNIT: Final = 4
 _EXPECTED_WAIT_COST: Final = 60
 _HEAD_COST: Final = 4
-_LISTED_PER_TURN: Final = 1_000
+_LISTED_PER_TURN: Final = 700
 # Lines whose position is looked up, for one unit.
 _LINES_PER_UNIT: Final = 3
+VIEWS_PER_PAGE: Final = 500
+"""Views in one page of a state: about 400 bytes each, so a page stays well below the frame size that clients accept by default."""
+# Pages that are searched for a view, for one unit.
+_PAGES_PER_UNIT: Final = 16
 # Rounds of reading changed records again before the rest is read in one turn.
 _ROUNDS_MAX: Final = 100
 
@@ -89,6 +95,59 @@ class ContactPage(NamedTuple):
     contacts: list[ContactView]
     next_position: int | None
     """Position after which the next page begins; None: there is none."""
+
+
+class Views(Generic[ViewT]):
+    """Views by name, in order, in pages of at most ``VIEWS_PER_PAGE``.
+
+    One container of very many views would be copied whenever it grows, and visited as a whole by the garbage collector.
+    """
+
+    __slots__ = ("_pages",)
+
+    def __init__(self) -> None:
+        self._pages: list[dict[str, ViewT]] = [{}]
+
+    def __iter__(self) -> Iterator[ViewT]:
+        for page in self._pages:
+            yield from page.values()
+
+    def items(self) -> Iterator[tuple[str, ViewT]]:
+        """Yield each name with its view."""
+        for page in self._pages:
+            yield from page.items()
+
+    @property
+    def page_count(self) -> int:
+        """Number of pages; at least one, which may be empty."""
+        return len(self._pages)
+
+    def add(self, name: str, view: ViewT) -> None:
+        """Add a view of a name that has none."""
+        if len(self._pages[-1]) >= VIEWS_PER_PAGE:
+            self._pages.append({})
+        self._pages[-1][name] = view
+
+    def put(self, name: str, view: ViewT | None) -> int:
+        """Replace the view of a name, add it, or remove it if there is none any more; return the cost."""
+        is_done = view is None
+        for page in self._pages:
+            if name not in page:
+                continue
+            if view is None or is_done:
+                del page[name]  # An id that was used again may be in two pages.
+            else:
+                page[name] = view
+                is_done = True
+        if view is not None and not is_done:
+            self.add(name, view)
+        return len(self._pages) // _PAGES_PER_UNIT
+
+    def take_pages(self) -> Iterator[tuple[ViewT, ...]]:
+        """Yield the pages and release each: releasing very many views at once takes long."""
+        self._pages.reverse()
+        while self._pages:
+            yield tuple(self._pages.pop().values())
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -169,10 +228,11 @@ def workspace_view(state: RoutingState) -> Slices[WorkspaceView]:
     )
 
 
-def queue_details(state: RoutingState) -> Slices[list[QueueView]]:
+def queue_details(state: RoutingState, now_ms: int | None = None) -> Slices[list[QueueView]]:
     """Return all queues in ascending order of id with their expected waits, each as of the turn that built it."""
     names = sorted(state.policy.queues if state.policy else ())
-    return (yield from _queue_views(state, names, views.queue_detail_view, expected_wait_cost(state)))
+    view = partial(views.queue_detail_view, now_ms=now_ms)
+    return (yield from _queue_views(state, names, view, expected_wait_cost(state)))
 
 
 def _queue_views(
@@ -231,7 +291,7 @@ def list_new_contacts(state: RoutingState) -> Slices[None]:
 
 
 # --- states as of one event -------------------------------------------------------------------------------------------
-def live_contacts(state: RoutingState, owner: str) -> Slices[tuple[ContactView, ...]]:
+def live_contacts(state: RoutingState, owner: str) -> Slices[Views[ContactView]]:
     """Return the live contacts of a gateway, as of the last turn."""
     with ChangedRecords(state) as changes:
         yield from list_new_contacts(state)
@@ -239,16 +299,16 @@ def live_contacts(state: RoutingState, owner: str) -> Slices[tuple[ContactView, 
             changes.is_everything = False
             names = yield from _owned_contacts(state, owner)
             found = yield from read_until_unchanged(
-                state, names, changes, changes.take_contacts, lambda name: _live_contact(state, owner, name)
+                state, chain.from_iterable(names), changes, changes.take_contacts, lambda name: _live_contact(state, owner, name)
             )
             if found is not None:
-                return tuple(found.values())
+                return found
 
 
-def _owned_contacts(state: RoutingState, owner: str) -> Slices[list[ContactId]]:
-    """Return the ids of the live contacts of a gateway; those that arrive meanwhile are among the changed ones."""
+def _owned_contacts(state: RoutingState, owner: str) -> Slices[list[list[ContactId]]]:
+    """Return the ids of the live contacts of a gateway, in pages; those that arrive meanwhile are among the changed ones."""
     meter = WorkMeter()
-    found: list[ContactId] = []
+    found: list[list[ContactId]] = [[]]
     position = 0
     is_turn_over = True
     while is_turn_over:
@@ -256,7 +316,9 @@ def _owned_contacts(state: RoutingState, owner: str) -> Slices[list[ContactId]]:
         for step, contact in state.index.directory.search(ContactFilter(owner=owner), position):
             position = step
             if contact is not None and not contact.state.is_terminal:
-                found.append(contact.contact_id)
+                found[-1].append(contact.contact_id)
+                if len(found[-1]) >= VIEWS_PER_PAGE:
+                    found.append([])
             if meter.add(1):
                 is_turn_over = True
                 break
@@ -272,7 +334,7 @@ def _live_contact(state: RoutingState, owner: str, contact_id: ContactId) -> tup
     return contact_view(state, contact), contact_cost(state, contact)
 
 
-def all_agents(state: RoutingState) -> Slices[tuple[AgentView, ...]]:
+def all_agents(state: RoutingState) -> Slices[Views[AgentView]]:
     """Return all agents, as of the last turn."""
     with ChangedRecords(state) as changes:
         while True:
@@ -281,7 +343,7 @@ def all_agents(state: RoutingState) -> Slices[tuple[AgentView, ...]]:
                 state, list(state.agents), changes, changes.take_agents, lambda name: _agent(state, name)
             )
             if found is not None:
-                return tuple(found.values())
+                return found
 
 
 def _agent(state: RoutingState, agent_id: AgentId) -> tuple[AgentView | None, int]:
@@ -291,26 +353,30 @@ def _agent(state: RoutingState, agent_id: AgentId) -> tuple[AgentView | None, in
 
 def read_until_unchanged(
     state: RoutingState,
-    names: list[str],
+    names: Iterable[str],
     changes: ChangedRecords,
     take_changed: Callable[[], list[Any]],
     read_one: Callable[[str], tuple[ViewT | None, int]],
-) -> Slices[dict[str, ViewT] | None]:
-    """Read records until none has changed since it was read; None: everything may have changed, begin again."""
+) -> Slices[Views[ViewT] | None]:
+    """Read records, each name once, until none has changed since it was read; None: anything may have changed, begin again."""
     meter = WorkMeter()
-    found: dict[str, ViewT] = {}
+    found: Views[ViewT] = Views()
+    for name in names:
+        view, cost = read_one(name)
+        if view is not None:
+            found.add(name, view)
+        if meter.add(cost):
+            yield
+            if changes.is_everything:
+                return None
     rounds = 0
-    while names:
+    while changed := take_changed():
         rounds += 1
-        for name in names:
+        for name in changed:
             view, cost = read_one(name)
-            if view is None:
-                found.pop(name, None)
-            else:
-                found[name] = view
+            cost += found.put(name, view)
             if meter.add(cost) and rounds <= _ROUNDS_MAX:
                 yield
                 if changes.is_everything:
                     return None
-        names = take_changed()
     return found

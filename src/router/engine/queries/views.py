@@ -11,7 +11,7 @@ from msgspec import UNSET, structs
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
-from router.engine.state.clocks import TimerKind, closed_time_ms, is_clock_stopped
+from router.engine.state.clocks import TimerKind, is_clock_stopped, waited_ms
 from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
@@ -260,14 +260,16 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
     )
 
 
-def queue_view(state: RoutingState, queue_id: str) -> QueueView:
-    """Return the current figures of a queue.
+def queue_view(state: RoutingState, queue_id: str, now_ms: int | None = None) -> QueueView:
+    """Return the figures of a queue at ``now_ms``, at the newest event if it is not given.
 
+    The time counts for the oldest contact: while its clock stands still, ``oldest_queued_at_ms`` advances with the time.
     Agents are counted by agent group, so the cost grows with the number of free agents, not with the number of all agents.
     """
     tally = state.queue_counts(queue_id)
     lines = state.index.lines.by_queue.get(queue_id, [])
-    heads = [first.queued_at_ms + closed_time_ms(state, first) for line in lines if (first := line.earliest_contact()) is not None]
+    now_ms = state.at_ms if now_ms is None else max(now_ms, state.at_ms)
+    heads = [now_ms - waited_ms(state, first, now_ms) for line in lines if (first := line.earliest_contact()) is not None]
     index = state.index
     qualified = 0
     by_channel: dict[int, int] = {}
@@ -291,11 +293,11 @@ def queue_view(state: RoutingState, queue_id: str) -> QueueView:
     )
 
 
-def queue_detail_view(state: RoutingState, queue_id: str) -> QueueView:
-    """Return the view of a single queue, with the expected wait of a new contact and the accuracy of earlier forecasts."""
+def queue_detail_view(state: RoutingState, queue_id: str, now_ms: int | None = None) -> QueueView:
+    """Return the view of a queue at ``now_ms``, with the expected wait of a new contact and the accuracy of earlier forecasts."""
     counts = state.wait_statistics.forecast_counts.get(queue_id)
     return structs.replace(
-        queue_view(state, queue_id),
+        queue_view(state, queue_id, now_ms),
         expected_wait=queue_expected_wait(state, queue_id),
         forecasts=None if counts is None else forecast_accuracy(copy(counts)),
     )

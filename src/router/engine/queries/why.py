@@ -65,7 +65,7 @@ def explain_contact(state: RoutingState, contact_id: ContactId) -> Slices[Contac
             if answers is not None and contact_id not in changes.take_contacts():
                 break
         explained, at_ms = _explain_live(state, contact), state.at_ms
-    return (yield from _with_agents(explained, answers, at_ms))
+    return (yield from _with_agents(explained, dict(answers.items()), at_ms))
 
 
 def _examine_agent(state: RoutingState, contact: Contact, agent_id: AgentId) -> tuple[tuple[AgentWhy, bool] | None, int]:

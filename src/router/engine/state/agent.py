@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from typing import Final, TypeAlias
@@ -225,10 +225,19 @@ class IdleOrder:
 
     def _compact(self) -> None:
         # Keep each number once: an agent who has returned repeatedly has several entries.
-        main = {entry[0]: entry[1] for entry in self._appended() if self._is_current(entry)}
-        returned = {entry[0]: entry[1] for entry in self._returned if self._is_current(entry)}
+        main = self._current(self._appended())
+        returned = self._current(self._returned)
         self._appended_numbers, self._appended_agents = deque(main), deque(main.values())
         self._returned = [entry for entry in returned.items() if entry[0] not in main]
+
+    def _current(self, entries: Iterable[tuple[int, Agent]]) -> dict[int, Agent]:
+        """Return the entries that are current, in order; without calls, because there may be thousands."""
+        bit, group = self._bit, self._group
+        if group is None:
+            return {n: agent for n, agent in entries if agent.idle_number == n and agent.open_channel_bits & bit}
+        return {
+            n: agent for n, agent in entries if agent.idle_number == n and agent.open_channel_bits & bit and agent.group is group
+        }
 
     def first(self) -> Agent:
         """Return the longest idle agent; the order must not be empty."""

@@ -44,7 +44,7 @@ async def put_policy(request: ApiRequest) -> ApiResponse:
     drain_to = _drain_to(request.query_params.drain_to)
     policy, _ = await parse_policy(request.body)
     effected = await request.execute(
-        PublishPolicy(policy=policy, drain_to=drain_to),
+        PublishPolicy(policy=policy, drain_to=drain_to, is_checked=True),
         payload=msgspec.json.encode(sorted(drain_to.items())) + request.body,
         is_condition_required=True,
     )
@@ -59,8 +59,7 @@ async def check_policy(request: ApiRequest) -> ApiResponse:
 
     def evaluate(engine: Engine) -> dict[str, int]:
         before = engine.policy.queues if engine.policy is not None else {}
-        views = (engine.queue(name) for name in before if name not in policy.queues)
-        return {view.queue_id: view.waiting for view in views if view is not None and view.waiting}
+        return {name: count for name in before if name not in policy.queues and (count := engine.waiting_count(name))}
 
     answered = await request.query_engine(evaluate)
     return ApiResponse(body=PolicyCheckResult(advice=tuple(advice), removed_queues_waiting=answered.value))
@@ -126,7 +125,7 @@ _CATCH_UP_S: Final = 2.0
 async def put_shadow(request: ApiRequest) -> ApiResponse:
     """Set the shadow policy: it is evaluated in parallel without effect. Counting starts again."""
     policy, _ = await parse_policy(request.body)
-    effected = await request.execute(SetShadowPolicy(policy=policy), payload=request.body)
+    effected = await request.execute(SetShadowPolicy(policy=policy, is_checked=True), payload=request.body)
     # Contacts submitted after this response are seen by the shadow.
     await request.services.shadow_runner.wait_until_caught_up(request.workspace, timeout_s=_CATCH_UP_S)
     return _shadow_response(effected)

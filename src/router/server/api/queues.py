@@ -1,6 +1,5 @@
 """API operations on queues: status, availability, expected wait, opening and closing."""
 
-import asyncio
 from typing import Final
 
 from router.engine.commands.transaction import unknown_queue
@@ -10,7 +9,7 @@ from router.model.views import QueueView
 from router.server.api.bodies import ExpectedWaitDocument, QueueList, QueueReceipt, QueueStatus
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError, problem_from_refusal
-from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.request import ApiRequest, ApiResponse, encode_in_turns
 
 # Queues whose statistics are computed before other tasks run.
 _QUEUES_PER_TURN: Final = 8
@@ -18,23 +17,22 @@ _QUEUES_PER_TURN: Final = 8
 
 async def list_queues(request: ApiRequest) -> ApiResponse:
     """List all queues with live counts and statistics. Each queue is as of the event ``as_of_seq`` or a little earlier."""
-    answered = await request.query_in_slices(lambda engine: engine.queues())
-    queues: list[QueueStatus] = []
-    for view in answered.value:
-        queues.append(_status(request, view, answered.at_ms))
-        if len(queues) % _QUEUES_PER_TURN == 0:
-            await asyncio.sleep(0)
-    return ApiResponse(body=QueueList(queues=tuple(queues), as_of_seq=answered.seq, at_ms=answered.at_ms))
+    now_ms = request.services.writer.clock.now_ms()
+    answered = await request.query_in_slices(lambda engine: engine.queues(now_ms))
+    statuses = (_status(request, view, now_ms) for view in answered.value)
+    queues = await encode_in_turns(statuses, _QUEUES_PER_TURN)
+    return ApiResponse(body=QueueList(queues=queues, as_of_seq=answered.seq, at_ms=answered.at_ms))
 
 
 async def get_queue(request: ApiRequest) -> ApiResponse:
     """Get a queue with live counts and statistics."""
     queue_id = request.path_params["queue_id"]
-    answered = await request.query_engine(lambda engine: (engine.queue(queue_id), engine.queue_tag(queue_id)))
+    now_ms = request.services.writer.clock.now_ms()
+    answered = await request.query_engine(lambda engine: (engine.queue(queue_id, now_ms), engine.queue_tag(queue_id)))
     view, tag = answered.value
     if view is None:
         raise problem_from_refusal(unknown_queue())
-    return ApiResponse(body=_status(request, view, answered.at_ms), headers={"ETag": f'"{tag}"'})
+    return ApiResponse(body=_status(request, view, now_ms), headers={"ETag": f'"{tag}"'})
 
 
 async def get_availability(request: ApiRequest) -> ApiResponse:

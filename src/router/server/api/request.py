@@ -7,10 +7,11 @@ and returns an ``ApiResponse``; refusals and limits are raised as ``ProblemError
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from router.context.service import ContextService
@@ -69,6 +70,8 @@ class Services:
 
 T = TypeVar("T")
 
+_encode: Final = msgspec.json.Encoder().encode
+
 # Commands whose answer has the new entity tag of their object.
 TAGGED_WRITES: Final = frozenset({UpdateContact, PutAgent, SetAgentChannels, SetQueueOpen})
 
@@ -80,6 +83,16 @@ class ApiResponse(Struct, frozen=True, kw_only=True):
     status: int = 200
     headers: dict[str, str] = {}
     content_type: str = "application/json"
+
+
+async def encode_in_turns(items: Iterable[Any], count: int) -> tuple[Any, ...]:
+    """Return the items as encoded JSON, to be put into a body; other tasks run after ``count`` items."""
+    encoded: list[msgspec.Raw] = []
+    for item in items:
+        encoded.append(msgspec.Raw(_encode(item)))
+        if len(encoded) % count == 0:
+            await asyncio.sleep(0)
+    return tuple(encoded)
 
 
 class AppliedCommand(Struct, frozen=True, kw_only=True):

@@ -1,9 +1,11 @@
 """API operations on the workspace: events, totals, digest, diagnosis, WebSocket tickets and probes."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from router.engine.engine import digest_of
 from router.journal.records import Record
@@ -19,13 +21,15 @@ from router.server.api.bodies import (
 )
 from router.server.api.idempotency import public_event
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.request import ApiRequest, ApiResponse, encode_in_turns
 from router.server.auth.credentials import TicketsExhausted
 
 _encode: Final = msgspec.json.Encoder().encode
 
-# Events of a page that are encoded before other tasks run.
-_EVENTS_PER_TURN: Final = 100
+# Events of a page that are encoded before other tasks run, records that are read at once, and queues that are encoded.
+_EVENTS_PER_TURN: Final = 50
+_RECORDS_READ: Final = 256
+_QUEUES_PER_TURN: Final = 100
 
 
 async def list_events(request: ApiRequest) -> ApiResponse:
@@ -38,16 +42,14 @@ async def list_events(request: ApiRequest) -> ApiResponse:
         request.services.writer.note_position(request.workspace, history_id, int(seq))
     first_seq = request.services.journal.first_seq(request.workspace)
     after_seq = _start_seq(query.after, history_id=position.history_id, first_seq=first_seq, last_seq=position.seq)
-    records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
     encoded: list[bytes] = []
-    encoded_here = 0
-    for record in records:
+    turn_count = 0
+    async for record in _records(request, after_seq, limit):
         encoded.extend(_encoded_events(record, position.history_id, after_seq=after_seq, count_max=limit - len(encoded)))
         if len(encoded) == limit:
             break
-        encoded_here += len(record.events)
-        if encoded_here >= _EVENTS_PER_TURN:
-            encoded_here = 0
+        if len(encoded) - turn_count >= _EVENTS_PER_TURN:
+            turn_count = len(encoded)
             await asyncio.sleep(0)
     next_seq = after_seq + len(encoded)
     head = _encode(
@@ -57,12 +59,27 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     return ApiResponse(body=body)
 
 
+async def _records(request: ApiRequest, after_seq: int, event_count: int) -> AsyncIterator[Record]:
+    """Yield the records after an event that hold at least so many events, or all that there are."""
+    until_seq = after_seq + event_count
+    while after_seq < until_seq:
+        limit = min(_RECORDS_READ, until_seq - after_seq)
+        records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
+        for record in records:
+            yield record
+        if len(records) < limit:
+            return
+        after_seq = records[-1].last_seq
+
+
 async def get_state(request: ApiRequest) -> ApiResponse:
     """Get the totals of the workspace. A state older than ``min_seq`` is answered with 503."""
     answered = await request.query_in_slices(lambda engine: engine.workspace_in_slices())
     if answered.seq < request.query_params.min_seq:
         raise ProblemError("event_not_reached", seq=answered.seq)
-    return ApiResponse(body=StateDocument(history_id=answered.history_id, epoch=answered.epoch, state=answered.value))
+    queues = await encode_in_turns(answered.value.queues, _QUEUES_PER_TURN)
+    state = structs.replace(answered.value, queues=queues)
+    return ApiResponse(body=StateDocument(history_id=answered.history_id, epoch=answered.epoch, state=state))
 
 
 async def get_digest(request: ApiRequest) -> ApiResponse:

@@ -14,7 +14,7 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from router.model.commands import ConnectDesktop, EnqueueContact
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
-from router.protocol.codec import JSON, FrameDecoder, MalformedFrame
+from router.protocol.codec import JSON, SUBPROTOCOLS, FrameDecoder, MalformedFrame
 from router.protocol.frames import ContactFields, ErrorFrame, ExpectedWaitFrame, OkFrame, PongFrame, ServerFrame, SubmitFrame
 from router.protocol.session import (
     Authenticate,
@@ -113,14 +113,16 @@ class ConnectionContext:
         self.may_connect = may_connect
         self.admission = admission
         self.auth_failures = auth_failures
-        self._decoders: dict[tuple[Endpoint, str], FrameDecoder] = {}
+        # Made at the start: examining the types takes milliseconds.
+        self._decoders = {
+            (endpoint, subprotocol): FrameDecoder(endpoint.client_frames, subprotocol)
+            for endpoint in Endpoint
+            for subprotocol in SUBPROTOCOLS
+        }
 
     def decoder(self, endpoint: Endpoint, subprotocol: str) -> FrameDecoder:
         """Return the decoder of an endpoint and codec. Decoders are stateless and shared."""
-        found = self._decoders.get((endpoint, subprotocol))
-        if found is None:
-            found = self._decoders[endpoint, subprotocol] = FrameDecoder(endpoint.client_frames, subprotocol)
-        return found
+        return self._decoders[endpoint, subprotocol]
 
 
 class WebSocketConnection:
@@ -514,13 +516,11 @@ class WebSocketConnection:
             return False
         return True
 
-    async def write_and_drain(self, frames: list[ServerFrame]) -> None:
-        """Write frames directly and wait for the client; only used before the connection is live. The list is emptied."""
+    async def write_and_drain(self, frames: Iterable[ServerFrame]) -> None:
+        """Write frames directly and wait for the client; only used before the connection is live."""
         transport = self._socket.transport
         written = 0
-        frames.reverse()
-        while frames:
-            frame = frames.pop()
+        for frame in frames:
             if self._closing or transport.is_closing():
                 raise ConnectionResetError("the connection is lost")
             encoded = self._hub.encode(frame, self.subprotocol)

@@ -11,12 +11,14 @@ journal through the event feed. A client that reads more slowly than the workspa
 consumer.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import zip_longest
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from router.engine.engine import Engine
+from router.engine.queries.slices import Views
 from router.model.events import Event
 from router.model.views import AgentView, ContactView, WorkspaceView
 from router.protocol.audience import is_visible_to
@@ -54,7 +56,7 @@ class SyncingSubscriber(Subscriber, Protocol):
     def send(self, frame: ServerFrame) -> None:
         """Put a frame into the write buffer."""
 
-    async def write_and_drain(self, frames: list[ServerFrame]) -> None:
+    async def write_and_drain(self, frames: Iterable[ServerFrame]) -> None:
         """Write frames directly and wait until the client accepts them. Raises TimeoutError if it does not."""
 
 
@@ -81,10 +83,7 @@ class InitialSync:
             query = visible_state_query(subscriber.role, subscriber.subject)
             answered = await self._writer.query_in_slices(subscriber.workspace, query)
             history_id, seq = answered.history_id, answered.seq
-            frames = self._welcome(answered)
-            # Each page is released when it is written: releasing very many views at once takes long.
-            del answered
-            await subscriber.write_and_drain(frames)
+            await subscriber.write_and_drain(self._welcome(answered))
             if await self._catch_up(history_id, seq):
                 return True
         # The client reads more slowly than events occur; as a live subscriber it would be closed at once.
@@ -132,7 +131,7 @@ class InitialSync:
         while not self._hub.is_replayable(subscriber, history_id, after):
             position = FeedPosition(history_id, after)
             records = await feed.read(subscriber.workspace, position, limit=_LOG_RECORDS)
-            frames: list[ServerFrame] = [
+            frames = [
                 _event_frame((seq, published.record.at_ms, event))
                 for published in records
                 for seq, event in enumerate(published.record.events, published.record.first_seq)
@@ -176,11 +175,14 @@ class InitialSync:
             session_id=subscriber.session_id,
         )
 
-    def _welcome(self, answered: QueryResult[Any]) -> list[ServerFrame]:
+    def _welcome(self, answered: QueryResult[Any]) -> Iterator[ServerFrame]:
+        """Yield ``welcome`` and the further pages of the state, each made when it is sent."""
         subscriber = self._subscriber
         visible: VisibleState = answered.value
-        first, *rest = visible.state_pages()
-        welcome = WelcomeFrame(
+        rest = visible.page_count - 1
+        pages = visible.take_pages()
+        first = next(pages)
+        yield WelcomeFrame(
             role=subscriber.role,
             workspace=subscriber.workspace,
             history_id=answered.history_id,
@@ -189,13 +191,13 @@ class InitialSync:
             at_ms=answered.at_ms,
             heartbeat_s=self._settings.heartbeat_s,
             session_id=subscriber.session_id,
-            state_page_count=len(rest),
+            state_page_count=rest,
             agent=visible.agent,
             contacts=first.contacts,
             agents=first.agents,
             stats=visible.stats,
         )
-        return [welcome, *rest]
+        yield from pages
 
 
 def _no_query(engine: Engine) -> None:
@@ -207,24 +209,23 @@ def _event_frame(event: tuple[int, int, Event]) -> EventFrame:
     return EventFrame(seq=seq, at_ms=at_ms, event=public_event(payload))
 
 
-# About 400 bytes per contact: a page stays well below the frame size that clients accept by default.
-STATE_PAGE_LENGTH: Final = 500
-
-
 class VisibleState(Struct, frozen=True, kw_only=True):
     """Complete state visible to one client, as of one event."""
 
     agent: AgentView | None = None
-    contacts: tuple[ContactView, ...] = ()
-    agents: tuple[AgentView, ...] = ()
+    contacts: Views[ContactView] = field(default_factory=Views)
+    agents: Views[AgentView] = field(default_factory=Views)
     stats: WorkspaceView | None = None
 
-    def state_pages(self) -> Iterator[StatePageFrame]:
-        """Yield contacts and agents in pages; at least one, which may be empty."""
-        longest = max(len(self.contacts), len(self.agents), 1)
-        for start in range(0, longest, STATE_PAGE_LENGTH):
-            part = slice(start, start + STATE_PAGE_LENGTH)
-            yield StatePageFrame(contacts=self.contacts[part], agents=self.agents[part])
+    @property
+    def page_count(self) -> int:
+        """Number of pages; at least one, which may be empty."""
+        return max(self.contacts.page_count, self.agents.page_count)
+
+    def take_pages(self) -> Iterator[StatePageFrame]:
+        """Yield contacts and agents in pages and release them."""
+        pages = zip_longest(self.contacts.take_pages(), self.agents.take_pages(), fillvalue=())
+        return (StatePageFrame(contacts=contacts, agents=agents) for contacts, agents in pages)
 
 
 def visible_state_query(role: str, subject: str) -> Callable[[Engine], Generator[None, None, VisibleState]]:
