@@ -251,7 +251,9 @@ def test_late_steps_of_an_erased_customer_are_dropped(store: SqliteContextStore)
     late = store.append_step("default", Step(NOW, "view"), customer_id=None, identity=user, now_ms=NOW + 1)
     assert late.customer_id is None and not late.stored
     assert create(store, user) != customer_id
-    assert store.append_step("default", Step(NOW, "view"), customer_id=None, identity=user, now_ms=NOW + 2).stored
+    again = store.append_step("default", Step(NOW, "view"), customer_id=None, identity=user, now_ms=NOW + 2)
+    assert again.customer_id is None, "what the erased customer did must not come back with the new one"
+    assert store.append_step("default", Step(NOW + 1, "view"), customer_id=None, identity=user, now_ms=NOW + 2).stored
 
 
 def test_an_erasure_covers_all_members(store: SqliteContextStore, directory: Path) -> None:
@@ -265,18 +267,22 @@ def test_an_erasure_covers_all_members(store: SqliteContextStore, directory: Pat
     store.begin()
 
 
-def test_data_without_a_key_is_deleted_at_the_start(store: SqliteContextStore, directory: Path) -> None:
-    lost, kept = create(store, identity("app_user", "u-1")), create(store, identity("app_user", "u-2"))
-    row = store._table("default").row_of(lost)
+def test_a_key_file_that_is_older_than_the_data_is_refused(store: SqliteContextStore, directory: Path) -> None:
+    create(store, identity("app_user", "u-1"))
+    store.commit()
+    store._files.truncate_log(store._files.keys)
+    older = (directory / "context-keys.db").read_bytes()
+    store.begin()
+    later = create(store, identity("app_user", "u-2"))
     store.commit()
     store.close()
-    with sqlite3.connect(directory / "context-keys.db") as connection:
-        connection.execute("DELETE FROM customer_key WHERE row = ?", (row,))
-    connection.close()
+    newer = (directory / "context-keys.db").read_bytes()
+    (directory / "context-keys.db").write_bytes(older)
+    with pytest.raises(ContextCorrupt, match="1 customers have no key"):
+        SqliteContextStore(directory, MASTER)
+    (directory / "context-keys.db").write_bytes(newer)
     again = SqliteContextStore(directory, MASTER)
-    assert again.customer("default", kept).customer_id == kept
-    with pytest.raises(ErasedCustomer):
-        again.customer("default", lost)
+    assert again.customer("default", later).customer_id == later, "a refused start changes nothing"
     again.close()
 
 

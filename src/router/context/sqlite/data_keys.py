@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from router.context.customers import ContextCorrupt
@@ -73,7 +74,7 @@ class KeyStore:
             self._cache.popitem(last=False)
         return key
 
-    def delete(self, rows: list[int]) -> None:
+    def delete(self, rows: Sequence[int]) -> None:
         """Delete the data keys of customers; complete only after the key file's log was truncated."""
         for row in rows:
             self._connection.execute("DELETE FROM customer_key WHERE row = ?", (row,))

@@ -85,6 +85,7 @@ KEY_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
     "CREATE TABLE customer_key (row INTEGER PRIMARY KEY, wrapped BLOB NOT NULL, version INTEGER NOT NULL) STRICT",
     "CREATE INDEX customer_key_version ON customer_key (version)",
+    "CREATE TABLE deleted_key (row INTEGER PRIMARY KEY) STRICT",
     "CREATE TABLE workspace_key (number INTEGER PRIMARY KEY, wrapped BLOB NOT NULL, version INTEGER NOT NULL) STRICT",
 )
 

@@ -38,11 +38,10 @@ from router.context.sqlite.contacts import SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import DATA_FILE, ContextFiles, translate_errors
+from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
 from router.settings import JournalBackend, Settings
 
-SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
-"""Time for which late steps of an erased customer are dropped."""
 IDLE_FOLD_MS: Final = 10 * 60_000
 LOG_BYTES_MAX: Final = 16 << 20
 _FOLD_SLICE: Final = 50
@@ -55,8 +54,10 @@ _NAME_WORDS_MAX: Final = 8
 class SqliteContextStore:
     """The customer context in ``context.db`` and ``context-keys.db``. Confined to one thread."""
 
-    def __init__(self, directory: Path, master: MasterKeys, *, idle_customer_ms: int = 400 * 24 * 3_600_000) -> None:
-        """Open or create the files and repair what an end of the process left behind.
+    def __init__(
+        self, directory: Path, master: MasterKeys, *, now_ms: int = 0, idle_customer_ms: int = 400 * 24 * 3_600_000
+    ) -> None:
+        """Open or create the files and repair what an end of the process left behind, as of the time ``now_ms``.
 
         ``idle_customer_ms``: customers not seen for this long are erased. Raises ContextUnavailable or ContextCorrupt.
         """
@@ -64,12 +65,13 @@ class SqliteContextStore:
         self._idle_customer_ms = idle_customer_ms
         self._workspaces: dict[str, CustomerTable] = {}
         self._changes: list[ContextChange] = []
-        self._changes_before_attempt = 0
+        self._changes_before_attempt = self._writes_before_attempt = 0
         try:
             with translate_errors():
                 self._keys = KeyStore(self._files.keys, master)
+                self._erasure = Erasure(self._files, self._keys, lambda: getattr(self, "_journeys", None))
                 self._load_workspaces()
-                self._repair()
+                self._erasure.repair(now_ms=now_ms)
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
                 self._contacts = SqliteContacts(
                     self._data,
@@ -130,22 +132,6 @@ class SqliteContextStore:
                 return table.key_of(row)
         return None
 
-    def _repair(self) -> None:
-        """Remove keys without a customer and customers without a key, which a power failure can leave."""
-        with_key = {row for (row,) in self._files.keys.execute("SELECT row FROM customer_key")}
-        with_data = {row for (row,) in self._data.execute("SELECT row FROM customer")}
-        if with_data and not with_key:
-            raise ContextCorrupt("there are customers but no keys; restore both files from one backup")
-        self._files.begin()
-        try:
-            self._keys.delete(sorted(with_key - with_data))
-            for row in sorted(with_data - with_key):
-                self._delete_rows([row], now_ms=0)
-            self._files.commit()
-        except BaseException:
-            self._files.rollback()
-            raise
-
     # --- groups --------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -160,7 +146,7 @@ class SqliteContextStore:
 
     def attempt_began(self) -> None:
         """Mark the state to which ``attempt_failed`` returns; one operation of the group begins."""
-        self._changes_before_attempt = len(self._changes)
+        self._changes_before_attempt, self._writes_before_attempt = len(self._changes), self._writes()
         for connection in (self._files.keys, self._data):
             connection.execute("SAVEPOINT attempt")
 
@@ -175,10 +161,16 @@ class SqliteContextStore:
         for connection in (self._files.keys, self._data):
             connection.execute("ROLLBACK TO attempt")
             connection.execute("RELEASE attempt")
+        if self._writes() == self._writes_before_attempt:
+            return  # Nothing was written, so nothing in memory is wrong; reading the tail again would take long.
         self._keys.forget()
         self._journeys.reload()
         known = {name for (name,) in self._data.execute("SELECT name FROM workspace").fetchall()}
         self._workspaces = {name: table for name, table in self._workspaces.items() if name in known}
+
+    def _writes(self) -> int:
+        """Return the number of rows that were changed since the start."""
+        return self._files.keys.total_changes + self._data.total_changes
 
     # --- customers -----------------------------------------------------------------------------
 
@@ -287,13 +279,12 @@ class SqliteContextStore:
     def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
         """Return the row that has an identity, creating a customer for a new one; None where the customer was erased."""
         found = table.find(identity)
+        erased_ms = self._erasure.suppressed_since(table.number, found.hash, now_ms=now_ms)
+        if erased_ms is not None and (found.owner is None or step.at_ms <= erased_ms):
+            # A new contact may have made a new customer since; what the erased one did is not theirs.
+            return None
         if found.owner is not None:
             return table.direct_row_of(found.hash)
-        suppressed = self._data.execute(
-            "SELECT until_ms FROM suppressed WHERE workspace = ? AND hash = ?", (table.number, found.hash)
-        ).fetchone()
-        if suppressed is not None and suppressed[0] > now_ms:
-            return None
         resolved = table.resolve([identity], at_ms=min(step.at_ms, now_ms), create=True, now_ms=now_ms)
         assert resolved.customer_id is not None
         return table.row_of(resolved.customer_id)
@@ -383,43 +374,13 @@ class SqliteContextStore:
         for row in members:
             self._changed(workspace, row, CustomerChangeKind.ERASED)
         with translate_errors():
-            self._files.keys.execute("BEGIN IMMEDIATE")
-            self._keys.delete(members)
-            self._files.keys.execute("COMMIT")
-            if not self._files.truncate_log(self._files.keys):
-                return False
-            self._data.execute("BEGIN IMMEDIATE")
-            self._delete_rows(members, now_ms=now_ms)
-            self._data.execute("COMMIT")
-            return self._files.truncate_log(self._data)
+            return self._erasure.erase(members, now_ms=now_ms)
 
     def _table_for_reading(self, workspace: str) -> CustomerTable:
         table = self._workspaces.get(workspace)
         if table is None:
             raise UnknownCustomer("no customer has this id")
         return table
-
-    def _delete_rows(self, rows: Sequence[int], *, now_ms: int) -> None:
-        """Delete customers; late steps for their identities are dropped for a time."""
-        journeys = getattr(self, "_journeys", None)
-        for row in rows:
-            stored = self._data.execute("SELECT workspace, customer_id FROM customer WHERE row = ?", (row,)).fetchone()
-            if stored is None:
-                continue
-            workspace, customer_id = stored
-            hashes = [hash for (hash,) in self._data.execute("SELECT hash FROM identity WHERE row = ?", (row,)).fetchall()]
-            if now_ms:
-                until = [(workspace, hash, now_ms + SUPPRESSION_MS) for hash in hashes]
-                self._data.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?)", until)
-            self._data.executemany("DELETE FROM candidate WHERE hash = ?", [(hash,) for hash in hashes])
-            for table in ("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work"):
-                self._data.execute(f"DELETE FROM {table} WHERE row = ?", (row,))
-            if journeys is not None:
-                journeys.delete(row)
-            self._data.execute("UPDATE customer SET merged_into = NULL WHERE merged_into = ?", (row,))
-            self._data.execute("DELETE FROM merge WHERE loser = ? OR winner = ?", (row, row))
-            self._data.execute("DELETE FROM customer WHERE row = ?", (row,))
-            self._data.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (customer_id, now_ms))
 
     # --- keys and maintenance ------------------------------------------------------------------
 
@@ -444,7 +405,7 @@ class SqliteContextStore:
             self._files.begin()
             try:
                 self._journeys.fold_idle(before_ms=now_ms - IDLE_FOLD_MS, limit=_FOLD_SLICE)
-                self._data.execute("DELETE FROM suppressed WHERE until_ms < ?", (now_ms,))
+                self._erasure.forget_suppressed(now_ms=now_ms)
                 for workspace in self._workspaces:
                     self._contacts.expire(workspace, now_ms=now_ms)
                 self._files.commit()
@@ -452,25 +413,26 @@ class SqliteContextStore:
                 self._files.rollback()
                 self._journeys.reload()
                 raise
-            for workspace, customer_id in self._idle_customers(now_ms):
-                try:
-                    self.erase(workspace, customer_id, now_ms=now_ms)
-                except (UnknownCustomer, ErasedCustomer):
-                    continue  # Erased as the member of another one.
-            if self._files.log_bytes() > LOG_BYTES_MAX:
-                self._files.truncate_log(self._files.keys)
-                self._files.truncate_log(self._data)
+            if idle := self._idle_rows(now_ms):
+                # All at once: each erasure alone would empty both logs.
+                self._erasure.erase(idle, now_ms=now_ms)
+            if self._erasure.is_log_pending or self._files.log_bytes() > LOG_BYTES_MAX:
+                self._erasure.empty_logs()
 
-    def _idle_customers(self, now_ms: int) -> list[tuple[str, str]]:
-        found = []
+    def _idle_rows(self, now_ms: int) -> list[int]:
+        """Return the rows of customers not seen for too long, with all members, and those of contacts without a customer."""
+        found: dict[int, None] = {}
         for table in self._workspaces.values():
-            rows = self._data.execute(
+            roots = self._data.execute(
                 "SELECT row FROM customer WHERE workspace = ? AND seen_ms < ? AND merged_into IS NULL LIMIT ?",
                 (table.number, now_ms - self._idle_customer_ms, _RETENTION_SLICE),
             ).fetchall()
-            found += [(table.name, table.id_of(row)) for (row,) in rows]
-            found += [(table.name, table.id_of(row)) for row in self._contacts.rows_alone(table.name, now_ms=now_ms)]
-        return found
+            for root in [*(row for (row,) in roots), *self._contacts.rows_alone(table.name, now_ms=now_ms)]:
+                members = dict.fromkeys(table.members_of(root))
+                for row in members.keys() - found.keys():
+                    self._changed(table.name, row, CustomerChangeKind.ERASED)
+                found |= members
+        return list(found)
 
     def close(self) -> None:
         """Close the storage. Idempotent."""
@@ -504,7 +466,7 @@ def open_context(settings: Settings, clock: ContextClock) -> ContextService | No
     idle_ms = context.idle_customer_days * 24 * 3_600_000
 
     def open_store() -> SqliteContextStore:
-        return SqliteContextStore(directory, _master_keys(key_path, directory), idle_customer_ms=idle_ms)
+        return SqliteContextStore(directory, _master_keys(key_path, directory), now_ms=clock.now_ms(), idle_customer_ms=idle_ms)
 
     return ContextService(open_store, clock, queue_max=context.queue_count_max)
 

@@ -1,0 +1,112 @@
+"""Erasure of customers in the SQLite backend, and the repair of one that the end of the process interrupted.
+
+The keys go first: they are deleted, committed, and the log of the key file is copied into it and emptied, after which no copy of
+the data can be opened. Then the data is deleted. Whatever interrupts this after the commit of the keys is finished at the next
+start: a customer without a key is deleted, and both logs are emptied before anything is served. The key file remembers the rows of
+deleted keys, so that a restored older data file loses those customers again, and a key file that is too old is noticed.
+
+The look-up hashes of an erased customer's identities are kept for ``SUPPRESSION_MS``, so that steps that arrive late, or are sent
+again, do not bring the customer back.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from router.context.customers import ContextCorrupt
+from router.context.sqlite.data_keys import KeyStore
+from router.context.sqlite.database import DATA_FILE, KEY_FILE, ContextFiles
+from router.context.sqlite.journeys import JourneyTable
+
+SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
+"""Time for which late steps of an erased customer are dropped."""
+
+_TABLES: Final = ("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work")
+
+
+class Erasure:
+    """Deletes customers from both files. Confined to the thread of the store; calls are outside a group."""
+
+    def __init__(self, files: ContextFiles, keys: KeyStore, journeys: Callable[[], JourneyTable | None]) -> None:
+        self._files = files
+        self._keys = keys
+        self._journeys = journeys
+        self.is_log_pending = False
+        """Whether a log could not be emptied at the start, because another process reads the files."""
+
+    @property
+    def _data(self) -> sqlite3.Connection:
+        return self._files.data
+
+    def erase(self, rows: Sequence[int], *, now_ms: int) -> bool:
+        """Erase customers; False: a reader holds the log of a file, call again."""
+        keys = self._files.keys
+        keys.execute("BEGIN IMMEDIATE")
+        self._keys.delete(rows)
+        keys.executemany("INSERT OR IGNORE INTO deleted_key VALUES (?)", [(row,) for row in rows])
+        keys.execute("COMMIT")
+        if not self._files.truncate_log(keys):
+            return False
+        self._data.execute("BEGIN IMMEDIATE")
+        self._delete_rows(rows, now_ms=now_ms)
+        self._data.execute("COMMIT")
+        return self._files.truncate_log(self._data)
+
+    def repair(self, *, now_ms: int) -> None:
+        """Remove keys without a customer and customers without a key, which an end of the process can leave, and empty the logs.
+
+        A customer without a key was erased only where the key file says so; others mean that the key file is older than the data.
+        Raises ContextCorrupt for those.
+        """
+        with_key = {row for (row,) in self._files.keys.execute("SELECT row FROM customer_key")}
+        with_data = {row for (row,) in self._data.execute("SELECT row FROM customer")}
+        deleted = {row for (row,) in self._files.keys.execute("SELECT row FROM deleted_key")}
+        if lost := len(with_data - with_key - deleted):
+            raise ContextCorrupt(
+                f"{lost} customers have no key in {KEY_FILE}, which is older than {DATA_FILE}; restore both files from one backup"
+            )
+        if with_key != with_data:
+            self._files.begin()
+            try:
+                self._keys.delete(sorted(with_key - with_data))
+                self._delete_rows(sorted(with_data - with_key), now_ms=now_ms)
+                self._files.commit()
+            except BaseException:
+                self._files.rollback()
+                raise
+        self.empty_logs()
+
+    def empty_logs(self) -> None:
+        """Copy both logs into their files: a key that was deleted just before the end of the process is gone only then."""
+        done = [self._files.truncate_log(connection) for connection in (self._files.keys, self._data)]
+        self.is_log_pending = not all(done)
+
+    def suppressed_since(self, workspace: int, hash: bytes, *, now_ms: int) -> int | None:
+        """Return when the customer of an identity was erased; None: not in the last 30 days."""
+        found = self._data.execute("SELECT until_ms FROM suppressed WHERE workspace = ? AND hash = ?", (workspace, hash)).fetchone()
+        return None if found is None or found[0] <= now_ms else int(found[0]) - SUPPRESSION_MS
+
+    def forget_suppressed(self, *, now_ms: int) -> None:
+        """Delete the hashes whose time has passed."""
+        self._data.execute("DELETE FROM suppressed WHERE until_ms < ?", (now_ms,))
+
+    def _delete_rows(self, rows: Sequence[int], *, now_ms: int) -> None:
+        """Delete the data of customers."""
+        journeys = self._journeys()
+        for row in rows:
+            stored = self._data.execute("SELECT workspace, customer_id FROM customer WHERE row = ?", (row,)).fetchone()
+            if stored is None:
+                continue
+            workspace, customer_id = stored
+            hashes = [hash for (hash,) in self._data.execute("SELECT hash FROM identity WHERE row = ?", (row,)).fetchall()]
+            until = [(workspace, hash, now_ms + SUPPRESSION_MS) for hash in hashes]
+            self._data.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?)", until)
+            self._data.executemany("DELETE FROM candidate WHERE hash = ?", [(hash,) for hash in hashes])
+            for table in _TABLES:
+                self._data.execute(f"DELETE FROM {table} WHERE row = ?", (row,))
+            if journeys is not None:
+                journeys.delete(row)
+            self._data.execute("UPDATE customer SET merged_into = NULL WHERE merged_into = ?", (row,))
+            self._data.execute("DELETE FROM merge WHERE loser = ? OR winner = ?", (row, row))
+            self._data.execute("DELETE FROM customer WHERE row = ?", (row,))
+            self._data.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (customer_id, now_ms))

@@ -1,0 +1,157 @@
+"""Erasure in the SQLite backend: the end of the process at every statement, older copies of the data, and pending logs."""
+
+import os
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from router.context.customers import ErasedCustomer, ProfileChange
+from router.context.identities import Assurance, Identity, NormalIdentity, normalise
+from router.context.journey import Step
+from router.context.keys import new_master_keys
+from router.context.sqlite.store import SqliteContextStore
+
+NOW = 1_800_000_000_000
+MASTER = new_master_keys()
+
+
+def user(value: str) -> NormalIdentity:
+    return normalise(Identity(type="app_user", value=value, assurance=Assurance.VERIFIED), region="DE")
+
+
+def create(store: SqliteContextStore, value: str) -> str:
+    found = store.resolve("default", [user(value)], at_ms=NOW, create=True, now_ms=NOW)
+    assert found.customer_id is not None
+    store.change_profile("default", found.customer_id, ProfileChange(name=value), versions=None, actor="s", now_ms=NOW)
+    for number in range(40):
+        store.append_step("default", Step(NOW + number, "view"), customer_id=found.customer_id, identity=None, now_ms=NOW)
+    return found.customer_id
+
+
+def all_bytes(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.iterdir()))
+
+
+def wrapped_key(directory: Path, row: int) -> bytes:
+    connection = sqlite3.connect(f"{(directory / 'context-keys.db').as_uri()}?mode=ro", uri=True)
+    [(wrapped,)] = connection.execute("SELECT wrapped FROM customer_key WHERE row = ?", (row,)).fetchall()
+    connection.close()
+    return bytes(wrapped)
+
+
+def erase_until(directory: Path, customer_id: str, statement: int) -> bool:
+    """Erase in a process that is killed before its statement of this number; return whether it was done before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+            left = statement
+
+            def count_down(_: str) -> None:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            for connection in (store._files.keys, store._files.data):
+                connection.set_trace_callback(count_down)
+            store.erase("default", customer_id, now_ms=NOW)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return not os.WIFSIGNALED(status)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> tuple[Path, str, str]:
+    """A directory with two customers; the first is to be erased."""
+    directory = tmp_path / "origin"
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    store.begin()
+    erased, kept = create(store, "canary-erased"), create(store, "canary-kept")
+    store.commit()
+    store.close()
+    return directory, erased, kept
+
+
+def test_a_kill_at_any_statement_of_an_erasure_leaves_all_or_no_customer(origin: tuple[Path, str, str], tmp_path: Path) -> None:
+    directory, erased, kept = origin
+    wrapped = wrapped_key(directory, 1)
+    assert wrapped in all_bytes(directory)
+    outcomes = []
+    for statement in range(1, 200):
+        copy = tmp_path / "copy"
+        shutil.copytree(directory, copy)
+        is_done = erase_until(copy, erased, statement)
+        store = SqliteContextStore(copy, MASTER, now_ms=NOW)
+        assert len(store.steps("default", kept, limit=200)) == 40
+        try:
+            assert store.customer("default", erased).name == "canary-erased"
+            assert len(store.steps("default", erased, limit=200)) == 40
+            outcomes.append("kept")
+        except ErasedCustomer:
+            outcomes.append("erased")
+            assert wrapped not in all_bytes(copy), statement
+            store.begin()
+            late = store.append_step("default", Step(NOW, "view"), customer_id=None, identity=user("canary-erased"), now_ms=NOW + 1)
+            assert late.customer_id is None
+            store.commit()
+        store.close()
+        shutil.rmtree(copy)
+        if is_done:
+            break
+    assert outcomes[0] == "kept" and outcomes[-1] == "erased" and len(outcomes) > 10
+    assert outcomes == sorted(outcomes, reverse=True), "once the key is deleted, the customer stays erased"
+
+
+def test_an_older_copy_of_the_data_cannot_be_opened_after_an_erasure(origin: tuple[Path, str, str], tmp_path: Path) -> None:
+    directory, erased, kept = origin
+    older = tmp_path / "older.db"
+    shutil.copy(directory / "context.db", older)
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    assert store.erase("default", erased, now_ms=NOW)
+    store.close()
+    shutil.copy(older, directory / "context.db")
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    with pytest.raises(ErasedCustomer):
+        store.customer("default", erased)
+    assert store.customer("default", kept).name == "canary-kept"
+    store.close()
+
+
+def test_a_log_that_a_reader_holds_at_the_start_is_emptied_later(origin: tuple[Path, str, str]) -> None:
+    directory, erased, kept = origin
+    wrapped = wrapped_key(directory, 1)
+    # Killed after the commit of the keys, before the checkpoint.
+    statement = next(number for number in range(1, 50) if _is_first_without_key(directory, erased, number))
+    erase_until(directory, erased, statement)
+    assert wrapped in all_bytes(directory)
+    reader = sqlite3.connect(f"{(directory / 'context-keys.db').as_uri()}?mode=ro", uri=True, isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM customer_key").fetchall() == [(1,)]
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    with pytest.raises(ErasedCustomer):
+        store.customer("default", erased)
+    reader.execute("COMMIT")
+    reader.close()
+    store.maintain(now_ms=NOW)
+    assert wrapped not in all_bytes(directory)
+    assert store.customer("default", kept).name == "canary-kept"
+    store.close()
+
+
+def _is_first_without_key(directory: Path, customer_id: str, statement: int) -> bool:
+    """Return whether a kill before this statement leaves the key deleted, though its bytes may still be in the file."""
+    copy = directory.with_name("trial")
+    shutil.copytree(directory, copy)
+    erase_until(copy, customer_id, statement)
+    connection = sqlite3.connect(copy / "context-keys.db")
+    [(count,)] = connection.execute("SELECT count(*) FROM customer_key").fetchall()
+    connection.close()
+    shutil.rmtree(copy)
+    return bool(count == 1)
