@@ -6,6 +6,7 @@ unknown key is an error that names its path. Each component receives its own sec
 generated from the attribute docstrings.
 """
 
+import stat
 import types
 import typing
 from collections.abc import Mapping
@@ -372,7 +373,7 @@ class ContextSettings(_Settings, frozen=True, kw_only=True):
     master_key_path: str | None = None
     """File of the master keys, with mode 0600; created at the first start. Null: `context-master.json` beside the journal. Without
     this file nothing of any customer can be read, so keep a copy in a safe place, apart from the backups of the data."""
-    region: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "ZZ"
+    region: Annotated[str, Meta(pattern="^[A-Z]{2}$", extra={"rule": "must be a country in two capital letters, or ZZ"})] = "ZZ"
     """Country (ISO 3166) of telephone numbers without a country code; `ZZ`: every number needs one."""
     queue_count_max: Count = 20_000
     """Maximum number of operations that wait for the store; beyond it: 503."""
@@ -470,13 +471,41 @@ def settings_from(tree: Mapping[str, Any]) -> Settings:
         raise SettingsInvalid(str(error)) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def file_objection(path: Path) -> str | None:
+    """Return why a path cannot be read as a file; None: it can be opened. Unlike an opened named pipe, this never waits.
+
+    A pipe below ``/dev`` or ``/proc`` is one that the shell made, as for ``<(command)``, and may be read.
+    """
     try:
-        text = path.read_bytes()
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or "not a valid path"
+    if stat.S_ISDIR(mode):
+        return "is a directory, not a file"
+    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and path.parts[:2] not in (("/", "dev"), ("/", "proc")):
+        return "is a named pipe or a socket, not a file"
+    return None
+
+
+def read_file_of_settings(path: Path, *, bytes_max: int, place: str = "") -> bytes:
+    """Return the content of a file that settings name at ``place``. Raises SettingsInvalid, also if it is larger than that."""
+    where = f"{place}: {path}" if place else str(path)
+    objection = file_objection(path)
+    try:
+        if objection is None:
+            with path.open("rb") as file:
+                data = file.read(bytes_max + 1)
     except OSError as error:
-        raise SettingsInvalid(f"{path}: {error.strerror or 'cannot be read'}") from None
-    if len(text) > FILE_BYTES_MAX:
-        raise SettingsInvalid(f"{path}: larger than {FILE_BYTES_MAX} bytes")
+        objection = error.strerror or "cannot be read"
+    if objection is not None:
+        raise SettingsInvalid(f"{where}: {objection}")
+    if len(data) > bytes_max:
+        raise SettingsInvalid(f"{where}: larger than {bytes_max:,} bytes")
+    return data
+
+
+def _read(path: Path) -> dict[str, Any]:
+    text = read_file_of_settings(path, bytes_max=FILE_BYTES_MAX)
     try:
         tree = yaml.load(text, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from router.cli import cli
+from router.cli.options import DirectoryPath, FilePath
 from tests.simulator.formats.test_vanad import VANAD
 from tests.support.terminal_session import REPOSITORY, TerminalSession
 
@@ -145,7 +146,8 @@ def test_every_router_command_is_one_that_the_command_line_accepts(monkeypatch: 
     def convert(self: click.Path, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         return Path(value)
 
-    monkeypatch.setattr(click.Path, "convert", convert)
+    for kind in (click.Path, FilePath, DirectoryPath):
+        monkeypatch.setattr(kind, "convert", convert)
     refused, count = [], 0
     for page, line, is_complete in command_lines():
         if "COMMAND" in line or "--help" in line:

@@ -41,7 +41,7 @@ from router.server.auth.keys import create_secret, open_keyring, report_secret_f
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
-from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable
+from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.context_metrics import ContextMetrics
 from router.telemetry.metrics_page import MetricsPage
@@ -430,12 +430,6 @@ def _read_seed_document(settings: PolicySettings) -> bytes | None:
     if settings.seed_path is None:
         return None
     path = Path(settings.seed_path)
-    try:
-        with path.open("rb") as file:
-            return file.read(_POLICY_BYTES_MAX + 1)
-    except FileNotFoundError:
-        if settings.seed_path == PolicySettings().seed_path:
-            return None
-        raise SettingsInvalid(f"policy.seed_path: {path}: no such file") from None
-    except OSError as error:
-        raise SettingsInvalid(f"policy.seed_path: {path}: {error.strerror}") from None
+    if settings.seed_path == PolicySettings().seed_path and not path.is_symlink() and not path.exists():
+        return None
+    return read_file_of_settings(path, bytes_max=_POLICY_BYTES_MAX, place="policy.seed_path")

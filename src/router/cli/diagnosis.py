@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.options import config_options, configured_url, json_option, load_command_settings, mint_command_token, validate_url
+from router.cli.options import (
+    EXISTING_DIRECTORY,
+    INPUT_FILE,
+    FilePath,
+    config_options,
+    configured_url,
+    json_option,
+    load_command_settings,
+    mint_command_token,
+    validate_url,
+)
 from router.cli.output import EXIT_FAILED, CommandFailure, print_json, print_renderable, spinner
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ def journal() -> None:
 
 
 @journal.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FilePath(is_optional=True))
 @json_option
 def migrate(file: Path, as_json: bool) -> None:
     """Convert a journal (the file journal.db) of an earlier version to the format of this version, once.
@@ -70,19 +80,13 @@ def _print_report(report: "MigrationReport") -> None:
 
 _TOKEN_LIFETIME_S: Final = 60
 
-_JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
 @config_options
 @click.option("--url", help="URL of the running router; default: the address in the settings.")
 @click.option("--workspace", default="default", show_default=True, help="Workspace to diagnose.")
-@click.option("--journal", type=_JOURNAL_FILE, help="Read the journal of a stopped router instead (all workspaces).")
-@click.option(
-    "--scratch",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="With --journal: directory for the working copy.",
-)
+@click.option("--journal", type=INPUT_FILE, help="Read the journal of a stopped router instead (all workspaces).")
+@click.option("--scratch", type=EXISTING_DIRECTORY, help="With --journal: directory for the working copy.")
 @json_option
 def doctor(
     config: Path | None,
@@ -176,11 +180,9 @@ def _first_ids(ids: tuple[str, ...], shown_max: int = 3) -> str:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=INPUT_FILE)
 @click.option(
-    "--scratch",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Directory for the working copy; it needs as much free space as the journal.",
+    "--scratch", type=EXISTING_DIRECTORY, help="Directory for the working copy; it needs as much free space as the journal."
 )
 @json_option
 def verify(file: Path, scratch: Path | None, as_json: bool) -> None:

@@ -5,25 +5,23 @@ A running router executes them itself, through the socket beside its journal; fo
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from router.cli.diagnosis import journal
-from router.cli.options import DurationType, config_options, json_option, load_command_settings
+from router.cli.options import DIRECTORY, INPUT_FILE, DurationType, config_options, json_option, load_command_settings
 from router.cli.output import CommandFailure, print_json, spinner
 
 if TYPE_CHECKING:
     from router.runtime.clock_reset import ClockReset
     from router.settings import Settings
 
-_NEW_DIRECTORY: Final = click.Path(exists=False, path_type=Path)
-
 
 @click.command()
 @config_options
-@click.option("--to", "directory", type=_NEW_DIRECTORY, required=True, help="New directory for the backup.")
+@click.option("--to", "directory", type=DIRECTORY, required=True, help="New directory for the backup.")
 @click.option("--no-verify", is_flag=True, help="Do not read the backup back and replay it.")
 @json_option
 def backup(config: Path | None, data: Path | None, directory: Path, no_verify: bool, as_json: bool) -> None:
@@ -53,7 +51,7 @@ def backup(config: Path | None, data: Path | None, directory: Path, no_verify: b
 
 @journal.command()
 @config_options
-@click.option("--to", "directory", type=_NEW_DIRECTORY, required=True, help="New directory for the archive.")
+@click.option("--to", "directory", type=DIRECTORY, required=True, help="New directory for the archive.")
 @click.option("--keep", "keep_s", type=DurationType(), required=True, help="Age up to which records stay, at least 2d (90d).")
 @json_option
 def archive(config: Path | None, data: Path | None, directory: Path, keep_s: int, as_json: bool) -> None:
@@ -75,8 +73,8 @@ def archive(config: Path | None, data: Path | None, directory: Path, keep_s: int
 
 
 @journal.command()
-@click.argument("archive_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("journal_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("archive_file", type=INPUT_FILE)
+@click.argument("journal_file", type=INPUT_FILE)
 @json_option
 def unarchive(archive_file: Path, journal_file: Path, as_json: bool) -> None:
     """Put an archive (its archive.db) back in front of the journal of a stopped router (journal.db).
@@ -95,7 +93,7 @@ def unarchive(archive_file: Path, journal_file: Path, as_json: bool) -> None:
 
 @journal.command(name="reset-clock")
 @config_options
-@click.option("--backup", "directory", type=_NEW_DIRECTORY, required=True, help="New directory for a backup that is made first.")
+@click.option("--backup", "directory", type=DIRECTORY, required=True, help="New directory for a backup that is made first.")
 @json_option
 def reset_clock(config: Path | None, data: Path | None, directory: Path, as_json: bool) -> None:
     """Bring the journal of a stopped router back to the present, after it was written with a clock that was ahead.

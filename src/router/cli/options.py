@@ -21,23 +21,89 @@ _TOKEN_LIFETIME_S: Final = 60
 JOURNAL_FILE_NAME: Final = "journal.db"
 # Read where `--config` and ROUTER_CONFIG are absent and the working directory has it, as `router init` writes it.
 DEFAULT_CONFIG_PATH: Final = Path("config/router.yaml")
-_CONFIG_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class FilePath(click.Path):
+    """Parameter type for the path of a file that is read or written; every path that cannot be is refused before any work.
+
+    Click's own type calls a path that cannot be examined missing, and lets a named pipe pass, on which the command would wait.
+    """
+
+    def __init__(self, *, is_output: bool = False, is_optional: bool = False, allow_dash: bool = False) -> None:
+        """``is_optional``: the command itself says what a file that does not exist means."""
+        super().__init__(dir_okay=False, allow_dash=allow_dash, path_type=Path)
+        self._is_output = is_output
+        self._may_be_missing = is_output or is_optional
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        from router.settings import file_objection
+
+        path = Path(value)
+        if self.allow_dash and str(path) == "-":
+            return path
+        is_missing = self._may_be_missing and _is_missing(path)
+        objection = None if is_missing else file_objection(path)
+        if is_missing and self._is_output:
+            objection = directory_objection(path.parent)
+            path = path.parent if objection else path
+        if objection is not None:
+            self.fail(f"{path}: {objection}", param, ctx)
+        return path
+
+
+class DirectoryPath(click.Path):
+    """Parameter type for the path of a directory. Unless it must exist, it may be missing: the command creates it."""
+
+    def __init__(self, *, exists: bool = False) -> None:
+        super().__init__(exists=exists, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        path = Path(value)
+        if (self.exists or not _is_missing(path)) and (objection := directory_objection(path)):
+            self.fail(f"{path}: {objection}", param, ctx)
+        return path
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether nothing is at a path and something can be created there; false if it cannot be examined."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def directory_objection(path: Path) -> str | None:
+    """Return why a path is not a directory that can be used; None: it is one."""
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or "not a valid path"
+    return None if path.is_dir() else "is not a directory"
+
+
+INPUT_FILE: Final = FilePath()
+INPUT_FILE_OR_DASH: Final = FilePath(allow_dash=True)
+OUTPUT_FILE: Final = FilePath(is_output=True)
+OUTPUT_FILE_OR_DASH: Final = FilePath(is_output=True, allow_dash=True)
+DIRECTORY: Final = DirectoryPath()
+EXISTING_DIRECTORY: Final = DirectoryPath(exists=True)
 
 
 def config_options(command: F) -> F:
     """Add ``--config`` and ``--data``, the locations of the settings file and of the data directory."""
     config = click.option(
         "--config",
-        type=_CONFIG_FILE,
+        type=INPUT_FILE,
         envvar="ROUTER_CONFIG",
         default=lambda: DEFAULT_CONFIG_PATH if DEFAULT_CONFIG_PATH.is_file() else None,
         help=f"Settings file (YAML). Environment variable: ROUTER_CONFIG. Without either: {DEFAULT_CONFIG_PATH}, if it exists.",
     )
-    data = click.option(
-        "--data",
-        type=click.Path(file_okay=False, path_type=Path),
-        help=f"Directory for the journal ({JOURNAL_FILE_NAME}) and the token secret.",
-    )
+    data = click.option("--data", type=DIRECTORY, help=f"Directory for the journal ({JOURNAL_FILE_NAME}) and the token secret.")
     return config(data(command))
 
 
@@ -103,8 +169,8 @@ def router_options(command: F) -> F:
 
 def repeated_router_options(command: F) -> F:
     """Add to a subcommand the options of its group that people also write behind it; without defaults, so that the group's hold."""
-    config = click.option("--config", type=_CONFIG_FILE, help="As before the subcommand.")
-    data = click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="As before the subcommand.")
+    config = click.option("--config", type=INPUT_FILE, help="As before the subcommand.")
+    data = click.option("--data", type=DIRECTORY, help="As before the subcommand.")
     url = click.option("--url", help="As before the subcommand.")
     return config(data(url(command)))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router.cli.options import RouterAccess, json_option, router_options
+from router.cli.options import INPUT_FILE_OR_DASH, RouterAccess, json_option, router_options
 from router.cli.output import EXIT_FAILED, CommandFailure, CommandUsageFailure, print_json, print_renderable, read_file
 from router.model.errors import PolicyInvalid, Problem
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from router.policy.entry_rules import EntryRuleTrial
 
 _QUOTES = '"'
-_POLICY_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 # The backspace character keeps click from rewrapping the paragraph.
 _TRY_EXAMPLE = """\b
 router policy try policy.yaml --contact \\
@@ -30,8 +29,8 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("file", type=_POLICY_FILE)
-@click.option("--compare-with", type=_POLICY_FILE, help="Another policy; also list the differences to it.")
+@click.argument("file", type=INPUT_FILE_OR_DASH)
+@click.option("--compare-with", type=INPUT_FILE_OR_DASH, help="Another policy; also list the differences to it.")
 @json_option
 def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
     """Check a policy document (YAML or JSON; - is standard input).
@@ -57,7 +56,7 @@ def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
 
 
 @policy.command(name="try", epilog=_TRY_EXAMPLE)
-@click.argument("file", type=_POLICY_FILE)
+@click.argument("file", type=INPUT_FILE_OR_DASH)
 @click.option(
     "--contact", "sample", required=True, help="Contact as JSON: channel, attributes, and queues with the values of their facts."
 )
@@ -105,7 +104,7 @@ def _print_trial(trial: "EntryRuleTrial") -> None:
 
 
 @policy.command()
-@click.argument("file", type=_POLICY_FILE)
+@click.argument("file", type=INPUT_FILE_OR_DASH)
 @router_options
 @click.option(
     "--if-match",

@@ -15,6 +15,8 @@ import click
 
 from router.cli.options import (
     DEFAULT_CONFIG_PATH,
+    DIRECTORY,
+    INPUT_FILE,
     DurationType,
     config_options,
     configured_url,
@@ -36,7 +38,7 @@ _ROLES: Final = ("agent", "gateway", "supervisor", "admin")
 
 
 @click.command()
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."))
+@click.argument("directory", type=DIRECTORY, default=Path("."))
 def init(directory: Path) -> None:
     """Prepare DIRECTORY (the current one by default) for a first start.
 
@@ -57,6 +59,7 @@ def init(directory: Path) -> None:
 def _write_secret_and_token(settings: "Settings") -> Path | None:
     """Write the secret and an admin token with the journal's files; None: the settings name issuers, which sign the tokens."""
     from router.server.auth.keys import create_secret, secret_path
+    from router.settings import file_objection
 
     if settings.auth.issuers:
         click.echo("kept  auth.issuers: tokens come from the configured issuers")
@@ -71,7 +74,10 @@ def _write_secret_and_token(settings: "Settings") -> Path | None:
     lifetime_s = settings.auth.lifetime_s_max
     token = mint_command_token(settings, subject=_INIT_SUBJECT, role="admin", workspace="default", lifetime_s=lifetime_s)
     path = secret.with_name(TOKEN_FILE_NAME)
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CommandFailure(f"{path}: {file_objection(path) or error.strerror}; remove it, or move it away") from None
     _create_file(path, f"{token}\n".encode(), mode=0o600)
     click.echo(f"wrote {path} (valid for {lifetime_s // 3600} hours)")
     return path
@@ -86,9 +92,13 @@ def _make_directory(path: Path, *, mode: int) -> None:
 
 def _create_file(path: Path, data: bytes, *, mode: int) -> bool:
     """Create a file with its content; return False if it exists. Raises CommandFailure."""
+    from router.settings import file_objection
+
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     except FileExistsError:
+        if objection := file_objection(path):
+            raise CommandFailure(f"{path}: {objection}; remove it, or move it away") from None
         return False
     except OSError as error:
         raise CommandFailure(f"{path}: {error.strerror or 'cannot be written'}") from None
@@ -127,12 +137,7 @@ def _next_steps(directory: Path, token_path: Path | None, url: str) -> str:
 )
 @click.option("--behind-proxy", is_flag=True, default=None, help="A proxy in front of the router terminates TLS.")
 @click.option("--memory", is_flag=True, help="Keep the journal in memory; everything is lost on exit. For trials.")
-@click.option(
-    "--policy",
-    "policy_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Initial policy of workspaces that have none.",
-)
+@click.option("--policy", "policy_path", type=INPUT_FILE, help="Initial policy of workspaces that have none.")
 @click.option(
     "--accept-history-loss",
     is_flag=True,

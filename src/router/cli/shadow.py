@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
-from router.cli.options import RouterAccess, json_option, repeated_router_options, router_options
+from router.cli.options import (
+    EXISTING_DIRECTORY,
+    INPUT_FILE,
+    INPUT_FILE_OR_DASH,
+    RouterAccess,
+    json_option,
+    repeated_router_options,
+    router_options,
+)
 from router.cli.output import CommandFailure, print_json, print_renderable, spinner
 from router.cli.policy import read_document, read_valid_policy, send_document
 
@@ -15,19 +23,13 @@ if TYPE_CHECKING:
     from router.model.shadow import Difference, ShadowReport
 
 _EXAMPLES_SHOWN_MAX: Final = 5
-_POLICY_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-_JOURNAL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group(invoke_without_command=True)
 @router_options
-@click.option("--journal", type=_JOURNAL_FILE, help="Read the whole journal of a stopped router instead.")
-@click.option("--policy", type=_POLICY_FILE, help="With --journal: the shadow policy to evaluate.")
-@click.option(
-    "--scratch",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="With --journal: directory for the working copy.",
-)
+@click.option("--journal", type=INPUT_FILE, help="Read the whole journal of a stopped router instead.")
+@click.option("--policy", type=INPUT_FILE_OR_DASH, help="With --journal: the shadow policy to evaluate.")
+@click.option("--scratch", type=EXISTING_DIRECTORY, help="With --journal: directory for the working copy.")
 @json_option
 @click.pass_context
 def shadow(
@@ -63,7 +65,7 @@ def shadow(
 
 
 @shadow.command()
-@click.argument("file", type=_POLICY_FILE)
+@click.argument("file", type=INPUT_FILE_OR_DASH)
 @repeated_router_options
 @click.pass_obj
 def put(router: RouterAccess, file: Path, config: Path | None, data: Path | None, url: str | None) -> None:

@@ -6,28 +6,26 @@ router process over real sockets.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from router.cli.options import DurationType, config_options, load_command_settings
+from router.cli.options import INPUT_FILE, OUTPUT_FILE, OUTPUT_FILE_OR_DASH, DurationType, config_options, load_command_settings
 from router.cli.output import EXIT_FAILED, print_renderable, progress_bar, write_file, write_json
 
 if TYPE_CHECKING:
     from router.simulator.run import SimulationSpec
-
-_INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option(
     "--log", "logs", multiple=True, metavar="FORMAT:PATH", help="Recorded day (vanad, bank, contacts, agents). Several are merged."
 )
-@click.option("--workload", type=_INPUT_FILE, help="Generated day: arrivals, service, patience, agents (YAML).")
+@click.option("--workload", type=INPUT_FILE, help="Generated day: arrivals, service, patience, agents (YAML).")
 @click.option(
     "--policy",
     "policies",
-    type=_INPUT_FILE,
+    type=INPUT_FILE,
     multiple=True,
     help="Policy to use instead of the day's own or the derived one. Several are compared with the first.",
 )
@@ -63,14 +61,14 @@ _INPUT_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    type=OUTPUT_FILE_OR_DASH,
     metavar="OUT",
     help="Write the report to a file; - writes it to standard output and nothing else.",
 )
 @click.option(
     "--chart",
     "chart_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUTPUT_FILE,
     metavar="OUT.svg",
     help="Draw a comparison of policies: waits, service level and occupancy by interval.",
 )
@@ -187,8 +185,8 @@ def _print_notes(notes: Sequence[str]) -> None:
 @click.command()
 @config_options
 @click.option("--log", "logs", multiple=True, metavar="FORMAT:PATH", help="Recorded day. Several are merged.")
-@click.option("--workload", type=_INPUT_FILE, help="Generated day (YAML).")
-@click.option("--policy", "policy_path", type=_INPUT_FILE, help="Policy to use instead of the day's own or the derived one.")
+@click.option("--workload", type=INPUT_FILE, help="Generated day (YAML).")
+@click.option("--policy", "policy_path", type=INPUT_FILE, help="Policy to use instead of the day's own or the derived one.")
 @click.option("--wrap-up", "wrap_up_s", type=DurationType(), help="Wrap-up time after every contact.")
 @click.option("--seed", type=int, help="Seed of all random draws.")
 @click.option(
@@ -199,7 +197,7 @@ def _print_notes(notes: Sequence[str]) -> None:
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    type=OUTPUT_FILE_OR_DASH,
     metavar="OUT",
     help="Write the report to a file; - writes it to standard output and nothing else.",
 )
@@ -250,7 +248,7 @@ def loadtest(
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    type=OUTPUT_FILE_OR_DASH,
     metavar="OUT",
     help="Write the report to a file; - writes it to standard output and everything else to standard error.",
 )

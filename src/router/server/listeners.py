@@ -21,12 +21,13 @@ from router.server.http.open_connections import OpenConnections
 from router.server.http.responses import HttpResponse
 from router.server.http.submit_handler import SubmitHandler
 from router.server.ws.endpoints import WebSocketEndpoints
-from router.settings import ServerSettings, Settings, TelemetrySettings
+from router.settings import ServerSettings, Settings, TelemetrySettings, read_file_of_settings
 from router.telemetry.metrics_page import CONTENT_TYPE, MetricsPage
 from router.telemetry.spans import RequestSpans
 
 # How long requests in flight may take when the server closes.
 _CLOSE_TIMEOUT_S: Final = 1.0
+_TLS_FILE_BYTES_MAX: Final = 1024 * 1024
 _METRICS_CONNECTIONS_MAX: Final = 100
 
 
@@ -190,12 +191,21 @@ def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
 
 
 def _load_certificate(context: ssl.SSLContext, settings: ServerSettings) -> None:
-    assert settings.tls_certificate_path is not None and settings.tls_key_path is not None
-    warn_if_readable_by_others(Path(settings.tls_key_path))
+    certificate, key = settings.tls_certificate_path, settings.tls_key_path
+    assert certificate is not None and key is not None
+    for name, path in (("tls_certificate_path", certificate), ("tls_key_path", key)):
+        read_file_of_settings(Path(path), bytes_max=_TLS_FILE_BYTES_MAX, place=f"server.{name}")
+    warn_if_readable_by_others(Path(key))
     try:
-        context.load_cert_chain(settings.tls_certificate_path, settings.tls_key_path)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsInvalid(f"server.tls_certificate_path: {error.strerror}") from None
+        context.load_cert_chain(certificate, key, password=_refuse_password)
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", None) or "").lower().replace("_", " ") or "not PEM, or the key needs a password"
+        raise SettingsInvalid(f"server.tls_certificate_path, server.tls_key_path: {certificate}, {key}: {reason}") from None
+
+
+def _refuse_password() -> str:
+    """Refuse to ask for the password of a key: the router has no terminal."""
+    raise ValueError("the key needs a password")
 
 
 class MetricsServer:

@@ -214,10 +214,11 @@ def test_tokens_are_minted_with_an_hmac_issuer_only(tmp_path: Path) -> None:
     [
         ("hmac", b"short", "at least 32 bytes"),
         ("hmac", b" " * 40, "at least 32 bytes"),
-        ("hmac", public_pem(RSA), "cannot be used as a secret"),
+        ("hmac", public_pem(RSA), "line 1 begins a PUBLIC KEY; a PEM key cannot be used as a secret"),
         ("rsa", public_pem(EC), "not a key of the family"),
         ("ecdsa", public_pem(RSA), "not a key of the family"),
-        ("rsa", b"nonsense", "not a PEM public key"),
+        ("rsa", b"nonsense", "not a PEM public key: there is no line"),
+        ("rsa", b"# ours\n-----BEGIN RSA PRIVATE KEY-----\n", "not a PEM public key: line 2 begins a RSA PRIVATE KEY"),
         ("rsa", None, "No such file"),
         ("rsa", b"x" * 70_000, "larger than"),
     ],
@@ -231,7 +232,7 @@ def test_an_unusable_key_is_refused_at_the_start(tmp_path: Path, family: str, co
     settings = settings_from({"auth": {"issuers": [issuer]}})
     with pytest.raises(SettingsInvalid, match=place) as caught:
         open_authenticator(settings)
-    assert "auth.issuers[0].keys[0].path" in str(caught.value)
+    assert str(caught.value).startswith(f"auth.issuers[0].keys[0].path: {path}: ")
 
 
 def test_an_issuer_has_one_key_family(tmp_path: Path) -> None:

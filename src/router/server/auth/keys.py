@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from router.journal.files import fsync_directory, scratch_path
 from router.model.errors import SettingsInvalid
-from router.settings import ClaimSettings, IssuerSettings, KeyFamily, KeySettings, Settings
+from router.settings import ClaimSettings, IssuerSettings, KeyFamily, KeySettings, Settings, file_objection, read_file_of_settings
 
 _log: Final = structlog.get_logger("router.server.auth")
 # New in each process, so that a fingerprint says nothing about a key.
@@ -31,6 +31,7 @@ _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FINGERPRINT_KEY: Final = secrets.token_bytes(32)
 BUILT_IN_ISSUER: Final = "router"
 SECRET_BYTES_MIN: Final = 32  # RFC 7518 section 3.2: a key as long as the hash
+_PEM_BEGIN: Final = re.compile(rb"^-----BEGIN ([A-Z0-9 ]{1,40})-----", re.MULTILINE)
 KEY_FILE_BYTES_MAX: Final = 64 * 1024
 RSA_BITS_MIN: Final = 2048
 ALGORITHMS: Final[dict[KeyFamily, tuple[str, ...]]] = {
@@ -101,7 +102,11 @@ def secret_path(settings: Settings) -> Path:
 def create_secret(settings: Settings) -> bool:
     """Create the built-in secret unless it exists or an issuer is configured; return whether it was created."""
     path = secret_path(settings)
-    if settings.auth.issuers or path.exists():
+    if settings.auth.issuers:
+        return False
+    if path.is_symlink() or path.exists():
+        if objection := file_objection(path):
+            raise SettingsInvalid(f"{path}: the token secret {objection}")
         return False
     try:
         return _link_new_secret(path)
@@ -177,8 +182,9 @@ def _key(key: KeySettings, family: KeyFamily, place: str) -> VerificationKey:
     try:
         public = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm):
-        raise SettingsInvalid(f"{place}.path: not a PEM public key") from None
-    return public_key(public, family, place=f"{place}.path")
+        found = _pem_block(data) or "there is no line `-----BEGIN PUBLIC KEY-----`"
+        raise SettingsInvalid(f"{place}.path: {key.path}: not a PEM public key: {found}") from None
+    return public_key(public, family, place=f"{place}.path: {key.path}")
 
 
 def public_key(public: Any, family: KeyFamily, *, place: str) -> VerificationKey:
@@ -206,10 +212,16 @@ def _secret(path: Path, *, place: str) -> bytes:
     """Read a secret exactly as it is in the file, without one line end at its end, which most editors and tools add."""
     secret = _without_line_end(read_key_file(path, place=place))
     if len(secret.strip()) < SECRET_BYTES_MIN:
-        raise SettingsInvalid(f"{place}: a secret needs at least {SECRET_BYTES_MIN} bytes")
-    if secret.startswith(b"-----BEGIN"):
-        raise SettingsInvalid(f"{place}: a PEM key cannot be used as a secret")
+        raise SettingsInvalid(f"{place}: {path}: a secret needs at least {SECRET_BYTES_MIN} bytes; it has {len(secret.strip())}")
+    if pem := _pem_block(secret):
+        raise SettingsInvalid(f"{place}: {path}: {pem}; a PEM key cannot be used as a secret")
     return secret
+
+
+def _pem_block(data: bytes) -> str:
+    """Return the kind and the line of the first PEM block of a file; empty: it has none."""
+    found = _PEM_BEGIN.search(data)
+    return "" if found is None else f"line {data.count(10, 0, found.start()) + 1} begins a {found.group(1).decode()}"
 
 
 def check_jwks_location(location: str, place: str) -> None:
@@ -255,12 +267,4 @@ def warn_if_readable_by_others(path: Path) -> None:
 
 def read_key_file(path: Path, *, place: str) -> bytes:
     """Read a file with keys. Raises SettingsInvalid if it cannot be read or is too large."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(KEY_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise SettingsInvalid(f"{place}: {path}: {reason}") from None
-    if len(data) > KEY_FILE_BYTES_MAX:
-        raise SettingsInvalid(f"{place}: {path}: larger than {KEY_FILE_BYTES_MAX} bytes")
-    return data
+    return read_file_of_settings(path, bytes_max=KEY_FILE_BYTES_MAX, place=place)
