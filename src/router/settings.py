@@ -379,6 +379,12 @@ class ContextSettings(_Settings, frozen=True, kw_only=True):
     """Maximum number of operations that wait for the store; beyond it: 503."""
     idle_customer_days: Annotated[int, Meta(ge=1, le=10_000)] = 400
     """Customers that were not seen for this long are erased."""
+    customer_steps_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
+    """Steps of one customer in a minute; further ones are rejected."""
+    steps_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
+    """Steps of one workspace in a second, on average; beyond it: 429."""
+    steps_burst: Annotated[int, Meta(ge=500, le=10_000_000)] = 10_000
+    """Steps of one workspace at once; at least one full batch."""
 
 
 class Settings(_Settings, frozen=True, kw_only=True):

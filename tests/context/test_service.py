@@ -23,8 +23,8 @@ class Clock:
         return NOW
 
 
-async def started(directory: Path, **options: int) -> ContextService:
-    service = ContextService(lambda: SqliteContextStore(directory, MASTER), Clock(), **options)
+async def started(directory: Path, queue_max: int = 20_000) -> ContextService:
+    service = ContextService(lambda: SqliteContextStore(directory, MASTER), Clock(), queue_max=queue_max)
     await service.start()
     return service
 

@@ -28,7 +28,9 @@ class StepResult(Struct, frozen=True):
     customer_id: str | None
     """Root of the customer; None where the step was dropped."""
     stored: bool
-    """False: a repeat, or dropped because the customer was erased."""
+    """False: a repeat, dropped because the customer was erased, or limited."""
+    is_limited: bool = False
+    """Whether the customer has more steps a minute than are allowed."""
 
 
 class CustomerChangeKind(StrEnum):

@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from msgspec import Struct
 
 from router.context.customers import ContextError, ContextUnavailable, Resolved
+from router.context.limits import StepBudget
 from router.context.port import ContextChange, ContextStore
 
 T = TypeVar("T")
@@ -83,8 +84,17 @@ class _Operation:
 class ContextService:
     """Runs a context store on a thread of its own. Confined to the event loop that created it, except for ``status``."""
 
-    def __init__(self, open_store: Callable[[], ContextStore], clock: ContextClock, *, queue_max: int = QUEUE_MAX) -> None:
-        """``open_store`` is called on the thread, as its connections belong to it."""
+    def __init__(
+        self,
+        open_store: Callable[[], ContextStore],
+        clock: ContextClock,
+        *,
+        queue_max: int = QUEUE_MAX,
+        new_budget: Callable[[], StepBudget] = lambda: StepBudget(2_000, 10_000),
+    ) -> None:
+        """``open_store`` is called on the thread, as its connections belong to it; ``new_budget`` for each workspace."""
+        self._new_budget = new_budget
+        self._budgets: dict[str, StepBudget] = {}
         self._open_store = open_store
         self._clock = clock
         self._queue_max = queue_max
@@ -166,6 +176,13 @@ class ContextService:
         except ContextUnavailable:
             self._paused_until, self._operations_at_pause = time.monotonic() + PAUSE_S, self._operations
             raise
+
+    def step_wait_s(self, workspace: str, steps: int) -> float | None:
+        """Take the steps of a batch from the rate of a workspace; return None, or the seconds after which it fits."""
+        budget = self._budgets.get(workspace)
+        if budget is None:
+            budget = self._budgets[workspace] = self._new_budget()
+        return budget.take(steps, now_s=time.monotonic())
 
     def count(self, name: str, result: str, number: int = 1) -> None:
         """Count results for the metrics, for example steps that were accepted. Called on the event loop."""

@@ -1,9 +1,11 @@
 """Customers over HTTP: resolution, profiles, merges, journeys, search, export and erasure, also across a kill of the process."""
 
+import asyncio
 from typing import Any
 
 from tests.acceptance.conftest import MakeRouter
 from tests.support.http_api import Api
+from tests.support.metrics import metric_value
 
 USER = {"type": "app_user", "value": "user-7", "assurance": "verified"}
 PHONE = {"type": "phone", "value": "+49 1511 2345678"}
@@ -159,3 +161,29 @@ async def test_contacts_are_routed_when_the_context_cannot_be_opened(make_router
         answer = await web.call("POST", "/v1/customers/resolve", {"identities": [USER]})
         assert (answer.status, answer.code) == (503, "context_unavailable")
         await web.submit()
+
+
+async def test_steps_beyond_a_limit_are_refused_and_counted(make_router: MakeRouter) -> None:
+    router = make_router(context__steps_burst=500, context__steps_per_s=1, context__customer_steps_per_minute=5).start()
+    async with Api(router, "gateway", "web") as web:
+        steps = [{"id": f"s-{number}", "identity": USER, "type": "view"} for number in range(7)]
+        got = await web.ok("POST", "/v1/journey", {"steps": [*steps, {"identity": PHONE, "type": "call"}]})
+        assert got["accepted"] == 6 and [(one["index"], one["code"]) for one in got["rejected"]] == [
+            (5, "rate_limited"),
+            (6, "rate_limited"),
+        ]
+        # A repeat costs nothing, and a rejected step may be sent again later.
+        assert (await web.ok("POST", "/v1/journey", {"steps": steps[:5]}))["repeated"] == 5
+        others = [{"identity": {"type": "device", "value": f"d-{number}"}, "type": "view"} for number in range(487)]
+        assert (await web.ok("POST", "/v1/journey", {"steps": others}))["accepted"] == 487
+        refused = await web.call("POST", "/v1/journey", {"steps": others[:10]})
+        assert (refused.status, refused.code) == (429, "rate_limited")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 10 and "steps_per_s" in refused.json["detail"]
+        assert await metric_value(router, "router_context_steps_total", result="limited") == 2
+        assert await metric_value(router, "router_context_steps_total", result="refused") == 10
+        large = {"identity": PHONE, "type": "view", "data": {"text": "x" * 2_100}}
+        deep = {"identity": PHONE, "type": "view", "data": {"a": {"b": {"c": 1}}}}
+        for step, code in ((large, "step_too_large"), (deep, "invalid_value")):
+            await asyncio.sleep(1.1)
+            [rejected] = (await web.ok("POST", "/v1/journey", {"steps": [step]}))["rejected"]
+            assert (rejected["code"], rejected["field"]) == (code, "data")

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from router.context.journey import ID_WINDOW_MS, JourneyCodec, Step, merge_steps, pack_step, recent_ids, unpack_step
+from router.context.journey import ID_WINDOW_MS, IDS_MAX, JourneyCodec, Step, merge_steps, pack_step, recent_ids, unpack_step
 from router.context.keys import DataKey, SealBroken
 
 FOLD_STEPS: Final = 32
@@ -43,8 +43,25 @@ class JourneyTable:
         for number, row in connection.execute("SELECT number, row FROM tail ORDER BY number"):
             self._tails.setdefault(row, _Tail()).numbers.append(number)
 
-    def append(self, row: int, step: Step, *, now_ms: int) -> bool:
-        """Store a step; return False for one whose id was seen within a day. Raises SealBroken. O(1), with a fold now and then."""
+    def is_repeat(self, row: int, step: Step, *, now_ms: int) -> bool:
+        """Return whether a step has an id that was seen within a day."""
+        if step.id is None:
+            return False
+        seen_ms = self._ids(row, now_ms).get(step.id)
+        return seen_ms is not None and seen_ms > now_ms - ID_WINDOW_MS
+
+    def _ids(self, row: int, now_ms: int) -> dict[str, int]:
+        """Return the remembered step ids of a customer, loaded where they are not in memory."""
+        tail = self._tails.get(row)
+        if tail is None:
+            tail = self._tails[row] = _Tail()
+            tail.touched_ms = now_ms
+        if tail.ids is None:
+            tail.ids = recent_ids(self.steps(row), now_ms=now_ms)
+        return tail.ids
+
+    def append(self, row: int, step: Step, *, now_ms: int) -> None:
+        """Store a step that is no repeat. Raises SealBroken. O(1), with a fold now and then."""
         key = self._key_of(row)
         if key is None:
             raise SealBroken("the customer was erased")
@@ -52,13 +69,10 @@ class JourneyTable:
         if tail is None:
             tail = self._tails[row] = _Tail()
         if step.id is not None:
-            if tail.ids is None:
-                tail.ids = recent_ids(self.steps(row), now_ms=now_ms)
-            if step.id in tail.ids and tail.ids[step.id] > now_ms - ID_WINDOW_MS:
-                return False
-            tail.ids[step.id] = now_ms
-            if len(tail.ids) > 2 * FOLD_STEPS:
-                tail.ids.pop(next(iter(tail.ids)))
+            ids = self._ids(row, now_ms)
+            ids[step.id] = now_ms
+            if len(ids) > IDS_MAX:
+                ids.pop(next(iter(ids)))
         sealed = key.seal(_TAIL_COLUMN, pack_step(step))
         number = self._connection.execute("INSERT INTO tail (row, step) VALUES (?, ?)", (row, sealed)).lastrowid
         assert number is not None
@@ -66,7 +80,6 @@ class JourneyTable:
         tail.touched_ms = now_ms
         if len(tail.numbers) >= FOLD_STEPS:
             self._fold(row, tail)
-        return True
 
     def steps(self, row: int) -> list[Step]:
         """Return the steps of one customer, oldest first. Raises SealBroken."""

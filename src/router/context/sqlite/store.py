@@ -32,6 +32,7 @@ from router.context.customers import (
 from router.context.identities import NormalIdentity
 from router.context.journey import Step, merge_steps
 from router.context.keys import DataKey, MasterKeys, MasterKeysInvalid, load_master_keys, new_master_keys
+from router.context.limits import CustomerRates, StepBudget
 from router.context.port import AuditEntry, ContextChange, CustomerChangeKind, CustomerExport, MergeEntry, SearchPage, StepResult
 from router.context.service import ContextClock, ContextService
 from router.context.sqlite.contacts import SqliteContacts
@@ -55,14 +56,23 @@ class SqliteContextStore:
     """The customer context in ``context.db`` and ``context-keys.db``. Confined to one thread."""
 
     def __init__(
-        self, directory: Path, master: MasterKeys, *, now_ms: int = 0, idle_customer_ms: int = 400 * 24 * 3_600_000
+        self,
+        directory: Path,
+        master: MasterKeys,
+        *,
+        now_ms: int = 0,
+        idle_customer_ms: int = 400 * 24 * 3_600_000,
+        steps_per_minute: int | None = None,
     ) -> None:
         """Open or create the files and repair what an end of the process left behind, as of the time ``now_ms``.
 
-        ``idle_customer_ms``: customers not seen for this long are erased. Raises ContextUnavailable or ContextCorrupt.
+        ``idle_customer_ms``: customers not seen for this long are erased. ``steps_per_minute``: limit of each customer.
+
+        Raises ContextUnavailable or ContextCorrupt.
         """
         self._files = ContextFiles(directory)
         self._idle_customer_ms = idle_customer_ms
+        self._rates = None if steps_per_minute is None else CustomerRates(steps_per_minute)
         self._workspaces: dict[str, CustomerTable] = {}
         self._changes: list[ContextChange] = []
         self._changes_before_attempt = self._writes_before_attempt = 0
@@ -271,10 +281,15 @@ class SqliteContextStore:
             if found_row is None:
                 return StepResult(None, False)
             row = found_row
-        stored = self._journeys.append(row, step, now_ms=now_ms)
-        if stored:
-            self._changed(workspace, row, CustomerChangeKind.STEP, step)
-        return StepResult(table.id_of(table.root_of(row)), stored)
+        root = table.root_of(row)
+        root_id = table.id_of(root)
+        if self._journeys.is_repeat(row, step, now_ms=now_ms):
+            return StepResult(root_id, False)
+        if self._rates is not None and not self._rates.try_take(root, now_ms=now_ms):
+            return StepResult(root_id, False, is_limited=True)
+        self._journeys.append(row, step, now_ms=now_ms)
+        self._changed(workspace, row, CustomerChangeKind.STEP, step)
+        return StepResult(root_id, True)
 
     def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
         """Return the row that has an identity, creating a customer for a new one; None where the customer was erased."""
@@ -466,9 +481,18 @@ def open_context(settings: Settings, clock: ContextClock) -> ContextService | No
     idle_ms = context.idle_customer_days * 24 * 3_600_000
 
     def open_store() -> SqliteContextStore:
-        return SqliteContextStore(directory, _master_keys(key_path, directory), now_ms=clock.now_ms(), idle_customer_ms=idle_ms)
+        return SqliteContextStore(
+            directory,
+            _master_keys(key_path, directory),
+            now_ms=clock.now_ms(),
+            idle_customer_ms=idle_ms,
+            steps_per_minute=context.customer_steps_per_minute,
+        )
 
-    return ContextService(open_store, clock, queue_max=context.queue_count_max)
+    def new_budget() -> StepBudget:
+        return StepBudget(context.steps_per_s, context.steps_burst)
+
+    return ContextService(open_store, clock, queue_max=context.queue_count_max, new_budget=new_budget)
 
 
 def _master_keys(path: Path, directory: Path) -> MasterKeys:

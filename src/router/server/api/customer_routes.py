@@ -11,25 +11,20 @@ from router.server.api.customers import (
     CustomerSearch,
     ErasureReceipt,
     IdentityReceipt,
-    JourneyBatch,
-    JourneyDocument,
-    JourneyQuery,
-    JourneyReceipt,
     MergeRequest,
     ResolveRequest,
-    append_steps,
     attach_identity,
     detach_identity,
     erase_customer,
     export_customer,
     get_customer,
-    get_journey,
     merge_customers,
     resolve_customer,
     search_customers,
     undo_merge,
     update_customer,
 )
+from router.server.api.journeys import JourneyBatch, JourneyDocument, JourneyQuery, JourneyReceipt, append_steps, get_journey
 from router.server.api.route import Route
 
 _ONE: Final = ("unknown_customer", "customer_erased", "context_unavailable")

@@ -41,7 +41,8 @@ from router.server.api.bodies import (
     TransferTarget,
     WrapUpExtension,
 )
-from router.server.api.customers import CustomerSearch, JourneyBatch, MergeRequest, ResolveRequest
+from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
+from router.server.api.journeys import JourneyBatch
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES

@@ -1,0 +1,93 @@
+"""What the operations on customers share: the context of the request, ids of the path, identities, and the audit of reads."""
+
+import re
+from typing import Any, Final
+
+from router.context.customers import (
+    CUSTOMER_ID_PATTERN,
+    MERGE_ID_PATTERN,
+    ContextUnavailable,
+    ErasedCustomer,
+    IdentityTaken,
+    MergeRefused,
+    TooManyIdentities,
+    UnknownCustomer,
+    UnknownIdentity,
+    UnknownMerge,
+    VersionMismatch,
+)
+from router.context.identities import Identity, IdentityInvalid, NormalIdentity, normalise
+from router.context.port import ContextStore
+from router.context.service import ContextService
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest
+from router.server.auth.credentials import Role
+
+_CUSTOMER_ID: Final = re.compile(CUSTOMER_ID_PATTERN.rstrip("$"))
+_MERGE_ID: Final = re.compile(MERGE_ID_PATTERN.rstrip("$"))
+
+_PROBLEMS: Final[dict[type[Exception], str]] = {
+    UnknownCustomer: "unknown_customer",
+    ErasedCustomer: "customer_erased",
+    UnknownMerge: "unknown_merge",
+    UnknownIdentity: "unknown_identity",
+    MergeRefused: "merge_refused",
+    IdentityTaken: "identity_taken",
+    TooManyIdentities: "identity_limit_exceeded",
+    VersionMismatch: "precondition_failed",
+    ContextUnavailable: "context_unavailable",
+}
+PROBLEM_ERRORS: Final = tuple(_PROBLEMS)
+
+
+def context_service(request: ApiRequest) -> ContextService:
+    service = request.services.context
+    if service is None:
+        raise ProblemError("context_unavailable", "the customer context is switched off in the settings")
+    return service
+
+
+def customer_id_of(request: ApiRequest) -> str:
+    """Return the customer id of the path. Raises ProblemError for one that no customer can have."""
+    customer_id = request.path_params["customer_id"]
+    if not _CUSTOMER_ID.fullmatch(customer_id):
+        raise ProblemError("unknown_customer")
+    return customer_id
+
+
+def merge_id_of(request: ApiRequest) -> str:
+    """Return the merge id of the path. Raises ProblemError for one that no merge can have."""
+    merge_id = request.path_params["merge_id"]
+    if not _MERGE_ID.fullmatch(merge_id):
+        raise ProblemError("unknown_merge")
+    return merge_id
+
+
+async def run_on_context(request: ApiRequest, operation: Any) -> Any:
+    """Run an operation on the store. Raises ProblemError."""
+    try:
+        return await context_service(request).run(operation, timeout_s=request.services.settings.server.answer_timeout_s)
+    except PROBLEM_ERRORS as error:
+        raise problem_of(error) from None
+
+
+def problem_of(error: Exception) -> ProblemError:
+    return ProblemError(_PROBLEMS[type(error)], str(error))
+
+
+def normal_identity(request: ApiRequest, identity: Identity, field: str) -> NormalIdentity:
+    """Return the normal form of an identity. Raises ProblemError that names the field."""
+    try:
+        return normalise(identity, region=request.services.settings.context.region)
+    except IdentityInvalid as error:
+        raise ProblemError("invalid_value", str(error), field=field) from None
+
+
+def note_read(store: ContextStore, request: ApiRequest, customer_id: str, fields: str) -> None:
+    """Record a read by a person; what gateways and other servers read is not a person's look."""
+    if request.credential.role in (Role.AGENT, Role.SUPERVISOR, Role.ADMIN):
+        store.note_read(customer_id, actor=request.credential.actor, purpose="view", fields=fields, now_ms=now_ms_of(request))
+
+
+def now_ms_of(request: ApiRequest) -> int:
+    return request.services.writer.clock.now_ms()

@@ -1,0 +1,201 @@
+"""API operations on journeys: steps of customers, in batches, and the newest steps of one customer.
+
+A batch is parsed on another thread where it is large, so that it does not hold the event loop, and stored in one group commit. A
+faulty step, and one beyond the limit of its customer, is rejected alone; a workspace beyond its rate is refused as a whole.
+"""
+
+import asyncio
+import math
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from router.context.customers import ErasedCustomer, UnknownCustomer
+from router.context.identities import NormalIdentity
+from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
+from router.context.port import ContextStore
+from router.invalid_input import InvalidInput, convert_plain
+from router.server.api.customer_access import context_service, customer_id_of, normal_identity, note_read, now_ms_of, run_on_context
+from router.server.api.problems import ProblemError
+from router.server.api.request import ApiRequest, ApiResponse
+
+JOURNEY_STEPS_MAX: Final = 200
+_PARSED_AT_ONCE: Final = 16
+"""Steps that are parsed on the event loop; one takes up to 60 microseconds."""
+
+
+class JourneyBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Steps of any customers."""
+
+    steps: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=BATCH_STEPS_MAX)]
+    """Steps; a faulty one is rejected alone."""
+
+
+class RejectedStep(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step of a batch that was not stored."""
+
+    index: int
+    """Position in the batch, from 0."""
+    code: str
+    """Code of the problem."""
+    field: str | None = None
+    """Field of the step that is wrong."""
+    detail: str = ""
+    """What would be valid."""
+
+
+class JourneyReceipt(Struct, frozen=True, kw_only=True):
+    """What became of a batch of steps, once it is durable."""
+
+    accepted: int
+    """Steps that were stored."""
+    repeated: int
+    """Steps whose id was seen within a day."""
+    dropped: int
+    """Steps older than 30 days, and steps of erased customers."""
+    rejected: tuple[RejectedStep, ...]
+    """Steps with an error."""
+
+
+class StepView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step of a journey."""
+
+    at_ms: int
+    type: str
+    name: str | None = None
+    """What exactly."""
+    result: str | None = None
+    """How it ended."""
+    channel: str | None = None
+    data: dict[str, Any] = {}
+    """Data of the application."""
+    refs: tuple[Reference, ...] = ()
+    """Large things that are stored elsewhere."""
+
+
+class JourneyDocument(Struct, frozen=True, kw_only=True):
+    """The newest steps of a customer, oldest first."""
+
+    customer_id: str
+    steps: tuple[StepView, ...]
+    """Steps, oldest first."""
+
+
+class JourneyQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Range of a journey."""
+
+    limit: Annotated[int, Meta(ge=1, le=JOURNEY_STEPS_MAX)] = 20
+    """Most steps in the answer."""
+
+
+class _ParsedBatch(Struct, frozen=True):
+    """The steps of a batch that can be stored, and what is wrong with the others."""
+
+    steps: list[tuple[Step, str | None, NormalIdentity | None, int]]
+    """Step, customer id or identity, and index in the batch."""
+    rejected: list[RejectedStep]
+    too_old: int
+
+
+async def append_steps(request: ApiRequest) -> ApiResponse:
+    """Append steps to the journeys of customers; answered when they are durable."""
+    batch: JourneyBatch = request.body
+    now_ms, service = now_ms_of(request), context_service(request)
+    wait_s = service.step_wait_s(request.workspace, len(batch.steps))
+    if wait_s is not None:
+        service.count("steps", "refused", len(batch.steps))
+        limits = request.services.settings.context
+        detail = (
+            f"at most {limits.steps_per_s:,} steps a second, in a burst {limits.steps_burst:,}, for all senders of the workspace "
+            "(`context.steps_per_s`)"
+        )
+        raise ProblemError("rate_limited", detail, retry_after_s=math.ceil(wait_s))
+    if len(batch.steps) > _PARSED_AT_ONCE:
+        parsed = await asyncio.to_thread(_parse, request, batch, now_ms)
+    else:
+        parsed = _parse(request, batch, now_ms)
+
+    def operation(store: ContextStore) -> JourneyReceipt:
+        return _append(store, request, parsed, now_ms)
+
+    receipt: JourneyReceipt = await run_on_context(request, operation)
+    limited = sum(one.code == "rate_limited" for one in receipt.rejected)
+    counts = {"accepted": receipt.accepted, "repeated": receipt.repeated, "dropped": receipt.dropped, "limited": limited}
+    for result, number in (counts | {"rejected": len(receipt.rejected) - limited}).items():
+        service.count("steps", result, number)
+    return ApiResponse(body=receipt, status=202)
+
+
+def _parse(request: ApiRequest, batch: JourneyBatch, now_ms: int) -> _ParsedBatch:
+    parsed = _ParsedBatch([], [], 0)
+    too_old = 0
+    for index, raw in enumerate(batch.steps):
+        try:
+            fields = convert_plain(raw, StepFields)
+            step = step_of(fields, now_ms=now_ms)
+            identity = None if fields.identity is None else normal_identity(request, fields.identity, "identity.value")
+        except StepInvalid as error:
+            parsed.rejected.append(RejectedStep(index=index, code=error.code, field=error.field, detail=str(error)))
+        except ProblemError as error:
+            detail = error.document.detail
+            parsed.rejected.append(RejectedStep(index=index, code="invalid_value", field="identity.value", detail=detail))
+        except InvalidInput as error:
+            rejected = RejectedStep(index=index, code="invalid_value", field=error.field or None, detail=error.detail)
+            parsed.rejected.append(rejected)
+        else:
+            if step is None:
+                too_old += 1
+            else:
+                parsed.steps.append((step, fields.customer_id, identity, index))
+    return replace(parsed, too_old=too_old)
+
+
+def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_ms: int) -> JourneyReceipt:
+    stored = repeated = 0
+    dropped, rejected = parsed.too_old, list(parsed.rejected)
+    per_minute = request.services.settings.context.customer_steps_per_minute
+    for step, customer_id, identity, index in parsed.steps:
+        try:
+            result = store.append_step(request.workspace, step, customer_id=customer_id, identity=identity, now_ms=now_ms)
+        except ErasedCustomer:
+            dropped += 1
+        except UnknownCustomer:
+            rejected.append(
+                RejectedStep(index=index, code="unknown_customer", field="customer_id", detail="no customer has this id")
+            )
+        else:
+            if result.is_limited:
+                detail = f"at most {per_minute} steps a minute of one customer (`context.customer_steps_per_minute`)"
+                rejected.append(RejectedStep(index=index, code="rate_limited", detail=detail))
+            elif result.customer_id is None:
+                dropped += 1
+            else:
+                stored += result.stored
+                repeated += not result.stored
+    rejected.sort(key=lambda one: one.index)
+    return JourneyReceipt(accepted=stored, repeated=repeated, dropped=dropped, rejected=tuple(rejected))
+
+
+async def get_journey(request: ApiRequest) -> ApiResponse:
+    """Get the newest steps of a customer, oldest first."""
+    customer_id = customer_id_of(request)
+
+    def operation(store: ContextStore) -> list[Step]:
+        note_read(store, request, customer_id, "journey")
+        return store.steps(request.workspace, customer_id, limit=request.query_params.limit)
+
+    steps = await run_on_context(request, operation)
+    return ApiResponse(body=JourneyDocument(customer_id=customer_id, steps=tuple(step_view(step) for step in steps)))
+
+
+def step_view(step: Step) -> StepView:
+    return StepView(
+        at_ms=step.at_ms,
+        type=step.type,
+        name=step.name,
+        result=step.result,
+        channel=step.channel,
+        data=step.data,
+        refs=tuple(Reference(kind=kind, ref=place, bytes=size) for kind, place, size in step.refs),
+    )
