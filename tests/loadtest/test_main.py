@@ -1,15 +1,17 @@
 """Load tests over real sockets, compared with the simulation of the same day."""
 
+import asyncio
 import socket
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pytest
 
 from router.loadtest.execution import LoadTestFailed
-from router.loadtest.main import normalize_url, run_loadtest
+from router.loadtest.main import normalize_url, run_loadtest, running_router
+from router.loadtest.router_process import RouterSubprocess
 from router.model.errors import SettingsInvalid
 from router.settings import Settings
 from router.simulator.run import SimulationSpec, simulate
@@ -44,6 +46,35 @@ def simulated(**spec: Any) -> dict[str, Any]:
     found = msgspec.to_builtins(simulate(SimulationSpec(**spec)))
     assert isinstance(found, dict)
     return found
+
+
+class StandInRouter:
+    """A router whose process ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.ends = asyncio.Event()
+
+    async def __aenter__(self) -> "StandInRouter":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def wait_for_exit(self) -> None:
+        await self.ends.wait()
+        raise LoadTestFailed("the router exited with 1")
+
+
+async def test_a_run_ends_without_its_router_and_fails_with_it() -> None:
+    router = StandInRouter()
+    async with asyncio.timeout(5):
+        async with running_router(cast(RouterSubprocess, router)) as running:
+            assert running is cast(Any, router)
+        with pytest.raises(ExceptionGroup) as failed:
+            async with running_router(cast(RouterSubprocess, router)):
+                router.ends.set()
+                await asyncio.sleep(5)
+    assert failed.group_contains(LoadTestFailed, match="exited with 1")
 
 
 @pytest.mark.slow

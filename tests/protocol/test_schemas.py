@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from router.protocol import schemas
-from router.protocol.schemas import FIELD_TEXTS, field_docs, portable_patterns, schemas_of
+from router.protocol.schemas import FIELD_TEXTS, example_of, field_docs, portable_patterns, schemas_of
 
 
 class Size(StrEnum):
@@ -88,3 +88,41 @@ def test_importing_the_route_table_reads_no_sources() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "0"
+
+
+class Inventory(Struct, kw_only=True):
+    parcel: Parcel
+    maybe: Parcel | None
+    size: Size
+    count: Annotated[int, Meta(ge=3)]
+    balance: int
+    is_open: bool
+    share: float
+    sentence: str
+    by_name: dict[str, int]
+    nothing: None
+    parcels: list[Parcel]
+    numbers: tuple[int, ...]
+    anything: Any
+    left_out: int = 7
+
+
+def test_an_example_has_the_shortest_value_of_each_required_field() -> None:
+    parcel = example_of(Parcel)
+    assert set(parcel) == {"agent_id", "size"}
+    assert parcel["size"] == "small"
+    assert example_of(Inventory) == {
+        "parcel": parcel,
+        "maybe": parcel,
+        "size": "small",
+        "count": 3,
+        "balance": 0,
+        "is_open": False,
+        "share": 0.0,
+        "sentence": "text",
+        "by_name": {},
+        "nothing": None,
+        "parcels": [parcel],
+        "numbers": [],
+        "anything": {},
+    }

@@ -49,6 +49,15 @@ def test_evicted_records_are_not_covered() -> None:
     assert seqs(publisher, 3) is None
 
 
+def test_the_newest_records_are_retained_over_any_number_of_evictions() -> None:
+    publisher = a_publisher(records=3)
+    for seq in range(1, 301):
+        publisher.publish("main", a_record(seq))
+        first = max(1, seq - 2)
+        assert seqs(publisher, first - 1) == list(range(first, seq + 1))
+        assert publisher.evicted_seq("main") == first - 1
+
+
 def test_records_that_were_never_loaded_are_not_covered() -> None:
     publisher = a_publisher(last_seq=7)
     assert seqs(publisher, 6) is None

@@ -234,7 +234,8 @@ async def test_under_overload_agent_commands_go_first_and_only_submits_are_refus
             await writer.execute("main", a_contact("late"), actor="g")
         with pytest.raises(CommandQueueFull):
             writer.admit_submit("main")
-        assert writer.refused_submits == 2
+        assert writer.is_submit_refused("main")
+        assert writer.refused_submits == 3
         accept = AcceptOffer(agent_id="a0", offer_id=offer_id)
         accepting = asyncio.create_task(execute_done(writer, accept))
         await asyncio.sleep(0)

@@ -3,7 +3,7 @@
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.events import ContactOverflowed, ContactStepEntered, OfferMade, OfferRescinded
-from router.model.policy import AgentsPolicy, PreferredAgentKind, SkipIf, StepPolicy
+from router.model.policy import AgentsPolicy, PreferredAgentKind, Selection, SkipIf, StepPolicy
 from router.model.states import AgentState
 from tests.support.builders import a_contact, a_policy, a_queue, an_agent, not_ready, offline, ready
 from tests.support.engine_worlds import accept, offers_of, with_agents
@@ -45,6 +45,20 @@ def test_missed_steps_are_caught_up_when_an_offer_ends_late() -> None:
     assert [event.step for event in steps] == [1, 2]
     began_ms = world.at_ms - 12_000
     assert steps[-1].step_until_ms == began_ms + 70_000
+
+
+def test_proficiency_counts_the_skills_of_the_present_step_only() -> None:
+    """Check that an agent who qualifies by an earlier step has none of the levels that the present step asks for."""
+    world = a_planned_world(
+        StepPolicy(duration_s=5), StepPolicy(skills={"loans": 1}), selection=Selection.HIGHEST_PROFICIENCY, cool_down_s=60
+    )
+    for name, skill in (("cy", "german"), ("ada", "german"), ("bob", "loans")):
+        world.done_all(an_agent(name, skills={skill: 1}), ready(name))
+    world.done(a_contact("c1", skills={"german": 1}))
+    world.later(6)
+    made = world.done(c.DeclineOffer(offer_id="c1.1", agent_id="cy"))[-1]
+    assert isinstance(made, OfferMade)
+    assert (made.agent_id, made.selection_inputs, made.other_candidates) == ("bob", {"levels": 1}, 1)
 
 
 def test_a_step_that_moves_the_contact_begins_the_plan_of_that_queue() -> None:

@@ -326,3 +326,17 @@ def test_a_new_requirement_evaluates_no_condition_on_agents(monkeypatch: pytest.
     engine.handle(a_contact("c1", queue_id="vip", skills={"english": 1}), START_MS)
     why = engine.contact("c1")
     assert why is not None and why.offers[0].agent_id == "a3" and not evaluated
+
+
+def test_a_contact_may_wait_one_second_or_more() -> None:
+    world = World(a_policy())
+    for ttl_s in (0, -1):
+        refused = world.refused(a_contact(f"c{ttl_s}", ttl_s=ttl_s))
+        assert (refused.code, refused.field) == (RefusalCode.INVALID_VALUE, "ttl_s")
+    # The second one of a class takes the short path.
+    for contact_id in ("c1", "c2"):
+        [made] = world.done(a_contact(contact_id, ttl_s=1))
+        assert isinstance(made, e.ContactQueued)
+        assert made.ttl_at_ms == world.at_ms + 1_000
+    assert world.refused(a_contact("c3", ttl_s=0)).field == "ttl_s"
+    assert [type(event) for event in world.later(1)] == [e.ContactExpired, e.ContactExpired]

@@ -2,8 +2,8 @@
 
 from router.model import commands as c
 from router.model.policy import EntryCondition, EntryRule, FactPolicy, FactType
-from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
-from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, ready
+from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, after, two_ready
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
 
 
 def test_the_shadows_entry_rules_classify_contacts_that_name_no_queue() -> None:
@@ -57,3 +57,30 @@ def test_a_contact_moved_by_a_supervisor_follows_in_both() -> None:
     shadowed = ShadowedEngine(a_policy(queues=queues), a_policy(queues=queues), a_contact("c1"))
     assert shadowed.do(c.RequeueContact(contact_id="c1", queue_id="sales")) == []
     assert shadowed.shadow.state.contacts["c1"].queue_id == "sales"
+
+
+def test_a_contact_moved_to_a_queue_that_the_shadow_lacks_is_left_out_until_it_comes_back() -> None:
+    live = a_policy(queues={"support": a_queue(), "sales": a_queue()})
+    shadowed = ShadowedEngine(live, a_policy(queues={"support": a_queue()}), a_contact("c1"))
+    (found,) = shadowed.do(c.RequeueContact(contact_id="c1", queue_id="sales"))
+    assert (found.kind, found.contact_id, found.queue_id, found.why) == (K.QUEUE, "c1", "sales", ("unknown_queue",))
+    assert shadowed.shadow._state.excluded == {"c1"}
+    assert shadowed.do(an_agent(), ready()) == [], "nothing is compared for it"
+    assert shadowed.do(c.RequeueContact(contact_id="c1", queue_id="support")) == []
+    assert not shadowed.shadow._state.excluded
+    assert shadowed.shadow.state.contacts["c1"].queue_id == "support"
+
+
+def test_a_transfer_that_waits_for_its_agent_and_returns_does_so_in_both() -> None:
+    policy = a_policy_with_queue(cool_down_s=0)
+    shadowed = ShadowedEngine(policy, policy, *two_ready(), a_contact("c1"), accepted("c1", "ada"), not_ready("bob"))
+    transfer = c.TransferContact(contact_id="c1", to_agent_id="bob", agent_id="ada", wait_s=30, return_to_sender_s=20)
+    assert shadowed.do(transfer) == []
+    contact = shadowed.shadow.state.contacts["c1"]
+    live = shadowed.world.engine.contact("c1")
+    assert live is not None and live.requirement == "voice/support@bob"
+    assert contact.preferred_agent_id == "bob"
+    assert after(shadowed, 31) == []
+    moved = shadowed.world.engine.contact("c1")
+    assert moved is not None and moved.requirement == "voice/support@ada"
+    assert shadowed.shadow.state.contacts["c1"].preferred_agent_id == "ada"

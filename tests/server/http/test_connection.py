@@ -1,21 +1,24 @@
 """HTTP connection on a fake transport: any cut of the bytes gives the same requests, and a cached head the same as a parsed one."""
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router.server.api.admission import AdmissionControl
+from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Credential, Role
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
 from router.server.http.open_connections import OpenConnections
 from router.server.http.responses import HttpResponse
 from router.settings import ServerSettings, settings_from
+from router.telemetry.process_metrics import ProcessMetrics
 
 CREDENTIAL = Credential(subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40)
+PAUSE_S = 0.05
 LIMITS = ServerSettings(body_bytes_max=1024, header_bytes_max=1024)
 
 
@@ -37,6 +40,10 @@ class FakeTransport(asyncio.Transport):
         self.written = b""
         self.reading = True
         self.ended = False
+        self.protocol: Any = None
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -62,17 +69,25 @@ class Recorder:
     def __init__(self, application: HttpApplication, *, is_slow: bool = False) -> None:
         self.application = application
         self.is_slow = is_slow
+        self.refuses_submits = False
+        self.check_answer: bytes | None = None
+        self.upgraded: Any = None
         self.seen: list[Seen] = []
         self.waiting: list[HttpRequest] = []
 
     def check(self, request: HttpRequest) -> bytes | None:
         request.credential = CREDENTIAL
-        return None
+        if self.refuses_submits:
+            raise ProblemError("busy")
+        return self.check_answer
 
     def handle(self, request: HttpRequest) -> HandlerResult:
         headers, params = dict(request.headers), dict(request.path_params)
         assert request.credential is CREDENTIAL
         self.seen.append(Seen(request.method, request.target, params, headers, request.body))
+        if self.upgraded is not None:
+            cast(HttpConnection, request.connection).detach(self.upgraded)
+            return None
         if self.is_slow:
             self.waiting.append(request)
             return None
@@ -92,8 +107,8 @@ class Pending:
 class Bench:
     """An application with one handler, and one connection to it at a time."""
 
-    def __init__(self, *, is_slow: bool = False) -> None:
-        self.application = HttpApplication()
+    def __init__(self, *, is_slow: bool = False, process: ProcessMetrics | None = None) -> None:
+        self.application = HttpApplication(process=process)
         self.recorder = Recorder(self.application, is_slow=is_slow)
         for method in ("GET", "POST"):
             self.application.router.add(method, "/v1/contacts", self.recorder)
@@ -104,7 +119,7 @@ class Bench:
     def connect(self) -> None:
         self.transport = FakeTransport()
         self.connection = HttpConnection(
-            self.application, self.connections, LIMITS, refusal_pause_s=0.05, loop=asyncio.get_running_loop()
+            self.application, self.connections, LIMITS, refusal_pause_s=PAUSE_S, loop=asyncio.get_running_loop()
         )
         self.connection.connection_made(self.transport)
 
@@ -239,3 +254,123 @@ async def test_a_lost_connection_releases_its_slot() -> None:
     bench.connection.connection_lost(None)
     assert (admission.in_flight, usage.in_flight) == (0, 0)
     assert bench.connections.count == 0
+
+
+@pytest.mark.parametrize("size", [1_024, 1_025])
+async def test_the_limit_of_a_body_holds_behind_another_request_too(size: int) -> None:
+    bench = Bench(is_slow=True)
+    await bench.receive(a_submit() + a_submit(b"x" * size))
+    bench.recorder.release()
+    await bench.receive()
+    if size == 1_024:
+        bench.recorder.release()
+        await bench.receive()
+    assert bench.statuses == [200, 200 if size == 1_024 else 413]
+    assert len(bench.taken()) == (2 if size == 1_024 else 1)
+
+
+@pytest.mark.parametrize("count", [128, 129])
+async def test_a_request_has_at_most_128_headers(count: int) -> None:
+    bench = Bench()
+    # Three are always there.
+    await bench.receive(a_submit(b"{}", *(b"X-%d: a" % number for number in range(count - 3))))
+    assert bench.statuses == [200 if count <= 128 else 400]
+
+
+@pytest.mark.parametrize("size", [1_024, 1_025])
+async def test_name_and_value_of_a_header_share_a_limit(size: int) -> None:
+    bench = Bench()
+    await bench.receive(a_submit(b"{}", b"X-Name: " + b"a" * (size - len(b"X-Name"))))
+    assert bench.statuses == [200 if size == 1_024 else 400]
+
+
+async def test_a_malformed_body_is_answered_and_ends_the_connection() -> None:
+    bench = Bench()
+    await bench.receive(b"POST /v1/contacts HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await bench.receive(b"zz\r\n", a_submit())
+    assert bench.statuses == [400]
+    assert b"connection: close" in bench.transport.written.lower()
+    assert bench.taken() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "stage"),
+    [
+        (b"", None),
+        (a_submit(), None),
+        (b"POST /v1/contacts HTTP/1.1\r\nHost:", "head"),
+        (a_submit(b"{}")[:-1], "body"),
+        (b"nonsense\r\n\r\n", None),
+    ],
+)
+async def test_a_client_that_leaves_too_early_is_counted_by_stage(data: bytes, stage: str | None) -> None:
+    process = ProcessMetrics()
+    bench = Bench(process=process)
+    if data:
+        await bench.receive(data)
+    bench.connection.connection_lost(None)
+    found = {name: process.disconnects.labels(name)._value.get() for name in ("head", "body", "response")}
+    assert found == {name: float(name == stage) for name in found}
+
+
+async def test_a_client_that_leaves_before_its_response_is_counted() -> None:
+    process = ProcessMetrics()
+    bench = Bench(is_slow=True, process=process)
+    await bench.receive(a_submit())
+    bench.connection.connection_lost(None)
+    assert process.disconnects.labels("response")._value.get() == 1
+
+
+async def test_after_a_refused_submit_only_submits_wait() -> None:
+    bench = Bench()
+    bench.recorder.refuses_submits = True
+    await bench.receive(a_submit())
+    assert bench.statuses == [503]
+    bench.recorder.refuses_submits = False
+    await bench.receive(b"GET /v1/contacts HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert bench.statuses == [503, 200]
+    await bench.receive(a_submit())
+    assert bench.statuses == [503, 200], "it waits"
+    await asyncio.sleep(PAUSE_S + 0.02)
+    assert bench.statuses == [503, 200, 200]
+
+
+async def test_a_refusal_in_the_response_itself_is_sent_as_it_is() -> None:
+    bench = Bench()
+    bench.recorder.check_answer = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    await bench.receive(a_submit(), a_submit())
+    assert bench.statuses[0] == 503
+    assert bench.taken() == []
+
+
+class Upgraded:
+    """A protocol that takes the connection over."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.received.append(data)
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_bytes_behind_an_upgrade_go_to_the_new_protocol() -> None:
+    bench = Bench()
+    bench.recorder.upgraded = Upgraded()
+    upgrade = b"GET /v1/contacts HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    await bench.receive(upgrade + b"frame")
+    assert bench.recorder.upgraded.received == [b"frame"]
+    assert bench.transport.protocol is bench.recorder.upgraded
+
+
+async def test_bytes_that_waited_with_an_upgrade_go_to_the_new_protocol() -> None:
+    bench = Bench(is_slow=True)
+    upgrade = b"GET /v1/contacts HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    await bench.receive(a_submit() + upgrade, b"frame")
+    bench.recorder.upgraded = Upgraded()
+    bench.recorder.release()
+    await bench.receive()
+    assert bench.statuses == [200]
+    assert b"".join(bench.recorder.upgraded.received) == b"frame"
