@@ -23,6 +23,11 @@ def a_supervisor(url: str) -> SupervisorClient:
     [
         (lambda c: c.park("c1"), {"type": "park_contact", "contact_id": "c1"}),
         (lambda c: c.unpark("c1"), {"type": "unpark_contact", "contact_id": "c1"}),
+        (lambda c: c.suspend("c1", resume_by_ms=9), {"type": "suspend", "contact_id": "c1", "resume_by_ms": 9}),
+        (
+            lambda c: c.resume("c1", channel="voice", reference="call-9"),
+            {"type": "resume_contact", "contact_id": "c1", "channel": "voice", "reference": "call-9"},
+        ),
         (lambda c: c.callback("c1", at_ms=5_000), {"type": "callback", "contact_id": "c1", "at_ms": 5_000}),
         (
             lambda c: c.callback_result("c1", CallbackOutcome.BUSY, 2),

@@ -29,6 +29,7 @@ def a_desktop(url: str) -> DesktopClient:
         (lambda d: d.hold("c1.1"), {"type": "hold", "assignment_id": "c1.1"}),
         (lambda d: d.unhold("c1.1"), {"type": "unhold", "assignment_id": "c1.1"}),
         (lambda d: d.park("c1.1"), {"type": "park", "assignment_id": "c1.1"}),
+        (lambda d: d.suspend("c1"), {"type": "suspend", "contact_id": "c1"}),
         (lambda d: d.unpark("c1.1"), {"type": "unpark", "assignment_id": "c1.1"}),
         (lambda d: d.pause_channels("voice", "chat"), {"type": "set_channels", "paused": ["voice", "chat"]}),
         (lambda d: d.end("c1"), {"type": "end", "contact_id": "c1", "reason": "ended"}),

@@ -4,7 +4,7 @@ from typing import Any
 
 from router.client.state import CachedAgent, CachedCallback, CachedContact, ContactCache, WorkspaceCache
 from router.model import events as ev
-from router.model.policy import CallbackMode, CallbackQueuePosition
+from router.model.policy import CallbackMode, CallbackQueuePosition, SuspensionEnd
 from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence
 from router.model.views import CallbackView
 
@@ -140,10 +140,11 @@ def test_the_owner_sees_what_is_pending_until_it_is_answered() -> None:
 def test_what_is_allowed_follows_the_state() -> None:
     events: list[ev.Event] = [offer(), accepted()]
     work_now = agent_after(*events).assignments["c1.1"]
-    assert work_now.allowed == ("hold", "park", "end", "transfer", "consult", "complete")
+    assert work_now.allowed == ("hold", "park", "suspend", "end", "transfer", "consult", "complete")
     asked = offer("bob", offer_id="c1.2", from_agent_id="ada", reason="consult", role=AssignmentRole.CONSULT)
     assert agent_after(*events, asked).assignments["c1.1"].allowed == (
         "hold",
+        "suspend",
         "end",
         "transfer_to_queue",
         "consult_cancel",
@@ -245,6 +246,25 @@ def test_a_callback_follows_its_events() -> None:
     contact = contacts_after(queued(), asked, scheduled, given).by_id["c1"]
     assert contact.callback is not None
     assert (contact.assignment_id, contact.callback.phase, contact.callback.due_at_ms) == ("c1.1", CallbackPhase.WAITING, None)
+
+
+def test_a_suspended_contact_has_no_owner_and_may_return_on_another_channel() -> None:
+    suspended = ev.ContactSuspended(
+        contact_id="c1",
+        queue_id="support",
+        resume_by_ms=900,
+        at_expiry=SuspensionEnd.END,
+        age_ms=1,
+        assignment_id="c1.1",
+        agent_id="ada",
+    )
+    contact = contacts_after(queued(), offer(), accepted(), suspended).by_id["c1"]
+    assert (contact.state, contact.agent_id, contact.assignment_id) == (ContactState.SUSPENDED, None, None)
+    resumed = ev.ContactResumed(
+        contact_id="c1", queue_id="sales", requirement="", reason="resumed", queued_seq=1, channel="chat", reference="call-9"
+    )
+    contact = contacts_after(queued(), offer(), accepted(), suspended, resumed).by_id["c1"]
+    assert (contact.state, contact.queue_id, contact.channel, contact.reference) == (ContactState.QUEUED, "sales", "chat", "call-9")
 
 
 def test_a_contact_that_has_ended_is_removed() -> None:

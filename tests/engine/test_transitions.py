@@ -32,20 +32,24 @@ TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
 
 # The legal transitions, written independently: by event, the states before it and the state after it ("=": unchanged).
 LATER = "callback_scheduled"
+RESTS = "suspended"
 LIVE = ("queued", "offered", "assigned", LATER)
 WAITING = ("queued", "offered")
 ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     "contact": {
         "contact.queued": ((None,), "queued"),
-        "contact.updated": (LIVE, "="),
+        "contact.updated": ((*LIVE, RESTS), "="),
         "contact.overflowed": (("queued",), "="),
         "contact.preferred_agent_expired": (WAITING, "="),
         "contact.step_entered": (WAITING, "="),
         "contact.requeued": (LIVE, "queued"),
         "contact.assigned": (LIVE, "assigned"),
         "contact.abandoned": (WAITING, "abandoned"),
-        "contact.cancelled": ((*WAITING, LATER), "cancelled"),
-        "contact.expired": ((*WAITING, LATER), "expired"),
+        "contact.cancelled": ((*WAITING, LATER, RESTS), "cancelled"),
+        "contact.expired": ((*WAITING, LATER, RESTS), "expired"),
+        "contact.suspended": (LIVE, RESTS),
+        "contact.resume_due": ((RESTS,), "="),
+        "contact.resumed": ((RESTS,), "queued"),
         "contact.ended": (("assigned",), "ended"),
         "offer.accepted": (("offered", "assigned"), "assigned"),
         "callback.requested": (WAITING, "queued"),

@@ -40,6 +40,8 @@ TAGS = {
     "UnparkAssignment": "assignment.unpark",
     "ParkContact": "contact.park",
     "UnparkContact": "contact.unpark",
+    "SuspendContact": "contact.suspend",
+    "ResumeContact": "contact.resume",
     "ExtendWrapUp": "assignment.extend_wrap_up",
     "CompleteAssignment": "assignment.complete",
     "PutAgent": "agent.put",

@@ -25,9 +25,12 @@ from router.model.policy import (
     QueueOrder,
     QueuePolicy,
     RateCapPolicy,
+    ResumePlace,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
+    SuspensionEnd,
+    SuspensionPolicy,
     VoicemailCountsAs,
     WeekPolicy,
     WhenClosed,
@@ -152,11 +155,27 @@ def queues(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> QueuePolicy:
         when_no_agents_ready=draw(st.one_of(st.just(WhenNoAgentsReady.WAIT), _way(WhenNoAgentsReady, overflow_to))),
         cool_down_s=draw(st.sampled_from((0, 5, 30))),
         callback=draw(maybe(callbacks())),
+        suspension=draw(suspensions()),
         rona=RonaPolicy(not_ready=draw(st.booleans()), return_after_s=draw(maybe(st.sampled_from((0, 5, 20))))),
         order=draw(st.sampled_from((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO))),
         service_level=ServiceLevelPolicy(threshold_s=draw(st.sampled_from((5, 20)))),
         weight_fact=draw(maybe(st.just("years"))),
         order_by=draw(st.permutations([AttributeOrder(fact="years"), _BY_GRADE]).map(tuple)),
+    )
+
+
+@st.composite
+def suspensions(draw: st.DrawFn) -> SuspensionPolicy:
+    """Draw terms of suspensions, most of them short."""
+    return SuspensionPolicy(
+        place=draw(st.sampled_from(ResumePlace)),
+        credit_s=draw(st.sampled_from((0, 30))),
+        prefer_last_agent_s=draw(st.sampled_from((0, 5, 30))),
+        resume_within_s=60,
+        resume_max_s=draw(st.sampled_from((60, 3_600))),
+        warn_before_s=draw(st.sampled_from((0, 10, 3_600))),
+        at_expiry=draw(st.sampled_from(SuspensionEnd)),
+        task_channel=draw(maybe(st.sampled_from(CHANNELS))),
     )
 
 

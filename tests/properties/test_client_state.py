@@ -270,6 +270,15 @@ class ClientsOfACentre(RuleBasedStateMachine):
         self.do(how(contact_id=self.contact(position)))
 
     @with_contacts
+    @rule(position=positions, ahead_ms=st.sampled_from((None, 1, 20_000)), channel=st.sampled_from((None, *some.CHANNELS)))
+    def a_contact_is_suspended_or_resumed(self, position: int, ahead_ms: int | None, channel: str | None) -> None:
+        """Suspend a live contact, for as long as the policy says or for a short time, or resume it on some channel."""
+        until_ms = None if ahead_ms is None else self.clock.now_ms() + ahead_ms
+        contact_id = self.contact(position, ContactState.SUSPENDED)
+        self.do(c.ResumeContact(contact_id=contact_id, channel=channel, reference=f"r{position}"))
+        self.do(c.SuspendContact(contact_id=self.contact(position), resume_by_ms=until_ms))
+
+    @with_contacts
     @rule(
         position=positions,
         mode=some.maybe(st.sampled_from(CallbackMode)),

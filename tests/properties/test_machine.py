@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.commands import CallbackFields
-from router.model.policy import CallbackMode
-from router.model.states import AgentState, CallbackOutcome
+from router.model.policy import CallbackMode, SuspensionEnd
+from router.model.states import AgentState, CallbackOutcome, ContactState
 from tests.properties import strategies as some
 from tests.support.checks.views import compare_views
 from tests.support.world import World
@@ -148,6 +148,19 @@ class ContactCentre(RuleBasedStateMachine):
             )
         else:
             self._do(c.RequestCallback(contact_id=self._contact(position), callback=terms))
+
+    @rule(position=positions, ahead_ms=st.sampled_from((None, 0, 1, 20_000)), at_expiry=some.maybe(st.sampled_from(SuspensionEnd)))
+    def a_contact_is_suspended(self, position: int, ahead_ms: int | None, at_expiry: SuspensionEnd | None) -> None:
+        """Suspend a contact, live or not, for as long as the policy says or for a short time."""
+        until_ms = None if ahead_ms is None else self.world.at_ms + ahead_ms
+        self._do(c.SuspendContact(contact_id=self._contact(position), resume_by_ms=until_ms, at_expiry=at_expiry))
+
+    @rule(position=positions, channel=some.maybe(st.sampled_from((*some.CHANNELS, "smoke"))))
+    def a_contact_is_resumed(self, position: int, channel: str | None) -> None:
+        """Resume a suspended contact, or one that is not."""
+        resting = [o.contact_id for o in self.world.reference.contacts.values() if o.state is ContactState.SUSPENDED]
+        known = [*resting, self._contact(position)]
+        self._do(c.ResumeContact(contact_id=known[position % len(known)], channel=channel))
 
     @rule(
         position=positions,

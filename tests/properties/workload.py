@@ -34,11 +34,14 @@ from router.model.policy import (
     QueueOrder,
     QueuePolicy,
     RateCapPolicy,
+    ResumePlace,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
     SkipIf,
     StepPolicy,
+    SuspensionEnd,
+    SuspensionPolicy,
     VoicemailCountsAs,
     WeekPolicy,
     WhenClosed,
@@ -320,7 +323,11 @@ class Workload:
 
     def _contact(self, world: World) -> c.Command:
         contact_id = self._live(world)
+        resting = [one.contact_id for one in world.reference.contacts.values() if one.state is ContactState.SUSPENDED]
+        until_ms = self._one((None, None, world.at_ms + 20_000))
         ways: tuple[c.Command, ...] = (
+            c.SuspendContact(contact_id=contact_id, resume_by_ms=until_ms, at_expiry=self._one((None, *SuspensionEnd))),
+            c.ResumeContact(contact_id=self._one(resting or [contact_id]), channel=self._one((None, *CHANNELS))),
             c.CancelContact(contact_id=contact_id),
             c.AbandonContact(contact_id=contact_id),
             c.EndContact(contact_id=contact_id, reason="supervisor"),
@@ -501,6 +508,12 @@ class Workload:
     def _queue(self, after: tuple[str, ...], plans: tuple[str, ...] = ()) -> QueuePolicy:
         overflow_to = self._one((None, *after))
         return QueuePolicy(
+            suspension=SuspensionPolicy(
+                place=self._one(ResumePlace),
+                resume_within_s=60,
+                warn_before_s=self._one((0, 10)),
+                at_expiry=self._one(SuspensionEnd),
+            ),
             requires=self._one(({}, {}, {"english": 1}, {"german": 2})),
             selection=self._one(Selection),
             plan=self._one((None, *plans)),

@@ -135,7 +135,7 @@ def test_a_callback_for_later_is_not_waiting() -> None:
 
 
 def test_a_snapshot_older_than_callbacks_can_be_restored() -> None:
-    assert QueueCounters(contacts_by_state=[1, 2, 3]).contacts_by_state == [1, 2, 3, 0]
+    assert QueueCounters(contacts_by_state=[1, 2, 3]).contacts_by_state == [1, 2, 3, 0, 0]
     day = CallbackHistory()
     day.submit("c1")
     stats = WorkspaceStats.restore(day.workspace_stats().snapshot())

@@ -29,6 +29,16 @@ queues:
 """
 
 
+def _program_ahead(ahead_s: int) -> Sequence[str]:
+    """Return what Python runs for a router whose writer reads a clock ahead of the machine's."""
+    return (
+        "-c",
+        "import runpy, time; from router.runtime.clock import SystemClock; "
+        f"SystemClock.__init__.__kwdefaults__['wall_s'] = lambda: time.time() + {ahead_s}; "
+        "runpy.run_module('router', run_name='__main__')",
+    )
+
+
 class RouterProcess:
     """One journal, and the processes that serve it one after the other."""
 
@@ -50,6 +60,8 @@ class RouterProcess:
         }
         self.program: Sequence[str] = ("-m", "router")
         """What Python runs; tests replace it."""
+        self.clock_ahead_s = 0
+        """How far the clock of the next process's writer is ahead of the machine's; that of its tokens is not."""
         self.url = self.metrics_url = ""
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -79,7 +91,7 @@ class RouterProcess:
         assert self._process is None, "it runs already"
         self._lines = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, *self.program, "serve", *arguments],
+            [sys.executable, *(_program_ahead(self.clock_ahead_s) if self.clock_ahead_s else self.program), "serve", *arguments],
             env={**os.environ, **self.environment, **environment},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from router.client.state import CachedAgent
 from router.client.websocket_client import WebSocketClient
+from router.model.policy import SuspensionEnd
 from router.model.states import AgentState
 from router.protocol import frames as f
 
@@ -72,6 +73,14 @@ class DesktopClient(WebSocketClient):
     async def end(self, contact_id: str, reason: str = "ended") -> f.OkFrame:
         """End the conversation; wrap-up begins."""
         return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason))
+
+    async def suspend(
+        self, contact_id: str, *, resume_by_ms: int | None = None, at_expiry: SuspensionEnd | None = None
+    ) -> f.OkFrame:
+        """Suspend the contact until it is resumed; wrap-up begins. None: as the policy of its queue says."""
+        return await self._send_command(
+            f.SuspendFrame(id=self._next_id(), contact_id=contact_id, resume_by_ms=resume_by_ms, at_expiry=at_expiry)
+        )
 
     async def extend_wrap_up(self, assignment_id: str, extend_s: int) -> f.OkFrame:
         """Extend the wrap-up time by ``extend_s`` seconds."""

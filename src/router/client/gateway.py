@@ -13,7 +13,7 @@ from router.client.state import ContactCache
 from router.client.websocket_client import WebSocketClient
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
-from router.model.policy import CallbackMode, FactValue
+from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import CallbackOutcome
 from router.protocol import frames as f
 
@@ -60,6 +60,20 @@ class ContactCommands(WebSocketClient):
     async def unpark(self, contact_id: str) -> f.OkFrame:
         """Resume the conversation because the customer has answered; succeeds if the contact is not parked."""
         return await self._send_command(f.UnparkContactFrame(id=self._next_id(), contact_id=contact_id))
+
+    async def suspend(
+        self, contact_id: str, *, resume_by_ms: int | None = None, at_expiry: SuspensionEnd | None = None
+    ) -> f.OkFrame:
+        """Suspend the contact until it is resumed; it has no agent meanwhile. None: as the policy of its queue says."""
+        return await self._send_command(
+            f.SuspendFrame(id=self._next_id(), contact_id=contact_id, resume_by_ms=resume_by_ms, at_expiry=at_expiry)
+        )
+
+    async def resume(self, contact_id: str, *, channel: str | None = None, reference: str | None = None) -> f.OkFrame:
+        """Put a suspended contact into its queue again, on the channel on which the customer is now (None: the contact's own)."""
+        return await self._send_command(
+            f.ResumeContactFrame(id=self._next_id(), contact_id=contact_id, channel=channel, reference=reference)
+        )
 
     async def callback(
         self,

@@ -403,6 +403,11 @@ class ContactCache(Struct, kw_only=True):
             case e.ContactRequeued():
                 contact.state, contact.queue_id = ContactState.QUEUED, event.queue_id
                 contact.set_owner(None, None)
+                if isinstance(event, e.ContactResumed):
+                    contact.channel, contact.reference = event.channel, event.reference
+            case e.ContactSuspended():
+                contact.state, contact.callback = ContactState.SUSPENDED, None
+                contact.set_owner(None, None)
             case e.CallbackRequested():
                 contact.state, contact.channel = ContactState.QUEUED, event.channel
                 contact.callback = CachedCallback(mode=event.mode)

@@ -39,7 +39,10 @@ from router.model.events import (
     ContactPreferredAgentExpired,
     ContactQueued,
     ContactRequeued,
+    ContactResumed,
+    ContactResumeDue,
     ContactStepEntered,
+    ContactSuspended,
     ContactUpdated,
     DesktopConnected,
     DesktopLost,
@@ -61,7 +64,7 @@ from router.model.states import AgentState, AssignmentState, ContactState, Offer
 S = TypeVar("S")
 
 _QUEUED, _OFFERED, _ASSIGNED = ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED
-_SCHEDULED = ContactState.CALLBACK_SCHEDULED
+_SCHEDULED, _SUSPENDED = ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED
 
 CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (None, ContactQueued): _QUEUED,
@@ -113,6 +116,15 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (_SCHEDULED, ContactAssigned): _ASSIGNED,
     (_SCHEDULED, ContactCancelled): ContactState.CANCELLED,
     (_SCHEDULED, ContactExpired): ContactState.EXPIRED,
+    (_QUEUED, ContactSuspended): _SUSPENDED,
+    (_OFFERED, ContactSuspended): _SUSPENDED,  # Its offers have been rescinded before.
+    (_ASSIGNED, ContactSuspended): _SUSPENDED,  # The owner loses the contact and goes on with the wrap-up.
+    (_SCHEDULED, ContactSuspended): _SUSPENDED,  # The callback ends.
+    (_SUSPENDED, ContactUpdated): _SUSPENDED,
+    (_SUSPENDED, ContactResumeDue): _SUSPENDED,
+    (_SUSPENDED, ContactResumed): _QUEUED,
+    (_SUSPENDED, ContactCancelled): ContactState.CANCELLED,
+    (_SUSPENDED, ContactExpired): ContactState.EXPIRED,
 }
 
 OFFER_TRANSITIONS: Final[Mapping[tuple[OfferState | None, type], OfferState]] = {

@@ -102,7 +102,7 @@ class RouterHttpApi:
         """Return the number of contacts of the workspace that have not ended."""
         _, body = await self._request("GET", "/v1/state")
         counts = msgspec.json.decode(body)["state"]["counts"]
-        return sum(int(counts[state]) for state in ("queued", "offered", "assigned", "callback_scheduled"))
+        return sum(int(counts[state]) for state in ("queued", "offered", "assigned", "callback_scheduled", "suspended"))
 
     async def digest(self) -> str:
         """Return the router's hash over its state."""

@@ -10,7 +10,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from router.model.policy import CallbackMode, FactValue, Policy
+from router.model.policy import CallbackMode, FactValue, Policy, SuspensionEnd
 from router.model.states import AgentId, AgentState, AssignmentId, CallbackOutcome, ContactId, GatewayId, Name, OfferId, QueueId
 
 # End of the year 9999. A later time is a mistake in the unit.
@@ -321,6 +321,34 @@ class UnparkContact(_Command, frozen=True, kw_only=True, tag="contact.unpark"):
     """If set, the contact is unknown unless this gateway submitted it."""
 
 
+class SuspendContact(_Command, frozen=True, kw_only=True, tag="contact.suspend"):
+    """Suspend a contact until it is resumed: it has no agent and uses no capacity meanwhile. Idempotent for the same terms.
+
+    If ``agent_id`` is set, it must be the owner.
+    """
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
+    agent_id: AgentId | None = None
+    resume_by_ms: TimeMs | None = None
+    """End of the suspension; none: by the policy of the queue."""
+    at_expiry: SuspensionEnd | None = None
+    """What happens then; none: by the policy of the queue."""
+
+
+class ResumeContact(_Command, frozen=True, kw_only=True, tag="contact.resume"):
+    """Put a suspended contact into its queue again. A repeat on the same channel has no effect."""
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
+    channel: str | None = None
+    """Channel on which the customer is now; none: the contact's own."""
+    reference: str | None = None
+    """The gateway's reference on that channel; none: unchanged."""
+
+
 class ExtendWrapUp(_Command, frozen=True, kw_only=True, tag="assignment.extend_wrap_up"):
     """Extend the wrap-up, within the channel's ``wrap_up_max_s``."""
 
@@ -495,6 +523,8 @@ PlainCommand: TypeAlias = (
     | UnparkAssignment
     | ParkContact
     | UnparkContact
+    | SuspendContact
+    | ResumeContact
     | ExtendWrapUp
     | CompleteAssignment
     | PutAgent

@@ -63,6 +63,11 @@ class Situation(Struct, frozen=True, kw_only=True):
         return not self.state.is_terminal
 
     @property
+    def is_suspended(self) -> bool:
+        """Return whether it is suspended."""
+        return self.state is ContactState.SUSPENDED
+
+    @property
     def is_alone(self) -> bool:
         """Return whether no other agent is in the conversation or asked for a consult."""
         return not (self.has_consult or self.has_participants or self.pending == "consult")
@@ -85,10 +90,12 @@ Rule = Callable[[Situation], bool]
 RULES: Final[dict[str, Rule]] = {
     "update": lambda it: it.is_live,
     "cancel": lambda it: it.is_live and not it.is_assigned,
-    "abandon": lambda it: it.is_live and it.callback_phase in (None, CallbackPhase.CONNECTED),
+    "abandon": lambda it: it.is_live and not it.is_suspended and it.callback_phase in (None, CallbackPhase.CONNECTED),
     "end": lambda it: it.is_live,
-    "requeue": lambda it: it.is_live,
-    "assign": lambda it: it.is_live,
+    "requeue": lambda it: it.is_live and not it.is_suspended,
+    "assign": lambda it: it.is_live and not it.is_suspended,
+    "suspend": lambda it: it.is_live and not it.is_suspended,
+    "resume_contact": lambda it: it.is_suspended,
     "callback": lambda it: it.is_waiting and it.callback_phase is None,
     "callback_move": lambda it: it.is_live and not it.is_assigned and it.callback_phase in _CALLS_WAITING,
     "callback_claim": lambda it: it.is_live and it.callback_phase is CallbackPhase.DIALLING,
@@ -119,11 +126,11 @@ _ON_CONTACT: Final = ("end", "transfer", "transfer_to_queue", "transfer_cancel")
 _ON_CONSULT: Final = ("consult", "consult_complete", "consult_cancel", "conference", "hand_over")
 _FROM_OUTSIDE: Final = (
     *("update", "cancel", "abandon", "end", "park_contact", "unpark_contact"),
-    *("callback", "callback_move", "callback_claim", "callback_result"),
+    *("suspend", "resume_contact", "callback", "callback_move", "callback_claim", "callback_result"),
 )
 
 OPERATIONS: Final[dict[Requester, tuple[str, ...]]] = {
-    Requester.OWNER: ("hold", "unhold", "park", "unpark", *_ON_CONTACT, *_ON_CONSULT, "complete"),
+    Requester.OWNER: ("hold", "unhold", "park", "unpark", "suspend", *_ON_CONTACT, *_ON_CONSULT, "complete"),
     Requester.MEMBER: ("leave", "complete"),
     Requester.WRAP_UP: ("extend_wrap_up", "complete"),
     Requester.GATEWAY: _FROM_OUTSIDE,

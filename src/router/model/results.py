@@ -64,6 +64,11 @@ class RefusalCode(IntEnum):
     CALLBACK_CLAIMED = 49
     """Another connection of the gateway has claimed the call."""
 
+    RESUME_EXPIRED = 50
+    """The contact was not resumed in time and has expired."""
+    SUSPENDED_LIMIT = 51
+    """The workspace, or the customer, has as many suspended contacts as it may have."""
+
     INVALID_POLICY = 60
     POLICY_VERSION_CONFLICT = 61
     DRAIN_TARGET_REQUIRED = 62

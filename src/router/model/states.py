@@ -63,6 +63,8 @@ class ContactState(StrEnum):
     """An agent owns it, until the conversation ends."""
     CALLBACK_SCHEDULED = "callback_scheduled"
     """A callback that waits for its agreed time, for the next attempt, or for the customer to answer."""
+    SUSPENDED = "suspended"
+    """The conversation rests, without an agent and without capacity, until it is resumed."""
     ENDED = "ended"
     """The conversation is over."""
     ABANDONED = "abandoned"
@@ -94,7 +96,7 @@ class EndedBy(StrEnum):
     SUPERVISOR = "supervisor"
     """A supervisor or an administrator."""
     TIMEOUT = "timeout"
-    """A time was over: to live, to wait in the queue, to park, or to call back."""
+    """A time was over: to live, to wait in the queue, to park, to call back, or to resume."""
     SYSTEM = "system"
     """The router, by the policy: the queue closed, or no attempt of a callback is left."""
 

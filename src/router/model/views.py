@@ -6,7 +6,7 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last 
 from msgspec import UNSET, Struct, UnsetType
 
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
-from router.model.policy import CallbackMode, FactValue
+from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import (
     AgentId,
     AgentState,
@@ -162,6 +162,19 @@ class CallbackView(_View, frozen=True, kw_only=True, omit_defaults=False):
     """End of that claim; null: none."""
 
 
+class SuspensionView(_View, frozen=True, kw_only=True):
+    """Suspension of a contact."""
+
+    suspended_at_ms: int
+    """When it was suspended, epoch milliseconds."""
+    resume_by_ms: int
+    """When the suspension ends unless the contact is resumed, epoch milliseconds."""
+    at_expiry: SuspensionEnd
+    """What happens then: ``end`` (the contact expires) or ``queue`` (it is queued as a task)."""
+    age_ms: int
+    """Age of the contact, which stands still while it is suspended."""
+
+
 class ContactView(_View, frozen=True, kw_only=True):
     """A contact as shown to gateways and supervisors."""
 
@@ -230,6 +243,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     """Entry rules before it that could not be evaluated (missing attribute, integer overflow)."""
     callback: CallbackView | None = None
     """Its callback; null: it is not a callback."""
+    suspension: SuspensionView | None = None
+    """Its suspension; null: it is not suspended."""
 
 
 class AgentView(_View, frozen=True, kw_only=True):
@@ -299,6 +314,8 @@ class QueueView(_View, frozen=True, kw_only=True):
     """Those of them who could get an offer now."""
     callbacks: int = 0
     """Callbacks that wait for their time, for the next attempt, or for the customer to answer."""
+    suspended: int = 0
+    """Contacts that are suspended until they are resumed."""
     expected_wait: ExpectedWait | None = None
     """Expected wait of an arriving contact of the most common requirement class; omitted in the view of the workspace."""
     forecasts: ForecastAccuracy | None = None
@@ -349,6 +366,8 @@ class WorkspaceCounts(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Cancelled."""
     expired: int
     """Expired."""
+    suspended: int = 0
+    """Suspended until they are resumed."""
 
 
 class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):

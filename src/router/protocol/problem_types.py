@@ -264,6 +264,20 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "No qualified agent is ready, and the queue's policy refuses contacts then.",
         "Offer a callback or another queue.",
     ),
+    # --- suspended contacts ----------------------------------------------------------------------------------------------
+    "suspended_limit": _P(
+        429,
+        "Too many suspended contacts",
+        "The workspace, or the customer, has as many suspended contacts as the policy's `retention` allows.",
+        "Resume or cancel suspended contacts first, or let the customer wait.",
+        temporary=True,
+    ),
+    "resume_expired": _P(
+        410,
+        "The contact was not resumed in time",
+        "The suspension has ended at its `resume_by_ms`, and the contact has expired.",
+        "Submit a new contact with `continues_contact_id`, which prefers its last agent.",
+    ),
     # --- callbacks -----------------------------------------------------------------------------------------------------
     "callback_not_offered": _P(
         409,

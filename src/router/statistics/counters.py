@@ -2,11 +2,12 @@
 
 **Queue flow**: each entry into a queue ends exactly once:
 
-    entered = waiting + offered + callbacks + answered + called_back + abandoned + cancelled + expired
+    entered = waiting + offered + callbacks + suspended + answered + called_back + abandoned + cancelled + expired
               + overflowed_out + moved_out
 
 ``entered`` counts waits: a contact is submitted to the queue, overflows to it, is moved to it, or waits again after an agent
-had it. Over the whole workspace: submitted = queued + offered + assigned + callbacks + ended + abandoned + cancelled + expired.
+had it. Over the whole workspace: submitted = queued + offered + assigned + callbacks + suspended + ended + abandoned + cancelled
++ expired.
 
 **RONA rate** (redirection on no answer) = expired / (accepted + declined + expired). Rescinded offers are excluded, because the
 agent did not have the full time to answer. **Acceptance rate** = accepted / (accepted + declined + expired).

@@ -39,6 +39,8 @@ from router.model.events.contact import (
     ContactOverflowed,
     ContactQueued,
     ContactRequeued,
+    ContactResumed,
+    ContactSuspended,
 )
 from router.model.states import AssignmentRole, QueueId
 from router.statistics.open_records import (
@@ -46,6 +48,7 @@ from router.statistics.open_records import (
     CALLBACK,
     OFFERED,
     QUEUED,
+    SUSPENDED,
     AssignmentPhase,
     LiveAssignment,
     LiveContact,
@@ -138,7 +141,7 @@ def end_wait(target: StatsTarget, event: ContactAssigned | OfferAccepted, contac
         target.counters_for(contact_id, contact.queue_id, contact.channel).flow.called_back += 1
     else:
         target.record_answer(contact_id, contact, event.agent_id, contact.wait_ms(at_ms, event.closed_ms))
-    contact.closed_ms = event.closed_ms
+    contact.closed_ms, contact.waited_ms = event.closed_ms, 0
 
 
 def start_assignment(
@@ -249,7 +252,7 @@ def _callback_connected(target: StatsTarget, event: CallbackConnected, at_ms: in
     counters.flow.called_back += 1
     target.move_contact(contact.queue_id, contact.state, None, at_ms)
     contact.queue_id, contact.state, contact.waiting_since_ms = event.queue_id, QUEUED, at_ms
-    contact.closed_ms = event.closed_ms
+    contact.closed_ms, contact.waited_ms = event.closed_ms, 0
     target.move_contact(contact.queue_id, None, QUEUED, at_ms)
     target.counters_for(event.contact_id, contact.queue_id, contact.channel).flow.entered += 1
 
@@ -265,6 +268,33 @@ def _callback_failed(target: StatsTarget, event: CallbackFailed, at_ms: int) -> 
     _set_state(target, contact, CALLBACK, at_ms)
 
 
+def _suspended(target: StatsTarget, event: ContactSuspended, at_ms: int) -> None:
+    """Stop the present wait of a contact. One that had an agent begins a new wait, which continues when it is resumed."""
+    contact = target.contacts[event.contact_id]
+    if contact.state == ASSIGNED:
+        flow = target.counters_for(event.contact_id, contact.queue_id, contact.channel).flow
+        flow.entered += 1
+        flow.requeued += 1
+    else:
+        # The wait of a callback, whose customer is not on the line, is in no figure.
+        contact.waited_ms = 0 if contact.is_callback else contact.wait_ms(at_ms, event.closed_ms)
+    contact.is_callback = False
+    _set_state(target, contact, SUSPENDED, at_ms)
+
+
+def _resumed_contact(target: StatsTarget, event: ContactResumed, at_ms: int) -> None:
+    contact = target.contacts[event.contact_id]
+    before, after = (contact.queue_id, contact.channel), (event.queue_id, event.channel)
+    if before != after:
+        target.counters_for(event.contact_id, *before).flow.moved_out += 1
+        flow = target.counters_for(event.contact_id, *after).flow
+        flow.moved_in += 1
+        flow.entered += 1
+    contact.queue_id, contact.channel = after
+    contact.state, contact.waiting_since_ms, contact.closed_ms = QUEUED, at_ms, event.closed_ms
+    _move_to_queue(target, before[0], event.queue_id, SUSPENDED, at_ms)
+
+
 def _set_state(target: StatsTarget, contact: LiveContact, state: int, at_ms: int) -> None:
     if contact.state != state:
         target.move_contact(contact.queue_id, contact.state, state, at_ms)
@@ -275,6 +305,8 @@ CONTACT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
     ContactQueued: _queued,
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,
+    ContactSuspended: _suspended,
+    ContactResumed: _resumed_contact,
     ContactAssigned: _assigned,
     ParticipantAdded: _participant_added,
     ContactHandedOver: _handed_over,
@@ -406,10 +438,10 @@ def _move_drained(target: StatsTarget, drain_to: dict[QueueId, QueueId], at_ms: 
     for contact_id, contact in target.contacts.items():
         old_queue_id, state = contact.queue_id, contact.state
         queue_id = drain_to.get(old_queue_id)
-        if queue_id is None or state not in (ASSIGNED, CALLBACK):
+        if queue_id is None or state not in (ASSIGNED, CALLBACK, SUSPENDED):
             continue
         contact.queue_id = queue_id
-        if state == CALLBACK:
+        if state != ASSIGNED:
             target.counters_for(contact_id, old_queue_id, contact.channel).flow.moved_out += 1
             flow = target.counters_for(contact_id, queue_id, contact.channel).flow
             flow.moved_in += 1

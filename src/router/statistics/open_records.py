@@ -18,7 +18,7 @@ from router.statistics.counters import ContactCounters, HandlingCounts, OfferCou
 from router.statistics.occupancy import AgentActivity, WorkTime, activity_of
 
 # States of a live contact. Plain integers, because a snapshot may contain a million of them.
-QUEUED, OFFERED, ASSIGNED, CALLBACK = 0, 1, 2, 3
+QUEUED, OFFERED, ASSIGNED, CALLBACK, SUSPENDED = 0, 1, 2, 3, 4
 
 
 class AssignmentPhase(IntEnum):
@@ -45,10 +45,17 @@ class LiveContact(Struct, array_like=True, gc=False):
     """Whether the customer is not on the line, so that the wait counts as that of a callback."""
     closed_ms: int = 0
     """Time that did not count as waiting before the present wait."""
+    waited_ms: int = 0
+    """Part of the present wait before the contact was suspended."""
 
     def wait_ms(self, at_ms: int, closed_ms: int) -> int:
-        """Return the present wait without the time for which it waited for openings; ``closed_ms`` counts since the submit."""
-        return at_ms - self.waiting_since_ms - max(0, closed_ms - self.closed_ms)
+        """Return the present wait without the time that it was suspended or waited for openings.
+
+        ``closed_ms`` counts since the submit.
+        """
+        if self.state == SUSPENDED:
+            return self.waited_ms
+        return self.waited_ms + at_ms - self.waiting_since_ms - max(0, closed_ms - self.closed_ms)
 
 
 class LiveOffer(Struct, array_like=True, gc=False):

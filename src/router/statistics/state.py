@@ -17,9 +17,9 @@ from router.model.policy import Policy
 from router.statistics.counters import ContactCounters, add_to_all
 from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime
 from router.statistics.open_records import (
-    CALLBACK,
     OFFERED,
     QUEUED,
+    SUSPENDED,
     AgentCounters,
     LiveAssignment,
     LiveContact,
@@ -43,8 +43,8 @@ class QueueCounters(Struct, array_like=True):
     threshold_ms: int = 20_000
     short_abandon_ms: int = 5_000
     target: float = 0.8
-    contacts_by_state: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
-    """Numbers of live contacts: queued, offered, assigned, callbacks for later."""
+    contacts_by_state: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0])
+    """Numbers of live contacts: queued, offered, assigned, callbacks for later, suspended."""
     waits: WaitHistogram = field(default_factory=WaitHistogram)
     channels: dict[str, ContactCounters] = field(default_factory=dict)
     waiting_contact_ms: int = 0
@@ -53,8 +53,8 @@ class QueueCounters(Struct, array_like=True):
     opened_at_ms: int = 0
 
     def __post_init__(self) -> None:
-        """Extend snapshots older than callbacks, which have only three states."""
-        if len(self.contacts_by_state) == CALLBACK:
+        """Extend snapshots older than callbacks or suspended contacts, which have fewer states."""
+        while len(self.contacts_by_state) <= SUSPENDED:
             self.contacts_by_state.append(0)
 
 

@@ -104,6 +104,8 @@ class QueueStatsView(_StatsView, frozen=True, kw_only=True):
     """Contacts that an agent has now."""
     callbacks: int
     """Callbacks for later or with a running attempt."""
+    suspended: int
+    """Contacts that are suspended until they are resumed."""
     target: float
     """Service level target, 0 to 1."""
     threshold_ms: int
@@ -216,7 +218,7 @@ def agent_stats(agent_id: str, agent: AgentCounters, now_ms: int) -> AgentStatsV
 
 def queue_stats(queue_id: str, queue: QueueCounters, now_ms: int) -> QueueStatsView:
     """Return the statistics of a queue, in total and by channel."""
-    queued, offered, assigned, callbacks = queue.contacts_by_state
+    queued, offered, assigned, callbacks, suspended = queue.contacts_by_state
     running_ms = max(0, now_ms - queue.since_ms)
     area_ms = queue.waiting_contact_ms + (queued + offered) * running_ms
     return QueueStatsView(
@@ -225,6 +227,7 @@ def queue_stats(queue_id: str, queue: QueueCounters, now_ms: int) -> QueueStatsV
         offered=offered,
         assigned=assigned,
         callbacks=callbacks,
+        suspended=suspended,
         target=queue.target,
         threshold_ms=queue.threshold_ms,
         short_abandon_ms=queue.short_abandon_ms,

@@ -14,7 +14,7 @@ from router.model.views import WorkspaceCounts
 from router.statistics.counters import ContactCounters, sum_counters
 from router.statistics.event_handlers import EVENT_HANDLERS
 from router.statistics.occupancy import AgentActivity, WorkforceTime, occupancy, utilisation
-from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED
+from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED, SUSPENDED
 from router.statistics.service_level import WaitHistogram
 from router.statistics.state import FORMAT, EntryRuleCounters, StatsSnapshot, StatsState
 from router.statistics.views import (
@@ -164,6 +164,7 @@ class WorkspaceStats:
             abandoned=sum(counters.service.abandoned for counters in channels),
             cancelled=sum(counters.flow.cancelled for counters in channels),
             expired=sum(counters.flow.expired for counters in channels),
+            suspended=sum(states[SUSPENDED] for states in by_state),
         )
 
     def intervals(self, queue_id: str | None = None) -> list[IntervalStatsView]:

@@ -44,6 +44,7 @@ class QueueSample(Struct):
     offered: int = 0
     assigned: int = 0
     callbacks: int = 0
+    suspended: int = 0
     submitted: int = 0
     answered: int = 0
     answered_within: int = 0
@@ -166,13 +167,14 @@ def _queue_sample(stats: WorkspaceStats, queue_id: str) -> QueueSample | None:
     totals = stats.queue_totals(queue_id)
     if totals is None:
         return None
-    waiting, offered, assigned, callbacks = totals.contacts_by_state
+    waiting, offered, assigned, callbacks, suspended = totals.contacts_by_state
     flow, service = totals.counters.flow, totals.counters.service
     return QueueSample(
         waiting=waiting,
         offered=offered,
         assigned=assigned,
         callbacks=callbacks,
+        suspended=suspended,
         submitted=flow.submitted,
         answered=service.answered,
         answered_within=service.answered_within,
@@ -213,7 +215,7 @@ def _workspace_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         submitted.add_metric((sample.workspace,), counts.submitted)
         for end in ("ended", "abandoned", "cancelled", "expired"):
             ended.add_metric((sample.workspace, end), getattr(counts, end))
-        for state in ("queued", "offered", "assigned", "callback_scheduled"):
+        for state in ("queued", "offered", "assigned", "callback_scheduled", "suspended"):
             live.add_metric((sample.workspace, state), getattr(counts, state))
         for activity, count in sample.agents.items():
             agents.add_metric((sample.workspace, activity), count)
@@ -263,7 +265,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         labels = (workspace, queue_id)
         for outcome in _OUTCOMES:
             contacts.add_metric((*labels, outcome), getattr(queue, outcome))
-        for state in ("waiting", "offered", "assigned", "callbacks"):
+        for state in ("waiting", "offered", "assigned", "callbacks", "suspended"):
             live.add_metric((*labels, state), getattr(queue, state))
         for outcome in CallbackCounts.__struct_fields__:
             callbacks.add_metric((*labels, outcome), getattr(queue.callback_attempts, outcome))

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ queues:
   absent: {when_no_agents_ready: refuse}
   talks: {}
   rings: {}
+retention: {suspended_contacts_max: 1}
 facts: {tier: {type: enum, values: [gold]}}
 """
 LIMITS: Final = {"server": {"body_timeout_s": 1, "answer_timeout_s": 1, "state_changes_burst": 1_000}}
@@ -244,6 +246,13 @@ async def provoke_by_admission(p: Provoker) -> None:
     await p.fails("callback_exists", "POST", f"/v1/contacts/{callback}/callback", {"mode": "customer_first"})
     await p.ok("POST", f"/v1/contacts/{callback}/cancel", {})
     await p.fails("invalid_contact_state", "POST", f"/v1/contacts/{waiting}/park", {})
+    await p.ok("POST", f"/v1/contacts/{waiting}/suspend", {})
+    other = await p.submit()
+    await p.fails("suspended_limit", "POST", f"/v1/contacts/{other}/suspend", {})
+    await p.ok("POST", f"/v1/contacts/{waiting}/resume", {})
+    await p.ok("POST", f"/v1/contacts/{other}/suspend", {"resume_by_ms": round(time.time() * 1000) + 500})
+    await asyncio.sleep(0.7)
+    await p.fails("resume_expired", "POST", f"/v1/contacts/{other}/resume", {})
 
 
 async def provoke_by_work(p: Provoker) -> None:

@@ -24,6 +24,8 @@ EXPECTED = {
     "end_contact": "agent gateway supervisor admin",
     "park_contact": "gateway supervisor admin",
     "unpark_contact": "gateway supervisor admin",
+    "suspend_contact": "agent gateway supervisor admin",
+    "resume_contact": "gateway supervisor admin",
     "transfer_contact": "agent supervisor admin",
     "cancel_transfer": "agent supervisor admin",
     "move_callback": "gateway supervisor admin",

@@ -357,7 +357,7 @@ def test_a_repeated_callback_request_changes_nothing_and_different_terms_are_ref
     assert isinstance(answer, Done) and answer.replayed
     refused = world.refused(asked(mode=CallbackMode.AGENT_FIRST))
     assert (refused.code, refused.state) == (RefusalCode.CALLBACK_EXISTS, "queued")
-    assert refused.allowed == ("update", "cancel", "end", "callback_move", "requeue", "assign")
+    assert refused.allowed == ("update", "cancel", "end", "suspend", "callback_move", "requeue", "assign")
     assert world.refused(asked(at_ms=START_MS + 9_000)).code is RefusalCode.CALLBACK_EXISTS
 
 

@@ -58,6 +58,11 @@ GATEWAY: list[tuple[f.CommandFrame, Command]] = [
     (f.EndFrame(**ON_CONTACT), c.EndContact(contact_id="c1", gateway_id="pbx")),
     (f.ParkContactFrame(**ON_CONTACT), c.ParkContact(contact_id="c1", gateway_id="pbx")),
     (f.UnparkContactFrame(**ON_CONTACT), c.UnparkContact(contact_id="c1", gateway_id="pbx")),
+    (f.SuspendFrame(**ON_CONTACT, resume_by_ms=7), c.SuspendContact(contact_id="c1", gateway_id="pbx", resume_by_ms=7)),
+    (
+        f.ResumeContactFrame(**ON_CONTACT, channel="voice", reference="call-9"),
+        c.ResumeContact(contact_id="c1", gateway_id="pbx", channel="voice", reference="call-9"),
+    ),
     (
         f.CallbackFrame(**ON_CONTACT, channel="voice", at_ms=7),
         c.RequestCallback(contact_id="c1", gateway_id="pbx", callback=c.CallbackFields(channel="voice", at_ms=7)),

@@ -120,6 +120,12 @@ class IdleStateChecker(EngineChecker):
                 assert not live, "I8: a scheduled callback with a pending offer"
                 assert contact.callback is not None and contact.callback.due_at_ms is not None
                 assert contact.callback.due_at_ms > self.at_ms, "I19: the callback is overdue"
+            case ContactState.SUSPENDED:
+                assert not live, "I8: suspended with a pending offer"
+                assert contact.owner_assignment_id is None, "I7: suspended with an owner"
+                assert contact.suspension is not None and not contact.waiting_for_opening
+                due_ms = contact.suspension.warning_ms or contact.suspension.resume_by_ms
+                assert due_ms > self.at_ms, "I19: suspended past its end"
             case ContactState.ASSIGNED:
                 assert contact.owner_assignment_id is not None, "I7: assigned without an owner"
                 work = reference.assignments[contact.owner_assignment_id]

@@ -22,6 +22,7 @@ def compare_views(world: EngineChecker) -> None:
     assert counts.offered == states.count(ContactState.OFFERED), "I41"
     assert counts.assigned == states.count(ContactState.ASSIGNED), "I41"
     assert counts.callback_scheduled == states.count(ContactState.CALLBACK_SCHEDULED), "I41"
+    assert counts.suspended == states.count(ContactState.SUSPENDED), "I41"
     for state, count in reference.ended.items():
         assert getattr(counts, state.value) == count, "I41"
     for queue_id in reference.policy.queues:

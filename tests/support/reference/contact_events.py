@@ -1,9 +1,9 @@
 """Events about contacts: submits, changes, requeues, callbacks and ends."""
 
 from router.model import events as e
-from router.model.policy import CallbackQueuePosition
-from router.model.states import ContactState
-from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact
+from router.model.policy import CallbackQueuePosition, ResumePlace
+from router.model.states import AgentState, ContactState
+from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact, RefSuspension
 from tests.support.reference.tables import EventModelTables
 
 
@@ -47,6 +47,15 @@ class ContactEventModel(EventModelTables):
                 contact.preferred_agents = event.preferred_agents
                 if contact.owner_assignment_id is not None:
                     self._check_members(contact, event.members)
+            case e.ContactSuspended():
+                self._apply_suspension(event)
+            case e.ContactResumeDue():
+                suspension = self._suspension_of(self.live_contact(event.contact_id))
+                assert suspension.warning_ms is not None and suspension.warning_ms <= self.at_ms, "the warning comes too early"
+                assert event.resume_by_ms == suspension.resume_by_ms
+                suspension.warning_ms = None
+            case e.ContactResumed():
+                self._apply_resume(event)
             case e.ContactRequeued():
                 self._apply_requeue(event)
             case e.ContactOverflowed():
@@ -112,6 +121,58 @@ class ContactEventModel(EventModelTables):
             callback.dialling, callback.for_agent_id, callback.due_at_ms = False, None, None
             contact.ttl_at_ms = callback.expires_at_ms
             self._wait_for_opening_if_closed(contact)
+
+    def _apply_suspension(self, event: e.ContactSuspended) -> None:
+        contact = self.live_contact(event.contact_id)
+        assert contact.state is not ContactState.SUSPENDED, "a suspended contact is suspended again"
+        assert event.resume_by_ms > self.at_ms, "the suspension has ended before it begins"
+        assert event.queue_id == contact.queue_id and event.callback_ended is (contact.callback is not None)
+        assert not self.pending_offers_of(contact), "I8: suspended with a pending offer"
+        assert not contact.participants, "I7: suspended with participants in the conversation"
+        was_assigned = contact.state is ContactState.ASSIGNED
+        self._remove_owner(contact, event.assignment_id, event.agent_id)
+        age_until_ms = contact.answered_at_ms if was_assigned else self.at_ms
+        assert event.age_ms == age_until_ms - contact.queued_at_ms, "the age counts more, or less, than waiting"
+        self._wait_for_opening(contact, waits=False)
+        assert event.closed_ms == contact.closed_ms
+        ttl_ms = None if contact.callback is not None or contact.ttl_at_ms is None else contact.ttl_at_ms - self.at_ms
+        assert event.ttl_left_ms == ttl_ms, "the rest of its time to live is wrong"
+        contact.callback, contact.ttl_at_ms, contact.wait_until_ms = None, None, None
+        contact.preferred_agent_id, contact.step, contact.step_until_ms = None, 0, None
+        for pair in [pair for pair in self.cool_downs if pair[0] == event.contact_id]:
+            del self.cool_downs[pair]
+        contact.state = ContactState.SUSPENDED
+        contact.suspension = RefSuspension(event.age_ms, self.at_ms, event.resume_by_ms, event.warning_ms, event.ttl_left_ms)
+
+    @staticmethod
+    def _suspension_of(contact: RefContact) -> RefSuspension:
+        assert contact.state is ContactState.SUSPENDED and contact.suspension is not None, "the contact is not suspended"
+        return contact.suspension
+
+    def _apply_resume(self, event: e.ContactResumed) -> None:
+        contact = self.live_contact(event.contact_id)
+        suspension = self._suspension_of(contact)
+        assert event.queued_seq == contact.queued_seq, "I15: a resumed contact keeps its number"
+        assert event.suspended_ms == self.at_ms - suspension.began_ms
+        assert (event.reason == "resume_by") == (self.at_ms >= suspension.resume_by_ms), "resumed for another reason"
+        terms, age_ms, closed_ms = self.queue_of(contact).suspension, suspension.age_ms, contact.closed_ms
+        if terms.place is not ResumePlace.KEEP_AGE:
+            age_ms, closed_ms = 1000 * terms.credit_s if terms.place is ResumePlace.CREDIT else 0, 0
+        assert (event.queued_at_ms, event.closed_ms) == (self.at_ms - age_ms, closed_ms), "I15: resumed at another place"
+        ttl_ms = suspension.ttl_left_ms if event.reason == "resumed" else None
+        assert event.ttl_at_ms == (None if ttl_ms is None else self.at_ms + ttl_ms)
+        if event.preferred_agent_id is not None:
+            agent = self.agents[event.preferred_agent_id]
+            assert event.preferred_agent_id == contact.last_agent_id and agent.state is AgentState.READY, "preferred, and not there"
+        contact.state, contact.queue_id, contact.channel = ContactState.QUEUED, event.queue_id, event.channel
+        contact.queued_at_ms, contact.closed_ms = self.at_ms - age_ms, closed_ms
+        contact.ttl_at_ms, contact.wait_until_ms = event.ttl_at_ms, event.wait_until_ms
+        contact.overflow_count += event.overflow_count
+        contact.preferred_agent_id = event.preferred_agent_id
+        contact.was_returned = event.reason == "resume_by"
+        self._take_step(contact, event)
+        if event.queue_id in self.closed_until:
+            self._wait_for_opening(contact, waits=True)
 
     @staticmethod
     def _take_step(contact: RefContact, event: e.ContactRequeued | e.ContactOverflowed) -> None:

@@ -32,6 +32,8 @@ class EventModel(ContactEventModel, WorkEventModel):
                 e.ContactQueued()
                 | e.ContactUpdated()
                 | e.ContactRequeued()
+                | e.ContactSuspended()
+                | e.ContactResumeDue()
                 | e.ContactOverflowed()
                 | e.ContactPreferredAgentExpired()
                 | e.ContactStepEntered()
@@ -62,7 +64,7 @@ class EventModel(ContactEventModel, WorkEventModel):
                 for name in [name for name in self.next_change_ms if name not in event.policy.queues]:
                     del self.next_change_ms[name]
                 for contact in self.contacts.values():
-                    if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED):
+                    if contact.state in (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED):
                         contact.queue_id = event.drain_to.get(contact.queue_id, contact.queue_id)
                 for agent in self.agents.values():
                     agent.last_offer_seqs = {

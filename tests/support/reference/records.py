@@ -24,6 +24,17 @@ class RefCallback:
 
 
 @dataclass
+class RefSuspension:
+    """A suspension and the age that the contact had when it began."""
+
+    age_ms: int
+    began_ms: int
+    resume_by_ms: int
+    warning_ms: int | None
+    ttl_left_ms: int | None
+
+
+@dataclass
 class RefContact:
     """A contact as the events describe it."""
 
@@ -55,6 +66,8 @@ class RefContact:
     step_until_ms: int | None = None
     preferred_agents: tuple[str, ...] = ()
     last_agent_id: str | None = None
+    answered_at_ms: int = 0
+    suspension: RefSuspension | None = None
 
     @property
     def awaits_customer(self) -> bool:

@@ -98,7 +98,7 @@ class EventModelTables:
         # An accept ends a reservation, and the first answer ends the time to live.
         self._wait_for_opening(contact, waits=False)
         contact.preferred_agent_id, contact.ttl_at_ms, contact.step_until_ms = None, None, None
-        contact.last_agent_id = work.agent_id
+        contact.last_agent_id, contact.answered_at_ms = work.agent_id, self.at_ms
         if self.day is not None:
             self.agents[work.agent_id].contacts_today += 1
         self._move_to_idle_end(work.agent_id)

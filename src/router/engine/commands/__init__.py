@@ -20,6 +20,7 @@ from router.engine.commands import (
     parking,
     policies,
     submit,
+    suspension,
     transfers,
 )
 from router.engine.commands.guarded import guarded_handler
@@ -42,6 +43,7 @@ _PLAIN_COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandRe
     **consult.CONSULT_COMMANDS,
     **conference.CONFERENCE_COMMANDS,
     **parking.PARKING_COMMANDS,
+    **suspension.SUSPENSION_COMMANDS,
     **agents.AGENT_COMMANDS,
     **policies.POLICY_COMMANDS,
     **hours.HOURS_COMMANDS,

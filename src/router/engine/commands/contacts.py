@@ -39,6 +39,8 @@ from router.model.commands import (
     MoveCallback,
     ReportCallback,
     RequestCallback,
+    ResumeContact,
+    SuspendContact,
     UpdateContact,
 )
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactUpdated
@@ -53,13 +55,23 @@ _ASSIGNED: Final = ContactState.ASSIGNED
 _CONNECTED: Final = CallbackPhase.CONNECTED
 _CUSTOMER_LEFT: Final = "customer_left"
 _OFFERED: Final = ContactState.OFFERED
+_SUSPENDED: Final = ContactState.SUSPENDED
 _ENDED_BY_CANCEL: Final = frozenset({ContactState.CANCELLED})
 _ENDED_BY_END: Final = frozenset({ContactState.ENDED, ContactState.CANCELLED})
 _ENDED_BY_ABANDON: Final = frozenset({ContactState.ABANDONED, ContactState.ENDED})
 
 
 _ContactCommand: TypeAlias = (
-    UpdateContact | CancelContact | AbandonContact | EndContact | RequestCallback | MoveCallback | ClaimCallback | ReportCallback
+    UpdateContact
+    | CancelContact
+    | AbandonContact
+    | EndContact
+    | RequestCallback
+    | MoveCallback
+    | ClaimCallback
+    | ReportCallback
+    | SuspendContact
+    | ResumeContact
 )
 
 
@@ -216,7 +228,7 @@ def _cancel_waiting(tx: Transaction, contact: Contact, command: CancelContact | 
         ContactCancelled(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            waited_ms=tx.at_ms - contact.queued_at_ms,
+            waited_ms=contact.age_ms(tx.at_ms),
             closed_ms=closed_time_ms(tx.state, contact),
             reason=command.reason,
             gateway_id=contact.gateway_id,
@@ -232,6 +244,8 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
         return unknown_contact()
     if contact.state.is_terminal:
         return _repeated_end(tx, contact, _ENDED_BY_ABANDON, command)
+    if contact.state is _SUSPENDED:
+        return wrong_contact_state(tx, contact, requester_of(command), "the contact is suspended: cancel it instead")
     if contact.callback is not None and contact.callback.phase is not _CONNECTED:
         # The customer has hung up to be called back: the contact keeps its position.
         return wrong_contact_state(tx, contact, requester_of(command), "the customer of this callback is not on the line")

@@ -39,7 +39,7 @@ from router.model.commands import (
 )
 from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import QueueId
+from router.model.states import ContactState, QueueId
 
 CommandHandler: TypeAlias = Callable[[Transaction, Any], CommandResult]
 
@@ -55,9 +55,11 @@ _CREATING_COMMANDS: Final = (PutAgent, PublishPolicy, SetShadowPolicy)
 
 # --- entity tags ------------------------------------------------------------------------------------------------------
 def contact_tag(contact: Contact) -> str:
-    """Return the tag of a contact: priority, class, skills, attributes, preferred agents and terms of a callback."""
+    """Return the tag of a contact: priority, class, skills, attributes, preferred agents, terms of a callback or a suspension."""
     callback = contact.callback
-    terms = None if callback is None else (callback.mode, callback.scheduled_at_ms)
+    terms: object = None if callback is None else (callback.mode, callback.scheduled_at_ms)
+    if contact.state is ContactState.SUSPENDED and contact.suspension is not None:
+        terms = (contact.suspension.resume_by_ms, contact.suspension.at_expiry)
     return _hash((contact.priority_s, contact.priority_class, contact.skills, contact.attributes, contact.preferred_agents, terms))
 
 

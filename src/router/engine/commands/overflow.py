@@ -19,7 +19,7 @@ from router.model.states import ContactState, EndedBy, QueueId
 LEAVING_MAX: Final = 256
 """Contacts that leave a queue without ready agents in one turn."""
 
-_TIMEOUTS: Final = frozenset({"ttl", "wait_max", "callback_expired"})
+_TIMEOUTS: Final = frozenset({"ttl", "wait_max", "callback_expired", "resume_by"})
 
 
 def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
@@ -28,7 +28,7 @@ def expire_waiting(tx: Transaction, contact: Contact, reason: str) -> None:
         ContactExpired(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
-            waited_ms=tx.at_ms - contact.queued_at_ms,
+            waited_ms=contact.age_ms(tx.at_ms),
             closed_ms=closed_time_ms(tx.state, contact),
             reason=reason,
             gateway_id=contact.gateway_id,

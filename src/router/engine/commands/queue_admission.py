@@ -40,6 +40,10 @@ class EntryWay(Enum):
     """It waits again without its owner, its reservation has ended, or its callback has been answered by the customer."""
     CALLBACK_DUE = "callback_due"
     """The agreed time, or the time of the next attempt, has come."""
+    RESUME = "resume"
+    """It is resumed after a suspension."""
+    RESUME_DUE = "resume_due"
+    """It was not resumed in time and is queued as a task."""
     OPENING = "opening"
     """The queue opens, in which it has waited for that."""
 
@@ -78,8 +82,12 @@ ADMISSION_RULES: Final[dict[EntryWay, AdmissionRule]] = {
     EntryWay.STEP: _EVERYTHING,
     EntryWay.RETURN: _RETURNS,
     EntryWay.CALLBACK_DUE: _RETURNS._replace(no_agents=_NoAgents.WHILE_OPEN),
+    EntryWay.RESUME: _EVERYTHING,
+    EntryWay.RESUME_DUE: _RETURNS._replace(no_agents=_NoAgents.NEVER),
     EntryWay.OPENING: _RETURNS,
 }
+# What the contact has left by overflows before does not count.
+_ENTERS_AGAIN: Final = frozenset({EntryWay.TRANSFER, EntryWay.REQUEUE, EntryWay.RESUME})
 # The customer of a callback is not on the line and can wait, also in a closed queue. Only when it is due it is passed on.
 _CALLBACK: Final = AdmissionRule(closed=False, no_agents=_NoAgents.NEVER, full=False, is_refusable=False)
 
@@ -122,21 +130,25 @@ def admit_to_queue(
     return _find_queue(walk, queue_id, ADMISSION_RULES[EntryWay.SUBMIT], policy.overflow_count_max, ())
 
 
-def find_queue(state: RoutingState, contact: Contact, queue_id: QueueId, way: EntryWay) -> QueueEntry | Refused:
+def find_queue(
+    state: RoutingState, contact: Contact, queue_id: QueueId, way: EntryWay, channel: str | None = None
+) -> QueueEntry | Refused:
     """Return the queue that a live contact enters if it is to enter ``queue_id`` in this way, or the refusal.
+
+    ``channel`` is the channel on which it will wait there; None: its own.
 
     Whether a step of its plan has agents is decided as for a new contact: reservations do not count.
     """
     policy = state.policy
     assert policy is not None
     plan = contact.plan if queue_id == contact.queue_id or way is EntryWay.OVERFLOW or way is EntryWay.STEP else None
-    criteria = routing_criteria(contact)._replace(plan=plan, step=0, reserved_agent_id=None)
+    criteria = routing_criteria(contact)._replace(plan=plan, step=0, reserved_agent_id=None, channel=channel or contact.channel)
     walk = _Walk(state, policy, *agent_predicates(state, criteria))
     rule = ADMISSION_RULES[way]
     if contact.awaits_customer and not (rule.is_refusable or way is EntryWay.CALLBACK_DUE):
         rule = _CALLBACK
     left = set(contact.overflowed_from)
-    if way is not EntryWay.TRANSFER and way is not EntryWay.REQUEUE:
+    if way not in _ENTERS_AGAIN:
         left.add(contact.queue_id)
     hops = policy.overflow_count_max - contact.overflow_count
     if way is not EntryWay.OVERFLOW and way is not EntryWay.STEP:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.engine.commands import agents, callbacks, contacts, hours, offers, overflow, parking
+from router.engine.commands import agents, callbacks, contacts, hours, offers, overflow, parking, suspension
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
@@ -78,6 +78,10 @@ def _fire_callback(tx: Transaction, contact_id: str) -> None:
     callbacks.fire_callback_timer(tx, tx.state.contacts[contact_id])
 
 
+def _fire_suspension(tx: Transaction, contact_id: str) -> None:
+    suspension.fire_suspension_timer(tx, tx.state.contacts[contact_id])
+
+
 def _expire_step(tx: Transaction, contact_id: str) -> None:
     contact = tx.state.contacts[contact_id]
     expire_plan_step(tx, contact)
@@ -99,5 +103,6 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.HOURS: hours.update_due_queues,
     TimerKind.CALLBACK: _fire_callback,
     TimerKind.STEP: _expire_step,
+    TimerKind.SUSPENSION: _fire_suspension,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
 }

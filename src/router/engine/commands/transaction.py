@@ -19,6 +19,7 @@ from router.model.commands import (
     LeaveContact,
     PlainCommand,
     StartConsult,
+    SuspendContact,
     TransferContact,
 )
 from router.model.events import ContactQueued, Event
@@ -111,6 +112,7 @@ class ObservedTransaction(Transaction):
 # Commands whose ``agent_id`` is the agent who sends them; in others it is the agent that they concern.
 _COMMANDS_OF_AGENTS: Final = (
     EndContact,
+    SuspendContact,
     TransferContact,
     CancelTransfer,
     StartConsult,

@@ -27,6 +27,7 @@ def broken_invariants(state: RoutingState) -> list[str]:
         *_conservation(state),
         *_waiting_lines(state),
         *_callbacks(state),
+        *_suspensions(state),
         *_missed_matches(state),
     ]
 
@@ -174,6 +175,19 @@ def _capacity(state: RoutingState) -> Iterator[str]:
 def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment]) -> bool:
     channels = state.index.channels.by_name
     return any(channel in channels[other.channel].policy.interrupts for other in items)
+
+
+def _suspensions(state: RoutingState) -> Iterator[str]:
+    """Check that a suspended contact has a timer, no agent and no place in a line, and that the suspended ones are counted."""
+    suspended = [contact for contact in state.contacts.values() if contact.state is ContactState.SUSPENDED]
+    for contact in suspended:
+        if contact.suspension is None or contact.suspension.resumed_seq:
+            yield f"I19 contact {contact.contact_id} is suspended without an end"
+        if contact.agent_id is not None or contact.callback is not None or contact.waiting_line is not None:
+            yield f"I22 contact {contact.contact_id} is suspended and has an agent, a callback or a waiting line"
+    of_customers = Counter(contact.customer_id for contact in suspended if contact.customer_id is not None)
+    if state.suspended_count != len(suspended) or state.suspended_by_customer != of_customers:
+        yield "I41 the count of all suspended contacts is wrong"
 
 
 def _conservation(state: RoutingState) -> Iterator[str]:

@@ -18,8 +18,8 @@ _STEP: Final = TimerKind.STEP
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 
-# Such a callback is in no waiting line: whether its queue is closed is checked when it enters one.
-_CALLBACK_SCHEDULED: Final = ContactState.CALLBACK_SCHEDULED
+# In no waiting line: whether the queue is closed is checked when the contact enters one.
+_IN_NO_LINE: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED)
 
 
 def change_state(state: RoutingState, contact: Contact, transitions: EventTransitions[ContactState]) -> None:
@@ -47,7 +47,7 @@ def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:
     if contact.slot:
         state.index.directory.set_queue(contact)
     # A contact that enters a closed queue waits for the opening.
-    if contact.state is not _ASSIGNED and contact.state is not _CALLBACK_SCHEDULED:
+    if contact.state not in _IN_NO_LINE:
         wait_for_opening_if_closed(state, contact)
 
 

@@ -35,8 +35,10 @@ from router.model.events import (
     ContactUpdated,
 )
 from router.model.policy import RetentionPolicy
+from router.model.states import ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_SUSPENDED: Final = ContactState.SUSPENDED
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 _QUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactQueued)[None]
@@ -291,7 +293,9 @@ def start_assignment(
 def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded) -> None:
     kind = type(event)
     contact = state.contacts[event.contact_id]
-    if kind is not ContactEnded:
+    if contact.state is _SUSPENDED:
+        state.count_suspended(contact, -1)
+    elif kind is not ContactEnded:
         record_end(state, contact, abandoned=kind is ContactAbandoned)
     change_state(state, contact, _TERMINAL[kind])
     if isinstance(event, ContactEnded):

@@ -33,7 +33,7 @@ from router.model.policy import Policy, Selection, selections_of
 from router.model.states import ContactState, QueueId, QueueState
 
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
-_NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED)
+_NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED)
 
 # The calendar is searched 366 days ahead; if it has no change within that time, it is read again at the end of it.
 _RECHECK_AFTER_MS: Final = 366 * 86_400_000

@@ -30,6 +30,7 @@ from router.model.views import (
     QueueView,
     RulesView,
     RuleView,
+    SuspensionView,
 )
 
 
@@ -178,6 +179,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         rule=contact.entry_rule,
         failed_rules=contact.failed_rules,
         callback=None if contact.callback is None else _callback_view(state, contact, contact.callback),
+        suspension=_suspension_view(contact),
     )
 
 
@@ -198,6 +200,18 @@ def _callback_view(state: RoutingState, contact: Contact, callback: CallbackStat
         outcome=callback.outcome,
         claimed_by=callback.claimed_by,
         claimed_until_ms=callback.claimed_until_ms,
+    )
+
+
+def _suspension_view(contact: Contact) -> SuspensionView | None:
+    suspension = contact.suspension
+    if suspension is None or contact.state is not ContactState.SUSPENDED:
+        return None
+    return SuspensionView(
+        suspended_at_ms=suspension.suspended_at_ms,
+        resume_by_ms=suspension.resume_by_ms,
+        at_expiry=suspension.at_expiry,
+        age_ms=suspension.age_ms,
     )
 
 
@@ -290,6 +304,7 @@ def queue_view(state: RoutingState, queue_id: str, now_ms: int | None = None) ->
         agents_ready=sum(group.ready_count for group in index.qualification.groups_in(qualified)),
         agents_available=_count_available_agents(index, by_channel),
         callbacks=tally[ContactState.CALLBACK_SCHEDULED],
+        suspended=tally[ContactState.SUSPENDED],
     )
 
 

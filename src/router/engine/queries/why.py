@@ -208,6 +208,9 @@ def _deadlines(state: RoutingState, contact: Contact) -> list[tuple[int, str]]:
     if contact.state is ContactState.QUEUED and contact.wait_until_ms is not None and not stands_still(TimerKind.WAIT):
         overflow = state.queue_policy(contact.queue_id).overflow_to
         deadlines.append((contact.wait_until_ms, "overflow" if overflow else "wait_max"))
+    if contact.state is ContactState.SUSPENDED and contact.suspension is not None:
+        suspension = contact.suspension
+        deadlines.append((suspension.due_ms, "resume_by" if suspension.warning_ms is None else "resume_due"))
     if contact.callback is not None and contact.callback.due_at_ms is not None:
         deadlines.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None and not stands_still(TimerKind.PREFERRED):
@@ -221,7 +224,7 @@ def _deadlines(state: RoutingState, contact: Contact) -> list[tuple[int, str]]:
 def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy | None:
     """Return the requirement of a step of the contact's plan and how many agents meet it; none if there is no such step."""
     policy = state.policy
-    if policy is None or contact.state is ContactState.ASSIGNED:
+    if policy is None or contact.state in (ContactState.ASSIGNED, ContactState.SUSPENDED):
         return None
     plan = effective_plan(policy, contact.queue_id, contact.plan)
     if not plan:

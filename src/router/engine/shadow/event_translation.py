@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.queue_moves import Reservation, requeue
+from router.engine.commands.suspension import emit_resumed
 from router.engine.shadow.dry_run import REASON_STAYS, DryRunTransaction, WaitTransition
 from router.engine.shadow.state import ShadowState
 from router.engine.state.contact import Contact
@@ -21,6 +23,7 @@ from router.model.events import (
     ContactHandedOver,
     ContactOverflowed,
     ContactRequeued,
+    ContactResumed,
     ContactStepEntered,
     ContactUpdated,
     DayStarted,
@@ -32,6 +35,7 @@ from router.model.events import (
     QueueClosed,
     QueueOpened,
 )
+from router.model.results import Refused
 from router.model.shadow import DifferenceKind
 from router.model.states import QueueId
 
@@ -117,6 +121,35 @@ def _translate_requeue(shadow: ShadowState, event: ContactRequeued) -> Event | N
                 why=("other_queue",),
                 of_this_event=True,
             )
+    return own
+
+
+def _translate_resume(shadow: ShadowState, event: ContactResumed) -> Event:
+    """Put a resumed contact into the queue, and at the place, that the shadow policy says."""
+    contact = shadow.state.contacts[event.contact_id]
+    if event.contact_id in shadow.excluded:
+        shadow.set_live_queue(contact, event.queue_id)
+        return msgspec.structs.replace(
+            event,
+            queue_id="",
+            wait_until_ms=None,
+            plan=None,
+            step=0,
+            step_until_ms=None,
+            preferred_agent_id=None,
+            preferred_until_ms=None,
+            named_queue_id=None,
+        )
+    way = EntryWay.RESUME if event.reason == "resumed" else EntryWay.RESUME_DUE
+    entry = find_queue(shadow.state, contact, contact.queue_id, way, event.channel)
+    dry_run = DryRunTransaction(shadow.state)
+    if isinstance(entry, Refused):
+        entry = QueueEntry(contact.queue_id, 0)
+    emit_resumed(dry_run, contact, entry, event.reason, event.channel, event.reference)
+    own = dry_run.events[0]
+    assert isinstance(own, ContactResumed)
+    if own.queue_id != event.queue_id or event.contact_id in shadow.live_values:
+        shadow.set_live_queue(contact, event.queue_id)
     return own
 
 
@@ -270,6 +303,7 @@ def _translate_callback_connected(shadow: ShadowState, event: CallbackConnected)
 EVENT_TRANSLATIONS: Final[dict[type, Callable[[ShadowState, Any], Event | None]]] = {
     ContactUpdated: _translate_update,
     ContactRequeued: _translate_requeue,
+    ContactResumed: _translate_resume,
     ContactOverflowed: _translate_transition,
     ContactStepEntered: _translate_transition,
     ContactExpired: _translate_expiry,

@@ -21,6 +21,7 @@ from router.model.events import (
     ContactOverflowed,
     ContactPreferredAgentExpired,
     ContactRequeued,
+    ContactResumeDue,
     ContactStepEntered,
     DayStarted,
     Event,
@@ -41,13 +42,14 @@ _NEVER_STARTS_COMMAND: Final = (
     ContactExpired,
     ContactOverflowed,
     ContactPreferredAgentExpired,
+    ContactResumeDue,
     ContactStepEntered,
     DayStarted,
     OfferExpired,
     WrapUpStarted,
 )
 _TIMER_STATE_REASONS: Final = frozenset({"rona", "rona_return", "desktop_lost"})
-_COMMAND_REQUEUE_REASONS: Final = frozenset({"transferred", "supervisor", "drained", "owner_away"})
+_COMMAND_REQUEUE_REASONS: Final = frozenset({"transferred", "supervisor", "drained", "owner_away", "resumed"})
 _TIMER_LEAVE_REASONS: Final = frozenset({"lost_desktop"})
 # Participants who leave because the owner does: the owner's desktop is lost, the parked contact ends, or it has been moved.
 _OWNER_LEAVE_REASONS: Final = frozenset({"contact_moved", "owner_changed", "contact_ended"})

@@ -196,6 +196,8 @@ def _derive(state: RoutingState) -> None:
         if contact.state.is_terminal:
             continue
         state.queue_counts(contact.queue_id)[contact.state] += 1
+        if contact.state is ContactState.SUSPENDED:
+            state.count_suspended(contact, 1)
         if contact.waiting_for_opening and contact.closed_since_ms is None:
             # A snapshot of an earlier version: its clocks stand still from now on.
             contact.closed_since_ms = state.at_ms

@@ -36,6 +36,7 @@ class TimerKind(IntEnum):
     CALLBACK = 12
     STEP = 13
     NO_AGENTS = 14
+    SUSPENSION = 15
 
 
 class ClockRule(NamedTuple):

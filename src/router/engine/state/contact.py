@@ -31,7 +31,16 @@ from msgspec import Struct
 from sortedcontainers import SortedList
 
 from router.engine.state.records import RequirementKey, SelectionRecord, format_requirement
-from router.model.policy import CallbackMode, CallbackQueuePosition, ChannelPolicy, FactValue, QueueOrder, QueuePolicy, Selection
+from router.model.policy import (
+    CallbackMode,
+    CallbackQueuePosition,
+    ChannelPolicy,
+    FactValue,
+    QueueOrder,
+    QueuePolicy,
+    Selection,
+    SuspensionEnd,
+)
 from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, ContactState, EndedBy, OfferId, OfferState, QueueId
 
 
@@ -65,6 +74,29 @@ class CallbackState(Struct, kw_only=True, gc=False):
         """Forget the claim: the call that it was for has ended, or another one begins."""
         if self.claimed_by is not None:
             self.claimed_by = self.claimed_until_ms = None
+
+
+class SuspensionState(Struct, kw_only=True, gc=False):
+    """The latest suspension of a contact, kept after it is resumed or has ended."""
+
+    suspended_at_ms: int
+    suspended_seq: int
+    """``seq`` of the event that suspended it."""
+    age_ms: int
+    """Its age when it was suspended."""
+    resume_by_ms: int
+    """Agreed with the customer: a reset of the router's clock does not move it."""
+    at_expiry: SuspensionEnd
+    warning_ms: int | None = None
+    """When the warning is due; None: there is none, or it has been given."""
+    ttl_left_ms: int | None = None
+    resumed_seq: int = 0
+    """``seq`` of the event that ended it; 0: it has not been resumed."""
+
+    @property
+    def due_ms(self) -> int:
+        """Return when its timer fires: for the warning, then for the end."""
+        return self.resume_by_ms if self.warning_ms is None else self.warning_ms
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:
@@ -375,6 +407,7 @@ class Contact(Struct, array_like=True, gc=False):
     """Facts of the customer as they were known at the submit, or at the last change of those that are refreshed."""
     customer_id: str | None = None
     """Random id of the customer; None: not known."""
+    suspension: SuspensionState | None = None
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0
@@ -385,6 +418,12 @@ class Contact(Struct, array_like=True, gc=False):
     """Derived: the least priority class that its plan demands."""
     slot: int = 0
     """Derived: its place in the directory of contacts; 0: it is not listed there yet."""
+
+    def age_ms(self, at_ms: int) -> int:
+        """Return its age; it stands still while the contact is suspended."""
+        if self.state is _SUSPENDED and self.suspension is not None:
+            return self.suspension.age_ms
+        return at_ms - self.queued_at_ms
 
     @property
     def awaits_customer(self) -> bool:
@@ -400,6 +439,8 @@ class Contact(Struct, array_like=True, gc=False):
 
 # Bound once: an attribute lookup on the enum class costs more than the comparisons it serves.
 _LIFO: Final = QueueOrder.LIFO
+
+_SUSPENDED: Final = ContactState.SUSPENDED
 
 _CLASS_MAX: Final = 9
 

@@ -37,6 +37,8 @@ _PREFERRED: Final = TimerKind.PREFERRED
 _QUEUED: Final = ContactState.QUEUED
 _RETURN: Final = TimerKind.RETURN
 _STEP: Final = TimerKind.STEP
+_SUSPENDED: Final = ContactState.SUSPENDED
+_SUSPENSION: Final = TimerKind.SUSPENSION
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 _WRAP_UP: Final = TimerKind.WRAP_UP
@@ -185,6 +187,8 @@ class Timers:
             return contact.wait_until_ms == due and contact.state is _QUEUED
         if kind == _CALLBACK:
             return contact.callback is not None and contact.callback.due_at_ms == due
+        if kind == _SUSPENSION:
+            return contact.state is _SUSPENDED and contact.suspension is not None and contact.suspension.due_ms == due
         if kind == _STEP:
             return contact.step_until_ms == due and contact.awaits_offers
         if kind == _PREFERRED:
@@ -200,6 +204,7 @@ def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
         (contact.preferred_until_ms, _PREFERRED),
         (None if callback is None else callback.due_at_ms, _CALLBACK),
         (contact.step_until_ms, _STEP),
+        (None if contact.suspension is None else contact.suspension.due_ms, _SUSPENSION),
     )
     for due_ms, kind in deadlines:
         if due_ms is not None:

@@ -76,6 +76,10 @@ class WorkspaceRecords:
         """Since when no agent of a queue with ``no_agents_for_s`` has been READY; queues with a READY agent are not in it."""
         self.calendars: dict[str, Calendar] = {}
         """Derived: calendars of the policy, compiled on first use."""
+        self.suspended_count = 0
+        """Derived: number of suspended contacts."""
+        self.suspended_by_customer: dict[str, int] = {}
+        """Derived: number of suspended contacts by customer; without the customers that have none."""
         self.counts_by_queue: dict[QueueId, dict[ContactState, int]] = {}
         self.wait_statistics = WaitStatistics()
 
@@ -87,6 +91,15 @@ class WorkspaceRecords:
             for name, count in tally.items():
                 counts[name] += count
         return counts | self.ended_counts
+
+    def count_suspended(self, contact: Contact, change: int) -> None:
+        """Count a contact that is suspended (1), or is suspended no more (-1)."""
+        self.suspended_count += change
+        name = contact.customer_id
+        if name is not None:
+            count = self.suspended_by_customer.pop(name, 0) + change
+            if count:
+                self.suspended_by_customer[name] = count
 
     def queue_counts(self, queue_id: QueueId) -> dict[ContactState, int]:
         """Return the queue's contacts by state, also for a removed queue; only the live states are meaningful."""

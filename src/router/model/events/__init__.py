@@ -57,7 +57,10 @@ from router.model.events.contact import (
     ContactPreferredAgentExpired,
     ContactQueued,
     ContactRequeued,
+    ContactResumed,
+    ContactResumeDue,
     ContactStepEntered,
+    ContactSuspended,
     ContactUpdated,
     OriginalRequest,
 )
@@ -77,6 +80,9 @@ __all__ = (
     "ContactQueued",
     "ContactUpdated",
     "ContactRequeued",
+    "ContactSuspended",
+    "ContactResumed",
+    "ContactResumeDue",
     "ContactOverflowed",
     "ContactPreferredAgentExpired",
     "ContactStepEntered",
@@ -128,6 +134,9 @@ Event: TypeAlias = (
     ContactQueued
     | ContactUpdated
     | ContactRequeued
+    | ContactSuspended
+    | ContactResumed
+    | ContactResumeDue
     | ContactOverflowed
     | ContactPreferredAgentExpired
     | ContactStepEntered

@@ -9,7 +9,7 @@ The conventions of all events (tags, fields, ``gateway_id``, ``members``) are do
 from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
-from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue
+from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue, SuspensionEnd
 from router.model.states import AgentId, AssignmentId, AssignmentRole, CallbackPhase, ContactId, EndedBy, GatewayId, QueueId
 
 
@@ -137,6 +137,62 @@ class ContactRequeued(EventStruct, frozen=True, kw_only=True, tag="contact.reque
     """Number of overflows from ``named_queue_id``."""
 
 
+class ContactSuspended(EventStruct, frozen=True, kw_only=True, tag="contact.suspended"):
+    """The contact is suspended: its offers, its callback and its conversation have ended, and it waits for no agent."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    """Queue that it returns to."""
+    resume_by_ms: int
+    """When the suspension ends unless the contact is resumed, epoch milliseconds."""
+    at_expiry: SuspensionEnd
+    """What happens then: ``end`` or ``queue``."""
+    age_ms: int
+    """Its age: the time since its submit up to the answer of its agent, or up to now, without earlier suspensions."""
+    closed_ms: int = 0
+    """Part of that time that it waited for openings and that does not count as waiting, in milliseconds."""
+    warning_ms: int | None = None
+    """When ``contact.resume_due`` warns of the end, epoch milliseconds; null: it does not."""
+    ttl_left_ms: int | None = None
+    """Rest of its time to live, which goes on when it is resumed; null: it has none."""
+    assignment_id: AssignmentId | None = None
+    """Assignment of its owner, which goes on with the wrap-up; null: it had no owner."""
+    agent_id: AgentId | None = None
+    """Agent who had the contact, if any."""
+    callback_ended: bool = False
+    """Whether it was a callback, which has ended with this event."""
+    gateway_id: GatewayId = ""
+
+
+class ContactResumed(ContactRequeued, frozen=True, kw_only=True, tag="contact.resumed"):
+    """The contact waits again after a suspension, possibly on another channel.
+
+    ``reason``: ``resumed`` (by a command) or ``resume_by`` (not resumed in time: it is queued as a task).
+    """
+
+    channel: str
+    """Channel on which it waits now."""
+    reference: str | None = None
+    suspended_ms: int = 0
+    """How long it was suspended, in milliseconds."""
+    closed_ms: int = 0
+    """Part of its age that it waited for openings and that does not count as waiting, in milliseconds."""
+    ttl_at_ms: int | None = None
+    """New end of its time to live; null: it has none."""
+
+
+class ContactResumeDue(EventStruct, frozen=True, kw_only=True, tag="contact.resume_due"):
+    """Warning: the suspension of the contact ends soon unless it is resumed."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    resume_by_ms: int
+    """End of the suspension, epoch milliseconds."""
+    at_expiry: SuspensionEnd
+    """What happens then: ``end`` or ``queue``."""
+    gateway_id: GatewayId = ""
+
+
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
     """The contact has moved from one queue to another by overflow and keeps its age."""
 
@@ -244,8 +300,9 @@ class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expire
     queue_id: QueueId
     waited_ms: int
     reason: str
-    """``ttl`` (time to live), ``wait_max`` (the queue's maximum wait), ``closed`` (the queue closed) or ``no_agents_ready`` (no
-    agent of the queue was ready for ``no_agents_for_s``); of a callback ``callback_expired`` (``expires_after_s``),
+    """``ttl`` (time to live), ``wait_max`` (the queue's maximum wait), ``closed`` (the queue closed), ``resume_by`` (a suspended
+    contact was not resumed in time) or ``no_agents_ready`` (no agent of the queue was ready for ``no_agents_for_s``); of a
+    callback ``callback_expired`` (``expires_after_s``),
     ``callback_failed`` (the last attempt failed) or ``callback_voicemail`` (a message was left on voicemail)."""
     gateway_id: GatewayId = ""
     closed_ms: int = 0

@@ -142,12 +142,16 @@ class AgentsPolicy(PolicyStruct, frozen=True, kw_only=True):
 
 
 class RetentionPolicy(PolicyStruct, frozen=True, kw_only=True):
-    """How long terminal contacts and idempotency keys stay in memory. The journal keeps the events longer."""
+    """How many suspended and terminal contacts and idempotency keys stay in memory. The journal keeps the events longer."""
 
     ended_contacts_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 20_000
     """Maximum number of terminal contacts in memory."""
     ended_contacts_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = DAY_S
     """Time for which terminal contacts stay in memory, in seconds."""
+    suspended_contacts_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 100_000
+    """Maximum number of suspended contacts; beyond it no contact is suspended."""
+    suspended_per_customer_max: Annotated[int, Meta(ge=0, le=1_000)] = 20
+    """Maximum number of suspended contacts of one customer, where the router knows the customer."""
     idempotency_s: Annotated[int, Meta(ge=DAY_S, le=7 * DAY_S)] = DAY_S
     """Time for which idempotency keys are stored, in seconds."""
     idempotency_keys_max: Annotated[int, Meta(ge=1_000, le=50_000_000)] = 1_000_000

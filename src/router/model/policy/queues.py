@@ -22,10 +22,12 @@ from router.model.policy.values import (
     PriorityClass,
     PrioritySeconds,
     QueueOrder,
+    ResumePlace,
     Seconds,
     Selection,
     Skills,
     SkipIf,
+    SuspensionEnd,
     VoicemailCountsAs,
     WhenClosed,
     WhenFull,
@@ -140,6 +142,27 @@ class CallbackPolicy(PolicyStruct, frozen=True, kw_only=True):
     """What happens to an agreed time at which the queue is closed by its calendar."""
 
 
+class SuspensionPolicy(PolicyStruct, frozen=True, kw_only=True):
+    """Contacts of a queue that are suspended and resumed later, on any channel."""
+
+    place: ResumePlace = ResumePlace.KEEP_AGE
+    """Place in the queue when the contact is resumed."""
+    credit_s: Seconds = 300
+    """Age with which a contact is resumed, in seconds, with ``place: credit``."""
+    prefer_last_agent_s: Seconds = 30
+    """Time for which a resumed contact is reserved for its last agent, if that agent is ``ready`` and qualifies; 0: not at all."""
+    resume_within_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] = 7 * DAY_S
+    """Time to resume a contact whose suspension names none."""
+    resume_max_s: Annotated[int, Meta(ge=60, le=60 * DAY_S)] = 30 * DAY_S
+    """How far ahead ``resume_by_ms`` of a request may be."""
+    warn_before_s: Seconds = 3_600
+    """Time before the end at which ``contact.resume_due`` warns; 0, or longer than the suspension: no warning."""
+    at_expiry: SuspensionEnd = SuspensionEnd.END
+    """What happens to a contact that is not resumed in time, if its suspension does not say."""
+    task_channel: Name | None = None
+    """Channel on which a contact is queued with ``at_expiry: queue``; null: its own."""
+
+
 class StepPolicy(PolicyStruct, frozen=True, kw_only=True):
     """One step of a plan: its duration and its changes to the requirement of the step before it.
 
@@ -236,5 +259,7 @@ class QueuePolicy(PolicyStruct, frozen=True, kw_only=True):
     """``int`` attribute of agents for ``selection: weighted_random``; missing or below 1 counts as 1, above 1,000 as 1,000."""
     callback: CallbackPolicy | None = None
     """Terms of callbacks; null: the queue accepts none."""
+    suspension: SuspensionPolicy = SuspensionPolicy()
+    """Terms of suspending and resuming contacts."""
     expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
     """Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled."""

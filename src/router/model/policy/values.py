@@ -200,6 +200,26 @@ class VoicemailCountsAs(StrEnum):
     """As an attempt that failed."""
 
 
+class ResumePlace(StrEnum):
+    """Place of a resumed contact in its queue."""
+
+    KEEP_AGE = "keep_age"
+    """By the age that it had when it was suspended; the time that it was suspended does not count."""
+    CREDIT = "credit"
+    """As if it had been submitted ``credit_s`` before it is resumed."""
+    FRESH = "fresh"
+    """As if it were submitted when it is resumed."""
+
+
+class SuspensionEnd(StrEnum):
+    """What happens to a suspended contact that is not resumed in time."""
+
+    END = "end"
+    """It expires."""
+    QUEUE = "queue"
+    """It is queued as a task: an agent looks after it without the customer."""
+
+
 class PreferredAgentKind(StrEnum):
     """Kind of agents that a plan step reserves contacts for."""
 

@@ -15,7 +15,16 @@ from router.context.customers import CustomerId
 from router.context.identities import IDENTITIES_MAX, Identity
 from router.model import commands as c
 from router.model.commands import CallbackFields, TimeMs
-from router.model.policy import Attributes, AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch
+from router.model.policy import (
+    Attributes,
+    AttributesPatch,
+    CallbackMode,
+    PriorityClass,
+    PrioritySeconds,
+    Skills,
+    SkillsPatch,
+    SuspensionEnd,
+)
 from router.model.states import AgentState, CallbackOutcome, Code, Ident, Name, SubjectId
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -190,6 +199,26 @@ class UnparkContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="unpark_c
     """Gateway, supervisor: report that the customer has written again. No effect on a contact that is not parked."""
 
     command = c.UnparkContact
+
+
+class SuspendFrame(_ContactFrame, frozen=True, kw_only=True, tag="suspend"):
+    """Desktop, gateway, supervisor: suspend a contact until it is resumed; its agent is released."""
+
+    command = c.SuspendContact
+    resume_by_ms: TimeMs | None = None
+    """When the suspension ends unless the contact is resumed, epoch milliseconds; omitted: by the policy of the queue."""
+    at_expiry: SuspensionEnd | None = None
+    """What happens then: ``end`` or ``queue``; omitted: by the policy of the queue."""
+
+
+class ResumeContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="resume_contact"):
+    """Gateway, supervisor: put a suspended contact into its queue again, on the channel on which the customer is now."""
+
+    command = c.ResumeContact
+    channel: Name | None = None
+    """Channel on which the customer is now; omitted: the contact's own."""
+    reference: Ident | None = None
+    """The gateway's own id on that channel, for example of the call; omitted: unchanged."""
 
 
 class SetChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_channels"):
@@ -495,6 +524,7 @@ DesktopFrame: TypeAlias = (
     | UnholdFrame
     | ParkFrame
     | UnparkFrame
+    | SuspendFrame
     | SetChannelsFrame
     | EndFrame
     | ExtendWrapUpFrame
@@ -519,6 +549,8 @@ GatewayFrame: TypeAlias = (
     | EndFrame
     | ParkContactFrame
     | UnparkContactFrame
+    | SuspendFrame
+    | ResumeContactFrame
     | CallbackFrame
     | MoveCallbackFrame
     | ClaimCallbackFrame
@@ -534,6 +566,8 @@ SupervisorFrame: TypeAlias = (
     | EndFrame
     | ParkContactFrame
     | UnparkContactFrame
+    | SuspendFrame
+    | ResumeContactFrame
     | RequeueFrame
     | AssignFrame
     | AddParticipantFrame

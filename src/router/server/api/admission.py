@@ -36,6 +36,7 @@ from router.model.commands import (
     SetAgentState,
     SetQueueOpen,
     StartConsult,
+    SuspendContact,
     UnparkAssignment,
     UnparkContact,
     UpdateContact,
@@ -69,6 +70,7 @@ _STATE_CHANGES: Final[dict[type, str]] = {
     UpdateContact: "contact_id",
     ParkContact: "contact_id",
     UnparkContact: "contact_id",
+    SuspendContact: "contact_id",
     StartConsult: "contact_id",
 }
 

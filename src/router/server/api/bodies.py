@@ -8,7 +8,16 @@ from router.model.commands import TimeMs
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
-from router.model.policy import DAY_S, Attributes, AttributesPatch, PriorityClass, PrioritySeconds, Skills, SkillsPatch
+from router.model.policy import (
+    DAY_S,
+    Attributes,
+    AttributesPatch,
+    PriorityClass,
+    PrioritySeconds,
+    Skills,
+    SkillsPatch,
+    SuspensionEnd,
+)
 from router.model.states import AgentState, CallbackOutcome, Code, ContactState, Ident, Name, SubjectId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
@@ -57,6 +66,24 @@ class QueueOverride(_Request, frozen=True, kw_only=True):
 
     duration_s: Annotated[int, Meta(ge=1, le=366 * DAY_S)] | None = None
     """How long the queue stays open or closed, in seconds; omitted: until the next such request."""
+
+
+class SuspensionTerms(_Request, frozen=True, kw_only=True):
+    """Terms of a suspension; the body may be omitted."""
+
+    resume_by_ms: TimeMs | None = None
+    """When the suspension ends unless the contact is resumed, epoch milliseconds; omitted: by the policy of the queue."""
+    at_expiry: SuspensionEnd | None = None
+    """What happens then: ``end`` or ``queue``; omitted: by the policy of the queue."""
+
+
+class Resumption(_Request, frozen=True, kw_only=True):
+    """Channel on which the customer continues; the body may be omitted."""
+
+    channel: Name | None = None
+    """Channel on which the customer is now; omitted: the contact's own."""
+    reference: Ident | None = None
+    """The gateway's own id on that channel, for example of the call; omitted: unchanged."""
 
 
 class CallbackMove(_Request, frozen=True, kw_only=True):
@@ -311,6 +338,15 @@ class ContactReceipt(_Receipt, frozen=True, kw_only=True):
     contact_id: str
     due_at_ms: int | UnsetType = UNSET
     """Agreed time of a callback, epoch milliseconds; it is the next opening if the queue is closed at the requested time."""
+
+
+class ResumeReceipt(ContactReceipt, frozen=True, kw_only=True):
+    """Receipt of a resumed contact, with its place in the queue."""
+
+    position: int | UnsetType = UNSET
+    """Position among the contacts waiting in its queue, 1 is the next; omitted: it is offered or assigned already."""
+    expected_wait: ExpectedWait | UnsetType = UNSET
+    """Expected remaining wait; omitted: it does not wait."""
 
 
 class AgentReceipt(_Receipt, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ from router.server.api.bodies import (
     QueueOverride,
     ReasonBody,
     RequeueTarget,
+    Resumption,
+    SuspensionTerms,
     TransferTarget,
     WrapUpExtension,
 )
@@ -85,6 +87,8 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     CallbackFields: {"mode": "agent_first", "channel": "voice"},
     CallbackClaim: {"claimant": "pod-1", "lease_s": 20},
     CallbackMove: {},
+    SuspensionTerms: {},
+    Resumption: {"channel": "voice", "reference": "call-9"},
     CallbackReport: {"outcome": "no_answer", "attempt": 1},
     Completion: {"disposition": "resolved"},
     ContactChange: {"priority_s": 60, "skills": {"english": 3}},

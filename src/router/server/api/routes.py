@@ -67,9 +67,12 @@ from router.server.api.bodies import (
     QueueStatus,
     ReasonBody,
     RequeueTarget,
+    ResumeReceipt,
+    Resumption,
     ShadowReceipt,
     StateDocument,
     StateQuery,
+    SuspensionTerms,
     TicketDocument,
     TransferTarget,
     WrapUpExtension,
@@ -102,6 +105,7 @@ from router.server.api.contacts import (
     why_agent,
     why_contact,
 )
+from router.server.api.continuity import resume_contact, suspend_contact
 from router.server.api.customer_routes import CUSTOMER_ROUTES
 from router.server.api.policies import (
     check_policy,
@@ -127,13 +131,13 @@ from router.server.api.route import Route
 from router.server.api.workspace import diagnose, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
 
-def _contact(action: str, operation: Operation, request: Any, *codes: str) -> Route:
+def _contact(action: str, operation: Operation, request: Any, *codes: str, response_type: Any = ContactReceipt) -> Route:
     return Route(
         method="POST",
         path=f"/v1/contacts/{{contact_id}}/{action}",
         operation=operation,
         body_type=request,
-        response_type=ContactReceipt,
+        response_type=response_type,
         tag="contacts",
         problem_codes=("unknown_contact", "invalid_contact_state", *codes),
     )
@@ -218,6 +222,18 @@ _CONTACTS: Final = (
     _contact("end", end_contact, ReasonBody, "not_owner"),
     _contact("park", park_contact, EmptyBody),
     _contact("unpark", unpark_contact, EmptyBody),
+    _contact("suspend", suspend_contact, SuspensionTerms, "not_owner", "suspended_limit"),
+    _contact(
+        "resume",
+        resume_contact,
+        Resumption,
+        "unknown_channel",
+        "resume_expired",
+        "queue_closed",
+        "queue_full",
+        "no_agents_ready",
+        response_type=ResumeReceipt,
+    ),
     _contact(
         "callback",
         request_callback,

@@ -87,6 +87,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "end_contact": _ALL_ROLES,  # an agent: one assigned to them
     "park_contact": _GATEWAYS,
     "unpark_contact": _GATEWAYS,
+    "suspend_contact": _ALL_ROLES,  # an agent: one assigned to them
+    "resume_contact": _GATEWAYS,
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
     "cancel_transfer": _DESKTOPS,
     "requeue_contact": _SUPERVISORS,

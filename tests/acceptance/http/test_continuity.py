@@ -1,0 +1,167 @@
+"""Conversations that go on at another time or on another channel, through real processes, journals and sockets."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from router.client import DesktopClient, GatewayClient
+from router.client.connection import ConnectionOptions
+from router.model import events as e
+from router.model.states import ContactState
+from tests.acceptance.conftest import MakeRouter
+from tests.support.http_api import Api
+from tests.support.router_process import RouterProcess
+
+POLICY = """\
+channels:
+  voice: {offer_timeout_s: 60}
+  chat: {units: 30, per_agent_max: 3, offer_timeout_s: 60}
+queues:
+  support: {cool_down_s: 0, suspension: {warn_before_s: 0}}
+"""
+TWO_DAYS_S = 2 * 86_400
+OPTIONS = ConnectionOptions(connect_timeout_s=20.0, command_timeout_s=20.0)
+
+
+def ws(router: RouterProcess) -> str:
+    return router.url.replace("http", "ws", 1)
+
+
+def the_gateway(router: RouterProcess, name: str = "web") -> GatewayClient:
+    return GatewayClient(ws(router), router.token("gateway", name), options=OPTIONS)
+
+
+def the_desktop(router: RouterProcess, agent_id: str) -> DesktopClient:
+    return DesktopClient(ws(router), router.token("agent", agent_id), options=OPTIONS)
+
+
+async def suspended_chat(router: RouterProcess) -> str:
+    """Let ada, one of three qualified agents, suspend a chat; ada is then the one who has been idle for the shortest time."""
+    async with (
+        Api(router) as admin,
+        the_gateway(router) as gateway,
+        the_desktop(router, "ada") as ada,
+        the_desktop(router, "bob") as bob,
+        the_desktop(router, "cy") as cy,
+        asyncio.timeout(60),
+    ):
+        await ada.ready()
+        contact_id = (await gateway.submit("chat", queue_id="support", reference="chat-1")).subject
+        offer = await anext(event async for event in ada.events() if isinstance(event, e.OfferMade))
+        await ada.accept(offer.offer_id)
+        for other in (bob, cy):
+            await other.ready()
+        assert (await ada.suspend(contact_id)).state == "suspended"
+        heard = await anext(event async for event in gateway.events() if isinstance(event, e.ContactSuspended))
+        assert heard.agent_id == "ada"
+        assert gateway.contacts.by_id[contact_id].state is ContactState.SUSPENDED
+        assert ada.state.assignments == {}
+        view = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+        assert view["suspension"]["at_expiry"] == "end" and "agent_id" not in view
+        return contact_id
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_chat_is_resumed_by_voice_two_days_later_by_the_same_agent_if_there(
+    make_router: MakeRouter, is_there: bool
+) -> None:
+    router = make_router(policy=POLICY).start()
+    async with Api(router) as admin:
+        for agent_id in ("ada", "bob", "cy"):
+            await admin.ok("PUT", f"/v1/agents/{agent_id}", {})
+    contact_id = await suspended_chat(router)
+    router.kill()
+    router.clock_ahead_s = TWO_DAYS_S
+    router.start()
+    async with (
+        Api(router) as admin,
+        Api(router, "gateway", "web") as web,
+        the_gateway(router) as gateway,
+        the_desktop(router, "bob") as bob,
+        the_desktop(router, "cy") as cy,
+        the_desktop(router, "ada") as ada,
+        asyncio.timeout(60),
+    ):
+        assert gateway.contacts.by_id[contact_id].state is ContactState.SUSPENDED
+        before = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+        assert before["suspension"]["age_ms"] < 60_000
+        for desktop in (bob, cy, ada):
+            await desktop.ready()
+        if not is_there:
+            await ada.not_ready()
+        receipt = await web.ok("POST", f"/v1/contacts/{contact_id}/resume", {"channel": "voice", "reference": "call-9"})
+        assert receipt["state"] == "queued" and receipt["contact_id"] == contact_id
+        chosen = ada if is_there else bob
+        offer = await anext(event async for event in chosen.events() if isinstance(event, e.OfferMade))
+        assert (offer.channel, offer.reference, offer.contact_id) == ("voice", "call-9", contact_id)
+        assert offer.waited_ms < 60_000, "the two days do not count as waiting"
+        resumed = await anext(event async for event in gateway.events() if isinstance(event, e.ContactResumed))
+        assert resumed.preferred_agent_id == ("ada" if is_there else None)
+        assert resumed.suspended_ms > TWO_DAYS_S * 1000 - 60_000
+        stats = await admin.ok("GET", "/v1/state")
+        assert stats["state"]["counts"]["suspended"] == 0
+        async with the_gateway(router) as fresh:
+            assert fresh.contacts.by_id == gateway.contacts.by_id
+
+
+async def test_of_two_resumes_at_once_the_first_in_the_journal_wins(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with Api(router, "gateway", "web") as web, Api(router) as admin:
+        contact_id = (await web.submit(channel="chat"))["contact_id"]
+        await web.ok("POST", f"/v1/contacts/{contact_id}/suspend", {})
+        path = f"/v1/contacts/{contact_id}/resume"
+        both = await asyncio.gather(*(web.call("POST", path, {"channel": channel}) for channel in ("voice", "chat")))
+        assert sorted(got.status for got in both) == [200, 409]
+        won = "voice" if both[0].status == 200 else "chat"
+        view = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+        assert (view["channel"], view["state"], view["position"]) == (won, "queued", 1)
+        again = await web.call("POST", path, {"channel": won})
+        assert again.status == 200 and again.json["seq"] == next(got.json["seq"] for got in both if got.status == 200)
+        # A repeat with the same key is answered as the first time; the same holds after a kill.
+        await web.ok("POST", f"/v1/contacts/{contact_id}/suspend", {}, **{"Idempotency-Key": "k-1"})
+        first = await web.ok("POST", path, {}, **{"Idempotency-Key": "k-2"})
+    router.kill()
+    router.start()
+    async with Api(router, "gateway", "web") as web:
+        assert await web.ok("POST", path, {}, **{"Idempotency-Key": "k-2"}) | {"expected_wait": 0, "epoch": 0} == first | {
+            "expected_wait": 0,
+            "epoch": 0,
+        }
+
+
+async def test_a_contact_that_is_not_resumed_in_time_cannot_be_resumed_and_a_new_one_continues_it(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with Api(router, "gateway", "web") as web, Api(router) as admin:
+        contact_id = (await web.submit(channel="chat"))["contact_id"]
+        terms: dict[str, Any] = {"resume_by_ms": round(time.time() * 1000) + 86_400_000}
+        await web.ok("POST", f"/v1/contacts/{contact_id}/suspend", terms)
+        why = await admin.ok("GET", f"/v1/contacts/{contact_id}/why")
+        assert (why["reason"], why["next_change"], why["next_change_at_ms"]) == ("suspended", "resume_by", terms["resume_by_ms"])
+        queue = await admin.ok("GET", "/v1/queues/support")
+        assert queue["queue"]["suspended"] == queue["stats"]["suspended"] == 1
+    router.kill()
+    router.clock_ahead_s = TWO_DAYS_S
+    router.start()
+    async with Api(router, "gateway", "web") as web:
+        late = await web.call("POST", f"/v1/contacts/{contact_id}/resume", {})
+        assert (late.status, late.code) == (410, "resume_expired")
+        again = await web.submit(channel="voice", continues_contact_id=contact_id)
+        assert again["state"] == "queued"
+
+
+async def test_suspending_needs_an_unchanged_contact_and_refuses_free_text(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with Api(router, "gateway", "web") as web, Api(router, "gateway", "pbx") as other:
+        contact_id = (await web.submit(channel="chat"))["contact_id"]
+        path = f"/v1/contacts/{contact_id}/suspend"
+        assert (await other.call("POST", path, {})).code == "unknown_contact"
+        refused = await web.call("POST", path, {"note": "waits for papers"})
+        assert (refused.status, refused.code, refused.json["field"]) == (422, "invalid_value", "note")
+        past = await web.call("POST", path, {"resume_by_ms": 1})
+        assert (past.code, past.json["field"]) == ("invalid_value", "resume_by_ms")
+        etag = (await web.call("GET", f"/v1/contacts/{contact_id}")).headers["ETag"]
+        assert (await web.call("POST", path, {}, headers={"If-Match": '"0"'})).code == "precondition_failed"
+        done = await web.call("POST", path, {}, headers={"If-Match": etag})
+        assert done.json["state"] == "suspended" and done.headers["ETag"] != etag
