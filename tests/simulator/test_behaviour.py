@@ -3,12 +3,23 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from router.model.events import CallbackDialRequested, CallbackFailed, ContactAbandoned, ContactEnded, ContactExpired, OfferAccepted
+from router.model.events import (
+    AgentStateChanged,
+    CallbackDialRequested,
+    CallbackFailed,
+    ContactAbandoned,
+    ContactEnded,
+    ContactExpired,
+    OfferAccepted,
+)
 from router.model.policy import CallbackMode, CallbackPolicy
-from router.simulator.day import PlannedCallback
+from router.model.states import AgentState
+from router.simulator.behaviour import Workforce
+from router.simulator.day import PlannedCallback, StaffLevel
 from router.simulator.run import SimulationSpec, simulate
-from tests.support.simulated_days import SimulatedRun, a_contact, a_day, a_policy
+from tests.support.simulated_days import SimulatedRun, a_contact, a_day, a_policy, an_agent
 
 WISH = PlannedCallback(after_ms=5_000)
 OFFERED = a_policy(callback=CallbackPolicy(ring_timeout_s=20, retry_after_s=(30,), attempts_max=2))
@@ -82,3 +93,44 @@ policy:
     assert report.contacts == ends + report.cancelled + report.blocked + report.unfinished
     assert report.abandoned > 0 and report.answered > 50
     assert (report.called_back > 20) is (mode == "agent_first")
+
+
+def a_workforce(*agent_ids: str, on_duty: tuple[str, ...] = ()) -> Workforce:
+    workforce = Workforce([structs.replace(an_agent(agent_id), group="day") for agent_id in agent_ids])
+    for agent_id in on_duty:
+        workforce.start_shift(agent_id)
+    return workforce
+
+
+def level(count: int) -> StaffLevel:
+    return StaffLevel(at_ms=0, group="day", count=count)
+
+
+def test_agents_who_still_finish_work_join_first() -> None:
+    workforce = a_workforce("ada", "bob", "cy", "dan", on_duty=("ada",))
+    workforce.on_state_changed(AgentStateChanged(agent_id="cy", state=AgentState.READY, from_state=AgentState.OFFLINE))
+    assert workforce.apply_level(level(1)) == ([], [])
+    assert workforce.apply_level(level(2)) == (["cy"], [])
+    assert workforce.apply_level(level(3)) == (["cy", "bob"], [])
+    assert workforce.apply_level(level(9)) == (["cy", "bob", "dan"], [])
+
+
+def test_idle_agents_leave_first_and_the_last_of_the_group_before_the_others() -> None:
+    workforce = a_workforce("ada", "bob", "cy", on_duty=("ada", "bob", "cy"))
+    assert workforce.apply_level(level(2)) == ([], ["cy"])
+    assert workforce.apply_level(level(1)) == ([], ["cy", "bob"])
+    workforce.add_work("cy", 1)
+    assert workforce.apply_level(level(1)) == ([], ["bob", "ada"])
+    assert workforce.apply_level(level(0)) == ([], ["bob", "ada", "cy"])
+    workforce.add_work("cy", -1)
+    workforce.end_shift("cy")
+    assert workforce.apply_level(level(1)) == ([], ["bob"])
+
+
+def test_only_an_agent_on_duty_is_not_ready_on_shift() -> None:
+    workforce = a_workforce("ada", on_duty=("ada",))
+    assert not workforce.is_not_ready_on_shift("ada")
+    workforce.on_state_changed(AgentStateChanged(agent_id="ada", state=AgentState.NOT_READY, from_state=AgentState.READY))
+    assert workforce.is_not_ready_on_shift("ada")
+    workforce.end_shift("ada")
+    assert not workforce.is_not_ready_on_shift("ada")

@@ -34,6 +34,27 @@ def test_factors_are_found_behind_the_noise_of_handle_times() -> None:
         assert found[agent_id] == pytest.approx(factor, rel=0.15)
 
 
+def test_the_estimate_of_three_agents_is_the_one_computed_by_hand() -> None:
+    """Check the Bühlmann–Straub estimate: 4, 2 and 2 contacts of 90 ± 10, 100 ± 20 and 120 ± 20 s, so the mean is 100."""
+    handled = {"ada": (80, 100, 80, 100), "bob": (80, 120), "eve": (100, 140)}
+    contacts = [
+        a_contact(f"{agent_id}.{number}", number, handle_s=handle_s, waited_ms=0, served_by=agent_id)
+        for agent_id, times in handled.items()
+        for number, handle_s in enumerate(times)
+    ]
+    # In units of the mean: within = (4 · 0.1² + 2 · 0.2² + 2 · 0.2²) / (8 - 3), spread = 4 · 0.1² + 0 + 2 · 0.2².
+    within, spread = 0.2 / 5, 0.12
+    between = (spread - 2 * within) / (8 - (16 + 4 + 4) / 8)
+    factors = {
+        agent_id: 1 + count / (count + within / between) * (mean - 1)
+        for agent_id, count, mean in (("ada", 4, 0.9), ("bob", 2, 1.0), ("eve", 2, 1.2))
+    }
+    scale = (4 * 0.9 / factors["ada"] + 2 * 1.0 / factors["bob"] + 2 * 1.2 / factors["eve"]) / 8
+    found = agent_factors(contacts)
+    assert found == {agent_id: pytest.approx(factor * scale, abs=1e-6) for agent_id, factor in factors.items()}
+    assert found["ada"] < found["bob"] < found["eve"]
+
+
 def test_equal_agents_have_factors_of_one() -> None:
     """By chance alone, the plain means of ten contacts would be off by a third."""
     found = agent_factors(served_contacts({f"a{n:02}": 1.0 for n in range(40)}, each=10))

@@ -14,7 +14,7 @@ from router.model.events import (
 )
 from router.model.policy import ChannelPolicy, EntryCondition, EntryRule, Policy, QueuePolicy, RonaPolicy
 from router.model.states import AgentState
-from router.simulator.day import AgentBehaviour, Shift, StaffLevel, WorkloadInvalid
+from router.simulator.day import AgentBehaviour, PlannedAgent, Shift, StaffLevel, WorkloadInvalid
 from router.simulator.simulation import Simulation
 from tests.support.simulated_days import SimulatedRun, a_contact, a_day, a_policy, an_agent
 
@@ -46,6 +46,15 @@ def test_a_customer_who_abandoned_calls_again_once() -> None:
     assert simulated.of(ContactAbandoned) == [(30, "c2"), (60, "redial.1")]
     assert simulated.of(ContactQueued) == [(0, "c1"), (10, "c2"), (40, "redial.1")]
     assert simulated.auditor.violations == []
+
+
+def test_a_day_ends_with_its_last_contact_also_after_a_second_call() -> None:
+    agent = PlannedAgent(agent_id="ada", shifts=(Shift(from_ms=0, to_ms=7_200_000),))
+    for redial_after_ms, last in ((None, "c1"), (10_000, "redial.1")):
+        second = a_contact("c2", 10, handle_s=5, patience_ms=20_000, redial_after_ms=redial_after_ms)
+        simulated = SimulatedRun(a_day(a_contact("c1", 0, handle_s=60), second, agents=(agent,)))
+        assert simulated.of(ContactEnded)[-1][1] == last
+        assert simulated.of(AgentStateChanged) == [(0, "ada")], "the end of the shift is no part of the day"
 
 
 def test_a_customer_who_calls_after_the_last_arrival_is_still_served() -> None:

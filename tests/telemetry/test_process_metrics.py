@@ -1,6 +1,7 @@
 """Process metrics: requests, values read on demand, the delay of the event loop, and commit times."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -31,6 +32,20 @@ def test_requests_are_counted_and_timed_by_operation() -> None:
     assert 'router_http_requests_total{operation="submit",status="409"} 1.0' in text
     assert 'router_http_request_seconds_bucket{le="0.0025",operation="submit"} 0.0' in text
     assert 'router_http_request_seconds_bucket{le="0.005",operation="submit"} 1.0' in text
+
+
+def test_the_buckets_of_the_histograms_are_those_that_dashboards_show() -> None:
+    metrics = ProcessMetrics()
+    metrics.observe_request("submit", 0.003)
+    bounds: dict[str, str] = {}
+    for line in page(metrics).splitlines():
+        if (found := re.match(r'(\w+)_bucket{le="([^"]+)"', line)) is not None:
+            bounds[found[1]] = f"{bounds.get(found[1], '')} {found[2]}".lstrip()
+    assert bounds == {
+        "router_http_request_seconds": "0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 5.0 10.0 +Inf",
+        "router_commit_seconds": "0.0002 0.0005 0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.5 2.0 +Inf",
+        "router_loop_lag_seconds": "0.001 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 +Inf",
+    }
 
 
 def test_added_values_are_read_when_the_page_is_rendered() -> None:

@@ -8,6 +8,9 @@ from msgspec.structs import replace
 
 from router.model.commands import AdvanceTime
 from router.model.events import (
+    AgentRemoved,
+    AgentStateChanged,
+    AgentUpdated,
     ContactAbandoned,
     ContactQueued,
     ContactRequeued,
@@ -19,6 +22,7 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.results import Done, Outcome
+from router.model.states import AgentState
 from router.simulator.audit.auditor import Auditor
 from router.simulator.audit.state import VIOLATIONS_MAX
 from router.simulator.simulation import Simulation
@@ -61,6 +65,54 @@ def test_decreasing_time_is_found(history: HistoryWriter) -> None:
     history.write(history.queued("c1"), at_s=9)
     history.write(history.queued("c2"), at_s=8)
     assert "time decreases" in history.found()
+
+
+def test_an_agent_who_is_removed_is_unknown_and_may_come_back_with_another_record(history: HistoryWriter) -> None:
+    gone = AgentStateChanged(agent_id="ada", state=AgentState.OFFLINE, from_state=AgentState.READY)
+    for skills in ({"german": 3}, {"german": 3}, {}):
+        history.agent(skills=skills)
+        contact_id = f"c{history.seq}"
+        history.write(history.queued(contact_id, skills={"german": 3}), history.offered(contact_id))
+        if skills:
+            assert history.found() == ""
+            history.write(OfferDeclined(offer_id=f"{contact_id}.1", contact_id=contact_id, agent_id="ada", reason="busy"))
+            requeued = ContactRequeued(
+                contact_id=contact_id, queue_id="calls", requirement="", reason="declined", queued_seq=history.seq - 3
+            )
+            history.write(requeued, ContactAbandoned(contact_id=contact_id, queue_id="calls", waited_ms=0))
+            history.write(gone, AgentRemoved(agent_id="ada"))
+            history.auditor.violations.clear()
+    assert "the agent is not qualified" in history.found()
+
+
+def test_a_removed_agent_gets_no_offer_and_has_no_open_work(history: HistoryWriter) -> None:
+    history.agent()
+    history.agent("bob")
+    history.given("c1")
+    history.write(AgentRemoved(agent_id="ada"))
+    assert "agent ada is removed with open work" in history.found()
+    history.auditor.violations.clear()
+    history.write(AgentRemoved(agent_id="bob"))
+    assert history.found() == ""
+    history.write(history.queued("c2"))
+    assert history.found() == "", "no agent is left who could have been offered it"
+    history.write(history.offered("c2", "bob"))
+    assert "agent bob is unknown" in history.found()
+
+
+def test_a_change_of_the_record_counts_from_then_on(history: HistoryWriter) -> None:
+    history.agent(skills={"german": 3})
+    history.write(AgentUpdated(agent_id="ada", skills={"german": 1}))
+    history.write(history.queued("c1", skills={"german": 2}))
+    assert history.found() == ""
+    history.write(AgentUpdated(agent_id="ada", skills={"german": 2}))
+    assert "c1" in history.found(), "ada is ready and qualified, and was not offered it"
+
+
+def test_a_state_before_the_change_is_compared(history: HistoryWriter) -> None:
+    history.agent()
+    history.write(AgentStateChanged(agent_id="ada", state=AgentState.OFFLINE, from_state=AgentState.NOT_READY))
+    assert "agent ada was not not_ready" in history.found()
 
 
 def test_an_event_of_an_unknown_agent_is_found(history: HistoryWriter) -> None:

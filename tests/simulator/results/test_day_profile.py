@@ -43,6 +43,16 @@ def test_intervals_begin_at_the_half_hour_and_exclude_the_warm_up() -> None:
     assert sum(recorder.profile().contacts) == 1
 
 
+@pytest.mark.parametrize(("minutes", "intervals", "width_s"), [(1, 1, 1_800), (30, 1, 1_800), (31, 2, 1_800), (90, 3, 1_800)])
+def test_intervals_cover_the_window_after_the_warm_up(minutes: int, intervals: int, width_s: int) -> None:
+    for warm_up_ms in (0, 600_000, 5_400_000):
+        day = a_day(a_contact("c1", 0), window_from_ms=warm_up_ms, window_to_ms=warm_up_ms + minutes * 60_000)
+        recorder = DayProfileRecorder()
+        Simulation(day, listeners=(recorder(day),)).run()
+        profile = recorder.profile()
+        assert (profile.from_s, profile.interval_s, len(profile.contacts)) == (warm_up_ms // 1_000, width_s, intervals)
+
+
 def test_arrivals_and_work_after_the_window_count_in_no_interval() -> None:
     # The window ends at 0:45. ada talks until 0:30 and again from 0:50 on, which is not counted.
     day = a_day(a_contact("c1", 0, handle_s=1_800), a_contact("c2", 3_000, handle_s=60), window_to_ms=2_700_000)

@@ -1,6 +1,7 @@
 """Confidence intervals, the distribution of contacts over agents, and audited runs of every selection rule and order."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,16 @@ from router.model.policy import (
     Selection,
     ServiceLevelPolicy,
 )
+from router.simulator.day import PlannedAgent, Shift
 from router.simulator.results.estimates import (
     AgentLoadReport,
+    BatchSums,
     agent_load,
     confidence_interval,
     gini,
     mean_agent_load,
     percentile,
+    ratios,
     t_quantile,
 )
 from tests.support.simulated_days import SimulatedRun, a_contact, a_day, an_agent
@@ -53,6 +57,26 @@ def test_a_ratio_weighs_its_samples_by_their_denominators() -> None:
 def test_one_sample_or_a_zero_denominator_gives_no_interval() -> None:
     assert confidence_interval([(1.0, 1)]) is None
     assert confidence_interval([(0.0, 0), (0.0, 0)]) is None
+
+
+def test_the_sums_of_a_run_are_divided_by_what_they_refer_to() -> None:
+    shifts = (Shift(from_ms=0, to_ms=7_200_000),)
+    agents = tuple(PlannedAgent(agent_id=name, group=group, shifts=shifts) for name, group in (("ada", "day"), ("bob", "night")))
+    contacts = (a_contact("c1", 0, handle_s=900), a_contact("c2", 10, handle_s=900), a_contact("c3", 20, handle_s=60))
+    day = a_day(*contacts, agents=agents, window_to_ms=3_600_000)
+    found: dict[str, Any] = dict(ratios(BatchSums().add_batches(SimulatedRun(day).stats, [0])))
+    hour_ms = 3_600_000
+    assert found["occupancy"] == (1_860_000, 2 * hour_ms)
+    assert found["mean_waiting"] == (880_000, hour_ms)
+    assert found["mean_handle_s"] == (1_860.0, 3)
+    for path in ("", "queues.calls.", "streams.calls."):
+        assert found[f"{path}p_wait"] == (1, 3)
+    assert found["mean_wait_all_s"] == (880.0, 3)
+    assert found["agent_groups.day.occupancy"] == (960_000, hour_ms)
+    assert found["agent_groups.night.occupancy"] == (900_000, hour_ms)
+    # Answered contacts in the whole window, per hour.
+    assert found["agent_groups.day.answered_per_hour.calls"] == (2 * hour_ms, hour_ms)
+    assert found["agent_groups.night.answered_per_hour.calls"] == (hour_ms, hour_ms)
 
 
 def test_about_95_of_100_intervals_contain_the_true_value() -> None:
