@@ -35,8 +35,13 @@ SUBJECT_PATTERN: Final = r"^[A-Za-z0-9._:@|-]{1,128}(?!\n)$"
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}(?!\n)$"
 
-# Codes that clients choose and the journal keeps, such as reasons: no telephone number with its area code, and no address.
-NOT_PERSONAL: Final = r"(?![0-9]{10,15}$)(?!(?:[tT][eE][lL]|[cC][aA][lL][lL][tT][oO]|[sS][iI][pP][sS]?|[mM][aA][iI][lL][tT][oO]):)"
+# Codes that clients choose and the journal keeps, such as reasons: no address, no number of ten digits or more (a telephone number
+# or a card, with or without separators), and nothing in the form of an IBAN. Check digits are not computed here.
+NOT_PERSONAL: Final = (
+    r"(?!(?:[0-9][._:-]*){10,}$)"
+    r"(?!(?:[A-Za-z]{2}[0-9]{2})(?=(?:[^0-9]*[0-9]){8})(?:[._:-]?[A-Za-z0-9]{4}){2,7}[._:-]?[A-Za-z0-9]{0,3}$)"
+    r"(?!(?:[tT][eE][lL]|[cC][aA][lL][lL][tT][oO]|[sS][iI][pP][sS]?|[mM][aA][iI][lL][tT][oO]):)"
+)
 CODE_PATTERN: Final = ID_PATTERN.replace("^", f"^{NOT_PERSONAL}", 1)
 
 # An id chosen by a client.

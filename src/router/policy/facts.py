@@ -3,10 +3,8 @@
 Undeclared attributes are refused, and a fact is a boolean, an integer, one of a list of codes, or an opaque id. So attributes
 carry no free text and no personal data into the engine, the journal or the logs.
 
-Personal data: the journal is never rewritten, so personal data must not enter it. An ``ident`` fact with a name such as
-``phone``, or a value that looks like a telephone number or an e-mail address, is refused unless the policy declares the fact
-``non_personal``; so is an ``int`` with such a name, or of 10 to 15 digits. The check is a heuristic: it prevents accidents, not
-deliberate misuse.
+Personal data: an ``ident`` fact with a name such as ``phone``, or a value that ``personal_data.py`` recognises, is refused unless
+the policy declares the fact ``non_personal``; so is an ``int`` with such a name, of 10 to 15 digits, or with the number of a card.
 
 Conditions of queues on agents (``agents_when``) are evaluated when an agent or the policy changes. ``selection: by_attributes``
 compares the attributes of agents as ordered numbers.
@@ -21,13 +19,16 @@ from router.model.policy import AttributeOrder, Direction, FactPolicy, FactType,
 from router.model.states import ID_PATTERN, QueueId
 from router.policy.expression_tokens import ExpressionError
 from router.policy.expressions import ExpressionCache, agent_scope, compile_expression, compile_leniently
+from router.policy.personal_data import is_personal_integer, is_personal_value
 from router.policy.rule_costs import agent_conditions_over_budget
 
 UNDECLARED_FACT: Final = "no such fact is declared"
 INT_MIN: Final = -(2**53)
 INT_MAX: Final = 2**53
 PERSONAL_NAME_MESSAGE: Final = "looks like personal data, which attributes must not hold; if it is not, set non_personal: true"
-PERSONAL_VALUE_MESSAGE: Final = "looks like a telephone number or an address; if it is not, set non_personal: true"
+PERSONAL_VALUE_MESSAGE: Final = (
+    "looks like a telephone number, an account, a card or an address; if it is not, set non_personal: true"
+)
 # Values of the facts that any queue's condition uses, in a fixed order; None: the agent does not have the attribute.
 AttributeKey: TypeAlias = tuple[FactValue | None, ...]
 RankedAttributes: TypeAlias = dict[str, FactPolicy]
@@ -48,10 +49,6 @@ _PERSONAL_WORDS: Final = frozenset(
         *("iban", "bic", "ssn", "passport", "card", "pan", "holder", "accountholder", "taxid"),
     }
 )
-# Seven or more digits, optionally with a plus and single separators. Ids of up to six digits are allowed.
-_TELEPHONE: Final = re.compile(r"(?:tel:)?\+?[0-9](?:[ .:_-]?[0-9]){6,}").fullmatch
-
-
 # Words that suggest personal data in a number too.
 _PERSONAL_NUMBER_WORDS: Final = frozenset(
     {
@@ -59,10 +56,6 @@ _PERSONAL_NUMBER_WORDS: Final = frozenset(
         *("caller", "callerid", "ani", "cli", "iban", "ssn", "passport", "pan", "taxid"),
     }
 )
-# Telephone numbers with country or area code have 10 to 15 digits (ITU-T E.164).
-_TELEPHONE_MIN: Final = 10**9
-_TELEPHONE_MAX: Final = 10**15 - 1
-_PERSONAL_REFERENCE: Final = re.compile(r"(?:tel|sip|sips|mailto|callto):.*|[0-9]{10,15}", re.IGNORECASE).fullmatch
 
 
 def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applies_to: str = "contact") -> tuple[str, str] | None:
@@ -81,7 +74,7 @@ def check_attributes(policy: Policy, attributes: Mapping[str, FactValue], applie
         if fact is None or fact.applies_to != applies_to:
             return undeclared_attribute(policy, name, applies_to)
         error = fact_value_error(fact, value)
-        if error is None and isinstance(value, int) and not fact.non_personal and _TELEPHONE_MIN <= value <= _TELEPHONE_MAX:
+        if error is None and type(value) is int and not fact.non_personal and is_personal_integer(value):
             error = PERSONAL_VALUE_MESSAGE
         if error is not None:
             return f"attributes.{name}", error
@@ -122,20 +115,6 @@ def is_personal_name(name: str, fact: FactPolicy) -> bool:
         return False
     words = _PERSONAL_WORDS if fact.type is FactType.IDENT else _PERSONAL_NUMBER_WORDS
     return not words.isdisjoint(re.split(r"[-_]", name))
-
-
-def is_personal_reference(reference: str) -> bool:
-    """Return whether a contact's reference is a telephone number or an address.
-
-    That is 10 to 15 digits, or a text after ``tel:``, ``sip:`` or ``mailto:``. Shorter numbers, and numbers with separators, are
-    common ids of calls and tickets.
-    """
-    return _PERSONAL_REFERENCE(reference) is not None
-
-
-def is_personal_value(value: str) -> bool:
-    """Return whether a text looks like a telephone number or an e-mail address."""
-    return "@" in value or _TELEPHONE(value) is not None
 
 
 class AgentConditions:

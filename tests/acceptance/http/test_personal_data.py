@@ -8,11 +8,12 @@ from tests.acceptance.conftest import MakeRouter
 from tests.support.http_api import Api
 from tests.support.router_process import POLICY, RouterProcess
 
-PERSONAL = ("4915112345678", "0301234567", "tel:110", "TEL:0301", "sip:ada", "mailto:ada")
-HARMLESS = ("call-4915112345678", "4711", "123456789", "1700000000.123", "20240101-000123", "8f3a", "1" * 20)
+PERSONAL = ("4915112345678", "0301234567", "tel:110", "TEL:0301", "sip:ada", "mailto:ada", "0170-1234567", "DE89370400440532013000")
+CARD = "4111-1111-1111-1111"
+HARMLESS = ("call-4915112345678", "4711", "123456789", "1700000000.123", "20240101-000123", "8f3a", "1" * 20, f"order-{CARD}")
 
 
-@pytest.mark.parametrize("reference", PERSONAL)
+@pytest.mark.parametrize("reference", [*PERSONAL, "030-1234567", CARD, CARD.replace("-", "")])
 async def test_a_reference_that_is_a_telephone_number_or_an_address_is_refused(router: RouterProcess, reference: str) -> None:
     async with Api(router, "gateway", "web") as web:
         got = await web.call("POST", "/v1/contacts", {"channel": "voice", "queue_id": "support", "reference": reference})
@@ -34,7 +35,7 @@ async def test_a_reference_that_is_a_telephone_number_or_an_address_is_refused(r
             assert (await ws.receive_json())["type"] == "pong", "the socket goes on"
 
 
-@pytest.mark.parametrize("code", PERSONAL)
+@pytest.mark.parametrize("code", [*PERSONAL, CARD])
 async def test_a_reason_or_a_claimant_is_no_telephone_number_or_address(router: RouterProcess, code: str) -> None:
     async with Api(router, "gateway", "web") as web, Api(router, "agent", "plain") as agent:
         path = f"/v1/contacts/{(await web.submit())['contact_id']}"
@@ -62,7 +63,8 @@ async def test_numbers_are_checked_like_ids(make_router: MakeRouter) -> None:
     policy = POLICY.replace("facts:\n", "facts:\n  balance: {type: int}\n  serial: {type: int, non_personal: true}\n")
     router = make_router(policy=policy).start()
     async with Api(router, "gateway", "web") as web, Api(router) as admin:
-        for value, status in ((150_000, 201), (-4915112345678, 201), (999_999_999, 201), (4915112345678, 422), (3012345678, 422)):
+        accepted, refused = (150_000, -4915112345678, 999_999_999, 4111111111111112), (4915112345678, 3012345678, 4111111111111111)
+        for value, status in [(value, 201) for value in accepted] + [(value, 422) for value in refused]:
             body = {"channel": "voice", "queue_id": "support", "attributes": {"balance": value}}
             got = await web.call("POST", "/v1/contacts", body)
             assert got.status == status and str(value) not in (got.body.decode() if status == 422 else "")

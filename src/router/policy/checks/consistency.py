@@ -28,14 +28,8 @@ from router.policy.checks.sections import calendar_problems, duplicate_names, pl
 from router.policy.customer_facts import derivation_problems
 from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
 from router.policy.expression_tokens import ExpressionError
-from router.policy.facts import (
-    PERSONAL_NAME_MESSAGE,
-    PERSONAL_VALUE_MESSAGE,
-    agents_when_error,
-    fact_value_error,
-    is_personal_name,
-    is_personal_value,
-)
+from router.policy.facts import PERSONAL_NAME_MESSAGE, PERSONAL_VALUE_MESSAGE, agents_when_error, fact_value_error, is_personal_name
+from router.policy.personal_data import is_personal_value
 from router.policy.rule_costs import (
     AGENT_CONDITIONS_COST_MAX,
     ENTRY_RULES_COST_MAX,

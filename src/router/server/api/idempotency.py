@@ -15,7 +15,7 @@ from router.model.events import Event
 from router.model.events.contact import ContactQueued
 from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.states import WorkspaceId
-from router.policy.facts import is_personal_reference
+from router.policy.personal_data import is_personal_reference
 from router.protocol.frames import ContactCustomer, ContactFields
 from router.server.api.bodies import ContactReceipt
 from router.server.api.guards import hash_parts
@@ -82,11 +82,12 @@ new_contact_id: Final = AscendingIds(16).next
 def enqueue_command(credential: Credential, fields: ContactFields, idempotency_key: str | None) -> EnqueueContact:
     """Return the command that submits a contact under a fresh id. With a key, a repeat gets the first result.
 
-    Raises ProblemError for a reference that is a telephone number or an address: it would stay in the journal for ever.
+    Raises ProblemError for a reference that looks like personal data: it would stay in the journal for ever.
     """
     if fields.reference is not None and is_personal_reference(fields.reference):
         detail = (
-            "looks like a telephone number or an address, which the journal must not hold; use an id of your own, such as call-4711"
+            "looks like a telephone number, a card, an account or an address, which the journal must not hold; use an id of your "
+            "own, or put a word before it, such as call-4711"
         )
         raise ProblemError("invalid_value", detail, field="reference")
     if fields.customer is not None and not fields.customer.has_one_form():

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 
-from router.policy.facts import is_personal_value
+from router.policy.personal_data import is_personal_value
 from router.server.api.admission import AdmissionControl, CredentialUsage
 from router.server.api.problems import ProblemError
 from router.server.api.request import new_request_id
