@@ -379,6 +379,10 @@ class ContextSettings(_Settings, frozen=True, kw_only=True):
     """Maximum number of operations that wait for the store; beyond it: 503."""
     idle_customer_days: Annotated[int, Meta(ge=1, le=10_000)] = 400
     """Customers that were not seen for this long are erased."""
+    agents_verify_for_good: bool = False
+    """Whether an identity that an agent verifies is verified for later contacts too. False: for this contact only."""
+    agents_confirm_merges: bool = False
+    """Whether the verification by an agent merges two customers at once. False: the merge is proposed to supervisors."""
     customer_steps_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
     """Steps of one customer in a minute; further ones are rejected."""
     steps_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000

@@ -20,6 +20,7 @@ from router.context.cards import CardContact, CardContent, CardNote, ContactCont
 from router.context.customers import ConsentChange, CustomerView, IdentityView, Merged, ProfileChange, Resolved, Unmerged
 from router.context.identities import Assurance, NormalIdentity
 from router.context.journey import Step
+from router.context.verification import Verifications
 
 
 class StepResult(Struct, frozen=True):
@@ -146,6 +147,11 @@ class ContextStore(Protocol):
     @property
     def contacts(self) -> ContactContexts:
         """Return the operations on contacts."""
+        ...
+
+    @property
+    def verifications(self) -> Verifications:
+        """Return the operations on verifications and proposals of merges."""
         ...
 
     def take_changes(self) -> list[ContextChange]:

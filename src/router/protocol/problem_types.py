@@ -91,6 +91,15 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "Read the customer and the numbers of their identities.",
     ),
     "unknown_merge": _P(404, "Merge not found", "No merge of the workspace has this id.", "Use the id in the answer to the merge."),
+    "unknown_proposal": _P(
+        404, "Proposal not found", "No proposal of a merge has this id.", "Use the id of the list of proposals."
+    ),
+    "proposal_decided": _P(
+        409,
+        "The proposal was decided before",
+        "The proposal was confirmed or dismissed before.",
+        "Read the proposal; a merge can be undone.",
+    ),
     "customer_erased": _P(
         410, "The customer was erased", "The customer was erased, and nothing of them is left.", "Resolve their identities again."
     ),

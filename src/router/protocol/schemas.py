@@ -36,6 +36,7 @@ FIELD_TEXTS: Final[dict[str, str]] = {
     "contact_id": "Id of the contact.",
     "customer_id": "Id of the customer.",
     "merge_id": "Id of the merge.",
+    "proposal_id": "Id of the proposal.",
     "number": "Number of the identity.",
     "from": "The other customer; which of both wins is decided by rule: verified strong identities, then age.",
     "agent_id": "Id of the agent.",

@@ -13,6 +13,8 @@ import aiohttp
 import msgspec
 import pytest
 
+from router.context.identities import Identity, normalise
+from router.context.port import ContextStore
 from router.engine.engine import Engine
 from router.journal.memory import MemoryJournal
 from router.model.errors import JournalUnavailable
@@ -358,6 +360,9 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
         await p.fails("unknown_identity", "DELETE", f"{one}/identities/999")
         await p.fails("unknown_merge", "POST", "/v1/merges/m_" + "0" * 32 + "/undo", {})
         await p.fails("merge_refused", "POST", f"{one}/merge", {"from": ids[0], "reason": "same"})
+        await p.fails("unknown_proposal", "POST", "/v1/merge-proposals/p_" + "0" * 32 + "/confirm", {})
+        proposal_id = await a_dismissed_proposal(router, ids[0])
+        await p.fails("proposal_decided", "POST", f"/v1/merge-proposals/{proposal_id}/confirm", {})
         await p.fails("identity_taken", "POST", f"{other}/identities", {"type": "app_user", "value": "user-0"})
         for number in range(19):
             await p.ok("POST", f"{one}/identities", {"type": "email", "value": f"a{number}@example.org"})
@@ -368,6 +373,21 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
         await router.services.context.stop()
         await p.fails("context_unavailable", "GET", one)
         return set(p.seen)
+
+
+async def a_dismissed_proposal(router: InProcessRouter, customer_id: str) -> str:
+    """A proposal to merge a customer with that of ``user-1``, which was dismissed."""
+    identity = normalise(Identity(type="app_user", value="user-1"), region="ZZ")
+    context = router.services.context
+    assert context is not None
+
+    def propose(store: ContextStore) -> str:
+        options: dict[str, Any] = {"method": "x", "actor": "agent:ada", "for_good": False, "may_merge": False, "now_ms": 1}
+        done = store.verifications.verify("default", "contact-1", customer_id, identity, **options)
+        assert done.proposal is not None
+        return store.verifications.dismiss("default", done.proposal.proposal_id, actor="admin:root", now_ms=2).proposal_id
+
+    return await context.run(propose)
 
 
 async def provoked_by_a_slow_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:

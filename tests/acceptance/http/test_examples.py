@@ -167,6 +167,9 @@ async def know_a_customer(reader: Reader) -> None:
     merge = await reader.send("merge_customers", body=example, customer_id=customer_id)
     reader.tried.add("merge_customers")
     await reader.send("undo_merge", merge_id=merge["merge_id"])
+    submit = reader.example("submit_contact") | {"customer": {"customer_id": customer_id}}
+    contact_id = (await reader.send("submit_contact", body=submit))["contact_id"]
+    await reader.send("verify_customer", contact_id=contact_id)
 
 
 async def test_the_examples_of_frames_are_accepted(router: RouterProcess) -> None:

@@ -72,7 +72,8 @@ async def a_customer(admin: Api) -> dict[str, str]:
     customer_id = str(ids[0]["customer_id"])
     merge = await admin.ok("POST", f"/v1/customers/{customer_id}/merge", {"from": ids[1]["customer_id"], "reason": "test"})
     number = (await admin.ok("GET", f"/v1/customers/{customer_id}"))["identities"][0]["number"]
-    return {"customer_id": customer_id, "merge_id": merge["merge_id"], "number": str(number)}
+    # No proposal has this id: only an agent's verification makes one.
+    return {"proposal_id": "p_" + "0" * 32, "customer_id": customer_id, "merge_id": merge["merge_id"], "number": str(number)}
 
 
 @pytest.mark.parametrize("label", OPERATIONS)

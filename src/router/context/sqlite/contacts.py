@@ -91,6 +91,14 @@ class ContactTable:
 
     # --- notes ---------------------------------------------------------------------------------
 
+    def raise_assurance(self, contact_id: str, assurance: Assurance) -> bool:
+        """Set the assurance of a contact; return False where nothing is stored about it."""
+        return bool(
+            self._connection.execute(
+                "UPDATE contact SET assurance = ? WHERE workspace = ? AND contact_id = ?", (assurance, self._workspace, contact_id)
+            ).rowcount
+        )
+
     def add_note(self, contact_id: str, row: int, key: DataKey, *, author: str, text: str, at_ms: int) -> None:
         """Store a note. Raises TooManyNotes."""
         [(count,)] = self._connection.execute(
@@ -260,6 +268,13 @@ class SqliteContacts:
         key = customers.key_of(row)
         assert key is not None
         contacts.keep(contact_id, row, key, is_owned=customer_id is not None, assurance=assurance, context=context, at_ms=now_ms)
+
+    def raise_assurance(self, workspace: str, contact_id: str, *, customer_id: str, assurance: Assurance, now_ms: int) -> None:
+        """Record how the customer of a contact is known from now on. Raises UnknownCustomer or ErasedCustomer."""
+        customers, contacts = self._contacts(workspace)
+        if not contacts.raise_assurance(contact_id, assurance):
+            self.keep(workspace, contact_id, customer_id=customer_id, assurance=assurance, context=None, now_ms=now_ms)
+        self._on_change(workspace, customers.row_of(customer_id), "profile")
 
     def add_note(self, workspace: str, contact_id: str, *, customer_id: str | None, author: str, text: str, now_ms: int) -> None:
         """Store a note on a contact. Raises TooManyNotes, UnknownCustomer or ErasedCustomer."""

@@ -50,6 +50,19 @@ _CONTACT_TABLES: Final = (
     "CREATE INDEX work_row ON work (row, queued_ms)",
     "CREATE TABLE feed_cursor (workspace INTEGER PRIMARY KEY, history_id TEXT NOT NULL, seq INTEGER NOT NULL) STRICT",
 )
+_VERIFICATION_TABLES: Final = (
+    "CREATE TABLE verification (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
+    " row INTEGER NOT NULL, type TEXT NOT NULL, method TEXT NOT NULL, actor TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+    " UNIQUE (workspace, contact_id, type)) STRICT",
+    "CREATE INDEX verification_row ON verification (row)",
+    "CREATE INDEX verification_at ON verification (at_ms)",
+    "CREATE TABLE proposal (number INTEGER PRIMARY KEY AUTOINCREMENT, proposal_id BLOB NOT NULL UNIQUE, workspace INTEGER NOT NULL,"
+    " one INTEGER NOT NULL, other INTEGER NOT NULL, contact_id TEXT NOT NULL, reason TEXT NOT NULL, actor TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL, state TEXT NOT NULL, decided_by TEXT, decided_ms INTEGER) STRICT",
+    "CREATE INDEX proposal_state ON proposal (workspace, state, number)",
+    "CREATE INDEX proposal_one ON proposal (one)",
+    "CREATE INDEX proposal_other ON proposal (other)",
+)
 DATA_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
@@ -80,6 +93,7 @@ DATA_TABLES: Final = (
     " customer_id BLOB NOT NULL, purpose TEXT NOT NULL, fields TEXT NOT NULL) STRICT",
     "CREATE INDEX read_audit_customer ON read_audit (customer_id)",
     *_CONTACT_TABLES,
+    *_VERIFICATION_TABLES,
 )
 KEY_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",

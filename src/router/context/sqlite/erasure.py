@@ -21,7 +21,7 @@ from router.context.sqlite.journeys import JourneyTable
 SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
 """Time for which late steps of an erased customer are dropped."""
 
-_TABLES: Final = ("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work")
+_TABLES: Final = ("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work", "verification")
 
 
 class Erasure:
@@ -108,5 +108,6 @@ class Erasure:
                 journeys.delete(row)
             self._data.execute("UPDATE customer SET merged_into = NULL WHERE merged_into = ?", (row,))
             self._data.execute("DELETE FROM merge WHERE loser = ? OR winner = ?", (row, row))
+            self._data.execute("DELETE FROM proposal WHERE one = ? OR other = ?", (row, row))
             self._data.execute("DELETE FROM customer WHERE row = ?", (row,))
             self._data.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (customer_id, now_ms))

@@ -30,7 +30,7 @@ from router.context.customers import (
     VersionMismatch,
 )
 from router.context.identities import NormalIdentity
-from router.context.journey import Step, merge_steps
+from router.context.journey import STEPS_MAX, Step, merge_steps
 from router.context.keys import DataKey, MasterKeys, MasterKeysInvalid, load_master_keys, new_master_keys
 from router.context.limits import CustomerRates, StepBudget
 from router.context.port import AuditEntry, ContextChange, CustomerChangeKind, CustomerExport, MergeEntry, SearchPage, StepResult
@@ -41,6 +41,7 @@ from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import DATA_FILE, ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
+from router.context.sqlite.verification import SqliteVerifications
 from router.settings import JournalBackend, Settings
 
 IDLE_FOLD_MS: Final = 10 * 60_000
@@ -89,9 +90,15 @@ class SqliteContextStore:
                     journeys=lambda: self._journeys,
                     on_change=lambda workspace, row, kind: self._changed(workspace, row, CustomerChangeKind(kind)),
                 )
+                self._verifications = SqliteVerifications(self._data, table_of=self._table, contacts=self._contacts)
         except BaseException:
             self._files.close()
             raise
+
+    @property
+    def verifications(self) -> SqliteVerifications:
+        """Return the operations on verifications and proposals of merges."""
+        return self._verifications
 
     @property
     def contacts(self) -> SqliteContacts:
@@ -312,6 +319,14 @@ class SqliteContextStore:
             found = merge_steps(found, self._journeys.steps(row))
         return found[-limit:]
 
+    def replace_steps(self, workspace: str, customer_id: str, steps: Sequence[Step]) -> None:
+        """Replace the steps of one member by these, oldest first; for loading many customers at once."""
+        self._journeys.replace(self._table(workspace).row_of(customer_id), steps[-STEPS_MAX:])
+
+    def log_bytes(self) -> int:
+        """Return the size of the larger write-ahead log."""
+        return self._files.log_bytes()
+
     # --- search and export ---------------------------------------------------------------------
 
     def search(
@@ -421,6 +436,7 @@ class SqliteContextStore:
             try:
                 self._journeys.fold_idle(before_ms=now_ms - IDLE_FOLD_MS, limit=_FOLD_SLICE)
                 self._erasure.forget_suppressed(now_ms=now_ms)
+                self._verifications.expire(now_ms=now_ms, limit=_RETENTION_SLICE)
                 for workspace in self._workspaces:
                     self._contacts.expire(workspace, now_ms=now_ms)
                 self._files.commit()

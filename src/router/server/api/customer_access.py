@@ -19,6 +19,7 @@ from router.context.customers import (
 from router.context.identities import Identity, IdentityInvalid, NormalIdentity, normalise
 from router.context.port import ContextStore
 from router.context.service import ContextService
+from router.context.verification import ProposalDecided, UnknownProposal
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest
 from router.server.auth.credentials import Role
@@ -35,6 +36,8 @@ _PROBLEMS: Final[dict[type[Exception], str]] = {
     IdentityTaken: "identity_taken",
     TooManyIdentities: "identity_limit_exceeded",
     VersionMismatch: "precondition_failed",
+    UnknownProposal: "unknown_proposal",
+    ProposalDecided: "proposal_decided",
     ContextUnavailable: "context_unavailable",
 }
 PROBLEM_ERRORS: Final = tuple(_PROBLEMS)

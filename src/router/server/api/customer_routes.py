@@ -4,6 +4,7 @@ from typing import Final
 
 from router.context.customers import CustomerView, Merged, ProfileChange, Resolved, Unmerged
 from router.context.identities import Identity
+from router.context.verification import MergeProposal, Verified
 from router.server.api.bodies import EmptyBody
 from router.server.api.customers import (
     CustomerDocument,
@@ -26,6 +27,15 @@ from router.server.api.customers import (
 )
 from router.server.api.journeys import JourneyBatch, JourneyDocument, JourneyQuery, JourneyReceipt, append_steps, get_journey
 from router.server.api.route import Route
+from router.server.api.verification import (
+    MergeProposalList,
+    ProposalQuery,
+    VerifyRequest,
+    confirm_merge_proposal,
+    dismiss_merge_proposal,
+    list_merge_proposals,
+    verify_customer,
+)
 
 _ONE: Final = ("unknown_customer", "customer_erased", "context_unavailable")
 
@@ -120,6 +130,42 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         response_type=Unmerged,
         tag="customers",
         problem_codes=("unknown_merge", "merge_refused", "context_unavailable"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/contacts/{contact_id}/verify",
+        operation=verify_customer,
+        body_type=VerifyRequest,
+        response_type=Verified,
+        tag="customers",
+        problem_codes=(*_ONE, "unknown_contact", "merge_refused", "identity_limit_exceeded"),
+    ),
+    Route(
+        method="GET",
+        path="/v1/merge-proposals",
+        operation=list_merge_proposals,
+        response_type=MergeProposalList,
+        query_type=ProposalQuery,
+        tag="customers",
+        problem_codes=("context_unavailable",),
+    ),
+    Route(
+        method="POST",
+        path="/v1/merge-proposals/{proposal_id}/confirm",
+        operation=confirm_merge_proposal,
+        body_type=EmptyBody,
+        response_type=MergeProposal,
+        tag="customers",
+        problem_codes=("unknown_proposal", "proposal_decided", "merge_refused", "context_unavailable"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/merge-proposals/{proposal_id}/dismiss",
+        operation=dismiss_merge_proposal,
+        body_type=EmptyBody,
+        response_type=MergeProposal,
+        tag="customers",
+        problem_codes=("unknown_proposal", "proposal_decided", "context_unavailable"),
     ),
     Route(
         method="POST",

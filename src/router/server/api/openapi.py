@@ -48,6 +48,7 @@ from router.server.api.journeys import JourneyBatch
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
+from router.server.api.verification import VerifyRequest
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 
 BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
@@ -68,6 +69,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     },
     MergeRequest: {"from": "c_0123456789abcdef0123456789abcdef", "reason": "agent_confirmed"},
     ProfileChange: {"name": "Ann Miller", "tier": "gold", "time_zone": "Europe/Berlin"},
+    VerifyRequest: {"identity": {"type": "app_user", "value": "user-7"}, "method": "security_questions"},
     ResolveRequest: {
         "identities": [
             {"type": "app_user", "value": "user-7", "assurance": "verified"},
