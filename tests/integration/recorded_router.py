@@ -27,6 +27,9 @@ def sabotage(name: str) -> None:
     elif name == "sync_without_checkpoint":
         # What is enough after a kill, but not after a failed sync.
         file._sync_found = lambda self, _: module.sync_file(self._paths.wal)
+    elif name == "checkpoint_without_rewrite":
+        # A power failure in the middle of the checkpoint finds no log that repairs the pages.
+        module.rewrite_file = nothing
     elif name == "normal_sync":
         from router.journal.sqlite import connection
 

@@ -14,6 +14,7 @@ from router.model.errors import JournalUnavailable
 
 FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
+_REWRITE_BYTES: Final = 1_048_576
 
 
 class JournalPaths(Struct, frozen=True):
@@ -123,6 +124,25 @@ def sync_file(path: Path) -> None:
         return
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rewrite_file(path: Path) -> None:
+    """Write the content of a file over itself and sync it; do nothing where there is no file. Blocks for its length.
+
+    After a sync that failed, the operating system still returns what was written but considers it as stored, so that no later
+    sync stores it. Written again, it is. Raises OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        offset = 0
+        while data := os.pread(descriptor, _REWRITE_BYTES, offset):
+            offset += os.pwrite(descriptor, data, offset)
+        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -23,6 +23,7 @@ from router.journal.files import (
     remove_abandoned_scratch,
     reserve_disk_space,
     restrict_to_owner,
+    rewrite_file,
     sync_directory_path,
     sync_file,
 )
@@ -215,9 +216,12 @@ class SqliteJournalFile:
 
         An earlier process may have ended between a write and its sync. The operating system still has the bytes, so they are
         read, and a repeated command is answered from them; a power failure would remove them. After a failed sync the system
-        may even have dropped the intention to write them. The checkpoint writes every page of the log again, into the main
-        file, and syncs it; the log is then empty, and stays so because its new length is synced as well.
+        may even have dropped the intention to write them. So the log is written again before the checkpoint: a power failure
+        while the checkpoint overwrites pages of the main file is repaired from the log, which must be on the disk then. The
+        checkpoint writes every page into the main file and syncs it; the log is then empty, and stays so because its new length
+        is synced as well.
         """
+        rewrite_file(self._paths.wal)
         (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise JournalUnavailable("the write-ahead log cannot be checkpointed at the start")
