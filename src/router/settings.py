@@ -197,6 +197,23 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Time allowed for clients to disconnect during a drain."""
 
 
+class RequestSettings(_Settings, frozen=True, kw_only=True):
+    """Requests of customers: what one token, one client address and all customers together may use."""
+
+    token_per_s: Annotated[int, Meta(ge=1, le=1_000)] = 2
+    """Average rate of one customer; beyond it: 429."""
+    token_burst: Annotated[int, Meta(ge=2, le=10_000)] = 20
+    """Burst of one customer before `token_per_s` applies."""
+    address_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    """Average rate of requests of all customers of one client address (IPv6: /64 network); beyond it: 429."""
+    address_burst: Annotated[int, Meta(ge=2, le=1_000_000)] = 500
+    """Burst of all customers of one client address before `address_per_s` applies."""
+    polls_max: Count = 2_000
+    """Maximum number of long polls that wait; a further one gets 503."""
+    credential_polls_max: Count = 100
+    """Maximum number of long polls of one credential that wait; a further one gets 429."""
+
+
 class SocketSettings(_Settings, frozen=True, kw_only=True):
     """WebSockets: timeouts and limits."""
 
@@ -400,6 +417,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     runtime: RuntimeSettings = RuntimeSettings()
     server: ServerSettings = ServerSettings()
     sockets: SocketSettings = SocketSettings()
+    requests: RequestSettings = RequestSettings()
     auth: AuthSettings = AuthSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     policy: PolicySettings = PolicySettings()

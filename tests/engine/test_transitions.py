@@ -34,19 +34,21 @@ TABLES: dict[str, tuple[Table, tuple[Any, ...]]] = {
 LATER = "callback_scheduled"
 RESTS = "suspended"
 LIVE = ("queued", "offered", "assigned", LATER)
+CHOOSING = "choosing"
 WAITING = ("queued", "offered")
 ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
     "contact": {
-        "contact.queued": ((None,), "queued"),
-        "contact.updated": ((*LIVE, RESTS), "="),
+        "contact.choosing": ((None,), CHOOSING),
+        "contact.queued": ((None, CHOOSING), "queued"),
+        "contact.updated": ((*LIVE, RESTS, CHOOSING), "="),
         "contact.overflowed": (("queued",), "="),
         "contact.preferred_agent_expired": (WAITING, "="),
         "contact.step_entered": (WAITING, "="),
         "contact.requeued": (LIVE, "queued"),
         "contact.assigned": (LIVE, "assigned"),
         "contact.abandoned": (WAITING, "abandoned"),
-        "contact.cancelled": ((*WAITING, LATER, RESTS), "cancelled"),
-        "contact.expired": ((*WAITING, LATER, RESTS), "expired"),
+        "contact.cancelled": ((*WAITING, LATER, RESTS, CHOOSING), "cancelled"),
+        "contact.expired": ((*WAITING, LATER, RESTS, CHOOSING), "expired"),
         "contact.suspended": (LIVE, RESTS),
         "contact.resume_due": ((RESTS,), "="),
         "contact.resumed": ((RESTS,), "queued"),

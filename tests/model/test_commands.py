@@ -13,6 +13,10 @@ COMMANDS: tuple[type[msgspec.Struct], ...] = get_args(Command)
 
 TAGS = {
     "EnqueueContact": "contact.enqueue",
+    "RequestContact": "request.create",
+    "ChooseOption": "request.choose",
+    "CancelRequest": "request.cancel",
+    "ChangeCustomerToken": "request.change_token",
     "UpdateContact": "contact.update",
     "CancelContact": "contact.cancel",
     "AbandonContact": "contact.abandon",

@@ -10,6 +10,7 @@ from router.model.policy import (
     AttributeOrder,
     CalendarPolicy,
     CallbackPolicy,
+    CallbackWindowsPolicy,
     ChannelPolicy,
     EntryCondition,
     EntryRule,
@@ -17,6 +18,7 @@ from router.model.policy import (
     HolidaysPolicy,
     Policy,
     QueuePolicy,
+    RequestPolicy,
     RetentionPolicy,
     RonaPolicy,
     Selection,
@@ -45,6 +47,8 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     AgentsPolicy: "agents.",
     RetentionPolicy: "retention.",
     StepPolicy: "",
+    RequestPolicy: "requests.",
+    CallbackWindowsPolicy: "requests.callback.",
 }
 
 

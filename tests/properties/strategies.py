@@ -1,5 +1,6 @@
 """Hypothesis strategies: policies, agents, contacts and times of a very small contact centre, where events collide often."""
 
+import random
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from router.model.policy import (
     CallbackMode,
     CallbackPolicy,
     CallbackQueuePosition,
+    CallbackWindowsPolicy,
     ChannelPolicy,
     ContactClock,
     CrossQueueOrder,
@@ -25,7 +27,9 @@ from router.model.policy import (
     QueueOrder,
     QueuePolicy,
     RateCapPolicy,
+    RequestPolicy,
     ResumePlace,
+    RetentionPolicy,
     RonaPolicy,
     Selection,
     ServiceLevelPolicy,
@@ -37,6 +41,7 @@ from router.model.policy import (
     WhenFull,
     WhenNoAgentsReady,
 )
+from tests.support.builders import a_policy
 
 CHANNELS: Final = ("voice", "chat", "mail")
 QUEUES: Final = ("sales", "support", "vip")
@@ -202,10 +207,65 @@ def policies(draw: st.DrawFn) -> Policy:
         cross_queue_order=draw(st.sampled_from(CrossQueueOrder)),
         zone=draw(st.sampled_from(ZONES)),
         seed=draw(st.sampled_from((0, 1))),
+        requests=RequestPolicy(channels=("chat",), choose_s=draw(st.sampled_from((5, 120)))),
         agents=AgentsPolicy(
             units=draw(st.sampled_from((100, 160))),
             rate_cap=draw(caps),
             desktop_grace_s=draw(st.sampled_from((0, 5, 15))),
             rescind_when_not_ready=draw(st.sampled_from((True, True, False))),
         ),
+    )
+
+
+def policy_of_seed(seed: int) -> Policy:
+    """Return the usual policy for seed 0, under which most things that are tried succeed; another one for each other seed."""
+    draw = random.Random(seed) if seed else None
+
+    def one_of(usual: Any, *others: Any) -> Any:
+        return usual if draw is None else draw.choice((usual, *others))
+
+    def a_channel() -> ChannelPolicy:
+        return ChannelPolicy(
+            units=one_of(20, 60),
+            per_agent_max=one_of(4, 1),
+            wrap_up_s=one_of(10, 0),
+            wrap_up_holds_capacity=one_of(True, False),
+            offer_timeout_s=one_of(30, 5),
+            auto_accept=one_of(False, True),
+            park_max_s=one_of(60, None),
+            unpark_when_not_ready=one_of(LostDesktopAction.KEEP, LostDesktopAction.REQUEUE),
+            participants_max=one_of(3, 1),
+            hold_during_consult=one_of(True, False),
+            lost_desktop=one_of(LostDesktopAction.REQUEUE, LostDesktopAction.KEEP),
+            lost_desktop_prefer_s=one_of(0, 10),
+        )
+
+    def a_queue(name: str) -> QueuePolicy:
+        callback = CallbackPolicy(
+            mode=one_of(CallbackMode.CUSTOMER_FIRST, CallbackMode.AGENT_FIRST),
+            attempts_max=one_of(2, 1),
+            retry_after_s=(5,),
+            ring_timeout_s=20,
+            schedule_max_s=3_600,
+            expires_after_s=one_of(600, None, 30),
+        )
+        return QueuePolicy(
+            cool_down_s=one_of(0, 5),
+            callback=callback,
+            broadcast=2 if name == "sales" else one_of(1, 2),
+            wait_max_s=one_of(None, 20),
+            rona=RonaPolicy(not_ready=one_of(True, False), return_after_s=one_of(5, None)),
+            requires=one_of({}, {"english": 1}),
+            at_closing=one_of(AtClosing.WAIT, AtClosing.EXPIRE),
+            when_closed=one_of(WhenClosed.WAIT, WhenClosed.REFUSE),
+        )
+
+    names = one_of(("sales", "support"), ("sales", "support", "vip"))
+    return a_policy(
+        channels={name: a_channel() for name in CHANNELS},
+        queues={name: a_queue(name) for name in names},
+        facts=AGENT_FACTS | {"level": FactPolicy(type=FactType.INT)},
+        retention=RetentionPolicy(ended_contacts_max=one_of(20, 0), ended_contacts_s=one_of(86_400, 0)),
+        requests=RequestPolicy(channels=("mail",), callback=CallbackWindowsPolicy(windows_max=0), choose_s=one_of(120, 5)),
+        agents=AgentsPolicy(units=100, desktop_grace_s=one_of(15, 0), rescind_when_not_ready=one_of(True, False)),
     )

@@ -9,7 +9,6 @@ entry, fails it.
 """
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Awaitable, Iterator
 from typing import Any, ClassVar
@@ -24,21 +23,7 @@ from router.client import state as client_state
 from router.model import commands as c
 from router.model import events as e
 from router.model.commands import CallbackFields
-from router.model.policy import (
-    AgentsPolicy,
-    AtClosing,
-    CallbackMode,
-    CallbackPolicy,
-    ChannelPolicy,
-    FactPolicy,
-    FactType,
-    LostDesktopAction,
-    Policy,
-    QueuePolicy,
-    RetentionPolicy,
-    RonaPolicy,
-    WhenClosed,
-)
+from router.model.policy import CallbackMode
 from router.model.results import Refused
 from router.model.states import AgentState, CallbackOutcome, ContactState
 from router.protocol import audience
@@ -46,7 +31,7 @@ from router.protocol import frames as f
 from router.server.auth.credentials import Role
 from router.server.ws.synchronization import visible_state_query
 from tests.properties import strategies as some
-from tests.support.builders import START_MS, a_policy
+from tests.support.builders import START_MS
 from tests.support.in_memory_client import WORKSPACE, MemoryClient, MemoryRouter, new_client
 from tests.support.manual_clock import ManualClock
 
@@ -58,59 +43,6 @@ GATEWAYS = ("phone", "web")
 with_contacts = precondition(lambda self: any(not one.state.is_terminal for one in self.records.contacts.values()))
 with_offers = precondition(lambda self: self.records.offers)
 with_work = precondition(lambda self: self.records.assignments)
-
-
-def a_policy_of(seed: int) -> Policy:
-    """Return the usual policy for seed 0, under which most things that are tried succeed; another one for each other seed."""
-    draw = random.Random(seed) if seed else None
-
-    def one_of(usual: Any, *others: Any) -> Any:
-        return usual if draw is None else draw.choice((usual, *others))
-
-    def a_channel() -> ChannelPolicy:
-        return ChannelPolicy(
-            units=one_of(20, 60),
-            per_agent_max=one_of(4, 1),
-            wrap_up_s=one_of(10, 0),
-            wrap_up_holds_capacity=one_of(True, False),
-            offer_timeout_s=one_of(30, 5),
-            auto_accept=one_of(False, True),
-            park_max_s=one_of(60, None),
-            unpark_when_not_ready=one_of(LostDesktopAction.KEEP, LostDesktopAction.REQUEUE),
-            participants_max=one_of(3, 1),
-            hold_during_consult=one_of(True, False),
-            lost_desktop=one_of(LostDesktopAction.REQUEUE, LostDesktopAction.KEEP),
-            lost_desktop_prefer_s=one_of(0, 10),
-        )
-
-    def a_queue(name: str) -> QueuePolicy:
-        callback = CallbackPolicy(
-            mode=one_of(CallbackMode.CUSTOMER_FIRST, CallbackMode.AGENT_FIRST),
-            attempts_max=one_of(2, 1),
-            retry_after_s=(5,),
-            ring_timeout_s=20,
-            schedule_max_s=3_600,
-            expires_after_s=one_of(600, None, 30),
-        )
-        return QueuePolicy(
-            cool_down_s=one_of(0, 5),
-            callback=callback,
-            broadcast=2 if name == "sales" else one_of(1, 2),
-            wait_max_s=one_of(None, 20),
-            rona=RonaPolicy(not_ready=one_of(True, False), return_after_s=one_of(5, None)),
-            requires=one_of({}, {"english": 1}),
-            at_closing=one_of(AtClosing.WAIT, AtClosing.EXPIRE),
-            when_closed=one_of(WhenClosed.WAIT, WhenClosed.REFUSE),
-        )
-
-    names = one_of(("sales", "support"), ("sales", "support", "vip"))
-    return a_policy(
-        channels={name: a_channel() for name in some.CHANNELS},
-        queues={name: a_queue(name) for name in names},
-        facts=some.AGENT_FACTS | {"level": FactPolicy(type=FactType.INT)},
-        retention=RetentionPolicy(ended_contacts_max=one_of(20, 0), ended_contacts_s=one_of(86_400, 0)),
-        agents=AgentsPolicy(units=100, desktop_grace_s=one_of(15, 0), rescind_when_not_ready=one_of(True, False)),
-    )
 
 
 class ClientsOfACentre(RuleBasedStateMachine):
@@ -148,7 +80,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
     def a_centre_opens(self, staff: list[str], calls: int, seed: int) -> None:
         """Publish a policy, register the agents and connect some of the clients."""
         self.run(self.router.start())
-        self.do(c.PublishPolicy(policy=a_policy_of(seed)))
+        self.do(c.PublishPolicy(policy=some.policy_of_seed(seed)))
         for agent_id in some.AGENTS[:3]:
             self.do(c.PutAgent(agent_id=agent_id, skills={"english": 3, "german": 3, "billing": 3}))
             self.do(c.SetAgentState(agent_id=agent_id, state=AgentState.READY))
@@ -246,6 +178,25 @@ class ClientsOfACentre(RuleBasedStateMachine):
         for _ in range(number):
             self.count += 1
             self.do(c.EnqueueContact(contact_id=f"c{self.count}", reference=f"r{self.count}", preferred_agents=preferred, **fields))
+
+    @rule(
+        gateway_id=st.sampled_from(GATEWAYS),
+        channel=st.sampled_from(some.CHANNELS),
+        attributes=some.attributes("level"),
+        then=st.sampled_from(("now", "now", "mail", "callback", "cancel", "token", "nothing")),
+    )
+    def a_customer_is_to_choose(self, then: str, **fields: Any) -> None:
+        """Ask for an agent with options, and mostly go on at once; otherwise the default option is taken later."""
+        self.count += 1
+        contact_id = f"c{self.count}"
+        contact = c.EnqueueContact(contact_id=contact_id, queue_id="support", reference=f"r{self.count}", **fields)
+        self.do(c.RequestContact(contact=contact, token_hash=contact_id.encode()))
+        if then == "cancel":
+            self.do(c.CancelContact(contact_id=contact_id))
+        elif then == "token":
+            self.do(c.ChangeCustomerToken(contact_id=contact_id, token_hash=b"other"))
+        elif then != "nothing":
+            self.do(c.ChooseOption(contact_id=contact_id, option=then))
 
     @with_contacts
     @rule(
@@ -450,7 +401,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
     def an_administrator_intervenes(self, what: str, seed: int, queue_id: str, is_open: bool | None, agent_id: str) -> None:
         """Publish a policy with other queues, channels and settings, open or close a queue, remove an agent without work."""
         commands: dict[str, c.Command] = {
-            "policy": c.PublishPolicy(policy=a_policy_of(seed), drain_to={"vip": "support"}),
+            "policy": c.PublishPolicy(policy=some.policy_of_seed(seed), drain_to={"vip": "support"}),
             "queue": c.SetQueueOpen(queue_id=queue_id, is_open=is_open),
             "remove": c.RemoveAgent(agent_id=agent_id),
         }

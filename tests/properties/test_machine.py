@@ -107,6 +107,32 @@ class ContactCentre(RuleBasedStateMachine):
             asked |= {"dedupe_key": key, "fingerprint": fingerprint}
         self._do(c.EnqueueContact(contact_id=contact_id, **asked))
 
+    @rule(
+        channel=channel_ids,
+        queue_id=some.maybe(queue_ids),
+        skills=some.skills,
+        priority_s=some.priorities,
+        ttl_s=st.sampled_from((None, None, 25)),
+        ask=st.sampled_from((True, True, True, False)),
+    )
+    def a_customer_asks_for_an_agent(self, *, ask: bool, **asked: Any) -> None:
+        """Let a customer choose among options, or take the channel asked for at once."""
+        self.count += 1
+        contact = c.EnqueueContact(contact_id=f"c{self.count}", **asked)
+        self._do(c.RequestContact(contact=contact, token_hash=contact.contact_id.encode(), ask=ask))
+
+    @rule(position=positions, option=st.sampled_from(("now", "now", "chat", "callback", "smoke")))
+    def a_customer_chooses(self, position: int, option: str) -> None:
+        """Choose an option, sometimes one that was not shown."""
+        choosing = [*self.world.reference.choosing, "nothing"]
+        self._do(c.ChooseOption(contact_id=choosing[position % len(choosing)], option=option))
+
+    @rule(position=positions, how=st.sampled_from((c.CancelContact, c.AbandonContact, c.UpdateContact, c.ChangeCustomerToken)))
+    def a_choice_is_disturbed(self, position: int, how: Any) -> None:
+        """End a contact whose customer is choosing, change it, or revoke the token."""
+        choosing = [*self.world.reference.choosing, "nothing"]
+        self._do(how(contact_id=choosing[position % len(choosing)], **({"priority_s": 30} if how is c.UpdateContact else {})))
+
     @rule(queue_id=queue_ids, is_open=some.maybe(st.booleans()), duration_s=st.sampled_from((None, None, 10)))
     def a_supervisor_opens_or_closes(self, queue_id: str, is_open: bool | None, duration_s: int | None) -> None:
         """Open or close a queue, or return it to its calendar."""

@@ -16,7 +16,7 @@ STATUSES = {
     409: "merge_refused identity_taken identity_limit_exceeded contact_exists invalid_contact_state not_owner not_participant "
     "participant_limit_exceeded invalid_consult_state queue_closed no_agents_ready callback_not_offered callback_claimed "
     "callback_exists offer_not_pending invalid_assignment_state wrap_up_limit_exceeded invalid_agent_state agent_busy "
-    "agent_unavailable capacity_exceeded drain_target_required channel_in_use",
+    "option_not_available agent_unavailable capacity_exceeded drain_target_required channel_in_use",
     410: "customer_erased history_reset resume_expired",
     412: "precondition_failed policy_version_conflict",
     413: "too_large",
@@ -26,7 +26,7 @@ STATUSES = {
     "invalid_policy",
     426: "upgrade_required",
     428: "precondition_required",
-    429: "queue_full rate_limited suspended_limit",
+    429: "queue_full rate_limited suspended_limit too_many_requests",
     500: "internal",
     503: "event_not_reached busy stopping not_ready context_unavailable answer_timeout journal_unavailable",
 }

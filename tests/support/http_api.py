@@ -40,12 +40,19 @@ class Api:
     """The API as one credential sees it."""
 
     def __init__(
-        self, router: RouterProcess, role: str | None = "admin", subject: str = "tester", workspace: str = "default"
+        self,
+        router: RouterProcess,
+        role: str | None = "admin",
+        subject: str = "tester",
+        workspace: str = "default",
+        *,
+        token: str | None = None,
     ) -> None:
+        """``token``: used instead of one that is made for the role."""
         self._url = router.url
         self._headers: dict[str, str] = {}
-        if role is not None:
-            self._headers["Authorization"] = f"Bearer {router.token(role, subject, workspace)}"
+        if role is not None or token is not None:
+            self._headers["Authorization"] = f"Bearer {token or router.token(role or '', subject, workspace)}"
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "Api":

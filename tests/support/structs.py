@@ -21,6 +21,8 @@ def a_value(kind: Any, name: str) -> Any:
         return full_example(CancelContact)
     if kind is CallbackFields:
         return CallbackFields(mode=CallbackMode.CUSTOMER_FIRST, channel="voice", at_ms=7)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return full_example(kind)
     if type(None) in options or msgspec.UnsetType in options:
         chosen = next(one for one in options if one not in (type(None), msgspec.UnsetType))
         if isinstance(chosen, type) and issubclass(chosen, msgspec.Struct):
@@ -29,6 +31,8 @@ def a_value(kind: Any, name: str) -> Any:
     origin = getattr(kind, "__origin__", None)
     if origin in (dict, Mapping):
         return {"tier": a_value(options[1], name)}
+    if origin is tuple and isinstance(options[0], type) and issubclass(options[0], msgspec.Struct):
+        return (full_example(options[0]),)
     if origin is tuple:
         return ("support", "sales")
     if hasattr(kind, "__members__"):

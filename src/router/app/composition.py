@@ -36,6 +36,7 @@ from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
+from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.jwks import JwksRefresher
 from router.server.auth.keys import create_secret, open_keyring, report_secret_files, secret_path
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
@@ -150,6 +151,7 @@ class App:
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
+            authenticator.customers = CustomerTokens(self._writer)
             await self._start_servers(services)
         except BaseException:
             await self._abandon_start()
@@ -317,6 +319,7 @@ class App:
         self._mark_stopping()
         await self._server.stop_listening()
         await self._hub.drain(float(self.settings.server.drain_s))
+        await self._services.request_watch.close()
         await self._hub.stop()
         await self._server.close()
         try:
@@ -335,6 +338,7 @@ class App:
         # Clients learn with 1012 that the service restarts, so that they come back at once and not as after a lost network.
         await self._hub.drain(_FAST_DRAIN_S)
         await self._server.close()
+        await self._services.request_watch.close()
         await self._hub.stop()
         await self._admin.close()
         await self._stop_context()

@@ -387,7 +387,7 @@ class ContactCache(Struct, kw_only=True):
 
     def apply(self, event: e.Event, at_ms: int) -> None:
         """Apply one event."""
-        if isinstance(event, e.ContactQueued):
+        if isinstance(event, e.ContactQueued | e.ContactChoosing):
             self.by_id[event.contact_id] = _contact_from_event(event)
             return
         contact = self.by_id.get(getattr(event, "contact_id", ""))
@@ -468,10 +468,10 @@ class WorkspaceCache(Struct, kw_only=True):
                 self.agents[agent_id].apply(event, at_ms)
 
 
-def _contact_from_event(event: e.ContactQueued) -> CachedContact:
+def _contact_from_event(event: e.ContactQueued | e.ContactChoosing) -> CachedContact:
     return CachedContact(
         contact_id=event.contact_id,
-        state=ContactState.QUEUED,
+        state=ContactState.QUEUED if isinstance(event, e.ContactQueued) else ContactState.CHOOSING,
         channel=event.channel,
         queue_id=event.queue_id,
         skills=event.skills,

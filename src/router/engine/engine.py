@@ -33,6 +33,7 @@ from router.engine.events import apply
 from router.engine.index.directory import ContactFilter
 from router.engine.queries import slices, views, why
 from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
+from router.engine.queries.requests import TokenHolder, request_view, request_views, token_holder
 from router.engine.queries.slices import ContactPage, Slices, Views, run_to_end
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import dump, load
@@ -43,6 +44,7 @@ from router.model.diagnosis import Diagnosis
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
+from router.model.request_views import RequestView
 from router.model.results import Outcome, Refused
 from router.model.states import ContactState, Presence
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
@@ -194,6 +196,18 @@ class Engine:
         """Return whether the contact exists and an agent or a gateway may know of it; with neither, a supervisor may."""
         contact = self._state.contacts.get(contact_id)
         return contact is not None and may_see(self._state, contact, agent_id=agent_id, gateway_id=gateway_id)
+
+    def token_holder(self, token_hash: bytes) -> TokenHolder | None:
+        """Return the contact whose customer has the token with this hash; None if there is none."""
+        return token_holder(self._state, token_hash)
+
+    def request(self, contact_id: str) -> RequestView | None:
+        """Return a request as its customer may see it; None for an unknown contact, and one submitted without a request."""
+        return request_view(self._state, contact_id)
+
+    def requests(self, contact_ids: Sequence[str]) -> Slices[dict[str, RequestView]]:
+        """Return several requests as their customers may see them."""
+        return request_views(self._state, contact_ids)
 
     def contact_tag(self, contact_id: str) -> str | None:
         """Return the entity tag of a contact, which changes only with what clients can write; None if it is unknown."""

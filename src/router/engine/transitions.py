@@ -32,6 +32,7 @@ from router.model.events import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
+    ContactChoosing,
     ContactEnded,
     ContactExpired,
     ContactHandedOver,
@@ -65,9 +66,15 @@ S = TypeVar("S")
 
 _QUEUED, _OFFERED, _ASSIGNED = ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED
 _SCHEDULED, _SUSPENDED = ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED
+_CHOOSING = ContactState.CHOOSING
 
 CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactState]] = {
     (None, ContactQueued): _QUEUED,
+    (None, ContactChoosing): _CHOOSING,  # The customer is shown options.
+    (_CHOOSING, ContactUpdated): _CHOOSING,
+    (_CHOOSING, ContactQueued): _QUEUED,  # An option was chosen, or the default one taken; the place is kept.
+    (_CHOOSING, ContactCancelled): ContactState.CANCELLED,
+    (_CHOOSING, ContactExpired): ContactState.EXPIRED,  # No option was left.
     (_QUEUED, ContactUpdated): _QUEUED,
     (_OFFERED, ContactUpdated): _OFFERED,
     (_ASSIGNED, ContactUpdated): _ASSIGNED,

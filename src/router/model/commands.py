@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.model.events.contact import TimeWindow
 from router.model.policy import CallbackMode, FactValue, Policy, SuspensionEnd
 from router.model.states import AgentId, AgentState, AssignmentId, CallbackOutcome, ContactId, GatewayId, Name, OfferId, QueueId
 
@@ -66,6 +67,47 @@ class EnqueueContact(_Command, frozen=True, kw_only=True, tag="contact.enqueue")
     """Facts of the customer that the policy declares, as they were known at the submit; those that are not declared are ignored."""
     customer_id: str | None = None
     """Random id of the customer, as the customer context gave it; None: not known."""
+
+
+class RequestContact(_Command, frozen=True, kw_only=True, tag="request.create"):
+    """Submit a contact whose customer may choose how to reach an agent.
+
+    The contact waits in no queue before an option is chosen, at the latest when the time to choose is over. Without ``ask`` the
+    channel that was asked for is taken at once; where that is not possible, the customer is shown the other options.
+    """
+
+    contact: EnqueueContact
+    token_hash: bytes
+    """Hash of the token by which the customer chooses."""
+    ask: bool = True
+
+
+class ChooseOption(_Command, frozen=True, kw_only=True, tag="request.choose"):
+    """Choose an option of a request. Idempotent for the same option."""
+
+    contact_id: ContactId
+    option: str
+    window: TimeWindow | None = None
+    """Time window of a callback: one of those told."""
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
+
+
+class CancelRequest(_Command, frozen=True, kw_only=True, tag="request.cancel"):
+    """Leave as the customer of a request: the choice, the wait, the callback or the conversation ends. Idempotent."""
+
+    contact_id: ContactId
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
+
+
+class ChangeCustomerToken(_Command, frozen=True, kw_only=True, tag="request.change_token"):
+    """Replace the token of the customer of a request; none: the customer has none any more."""
+
+    contact_id: ContactId
+    token_hash: bytes | None = None
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
 
 
 class UpdateContact(_Command, frozen=True, kw_only=True, tag="contact.update"):
@@ -496,6 +538,10 @@ class AdvanceTime(_Command, frozen=True, kw_only=True, tag="time.advance"):
 
 PlainCommand: TypeAlias = (
     EnqueueContact
+    | RequestContact
+    | ChooseOption
+    | CancelRequest
+    | ChangeCustomerToken
     | UpdateContact
     | CancelContact
     | AbandonContact

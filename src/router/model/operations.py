@@ -58,6 +58,16 @@ class Situation(Struct, frozen=True, kw_only=True):
         return self.state is ContactState.QUEUED or self.state is ContactState.OFFERED
 
     @property
+    def is_active(self) -> bool:
+        """Return whether it waits, is called back, or has an agent."""
+        return self.is_live and not self.is_suspended and not self.is_choosing
+
+    @property
+    def is_choosing(self) -> bool:
+        """Return whether its customer is choosing among options."""
+        return self.state is ContactState.CHOOSING
+
+    @property
     def is_live(self) -> bool:
         """Return whether it has not ended."""
         return not self.state.is_terminal
@@ -90,12 +100,13 @@ Rule = Callable[[Situation], bool]
 RULES: Final[dict[str, Rule]] = {
     "update": lambda it: it.is_live,
     "cancel": lambda it: it.is_live and not it.is_assigned,
-    "abandon": lambda it: it.is_live and not it.is_suspended and it.callback_phase in (None, CallbackPhase.CONNECTED),
+    "abandon": lambda it: it.is_active and it.callback_phase in (None, CallbackPhase.CONNECTED),
     "end": lambda it: it.is_live,
-    "requeue": lambda it: it.is_live and not it.is_suspended,
-    "assign": lambda it: it.is_live and not it.is_suspended,
-    "suspend": lambda it: it.is_live and not it.is_suspended,
+    "requeue": lambda it: it.is_active,
+    "assign": lambda it: it.is_active,
+    "suspend": lambda it: it.is_active,
     "resume_contact": lambda it: it.is_suspended,
+    "choose": lambda it: it.is_choosing,
     "callback": lambda it: it.is_waiting and it.callback_phase is None,
     "callback_move": lambda it: it.is_live and not it.is_assigned and it.callback_phase in _CALLS_WAITING,
     "callback_claim": lambda it: it.is_live and it.callback_phase is CallbackPhase.DIALLING,
@@ -126,7 +137,7 @@ _ON_CONTACT: Final = ("end", "transfer", "transfer_to_queue", "transfer_cancel")
 _ON_CONSULT: Final = ("consult", "consult_complete", "consult_cancel", "conference", "hand_over")
 _FROM_OUTSIDE: Final = (
     *("update", "cancel", "abandon", "end", "park_contact", "unpark_contact"),
-    *("suspend", "resume_contact", "callback", "callback_move", "callback_claim", "callback_result"),
+    *("choose", "suspend", "resume_contact", "callback", "callback_move", "callback_claim", "callback_result"),
 )
 
 OPERATIONS: Final[dict[Requester, tuple[str, ...]]] = {

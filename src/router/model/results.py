@@ -76,6 +76,11 @@ class RefusalCode(IntEnum):
     NO_SHADOW_POLICY = 64
     """No shadow policy is set."""
 
+    OPTION_NOT_AVAILABLE = 80
+    """The option, or the time window, is none of those shown to the customer."""
+    TOO_MANY_REQUESTS = 81
+    """As many customers of the workspace as allowed are choosing now."""
+
     PRECONDITION_FAILED = 70
     """The object has another entity tag than the client named; the detail names the present one."""
     PRECONDITION_REQUIRED = 71

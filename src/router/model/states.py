@@ -70,6 +70,8 @@ class ContactState(StrEnum):
     """A callback that waits for its agreed time, for the next attempt, or for the customer to answer."""
     SUSPENDED = "suspended"
     """The conversation rests, without an agent and without capacity, until it is resumed."""
+    CHOOSING = "choosing"
+    """The customer has been shown options and has not chosen yet; it keeps a place and is offered to no agent."""
     ENDED = "ended"
     """The conversation is over."""
     ABANDONED = "abandoned"
@@ -104,6 +106,46 @@ class EndedBy(StrEnum):
     """A time was over: to live, to wait in the queue, to park, to call back, or to resume."""
     SYSTEM = "system"
     """The router, by the policy: the queue closed, or no attempt of a callback is left."""
+
+
+class RequestPhase(StrEnum):
+    """State of a request as its customer is told."""
+
+    CHOOSING = "choosing"
+    """The customer has been shown options."""
+    WAITING = "waiting"
+    """The customer waits for an agent."""
+    CALLBACK = "callback"
+    """The customer will be called back."""
+    CALLING = "calling"
+    """The customer is being called."""
+    CONNECTED = "connected"
+    """An agent has joined."""
+    ON_HOLD = "on_hold"
+    """The agent has put the customer on hold."""
+    SUSPENDED = "suspended"
+    """It rests until the customer resumes it."""
+    ENDED = "ended"
+    """It is over; the outcome says how."""
+
+
+class RequestOutcome(StrEnum):
+    """How a request ended, as its customer is told."""
+
+    COMPLETED = "completed"
+    """The conversation with an agent is over."""
+    LEFT = "left"
+    """The customer left or cancelled."""
+    CANCELLED = "cancelled"
+    """The request was withdrawn for the customer."""
+    REPLACED = "replaced"
+    """The customer has made a new request."""
+    NO_AGENT = "no_agent"
+    """No agent could take it in time."""
+    CLOSED = "closed"
+    """The queue has closed."""
+    NOT_REACHED = "not_reached"
+    """The customer could not be reached by telephone."""
 
 
 class OfferState(StrEnum):

@@ -346,7 +346,7 @@ class AvailabilityView(_View, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class WorkspaceCounts(_View, frozen=True, kw_only=True, omit_defaults=False):
-    """Numbers of contacts by state. ``submitted`` is the sum of all others."""
+    """Numbers of contacts by state. ``submitted`` is the sum of all others but ``choosing``."""
 
     submitted: int
     """All contacts."""
@@ -368,6 +368,8 @@ class WorkspaceCounts(_View, frozen=True, kw_only=True, omit_defaults=False):
     """Expired."""
     suspended: int = 0
     """Suspended until they are resumed."""
+    choosing: int = 0
+    """Customers who are choosing how to reach an agent; each counts as submitted when an option is chosen."""
 
 
 class WorkspaceView(_View, frozen=True, kw_only=True, omit_defaults=False):

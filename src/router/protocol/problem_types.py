@@ -254,6 +254,19 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The contact names no queue, no entry rule matches it, and the policy has no `default_queue`; or there is no policy yet.",
         "Name a queue, or publish a policy with a `default_queue`.",
     ),
+    "option_not_available": _P(
+        409,
+        "Not one of the options",
+        "The option, or its time window, is none of those that the customer was shown.",
+        "Choose one of the options in `allowed`; read the request for their time windows.",
+    ),
+    "too_many_requests": _P(
+        429,
+        "Too many customers are choosing",
+        "As many customers of the workspace as allowed are choosing how to reach an agent.",
+        "Try again after `Retry-After`, or submit the contact with POST /v1/contacts.",
+        temporary=True,
+    ),
     "queue_full": _P(
         429,
         "The queue is full",

@@ -34,6 +34,7 @@ FIELD_TEXTS: Final[dict[str, str]] = {
     "type": "Type of the event or frame.",
     "id": "Id of the client's frame, chosen by the client; the reply repeats it.",
     "contact_id": "Id of the contact.",
+    "request_id": "Request of a customer: the id of its contact.",
     "customer_id": "Id of the customer.",
     "merge_id": "Id of the merge.",
     "proposal_id": "Id of the proposal.",

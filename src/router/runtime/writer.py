@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from router.engine.engine import Engine
+from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.model.commands import Command, EnqueueContact, LoseDesktop
@@ -174,6 +175,14 @@ class Writer:
     def workspaces(self) -> Sequence[WorkspaceId]:
         """Return the ids of all workspaces."""
         return list(self._workspaces)
+
+    def token_holder(self, token_hash: bytes) -> tuple[WorkspaceId, TokenHolder] | None:
+        """Return the workspace and the contact whose customer has the token with this hash; None if there is none."""
+        for workspace, runtime in self._workspaces.items():
+            holder = runtime.engine.token_holder(token_hash)
+            if holder is not None:
+                return workspace, holder
+        return None
 
     @property
     def queue_depth(self) -> int:

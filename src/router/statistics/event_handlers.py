@@ -34,6 +34,7 @@ from router.model.events.contact import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
+    ContactChoosing,
     ContactEnded,
     ContactExpired,
     ContactOverflowed,
@@ -46,6 +47,7 @@ from router.model.states import AssignmentRole, QueueId
 from router.statistics.open_records import (
     ASSIGNED,
     CALLBACK,
+    CHOOSING,
     OFFERED,
     QUEUED,
     SUSPENDED,
@@ -64,11 +66,18 @@ _TRANSFERS: Final = frozenset({"consult", "hand_over"})
 def _queued(target: StatsTarget, event: ContactQueued, at_ms: int) -> None:
     if event.rule is not None or event.failed_rules:
         target.record_entry_rules(event)
+    if event.option is not None:
+        target.record_choosing(-1)
     target.contacts[event.contact_id] = LiveContact(event.queue_id, event.channel, at_ms)
     target.move_contact(event.queue_id, None, QUEUED, at_ms)
     flow = target.counters_for(event.contact_id, event.queue_id, event.channel).flow
     flow.submitted += 1
     flow.entered += 1
+
+
+def _choosing(target: StatsTarget, event: ContactChoosing, at_ms: int) -> None:
+    target.contacts[event.contact_id] = LiveContact(event.queue_id, event.channel, at_ms, CHOOSING)
+    target.record_choosing(1)
 
 
 def _requeued(target: StatsTarget, event: ContactRequeued, at_ms: int) -> None:
@@ -209,6 +218,9 @@ def _lose(
 ) -> LiveContact:
     """End a contact without an answer."""
     contact = target.contacts.pop(event.contact_id)
+    if contact.state == CHOOSING:
+        target.record_choosing(-1)
+        return contact
     target.move_contact(contact.queue_id, contact.state, None, at_ms)
     target.record_lost(event.contact_id, contact, outcome, contact.wait_ms(at_ms, event.closed_ms))
     return contact
@@ -302,6 +314,7 @@ def _set_state(target: StatsTarget, contact: LiveContact, state: int, at_ms: int
 
 
 CONTACT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
+    ContactChoosing: _choosing,
     ContactQueued: _queued,
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,

@@ -19,6 +19,8 @@ from router.statistics.occupancy import AgentActivity, WorkTime, activity_of
 
 # States of a live contact. Plain integers, because a snapshot may contain a million of them.
 QUEUED, OFFERED, ASSIGNED, CALLBACK, SUSPENDED = 0, 1, 2, 3, 4
+# Its customer is choosing among options: it is in no queue yet and counts nowhere else.
+CHOOSING = 5
 
 
 class AssignmentPhase(IntEnum):
@@ -136,6 +138,9 @@ class StatsTarget(Protocol):
 
     def move_contact(self, queue_id: str, before: int | None, after: int | None, at_ms: int) -> None:
         """Count a contact of a queue that changes its state; none: from or to outside the queue."""
+
+    def record_choosing(self, change: int) -> None:
+        """Count a contact whose customer begins to choose (1), or has chosen or ended (-1)."""
 
     def record_entry_rules(self, event: ContactQueued) -> None:
         """Count the entry rules that matched or failed for a new contact."""

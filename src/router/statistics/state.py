@@ -154,6 +154,8 @@ class StatsSnapshot(Struct, array_like=True):
     series: IntervalSeries = field(default_factory=IntervalSeries)
     rules: dict[str, EntryRuleCounters] = field(default_factory=dict)
     """Counters of the entry rules of the active policy, in policy order."""
+    choosing: int = 0
+    """Contacts whose customers are choosing."""
 
 
 class StatsState:
@@ -241,6 +243,10 @@ class StatsState:
             numbers[before] -= 1
         if after is not None:
             numbers[after] += 1
+
+    def record_choosing(self, change: int) -> None:
+        """Count a contact whose customer begins or ends to choose."""
+        self.snapshot.choosing += change
 
     def record_entry_rules(self, event: ContactQueued) -> None:
         """Count the entry rules that matched or failed for a new contact."""

@@ -165,6 +165,7 @@ class WorkspaceStats:
             cancelled=sum(counters.flow.cancelled for counters in channels),
             expired=sum(counters.flow.expired for counters in channels),
             suspended=sum(states[SUSPENDED] for states in by_state),
+            choosing=snapshot.choosing,
         )
 
     def intervals(self, queue_id: str | None = None) -> list[IntervalStatsView]:

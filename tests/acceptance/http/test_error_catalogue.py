@@ -301,6 +301,14 @@ async def provoke_by_callbacks(p: Provoker) -> None:
     await p.fails("callback_claimed", "POST", f"{path}/claim", {"claimant": "pod-2"})
 
 
+async def provoke_by_choices(p: Provoker, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = await p.ok("POST", "/v1/requests", {"channel": "voice", "queue_id": "plain"})
+    await p.fails("option_not_available", "POST", f"/v1/requests/{asked['request_id']}/choose", {"option": "fax"}, field="option")
+    with monkeypatch.context() as patch:
+        patch.setattr("router.engine.commands.requests.CHOOSING_MAX", 1)
+        await p.fails("too_many_requests", "POST", "/v1/requests", {"channel": "voice", "queue_id": "plain"})
+
+
 async def provoke_by_faults(router: InProcessRouter, p: Provoker, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("router.server.api.idempotency.new_contact_id", lambda: "twice")
@@ -334,6 +342,7 @@ async def test_every_code_is_provoked_from_outside(tmp_path: Path, monkeypatch: 
         await provoke_by_admission(p)
         await provoke_by_work(p)
         await provoke_by_callbacks(p)
+        await provoke_by_choices(p, monkeypatch)
         await provoke_by_faults(router, p, monkeypatch)
         page = await p._http.get(f"{router.server.url}/docs/errors")
         text = await page.text()

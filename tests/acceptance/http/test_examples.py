@@ -85,6 +85,7 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
         await prepare_agents_and_queues(reader)
         await move_waiting_contacts(reader)
         await work_on_a_conversation(reader)
+        await let_a_customer_choose(reader)
         await call_a_customer_back(reader)
         await know_a_customer(reader)
         await reader.send("put_policy")
@@ -138,6 +139,13 @@ async def work_on_a_conversation(reader: Reader) -> None:
 async def finish_wrap_up(reader: Reader, agent_id: str) -> None:
     for assignment in (await reader.send("get_agent", agent_id=agent_id)).get("assignments", ()):
         await reader.send("complete_assignment", agent_id, {}, assignment_id=assignment["assignment_id"])
+
+
+async def let_a_customer_choose(reader: Reader) -> None:
+    request_id = (await reader.send("create_request"))["request_id"]
+    await reader.send("get_request", request_id=request_id)
+    await reader.send("choose_option", request_id=request_id)
+    await reader.send("cancel_request", request_id=request_id)
 
 
 async def call_a_customer_back(reader: Reader) -> None:

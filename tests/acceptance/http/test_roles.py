@@ -16,6 +16,11 @@ EXPECTED = {
     "submit_contact": "gateway supervisor admin",
     "get_contact": "agent gateway supervisor admin",
     "list_contacts": "gateway supervisor admin",
+    "create_request": "gateway supervisor admin",
+    "get_request": "gateway supervisor admin customer",
+    "choose_option": "gateway supervisor admin customer",
+    "cancel_request": "gateway supervisor admin customer",
+    "issue_customer_token": "gateway supervisor admin",
     "update_contact": "gateway supervisor admin",
     "cancel_contact": "gateway supervisor admin",
     "abandon_contact": "gateway supervisor admin",
@@ -98,7 +103,7 @@ EXPECTED = {
 
 def an_address(route: Route) -> str:
     path = route.path
-    for name in ("contact_id", "agent_id", "offer_id", "assignment_id", "queue_id"):
+    for name in ("contact_id", "request_id", "agent_id", "offer_id", "assignment_id", "queue_id"):
         path = path.replace(f"{{{name}}}", "nothing")
     return path
 
@@ -106,8 +111,8 @@ def an_address(route: Route) -> str:
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
     """A router whose limits of rate never answer in place of the permissions."""
-    rates = ("server__requests", "server__state_changes", "sockets__frames")
-    limits: dict[str, Any] = {f"{rate}_{unit}": 1_000_000 for rate in rates for unit in ("per_s", "burst")}
+    rates = ("server__requests", "server__state_changes", "sockets__frames", "requests__token")
+    limits: dict[str, Any] = {f"{rate}_{unit}": 1_000 for rate in rates for unit in ("per_s", "burst")}
     process = RouterProcess(tmp_path_factory.mktemp("router"), **limits).start()
     yield process
     process.kill()
@@ -115,7 +120,11 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
 
 @pytest.mark.parametrize("role", [str(role) for role in Role])
 async def test_a_role_may_use_exactly_its_operations(router: RouterProcess, role: str) -> None:
-    async with Api(router, role, "walker") as api:
+    token = None
+    if role == "customer":
+        async with Api(router, "gateway", "walker") as web:
+            token = (await web.ok("POST", "/v1/requests", {"channel": "voice", "queue_id": "support"}))["token"]
+    async with Api(router, role, "walker", token=token) as api:
         for route in ROUTES:
             # An invalid body: a permitted role gets 422, and nothing is changed.
             body: list[int] | None = [] if route.body_type is not None else None

@@ -72,6 +72,7 @@ STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
     "suspended in a conversation": (True, (ACCEPT, c.SuspendContact(contact_id="c1", agent_id="ada"))),
     "resumed": (False, (c.SuspendContact(contact_id="c1"), c.ResumeContact(contact_id="c1"))),
     "cancelled": (False, (c.CancelContact(contact_id="c1"),)),
+    "choosing": (False, ()),
     "callback waiting": (False, (AGENT_FIRST,)),
     "callback offered": (False, (AGENT_FIRST, ready("ada"))),
     "callback scheduled": (False, (LATER,)),
@@ -98,7 +99,9 @@ def a_centre(name: str) -> Engine:
         an_agent("ada", skills={"english": 5}),
         *((ready("ada"),) if is_ready else ()),
         *(command for other in ("bob", "cy", "dee") for command in (an_agent(other), ready(other))),
-        a_contact("c1", gateway_id="web"),
+        c.RequestContact(contact=a_contact("c1", gateway_id="web"), token_hash=b"h")
+        if name == "choosing"
+        else a_contact("c1", gateway_id="web"),
         *then,
     ]
     for command in commands:
@@ -147,6 +150,7 @@ def from_outside(contact_id: str, gateway_id: str | None, now_ms: int) -> dict[s
         "callback_move": c.MoveCallback(**by, at_ms=now_ms + 90_000),
         "callback_claim": c.ClaimCallback(**by, claimant="pod-1"),
         "callback_result": c.ReportCallback(**by, outcome=CallbackOutcome.BUSY),
+        "choose": c.ChooseOption(**by, option="now"),
         "requeue": c.RequeueContact(**of, queue_id="sales"),
         "assign": c.AssignContact(**of, agent_id="dee"),
         "transfer": c.TransferContact(**of, to_agent_id="dee"),

@@ -25,6 +25,8 @@ TAGS = {
     "CallbackRequested": "callback.requested",
     "CallbackScheduled": "callback.scheduled",
     "CallbackDialRequested": "callback.dial_requested",
+    "ContactChoosing": "contact.choosing",
+    "CustomerTokenChanged": "request.token_changed",
     "CallbackClaimed": "callback.claimed",
     "CallbackConnected": "callback.connected",
     "CallbackFailed": "callback.failed",

@@ -23,7 +23,8 @@ class AnswerChecker(EngineChecker):
         closed = event.queue_id in reference.closed_until
         command = self.commands[-1][1]
         # A queue that offers callbacks admits them while closed, and while no agent is ready.
-        calls = queue.callback is not None and getattr(command, "callback", None) is not None
+        is_callback = event.option == "callback" or getattr(command, "callback", None) is not None
+        calls = queue.callback is not None and is_callback
         assert calls or not closed or queue.when_closed is WhenClosed.WAIT, "a closed queue took a contact"
         assert event.overflow_count <= reference.policy.overflow_count_max, "it overflows too often"
         full = queue.length_max is not None and self._queue_length(event.queue_id) >= queue.length_max

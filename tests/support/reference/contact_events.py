@@ -12,10 +12,18 @@ class ContactEventModel(EventModelTables):
 
     def _apply_contact(self, event: e.Event) -> None:
         match event:
+            case e.ContactChoosing():
+                assert event.contact_id not in self.choosing, "a customer chooses twice at once"
+                assert event.policy_version == self.policy_version
+                assert event.options and event.choose_until_ms > self.at_ms
+                self.choosing[event.contact_id] = (self.at_ms, self.seq)
             case e.ContactQueued():
                 known = self.contacts.get(event.contact_id)
                 assert known is None or known.state.is_terminal, "a live contact is queued again"
                 assert event.policy_version == self.policy_version
+                asked_at_ms, asked_seq = self.choosing.pop(event.contact_id, (self.at_ms, self.seq))
+                if event.option is not None:
+                    assert (event.queued_at_ms, event.queued_seq) == (asked_at_ms, asked_seq), "a request keeps its place"
                 self.submitted += 1
                 for pair in [pair for pair in self.cool_downs if pair[0] == event.contact_id]:
                     del self.cool_downs[pair]
@@ -23,8 +31,8 @@ class ContactEventModel(EventModelTables):
                     event.contact_id,
                     event.channel,
                     event.queue_id,
-                    self.at_ms,
-                    self.seq,
+                    asked_at_ms,
+                    asked_seq,
                     event.skills,
                     event.priority_s,
                     event.priority_class,
@@ -39,6 +47,8 @@ class ContactEventModel(EventModelTables):
                     preferred_agents=event.preferred_agents,
                     last_agent_id=event.last_agent_id,
                 )
+            case e.ContactUpdated() if event.contact_id in self.choosing:
+                pass
             case e.ContactUpdated():
                 contact = self.live_contact(event.contact_id)
                 contact.skills = event.skills
@@ -180,6 +190,9 @@ class ContactEventModel(EventModelTables):
         contact.step_until_ms = event.step_until_ms
 
     def _apply_contact_end(self, event: e.ContactAbandoned | e.ContactCancelled | e.ContactExpired | e.ContactEnded) -> None:
+        if self.choosing.pop(event.contact_id, None) is not None:
+            assert isinstance(event, e.ContactCancelled | e.ContactExpired), "a customer who is choosing cannot be answered"
+            return
         contact = self.live_contact(event.contact_id)
         assert not contact.participants, "I7: ended with participants in the conversation"
         state = TERMINAL[type(event)]

@@ -29,7 +29,8 @@ class EventModel(ContactEventModel, WorkEventModel):
             case e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired() | e.ContactEnded():
                 self._apply_contact_end(event)
             case (
-                e.ContactQueued()
+                e.ContactChoosing()
+                | e.ContactQueued()
                 | e.ContactUpdated()
                 | e.ContactRequeued()
                 | e.ContactSuspended()
@@ -76,7 +77,13 @@ class EventModel(ContactEventModel, WorkEventModel):
                 assert self.counts_days(), "a day starts although no selection needs it"
                 assert event.until_ms > at_ms, "a day starts that has already ended"
                 self._reset_day_counts(event.day, event.until_ms)
-            case e.ShadowPolicySet() | e.ShadowPolicyCleared() | e.IdempotencyKeyRecorded() | e.DispositionRecorded():
+            case (
+                e.ShadowPolicySet()
+                | e.ShadowPolicyCleared()
+                | e.IdempotencyKeyRecorded()
+                | e.DispositionRecorded()
+                | e.CustomerTokenChanged()
+            ):
                 pass  # They decide nothing.
             case e.QueueOpened() | e.QueueClosed():
                 self._apply_queue(event)

@@ -18,6 +18,8 @@ class EventModelTables:
         self.offers: dict[str, RefOffer] = {}
         self.assignments: dict[str, RefAssignment] = {}
         self.agents: dict[str, RefAgent] = {}
+        self.choosing: dict[str, tuple[int, int]] = {}
+        """Time and number of the requests whose customers are choosing; they are no contacts of any queue yet."""
         self.cool_downs: dict[tuple[str, str], int] = {}
         self.closed_until: dict[str, int | None] = {}
         """Closed queues, and when they open, as far as published."""

@@ -20,13 +20,17 @@ from router.engine.state.contact import CallbackState, Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
 from router.model.commands import CallbackFields, ClaimCallback, MoveCallback, ReportCallback, RequestCallback
-from router.model.events import CallbackClaimed, CallbackConnected, CallbackFailed, CallbackRequested, CallbackScheduled
-from router.model.policy import CallbackPolicy, CallbackQueuePosition, Policy, VoicemailCountsAs
+from router.model.events import CallbackClaimed, CallbackConnected, CallbackFailed, CallbackRequested, CallbackScheduled, TimeWindow
+from router.model.policy import CallbackPolicy, CallbackQueuePosition, CallbackWindowsPolicy, Policy, VoicemailCountsAs
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import CallbackInClosedHours, CallbackOutcome, CallbackPhase, ContactState
 
 # Phases in which the customer is neither on the line nor being called.
 _MOVABLE: Final = (CallbackPhase.WAITING, CallbackPhase.SCHEDULED, CallbackPhase.RETRY)
+
+
+# Times that are looked at for windows of a callback; each reads the calendar.
+_WINDOWS_TRIED_MAX: Final = 64
 
 
 # --- requesting a callback --------------------------------------------------------------------------------------------
@@ -107,6 +111,37 @@ def _opening_after(state: RoutingState, queue_id: str, at_ms: int) -> int | None
         at_ms = max(at_ms, hours.changes_at_ms)
     opening = opening_by_calendar(state, queue_id, at_ms)
     return at_ms if opening.is_open else opening.until_ms
+
+
+def callback_windows(
+    tx: Transaction, queue_id: str, offered: CallbackPolicy, terms: CallbackWindowsPolicy
+) -> tuple[TimeWindow, ...]:
+    """Return the next time windows for a callback, each within the opening hours of the queue and ``schedule_max_s``."""
+    length_ms = 1000 * terms.length_s
+    latest_ms = tx.at_ms + 1000 * offered.schedule_max_s
+    start_ms = _next_multiple(tx.at_ms + max(1, 1000 * terms.first_after_s), length_ms)
+    found: list[TimeWindow] = []
+    for _ in range(_WINDOWS_TRIED_MAX):
+        if len(found) >= terms.windows_max or start_ms > latest_ms:
+            break
+        opens_ms = _opening_after(tx.state, queue_id, start_ms)
+        if opens_ms is None:
+            break
+        if opens_ms != start_ms:
+            start_ms = _next_multiple(opens_ms, length_ms)
+            continue
+        closes_ms = opening_by_calendar(tx.state, queue_id, start_ms).until_ms
+        if closes_ms is not None and closes_ms < start_ms + length_ms:
+            start_ms = _next_multiple(closes_ms, length_ms)
+            continue
+        found.append(TimeWindow(start_at_ms=start_ms, end_at_ms=start_ms + length_ms))
+        start_ms += length_ms
+    return tuple(found)
+
+
+def _next_multiple(at_ms: int, length_ms: int) -> int:
+    """Return the first multiple of a length that is not before a time."""
+    return -(-at_ms // length_ms) * length_ms
 
 
 def _agreed_time(contact: Contact) -> int | None:

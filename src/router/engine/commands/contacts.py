@@ -34,6 +34,9 @@ from router.engine.state.workspace import agents_offered, conversation_roles_if_
 from router.model.commands import (
     AbandonContact,
     CancelContact,
+    CancelRequest,
+    ChangeCustomerToken,
+    ChooseOption,
     ClaimCallback,
     EndContact,
     MoveCallback,
@@ -72,6 +75,9 @@ _ContactCommand: TypeAlias = (
     | ReportCallback
     | SuspendContact
     | ResumeContact
+    | ChooseOption
+    | CancelRequest
+    | ChangeCustomerToken
 )
 
 
@@ -224,15 +230,19 @@ def _ended_by(command: CancelContact | EndContact) -> EndedBy:
 
 def _cancel_waiting(tx: Transaction, contact: Contact, command: CancelContact | EndContact) -> CommandResult:
     rescind_contact_offers(tx, contact, "cancelled")
+    return _emit_cancelled(tx, contact, command.reason, _ended_by(command))
+
+
+def _emit_cancelled(tx: Transaction, contact: Contact, reason: str, ended_by: EndedBy) -> CommandResult:
     tx.emit(
         ContactCancelled(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             waited_ms=contact.age_ms(tx.at_ms),
             closed_ms=closed_time_ms(tx.state, contact),
-            reason=command.reason,
+            reason=reason,
             gateway_id=contact.gateway_id,
-            ended_by=_ended_by(command),
+            ended_by=ended_by,
         )
     )
     return tx.done(contact.contact_id, contact.state)
@@ -246,6 +256,9 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
         return _repeated_end(tx, contact, _ENDED_BY_ABANDON, command)
     if contact.state is _SUSPENDED:
         return wrong_contact_state(tx, contact, requester_of(command), "the contact is suspended: cancel it instead")
+    if contact.state is ContactState.CHOOSING:
+        detail = "the customer is choosing and waits for no agent: cancel the contact"
+        return wrong_contact_state(tx, contact, requester_of(command), detail)
     if contact.callback is not None and contact.callback.phase is not _CONNECTED:
         # The customer has hung up to be called back: the contact keeps its position.
         return wrong_contact_state(tx, contact, requester_of(command), "the customer of this callback is not on the line")
@@ -263,6 +276,21 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
         )
     )
     return tx.done(contact.contact_id, contact.state)
+
+
+def _cancel_request(tx: Transaction, command: CancelRequest) -> CommandResult:
+    """Let the customer leave: a waiting contact is abandoned, a conversation ends, and anything else is cancelled."""
+    contact = find_contact(tx, command)
+    if contact is None or contact.request is None:
+        return unknown_contact()
+    if contact.state.is_terminal:
+        return already_done(contact.contact_id, contact.state, contact.ended_seq)
+    if contact.state is _ASSIGNED:
+        return _end_conversation(tx, contact, _CUSTOMER_LEFT, EndedBy.CUSTOMER)
+    if contact.state in (ContactState.CHOOSING, _SUSPENDED) or contact.awaits_customer:
+        rescind_contact_offers(tx, contact, "cancelled")
+        return _emit_cancelled(tx, contact, _CUSTOMER_LEFT, EndedBy.CUSTOMER)
+    return _abandon_contact(tx, AbandonContact(contact_id=contact.contact_id))
 
 
 def _end_contact(tx: Transaction, command: EndContact) -> CommandResult:
@@ -300,4 +328,5 @@ CONTACT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]]
     CancelContact: _cancel_contact,
     AbandonContact: _abandon_contact,
     EndContact: _end_contact,
+    CancelRequest: _cancel_request,
 }

@@ -33,11 +33,12 @@ from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued, OriginalRequest
 from router.model.policy import EntryRule, Policy, WhenNoAgentsReady
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import AgentId, ContactId, ContactState
+from router.model.states import AgentId, ContactId, ContactState, QueueId
 from router.policy.customer_facts import valid_customer_facts
 from router.policy.entry_rules import NO_FACTS, Classification
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
+_CHOOSING: Final = ContactState.CHOOSING
 _QUEUED: Final = ContactState.QUEUED
 _WAIT: Final = WhenNoAgentsReady.WAIT
 
@@ -59,12 +60,11 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     known_line = state.index.lines.submit_classes.get((command.queue_id, command.channel, *command.skills.items()))
     if known_line is not None and _takes_fast_path(state, policy, command):
         return _enqueue_known_class(tx, command, known_line)
-    last_agent_id = None
-    if command.continues_contact_id is not None:
-        continued = _continued_contact(state, command, command.continues_contact_id)
-        if isinstance(continued, Refused):
-            return continued
-        last_agent_id = continued.last_agent_id
+    if command.contact_id in state.contacts:
+        return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id", detail="the id is in use")
+    last_agent_id = continued_agent(state, command)
+    if isinstance(last_agent_id, Refused):
+        return last_agent_id
     event = decide_enqueue(tx, policy, command, last_agent_id)
     if isinstance(event, Refused):
         return event
@@ -190,7 +190,8 @@ def _with_customer(state: RoutingState, event: ContactQueued, command: EnqueueCo
 def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContact) -> Refused | None:
     if command.channel not in policy.channels:
         return unknown_channel(policy)
-    if command.contact_id in state.contacts:
+    known = state.contacts.get(command.contact_id)
+    if known is not None and known.state is not _CHOOSING:
         return Refused(code=RefusalCode.CONTACT_EXISTS, field="contact_id", detail="the id is in use")
     if command.ttl_s is not None and command.ttl_s < 1:
         return Refused(code=RefusalCode.INVALID_VALUE, field="ttl_s", detail="must be at least 1 second")
@@ -240,6 +241,20 @@ def _merge_skills(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
     for skill, level in skills.items():
         merged[skill] = max(level, merged.get(skill, 0))
     return merged
+
+
+def requested_queue(state: RoutingState, policy: Policy, command: EnqueueContact) -> QueueId | Refused:
+    """Return the queue that the gateway named or the entry rules choose, whether it admits the contact or not."""
+    chosen = _classify(state, policy, command)
+    return chosen if isinstance(chosen, Refused) else chosen[0]
+
+
+def continued_agent(state: RoutingState, command: EnqueueContact) -> AgentId | Refused | None:
+    """Return the last agent of the contact that this one continues, if any, or the refusal of one that it cannot continue."""
+    if command.continues_contact_id is None:
+        return None
+    continued = _continued_contact(state, command, command.continues_contact_id)
+    return continued if isinstance(continued, Refused) else continued.last_agent_id
 
 
 def _continued_contact(state: RoutingState, command: EnqueueContact, contact_id: ContactId) -> Contact | Refused:

@@ -46,7 +46,7 @@ def _suspend_contact(tx: Transaction, command: SuspendContact) -> CommandResult:
         return unknown_contact()
     if command.agent_id not in (None, contact.agent_id):
         return not_owner()
-    if contact.state.is_terminal:
+    if contact.state.is_terminal or contact.state is ContactState.CHOOSING:
         return wrong_contact_state(tx, contact, requester_of(command))
     if contact.state is ContactState.SUSPENDED and contact.suspension is not None:
         return _repeat_suspend(tx, contact, contact.suspension, command)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.engine.commands import agents, callbacks, contacts, hours, offers, overflow, parking, suspension
+from router.engine.commands import agents, callbacks, contacts, hours, offers, overflow, parking, requests, suspension
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
@@ -82,6 +82,10 @@ def _fire_suspension(tx: Transaction, contact_id: str) -> None:
     suspension.fire_suspension_timer(tx, tx.state.contacts[contact_id])
 
 
+def _end_choice(tx: Transaction, contact_id: str) -> None:
+    requests.take_default_option(tx, tx.state.contacts[contact_id])
+
+
 def _expire_step(tx: Transaction, contact_id: str) -> None:
     contact = tx.state.contacts[contact_id]
     expire_plan_step(tx, contact)
@@ -104,5 +108,6 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.CALLBACK: _fire_callback,
     TimerKind.STEP: _expire_step,
     TimerKind.SUSPENSION: _fire_suspension,
+    TimerKind.CHOOSE: _end_choice,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
 }

@@ -38,7 +38,8 @@ from router.model.states import AgentState, AssignmentRole, ContactState
 _ASSIGNED: Final = ContactState.ASSIGNED
 _OFFLINE: Final = AgentState.OFFLINE
 _QUEUED: Final = ContactState.QUEUED
-_SUSPENDED: Final = ContactState.SUSPENDED
+# Contacts in these states have left the queue, or have not entered it; only what they wait for goes on with them.
+_NOT_MOVED: Final = (ContactState.SUSPENDED, ContactState.CHOOSING)
 
 # The same upper bound as that of the durations in a policy.
 _RESERVATION_MAX_S: Final = 7 * 86_400
@@ -57,7 +58,7 @@ def _requeue_contact(tx: Transaction, command: RequeueContact) -> CommandResult:
     queue_id = command.queue_id or contact.queue_id
     if queue_id not in policy.queues:
         return unknown_queue()
-    if contact.state.is_terminal or contact.state is _SUSPENDED:
+    if contact.state.is_terminal or contact.state in _NOT_MOVED:
         return wrong_contact_state(tx, contact, Requester.SUPERVISOR)
     if contact.state is _QUEUED and queue_id == contact.queue_id:
         return already_done(contact.contact_id, contact.state, state.seq)
@@ -197,7 +198,7 @@ def _assign_contact(tx: Transaction, command: AssignContact) -> CommandResult:
         return unknown_contact()
     if agent is None:
         return unknown_agent()
-    if contact.state.is_terminal or contact.state is _SUSPENDED:
+    if contact.state.is_terminal or contact.state in _NOT_MOVED:
         return wrong_contact_state(tx, contact, Requester.SUPERVISOR)
     if contact.state is _ASSIGNED and contact.agent_id == agent.agent_id:
         return already_done(contact.contact_id, contact.state, contact.answered_seq)

@@ -28,6 +28,7 @@ def broken_invariants(state: RoutingState) -> list[str]:
         *_waiting_lines(state),
         *_callbacks(state),
         *_suspensions(state),
+        *_requests(state),
         *_missed_matches(state),
     ]
 
@@ -191,8 +192,8 @@ def _suspensions(state: RoutingState) -> Iterator[str]:
 
 
 def _conservation(state: RoutingState) -> Iterator[str]:
-    """Check I41: submitted = live + ended, by state and in every queue."""
-    if state.submitted != sum(state.counts.values()):
+    """Check I41: submitted = live + ended, by state and in every queue; a contact that is choosing is submitted later."""
+    if state.submitted != sum(state.counts.values()) - state.counts[ContactState.CHOOSING]:
         yield "I41 submitted contacts are not the sum over the states"
     live = Counter(c.state for c in state.contacts.values() if not c.state.is_terminal)
     live_states = [name for name in ContactState if not name.is_terminal]
@@ -246,6 +247,26 @@ def _callbacks(state: RoutingState) -> Iterator[str]:
             dialling[callback.for_agent_id] = contact.contact_id
     if dialling != state.index.contacts.dialling:
         yield "I22 the index of dialled customers is wrong"
+
+
+def _requests(state: RoutingState) -> Iterator[str]:
+    """Check that a contact whose customer is choosing has options and a deadline, is in no line, and is found by its token."""
+    for contact in state.contacts.values():
+        request, is_choosing = contact.request, contact.state is ContactState.CHOOSING
+        if is_choosing and (request is None or not request.options or request.choose_until_ms is None):
+            yield f"I19 contact {contact.contact_id} is choosing without options or without a deadline"
+        if is_choosing and (contact.order_key or contact.waiting_line is not None or contact.agent_id is not None):
+            yield f"I22 contact {contact.contact_id} is choosing and waits for an agent"
+        if not is_choosing and request is not None and (request.options or request.choose_until_ms is not None):
+            yield f"I19 contact {contact.contact_id} is {contact.state} and has options to choose"
+    choosing = {name for name, contact in state.contacts.items() if contact.state is ContactState.CHOOSING}
+    if set(state.choosing) != choosing:
+        yield "I22 the index of choosing contacts is wrong"
+    tokens = {
+        one.request.token_hash: name for name, one in state.contacts.items() if one.request is not None and one.request.token_hash
+    }
+    if tokens != state.contacts_by_token:
+        yield "I37 the index of customer tokens is wrong"
 
 
 def _missed_matches(state: RoutingState) -> Iterator[str]:

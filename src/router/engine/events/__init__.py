@@ -8,12 +8,13 @@ handlers, so the same events lead to the same state.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events import agents, assignments, callbacks, contacts, offers, suspension, workspace
+from router.engine.events import agents, assignments, callbacks, contacts, offers, requests, suspension, workspace
 from router.engine.routing_state import RoutingState
 from router.model.events import Event
 
 EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **contacts.CONTACT_EVENTS,
+    **requests.REQUEST_EVENTS,
     **callbacks.CALLBACK_EVENTS,
     **suspension.SUSPENSION_EVENTS,
     **offers.OFFER_EVENTS,

@@ -19,7 +19,7 @@ _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 
 # In no waiting line: whether the queue is closed is checked when the contact enters one.
-_IN_NO_LINE: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED)
+_IN_NO_LINE: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED, ContactState.CHOOSING)
 
 
 def change_state(state: RoutingState, contact: Contact, transitions: EventTransitions[ContactState]) -> None:

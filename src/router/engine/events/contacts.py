@@ -12,6 +12,7 @@ from router.engine.events.contact_state import (
     start_cool_down,
     wait_for_opening_if_closed,
 )
+from router.engine.events.requests import end_choice
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
 from router.engine.state.agent import Agent
@@ -39,9 +40,11 @@ from router.model.states import ContactState
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _SUSPENDED: Final = ContactState.SUSPENDED
+_CHOOSING: Final = ContactState.CHOOSING
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
-_QUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactQueued)[None]
+_CHOSEN: Final = EventTransitions(CONTACT_TRANSITIONS, ContactQueued)
+_QUEUED: Final = _CHOSEN[None]
 _UPDATED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactUpdated)
 _REQUEUED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactRequeued)
 _OVERFLOWED: Final = EventTransitions(CONTACT_TRANSITIONS, ContactOverflowed)
@@ -84,7 +87,7 @@ def queue_in_line(state: RoutingState, event: ContactQueued, line: WaitingLine) 
 
 
 def _queued(state: RoutingState, event: ContactQueued) -> None:
-    contact = _add_contact(state, event)
+    contact = _add_contact(state, event) if event.queued_at_ms is None else _take_option(state, event)
     place_in_line(state, contact)
     record_forecast(state, contact)
 
@@ -111,6 +114,18 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
         event.wait_until_ms,
         event.overflow_count,
     )
+    _set_classification(state, contact, event)
+    state.contacts[contact_id] = contact
+    state.contact_log.append(contact)
+    state.submitted += 1
+    state.queue_counts(queue_id)[_QUEUED] += 1
+    if event.dedupe_key is not None:
+        _store_key(state, event, event.dedupe_key)
+    return contact
+
+
+def _set_classification(state: RoutingState, contact: Contact, event: ContactQueued) -> None:
+    """Set what the entry rules and the plan make of a contact that enters its first queue."""
     # Set one by one and only if they differ from the default: most contacts have none of these.
     if event.rule is not None or event.default_queue_used:
         contact.entry_rule, contact.failed_rules = event.rule, event.failed_rules
@@ -127,14 +142,22 @@ def _add_contact(state: RoutingState, event: ContactQueued) -> Contact:
         contact.customer_facts = event.customer_facts
     if event.customer_id is not None:
         contact.customer_id = event.customer_id
-    if state.hours and state.is_closed(queue_id):
-        begin_closed_wait(contact, at_ms)
-    state.contacts[contact_id] = contact
-    state.contact_log.append(contact)
+    if state.hours and state.is_closed(event.queue_id):
+        begin_closed_wait(contact, state.at_ms)
+
+
+def _take_option(state: RoutingState, event: ContactQueued) -> Contact:
+    """Let a contact wait whose customer has chosen an option; it keeps its place."""
+    contact = state.contacts[event.contact_id]
+    end_choice(state, contact, event.option)
+    change_state(state, contact, _CHOSEN)
+    change_queue(state, contact, event.queue_id)
+    contact.channel, contact.skills = event.channel, event.skills
+    contact.priority_s, contact.priority_class = event.priority_s, event.priority_class
+    contact.ttl_at_ms, contact.wait_until_ms = event.ttl_at_ms, event.wait_until_ms
+    contact.overflow_count = event.overflow_count
+    _set_classification(state, contact, event)
     state.submitted += 1
-    state.queue_counts(queue_id)[_QUEUED] += 1
-    if event.dedupe_key is not None:
-        _store_key(state, event, event.dedupe_key)
     return contact
 
 
@@ -295,6 +318,10 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
     contact = state.contacts[event.contact_id]
     if contact.state is _SUSPENDED:
         state.count_suspended(contact, -1)
+    is_request = contact.state is _CHOOSING
+    if is_request:
+        # It has waited in no queue: it counts in no statistics.
+        end_choice(state, contact, None)
     elif kind is not ContactEnded:
         record_end(state, contact, abandoned=kind is ContactAbandoned)
     change_state(state, contact, _TERMINAL[kind])
@@ -302,7 +329,8 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
         assignment = state.assignments[event.assignment_id]
         contact.selection = selection_record(assignment)
         assignment.keep_contact(contact.attributes, contact.reference)
-    state.ended_counts[contact.state] += 1
+    if not is_request:
+        state.ended_counts[contact.state] += 1
     contact.reason, contact.ended_by = event.reason, event.ended_by
     contact.ended_seq = state.seq
     if contact.waiting_line is not None:
@@ -327,6 +355,8 @@ def _drop_expired(state: RoutingState, contact_id: str) -> None:
         forgotten = state.contacts.pop(ended.popleft()[0])
         if forgotten.slot:
             state.index.directory.forget(forgotten)
+        if forgotten.request is not None and forgotten.request.token_hash is not None:
+            state.contacts_by_token.pop(forgotten.request.token_hash, None)
     if len(state.contact_log) > 2 * len(state.contacts) + _DROPPED_CONTACTS_SLACK and state.incremental_snapshot is None:
         # A snapshot rebuilds the log as well; this bounds it where no snapshots are taken.
         state.contact_log = list(state.contacts.values())

@@ -33,7 +33,7 @@ from router.model.policy import Policy, Selection, selections_of
 from router.model.states import ContactState, QueueId, QueueState
 
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
-_NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED)
+_NOT_WAITING: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED, ContactState.CHOOSING)
 
 # The calendar is searched 366 days ahead; if it has no change within that time, it is read again at the end of it.
 _RECHECK_AFTER_MS: Final = 366 * 86_400_000
@@ -108,6 +108,8 @@ def _move_drained(state: RoutingState, drain_to: dict[QueueId, QueueId]) -> None
         if target is None or contact.state not in _NOT_WAITING:
             continue
         change_queue(state, contact, target)
+        if contact.request is not None and contact.request.queue_id in drain_to:
+            contact.request.queue_id = drain_to[contact.request.queue_id]
     for assignment in state.assignments.values():
         assignment.queue_id = drain_to.get(assignment.queue_id, assignment.queue_id)
     for offer in state.offers.values():

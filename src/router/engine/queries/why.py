@@ -211,6 +211,8 @@ def _deadlines(state: RoutingState, contact: Contact) -> list[tuple[int, str]]:
     if contact.state is ContactState.SUSPENDED and contact.suspension is not None:
         suspension = contact.suspension
         deadlines.append((suspension.due_ms, "resume_by" if suspension.warning_ms is None else "resume_due"))
+    if contact.request is not None and contact.request.choose_until_ms is not None:
+        deadlines.append((contact.request.choose_until_ms, "default_option"))
     if contact.callback is not None and contact.callback.due_at_ms is not None:
         deadlines.append((contact.callback.due_at_ms, "callback"))
     if contact.preferred_until_ms is not None and not stands_still(TimerKind.PREFERRED):

@@ -236,6 +236,10 @@ class Shadow:
             customer_facts=event.customer_facts,
             customer_id=event.customer_id,
         )
+        if event.queued_at_ms is not None:
+            # Its customer has chosen an option: from now on it is a contact like any other.
+            shadow.excluded.discard(event.contact_id)
+            shadow.live_values.pop(event.contact_id, None)
         translated = decide_enqueue(DryRunTransaction(shadow.state), shadow.policy, command, event.last_agent_id)
         if isinstance(translated, Refused):
             self._add_difference(
@@ -251,7 +255,9 @@ class Shadow:
                 kind, event.contact_id, queue_id=event.queue_id, shadow_queue_id=translated.queue_id, of_this_event=True
             )
         shadow.record_live_values(event, translated)
-        return msgspec.structs.replace(translated, ttl_at_ms=event.ttl_at_ms)
+        return msgspec.structs.replace(
+            translated, ttl_at_ms=event.ttl_at_ms, queued_at_ms=event.queued_at_ms, queued_seq=event.queued_seq, option=event.option
+        )
 
     # --- matching -----------------------------------------------------------------------------------
     def _judge_offer(self, made: OfferMade | CallbackDialRequested) -> None:

@@ -193,8 +193,12 @@ def _derive(state: RoutingState) -> None:
     for work in state.assignments.values():
         state.agents[work.agent_id].assignments[work.assignment_id] = work
     for contact in state.contacts.values():
+        if contact.request is not None and contact.request.token_hash is not None:
+            state.contacts_by_token[contact.request.token_hash] = contact.contact_id
         if contact.state.is_terminal:
             continue
+        if contact.state is ContactState.CHOOSING:
+            state.choosing[contact.contact_id] = contact
         state.queue_counts(contact.queue_id)[contact.state] += 1
         if contact.state is ContactState.SUSPENDED:
             state.count_suspended(contact, 1)

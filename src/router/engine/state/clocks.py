@@ -37,6 +37,7 @@ class TimerKind(IntEnum):
     STEP = 13
     NO_AGENTS = 14
     SUSPENSION = 15
+    CHOOSE = 16
 
 
 class ClockRule(NamedTuple):

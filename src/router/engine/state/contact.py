@@ -31,6 +31,7 @@ from msgspec import Struct
 from sortedcontainers import SortedList
 
 from router.engine.state.records import RequirementKey, SelectionRecord, format_requirement
+from router.model.events.contact import ContactOption
 from router.model.policy import (
     CallbackMode,
     CallbackQueuePosition,
@@ -97,6 +98,23 @@ class SuspensionState(Struct, kw_only=True, gc=False):
     def due_ms(self) -> int:
         """Return when its timer fires: for the warning, then for the end."""
         return self.resume_by_ms if self.warning_ms is None else self.warning_ms
+
+
+class RequestState(Struct, kw_only=True, gc=False):
+    """What a contact keeps of the request of its customer."""
+
+    token_hash: bytes | None = None
+    """Hash of the customer's token; None: the customer has none."""
+    options: tuple[ContactOption, ...] = ()
+    """Options that the customer is shown; empty once one is chosen."""
+    default_option: str = ""
+    choose_until_ms: int | None = None
+    """When the default option is taken; None: an option is chosen."""
+    queue_id: QueueId | None = None
+    """Queue named in the request; None: entry rules choose it."""
+    ttl_s: int | None = None
+    chosen: str | None = None
+    """Option that was chosen."""
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:
@@ -408,6 +426,8 @@ class Contact(Struct, array_like=True, gc=False):
     customer_id: str | None = None
     """Random id of the customer; None: not known."""
     suspension: SuspensionState | None = None
+    request: RequestState | None = None
+    """Request of its customer; None: it was submitted without one."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0

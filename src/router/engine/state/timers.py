@@ -25,6 +25,7 @@ TimerEntry: TypeAlias = tuple[int, int, str, str]
 _ASSIGNED: Final = ContactState.ASSIGNED
 _CALLBACK: Final = TimerKind.CALLBACK
 _CAP: Final = TimerKind.CAP
+_CHOOSE: Final = TimerKind.CHOOSE
 _COOL_DOWN: Final = TimerKind.COOL_DOWN
 _DAY: Final = TimerKind.DAY
 _GRACE: Final = TimerKind.GRACE
@@ -189,6 +190,8 @@ class Timers:
             return contact.callback is not None and contact.callback.due_at_ms == due
         if kind == _SUSPENSION:
             return contact.state is _SUSPENDED and contact.suspension is not None and contact.suspension.due_ms == due
+        if kind == _CHOOSE:
+            return contact.request is not None and contact.request.choose_until_ms == due
         if kind == _STEP:
             return contact.step_until_ms == due and contact.awaits_offers
         if kind == _PREFERRED:
@@ -197,7 +200,7 @@ class Timers:
 
 
 def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
-    name, callback = contact.contact_id, contact.callback
+    name, callback, request = contact.contact_id, contact.callback, contact.request
     deadlines = (
         (contact.ttl_at_ms, _TTL),
         (contact.wait_until_ms, _WAIT),
@@ -205,6 +208,7 @@ def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
         (None if callback is None else callback.due_at_ms, _CALLBACK),
         (contact.step_until_ms, _STEP),
         (None if contact.suspension is None else contact.suspension.due_ms, _SUSPENSION),
+        (None if request is None else request.choose_until_ms, _CHOOSE),
     )
     for due_ms, kind in deadlines:
         if due_ms is not None:

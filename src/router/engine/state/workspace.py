@@ -66,6 +66,10 @@ class WorkspaceRecords:
         """Derived: number of agents by state."""
         self.agents_registered = 0
         """Derived: number of registrations since the process started."""
+        self.choosing: dict[ContactId, Contact] = {}
+        """Derived: the contacts whose customers are choosing."""
+        self.contacts_by_token: dict[bytes, ContactId] = {}
+        """Derived: the contacts by the hash of their customer's token."""
         self.idempotency = IdempotencyKeys()
         self.ended_counts: dict[ContactState, int] = dict.fromkeys(TERMINAL_CONTACT_STATES, 0)
         """Number of ended contacts by final state."""

@@ -86,11 +86,12 @@ def expected_wait_of_new_contact(
     priority_s: int = 0,
     priority_class: int = 0,
     at_ms: int = 0,
+    place: tuple[int, int] | None = None,
 ) -> ExpectedWait:
     """Return how long a contact would wait that is submitted now.
 
     The caller has checked that the policy declares queue, channel and skills. ``at_ms`` is the present time, if that is later
-    than the last transaction of the state.
+    than the last transaction of the state. ``place``: time and number of an earlier request, whose place the contact keeps.
     """
     if state.hours and state.is_closed(queue_id):
         return _CLOSED
@@ -98,14 +99,15 @@ def expected_wait_of_new_contact(
     line = _waiting_line(state, (queue_id, channel, stage.requirement, None, stage.alternatives, stage.selection))
     if _has_available_agent(state.index, line):
         return _IMMEDIATE
+    queued_at_ms, queued_seq = (max(at_ms, state.at_ms), _NEWEST_SEQ) if place is None else place
     new_contact = Contact(
         contact_id="",
         channel=channel,
         queue_id=queue_id,
         state=_QUEUED,
-        queued_at_ms=max(at_ms, state.at_ms),
-        changed_at_ms=max(at_ms, state.at_ms),
-        queued_seq=_NEWEST_SEQ,
+        queued_at_ms=queued_at_ms,
+        changed_at_ms=queued_at_ms,
+        queued_seq=queued_seq,
         priority_s=priority_s,
         priority_class=priority_class,
         plan_priority_s=stage.added_priority_s,

@@ -51,8 +51,10 @@ from router.model.events.contact import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
+    ContactChoosing,
     ContactEnded,
     ContactExpired,
+    ContactOption,
     ContactOverflowed,
     ContactPreferredAgentExpired,
     ContactQueued,
@@ -62,7 +64,9 @@ from router.model.events.contact import (
     ContactStepEntered,
     ContactSuspended,
     ContactUpdated,
+    CustomerTokenChanged,
     OriginalRequest,
+    TimeWindow,
 )
 from router.model.events.workspace import (
     DayStarted,
@@ -77,6 +81,10 @@ from router.model.events.workspace import (
 __all__ = (
     "Event",
     "OriginalRequest",
+    "TimeWindow",
+    "ContactOption",
+    "ContactChoosing",
+    "CustomerTokenChanged",
     "ContactQueued",
     "ContactUpdated",
     "ContactRequeued",
@@ -132,6 +140,8 @@ __all__ = (
 
 Event: TypeAlias = (
     ContactQueued
+    | ContactChoosing
+    | CustomerTokenChanged
     | ContactUpdated
     | ContactRequeued
     | ContactSuspended

@@ -26,6 +26,74 @@ class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults
     """Priority class of the request."""
 
 
+class TimeWindow(Struct, frozen=True, kw_only=True, gc=False):
+    """A time window of a callback."""
+
+    start_at_ms: int
+    """Beginning, epoch milliseconds."""
+    end_at_ms: int
+    """End, epoch milliseconds."""
+
+
+class ContactOption(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """One option of a customer who is to choose how to reach an agent."""
+
+    id: str
+    """``now`` (wait on the channel that was asked for), the name of another channel, or ``callback``."""
+    channel: str
+    """Channel on which the customer is served."""
+    windows: tuple[TimeWindow, ...] = ()
+    """Time windows of a callback; empty: it has no agreed time."""
+
+
+class ContactChoosing(EventStruct, frozen=True, kw_only=True, tag="contact.choosing"):
+    """A customer has asked for an agent and is shown options. The contact has a place from now on and waits in no queue yet.
+
+    It goes on with ``contact.queued``, which names the option chosen, or ends.
+    """
+
+    contact_id: ContactId
+    channel: str
+    """Channel that was asked for."""
+    queue_id: QueueId
+    """Queue that was asked for, or that the entry rules chose."""
+    policy_version: int
+    """Version of the active policy."""
+    options: tuple[ContactOption, ...]
+    """Options shown to the customer."""
+    choose_until_ms: int
+    """When the default option is taken."""
+    default_option: str
+    """Option that is taken then."""
+    token_hash: bytes | None = None
+    """Hash of the customer's token; never sent to clients."""
+    named_queue_id: QueueId | None = None
+    """Queue named in the request; null: entry rules choose it."""
+    skills: dict[str, int] = {}
+    priority_s: int = 0
+    priority_class: int = 0
+    attributes: dict[str, FactValue] = {}
+    ttl_s: int | None = None
+    """Time to live, in seconds from the choice."""
+    preferred_agents: tuple[AgentId, ...] = ()
+    last_agent_id: AgentId | None = None
+    gateway_id: GatewayId = ""
+    reference: str | None = None
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer as they were known at the request."""
+    customer_id: str | None = None
+    """Random id of the customer; null: not known."""
+
+
+class CustomerTokenChanged(EventStruct, frozen=True, kw_only=True, tag="request.token_changed"):
+    """The customer of a request has a new token; the one before it is no longer valid."""
+
+    contact_id: ContactId
+    token_hash: bytes | None = None
+    """Hash of the new token, never sent to clients; null: the customer has none any more."""
+    gateway_id: GatewayId = ""
+
+
 class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"):
     """A contact was submitted and is waiting. Its age counts from this event until it is terminal."""
 
@@ -75,6 +143,14 @@ class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"
     """Facts of the customer as they were known at the submit."""
     customer_id: str | None = None
     """Random id of the customer, of the member that has the identity; null: not known."""
+    queued_at_ms: int | None = None
+    """Beginning of its age, if its customer has chosen among options before; null: this event."""
+    queued_seq: int | None = None
+    """Sequence number of that ``contact.choosing``; breaks ties between equal priorities."""
+    option: str | None = None
+    """Option that the customer chose; null: there was no choice."""
+    is_default_option: bool = False
+    """True if the option was taken because the customer had chosen none in time."""
 
 
 class ContactUpdated(EventStruct, frozen=True, kw_only=True, tag="contact.updated"):
@@ -301,8 +377,8 @@ class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expire
     waited_ms: int
     reason: str
     """``ttl`` (time to live), ``wait_max`` (the queue's maximum wait), ``closed`` (the queue closed), ``resume_by`` (a suspended
-    contact was not resumed in time) or ``no_agents_ready`` (no agent of the queue was ready for ``no_agents_for_s``); of a
-    callback ``callback_expired`` (``expires_after_s``),
+    contact was not resumed in time), ``not_chosen`` (no option was left when the time to choose was over) or ``no_agents_ready``
+    (no agent of the queue was ready for ``no_agents_for_s``); of a callback ``callback_expired`` (``expires_after_s``),
     ``callback_failed`` (the last attempt failed) or ``callback_voicemail`` (a message was left on voicemail)."""
     gateway_id: GatewayId = ""
     closed_ms: int = 0

@@ -33,6 +33,7 @@ from router.model.policy.queues import (
     StepPolicy,
     SuspensionPolicy,
 )
+from router.model.policy.requests import CallbackWindowsPolicy, RequestPolicy
 from router.model.policy.values import (
     DATE_PATTERN,
     DAY_S,
@@ -130,6 +131,8 @@ __all__ = (
     "EntryRule",
     "AgentsPolicy",
     "RetentionPolicy",
+    "CallbackWindowsPolicy",
+    "RequestPolicy",
     "Policy",
     "selections_of",
     "selections_of_plans",

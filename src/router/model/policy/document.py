@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from router.model.policy.customer_facts import DerivePolicy
 from router.model.policy.queues import ChannelPolicy, Plan, QueuePolicy, RateCapPolicy
+from router.model.policy.requests import RequestPolicy
 from router.model.policy.values import (
     DATE_PATTERN,
     DAY_S,
@@ -194,6 +195,8 @@ class Policy(PolicyStruct, frozen=True, kw_only=True):
     """IANA time zone that defines the workspace's days."""
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """Seed of the pseudo-random choice of ``selection: weighted_random``."""
+    requests: RequestPolicy = RequestPolicy()
+    """Options of customers who ask for an agent from an app."""
 
 
 def selections_of(policy: Policy) -> frozenset[Selection]:

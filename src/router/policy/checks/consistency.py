@@ -24,7 +24,14 @@ from router.model.policy import (
     WhenNoAgentsReady,
 )
 from router.policy.calendar import load_zone
-from router.policy.checks.sections import calendar_problems, duplicate_names, plan_problems, plan_reference_problems, unknown_name
+from router.policy.checks.sections import (
+    calendar_problems,
+    duplicate_names,
+    plan_problems,
+    plan_reference_problems,
+    request_problems,
+    unknown_name,
+)
 from router.policy.customer_facts import derivation_problems
 from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
 from router.policy.expression_tokens import ExpressionError
@@ -68,6 +75,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     yield from _unreachable_rules(policy)
     if policy.default_queue is not None and policy.default_queue not in policy.queues:
         yield unknown_name("default_queue", "queue", policy.default_queue, policy.queues)
+    yield from request_problems(policy)
     if load_zone(policy.zone) is None:
         yield Problem(path="zone", message="no such time zone; names are like Europe/Berlin")
 

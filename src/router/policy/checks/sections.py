@@ -72,6 +72,33 @@ def _span_problems(path: str, spans: tuple[str, ...]) -> Iterator[Problem]:
         last = max(last, end)
 
 
+RESERVED_OPTIONS: Final = ("now", "callback", "later")
+"""Options of requests that are no channels."""
+
+
+def request_problems(policy: Policy) -> Iterator[Problem]:
+    """Yield the problems of the options of requests."""
+    requests = policy.requests
+    yield from duplicate_names("requests.channels", requests.channels)
+    for index, name in enumerate(requests.channels):
+        path = f"requests.channels[{index}]"
+        if name not in policy.channels:
+            yield unknown_name(path, "channel", name, policy.channels)
+        elif name in RESERVED_OPTIONS:
+            yield Problem(path=path, message="options are named " + ", ".join(RESERVED_OPTIONS) + ": give the channel another name")
+    options = ["now", *requests.channels]
+    if requests.callback is not None:
+        options.append("callback")
+        if all(queue.callback is None for queue in policy.queues.values()):
+            yield Problem(path="requests.callback", message="no queue offers callbacks: add callback to a queue, or omit this")
+    if requests.default_option not in options:
+        yield Problem(path="requests.default_option", message="must be one of the options: " + ", ".join(options))
+    if requests.agent_name is not None:
+        fact = policy.facts.get(requests.agent_name)
+        if fact is None or fact.applies_to != "agent":
+            yield Problem(path="requests.agent_name", message="must be a declared attribute of agents (facts, applies_to: agent)")
+
+
 def plan_problems(policy: Policy, skills: Collection[str]) -> Iterator[Problem]:
     """Yield the problems of all plans in the document's order, cycles last."""
     for name, plan in policy.plans.items():

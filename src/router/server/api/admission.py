@@ -244,6 +244,7 @@ class AdmissionControl:
     def apply(self, settings: Settings) -> None:
         """Use the limits of these settings from now on; all rates start over. Raises SettingsInvalid."""
         self._server, self._sockets = server, sockets = settings.server, settings.sockets
+        self._requests = settings.requests
         self.addresses = ClientAddresses(server.trusted_proxies, server.proxy_header)
         keys_max = server.credentials_tracked_max
         self._usages = {role: self._new_usages(role, keys_max) for role in Role}
@@ -256,6 +257,8 @@ class AdmissionControl:
         self._state_changes = limiter("server.state_changes_per_s", changes_per_s, changes_burst)
         factor = SUPERVISORS_FACTOR
         self._supervisors_changes = limiter("server.state_changes_per_s", changes_per_s * factor, changes_burst * factor)
+        requests = settings.requests
+        self._customer_addresses = limiter("requests.address_per_s", requests.address_per_s, requests.address_burst)
         self._address_upgrades = limiter(
             "sockets.address_upgrades_per_s", sockets.address_upgrades_per_s, sockets.address_upgrades_per_s
         )
@@ -265,7 +268,12 @@ class AdmissionControl:
 
         def make() -> CredentialUsage:
             now_ms = self._now_s() * 1000
-            if role is Role.AGENT:
+            if role is Role.CUSTOMER:
+                frames = bucket = TokenBucket(
+                    self._requests.token_per_s, self._requests.token_burst, now_ms=now_ms, setting="requests.token_per_s"
+                )
+                connects_burst = self._requests.token_burst
+            elif role is Role.AGENT:
                 frames = bucket = TokenBucket(
                     sockets.frames_per_s, sockets.frames_burst, now_ms=now_ms, setting="sockets.frames_per_s"
                 )
@@ -299,6 +307,16 @@ class AdmissionControl:
         if not usage.bucket.try_acquire(self._now_s() * 1000):
             raise ProblemError(
                 "rate_limited", usage.bucket.limit_text("requests"), retry_after_s=whole_seconds(usage.bucket.wait_s)
+            )
+
+    def check_customer_address(self, address: str) -> None:
+        """Count a request of a customer for its client address. Raises ProblemError above the rate."""
+        wait_s = self._customer_addresses.take(address)
+        if wait_s is not None:
+            raise ProblemError(
+                "rate_limited",
+                self._customer_addresses.bucket(address).limit_text("requests of customers of one address"),
+                retry_after_s=whole_seconds(wait_s),
             )
 
     def begin(self, usage: CredentialUsage) -> None:

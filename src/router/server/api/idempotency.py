@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import Event
-from router.model.events.contact import ContactQueued
+from router.model.events.contact import ContactChoosing, ContactQueued, CustomerTokenChanged
 from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.states import WorkspaceId
 from router.policy.personal_data import is_personal_reference
@@ -26,9 +26,11 @@ from router.server.auth.credentials import Credential, Role
 
 
 def public_event(event: Event) -> Event:
-    """Return the event without the fields that clients must not see: idempotency key hash and fingerprint."""
+    """Return the event without the fields that clients must not see: hashes of idempotency keys, payloads and tokens."""
     if isinstance(event, ContactQueued) and event.dedupe_key is not None:
         return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
+    if isinstance(event, ContactChoosing | CustomerTokenChanged) and event.token_hash is not None:
+        return msgspec.structs.replace(event, token_hash=None)
     if isinstance(event, IdempotencyKeyRecorded):
         return msgspec.structs.replace(event, key=None, fingerprint=None)
     return event

@@ -46,6 +46,7 @@ from router.server.api.bodies import (
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
 from router.server.api.journeys import JourneyBatch
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
+from router.server.api.requests import OptionChoice, RequestFields
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
 from router.server.api.verification import VerifyRequest
@@ -76,6 +77,13 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
             {"type": "phone", "value": "+491511234567"},
         ]
     },
+    RequestFields: {
+        "channel": "voice",
+        "queue_id": "general",
+        "customer": {"identities": [{"type": "app_user", "value": "user-7", "assurance": "verified"}]},
+        "choose": "ask",
+    },
+    OptionChoice: {"option": "now"},
     AgentChannels: {"paused": ["chat"]},
     AgentRecord: {
         "skills": {"english": 8, "german": 5},

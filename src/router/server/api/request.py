@@ -28,6 +28,7 @@ from router.runtime.writer import Writer
 from router.server.api.admission import AdmissionControl, whole_seconds
 from router.server.api.guards import guarded, idempotency_key, precondition
 from router.server.api.problems import ProblemError, problem_from_refusal
+from router.server.api.request_watch import RequestPolls, RequestWatch
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.server.auth.failures import AuthFailures
 from router.settings import Settings
@@ -61,10 +62,17 @@ class Services:
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)
+    request_watch: RequestWatch = field(init=False)
+    request_polls: RequestPolls = field(init=False)
     auth_failures: AuthFailures = field(init=False)
 
     def __post_init__(self) -> None:
+        requests = self.settings.requests
         object.__setattr__(self, "admission", AdmissionControl(self.settings))
+        object.__setattr__(self, "request_watch", RequestWatch(self.writer))
+        object.__setattr__(
+            self, "request_polls", RequestPolls(credential_max=requests.credential_polls_max, count_max=requests.polls_max)
+        )
         object.__setattr__(self, "auth_failures", AuthFailures(self.process_metrics.auth_failures, self.settings.auth))
 
 
@@ -115,7 +123,10 @@ class ApiRequest:
         query_params: Any,
         body: Any,
         header: Callable[[str], str | None],
+        release: Callable[[], None] = lambda: None,
     ) -> None:
+        """``release``: count the request as executed, because it only waits from now on."""
+        self.release = release
         self.services = services
         self.path_params = path_params
         self.query_params = query_params
@@ -171,6 +182,12 @@ class ApiRequest:
             records = await self.services.journal.read(self.workspace, after_seq=answer.seq - 1, limit=1)
             epoch = records[0].epoch if records else epoch
         return AppliedCommand(result=answer, epoch=epoch, history_id=reply.history_id)
+
+    async def execute_unguarded(self, command: PlainCommand) -> None:
+        """Execute a further command of a request, without its idempotency key. Raises ProblemError as ``execute``."""
+        reply: Reply = await self._answer(self.services.writer.execute(self.workspace, command, actor=self.credential.actor))
+        if isinstance(reply.outcome.result, Refused):
+            raise problem_from_refusal(reply.outcome.result)
 
     async def query_engine(self, question: Callable[[Engine], T]) -> QueryResult[T]:
         """Evaluate a query on the engine. The result includes every command acknowledged before the call."""

@@ -127,6 +127,7 @@ from router.server.api.queues import (
     open_queue,
 )
 from router.server.api.request import Operation
+from router.server.api.request_routes import REQUEST_ROUTES
 from router.server.api.route import Route
 from router.server.api.workspace import diagnose, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
@@ -516,4 +517,4 @@ _CENTRE: Final = (
     ),
 )
 
-ROUTES: Final[tuple[Route, ...]] = (*_CONTACTS, *_AGENTS, *_WORK, *_CENTRE, *CUSTOMER_ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (*_CONTACTS, *_AGENTS, *_WORK, *_CENTRE, *REQUEST_ROUTES, *CUSTOMER_ROUTES)

@@ -25,7 +25,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import jwt
 import msgspec
@@ -44,6 +44,8 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     SUPERVISOR = "supervisor"
     ADMIN = "admin"
+    CUSTOMER = "customer"
+    """The customer of one request, with a token of the router's own; no issuer can give this role."""
 
 
 _AGENT: Final = frozenset({Role.AGENT})
@@ -56,7 +58,9 @@ _GATEWAYS: Final = frozenset({Role.GATEWAY, Role.SUPERVISOR, Role.ADMIN})
 
 _ADMIN: Final = frozenset({Role.ADMIN})
 
-_ALL_ROLES: Final = frozenset(Role)
+_STAFF: Final = frozenset(Role) - {Role.CUSTOMER}
+
+_CUSTOMER: Final = frozenset({Role.CUSTOMER})
 
 # Answered without a credential: they reveal nothing about any workspace.
 PUBLIC_OPERATIONS: Final = frozenset(
@@ -75,8 +79,13 @@ PUBLIC_OPERATIONS: Final = frozenset(
 
 PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "submit_contact": _GATEWAYS,
-    "get_contact": _ALL_ROLES,  # an agent: assigned or offered; a gateway: its own
+    "get_contact": _STAFF,  # an agent: assigned or offered; a gateway: its own
     "list_contacts": _GATEWAYS,  # a gateway: its own
+    "create_request": _GATEWAYS,
+    "get_request": _GATEWAYS | _CUSTOMER,  # a gateway: its own; a customer: the one of the token, as in the next two
+    "choose_option": _GATEWAYS | _CUSTOMER,
+    "cancel_request": _GATEWAYS | _CUSTOMER,
+    "issue_customer_token": _GATEWAYS,
     "update_contact": _GATEWAYS,
     "cancel_contact": _GATEWAYS,
     "abandon_contact": _GATEWAYS,
@@ -84,10 +93,10 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "move_callback": _GATEWAYS,
     "claim_callback": _GATEWAYS,
     "report_callback": _GATEWAYS,
-    "end_contact": _ALL_ROLES,  # an agent: one assigned to them
+    "end_contact": _STAFF,  # an agent: one assigned to them
     "park_contact": _GATEWAYS,
     "unpark_contact": _GATEWAYS,
-    "suspend_contact": _ALL_ROLES,  # an agent: one assigned to them
+    "suspend_contact": _STAFF,  # an agent: one assigned to them
     "resume_contact": _GATEWAYS,
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
     "cancel_transfer": _DESKTOPS,
@@ -142,7 +151,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "detach_identity": _GATEWAYS,
     "merge_customers": _GATEWAYS,
     "undo_merge": _SUPERVISORS,
-    "verify_customer": _ALL_ROLES,
+    "verify_customer": _STAFF,
     "list_merge_proposals": _SUPERVISORS,
     "confirm_merge_proposal": _SUPERVISORS,
     "dismiss_merge_proposal": _SUPERVISORS,
@@ -151,11 +160,12 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "search_customers": _SUPERVISORS,
     "export_customer": _ADMIN,
     "erase_customer": _ADMIN,
-    "issue_ws_ticket": _ALL_ROLES,
+    "issue_ws_ticket": _STAFF,
     # WebSocket endpoints; the session checks every frame against the role.
     "desktop_socket": _AGENT,
     "gateway_socket": frozenset({Role.GATEWAY}),
     "supervisor_socket": _SUPERVISORS,
+    "customer_socket": _CUSTOMER,
 }
 
 
@@ -165,6 +175,9 @@ def is_permitted(role: Role, operation: str) -> bool:
 
 
 TOKEN_BYTES_MAX: Final = 8 * 1024
+
+CUSTOMER_TOKEN_PREFIX: Final = "rct_"
+"""Beginning of the tokens of customers, which no JSON Web Token has."""
 
 DEFAULT_TOKEN_LIFETIME_S: Final = 3600
 
@@ -192,6 +205,8 @@ class Credential(Struct, frozen=True, kw_only=True):
     workspace: str
     issuer: str
     expires_at_s: int
+    token_hash: bytes = b""
+    """Hash of a customer's token; empty for all others."""
     key_id: str = ""
     """Key that has verified it; empty: none that could be removed."""
     actor: str = ""
@@ -231,6 +246,16 @@ class _IssuerClaim(Struct, frozen=True):
     iss: str
 
 
+class CustomerVerifier(Protocol):
+    """Verifier of the tokens of customers; see ``customer_tokens.py``."""
+
+    def verify(self, token: str) -> Credential:
+        """Return the credential of a token. Raises AuthFailed."""
+
+    def remaining_s(self, credential: Credential) -> float:
+        """Return how long the token of a credential is valid from now on, in seconds; 0: no longer."""
+
+
 class Authenticator:
     """Verifier of bearer tokens. Synchronous and without I/O: all keys are in memory."""
 
@@ -241,6 +266,8 @@ class Authenticator:
         self._now_s = now_s
         self.on_unknown_key: Callable[[str], None] | None = None
         """Called with the name of an issuer whose token has a key id that the issuer does not have."""
+        self.customers: CustomerVerifier | None = None
+        """Verifier of the tokens of customers; none: they are refused."""
         # Keyed by hash, so that no token stays in memory longer than its request.
         self._verified: OrderedDict[bytes, Credential] = OrderedDict()
         self.apply(keyring, settings)
@@ -271,6 +298,10 @@ class Authenticator:
         """Return the credential that a token carries. Raises AuthFailed."""
         if not token or len(token) > TOKEN_BYTES_MAX or not token.isascii():
             raise AuthFailed("size")
+        if token.startswith(CUSTOMER_TOKEN_PREFIX):
+            if self.customers is None:
+                raise AuthFailed("customer token")
+            return self.customers.verify(token)
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
         if known is not None:
@@ -307,6 +338,8 @@ class Authenticator:
 
     def is_expired(self, credential: Credential) -> bool:
         """Return whether the credential has expired, clock leeway included, or its key was removed."""
+        if credential.token_hash:
+            return self.remaining_s(credential) <= 0
         key_id = credential.key_id
         if key_id and key_id not in self._key_ids:
             return True
@@ -314,6 +347,8 @@ class Authenticator:
 
     def remaining_s(self, credential: Credential) -> float:
         """Return the time until ``is_expired``, in seconds: sockets end exactly when requests over HTTP are refused."""
+        if credential.token_hash:
+            return 0.0 if self.customers is None else self.customers.remaining_s(credential)
         return credential.expires_at_s + self._settings.leeway_s - self._now_s()
 
     def _key_for(self, token: str) -> tuple[Issuer, VerificationKey]:
@@ -339,6 +374,8 @@ class Authenticator:
         return issuer, key
 
     def _credential(self, claims: _TokenClaims, issuer: Issuer, key: VerificationKey) -> Credential:
+        if claims.role is Role.CUSTOMER:
+            raise AuthFailed("role")
         longest = self._settings.lifetime_s_max + self._settings.leeway_s
         if claims.exp - self._now_s() > longest:
             raise AuthFailed("lifetime")

@@ -24,7 +24,7 @@ from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
-from router.server.auth.credentials import PUBLIC_OPERATIONS, AuthFailed, Credential, is_permitted
+from router.server.auth.credentials import PUBLIC_OPERATIONS, AuthFailed, Credential, Role, is_permitted
 from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
 from router.server.http.responses import HttpResponse
 
@@ -94,6 +94,8 @@ class OperationHandler:
             return refusal
         admission.check_rate(usage)
         headers = request.headers
+        if credential.role is Role.CUSTOMER:
+            admission.check_customer_address(admission.addresses.of(request.connection.peer, headers))
         # Refused unread: a small compressed body could expand to a huge one.
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ProblemError("unsupported_media_type", "Content-Encoding is not supported")
@@ -140,6 +142,7 @@ class OperationHandler:
             query_params=self._query(request),
             body=self.decode_body(request),
             header=request.header,
+            release=request.release_slot,
         )
         return self._run(api_request)
 

@@ -41,6 +41,8 @@ class Auditor:
         self._outcomes = 0
         self._terminal = 0
         self._submitted = 0
+        self._choosing_since: dict[str, tuple[int, int]] = {}
+        """Time and event of the contacts whose customers are choosing."""
         self._ready: dict[str, None] = {}
         self._offers = OfferAudit(self._state)
         self._handlers: dict[type[ev.Event], Callable[..., None]] = {
@@ -53,6 +55,7 @@ class Auditor:
             ev.AgentNextStateSet: self._agent_next_state,
             ev.DesktopConnected: self._desktop_connected,
             ev.DesktopLost: self._desktop_lost,
+            ev.ContactChoosing: self._choosing,
             ev.ContactQueued: self._queued,
             ev.ContactUpdated: self._contact_updated,
             ev.ContactRequeued: self._requeued,
@@ -198,7 +201,13 @@ class Auditor:
 
     # --- contacts ------------------------------------------------------------------------------------------------
 
+    def _choosing(self, event: ev.ContactChoosing) -> None:
+        self._choosing_since[event.contact_id] = (self._log.at_ms, self._log.seq)
+
     def _queued(self, event: ev.ContactQueued) -> None:
+        at_ms, seq = self._choosing_since.pop(event.contact_id, (self._log.at_ms, self._log.seq))
+        place = (event.queued_at_ms or self._log.at_ms, event.queued_seq or self._log.seq)
+        self._log.check(place == (at_ms, seq), f"{event.contact_id} has another place than its request")
         known = event.contact_id in self._state.contacts
         self._log.check(not known, f"{event.contact_id} is queued twice")
         self._submitted += 1
@@ -209,8 +218,8 @@ class Auditor:
             skills=event.skills,
             priority_s=event.priority_s,
             priority_class=event.priority_class,
-            queued_at_ms=self._log.at_ms,
-            queued_seq=self._log.seq,
+            queued_at_ms=at_ms,
+            queued_seq=seq,
             plan=event.plan,
             step=event.step,
             named_agents=event.preferred_agents,
@@ -221,6 +230,8 @@ class Auditor:
         self._state.update_line(contact)
 
     def _contact_updated(self, event: ev.ContactUpdated) -> None:
+        if event.contact_id in self._choosing_since:
+            return
         contact = self._state.live_contact(event.contact_id)
         if contact is None:
             return
@@ -286,6 +297,8 @@ class Auditor:
         return contact
 
     def _ended_unanswered(self, event: ev.ContactAbandoned | ev.ContactCancelled | ev.ContactExpired) -> None:
+        if self._choosing_since.pop(event.contact_id, None) is not None:
+            return  # It has waited in no queue.
         contact = self._close_contact(event.contact_id)
         if contact is None:
             return

@@ -189,6 +189,9 @@ class _RunTarget:
                 waiting = self.waiting[queue_id] = TimeIntegral(self._cuts, self._end_ms)
             waiting.change(at_ms, (after == QUEUED) - (before == QUEUED))
 
+    def record_choosing(self, change: int) -> None:
+        """Ignore the change; a run has no requests of customers."""
+
     def record_entry_rules(self, event: ContactQueued) -> None:
         """Ignore the event; a run has no statistics of entry rules."""
 
