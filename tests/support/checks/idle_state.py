@@ -86,13 +86,15 @@ class IdleStateChecker(EngineChecker):
                 assert contact.waiting_for_opening or contact.was_returned, f"{closing}: the contact is still in line"
             if contact.awaits_customer and contact.state is ContactState.QUEUED:
                 closed = contact.queue_id in reference.closed_until
-                assert contact.waiting_for_opening == closed, (
+                assert contact.waiting_for_opening == closed or contact.queue_id in reference.opening, (
                     "a callback must wait for the opening exactly while its queue is closed"
                 )
             away = contact.state is ContactState.CALLBACK_SCHEDULED
             assert not (contact.waiting_for_opening and away), "a scheduled callback waits for the opening"
             if contact.waiting_for_opening and not contact.state.is_terminal:
-                assert contact.queue_id in reference.closed_until, "a contact waits for the opening of an open queue"
+                is_closed = contact.queue_id in reference.closed_until
+                assert is_closed or contact.queue_id in reference.opening, "a contact waits for the opening of an open queue"
+                assert is_closed or engine.next_deadline_ms() is not None, "nothing continues the opening"
 
     def _check_contact(self, contact: RefContact) -> None:
         reference = self.reference

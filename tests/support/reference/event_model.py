@@ -138,13 +138,15 @@ class EventModel(ContactEventModel, WorkEventModel):
         ]
         if isinstance(event, e.QueueOpened):
             self.closed_until.pop(event.queue_id, None)
+            (self.opening.discard if event.contact_ids is None else self.opening.add)(event.queue_id)
             for contact in waiting:
-                if contact.waiting_for_opening:
+                if contact.waiting_for_opening and (event.contact_ids is None or contact.contact_id in event.contact_ids):
                     self._wait_for_opening(contact, waits=False)
                     if contact.wait_until_ms is None and not contact.awaits_customer:
                         contact.wait_until_ms = event.wait_until_ms
             return
         was_closed = event.queue_id in self.closed_until
+        self.opening.discard(event.queue_id)
         assert not (event.holds_contacts and was_closed), "contacts are held although the queue was closed before"
         self.closed_until[event.queue_id] = event.until_ms
         if not was_closed:

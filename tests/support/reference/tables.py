@@ -23,6 +23,8 @@ class EventModelTables:
         self.cool_downs: dict[tuple[str, str], int] = {}
         self.closed_until: dict[str, int | None] = {}
         """Closed queues, and when they open, as far as published."""
+        self.opening: set[str] = set()
+        """Open queues some of whose contacts may still wait for the opening."""
         self.closing_actions: dict[str, AtClosing] = {}
         """What ``at_closing`` said when the queue closed."""
         self.next_change_ms: dict[str, int] = {}

@@ -4,10 +4,15 @@ Calendars and time zones are evaluated here only: when a timer fires and when a 
 event, so replay reads neither. After an outage a queue changes to its present state with one event, not with one for every
 change that was missed, and only the present day is started.
 
+An opening admits the contacts that wait for it in slices of ``ADMITTED_MAX``, so that it does not hold up other commands: its event
+names the first ones, and a timer emits the same event for the next ones a millisecond later. All contacts of a smaller queue are
+admitted by one event, which names none.
+
 A supervisor may override the calendar of a queue for a time. Days are counted only while a selection rule depends on them.
 """
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from router.engine.commands.overflow import apply_at_closing
@@ -26,6 +31,9 @@ from router.policy.calendar import Calendar, is_holiday, is_open, local_day, nex
 
 _OVERRIDE_MAX_S: Final = 366 * DAY_S
 
+ADMITTED_MAX: Final = 256
+"""Contacts that openings admit in one turn."""
+
 
 class OpeningState(NamedTuple):
     """Open or closed, until when, and why."""
@@ -33,6 +41,14 @@ class OpeningState(NamedTuple):
     is_open: bool
     until_ms: int | None
     reason: str
+
+
+class AdmittedContacts(NamedTuple):
+    """Contacts that stop waiting for an opening in one turn, in order of arrival."""
+
+    contacts: list[Contact]
+    is_last: bool
+    """Whether no others wait for the opening."""
 
 
 _ALWAYS_OPEN: Final = OpeningState(is_open=True, until_ms=None, reason="hours")
@@ -92,8 +108,9 @@ def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
         if present is not None and current_opening(present) == now:
             return already_done(queue_id, _state_name(present), state.seq)
     was_open = not state.is_closed(queue_id)
-    waited = contacts_to_admit(state, {queue_id: now})
-    answer = apply_opening(tx, queue_id, now)
+    admitted = _first_admitted(state, {queue_id: now})
+    waited = _to_look_at(state, admitted)
+    answer = apply_opening(tx, queue_id, now, admitted.get(queue_id))
     admit_at_opening(tx, waited)
     if was_open and not now.is_open:
         _apply_at_closing(tx, [queue_id])
@@ -102,11 +119,66 @@ def _set_queue_open(tx: Transaction, command: SetQueueOpen) -> CommandResult:
 
 def _apply_openings(tx: Transaction, openings: dict[QueueId, OpeningState]) -> None:
     closing = [name for name, now in openings.items() if not (now.is_open or tx.state.is_closed(name))]
-    waited = contacts_to_admit(tx.state, openings)
+    admitted = _first_admitted(tx.state, openings)
+    waited = _to_look_at(tx.state, admitted)
     for queue_id, now in openings.items():
-        apply_opening(tx, queue_id, now)
+        apply_opening(tx, queue_id, now, admitted.get(queue_id))
     admit_at_opening(tx, waited)
     _apply_at_closing(tx, closing)
+
+
+def _first_admitted(state: RoutingState, openings: dict[QueueId, OpeningState]) -> dict[QueueId, AdmittedContacts]:
+    """Return the contacts that these openings admit at once, by queue that opens; ``ADMITTED_MAX`` for all together."""
+    left = ADMITTED_MAX
+    found: dict[QueueId, AdmittedContacts] = {}
+    for queue_id, now in openings.items():
+        if now.is_open and state.is_closed(queue_id):
+            found[queue_id] = _next_admitted(state, queue_id, left)
+            left -= len(found[queue_id].contacts)
+    return found
+
+
+def _next_admitted(state: RoutingState, queue_id: QueueId, count_max: int) -> AdmittedContacts:
+    """Return the contacts that stop waiting for the opening next: those that are served first."""
+    found: dict[str, Contact] = {}
+    for line in state.index.lines.by_queue.get(queue_id, ()):
+        in_order = (line.contacts_by_key[key] for key in line.iter_keys())
+        waiting = islice((contact for contact in in_order if contact.waiting_for_opening), count_max + 1)
+        found.update((contact.contact_id, contact) for contact in waiting)
+    found |= _offered_waiting(state, queue_id)
+    first = sorted(found.values(), key=_place_in_queue)[:count_max]
+    return AdmittedContacts(sorted(first, key=_queued_seq), is_last=len(first) == len(found))
+
+
+def _to_look_at(state: RoutingState, admitted: dict[QueueId, AdmittedContacts]) -> list[Contact]:
+    """Return the admitted contacts of queues that pass contacts on while no agent is ready."""
+    return [
+        contact
+        for queue_id, (contacts, _) in admitted.items()
+        if state.queue_policy(queue_id).when_no_agents_ready is WhenNoAgentsReady.OVERFLOW
+        for contact in contacts
+    ]
+
+
+def continue_opening(tx: Transaction, queue_id: QueueId) -> None:
+    """Admit further contacts of an open queue; those of one queue in a millisecond."""
+    state = tx.state
+    hours = state.hours.get(queue_id)
+    if hours is None or not hours.is_open:
+        state.timers.end_opening(queue_id)
+        return
+    is_due = hours.next_check_at_ms is not None and hours.next_check_at_ms <= tx.at_ms
+    if is_due or state.timers.opened_at_ms == tx.at_ms:
+        state.timers.add_opening(tx.at_ms + 1, queue_id)
+        return
+    admitted = _next_admitted(state, queue_id, ADMITTED_MAX)
+    if not admitted.contacts:
+        state.timers.end_opening(queue_id)
+        return
+    state.timers.opened_at_ms = tx.at_ms
+    waited = _to_look_at(state, {queue_id: admitted})
+    _open(tx, queue_id, current_opening(hours), admitted, tx.wait_max_until_ms(queue_id))
+    admit_at_opening(tx, waited)
 
 
 def contacts_to_admit(state: RoutingState, openings: dict[QueueId, OpeningState]) -> list[Contact]:
@@ -127,30 +199,42 @@ def admit_at_opening(tx: Transaction, contacts: list[Contact]) -> None:
         overflow_without_agents(tx, contact, EntryWay.OPENING)
 
 
-def apply_opening(tx: Transaction, queue_id: QueueId, opening: OpeningState) -> CommandResult:
+def apply_opening(
+    tx: Transaction, queue_id: QueueId, opening: OpeningState, admitted: AdmittedContacts | None = None
+) -> CommandResult:
     """Open or close a queue, and continue the plans that were suspended while it was closed.
 
-    The caller applies ``at_closing`` to the waiting contacts.
+    ``admitted``: the contacts that an opening admits; None: all. The caller applies ``at_closing`` to the waiting contacts.
     """
     state = tx.state
     was_open = not state.is_closed(queue_id)
     if opening.is_open:
-        waited = [] if was_open or not state.policy or not state.policy.plans else _contacts_waiting_for_opening(state, queue_id)
-        tx.emit(
-            QueueOpened(
-                queue_id=queue_id,
-                until_ms=opening.until_ms,
-                reason=opening.reason,
-                wait_until_ms=None if was_open else tx.wait_max_until_ms(queue_id),
-            )
-        )
-        answer = tx.done(queue_id, QueueState.OPEN)
-        for contact in waited:
-            begin_plan(tx, contact)
-        return answer
+        if was_open:
+            # Whatever waits for an opening that is not complete is admitted by its timer.
+            admitted = AdmittedContacts([], is_last=not state.timers.is_opening(queue_id))
+        elif admitted is None:
+            with_plans = state.policy is not None and bool(state.policy.plans)
+            admitted = AdmittedContacts(_contacts_waiting_for_opening(state, queue_id) if with_plans else [], is_last=True)
+        return _open(tx, queue_id, opening, admitted, None if was_open else tx.wait_max_until_ms(queue_id))
     holds = was_open and state.queue_policy(queue_id).at_closing is AtClosing.WAIT
     tx.emit(QueueClosed(queue_id=queue_id, until_ms=opening.until_ms, reason=opening.reason, holds_contacts=holds))
     return tx.done(queue_id, QueueState.CLOSED)
+
+
+def _open(
+    tx: Transaction, queue_id: QueueId, opening: OpeningState, admitted: AdmittedContacts, wait_until_ms: int | None
+) -> CommandResult:
+    names = None if admitted.is_last else tuple(contact.contact_id for contact in admitted.contacts)
+    tx.emit(
+        QueueOpened(
+            queue_id=queue_id, until_ms=opening.until_ms, reason=opening.reason, wait_until_ms=wait_until_ms, contact_ids=names
+        )
+    )
+    answer = tx.done(queue_id, QueueState.OPEN)
+    if tx.state.policy is not None and tx.state.policy.plans:
+        for contact in admitted.contacts:
+            begin_plan(tx, contact)
+    return answer
 
 
 def _apply_at_closing(tx: Transaction, queue_ids: list[QueueId]) -> None:
@@ -174,11 +258,23 @@ def _contacts_waiting_for_opening(state: RoutingState, queue_id: QueueId) -> lis
         for contact in line.contacts_by_key.values()
         if contact.waiting_for_opening
     }
+    found |= _offered_waiting(state, queue_id)
+    return sorted(found.values(), key=_queued_seq)
+
+
+def _offered_waiting(state: RoutingState, queue_id: QueueId) -> dict[str, Contact]:
+    """Return the contacts of the queue that wait for the opening and are offered."""
+    found: dict[str, Contact] = {}
     for offer in state.offers.values():
         contact = state.contacts[offer.contact_id]
         if contact.waiting_for_opening and contact.queue_id == queue_id:
             found[contact.contact_id] = contact
-    return sorted(found.values(), key=_queued_seq)
+    return found
+
+
+def _place_in_queue(contact: Contact) -> tuple[int, int]:
+    line = contact.waiting_line
+    return line.rank_of(contact) if line is not None and contact.order_key else -1, contact.queued_seq
 
 
 def _cached_opening(state: RoutingState, queue_id: QueueId, at_ms: int, cache: dict[Name | None, OpeningState]) -> OpeningState:

@@ -110,4 +110,5 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.SUSPENSION: _fire_suspension,
     TimerKind.CHOOSE: _end_choice,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
+    TimerKind.OPENING: hours.continue_opening,
 }

@@ -150,7 +150,13 @@ def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
         # Agents come at the opening: the time counts from there.
         state.no_agents_since[event.queue_id] = state.at_ms
         state.timers.add(next_check_ms(state, event.queue_id), TimerKind.NO_AGENTS, event.queue_id)
-    for contact in _waiting_contacts(state, event.queue_id):
+    if event.contact_ids is None:
+        waiting = _waiting_contacts(state, event.queue_id)
+        state.timers.end_opening(event.queue_id)
+    else:
+        waiting = [state.contacts[contact_id] for contact_id in event.contact_ids]
+        state.timers.add_opening(state.at_ms + 1, event.queue_id)
+    for contact in waiting:
         if contact.waiting_for_opening:
             end_closed_wait(state, contact)
             if contact.wait_until_ms is None and not contact.awaits_customer:
@@ -163,6 +169,7 @@ def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
 
 def _queue_closed(state: RoutingState, event: QueueClosed) -> None:
     _change_opening(state, event, _CLOSED)
+    state.timers.end_opening(event.queue_id)
     for contact in _waiting_contacts(state, event.queue_id):
         if not contact.waiting_for_opening and (event.holds_contacts or contact.awaits_customer):
             discard_forecast(state, contact)

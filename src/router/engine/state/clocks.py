@@ -38,6 +38,7 @@ class TimerKind(IntEnum):
     NO_AGENTS = 14
     SUSPENSION = 15
     CHOOSE = 16
+    OPENING = 17
 
 
 class ClockRule(NamedTuple):

@@ -34,6 +34,7 @@ _LOST: Final = Presence.LOST
 _NOT_READY: Final = AgentState.NOT_READY
 _NO_AGENTS: Final = TimerKind.NO_AGENTS
 _OFFER: Final = TimerKind.OFFER
+_OPENING: Final = TimerKind.OPENING
 _PREFERRED: Final = TimerKind.PREFERRED
 _QUEUED: Final = ContactState.QUEUED
 _RETURN: Final = TimerKind.RETURN
@@ -56,6 +57,10 @@ class Timers:
         self.heap: list[TimerEntry] = []
         """The heap; always the same list object, because the engine reads its first entry before every command."""
         self._caps: list[tuple[int, str]] = []
+        self._openings: dict[str, int] = {}
+        """Open queues with contacts that still wait for the opening, each with the time at which the next ones are admitted."""
+        self.opened_at_ms = -1
+        """When contacts of such a queue were admitted last."""
         self._limit = _SLACK
         self._sweep_position = -1
         """Index of the next entry to check in the current clean-up round; below 0: no round is active."""
@@ -74,6 +79,19 @@ class Timers:
         self.pop_opened_caps(self._records.at_ms)
         heappush(self._caps, (due_ms, agent_id))
         self.add(due_ms, _CAP, agent_id)
+
+    def add_opening(self, due_ms: int, queue_id: str) -> None:
+        """Add the time at which further contacts of an open queue stop waiting for the opening."""
+        self._openings[queue_id] = due_ms
+        self.add(due_ms, _OPENING, queue_id)
+
+    def end_opening(self, queue_id: str) -> None:
+        """Forget that contacts of a queue still wait for the opening. Idempotent."""
+        self._openings.pop(queue_id, None)
+
+    def is_opening(self, queue_id: str) -> bool:
+        """Return whether contacts of an open queue still wait for the opening."""
+        return queue_id in self._openings
 
     def pop_opened_caps(self, at_ms: int) -> list[str]:
         """Return the agents with a capped channel that has opened by ``at_ms`` since the last call."""
@@ -112,9 +130,13 @@ class Timers:
             for due_ms in (work.wrap_up_deadline_ms, work.parked_until_ms)
             if due_ms is not None
         )
+        self._openings.clear()
         for contact in records.contacts.values():
             if not contact.state.is_terminal:
                 heap.extend(_contact_entries(contact))
+                if contact.waiting_for_opening and not records.is_closed(contact.queue_id):
+                    self._openings[contact.queue_id] = records.at_ms + 1
+        heap.extend((due_ms, _OPENING, queue_id, "") for queue_id, due_ms in self._openings.items())
         for agent in records.agents.values():
             heap.extend(_agent_entries(agent))
         if records.day_until_ms is not None:
@@ -160,6 +182,8 @@ class Timers:
         if kind == _HOURS:
             hours = self._records.hours.get(subject)
             return hours is not None and hours.next_check_at_ms == due
+        if kind == _OPENING:
+            return self._openings.get(subject) == due
         if kind == _NO_AGENTS:
             return is_without_agents(self._records, subject, due)
         if kind in _AGENT_KINDS:

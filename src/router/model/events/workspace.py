@@ -8,7 +8,7 @@ The conventions of all events (tags, fields) are documented in the package ``rou
 from msgspec import Struct
 
 from router.model.policy import Policy
-from router.model.states import QueueId
+from router.model.states import ContactId, QueueId
 
 
 class EventStruct(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", omit_defaults=True):
@@ -28,6 +28,8 @@ class QueueOpened(EventStruct, frozen=True, kw_only=True, tag="queue.opened"):
     """``hours`` (the calendar) or ``supervisor``."""
     wait_until_ms: int | None = None
     """When contacts that waited for the opening overflow or expire: their maximum wait counts from this event."""
+    contact_ids: tuple[ContactId, ...] | None = None
+    """Contacts that stop waiting for the opening now; further events of this kind follow for the others. Null: all of them."""
 
 
 class QueueClosed(EventStruct, frozen=True, kw_only=True, tag="queue.closed"):

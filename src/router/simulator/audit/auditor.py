@@ -148,7 +148,8 @@ class Auditor:
             event.until_ms is None or event.until_ms > self._log.at_ms, f"queue {event.queue_id} has a next change in the past"
         )
         holds = isinstance(event, ev.QueueClosed) and event.holds_contacts
-        self._state.set_queue_closed(event.queue_id, closed=closed, holds=holds)
+        admitted = event.contact_ids if isinstance(event, ev.QueueOpened) else None
+        self._state.set_queue_closed(event.queue_id, closed=closed, holds=holds, contact_ids=admitted)
 
     def _agent_updated(self, event: ev.AgentUpdated) -> None:
         agent = self._state.agents.get(event.agent_id)

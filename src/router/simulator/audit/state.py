@@ -242,14 +242,17 @@ class AuditState:
         if contact.is_callback:
             contact.waiting_for_opening = contact.queue_id in self.closed
 
-    def set_queue_closed(self, queue_id: str, *, closed: bool, holds: bool) -> None:
+    def set_queue_closed(self, queue_id: str, *, closed: bool, holds: bool, contact_ids: tuple[str, ...] | None = None) -> None:
         """Open or close a queue and update the contacts that wait for it.
 
-        ``holds``: the closing keeps the queue's waiting contacts instead of ending or moving them.
+        ``holds``: the closing keeps the queue's waiting contacts instead of ending or moving them. ``contact_ids``: the contacts
+        that the opening admits; None: all of the queue.
         """
         (self.closed.add if closed else self.closed.discard)(queue_id)
         for contact in self.contacts.values():
             if contact.queue_id != queue_id or contact.owner is not None or contact.is_off_the_line:
+                continue
+            if contact_ids is not None and contact.contact_id not in contact_ids:
                 continue
             if closed and not (holds or contact.is_callback):
                 continue
