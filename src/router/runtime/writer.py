@@ -2,7 +2,7 @@
 
 Other tasks enqueue commands and queries (``execute``, ``submit``, ``query``). The writer task takes a batch from the command
 queue, executes each item at one common time, writes all records in one commit, publishes them to the subscribers, and then
-completes the replies. It does so in turns of about a millisecond, between which other tasks run. This order gives two
+completes the replies. It does so in turns of about two milliseconds, between which other tasks run. This order gives two
 guarantees: no event leaves the process before it is durable, and no refusal or query result leaves it before the events that it
 depends on are durable. While one commit is in progress the next commands gather in the queue, so a busier router puts more
 commands into one commit.

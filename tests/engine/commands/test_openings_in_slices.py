@@ -22,7 +22,7 @@ def a_closed_world(contacts: int, **queue: object) -> World:
             "night": QueuePolicy(),
         },
         calendars={"never": CalendarPolicy(zone="UTC")},
-        plans={"calm": (StepPolicy(after_s=60), StepPolicy())} if queue.get("plan") else {},
+        plans={"calm": (StepPolicy(duration_s=60), StepPolicy())} if queue.get("plan") else {},
     )
     world = a_world(policy)
     world.done_all(*(a_contact(f"c{number:02}", priority_s=600 if number == contacts - 1 else 0) for number in range(contacts)))

@@ -48,7 +48,7 @@ _ITEM_COST: Final = 6
 _QUEUE_COST: Final = 50
 _GROUPS_PER_UNIT: Final = 4
 _EXPECTED_WAIT_COST: Final = 60
-_HEAD_COST: Final = 4
+_HEAD_COST: Final = 1
 _LISTED_PER_TURN: Final = 700
 # Lines whose position is looked up, for one unit.
 _LINES_PER_UNIT: Final = 3

@@ -1,0 +1,242 @@
+"""Time two checkouts in alternating rounds: is the new one faster or slower, and how sure is that?
+
+    python benchmarks/pairs.py BASE NEW [--rounds 10] [--desktops 500] [--rate 500] [--seconds 2] [--quick] [--json FILE]
+
+BASE and NEW are folders with a checkout, or git revisions, which are checked out to a temporary folder. In each round both sides
+are measured one after the other, each in a process of its own with its own sources; the order changes from round to round, so
+that neither side always runs on the warmer machine. The speed of a shared machine varies by a fifth within minutes, but the two
+measurements of a round are close together: what counts is their ratio (new / base).
+
+For each figure the median of the ratios is printed, their quartiles, and an interval that contains the true median with at least
+95 %. It is that of the sign test, which makes no assumption about the distribution: with n rounds, the k-th least and the k-th
+greatest ratio. Fewer than six rounds give no such interval. A figure is ``better`` or ``worse`` if the interval does not contain 1.
+
+Nothing else should run on the machine: the server has one CPU, the load generator another.
+
+Exit: 0, 1 if a measurement failed, 2 if BASE or NEW cannot be read.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from math import comb
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final, Literal
+
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.figures import Figure, Result, format_number, parser, save
+
+ROOT: Final = Path(__file__).parents[1]
+_SIDE: Final = Path(__file__).with_name("pair_side.py")
+_CONFIDENCE: Final = 0.95
+_TIMEOUT_S: Final = 300.0
+
+Better = Literal["lower", "higher"]
+
+MEASURED: Final[dict[str, tuple[str, str, Better]]] = {
+    "ws_per_s": ("lifecycles over WebSockets", "/s", "higher"),
+    "http_per_s": ("lifecycles, submitted over HTTP", "/s", "higher"),
+    "ws_cpu_us": ("server CPU per lifecycle, WebSockets", "µs", "lower"),
+    "http_cpu_us": ("server CPU per lifecycle, HTTP", "µs", "lower"),
+    "offer_p50_ms": ("submit to offer, p50", "ms", "lower"),
+    "offer_p95_ms": ("submit to offer, p95", "ms", "lower"),
+    "offer_p99_ms": ("submit to offer, p99", "ms", "lower"),
+    "engine_us": ("lifecycle in the engine", "µs", "lower"),
+}
+"""Figures that ``pair_side.py`` prints: title, unit and direction."""
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """One figure of both sides over all rounds."""
+
+    name: str
+    base: float
+    """Median of the base."""
+    new: float
+    ratio: float
+    """Median of the ratios of the rounds."""
+    quartiles: tuple[float, float]
+    interval: tuple[float, float] | None
+    """Contains the true median with at least 95 %; None: too few rounds."""
+    rounds: int
+
+    @property
+    def verdict(self) -> str:
+        """Return ``better``, ``worse``, ``=`` (the interval contains 1), or a question mark without an interval."""
+        if self.interval is None:
+            return "?"
+        low, high = self.interval
+        if low <= 1 <= high:
+            return "="
+        return "better" if (low > 1) == (MEASURED[self.name][2] == "higher") else "worse"
+
+
+def sign_test_interval(values: Sequence[float], confidence: float = _CONFIDENCE) -> tuple[float, float] | None:
+    """Return the k-th least and k-th greatest value that contain the median with at least this confidence.
+
+    The number of values below the true median has a binomial distribution with probability 1/2, whatever the distribution of the
+    values. None: there are too few.
+    """
+    ordered, count = sorted(values), len(values)
+    outside = 0.0
+    rank = 0
+    while (more := outside + 2 * comb(count, rank) / 2**count) <= 1 - confidence:
+        outside = more
+        rank += 1
+    return (ordered[rank - 1], ordered[count - rank]) if rank else None
+
+
+def compare(name: str, base: Sequence[float], new: Sequence[float]) -> Comparison:
+    """Return the comparison of the rounds of one figure."""
+    ratios = [after / before for before, after in zip(base, new, strict=True)]
+    low, _, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else (ratios[0],) * 3
+    return Comparison(
+        name=name,
+        base=median(base),
+        new=median(new),
+        ratio=median(ratios),
+        quartiles=(low, high),
+        interval=sign_test_interval(ratios),
+        rounds=len(ratios),
+    )
+
+
+def run_rounds(
+    sides: dict[str, Path], rounds: int, measure: Callable[[Path], dict[str, float]], note: Callable[[str], None] = print
+) -> dict[str, list[dict[str, float]]]:
+    """Return the measurements by side, one of each in a round, in alternating order."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    for number in range(rounds):
+        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        for name in order:
+            found[name].append(measure(sides[name]))
+        shown = ", ".join(f"{name} {found[name][-1]['ws_per_s']:,.0f}/s" for name in order)
+        note(f"round {number + 1} of {rounds}: {shown}")
+    return found
+
+
+def measure_side(checkout: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Measure a checkout in a process of its own, with its own sources. Raises SystemExit if that fails."""
+    own_python = checkout / ".venv" / "bin" / "python"
+    command = [str(own_python if own_python.exists() else sys.executable), str(_SIDE), str(checkout)]
+    for name in ("desktops", "seconds", "rate"):
+        command += [f"--{name}", str(getattr(options, name))]
+    # First in the path, also for the server that it starts: an editable installation may be of another checkout.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(checkout / "src"), str(checkout)))}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{checkout}: the measurement took more than {_TIMEOUT_S:.0f} s") from None
+    if done.returncode:
+        sys.stderr.write(done.stderr[-4000:])
+        raise SystemExit(1)
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+@contextlib.contextmanager
+def checkout_of(source: str) -> Iterator[Path]:
+    """Provide a folder with the sources: the folder itself, or a git revision, checked out for the time of the run."""
+    path = Path(source)
+    if path.is_dir():
+        if not (path / "benchmarks" / "server" / "load.py").exists():
+            raise LookupError(f"{source} is not a checkout of this project with benchmarks/server/load.py")
+        yield path.resolve()
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory, "checkout")
+        added = _git("worktree", "add", "--detach", str(target), source)
+        if added.returncode:
+            raise LookupError(f"{source!r} is neither a folder nor a git revision")
+        try:
+            yield target
+        finally:
+            _git("worktree", "remove", "--force", str(target))
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+
+
+def result_of(comparisons: list[Comparison], measured: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> Result:
+    """Return the ratios as figures, with all measurements as details."""
+    return Result(
+        name="pairs",
+        what=f"New divided by base in {options.rounds} alternating rounds with {options.desktops} desktops: median of the ratios, "
+        f"with its 95 % interval as spread. Latency at {options.rate:g}/s. Base: {options.base}. New: {options.new}.",
+        figures=[
+            Figure(
+                id=f"{one.name}.ratio",
+                title=MEASURED[one.name][0],
+                value=one.ratio,
+                unit="ratio",
+                better=MEASURED[one.name][2],
+                spread=one.interval,
+                limit=None if one.interval else f"{one.rounds} rounds are too few for an interval",
+            )
+            for one in comparisons
+        ],
+        details={"rounds": measured},
+    )
+
+
+def show(comparisons: list[Comparison], console: Console) -> None:
+    """Print the comparisons as a table."""
+    table = Table(title="pairs: new / base", title_justify="left")
+    table.add_column("figure")
+    for column in ("base", "new", "median ratio", "quartiles", "95 % interval", ""):
+        table.add_column(column, justify="right")
+    for one in comparisons:
+        title, unit, _ = MEASURED[one.name]
+        interval = "–" if one.interval is None else f"{one.interval[0]:.3f} – {one.interval[1]:.3f}"
+        values = [f"{format_number(value)} {unit}" for value in (one.base, one.new)]
+        quartiles = f"{one.quartiles[0]:.3f} – {one.quartiles[1]:.3f}"
+        table.add_row(title, *values, f"{one.ratio:.3f}", quartiles, interval, one.verdict)
+    console.print(table)
+
+
+def main() -> int:
+    """Parse the options, measure both sides and compare them."""
+    arguments = parser(__doc__)
+    arguments.add_argument("base", metavar="BASE")
+    arguments.add_argument("new", metavar="NEW")
+    for name, value, what in (
+        ("rounds", 10, "rounds, each with one measurement of both sides"),
+        ("desktops", 500, "connected desktops"),
+        ("rate", 500.0, "submits per second for the latency"),
+        ("seconds", 2.0, "duration of each load; the latency takes half as much again"),
+    ):
+        arguments.add_argument(f"--{name}", type=type(value), metavar="N", help=f"{what}; default {value:g}")
+        arguments.set_defaults(**{name: None})
+    options = arguments.parse_args()
+    defaults = {"rounds": 10, "desktops": 500, "rate": 500.0, "seconds": 2.0}
+    short = {"rounds": 2, "desktops": 20, "rate": 100.0, "seconds": 1.0}
+    for name, value in (short if options.quick else defaults).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    try:
+        with checkout_of(options.base) as base, checkout_of(options.new) as new:
+            measured = run_rounds({"base": base, "new": new}, options.rounds, lambda side: measure_side(side, options))
+    except LookupError as error:
+        print(error, file=sys.stderr)
+        return 2
+    names = [name for name in MEASURED if name in measured["base"][0] and name in measured["new"][0]]
+    comparisons = [compare(name, [one[name] for one in measured["base"]], [one[name] for one in measured["new"]]) for name in names]
+    show(comparisons, Console(width=132))
+    if options.json is not None:
+        save(options.json, result_of(comparisons, measured, options))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
