@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from router.model.states import WorkspaceId
+from router.runtime.recovery import WholeImage
 
 # Longer than any test, so that no timer fires by itself.
 _NEVER_S = 3_600.0
@@ -45,8 +46,8 @@ class CountingStats:
         self.last_seq = seq
         self.seqs += 1
 
-    def snapshot(self) -> bytes:
-        return f"{self.seqs} {self.last_seq}".encode()
+    def incremental_snapshot(self) -> WholeImage:
+        return WholeImage([f"{self.seqs} {self.last_seq}".encode()])
 
     def restore(self, snapshot: bytes) -> None:
         self.seqs, self.last_seq = map(int, snapshot.split())

@@ -43,6 +43,7 @@ from router.server.listeners import MetricsServer, PublicServer, check_transport
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
+from router.statistics.incremental import IncrementalStats
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.context_metrics import ContextMetrics
 from router.telemetry.metrics_page import MetricsPage
@@ -405,9 +406,9 @@ class RestorableStats:
         # The bound method itself, without an indirection, as it is called for every event.
         self.apply: Callable[[Event, int, int], None] = stats.apply
 
-    def snapshot(self) -> bytes:
-        """Return the serialised statistics."""
-        return self.stats.snapshot()
+    def incremental_snapshot(self) -> IncrementalStats:
+        """Begin to serialise the statistics."""
+        return self.stats.incremental_snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the statistics by a snapshot. Raises DecodeError for a snapshot of another version."""

@@ -24,7 +24,7 @@ from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import ClockImplausible
 from router.model.states import WorkspaceId
 from router.runtime.publisher import Publisher
-from router.runtime.recovery import StatsProjection, recover_workspace
+from router.runtime.recovery import StatsProjection, complete, recover_workspace
 from router.settings import RuntimeSettings
 from router.statistics.state import INTERVAL_MS, StatsSnapshot
 
@@ -89,7 +89,7 @@ async def reset_clock(
                 seq=engine.seq,
                 at_ms=now_ms,
                 engine_state=shift_snapshot(engine.snapshot(), -ahead_ms),
-                stats_state=shift_stats(recovered.stats.snapshot(), -ahead_ms),
+                stats_state=shift_stats(complete(recovered.stats.incremental_snapshot()), -ahead_ms),
             )
         if snapshots:
             await journal.back_up(backup, companions=companions)

@@ -23,6 +23,54 @@ from router.runtime.publisher import Publisher
 _RECORDS_PER_SLICE: Final = 256
 
 
+class StatsImage(Protocol):
+    """A snapshot of statistics in progress."""
+
+    def advance(self) -> bool:
+        """Encode one more piece. Return False when it is complete or cancelled."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is complete."""
+        ...
+
+    def parts(self) -> list[bytes]:
+        """Return the bytes in parts, once it is complete."""
+        ...
+
+    def cancel(self) -> None:
+        """End it if it is not complete. Idempotent."""
+        ...
+
+
+class WholeImage:
+    """A snapshot that is complete from the beginning."""
+
+    is_done = True
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
+
+    def advance(self) -> bool:
+        """Return False: it is complete."""
+        return False
+
+    def parts(self) -> list[bytes]:
+        """Return the bytes."""
+        return self._parts
+
+    def cancel(self) -> None:
+        """Do nothing."""
+
+
+def complete(image: StatsImage) -> bytes:
+    """Encode everything at once, for tools and tests."""
+    while image.advance():
+        pass
+    return b"".join(image.parts())
+
+
 class StatsProjection(Protocol):
     """Statistics computed from durable events and stored with the snapshots."""
 
@@ -30,8 +78,8 @@ class StatsProjection(Protocol):
         """Apply one event."""
         ...
 
-    def snapshot(self) -> bytes:
-        """Return the state as bytes."""
+    def incremental_snapshot(self) -> StatsImage:
+        """Begin to encode the state as of the last event, in pieces while others are applied."""
         ...
 
     def restore(self, snapshot: bytes) -> None:
@@ -45,9 +93,9 @@ class NoStats:
     def apply(self, event: Event, seq: int, at_ms: int) -> None:
         """Ignore the event."""
 
-    def snapshot(self) -> bytes:
+    def incremental_snapshot(self) -> StatsImage:
         """Return no state."""
-        return b""
+        return WholeImage([])
 
     def restore(self, snapshot: bytes) -> None:
         """Ignore the state."""

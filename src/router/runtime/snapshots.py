@@ -23,6 +23,7 @@ from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.journal.port import Journal, Snapshot
 from router.model.errors import JournalError, JournalUnavailable
 from router.model.policy import Policy
+from router.runtime.recovery import StatsImage
 from router.runtime.workspace import WorkspaceRuntime
 
 # About one second of replay.
@@ -160,11 +161,7 @@ class SnapshotScheduler:
     async def _complete_image(self, workspace: WorkspaceRuntime, image: IncrementalSnapshot) -> StateImage | None:
         """Encode the image and return it, None where an event has invalidated it."""
         try:
-            until_s = time.perf_counter() + _TIME_SLICE_S
-            while image.advance():
-                if time.perf_counter() > until_s:
-                    await asyncio.sleep(0 if self._is_stopping else _PAUSE_S)
-                    until_s = time.perf_counter() + _TIME_SLICE_S
+            await self._advance(image.advance)
         finally:
             image.cancel()
         if not image.is_done:
@@ -174,6 +171,14 @@ class SnapshotScheduler:
         return StateImage(
             seq=image.seq, at_ms=image.at_ms, parts=image.parts(), shadow_policy=image.shadow_policy, shadow_seq=image.shadow_seq
         )
+
+    async def _advance(self, advance: Callable[[], bool]) -> None:
+        """Encode one piece after the other, with pauses."""
+        until_s = time.perf_counter() + _TIME_SLICE_S
+        while advance():
+            if time.perf_counter() > until_s:
+                await asyncio.sleep(0 if self._is_stopping else _PAUSE_S)
+                until_s = time.perf_counter() + _TIME_SLICE_S
 
     async def _deliver_image(
         self, workspace: WorkspaceRuntime, future: "asyncio.Future[StateImage]", image: IncrementalSnapshot
@@ -190,18 +195,23 @@ class SnapshotScheduler:
             future.set_result(made)
 
     def _save(self, workspace: WorkspaceRuntime) -> Coroutine[Any, Any, None]:
-        events, stats = workspace.events_since_snapshot, workspace.stats.snapshot()
+        events = workspace.events_since_snapshot
         workspace.events_since_snapshot = 0
-        return self._write(workspace, self._begin_image(workspace), events, stats)
+        return self._write(workspace, self._begin_image(workspace), events, workspace.stats.incremental_snapshot())
 
-    async def _write(self, workspace: WorkspaceRuntime, image: IncrementalSnapshot, events: int, stats: bytes) -> None:
-        made = await self._complete_image(workspace, image)
-        if made is None:
+    async def _write(self, workspace: WorkspaceRuntime, image: IncrementalSnapshot, events: int, stats: StatsImage) -> None:
+        try:
+            made = await self._complete_image(workspace, image)
+            if made is not None:
+                await self._advance(stats.advance)
+        finally:
+            stats.cancel()
+        if made is None or not stats.is_done:
             workspace.events_since_snapshot += events
             self._due.append(workspace)
             return
-        core = await join_parts(made.parts)
-        snapshot = Snapshot(seq=made.seq, at_ms=made.at_ms, engine_state=core, stats_state=stats)
+        core, counted = await join_parts(made.parts), await join_parts(stats.parts())
+        snapshot = Snapshot(seq=made.seq, at_ms=made.at_ms, engine_state=core, stats_state=counted)
         await self._journal.save_snapshot(workspace.workspace, snapshot)
 
 

@@ -8,11 +8,11 @@ An interval is ``[start, start + 15 min)`` of epoch time. Each event counts in t
 submitted at 8:59 and answered at 9:01 is submitted in one interval and answered in the next. Activity time is split at boundaries.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
-from router.model.events import ContactQueued
+from router.model.events import ContactQueued, Event
 from router.model.policy import Policy
 from router.statistics.counters import ContactCounters, add_to_all
 from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime
@@ -158,10 +158,17 @@ class StatsSnapshot(Struct, array_like=True):
     """Contacts whose customers are choosing."""
 
 
+class StatsObserver(Protocol):
+    """Is shown each event before it is counted."""
+
+    def before_event(self, event: Event) -> None:
+        """Note what the event is going to change."""
+
+
 class StatsState:
     """Snapshot content with pending counters; the target of the event handlers in a live workspace."""
 
-    __slots__ = ("_pending", "agents", "assignments", "contacts", "interval_end_ms", "offers", "queues", "snapshot")
+    __slots__ = ("_pending", "agents", "assignments", "contacts", "incremental", "interval_end_ms", "offers", "queues", "snapshot")
 
     def __init__(self, snapshot: StatsSnapshot) -> None:
         self.snapshot = snapshot
@@ -171,6 +178,8 @@ class StatsState:
         self.assignments = snapshot.assignments
         self.agents = snapshot.agents
         self.interval_end_ms = snapshot.series.end_ms()
+        self.incremental: StatsObserver | None = None
+        """The snapshot in progress, which every event is shown before it is counted."""
         self._pending: dict[str, dict[str, ContactCounters]] = {}
         """Counters since the last ``flush``, by queue and channel."""
 

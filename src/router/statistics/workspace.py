@@ -13,6 +13,7 @@ from router.model.events import Event
 from router.model.views import WorkspaceCounts
 from router.statistics.counters import ContactCounters, sum_counters
 from router.statistics.event_handlers import EVENT_HANDLERS
+from router.statistics.incremental import IncrementalStats
 from router.statistics.occupancy import AgentActivity, WorkforceTime, occupancy, utilisation
 from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED, SUSPENDED
 from router.statistics.service_level import WaitHistogram
@@ -53,6 +54,8 @@ class WorkspaceStats:
         state = self._state
         snapshot = state.snapshot
         assert seq > snapshot.seq and at_ms >= snapshot.at_ms, "events come once and in order"
+        if state.incremental is not None:
+            state.incremental.before_event(event)
         snapshot.seq = seq
         snapshot.at_ms = at_ms
         if at_ms >= state.interval_end_ms:
@@ -64,6 +67,10 @@ class WorkspaceStats:
     def snapshot(self) -> bytes:
         """Return the statistics as bytes; the same events give the same bytes."""
         return _ENCODER.encode(self._flushed())
+
+    def incremental_snapshot(self) -> IncrementalStats:
+        """Begin a snapshot as of the last event, which is encoded in pieces while others are counted."""
+        return IncrementalStats(self._state)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "WorkspaceStats":
