@@ -5,12 +5,13 @@
 
 import secrets
 from collections.abc import Mapping
+from typing import Unpack
 
 from msgspec import UNSET, UnsetType
 
 from router.client.errors import NotConnected, OutcomeUnknown
 from router.client.state import ContactCache
-from router.client.websocket_client import WebSocketClient
+from router.client.websocket_client import Guard, WebSocketClient
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
@@ -33,12 +34,11 @@ class ContactCommands(WebSocketClient):
         skills: Mapping[str, int | None] | UnsetType | None = UNSET,
         attributes: Mapping[str, FactValue | None] | UnsetType | None = UNSET,
         preferred_agents: tuple[str, ...] | UnsetType | None = UNSET,
-        idempotency_key: str | None = None,
+        **guard: Unpack[Guard],
     ) -> f.OkFrame:
         """Change a contact that has not ended, by a merge patch.
 
-        Unset fields, and skills and attributes that are not named, keep their values; None removes. With an
-        ``idempotency_key``, a repeat with the same key changes nothing and gets the first reply.
+        Unset fields, and skills and attributes that are not named, keep their values; None removes.
         """
         return await self._send_command(
             f.UpdateFrame(
@@ -49,30 +49,32 @@ class ContactCommands(WebSocketClient):
                 skills=dict(skills) if isinstance(skills, Mapping) else skills,
                 attributes=dict(attributes) if isinstance(attributes, Mapping) else attributes,
                 preferred_agents=preferred_agents,
-                idempotency_key=idempotency_key or UNSET,
-            )
+            ),
+            **guard,
         )
 
-    async def park(self, contact_id: str) -> f.OkFrame:
+    async def park(self, contact_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Park the conversation until the customer answers; it uses no agent capacity meanwhile."""
-        return await self._send_command(f.ParkContactFrame(id=self._next_id(), contact_id=contact_id))
+        return await self._send_command(f.ParkContactFrame(id=self._next_id(), contact_id=contact_id), **guard)
 
-    async def unpark(self, contact_id: str) -> f.OkFrame:
+    async def unpark(self, contact_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Resume the conversation because the customer has answered; succeeds if the contact is not parked."""
-        return await self._send_command(f.UnparkContactFrame(id=self._next_id(), contact_id=contact_id))
+        return await self._send_command(f.UnparkContactFrame(id=self._next_id(), contact_id=contact_id), **guard)
 
     async def suspend(
-        self, contact_id: str, *, resume_by_ms: int | None = None, at_expiry: SuspensionEnd | None = None
+        self, contact_id: str, *, resume_by_ms: int | None = None, at_expiry: SuspensionEnd | None = None, **guard: Unpack[Guard]
     ) -> f.OkFrame:
         """Suspend the contact until it is resumed; it has no agent meanwhile. None: as the policy of its queue says."""
         return await self._send_command(
-            f.SuspendFrame(id=self._next_id(), contact_id=contact_id, resume_by_ms=resume_by_ms, at_expiry=at_expiry)
+            f.SuspendFrame(id=self._next_id(), contact_id=contact_id, resume_by_ms=resume_by_ms, at_expiry=at_expiry), **guard
         )
 
-    async def resume(self, contact_id: str, *, channel: str | None = None, reference: str | None = None) -> f.OkFrame:
+    async def resume(
+        self, contact_id: str, *, channel: str | None = None, reference: str | None = None, **guard: Unpack[Guard]
+    ) -> f.OkFrame:
         """Put a suspended contact into its queue again, on the channel on which the customer is now (None: the contact's own)."""
         return await self._send_command(
-            f.ResumeContactFrame(id=self._next_id(), contact_id=contact_id, channel=channel, reference=reference)
+            f.ResumeContactFrame(id=self._next_id(), contact_id=contact_id, channel=channel, reference=reference), **guard
         )
 
     async def callback(
@@ -83,6 +85,7 @@ class ContactCommands(WebSocketClient):
         channel: str | None = None,
         at_ms: int | None = None,
         until_ms: int | None = None,
+        **guard: Unpack[Guard],
     ) -> f.OkFrame:
         """Convert a waiting contact to a callback, keeping its place in the queue.
 
@@ -91,17 +94,20 @@ class ContactCommands(WebSocketClient):
         agreed time: the next opening if the queue is closed at ``at_ms``.
         """
         return await self._send_command(
-            f.CallbackFrame(id=self._next_id(), contact_id=contact_id, mode=mode, channel=channel, at_ms=at_ms, until_ms=until_ms)
+            f.CallbackFrame(id=self._next_id(), contact_id=contact_id, mode=mode, channel=channel, at_ms=at_ms, until_ms=until_ms),
+            **guard,
         )
 
-    async def move_callback(self, contact_id: str, at_ms: int | None = None, *, until_ms: int | None = None) -> f.OkFrame:
+    async def move_callback(
+        self, contact_id: str, at_ms: int | None = None, *, until_ms: int | None = None, **guard: Unpack[Guard]
+    ) -> f.OkFrame:
         """Move a callback to another time; with ``at_ms`` None it is due now. ``due_at_ms`` of the answer is the agreed time."""
         return await self._send_command(
-            f.MoveCallbackFrame(id=self._next_id(), contact_id=contact_id, at_ms=at_ms, until_ms=until_ms)
+            f.MoveCallbackFrame(id=self._next_id(), contact_id=contact_id, at_ms=at_ms, until_ms=until_ms), **guard
         )
 
     async def claim_callback(
-        self, contact_id: str, claimant: str, *, lease_s: int | None = None, attempt: int | None = None
+        self, contact_id: str, claimant: str, *, lease_s: int | None = None, attempt: int | None = None, **guard: Unpack[Guard]
     ) -> f.OkFrame:
         """Claim the call requested by a ``callback.dial_requested`` event before dialling; refused if another process has it.
 
@@ -109,13 +115,16 @@ class ContactCommands(WebSocketClient):
         call; None means until the deadline of the attempt.
         """
         return await self._send_command(
-            f.ClaimCallbackFrame(id=self._next_id(), contact_id=contact_id, claimant=claimant, lease_s=lease_s, attempt=attempt)
+            f.ClaimCallbackFrame(id=self._next_id(), contact_id=contact_id, claimant=claimant, lease_s=lease_s, attempt=attempt),
+            **guard,
         )
 
-    async def callback_result(self, contact_id: str, outcome: CallbackOutcome, attempt: int | None = None) -> f.OkFrame:
+    async def callback_result(
+        self, contact_id: str, outcome: CallbackOutcome, attempt: int | None = None, **guard: Unpack[Guard]
+    ) -> f.OkFrame:
         """Report the outcome of the call requested by a ``callback.dial_requested`` event with that ``attempt`` number."""
         return await self._send_command(
-            f.CallbackResultFrame(id=self._next_id(), contact_id=contact_id, outcome=outcome, attempt=attempt)
+            f.CallbackResultFrame(id=self._next_id(), contact_id=contact_id, outcome=outcome, attempt=attempt), **guard
         )
 
     async def expected_wait(
@@ -143,9 +152,9 @@ class ContactCommands(WebSocketClient):
         assert answer.expected_wait is not None
         return answer.expected_wait
 
-    async def cancel(self, contact_id: str, reason: str = "cancelled") -> f.OkFrame:
+    async def cancel(self, contact_id: str, reason: str = "cancelled", **guard: Unpack[Guard]) -> f.OkFrame:
         """Withdraw a contact that is not assigned to an agent."""
-        return await self._send_command(f.CancelFrame(id=self._next_id(), contact_id=contact_id, reason=reason))
+        return await self._send_command(f.CancelFrame(id=self._next_id(), contact_id=contact_id, reason=reason), **guard)
 
 
 class GatewayClient(ContactCommands):
@@ -225,10 +234,10 @@ class GatewayClient(ContactCommands):
                 if not retry_until_acknowledged:
                     raise
 
-    async def abandon(self, contact_id: str) -> f.OkFrame:
+    async def abandon(self, contact_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Report that the customer has left before being answered."""
-        return await self._send_command(f.AbandonFrame(id=self._next_id(), contact_id=contact_id))
+        return await self._send_command(f.AbandonFrame(id=self._next_id(), contact_id=contact_id), **guard)
 
-    async def end(self, contact_id: str, reason: str = "ended") -> f.OkFrame:
+    async def end(self, contact_id: str, reason: str = "ended", **guard: Unpack[Guard]) -> f.OkFrame:
         """End the conversation, for example because the customer has hung up."""
-        return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason))
+        return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason), **guard)

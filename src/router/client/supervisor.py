@@ -1,7 +1,10 @@
 """Client of a supervisor: receives all events and queue statistics of a workspace, manages contacts and agents."""
 
+from typing import Unpack
+
 from router.client.gateway import ContactCommands
 from router.client.state import WorkspaceCache
+from router.client.websocket_client import Guard
 from router.model.states import AgentState
 from router.protocol import frames as f
 
@@ -30,34 +33,38 @@ class SupervisorClient(ContactCommands):
     _cache = WorkspaceCache()
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
-    async def requeue(self, contact_id: str, queue_id: str | None = None) -> f.OkFrame:
+    async def requeue(self, contact_id: str, queue_id: str | None = None, **guard: Unpack[Guard]) -> f.OkFrame:
         """Move a contact into a queue (None: its present one); it keeps its waiting time."""
-        return await self._send_command(f.RequeueFrame(id=self._next_id(), contact_id=contact_id, queue_id=queue_id))
+        return await self._send_command(f.RequeueFrame(id=self._next_id(), contact_id=contact_id, queue_id=queue_id), **guard)
 
-    async def assign(self, contact_id: str, agent_id: str) -> f.OkFrame:
+    async def assign(self, contact_id: str, agent_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Assign a contact to an agent directly, without an offer."""
-        return await self._send_command(f.AssignFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id))
+        return await self._send_command(f.AssignFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id), **guard)
 
-    async def add_participant(self, contact_id: str, agent_id: str) -> f.OkFrame:
+    async def add_participant(self, contact_id: str, agent_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Add an agent to a conversation."""
-        return await self._send_command(f.AddParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id))
+        return await self._send_command(
+            f.AddParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id), **guard
+        )
 
-    async def remove_participant(self, contact_id: str, agent_id: str) -> f.OkFrame:
+    async def remove_participant(self, contact_id: str, agent_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Remove an agent from a conversation that is owned by another agent."""
-        return await self._send_command(f.RemoveParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id))
+        return await self._send_command(
+            f.RemoveParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id), **guard
+        )
 
-    async def end(self, contact_id: str, reason: str = "supervisor") -> f.OkFrame:
+    async def end(self, contact_id: str, reason: str = "supervisor", **guard: Unpack[Guard]) -> f.OkFrame:
         """End a contact."""
-        return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason))
+        return await self._send_command(f.EndFrame(id=self._next_id(), contact_id=contact_id, reason=reason), **guard)
 
     async def set_agent_state(
-        self, agent_id: str, state: AgentState, reason: str | None = None, *, after_work: bool = False
+        self, agent_id: str, state: AgentState, reason: str | None = None, *, after_work: bool = False, **guard: Unpack[Guard]
     ) -> f.OkFrame:
         """Set an agent's state, at once or (``after_work``) when the current assignments are completed."""
         return await self._send_command(
-            f.SetAgentStateFrame(id=self._next_id(), agent_id=agent_id, state=state, reason=reason, after_work=after_work)
+            f.SetAgentStateFrame(id=self._next_id(), agent_id=agent_id, state=state, reason=reason, after_work=after_work), **guard
         )
 
-    async def pause_channels(self, agent_id: str, *channels: str) -> f.OkFrame:
+    async def pause_channels(self, agent_id: str, *channels: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Pause these channels of an agent for new contacts and resume all others; without channels resume every one."""
-        return await self._send_command(f.SetAgentChannelsFrame(id=self._next_id(), agent_id=agent_id, paused=channels))
+        return await self._send_command(f.SetAgentChannelsFrame(id=self._next_id(), agent_id=agent_id, paused=channels), **guard)

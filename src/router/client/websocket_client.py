@@ -3,12 +3,31 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict, Unpack
+
+import msgspec
 
 from router.client.connection import ConnectionOptions, ReconnectingConnection
+from router.client.errors import OutcomeUnknown
 from router.client.reconnect import TokenProvider
 from router.model.events import Event
 from router.protocol import frames as f
+
+
+class KeyGuard(TypedDict, total=False):
+    """Guard of every command: a repeat with the same idempotency key changes nothing and gets the first answer."""
+
+    idempotency_key: str | None
+
+
+class Guard(KeyGuard, total=False):
+    """Guards of commands on contacts and agents, which have entity tags.
+
+    ``if_match`` is the ``tag`` of an earlier answer, or ``*`` for any: if the contact or the agent has changed since, the command
+    is refused with ``precondition_failed``.
+    """
+
+    if_match: str | None
 
 
 class WebSocketClient(ABC):
@@ -92,8 +111,13 @@ class WebSocketClient(ABC):
     def _next_id(self) -> str:
         return self._connection.next_id()
 
-    async def _send_command(self, frame: Any) -> f.OkFrame:
-        answer = await self._connection.request(frame)
+    async def _send_command(self, frame: Any, **guard: Unpack[Guard]) -> f.OkFrame:
+        key = guard.get("idempotency_key")
+        given = {name: value for name, value in guard.items() if value is not None}
+        try:
+            answer = await self._connection.request(msgspec.structs.replace(frame, **given) if given else frame)
+        except OutcomeUnknown as unknown:
+            raise (unknown if key is None else OutcomeUnknown(str(unknown), key)) from None
         assert isinstance(answer, f.OkFrame)
         return answer
 

@@ -73,7 +73,7 @@ async def test_a_malformed_frame_is_answered_with_its_field(tmp_path: Path) -> N
         answer = await socket.receive_json()
         assert (answer["code"], answer["id"], answer["field"]) == ("malformed", "1", "why")
         assert (
-            answer["detail"].startswith("unknown field `why`; known are: id, idempotency_key, contact_id, reason")
+            answer["detail"].startswith("unknown field `why`; known are: id, idempotency_key, if_match, contact_id, reason")
             and answer["action"]
         )
         await socket.send_json({"type": "submit", "id": "2", "contact": {"channel": "voice", "queue_id": "support", "ttl_s": 10.0}})

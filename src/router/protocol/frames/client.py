@@ -7,7 +7,7 @@ gateway of the credential, so that a client can act only as itself, and fields w
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -30,6 +30,15 @@ from router.model.states import AgentState, CallbackOutcome, Code, Ident, Name, 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
 IdempotencyKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
+EntityTag: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:\*|[A-Za-z0-9]{1,64})(?!\n)$",
+        extra={"rule": "must be an entity tag without quotes, such as the `tag` of an `ok` frame, or `*`"},
+    ),
+]
+# Fields of every command frame that guard the command.
+GUARD_FIELDS: Final = ("idempotency_key", "if_match")
 # ``history_id:seq``. Another text is not an error: the client gets a welcome with the full state.
 ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
 # How long a contact may be reserved for one agent.
@@ -55,8 +64,12 @@ class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
     id: FrameId
     idempotency_key: IdempotencyKey | UnsetType | None = UNSET
     """A repeated frame with the same key gets the first reply and changes nothing; omitted: it is carried out again."""
+    if_match: EntityTag | UnsetType | None = UNSET
+    """Entity tag of the contact, agent or queue as last seen, from the ``tag`` of an ``ok`` or the ETag of HTTP without its quotes;
+    if the object has changed since, the frame is refused (``precondition_failed``). ``*``: any, as long as the object exists.
+    Omitted: no condition."""
     command: ClassVar[type[Any]]
-    """Command that the frame stands for. It has every field of the frame except ``id`` and ``idempotency_key``."""
+    """Command that the frame stands for. It has every field of the frame except ``id`` and those of ``GUARD_FIELDS``."""
     fixed: ClassVar[Mapping[str, object]] = {}
     """Fields of the command that have the same value in all frames of the class."""
     resource: ClassVar[str] = ""
@@ -78,7 +91,7 @@ class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
 def _command_fields(frame: type[CommandFrame]) -> tuple[tuple[str, ...], bool, bool]:
     """Return the fields that a frame gives to its command, and whether the command also needs an agent's and a gateway's id."""
     fields = frame.command.__struct_fields__
-    names = tuple(name for name in frame.__struct_fields__ if name not in ("id", "idempotency_key"))
+    names = tuple(name for name in frame.__struct_fields__ if name != "id" and name not in GUARD_FIELDS)
     free = set(fields) - set(names) - frame.fixed.keys()
     return names, "agent_id" in free, "gateway_id" in free
 

@@ -102,6 +102,9 @@ class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
     """State of the object after the command."""
     replayed: bool = False
     """True: the command had taken effect before; this frame changed nothing."""
+    tag: str | None = None
+    """Entity tag of the contact or agent after the command, for a later ``if_match``: in the reply to changes of a contact or of an
+    agent's channels, and to every frame with an ``idempotency_key`` or an ``if_match``; null: the object has none."""
     due_at_ms: int | None = None
     """Agreed time of a callback, epoch milliseconds; it is the next opening if the queue is closed at the requested time."""
     expected_wait: ExpectedWait | None = None

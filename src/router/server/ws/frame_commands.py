@@ -8,7 +8,7 @@ from typing import Any
 
 from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
-from router.model.commands import Command, PlainCommand
+from router.model.commands import Command, PlainCommand, Precondition
 from router.model.errors import CommandQueueFull, JournalError, RouterError, Stopping
 from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, Refused
@@ -18,7 +18,7 @@ from router.runtime.writer import Writer
 from router.server.api.guards import guarded
 from router.server.api.idempotency import enqueue_command
 from router.server.api.problems import problem_code
-from router.server.api.request import QUEUE_FULL_DETAIL
+from router.server.api.request import QUEUE_FULL_DETAIL, TAGGED_WRITES
 from router.server.auth.credentials import Credential
 
 _BUSY_RETRY_MS = 200
@@ -35,8 +35,10 @@ def command_from_frame(frame: Any, credential: Credential) -> Command:
         agent_id=credential.subject if credential.role == "agent" else None,
         gateway_id=credential.subject if credential.role == "gateway" else None,
     )
-    if frame.idempotency_key:
-        return guarded(credential, command, key=frame.idempotency_key)
+    key, tag = frame.idempotency_key, frame.if_match
+    if key or tag or type(command) in TAGGED_WRITES:
+        condition = Precondition(if_match=(tag,)) if tag else None
+        return guarded(credential, command, key=key or None, condition=condition)
     return command
 
 
@@ -60,6 +62,7 @@ def reply_to_frame(frame: Any, outcome: Outcome) -> OkFrame | ErrorFrame:
         subject=result.subject,
         state=result.state,
         replayed=result.replayed,
+        tag=result.tag,
         due_at_ms=result.due_at_ms,
     )
 
