@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.changes import all_changes, changed_text, changes_of
-from tests.mutation.run import ROOT, Stage, Trial, drawn, key_of, mirrored_tests, table
+from tests.mutation.run import ROOT, Stage, Trial, drawn, found_again, key_of, mirrored_tests, table
 
 SOURCE = Path(ROOT / "src" / "router")
 
@@ -95,3 +95,12 @@ def test_the_score_counts_noticeable_changes_only(tmp_path: Path) -> None:
         Trial(four, Stage.SURVIVED, 1.0),
     ]
     assert table(trials, frozenset({key_of(four)})).splitlines()[2] == "| engine | 4 | 3 | 1 | 0 | 1 | 1 | 66.7 % |"
+
+
+def test_changes_of_an_earlier_report_are_found_again_after_an_edit(tmp_path: Path) -> None:
+    path = tmp_path / "engine.py"
+    path.write_text("a = 1\nb = 2\n")
+    before = changes_of(tmp_path, path)
+    assert found_again(before, before[1:]) == before[1:]
+    path.write_text("# A comment.\na = 1\nb = 2\nb = 2\n")
+    assert [change.line for change in found_again(changes_of(tmp_path, path), before[1:])] == [3, 4]

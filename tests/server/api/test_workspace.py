@@ -46,6 +46,7 @@ async def test_a_position_of_another_history_or_of_the_future_is_refused(api: Op
     for after in (f"{history_id}:252", "0123456789abcdef0123456789abcdef:5"):
         got = await api.call("GET", f"/v1/events?after={after}")
         assert (got.status, got.code, got.json["seq"]) == (410, "history_reset", 251)
+    assert api.router.writer.positions_ahead == 1, "only the later position of this history is a sign of lost events"
 
 
 async def test_the_state_is_as_new_as_asked_for(api: OperatedRouter) -> None:
