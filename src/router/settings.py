@@ -379,6 +379,14 @@ class PolicySettings(_Settings, frozen=True, kw_only=True):
     """Policy document that a workspace without a policy starts with. Later changes use `PUT /v1/policy`."""
 
 
+class ReferenceStorage(StrEnum):
+    """Where the references of contacts are kept."""
+
+    SEALED = "sealed"
+    SEALED_OR_JOURNAL = "sealed_or_journal"
+    JOURNAL = "journal"
+
+
 class ContextSettings(_Settings, frozen=True, kw_only=True):
     """Customer context: who customers are and what they did, encrypted, in files of its own."""
 
@@ -406,6 +414,12 @@ class ContextSettings(_Settings, frozen=True, kw_only=True):
     """Steps of one workspace in a second, on average; beyond it: 429."""
     steps_burst: Annotated[int, Meta(ge=500, le=10_000_000)] = 10_000
     """Steps of one workspace at once; at least one full batch."""
+    contact_days: Annotated[int, Meta(ge=1, le=10_000)] = 90
+    """References, context and notes of contacts are kept for this long."""
+    references: ReferenceStorage = ReferenceStorage.SEALED
+    """Where the `reference` of a contact is kept: `sealed` (in the customer context, encrypted; where the context has failed, in
+    memory until the next start), `sealed_or_journal` (the same, but in the journal where the context has failed) or `journal`.
+    Where the customer context is switched off it is in the journal."""
 
 
 class Settings(_Settings, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.jwks import JwksRefresher
 from router.server.auth.keys import create_secret, open_keyring, report_secret_files, secret_path
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
+from router.server.references import NO_REFERENCES, References
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
@@ -93,6 +94,7 @@ class App:
         self._writer_task: asyncio.Task[None] | None = None
         self._control: ControlServer | None = None
         self._context: ContextService | None = None
+        self._references = NO_REFERENCES
 
     @property
     def url(self) -> str:
@@ -137,6 +139,8 @@ class App:
             self._writer_task = self._start_task(self._writer.run(), name="writer")
             await self._publish_seed_policies()
             self._context = await self._start_context()
+            self._references = References(self._context, self.settings.context.references)
+            await self._references.start(self._writer)
             shadows = await self._start_shadows()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
             services = Services(
@@ -149,6 +153,7 @@ class App:
                 shadow_runner=shadows,
                 stats=stats,
                 context=self._context,
+                references=self._references,
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
@@ -161,7 +166,7 @@ class App:
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
     async def _start_servers(self, services: Services) -> None:
-        self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets)
+        self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets, self._references)
         self._services = services
         sockets = self._sockets = WebSocketEndpoints(services, self._hub)
         await self._jwks.refresh()
@@ -203,6 +208,11 @@ class App:
         """Open the customer context, if it is switched on; where that fails, contacts are routed without it."""
         service = open_context(self.settings, self._writer.clock)
         if service is None:
+            if self.settings.journal.backend is not JournalBackend.MEMORY:
+                _log.warning(
+                    "the customer context is switched off: references stay in the journal, where they cannot be erased",
+                    action="references_in_journal",
+                )
             return None
         ContextMetrics(self._process.registry, service.status)
         try:
@@ -365,6 +375,7 @@ class App:
             raise ended
 
     async def _stop_context(self) -> None:
+        await self._references.stop()
         if self._context is not None:
             await self._context.stop()
 

@@ -95,6 +95,32 @@ class ContactContexts(Protocol):
         ...
 
 
+class ContactReference(Struct, frozen=True):
+    """The reference of one contact."""
+
+    contact_id: str
+    reference: str
+    """Id of the gateway for the contact."""
+    customer_id: str | None = None
+    """Customer whose key seals it; null: none is known."""
+
+
+class ContactReferences(Protocol):
+    """What a storage backend keeps of references."""
+
+    def keep(self, workspace: str, references: Sequence[ContactReference], *, now_ms: int) -> None:
+        """Store references; that of a customer who was erased meanwhile is dropped."""
+        ...
+
+    def read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference]:
+        """Return the references of those of these contacts that have one, by contact."""
+        ...
+
+    def discard(self, workspace: str, contact_ids: Sequence[str]) -> None:
+        """Delete the references of contacts that were not accepted."""
+        ...
+
+
 class AuditEntry(Struct, frozen=True, kw_only=True):
     """One time that a person read the data of a customer."""
 
@@ -132,6 +158,8 @@ class CustomerExport(Struct, frozen=True, kw_only=True):
     reads: list[AuditEntry]
     contacts: list[CardContact] = []
     notes: list[CardNote] = []
+    references: list[ContactReference] = []
+    """References of the customer's contacts."""
 
 
 class SearchPage(Struct, frozen=True, kw_only=True):
@@ -152,6 +180,11 @@ class ContextStore(Protocol):
     @property
     def verifications(self) -> Verifications:
         """Return the operations on verifications and proposals of merges."""
+        ...
+
+    @property
+    def references(self) -> ContactReferences:
+        """Return the operations on references of contacts."""
         ...
 
     def take_changes(self) -> list[ContextChange]:

@@ -108,6 +108,8 @@ class ContextService:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_changed: Callable[[list[ContextChange]], None] | None = None
         """Called on the event loop with the changes of each group once they are durable, before their callers continue."""
+        self.observers: Final[list[Callable[[list[ContextChange]], None]]] = []
+        """Called after ``on_changed`` with the same changes."""
         self._commit_seconds = 0.0
         self._paused_until, self._operations_at_pause = 0.0, 0
         self.counts: Final[dict[tuple[str, str], int]] = {}
@@ -291,9 +293,11 @@ class ContextService:
     def _announce(self, store: ContextStore) -> None:
         """Pass the changes that are durable now to the event loop."""
         changes = store.take_changes()
-        if changes and self.on_changed is not None and self._loop is not None:
+        if changes and self._loop is not None:
             with suppress(RuntimeError):  # The event loop is closed.
-                self._loop.call_soon_threadsafe(self.on_changed, changes)
+                for observer in (self.on_changed, *self.observers):
+                    if observer is not None:
+                        self._loop.call_soon_threadsafe(observer, changes)
 
     def _attempt(self, store: ContextStore, one: _Operation) -> tuple[_Operation, Any, BaseException | None]:
         """Run one operation; what it raises undoes it alone, unless the store itself has failed.

@@ -260,6 +260,16 @@ class Engine:
         """Return the live contacts of a gateway, as of the last turn."""
         return slices.live_contacts(self._state, owner)
 
+    def customer_id_of(self, contact_id: str) -> str | None:
+        """Return the customer of a contact; None: not known."""
+        contact = self._state.contacts.get(contact_id)
+        return None if contact is None else contact.customer_id
+
+    def live_contacts_with_reference(self, reference: str) -> list[str]:
+        """Return the ids of the contacts that are not over and have this reference; for the start, in one turn."""
+        contacts = self._state.contacts.values()
+        return [one.contact_id for one in contacts if one.reference == reference and not one.state.is_terminal]
+
     def agent(self, agent_id: str) -> AgentView | None:
         """Return one agent."""
         agent = self._state.agents.get(agent_id)

@@ -50,6 +50,10 @@ Ident: TypeAlias = Annotated[str, Meta(pattern=ID_PATTERN, max_length=128)]
 # A reason, a disposition or the name of a process, chosen by a client.
 Code: TypeAlias = Annotated[str, Meta(pattern=CODE_PATTERN, max_length=128)]
 
+# Stands for the reference of a contact in commands, events and state where the value is kept in the customer context. No id of a
+# client has this form.
+SEALED_REFERENCE: Final = "@"
+
 # The id of an agent, a gateway or another subject of a token.
 SubjectId: TypeAlias = Annotated[str, Meta(pattern=SUBJECT_PATTERN, max_length=128)]
 

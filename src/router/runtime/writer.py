@@ -26,7 +26,7 @@ from router.engine.engine import Engine
 from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
-from router.model.commands import Command, EnqueueContact, LoseDesktop
+from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop
 from router.model.errors import JournalError, JournalUnavailable, Stopping
 from router.model.results import RefusalCode
 from router.model.states import WorkspaceId
@@ -107,6 +107,8 @@ class Writer:
         self._turns = Turns()
         self._creating = asyncio.Lock()
         self._snapshot_scheduler = SnapshotScheduler(journal, self._schedule, wake=self.wake)
+        self.intake: Callable[[WorkspaceId, QueuedCommand], None] | None = None
+        """Called with each queued command that may have a reference, before it is executed; it may replace command and reply."""
         self.on_refused_submit: Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None = None
         """Callback for refused submits, in order with the durable records, because refusals leave no event.
 
@@ -245,7 +247,10 @@ class Writer:
         routing. Raises as ``execute``; in that case ``reply`` is not called.
         """
         self._check_open(workspace)
-        self._queue.put(workspace, QueuedCommand(command, actor, reply))
+        queued = QueuedCommand(command, actor, reply)
+        self._queue.put(workspace, queued)
+        if self.intake is not None and (type(command) is GuardedCommand or getattr(command, "reference", None) is not None):
+            self.intake(workspace, queued)
 
     async def query(self, workspace: WorkspaceId, query: Callable[[Engine], T]) -> QueryResult[T]:
         """Run a read-only function on the engine, in order with the commands.

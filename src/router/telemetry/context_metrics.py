@@ -60,6 +60,11 @@ _COUNTED: Final = {
         "result",
         "Contacts submitted with a customer, by whether the customer was found in time.",
     ),
+    "references": (
+        "router_context_references",
+        "result",
+        "References of contacts, by whether they could be stored in the customer context.",
+    ),
     "merges": ("router_context_merges", "reason", "Merges of customers, by who asked for them."),
     "conflicts": ("router_context_identity_conflicts", "kind", "Customers of one request that were not merged, by the reason."),
 }

@@ -241,12 +241,14 @@ class SqliteContacts:
         table_of: Callable[[str], CustomerTable],
         journeys: Callable[[], JourneyTable],
         on_change: Callable[[str, int, str], None],
+        kept_ms: int = CONTACT_KEPT_MS,
     ) -> None:
         """``on_change`` is called with a workspace, the row of a customer and what has changed."""
         self._connection = connection
         self._table_of = table_of
         self._journeys = journeys
         self._on_change = on_change
+        self._kept_ms = kept_ms
 
     def _contacts(self, workspace: str) -> tuple[CustomerTable, ContactTable]:
         customers = self._table_of(workspace)
@@ -362,8 +364,8 @@ class SqliteContacts:
 
     def rows_alone(self, workspace: str, *, now_ms: int) -> list[int]:
         """Return rows that stand for one contact alone, whose customer was never known, and that are no longer kept."""
-        return self._contacts(workspace)[1].rows_alone(before_ms=now_ms - CONTACT_KEPT_MS, limit=_RETENTION_SLICE)
+        return self._contacts(workspace)[1].rows_alone(before_ms=now_ms - self._kept_ms, limit=_RETENTION_SLICE)
 
     def expire(self, workspace: str, *, now_ms: int) -> None:
         """Delete a slice of what is stored about contacts that are no longer kept."""
-        self._contacts(workspace)[1].expire(before_ms=now_ms - CONTACT_KEPT_MS, limit=_RETENTION_SLICE)
+        self._contacts(workspace)[1].expire(before_ms=now_ms - self._kept_ms, limit=_RETENTION_SLICE)

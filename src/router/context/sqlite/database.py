@@ -48,6 +48,13 @@ _CONTACT_TABLES: Final = (
     " row INTEGER NOT NULL, state TEXT NOT NULL, channel TEXT NOT NULL, queue TEXT NOT NULL, agent TEXT, disposition TEXT,"
     " queued_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, UNIQUE (workspace, contact_id)) STRICT",
     "CREATE INDEX work_row ON work (row, queued_ms)",
+    # A day: the reference belongs to a known customer and is kept so long; without one its row is that of a day.
+    "CREATE TABLE reference (workspace INTEGER NOT NULL, contact_id TEXT NOT NULL, row INTEGER NOT NULL, sealed BLOB NOT NULL,"
+    " day INTEGER, PRIMARY KEY (workspace, contact_id)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX reference_row ON reference (row)",
+    "CREATE INDEX reference_kept ON reference (day) WHERE day IS NOT NULL",
+    "CREATE TABLE reference_day (workspace INTEGER NOT NULL, day INTEGER NOT NULL, row INTEGER NOT NULL,"
+    " PRIMARY KEY (workspace, day)) STRICT, WITHOUT ROWID",
     "CREATE TABLE feed_cursor (workspace INTEGER PRIMARY KEY, history_id TEXT NOT NULL, seq INTEGER NOT NULL) STRICT",
 )
 _VERIFICATION_TABLES: Final = (

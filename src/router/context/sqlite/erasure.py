@@ -21,7 +21,10 @@ from router.context.sqlite.journeys import JourneyTable
 SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
 """Time for which late steps of an erased customer are dropped."""
 
-_TABLES: Final = ("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work", "verification")
+_TABLES: Final = (
+    *("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work", "verification"),
+    *("reference", "reference_day"),
+)
 
 
 class Erasure:

@@ -35,12 +35,13 @@ from router.context.keys import DataKey, MasterKeys, MasterKeysInvalid, load_mas
 from router.context.limits import CustomerRates, StepBudget
 from router.context.port import AuditEntry, ContextChange, CustomerChangeKind, CustomerExport, MergeEntry, SearchPage, StepResult
 from router.context.service import ContextClock, ContextService
-from router.context.sqlite.contacts import SqliteContacts
+from router.context.sqlite.contacts import CONTACT_KEPT_MS, SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import DATA_FILE, ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
+from router.context.sqlite.references import SqliteReferences
 from router.context.sqlite.verification import SqliteVerifications
 from router.settings import JournalBackend, Settings
 
@@ -64,10 +65,12 @@ class SqliteContextStore:
         now_ms: int = 0,
         idle_customer_ms: int = 400 * 24 * 3_600_000,
         steps_per_minute: int | None = None,
+        contact_kept_ms: int = CONTACT_KEPT_MS,
     ) -> None:
         """Open or create the files and repair what an end of the process left behind, as of the time ``now_ms``.
 
         ``idle_customer_ms``: customers not seen for this long are erased. ``steps_per_minute``: limit of each customer.
+        ``contact_kept_ms``: time for which what is stored about a contact is kept.
 
         Raises ContextUnavailable or ContextCorrupt.
         """
@@ -84,11 +87,13 @@ class SqliteContextStore:
                 self._load_workspaces()
                 self._erasure.repair(now_ms=now_ms)
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
+                self._references = SqliteReferences(self._data, self._table, kept_ms=contact_kept_ms)
                 self._contacts = SqliteContacts(
                     self._data,
                     table_of=self._table,
                     journeys=lambda: self._journeys,
                     on_change=lambda workspace, row, kind: self._changed(workspace, row, CustomerChangeKind(kind)),
+                    kept_ms=contact_kept_ms,
                 )
                 self._verifications = SqliteVerifications(self._data, table_of=self._table, contacts=self._contacts)
         except BaseException:
@@ -104,6 +109,11 @@ class SqliteContextStore:
     def contacts(self) -> SqliteContacts:
         """Return the operations on contacts."""
         return self._contacts
+
+    @property
+    def references(self) -> SqliteReferences:
+        """Return the operations on references of contacts."""
+        return self._references
 
     def take_changes(self) -> list[ContextChange]:
         """Return the changes since the last call, in order."""
@@ -371,6 +381,7 @@ class SqliteContextStore:
             customer=table.view(root, unmasked=True),
             contacts=contacts,
             notes=notes,
+            references=self._references.of_customer(table, members),
             steps=steps,
             consent_changes=changes,
             merges=[_merge_entry(ids, *merge) for merge in merges],
@@ -439,6 +450,7 @@ class SqliteContextStore:
                 self._verifications.expire(now_ms=now_ms, limit=_RETENTION_SLICE)
                 for workspace in self._workspaces:
                     self._contacts.expire(workspace, now_ms=now_ms)
+                self._references.expire(now_ms=now_ms, limit=_RETENTION_SLICE)
                 self._files.commit()
             except BaseException:
                 self._files.rollback()
@@ -458,7 +470,8 @@ class SqliteContextStore:
                 "SELECT row FROM customer WHERE workspace = ? AND seen_ms < ? AND merged_into IS NULL LIMIT ?",
                 (table.number, now_ms - self._idle_customer_ms, _RETENTION_SLICE),
             ).fetchall()
-            for root in [*(row for (row,) in roots), *self._contacts.rows_alone(table.name, now_ms=now_ms)]:
+            days = self._references.rows_of_old_days(table, now_ms=now_ms, limit=_RETENTION_SLICE)
+            for root in [*(row for (row,) in roots), *self._contacts.rows_alone(table.name, now_ms=now_ms), *days]:
                 members = dict.fromkeys(table.members_of(root))
                 for row in members.keys() - found.keys():
                     self._changed(table.name, row, CustomerChangeKind.ERASED)
@@ -494,14 +507,15 @@ def open_context(settings: Settings, clock: ContextClock) -> ContextService | No
     beside = Path(journal.path).parent
     directory = Path(context.path) if context.path is not None else beside / "context"
     key_path = Path(context.master_key_path) if context.master_key_path is not None else beside / "context-master.json"
-    idle_ms = context.idle_customer_days * 24 * 3_600_000
+    day_ms = 24 * 3_600_000
 
     def open_store() -> SqliteContextStore:
         return SqliteContextStore(
             directory,
             _master_keys(key_path, directory),
             now_ms=clock.now_ms(),
-            idle_customer_ms=idle_ms,
+            idle_customer_ms=context.idle_customer_days * day_ms,
+            contact_kept_ms=context.contact_days * day_ms,
             steps_per_minute=context.customer_steps_per_minute,
         )
 

@@ -49,6 +49,7 @@ async def get_agent(request: ApiRequest) -> ApiResponse:
     view, tag = answered.value
     if view is None:
         raise problem_from_refusal(unknown_agent())
+    [view] = await request.services.references.agents(request.workspace, (view,))
     return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})
 
 
@@ -64,7 +65,8 @@ async def list_agents(request: ApiRequest) -> ApiResponse:
     answered = await request.query_in_slices(lambda engine: engine.agent_page(after=query.cursor or "", limit=limit + 1))
     page = answered.value[:limit]
     cursor = page[-1].agent_id if len(answered.value) > limit else None
-    return ApiResponse(body=AgentList(agents=tuple(page), as_of_seq=answered.seq, next_cursor=cursor))
+    agents = await request.services.references.agents(request.workspace, page)
+    return ApiResponse(body=AgentList(agents=agents, as_of_seq=answered.seq, next_cursor=cursor))
 
 
 async def set_agent_state(request: ApiRequest) -> ApiResponse:

@@ -70,6 +70,8 @@ async def get_contact(request: ApiRequest) -> ApiResponse:
     if found is None:
         raise problem_from_refusal(unknown_contact())
     view, tag = found
+    if view is not None:
+        [view] = await request.services.references.contacts(request.workspace, (view,))
     return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})
 
 
@@ -88,9 +90,10 @@ async def list_contacts(request: ApiRequest) -> ApiResponse:
             owner=gateway_id, queue_id=query.queue, state=query.state, after_seq=after_seq, limit=limit
         )
     )
-    contacts, position = answered.value
+    page, position = answered.value
+    contacts = await request.services.references.contacts(request.workspace, page)
     cursor = None if position is None else str(position)
-    return ApiResponse(body=ContactList(contacts=tuple(contacts), as_of_seq=answered.seq, next_cursor=cursor))
+    return ApiResponse(body=ContactList(contacts=contacts, as_of_seq=answered.seq, next_cursor=cursor))
 
 
 def _position(cursor: str | None) -> int:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from router.context.cards import CardContact, CardNote
 from router.context.customers import CustomerId, CustomerView, IdentityView, Merged, Resolved, Unmerged
 from router.context.identities import IDENTITIES_MAX, Identity
-from router.context.port import AuditEntry, ContextStore, CustomerExport, MergeEntry
+from router.context.port import AuditEntry, ContactReference, ContextStore, CustomerExport, MergeEntry
 from router.model.commands import ANY_TAG
 from router.server.api.customer_access import (
     PROBLEM_ERRORS,
@@ -82,6 +82,8 @@ class CustomerDocument(Struct, frozen=True, kw_only=True):
     """Newest contacts, newest first."""
     notes: tuple[CardNote, ...] = ()
     """Newest notes, oldest first."""
+    references: tuple[ContactReference, ...] = ()
+    """References of contacts."""
 
 
 class CustomerSearch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -260,6 +262,7 @@ async def export_customer(request: ApiRequest) -> ApiResponse:
         reads=tuple(found.reads),
         contacts=tuple(found.contacts),
         notes=tuple(found.notes),
+        references=tuple(found.references),
     )
     return ApiResponse(body=document)
 

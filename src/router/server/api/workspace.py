@@ -23,6 +23,7 @@ from router.server.api.idempotency import public_event
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, encode_in_turns
 from router.server.auth.credentials import TicketsExhausted
+from router.server.references import References
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -45,7 +46,15 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     encoded: list[bytes] = []
     turn_count = 0
     async for record in _records(request, after_seq, limit):
-        encoded.extend(_encoded_events(record, position.history_id, after_seq=after_seq, count_max=limit - len(encoded)))
+        encoded.extend(
+            _encoded_events(
+                record,
+                position.history_id,
+                after_seq=after_seq,
+                count_max=limit - len(encoded),
+                references=request.services.references,
+            )
+        )
         if len(encoded) == limit:
             break
         if len(encoded) - turn_count >= _EVENTS_PER_TURN:
@@ -65,6 +74,7 @@ async def _records(request: ApiRequest, after_seq: int, event_count: int) -> Asy
     while after_seq < until_seq:
         limit = min(_RECORDS_READ, until_seq - after_seq)
         records = await request.services.journal.read(request.workspace, after_seq=after_seq, limit=limit)
+        await request.services.references.load(request.workspace, (event for record in records for event in record.events))
         for record in records:
             yield record
         if len(records) < limit:
@@ -106,7 +116,7 @@ def _start_seq(text: str | None, *, history_id: str, first_seq: int, last_seq: i
     return int(seq)
 
 
-def _encoded_events(record: Record, history_id: str, *, after_seq: int, count_max: int) -> list[bytes]:
+def _encoded_events(record: Record, history_id: str, *, after_seq: int, count_max: int, references: References) -> list[bytes]:
     """Encode the events of a record after ``after_seq`` as JSON objects: envelope fields first, then the event's."""
     encoded: list[bytes] = []
     for seq, event in enumerate(record.events, start=record.first_seq):
@@ -115,7 +125,7 @@ def _encoded_events(record: Record, history_id: str, *, after_seq: int, count_ma
         if len(encoded) == count_max:
             break
         envelope = EventEnvelope(history_id=history_id, epoch=record.epoch, seq=seq, ts=record.at_ms, actor=record.actor)
-        encoded.append(_encode(envelope)[:-1] + b"," + _encode(public_event(event))[1:])
+        encoded.append(_encode(envelope)[:-1] + b"," + _encode(references.event(public_event(event)))[1:])
     return encoded
 
 

@@ -27,6 +27,7 @@ import structlog
 
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.events import AgentRemoved, DesktopConnected, Event
+from router.model.states import SEALED_REFERENCE
 from router.model.views import QueueView
 from router.protocol.audience import recipient_agents, recipient_gateway
 from router.protocol.close_codes import CloseCode
@@ -37,6 +38,7 @@ from router.protocol.websocket_frames import encode_frame as framed_as
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
+from router.server.references import NO_REFERENCES, References
 from router.server.ws.disconnects import DisconnectQueue
 from router.server.ws.replay_index import ReplayIndex, StampedEvent
 from router.server.ws.write_buffer import FlushScheduler
@@ -101,7 +103,11 @@ class _WorkspaceSubscribers:
 class Hub:
     """Registry of all connections and fan-out of events to them."""
 
-    def __init__(self, writer: Writer, publisher: Publisher, settings: SocketSettings) -> None:
+    def __init__(
+        self, writer: Writer, publisher: Publisher, settings: SocketSettings, references: References = NO_REFERENCES
+    ) -> None:
+        self.references: Final = references
+        """References of contacts, which events and views do not carry."""
         self._writer = writer
         self._publisher = publisher
         self._settings = settings
@@ -279,7 +285,10 @@ class Hub:
             try:
                 frame = encoded.get(subscriber.subprotocol)
                 if frame is None:
-                    frame_content = EventFrame(seq=seq, at_ms=at_ms, event=public_event(event))
+                    shown = public_event(event)
+                    if getattr(shown, "reference", None) == SEALED_REFERENCE:
+                        shown = self.references.event(shown)
+                    frame_content = EventFrame(seq=seq, at_ms=at_ms, event=shown)
                     frame = encoded[subscriber.subprotocol] = self.encode(frame_content, subscriber.subprotocol)
                 subscriber.deliver(frame)
             except Exception:

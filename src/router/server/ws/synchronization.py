@@ -83,7 +83,7 @@ class InitialSync:
             query = visible_state_query(subscriber.role, subscriber.subject)
             answered = await self._writer.query_in_slices(subscriber.workspace, query)
             history_id, seq = answered.history_id, answered.seq
-            await subscriber.write_and_drain(self._welcome(answered))
+            await self._write(self._welcome(answered))
             if await self._catch_up(history_id, seq):
                 return True
         # The client reads more slowly than events occur; as a live subscriber it would be closed at once.
@@ -137,8 +137,7 @@ class InitialSync:
                 for seq, event in enumerate(published.record.events, published.record.first_seq)
                 if seq > after and is_visible_to(event, role=subscriber.role, subject=subscriber.subject)
             ]
-            if frames:
-                await subscriber.write_and_drain(frames)
+            await self._write(frames)
             if not records or subscriber.is_closing:
                 break
             after = records[-1].record.last_seq
@@ -147,6 +146,7 @@ class InitialSync:
     async def _catch_up(self, history_id: str, after: int) -> bool:
         """Send the events after a position and become live exactly where they end."""
         subscriber = self._subscriber
+        is_loaded = False
         while True:
             await self._hub.prepare_replay(subscriber, history_id, after)
             if subscriber.is_closing:
@@ -155,12 +155,23 @@ class InitialSync:
             if events is None:
                 return False
             if len(events) <= _CATCH_UP_COUNT:
-                for event in events:
-                    subscriber.send(_event_frame(event))
+                references = self._hub.references
+                if not is_loaded and not references.are_loaded(event for _, _, event in events):
+                    is_loaded = True
+                    await references.load(subscriber.workspace, (event for _, _, event in events))
+                    continue
+                for seq, at_ms, event in events:
+                    subscriber.send(_event_frame((seq, at_ms, references.event(event))))
                 self._hub.go_live(subscriber, events[-1][0] if events else after)
                 return True
-            await subscriber.write_and_drain([_event_frame(event) for event in events])
+            await self._write(_event_frame(event) for event in events)
             after = events[-1][0]
+
+    async def _write(self, frames: Iterable[ServerFrame]) -> None:
+        """Write frames with the references of their contacts, and wait for the client."""
+        subscriber, references = self._subscriber, self._hub.references
+        for frame in frames:
+            await subscriber.write_and_drain([await references.complete(subscriber.workspace, frame)])
 
     def _resumed(self, now: QueryResult[None], after: int) -> ResumedFrame:
         subscriber = self._subscriber

@@ -1,0 +1,384 @@
+"""References of contacts: kept in the customer context instead of the journal, and shown again by the server.
+
+Theory of operation. A gateway gives each contact an id of its own, the reference, by which it finds its call again. It may name a
+person, so the journal must not hold it. On the way in, ``intake`` takes the reference out of the command, puts ``SEALED_REFERENCE``
+in its place and stores the value, sealed, while the journal commits the command; a submit is answered when both are durable. On the
+way out, events and views get the value back. The references of live contacts are all in memory, so an offer never waits for the
+store; those of contacts that are over are kept in memory up to ``RECENT_MAX`` and otherwise read from the store.
+
+Routing does not depend on it. Where the store does not answer within ``DEADLINE_S``, the submit is answered all the same; where it
+has failed, the setting ``context.references`` decides whether the reference stays in memory alone or goes into the journal. A
+contact whose reference cannot be found is shown without one.
+
+An erasure of the customer drops the references from memory before it is acknowledged.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from router.context.customers import ContextError
+from router.context.port import ContactReference, ContextChange, ContextStore, CustomerChangeKind
+from router.context.service import ContextService
+from router.engine.engine import Engine
+from router.model.commands import EnqueueContact, GuardedCommand
+from router.model.errors import RouterError
+from router.model.events import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, Event
+from router.model.results import Done
+from router.model.states import SEALED_REFERENCE
+from router.model.views import AgentView, ContactView
+from router.protocol.frames import EventFrame, ServerFrame, StatePageFrame, WelcomeFrame
+from router.runtime.publisher import PublishedRecord, Publisher
+from router.runtime.workspace import QueuedCommand, Reply, ReplyTarget
+from router.runtime.writer import Writer
+from router.settings import ReferenceStorage
+
+DEADLINE_S: Final = 0.05
+"""Longest time that the answer to a submit waits for its reference to be stored."""
+READ_TIMEOUT_S: Final = 2.0
+RECENT_MAX: Final = 20_000
+"""References of contacts that are over, or were asked for, held in memory."""
+_LOADED_AT_ONCE: Final = 500
+_ENDINGS: Final = frozenset({ContactEnded, ContactAbandoned, ContactCancelled, ContactExpired})
+
+ItemT = TypeVar("ItemT")
+
+
+class References:
+    """The references of contacts. Confined to the event loop; without a customer context everything passes unchanged."""
+
+    def __init__(self, context: ContextService | None = None, storage: ReferenceStorage = ReferenceStorage.SEALED) -> None:
+        self._context = context
+        self._storage = storage
+        self._live: dict[str, ContactReference] = {}
+        self._recent: OrderedDict[str, ContactReference | None] = OrderedDict()
+        """None: the store has none."""
+        self._of_customer: dict[str, set[str]] = {}
+        self._waiting: list[_KeptReference] = []
+        self._discarded: list[tuple[str, str]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._now_ms: Callable[[], int] = lambda: 0
+        self._writer: Writer | None = None
+        self._publisher: Publisher | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        """Set while a live contact has a reference."""
+
+    # --- start and stop ------------------------------------------------------------------------
+
+    async def start(self, writer: Writer) -> None:
+        """Read the references of live contacts, then take them out of the commands of this writer. Call before serving."""
+        if self._context is None:
+            return
+        self._writer = writer
+        self._now_ms, self._publisher = writer.clock.now_ms, writer.publisher
+        for workspace in writer.workspaces:
+            names = (await writer.query(workspace, _sealed_contacts)).value
+            for start in range(0, len(names), _LOADED_AT_ONCE):
+                found = await self._read(workspace, names[start : start + _LOADED_AT_ONCE])
+                for one in found.values():
+                    self._add(one)
+        self._context.observers.append(self._on_changed)
+        if self._storage is not ReferenceStorage.JOURNAL:
+            writer.intake = self.intake
+
+    async def stop(self) -> None:
+        """Store what waits. Call when the writer has ended."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        if self._task is not None:
+            await self._task
+
+    # --- in --------------------------------------------------------------------------------------
+
+    def intake(self, workspace: str, queued: QueuedCommand) -> None:
+        """Take the reference out of a queued command and store it."""
+        command = queued.command
+        target = command.command if type(command) is GuardedCommand else command
+        value = getattr(target, "reference", None)
+        if value is None:
+            return
+        assert self._context is not None
+        if self._storage is ReferenceStorage.SEALED_OR_JOURNAL and not self._context.is_available:
+            return
+        contact_id: str = target.contact_id  # type: ignore[union-attr]
+        reference = ContactReference(contact_id, value, getattr(target, "customer_id", None))
+        kept = queued.reply = _KeptReference(self, workspace, reference, self._live.get(contact_id), queued.reply)
+        # Other commands than a submit do not name the customer.
+        kept.needs_customer = type(target) is not EnqueueContact
+        sealed: Any = msgspec.structs.replace(target, reference=SEALED_REFERENCE)
+        queued.command = msgspec.structs.replace(command, command=sealed) if type(command) is GuardedCommand else sealed
+        self._add(reference)
+        self._store(kept)
+
+    def _store(self, kept: "_KeptReference") -> None:
+        self._waiting.append(kept)
+        self._flush()
+
+    def discard(self, workspace: str, contact_id: str) -> None:
+        """Forget the reference of a contact that was not accepted."""
+        self._remove(contact_id)
+        self._discarded.append((workspace, contact_id))
+        self._flush()
+
+    def restore(self, kept: "_KeptReference", reference: ContactReference) -> None:
+        """Store another reference: the earlier one of the contact, or the same for the contact that the command concerned."""
+        self._remove(kept.reference.contact_id)
+        self._add(reference)
+        self._store(_KeptReference(self, kept.workspace, reference, None, None))
+
+    def _flush(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._write(), name="references")
+
+    async def _write(self) -> None:
+        """Write what waits, in one operation; what comes meanwhile is the next one."""
+        context = self._context
+        assert context is not None
+        while self._waiting or self._discarded:
+            kept, self._waiting = self._waiting, []
+            for one in kept:
+                if one.needs_customer:
+                    await self._find_customer(one)
+            discarded, self._discarded = self._discarded, []
+            timer = asyncio.get_running_loop().call_later(DEADLINE_S, _settle, kept)
+            try:
+                await context.run(_operation(kept, discarded, self._now_ms()))
+                context.count("references", "stored", len(kept))
+            except ContextError:
+                context.count("references", "unavailable", len(kept))
+            finally:
+                timer.cancel()
+                _settle(kept)
+
+    async def _find_customer(self, kept: "_KeptReference") -> None:
+        """Set the customer of a contact that was submitted before."""
+        assert self._writer is not None
+        contact_id = kept.reference.contact_id
+        with suppress(RouterError):
+            found = (await self._writer.query(kept.workspace, lambda engine: engine.customer_id_of(contact_id))).value
+            kept.reference = msgspec.structs.replace(kept.reference, customer_id=found)
+            if self.get(contact_id) == kept.reference.reference:
+                self._add(kept.reference)
+
+    # --- memory --------------------------------------------------------------------------------
+
+    def _add(self, reference: ContactReference) -> None:
+        self._live[reference.contact_id] = reference
+        if self._unsubscribe is None and self._publisher is not None:
+            self._unsubscribe = self._publisher.subscribe(self._on_record)
+        self._recent.pop(reference.contact_id, None)
+        if reference.customer_id is not None:
+            self._of_customer.setdefault(reference.customer_id, set()).add(reference.contact_id)
+
+    def _remember(self, contact_id: str, reference: ContactReference | None) -> None:
+        self._recent[contact_id] = reference
+        if reference is not None and reference.customer_id is not None:
+            self._of_customer.setdefault(reference.customer_id, set()).add(contact_id)
+        if len(self._recent) > RECENT_MAX:
+            oldest = next(iter(self._recent))
+            self._remove(oldest)
+
+    def _remove(self, contact_id: str) -> None:
+        found = self._live.pop(contact_id, None) or self._recent.pop(contact_id, None)
+        self._recent.pop(contact_id, None)
+        if found is not None and found.customer_id is not None:
+            others = self._of_customer.get(found.customer_id)
+            if others is not None:
+                others.discard(contact_id)
+                if not others:
+                    del self._of_customer[found.customer_id]
+
+    def _on_record(self, published: PublishedRecord) -> None:
+        """Move the references of contacts that are over to those that may be forgotten."""
+        for event in published.record.events:
+            if type(event) in _ENDINGS:
+                found = self._live.pop(getattr(event, "contact_id", ""), None)
+                if found is not None:
+                    self._remember(found.contact_id, found)
+        if not self._live and self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def _on_changed(self, changes: Sequence[ContextChange]) -> None:
+        for change in changes:
+            if change.kind is CustomerChangeKind.ERASED:
+                for contact_id in self._of_customer.pop(change.customer_id, ()):
+                    self._live.pop(contact_id, None)
+                    self._recent.pop(contact_id, None)
+                    self._remember(contact_id, None)
+
+    # --- out -------------------------------------------------------------------------------------
+
+    def get(self, contact_id: str) -> str | None:
+        """Return the reference of a contact, as far as it is in memory."""
+        found = self._live.get(contact_id) or self._recent.get(contact_id)
+        return None if found is None else found.reference
+
+    def event(self, event: Event) -> Event:
+        """Return an event with its reference, as far as that is in memory."""
+        return event if getattr(event, "reference", None) != SEALED_REFERENCE else self._shown(event)
+
+    def _shown(self, item: Any) -> Any:
+        if getattr(item, "reference", None) != SEALED_REFERENCE:
+            return item
+        return msgspec.structs.replace(item, reference=self.get(item.contact_id))
+
+    def _contact(self, view: ContactView) -> ContactView:
+        view = self._shown(view)
+        if any(offer.reference == SEALED_REFERENCE for offer in view.offers):
+            view = msgspec.structs.replace(view, offers=tuple(self._shown(offer) for offer in view.offers))
+        return view
+
+    def _agent(self, view: AgentView) -> AgentView:
+        parts: tuple[tuple[Any, ...], ...] = (view.offers, view.assignments)
+        if not any(one.reference == SEALED_REFERENCE for part in parts for one in part):
+            return view
+        offers, assignments = (tuple(self._shown(one) for one in part) for part in parts)
+        return msgspec.structs.replace(view, offers=offers, assignments=assignments)
+
+    async def contacts(self, workspace: str, views: Iterable[ContactView]) -> tuple[ContactView, ...]:
+        """Return views of contacts with their references."""
+        found = tuple(views)
+        await self.load(workspace, (one for view in found for one in (view, *view.offers)))
+        return tuple(self._contact(view) for view in found)
+
+    async def agents(self, workspace: str, views: Iterable[AgentView]) -> tuple[AgentView, ...]:
+        """Return views of agents with the references of their contacts."""
+        found = tuple(views)
+        await self.load(workspace, (one for view in found for one in (*view.offers, *view.assignments)))
+        return tuple(self._agent(view) for view in found)
+
+    async def complete(self, workspace: str, frame: ServerFrame) -> ServerFrame:
+        """Return a frame with its references, those that are not in memory read from the store."""
+        if isinstance(frame, EventFrame):
+            await self.load(workspace, (frame.event,))
+            return msgspec.structs.replace(frame, event=self.event(frame.event))
+        if isinstance(frame, WelcomeFrame | StatePageFrame) and (frame.contacts or frame.agents):
+            contacts = await self.contacts(workspace, frame.contacts)
+            frame = msgspec.structs.replace(frame, contacts=contacts, agents=await self.agents(workspace, frame.agents))
+        if isinstance(frame, WelcomeFrame) and frame.agent is not None:
+            [agent] = await self.agents(workspace, (frame.agent,))
+            frame = msgspec.structs.replace(frame, agent=agent)
+        return frame
+
+    def are_loaded(self, events: Iterable[Event]) -> bool:
+        """Return whether the references of these events are in memory, or are known not to exist."""
+        return not self._missing(events)
+
+    async def load(self, workspace: str, items: Iterable[Any]) -> None:
+        """Read the references of events or views that are not in memory; where the store fails they stay unknown."""
+        names = self._missing(items)
+        for start in range(0, len(names), _LOADED_AT_ONCE):
+            part = names[start : start + _LOADED_AT_ONCE]
+            found = await self._read(workspace, part)
+            for contact_id in part:
+                self._remember(contact_id, found.get(contact_id))
+
+    def _missing(self, items: Iterable[Any]) -> list[str]:
+        if self._context is None:
+            return []
+        names = {one.contact_id: None for one in items if getattr(one, "reference", None) == SEALED_REFERENCE}
+        return [name for name in names if name not in self._live and name not in self._recent]
+
+    async def _read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference]:
+        assert self._context is not None
+        try:
+            return await self._context.run(lambda store: store.references.read(workspace, contact_ids), timeout_s=READ_TIMEOUT_S)
+        except ContextError:
+            return {}
+
+
+NO_REFERENCES: Final = References()
+"""References where there is no customer context: they are in the journal."""
+
+
+class _KeptReference:
+    """A reference that is being stored, and the reply that waits for it. It is the writer's reply target."""
+
+    __slots__ = ("_earlier", "_is_settled", "_owner", "_reply", "_result", "needs_customer", "reference", "workspace")
+
+    def __init__(
+        self,
+        owner: References,
+        workspace: str,
+        reference: ContactReference,
+        earlier: ContactReference | None,
+        reply: ReplyTarget[Reply] | None,
+    ) -> None:
+        """``earlier``: the reference that the contact had before."""
+        self._owner = owner
+        self.workspace = workspace
+        self.reference = reference
+        self._earlier = earlier
+        self._reply = reply
+        self._result: Reply | None = None
+        self._is_settled = False
+        self.needs_customer = False
+        """Whether the customer of the contact is still to be asked for."""
+
+    def done(self) -> bool:
+        """Return False: whether the contact was accepted must be known even if the client no longer waits."""
+        return False
+
+    def set_result(self, result: Reply, /) -> None:
+        """Handle the durable result; it is passed on when the reference is stored, or was given up."""
+        answer, contact_id = result.outcome.result, self.reference.contact_id
+        if not isinstance(answer, Done) or answer.replayed:
+            if self._earlier is None:
+                self._owner.discard(self.workspace, contact_id)
+            else:
+                self._owner.restore(self, self._earlier)
+            self._is_settled = True
+        elif answer.subject != contact_id:
+            self._owner.discard(self.workspace, contact_id)
+            self._owner.restore(self, msgspec.structs.replace(self.reference, contact_id=answer.subject))
+        self._result = result
+        if self._is_settled:
+            self._pass_on()
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Pass on that there will be no result: the command may or may not have been carried out."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(exception)
+        self._reply = None
+
+    def settle(self) -> None:
+        """Note that the reference is stored, or that nothing waits for it any more."""
+        if not self._is_settled:
+            self._is_settled = True
+            if self._result is not None:
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None and not reply.done():
+            assert self._result is not None
+            reply.set_result(self._result)
+
+
+def _settle(kept: list[_KeptReference]) -> None:
+    for one in kept:
+        one.settle()
+
+
+def _operation(kept: list[_KeptReference], discarded: list[tuple[str, str]], now_ms: int) -> Callable[[ContextStore], None]:
+    """Return the operation that stores and deletes references."""
+    stored: dict[str, list[ContactReference]] = {}
+    for one in kept:
+        stored.setdefault(one.workspace, []).append(one.reference)
+
+    def operation(store: ContextStore) -> None:
+        for workspace, references in stored.items():
+            store.references.keep(workspace, references, now_ms=now_ms)
+        for workspace, contact_id in discarded:
+            store.references.discard(workspace, [contact_id])
+
+    return operation
+
+
+def _sealed_contacts(engine: Engine) -> list[str]:
+    return engine.live_contacts_with_reference(SEALED_REFERENCE)
