@@ -46,6 +46,9 @@ class CountingStats:
         self.last_seq = seq
         self.seqs += 1
 
+    def prepare_snapshot(self) -> bool:
+        return False
+
     def incremental_snapshot(self) -> WholeImage:
         return WholeImage([f"{self.seqs} {self.last_seq}".encode()])
 

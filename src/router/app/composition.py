@@ -417,6 +417,10 @@ class RestorableStats:
         # The bound method itself, without an indirection, as it is called for every event.
         self.apply: Callable[[Event, int, int], None] = stats.apply
 
+    def prepare_snapshot(self) -> bool:
+        """Do a piece of the work before a snapshot; return whether there is more."""
+        return self.stats.prepare_snapshot()
+
     def incremental_snapshot(self) -> IncrementalStats:
         """Begin to serialise the statistics."""
         return self.stats.incremental_snapshot()

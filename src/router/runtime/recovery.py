@@ -78,6 +78,10 @@ class StatsProjection(Protocol):
         """Apply one event."""
         ...
 
+    def prepare_snapshot(self) -> bool:
+        """Do a piece of the work that ``incremental_snapshot`` would do at once; return whether there is more."""
+        ...
+
     def incremental_snapshot(self) -> StatsImage:
         """Begin to encode the state as of the last event, in pieces while others are applied."""
         ...
@@ -92,6 +96,10 @@ class NoStats:
 
     def apply(self, event: Event, seq: int, at_ms: int) -> None:
         """Ignore the event."""
+
+    def prepare_snapshot(self) -> bool:
+        """Return False: there is nothing to do."""
+        return False
 
     def incremental_snapshot(self) -> StatsImage:
         """Return no state."""

@@ -84,6 +84,8 @@ class SnapshotScheduler:
         self._requested: deque[tuple[WorkspaceRuntime, asyncio.Future[StateImage]]] = deque()
         self._interruptions: dict[str, int] = {}
         """Consecutive interrupted images by workspace."""
+        self._prepared: WorkspaceRuntime | None = None
+        """A workspace whose snapshot begins at the next call of ``start_next``."""
         self._checked_at_ms = 0
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -117,11 +119,25 @@ class SnapshotScheduler:
             if not future.done():
                 self._start(self._deliver_image(workspace, future, self._begin_image(workspace)))
                 return
+        if self._prepared is not None:
+            workspace, self._prepared = self._prepared, None
+            self._start(self._save(workspace))
+            return
         while self._due:
             workspace = self._due.popleft()
             if self._is_due(workspace, now_ms):
-                self._start(self._save(workspace))
+                self._start(self._prepare(workspace) if workspace.stats.prepare_snapshot() else self._save(workspace))
                 return
+
+    @property
+    def has_work(self) -> bool:
+        """Whether ``start_next`` may begin an image, which takes some milliseconds in a large workspace."""
+        return (self._task is None or self._task.done()) and bool(self._requested or self._due or self._prepared)
+
+    async def _prepare(self, workspace: WorkspaceRuntime) -> None:
+        """Do what can be done before the image begins."""
+        await self._advance(workspace.stats.prepare_snapshot)
+        self._prepared = workspace
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.create_task(work)

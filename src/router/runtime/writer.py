@@ -322,6 +322,8 @@ class Writer:
                 await self._commit(batch)
                 await self._complete_replies(batch)
                 batch = None
+                if self._snapshot_scheduler.has_work and not self._turns.is_fresh():
+                    await self._turns.end()
                 self._snapshot_scheduler.start_next(self._workspaces.values(), now_ms=self.clock.now_ms())
             await self._snapshot_scheduler.save_all(self._workspaces.values())
         except BaseException:

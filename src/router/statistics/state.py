@@ -213,6 +213,13 @@ class StatsState:
         for queue_id in list(self._pending):
             self.flush_queue(queue_id)
 
+    def flush_next(self) -> bool:
+        """Add the pending counters of some queue; return whether there are more."""
+        for queue_id in self._pending:
+            self.flush_queue(queue_id)
+            break
+        return bool(self._pending)
+
     def flush_queue(self, queue_id: str) -> None:
         """Add the pending counters of one queue to the snapshot content."""
         for channel, pending in self._pending.pop(queue_id, {}).items():

@@ -68,6 +68,10 @@ class WorkspaceStats:
         """Return the statistics as bytes; the same events give the same bytes."""
         return _ENCODER.encode(self._flushed())
 
+    def prepare_snapshot(self) -> bool:
+        """Do a piece of the work that ``incremental_snapshot`` would do at once; return whether there is more."""
+        return self._state.flush_next()
+
     def incremental_snapshot(self) -> IncrementalStats:
         """Begin a snapshot as of the last event, which is encoded in pieces while others are counted."""
         return IncrementalStats(self._state)

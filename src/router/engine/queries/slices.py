@@ -286,8 +286,12 @@ def queue_cost(state: RoutingState, queue_id: QueueId) -> int:
 
 
 def list_new_contacts(state: RoutingState) -> Slices[None]:
-    while not state.index.directory.catch_up(_LISTED_PER_TURN):
-        yield
+    directory, is_done = state.index.directory, False
+    while not is_done:
+        before = directory.listed
+        is_done = directory.catch_up(_LISTED_PER_TURN)
+        if directory.listed - before > _LISTED_PER_TURN // 10:
+            yield
 
 
 # --- states as of one event -------------------------------------------------------------------------------------------

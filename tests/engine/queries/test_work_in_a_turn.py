@@ -1,0 +1,161 @@
+"""Work of every query in slices: what one turn does is bounded, and does not grow with the centre.
+
+Work is counted as calls of functions, of Python and of C, while the turn runs; the counts are the same in every run.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Generator
+from functools import cache
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from router.engine.engine import Engine
+from router.model import commands as c
+from router.model.policy import EntryRule, FactPolicy, FactType, Policy
+from router.model.results import Done
+from router.model.states import ContactState
+from router.server.ws.synchronization import VisibleState
+from router.statistics.workspace import WorkspaceStats
+from router.telemetry.workspace_metrics import LabelLimit, take_sample
+from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
+
+CALLS_MAX = 12_000
+"""Calls in one turn: a millisecond or two."""
+SMALL, LARGE = 1, 3
+_QUEUES = 60
+
+
+def the_policy(size: int) -> Policy:
+    queues = {f"q{number:03}": a_queue(requires={"german": 1} if number % 2 else {}) for number in range(_QUEUES * size)}
+    rules = tuple(EntryRule(name=f"r{number}", when=f'contact.tier == "t{number}"', queue="q001") for number in range(20))
+    facts = {"tier": FactPolicy(type=FactType.ENUM, values=tuple(f"t{number}" for number in range(20)))}
+    return a_policy(queues=queues, entry=rules, facts=facts, default_queue="q000", skills=("english", "german", "rare"))
+
+
+class Centre:
+    """A centre with agents, contacts that wait in many lines, contacts with agents, and ended contacts."""
+
+    def __init__(self, size: int) -> None:
+        self.engine, self.stats = Engine(), WorkspaceStats()
+        self.do(published(the_policy(size)))
+        for number in range(150 * size):
+            self.do(an_agent(f"a{number:04}", skills={"english": 1 + number % 5, "german": 1 + number % 3}))
+            self.do(ready(f"a{number:04}"))
+        for number in range(1_200 * size):
+            # Most wait for a skill that no agent has.
+            skills = {"rare": 1 + number % 3} if number % 8 else {}
+            queue_id = f"q{number % (_QUEUES * size):03}"
+            self.do(a_contact(f"c{number:05}", queue_id=queue_id, skills=skills, gateway_id="large" if number % 3 else "other"))
+        for number in range(0, 400 * size, 3):
+            self.do(c.CancelContact(contact_id=f"c{number:05}"))
+        self.middle = f"c{600 * size + 1:05}"
+        self.size = size
+
+    def do(self, command: c.Command) -> None:
+        """Execute a command and count its events; offers are accepted."""
+        outcome = self.engine.handle(command, START_MS)
+        assert isinstance(outcome.result, Done), outcome.result
+        for seq, event in enumerate(outcome.events, outcome.first_seq):
+            self.stats.apply(event, seq, START_MS)
+
+
+@cache
+def a_centre(size: int) -> Centre:
+    return Centre(size)
+
+
+def pages_of(centre: Centre) -> Generator[None, None, None]:
+    """Build the frames of a welcome; each is sent in a turn of its own."""
+    query = centre.engine.live_contacts("large")
+    contacts = yield from query
+    for _ in VisibleState(contacts=contacts).take_pages():
+        yield
+
+
+def metrics(centre: Centre) -> Generator[None, None, Any]:
+    return take_sample("main", centre.stats, START_MS, LabelLimit(10_000))
+
+
+def snapshot(centre: Centre) -> Generator[None, None, None]:
+    image = centre.stats.incremental_snapshot()
+    while image.advance():
+        yield
+
+
+QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
+    "list of contacts": lambda centre: centre.engine.contact_page(limit=500),
+    "list of contacts of a state": lambda centre: centre.engine.contact_page(limit=500, state=ContactState.CANCELLED),
+    "list of contacts that meet no filter": lambda centre: centre.engine.contact_page(limit=500, owner="none"),
+    "list of agents": lambda centre: centre.engine.agent_page(limit=500),
+    "welcome of a gateway": pages_of,
+    "welcome of a supervisor": lambda centre: centre.engine.all_agents(),
+    "state": lambda centre: centre.engine.workspace_in_slices(),
+    "list of queues": lambda centre: centre.engine.queues(START_MS + 1),
+    "waits of queues": lambda centre: centre.engine.queue_waits(START_MS + 1),
+    "why a contact waits": lambda centre: centre.engine.why_in_slices(centre.middle),
+    "doctor": lambda centre: centre.engine.diagnose_in_slices(at_ms=START_MS + 1),
+    "metrics": metrics,
+    "snapshot of statistics": snapshot,
+}
+
+
+MEASURED = {
+    "contact_page",
+    "agent_page",
+    "live_contacts",
+    "all_agents",
+    "workspace_in_slices",
+    "queues",
+    "queue_waits",
+    "why_in_slices",
+    "diagnose_in_slices",
+    "requests",  # of at most a page of named contacts
+}
+"""The queries of the engine above."""
+
+
+def calls_by_turn(query: Generator[None, None, Any]) -> list[int]:
+    """Run a query to its end and return the number of calls in each turn."""
+    turns: list[int] = []
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    is_over = False
+    while not is_over:
+        calls = 0
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            next(query)
+        except StopIteration:
+            is_over = True
+        finally:
+            sys.setprofile(before)
+        turns.append(calls)
+    return turns
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_work_of_a_turn_does_not_grow_with_the_centre(name: str) -> None:
+    small, large = (calls_by_turn(QUERIES[name](a_centre(size))) for size in (SMALL, LARGE))
+    assert max(large) <= CALLS_MAX, (name, max(large))
+    assert sum(large) > 500, f"{name} had nothing to do"
+    # With three times as much of everything, a turn does as much as before, and there are more turns.
+    assert max(large) <= 1.3 * max(small) + 600, (name, max(small), max(large))
+    if max(small) > 600 and sum(large) > 2 * sum(small):
+        assert len(large) > len(small), name
+
+
+def test_a_new_query_in_slices_must_be_measured_here() -> None:
+    found = {
+        name
+        for name, method in inspect.getmembers(Engine, inspect.isfunction)
+        if str(inspect.signature(method).return_annotation).startswith(("Slices", "typing.Generator", "collections.abc.Generator"))
+    }
+    assert found == MEASURED
