@@ -168,6 +168,19 @@ async def test_the_client_retries_after_an_overloaded_server() -> None:
         assert client.connection_count == 1
 
 
+async def test_a_request_to_reconnect_ends_an_earlier_request_to_wait() -> None:
+    async def first(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(WELCOME)
+        await server.send({"type": "error", "code": "rate_limited", "title": "Too many frames", "retry_after_ms": 60_000})
+        await server.send({"type": "reconnect", "after_ms": 0})
+        await server.ws.close(1012)
+
+    async with scripted_server(first, stay_connected) as url, a_client(url) as client, asyncio.timeout(10):
+        while client.connection_count < 2:  # noqa: ASYNC110  Nothing announces a connection.
+            await asyncio.sleep(0.01)
+
+
 def _two_refusals() -> list[Any]:
     return [Headers({"Retry-After": "0"}), Headers({"Retry-After": "soon"})]
 

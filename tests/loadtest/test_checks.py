@@ -1,6 +1,13 @@
 """Every check passes for a correct history and fails for the error that it detects."""
 
-from router.loadtest.checks import RunCheck, check_agents, check_contacts, check_offers
+from types import SimpleNamespace
+from typing import cast
+
+from msgspec import structs
+
+from router.loadtest.checks import RunCheck, check_agents, check_contacts, check_feed, check_offers
+from router.loadtest.http_api import RecordedEvent
+from router.loadtest.monitor import EventFeedHash, FeedMonitor
 from router.model.states import ContactState
 from router.simulator.day import PlannedAgent
 from tests.loadtest.histories import POLICY, a_tracker, accept, completed, end, ended, life, offer, queued, recorded
@@ -73,3 +80,40 @@ def test_an_offer_without_end_and_an_assignment_without_completion_are_detected(
     assert not check_offers(recorded(queued(tracker, "c1"), offer("c1"), accept("c1"))).holds
     twice = recorded(*life(tracker, "c1"), completed("c1"))
     assert not check_offers(twice).holds
+
+
+def a_monitor(history: list[RecordedEvent], **changes: int) -> FeedMonitor:
+    """Return a monitor that heard all of a history."""
+    heard = EventFeedHash()
+    for one in history:
+        heard.add(one.seq, one.at_ms, one.event)
+    seen = {"first_seq": history[0].seq, "last_seq": history[-1].seq, "gap_count": 0, "resync_count": 0}
+    return cast(FeedMonitor, SimpleNamespace(feed_hash=heard, **(seen | changes)))
+
+
+def test_a_feed_that_equals_a_history_without_gap_passes() -> None:
+    tracker = a_tracker("c1")
+    history = recorded(*life(tracker, "c1"), first_seq=5)
+    found = list(check_feed(a_monitor(history), history))
+    assert (failed(found), len(found)) == ([], 3)
+    # Events after the end of the run are in the history alone.
+    longer = recorded(*life(tracker, "c1"), end("c1"), first_seq=5)
+    assert failed(list(check_feed(a_monitor(history), longer))) == []
+
+
+def test_gaps_and_decreases_of_a_history_and_gaps_of_a_feed_are_detected() -> None:
+    tracker = a_tracker("c1")
+    history = recorded(*life(tracker, "c1"))
+    whole = "the recorded history has no gap and its times never decrease"
+    equal = "the live feed equals the recorded history"
+    monitor = a_monitor(history)
+    assert failed(list(check_feed(monitor, [*history[:2], *history[3:]]))) == [whole, equal]
+    assert failed(list(check_feed(monitor, history[:-1]))) == [whole, equal]
+    back = [*history[:2], structs.replace(history[2], at_ms=history[1].at_ms - 1), *history[3:]]
+    assert failed(list(check_feed(monitor, back))) == [whole, equal]
+    same_time = [*history[:2], structs.replace(history[2], at_ms=history[1].at_ms), *history[3:]]
+    assert failed(list(check_feed(a_monitor(same_time), same_time))) == []
+    assert failed(list(check_feed(a_monitor(history, gap_count=1), history))) == ["the live feed has no gap"]
+    # After the state was loaded again, the feed is not the whole history.
+    assert failed(list(check_feed(a_monitor(history, resync_count=1), history[:]))) == []
+    assert len(list(check_feed(a_monitor(history, resync_count=1), history))) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from router.engine.state.wait_statistics import (
     Calibration,
+    HandlingStats,
     PendingForecast,
     WaitStatistics,
     gamma_quantile,
@@ -171,3 +172,22 @@ def test_a_kind_that_tells_its_bounds_learns_from_them_and_its_channel_does_not(
     assert statistics.answers_of(kind) == (31, 31)
     # By its own bounds, 60 s is in the middle: the channel lowers its upper bounds where the told ones would have raised them.
     assert statistics.calibrations["support"]["voice"].scores_millionths[4] < before[4]
+
+
+def test_the_mean_of_the_first_samples_is_rounded_to_the_nearest() -> None:
+    stats = HandlingStats()
+    for took_ms, mean_ms in ((7, 7), (10, 9), (10, 9), (11, 10), (4_000, 808)):
+        stats.record_ring(took_ms)
+        assert stats.ring_ms == mean_ms
+    assert stats.ring_count == 5
+
+
+def test_a_handling_time_moves_the_expectation_of_the_policy_and_is_capped() -> None:
+    stats = HandlingStats()
+    stats.record_handling(60_000, 120_000)
+    first = stats.handling_ms
+    assert 60_000 < first < 120_000
+    stats.record_handling(10**9, 120_000)
+    capped = HandlingStats(handling_ms=first, handled_count=1)
+    capped.record_handling(20 * first, 0)
+    assert first < stats.handling_ms <= capped.handling_ms

@@ -5,7 +5,7 @@ import pytest
 from router.model.commands import AcceptOffer, SetAgentChannels, SetAgentState, UpdateContact
 from router.model.errors import SettingsInvalid
 from router.model.states import AgentState
-from router.server.api.admission import AdmissionControl, ClientAddresses, RateLimiter
+from router.server.api.admission import AdmissionControl, ClientAddresses, RateLimiter, client_group
 from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Credential, Role
 from router.settings import ProxyHeader, settings_from
@@ -231,3 +231,20 @@ def test_the_forwarded_header_of_rfc_7239() -> None:
 def test_a_trusted_proxy_must_be_an_address_or_a_network() -> None:
     with pytest.raises(SettingsInvalid, match=r"trusted_proxies\[1\]"):
         ClientAddresses(["10.0.0.1", "proxy.example"])
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix:", ""),
+    ],
+)
+def test_addresses_of_one_client_share_a_bound(address: str, group: str) -> None:
+    assert client_group(address) == group

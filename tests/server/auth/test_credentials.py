@@ -213,6 +213,7 @@ def test_tokens_are_minted_with_an_hmac_issuer_only(tmp_path: Path) -> None:
     ("family", "content", "place"),
     [
         ("hmac", b"short", "at least 32 bytes"),
+        ("hmac", b"x" * 31, "at least 32 bytes; it has 31"),
         ("hmac", b" " * 40, "at least 32 bytes"),
         ("hmac", public_pem(RSA), "line 1 begins a PUBLIC KEY; a PEM key cannot be used as a secret"),
         ("rsa", public_pem(EC), "not a key of the family"),
@@ -233,6 +234,12 @@ def test_an_unusable_key_is_refused_at_the_start(tmp_path: Path, family: str, co
     with pytest.raises(SettingsInvalid, match=place) as caught:
         open_authenticator(settings)
     assert str(caught.value).startswith(f"auth.issuers[0].keys[0].path: {path}: ")
+
+
+def test_a_secret_of_32_bytes_is_long_enough(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"x" * 32 + b"\n")
+    issuer = {"issuer": "i", "family": "hmac", "keys": [{"path": str(tmp_path / "key")}]}
+    assert open_authenticator(settings_from({"auth": {"issuers": [issuer]}}))
 
 
 def test_an_issuer_has_one_key_family(tmp_path: Path) -> None:
