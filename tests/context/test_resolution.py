@@ -1,5 +1,6 @@
 """Resolution of identities: the result depends on what happened and when, not on the order in which it is reported."""
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,13 @@ class Centre:
 
     def __init__(self, files: ContextFiles, number: int) -> None:
         self.files = files
-        self.table = CustomerTable(files.data, KeyStore(files.keys, new_master_keys()), number=number, name=f"w{number}")
+        self.table = CustomerTable(
+            files.data,
+            KeyStore(files.keys, new_master_keys()),
+            number=number,
+            name=f"w{number}",
+            next_change=itertools.count(1).__next__,
+        )
 
     def report(self, report: Report, *, create: bool = True) -> Resolved:
         at_ms, sent = report

@@ -15,7 +15,7 @@ import structlog
 
 from router.app.conditions import ConditionWatch, log_archive_failed, log_archived
 from router.context.service import ContextService
-from router.context.sqlite.store import open_context
+from router.context.sqlite.opening import open_context
 from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
 from router.journal.port import Journal

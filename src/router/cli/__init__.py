@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from router import __version__
+from router.cli.customers import customer, customer_journey
 from router.cli.diagnosis import doctor, journal, verify
 from router.cli.maintenance import backup
 from router.cli.output import to_command_failure
@@ -51,6 +52,8 @@ cli.add_command(journal)
 cli.add_command(doctor)
 cli.add_command(shadow)
 cli.add_command(simulate)
+cli.add_command(customer)
+cli.add_command(customer_journey)
 
 
 def _add_optional_commands() -> None:

@@ -22,7 +22,7 @@ class _ProblemBody(Struct, frozen=True):
 
 
 class HttpRequestRefused(ClientError):
-    """HTTP status other than 200."""
+    """HTTP status other than those of a success."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"the router answered with status {describe_problem(status, body)}")
@@ -57,7 +57,7 @@ async def exchange(
     """
     sent = {"Authorization": f"Bearer {token}", **(headers or {})}
     if document is not None:
-        sent["Content-Type"] = "application/yaml"  # JSON is a subset of YAML.
+        sent.setdefault("Content-Type", "application/yaml")  # JSON is a subset of YAML.
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
@@ -66,7 +66,7 @@ async def exchange(
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NotConnected(f"no router answers at {url}: {describe_failure(error.__cause__ or error)}") from error
-    if response.status != 200:
+    if not 200 <= response.status < 300:
         raise HttpRequestRefused(response.status, body)
     return HttpAnswer(body=body, headers=response.headers)
 

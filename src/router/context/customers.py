@@ -87,7 +87,7 @@ class Consent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How it is known, for example ``app`` or ``agent``."""
 
 
-class ProfileChange(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ProfileChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Fields of a profile to set; null removes a field, an omitted one stays (JSON merge patch, RFC 7396)."""
 
     name: ShortText | UnsetType | None = UNSET

@@ -169,6 +169,15 @@ class SearchPage(Struct, frozen=True, kw_only=True):
     next_row: int | None = None
 
 
+class ChangedPage(Struct, frozen=True, kw_only=True):
+    """Customers in the order of their last change."""
+
+    customers: list[CustomerView]
+    position: int
+    """Position of the last of them."""
+    has_more: bool
+
+
 class ContextStore(Protocol):
     """A storage backend of the customer context. Confined to one thread."""
 
@@ -264,6 +273,10 @@ class ContextStore(Protocol):
         self, workspace: str, *, identity: NormalIdentity | None, name: str | None, after_row: int, limit: int
     ) -> SearchPage:
         """Return customers by an exact identity or by the beginnings of the words of their name."""
+        ...
+
+    def changed_after(self, workspace: str, position: int, *, limit: int, unmasked: bool = False) -> ChangedPage:
+        """Return customers in the order of their last change, from a position on; a customer who changes moves to the end."""
         ...
 
     def erase(self, workspace: str, customer_id: str, *, now_ms: int) -> bool:

@@ -165,6 +165,7 @@ async def know_a_customer(reader: Reader) -> None:
     await reader.send("append_steps")
     steps = (await reader.send("get_journey", customer_id=customer_id))["steps"]
     assert [step["name"] for step in steps] == ["invoice"]
+    await reader.send("put_customers")
     await reader.send("update_customer", customer_id=customer_id)
     await reader.send("attach_identity", customer_id=customer_id)
     found = (await reader.send("search_customers"))["customers"]

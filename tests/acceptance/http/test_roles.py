@@ -72,6 +72,8 @@ EXPECTED = {
     "check_policy": "supervisor admin",
     "resolve_customer": "gateway supervisor admin",
     "get_customer": "gateway supervisor admin",
+    "put_customers": "gateway supervisor admin",
+    "list_customers": "gateway supervisor admin",
     "update_customer": "gateway supervisor admin",
     "attach_identity": "gateway supervisor admin",
     "detach_identity": "gateway supervisor admin",

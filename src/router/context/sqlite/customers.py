@@ -53,6 +53,7 @@ class CustomerTable:
         *,
         number: int,
         name: str,
+        next_change: Callable[[], int],
         on_change: Callable[[str, int], None] = lambda workspace, row: None,
     ) -> None:
         """``on_change`` is called with the workspace and the row of a customer whose profile, identities or members change."""
@@ -61,6 +62,7 @@ class CustomerTable:
         self.number: Final = number
         self.name: Final = name
         self._on_change = on_change
+        self._next_change = next_change
 
     # --- rows ----------------------------------------------------------------------------------
 
@@ -146,6 +148,14 @@ class CustomerTable:
             undone=self._undone_with(members),
         )
 
+    def changed_after(self, position: int, limit: int) -> list[tuple[int, int]]:
+        """Return rows and positions of customers who were not merged, in the order of their last change; at most ``limit``."""
+        return self._connection.execute(
+            "SELECT row, changed FROM customer WHERE workspace = ? AND changed > ? AND merged_into IS NULL"
+            " ORDER BY changed LIMIT ?",
+            (self.number, position, limit),
+        ).fetchall()
+
     def _undone_with(self, members: Sequence[int]) -> frozenset[int]:
         """Return the roots of the customers from which a person separated one of these."""
         places = ",".join("?" * len(members))
@@ -173,7 +183,8 @@ class CustomerTable:
         """
         found = [self.find(one) for one in identities if one.assurance is not Assurance.CLAIMED]
         plan = decide(found, at_ms=at_ms)
-        if not create:
+        if not create or not found:
+            # Claims alone name no customer, not even a new one.
             customer_id = None if plan.root is None else self.id_of(plan.root)
             member_id = None if plan.root is None else self._member_id(found, plan.root)
             return Resolved(customer_id=customer_id, member_id=member_id, assurance=plan.assurance, conflicts=self._conflicts(plan))
@@ -478,8 +489,8 @@ class CustomerTable:
     def create(self, *, now_ms: int) -> int:
         """Create a customer without identities and return the row."""
         row = self._connection.execute(
-            "INSERT INTO customer (workspace, customer_id, created_ms, seen_ms, version) VALUES (?, ?, ?, ?, 1)",
-            (self.number, secrets.token_bytes(16), now_ms, now_ms),
+            "INSERT INTO customer (workspace, customer_id, created_ms, seen_ms, version, changed) VALUES (?, ?, ?, ?, 1, ?)",
+            (self.number, secrets.token_bytes(16), now_ms, now_ms, self._next_change()),
         ).lastrowid
         assert row is not None
         self._keys.create(self.name, row)
@@ -488,7 +499,9 @@ class CustomerTable:
     def bump(self, row: int) -> None:
         """Increase the version of a customer and of the root it belongs to."""
         for one in {row, self.root_of(row)}:
-            self._connection.execute("UPDATE customer SET version = version + 1 WHERE row = ?", (one,))
+            self._connection.execute(
+                "UPDATE customer SET version = version + 1, changed = ? WHERE row = ?", (self._next_change(), one)
+            )
             self._on_change(self.name, one)
 
 

@@ -74,7 +74,9 @@ DATA_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
     "CREATE TABLE customer (row INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, customer_id BLOB NOT NULL UNIQUE,"
-    " merged_into INTEGER, profile BLOB, created_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, version INTEGER NOT NULL) STRICT",
+    " merged_into INTEGER, profile BLOB, created_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, version INTEGER NOT NULL,"
+    " changed INTEGER NOT NULL) STRICT",
+    "CREATE INDEX customer_changed ON customer (workspace, changed)",
     "CREATE INDEX customer_merged ON customer (merged_into) WHERE merged_into IS NOT NULL",
     "CREATE INDEX customer_seen ON customer (workspace, seen_ms)",
     "CREATE TABLE identity (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, hash BLOB NOT NULL,"

@@ -1,5 +1,6 @@
 """The SQLite context store: the operations of ``ContextStore`` over customers, journeys and keys."""
 
+import itertools
 import sqlite3
 import unicodedata
 from collections.abc import Sequence
@@ -31,19 +32,26 @@ from router.context.customers import (
 )
 from router.context.identities import NormalIdentity
 from router.context.journey import STEPS_MAX, Step, merge_steps
-from router.context.keys import DataKey, MasterKeys, MasterKeysInvalid, load_master_keys, new_master_keys
-from router.context.limits import CustomerRates, StepBudget
-from router.context.port import AuditEntry, ContextChange, CustomerChangeKind, CustomerExport, MergeEntry, SearchPage, StepResult
-from router.context.service import ContextClock, ContextService
+from router.context.keys import DataKey, MasterKeys
+from router.context.limits import CustomerRates
+from router.context.port import (
+    AuditEntry,
+    ChangedPage,
+    ContextChange,
+    CustomerChangeKind,
+    CustomerExport,
+    MergeEntry,
+    SearchPage,
+    StepResult,
+)
 from router.context.sqlite.contacts import CONTACT_KEPT_MS, SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
-from router.context.sqlite.database import DATA_FILE, ContextFiles, translate_errors
+from router.context.sqlite.database import ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.references import SqliteReferences
 from router.context.sqlite.verification import SqliteVerifications
-from router.settings import JournalBackend, Settings
 
 IDLE_FOLD_MS: Final = 10 * 60_000
 LOG_BYTES_MAX: Final = 16 << 20
@@ -84,6 +92,8 @@ class SqliteContextStore:
             with translate_errors():
                 self._keys = KeyStore(self._files.keys, master)
                 self._erasure = Erasure(self._files, self._keys, lambda: getattr(self, "_journeys", None))
+                [(newest,)] = self._data.execute("SELECT max(changed) FROM customer").fetchall()
+                self._next_change = itertools.count((newest or 0) + 1).__next__
                 self._load_workspaces()
                 self._erasure.repair(now_ms=now_ms)
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
@@ -127,7 +137,9 @@ class SqliteContextStore:
         self._changes.append(ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step))
 
     def _customer_table(self, number: int, name: str) -> CustomerTable:
-        return CustomerTable(self._data, self._keys, number=number, name=name, on_change=self._changed)
+        return CustomerTable(
+            self._data, self._keys, number=number, name=name, next_change=self._next_change, on_change=self._changed
+        )
 
     @property
     def _data(self) -> sqlite3.Connection:
@@ -357,6 +369,13 @@ class SqliteContextStore:
         views = {table.root_of(row): None for row in rows[:limit]}
         return SearchPage(customers=[table.view(row) for row in views], next_row=rows[limit - 1] if len(rows) > limit else None)
 
+    def changed_after(self, workspace: str, position: int, *, limit: int, unmasked: bool = False) -> ChangedPage:
+        """Return customers in the order of their last change, from a position on."""
+        table = self._table(workspace)
+        rows = table.changed_after(position, limit)
+        views = [table.view(row, unmasked=unmasked) for row, _ in rows]
+        return ChangedPage(customers=views, position=rows[-1][1] if rows else position, has_more=len(rows) == limit)
+
     def export(self, workspace: str, customer_id: str) -> CustomerExport:
         """Return everything that is stored about a customer."""
         table = self._table(workspace)
@@ -494,47 +513,6 @@ def _merge_entry(
         at_ms=at_ms,
         undone_at_ms=undone_ms,
     )
-
-
-def open_context(settings: Settings, clock: ContextClock) -> ContextService | None:
-    """Return the service of the customer context, not started yet; None where the settings switch it off.
-
-    The files are opened by ``ContextService.start``, on the thread of the service.
-    """
-    context, journal = settings.context, settings.journal
-    if not context.enabled or (context.path is None and journal.backend is JournalBackend.MEMORY):
-        return None
-    beside = Path(journal.path).parent
-    directory = Path(context.path) if context.path is not None else beside / "context"
-    key_path = Path(context.master_key_path) if context.master_key_path is not None else beside / "context-master.json"
-    day_ms = 24 * 3_600_000
-
-    def open_store() -> SqliteContextStore:
-        return SqliteContextStore(
-            directory,
-            _master_keys(key_path, directory),
-            now_ms=clock.now_ms(),
-            idle_customer_ms=context.idle_customer_days * day_ms,
-            contact_kept_ms=context.contact_days * day_ms,
-            steps_per_minute=context.customer_steps_per_minute,
-        )
-
-    def new_budget() -> StepBudget:
-        return StepBudget(context.steps_per_s, context.steps_burst)
-
-    return ContextService(open_store, clock, queue_max=context.queue_count_max, new_budget=new_budget)
-
-
-def _master_keys(path: Path, directory: Path) -> MasterKeys:
-    """Return the master keys of the file, creating one for a new context. Raises MasterKeysInvalid."""
-    if path.exists() or (directory / DATA_FILE).exists():
-        return load_master_keys(path)
-    keys = new_master_keys()
-    try:
-        keys.save(path)
-    except OSError as error:
-        raise MasterKeysInvalid(f"{path}: the master keys cannot be written ({error.strerror})") from None
-    return keys
 
 
 def _change_fields(profile: Profile, change: ProfileChange, *, actor: str, now_ms: int) -> set[str]:

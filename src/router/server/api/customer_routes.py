@@ -6,6 +6,14 @@ from router.context.customers import CustomerView, Merged, ProfileChange, Resolv
 from router.context.identities import Identity
 from router.context.verification import MergeProposal, Verified
 from router.server.api.bodies import EmptyBody
+from router.server.api.customer_batches import (
+    ChangedCustomers,
+    ChangedQuery,
+    CustomerBatch,
+    CustomerBatchReceipt,
+    list_customers,
+    put_customers,
+)
 from router.server.api.customers import (
     CustomerDocument,
     CustomerList,
@@ -56,6 +64,24 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         operation=search_customers,
         body_type=CustomerSearch,
         response_type=CustomerList,
+        tag="customers",
+        problem_codes=("context_unavailable",),
+    ),
+    Route(
+        method="POST",
+        path="/v1/customers/batch",
+        operation=put_customers,
+        body_type=CustomerBatch,
+        response_type=CustomerBatchReceipt,
+        tag="customers",
+        problem_codes=("context_unavailable",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/customers",
+        operation=list_customers,
+        response_type=ChangedCustomers,
+        query_type=ChangedQuery,
         tag="customers",
         problem_codes=("context_unavailable",),
     ),

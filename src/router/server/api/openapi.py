@@ -43,6 +43,7 @@ from router.server.api.bodies import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
 from router.server.api.journeys import JourneyBatch
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
@@ -53,6 +54,14 @@ from router.server.api.verification import VerifyRequest
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 
 BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
+    CustomerBatch: {
+        "customers": [
+            {
+                "identities": [{"type": "external:crm", "value": "4711", "assurance": "verified"}],
+                "profile": {"name": "Bo Smith", "tier": "gold"},
+            }
+        ]
+    },
     CustomerSearch: {"name": "ann mill"},
     Identity: {"type": "email", "value": "ann.miller@example.com", "assurance": "asserted"},
     JourneyBatch: {
@@ -183,6 +192,7 @@ def openapi_document() -> dict[str, Any]:
     components["EventList"]["properties"]["events"]["items"] = {"allOf": [schemas[EventEnvelope], schemas[Event]]}
     # A faulty step is rejected alone, so the body's type says less than the document.
     components["JourneyBatch"]["properties"]["steps"]["items"] = schemas[StepFields]
+    components["CustomerBatch"]["properties"]["customers"]["items"] = schemas[CustomerFields]
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
@@ -220,7 +230,7 @@ Ids match `[A-Za-z0-9._:-]{1,128}`. If a JSON object has a key twice, the last v
 
 
 def _kinds() -> list[Any]:
-    found: dict[Any, None] = {ProblemDocument: None, EventEnvelope: None, Event: None, StepFields: None}
+    found: dict[Any, None] = {ProblemDocument: None, EventEnvelope: None, Event: None, StepFields: None, CustomerFields: None}
     for route in ROUTES:
         found[route.response_type] = None
         if route.body_type is not None:

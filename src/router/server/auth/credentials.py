@@ -146,6 +146,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "diagnose": _SUPERVISORS,
     "resolve_customer": _GATEWAYS,
     "get_customer": _GATEWAYS,
+    "put_customers": _GATEWAYS,
+    "list_customers": _GATEWAYS,
     "update_customer": _GATEWAYS,
     "attach_identity": _GATEWAYS,
     "detach_identity": _GATEWAYS,

@@ -1,0 +1,248 @@
+"""``router customer`` and ``router journey``: customers of a running router, over its HTTP API."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from router.cli.customer_files import FORMATS, BadLines, FileReader, FileWriter, format_of
+from router.cli.options import INPUT_FILE, OUTPUT_FILE, RouterAccess, json_option, repeated_router_options, router_options
+from router.cli.output import CommandFailure, print_json, progress_bar
+
+_BATCH: Final = 200
+_RETRIES_MAX: Final = 30
+_TAIL_PAUSE_S: Final = 2.0
+_JSON: Final = {"Content-Type": "application/json"}
+_FORMAT = click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by the end of the file's name.")
+
+
+@click.group()
+@router_options
+@click.pass_context
+def customer(
+    context: click.Context, config: Path | None, data: Path | None, url: str | None, workspace: str, token: str | None
+) -> None:
+    """Show, search, merge, erase, import and export customers of a running router."""
+    context.obj = RouterAccess(config=config, data=data, url=url, workspace=workspace, token=token, subject="customer")
+
+
+@click.group(name="journey")
+@router_options
+@click.pass_context
+def customer_journey(
+    context: click.Context, config: Path | None, data: Path | None, url: str | None, workspace: str, token: str | None
+) -> None:
+    """Show what customers did."""
+    context.obj = RouterAccess(config=config, data=data, url=url, workspace=workspace, token=token, subject="journey")
+
+
+@customer.command()
+@click.argument("customer_id")
+@json_option
+@repeated_router_options
+@click.pass_obj
+def show(router: RouterAccess, customer_id: str, as_json: bool, config: Path | None, data: Path | None, url: str | None) -> None:
+    """Show a customer, with masked identities. The look is recorded."""
+    router = router.updated(config=config, data=data, url=url)
+    found = _call(router, "GET", f"/v1/customers/{customer_id}")
+    if as_json:
+        print_json(found)
+    else:
+        _print_customers([found])
+
+
+@customer.command()
+@click.argument("name", required=False)
+@click.option("--identity", "type_", metavar="TYPE", help="Search by an identity of this type; its value is read from the input.")
+@json_option
+@repeated_router_options
+@click.pass_obj
+def search(
+    router: RouterAccess,
+    name: str | None,
+    type_: str | None,
+    as_json: bool,
+    config: Path | None,
+    data: Path | None,
+    url: str | None,
+) -> None:
+    """Search by the beginnings of the words of a NAME, or by an identity.
+
+    The value of an identity is asked for, so that it is not in the list of processes or the history of the shell.
+    """
+    if (name is None) == (type_ is None):
+        raise click.UsageError("Give either NAME or --identity.")
+    router = router.updated(config=config, data=data, url=url)
+    body: dict[str, Any] = {"name": name}
+    if type_ is not None:
+        body = {"identity": {"type": type_, "value": click.prompt("Value", err=True)}}
+    found = _call(router, "POST", "/v1/customers/search", body)["customers"]
+    if as_json:
+        print_json({"customers": found})
+    else:
+        _print_customers(found)
+
+
+@customer.command()
+@click.argument("customer_id")
+@click.argument("other_id")
+@click.option("--reason", default="operator", show_default=True, help="Why both are one person.")
+@repeated_router_options
+@click.pass_obj
+def merge(
+    router: RouterAccess, customer_id: str, other_id: str, reason: str, config: Path | None, data: Path | None, url: str | None
+) -> None:
+    """Merge two customers who are one person. `POST /v1/merges/{id}/undo` undoes it."""
+    router = router.updated(config=config, data=data, url=url)
+    done = _call(router, "POST", f"/v1/customers/{customer_id}/merge", {"from": other_id, "reason": reason})
+    click.echo(f"{done['merge_id']}: {done['merged_customer_id']} was merged into {done['customer_id']}")
+
+
+@customer.command()
+@click.argument("customer_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@repeated_router_options
+@click.pass_obj
+def erase(router: RouterAccess, customer_id: str, yes: bool, config: Path | None, data: Path | None, url: str | None) -> None:
+    """Erase a customer with all members. This cannot be undone."""
+    router = router.updated(config=config, data=data, url=url)
+    if not yes:
+        click.confirm(f"Erase {customer_id} and everything that is stored about them?", abort=True, err=True)
+    state = _call(router, "DELETE", f"/v1/customers/{customer_id}")["state"]
+    click.echo(f"{customer_id}: {state}")
+    if state != "erased":
+        raise CommandFailure("a reader of the files prevents the end of the erasure; it is completed as soon as possible")
+
+
+@customer.command(name="import")
+@click.argument("file", type=INPUT_FILE)
+@_FORMAT
+@click.option("--resume", is_flag=True, help="Go on behind the last batch that was acknowledged.")
+@repeated_router_options
+@click.pass_obj
+def import_(
+    router: RouterAccess, file: Path, kind: str | None, resume: bool, config: Path | None, data: Path | None, url: str | None
+) -> None:
+    """Create and change customers from FILE (CSV or NDJSON). The same file again changes nothing.
+
+    After an interruption --resume goes on where it stopped. Lines that are not valid are reported by number and field, never with
+    their values, and the others are imported.
+    """
+    router = router.updated(config=config, data=data, url=url)
+    reader = FileReader(file, kind or format_of(file))
+    bad = BadLines()
+    stored = created = 0
+    with progress_bar("importing") as show_progress:
+        for batch in reader.batches(_BATCH, bad, from_line=reader.resume_line() if resume else 0):
+            answer = _put(router, [entry for _, entry in batch])
+            for one in answer["rejected"]:
+                bad.add(batch[one["index"]][0], one.get("field"), one["detail"])
+            stored += sum(id is not None for id in answer["customer_ids"])
+            created += answer["created"]
+            reader.save_position(batch[-1][0])
+            show_progress(reader.share)
+    reader.forget_position()
+    click.echo(f"{stored:,} customers stored, {created:,} of them new; {bad.count:,} lines not valid")
+    if bad.count:
+        raise CommandFailure(f"{file}: {bad.count:,} lines were not imported")
+
+
+@customer.command()
+@click.argument("file", type=OUTPUT_FILE)
+@_FORMAT
+@repeated_router_options
+@click.pass_obj
+def export(router: RouterAccess, file: Path, kind: str | None, config: Path | None, data: Path | None, url: str | None) -> None:
+    """Write all customers with unmasked identities to FILE (CSV or NDJSON), mode 0600. The look at each of them is recorded."""
+    router = router.updated(config=config, data=data, url=url)
+    count, position = 0, "0"
+    with FileWriter(file, kind or format_of(file)) as writer:
+        while True:
+            page = _call(router, "GET", f"/v1/customers?unmasked=true&limit={_BATCH}&updated_after={position}")
+            for one in page["customers"]:
+                writer.write(one)
+                count += 1
+            position = page["next"]
+            if not page["has_more"]:
+                break
+    click.echo(f"{count:,} customers written to {file}")
+
+
+@customer_journey.command()
+@click.argument("customer_id")
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="Newest steps to begin with.")
+@click.option("--follow", is_flag=True, help="Go on with new steps until interrupted.")
+@json_option
+@repeated_router_options
+@click.pass_obj
+def tail(
+    router: RouterAccess,
+    customer_id: str,
+    limit: int,
+    follow: bool,
+    as_json: bool,
+    config: Path | None,
+    data: Path | None,
+    url: str | None,
+) -> None:
+    """Show the newest steps of a customer, oldest first; with --json one document a line."""
+    router = router.updated(config=config, data=data, url=url)
+    shown: list[Any] = []
+    while True:
+        steps = _call(router, "GET", f"/v1/customers/{customer_id}/journey?limit={200 if shown else limit}")["steps"]
+        for step in steps:
+            if step not in shown:
+                click.echo(msgspec.json.encode(step).decode() if as_json else _step_line(step))
+        shown = steps
+        if not follow:
+            return
+        time.sleep(_TAIL_PAUSE_S)
+
+
+def _put(router: RouterAccess, customers: list[dict[str, Any]]) -> Any:
+    """Send a batch, again after a pause where the router is busy: the same batch changes nothing twice."""
+    from router.client.http_query import HttpRequestRefused
+
+    for attempt in range(_RETRIES_MAX):
+        try:
+            return _call(router, "POST", "/v1/customers/batch", {"customers": customers})
+        except HttpRequestRefused as error:
+            if error.status not in (429, 503) or attempt == _RETRIES_MAX - 1:
+                raise CommandFailure(str(error)) from None
+            time.sleep(1)
+    raise AssertionError("unreachable")
+
+
+def _call(router: RouterAccess, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Send a request as an administrator. Raises HttpRequestRefused for a batch, else CommandFailure."""
+    from router.client.http_query import HttpRequestRefused
+
+    document = None if body is None else msgspec.json.encode(body)
+    try:
+        return msgspec.json.decode(router.exchange(method, path, role="admin", document=document, headers=_JSON).body)
+    except HttpRequestRefused as error:
+        if path == "/v1/customers/batch":
+            raise
+        raise CommandFailure(str(error)) from None
+    except msgspec.DecodeError:
+        raise CommandFailure("the server did not answer as a router of this version does") from None
+
+
+def _print_customers(customers: Iterable[dict[str, Any]]) -> None:
+    for one in customers:
+        merged = f", merged into {one['merged_into']}" if one.get("merged_into") else ""
+        texts = [f"{name} {one[name]}" for name in ("name", "tier", "time_zone", "locale", "preferred_channel") if one.get(name)]
+        click.echo(f"{one['customer_id']}{merged}: {', '.join(texts) or 'no profile'}")
+        for identity in one.get("identities", ()):
+            click.echo(f"  {identity['type']} {identity['value']} ({identity['strength']}, {identity['assurance']})")
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(step["at_ms"] / 1000))
+    words = [step["type"], *(step[name] for name in ("name", "result") if step.get(name))]
+    channel = f" ({step['channel']})" if step.get("channel") else ""
+    data = f" {msgspec.json.encode(step['data']).decode()}" if step.get("data") else ""
+    return f"{when} {' '.join(words)}{channel}{data}"
