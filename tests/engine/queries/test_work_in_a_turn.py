@@ -58,6 +58,7 @@ class Centre:
         """Execute a command and count its events; offers are accepted."""
         outcome = self.engine.handle(command, START_MS)
         assert isinstance(outcome.result, Done), outcome.result
+        self.engine.list_new_contacts()  # As the writer does.
         for seq, event in enumerate(outcome.events, outcome.first_seq):
             self.stats.apply(event, seq, START_MS)
 
