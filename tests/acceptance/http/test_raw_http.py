@@ -29,6 +29,15 @@ MALFORMED = {
     "folded header": HEAD + b"X-A: b\r\n  c\r\n\r\n",
     "control character": HEAD + b"X-A: \x00\r\n\r\n",
     "header without name": HEAD + b": x\r\n\r\n",
+    "two spaces before the target": b"GET  /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "two spaces after the target": b"GET /healthz  HTTP/1.1\r\nHost: a\r\n\r\n",
+    "space at the end of the line": b"GET /healthz HTTP/1.1 \r\nHost: a\r\n\r\n",
+    "space before the line": b" GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "tab in the line": b"GET\t/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "bare line feed before the line": b"\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "bare line feed after the line": b"GET /healthz HTTP/1.1\nHost: a\r\n\r\n",
+    "two empty lines before the line": b"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "carriage return alone": b"\rGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
     "no version": b"GET /healthz\r\n\r\n",
     "wrong version": b"GET /healthz HTTP/9.9\r\nHost: a\r\n\r\n",
     "not http": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
@@ -79,6 +88,33 @@ def test_malformed_http_is_refused_and_the_connection_closed(router: RouterProce
     assert b"aiohttp" not in answer and b"Python" not in answer
     assert b"Traceback" not in answer
     assert statuses(exchange(router, b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
+
+
+# What may stand before a request on the same connection, each answered with 200.
+BEFORE = {
+    "a request without body": b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an empty line": b"\r\n",
+    "a body with a length": b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\r\n\r\n",
+    "a chunked body": b"GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n0\r\n\r\n",
+    "a chunked body with a trailer": b"GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_the_request_line_is_checked_wherever_it_begins(router: RouterProcess, before: str, step: int) -> None:
+    """In the first request and in pipelined ones, and however the bytes are divided."""
+    first = BEFORE[before]
+    expected = [] if before == "an empty line" else [200]
+    for line, status in ((b"GET /readyz HTTP/1.1", 200), (b"GET  /readyz HTTP/1.1", 400), (b"GET /readyz  HTTP/1.1", 400)):
+        data = first + line + b"\r\nHost: a\r\nConnection: close\r\n\r\n"
+        with a_socket(router) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(ConnectionError):
+                for start in range(0, len(data), step):
+                    sock.sendall(data[start : start + step])
+            answer = read_all(sock)
+        assert statuses(answer) == [*expected, status], (line, answer)
 
 
 def test_a_refused_request_with_a_body_does_not_become_two_requests(router: RouterProcess) -> None:

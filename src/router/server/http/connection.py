@@ -28,6 +28,7 @@ import httptools
 from router.server.api.admission import CredentialUsage
 from router.server.api.problems import ProblemError
 from router.server.http.application import COMMON_NAMES, CONNECTIONS_FULL_DETAIL, METHODS, HttpApplication, HttpRequest
+from router.server.http.framing import RequestFraming
 from router.server.http.open_connections import SILENT_S, OpenConnections, UpgradedProtocol
 from router.settings import ServerSettings
 
@@ -52,6 +53,7 @@ class HttpConnection(asyncio.Protocol):
         "_discarding",
         "_feeding",
         "_first",
+        "_framing",
         "_head_bytes",
         "_header_count",
         "_held",
@@ -93,6 +95,7 @@ class HttpConnection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.peer = ""
         self._parser = httptools.HttpRequestParser(self)
+        self._framing = RequestFraming()
         self._receiving: HttpRequest | None = None
         """Request that the parser is reading."""
         self._active: HttpRequest | None = None
@@ -273,7 +276,13 @@ class HttpConnection(asyncio.Protocol):
                     continue
                 self._first = data
             piece, data = (data, b"") if len(data) <= _PIECE_BYTES else _cut(data)
+            cut = self._framing.cut(piece)
             try:
+                if cut is None:
+                    self._input_is_malformed()
+                    break
+                piece, rest = cut
+                data = rest + data if rest else data
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
                 data = piece[upgrade.args[0] :] + data
@@ -358,6 +367,8 @@ class HttpConnection(asyncio.Protocol):
         """Start a request."""
         if self._is_framing_repeated:
             return
+        if not self._framing.begin_message():
+            self._input_is_malformed()
         self._receiving = HttpRequest(self)
         self._is_head_open = True
         self._head_bytes = self._header_count = 0
@@ -407,6 +418,8 @@ class HttpConnection(asyncio.Protocol):
         if coding is not None and (coding.lower() != "chunked" or parser.get_http_version() != "1.1"):
             self._input_is_malformed()
             return
+        length = request.headers.get("content-length", "0")
+        self._framing.begin_body(None if coding is not None else int(length) if length.isdecimal() else 0)
         method = parser.get_method()
         request.method = METHODS.get(method) or method.decode("latin-1")
         request.version = parser.get_http_version()
@@ -437,6 +450,7 @@ class HttpConnection(asyncio.Protocol):
         """Handle the request if it is the one in progress."""
         if self._is_body_next:
             return
+        self._framing.end_message()
         request, self._receiving = self._receiving, None
         if request is None or self._discarding:
             return
