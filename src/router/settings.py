@@ -6,6 +6,9 @@ unknown key is an error that names its path. Each component receives its own sec
 generated from the attribute docstrings.
 """
 
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
+# ruff: noqa: RUF012
+
 import stat
 import types
 import typing
@@ -18,6 +21,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from router.context_settings import ContextSettings, SettingsStruct
 from router.invalid_input import InvalidInput, convert_plain
 from router.model.errors import SettingsInvalid
 from router.model.states import Name
@@ -36,10 +40,6 @@ RoleName: TypeAlias = Annotated[
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 
 
-class _Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the settings structs: frozen, keyword-only; unknown keys are errors."""
-
-
 class JournalBackend(StrEnum):
     """Implementation of the journal."""
 
@@ -47,7 +47,7 @@ class JournalBackend(StrEnum):
     MEMORY = "memory"
 
 
-class JournalSettings(_Settings, frozen=True, kw_only=True):
+class JournalSettings(SettingsStruct, frozen=True, kw_only=True):
     """Journal: storage of the event log."""
 
     backend: JournalBackend = JournalBackend.SQLITE
@@ -74,7 +74,7 @@ class JournalSettings(_Settings, frozen=True, kw_only=True):
     """Reserved disk space, released when the disk is full so that the process can shut down gracefully."""
 
 
-class RuntimeSettings(_Settings, frozen=True, kw_only=True):
+class RuntimeSettings(SettingsStruct, frozen=True, kw_only=True):
     """Command processing: the writer task, its command queue, and the replay of recent events."""
 
     command_queue_count_max: Count = 10_000
@@ -116,7 +116,7 @@ class ProxyHeader(StrEnum):
     FORWARDED = "forwarded"
 
 
-class ServerSettings(_Settings, frozen=True, kw_only=True):
+class ServerSettings(SettingsStruct, frozen=True, kw_only=True):
     """HTTP and WebSocket server: address, TLS and limits."""
 
     host: str = "127.0.0.1"
@@ -197,7 +197,7 @@ class ServerSettings(_Settings, frozen=True, kw_only=True):
     """Time allowed for clients to disconnect during a drain."""
 
 
-class RequestSettings(_Settings, frozen=True, kw_only=True):
+class RequestSettings(SettingsStruct, frozen=True, kw_only=True):
     """Requests of customers: what one token, one client address and all customers together may use."""
 
     token_per_s: Annotated[int, Meta(ge=1, le=1_000)] = 2
@@ -214,7 +214,7 @@ class RequestSettings(_Settings, frozen=True, kw_only=True):
     """Maximum number of long polls of one credential that wait; a further one gets 429."""
 
 
-class SocketSettings(_Settings, frozen=True, kw_only=True):
+class SocketSettings(SettingsStruct, frozen=True, kw_only=True):
     """WebSockets: timeouts and limits."""
 
     hello_timeout_s: PositiveSeconds = 5
@@ -274,7 +274,7 @@ class KeyFamily(StrEnum):
     ECDSA = "ecdsa"
 
 
-class KeySettings(_Settings, frozen=True, kw_only=True):
+class KeySettings(SettingsStruct, frozen=True, kw_only=True):
     """A key of an issuer."""
 
     kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?!\n)$")] = "default"
@@ -284,7 +284,7 @@ class KeySettings(_Settings, frozen=True, kw_only=True):
     as it is in the file, except that one line end at the end of the file is no part of it."""
 
 
-class ClaimSettings(_Settings, frozen=True, kw_only=True):
+class ClaimSettings(SettingsStruct, frozen=True, kw_only=True):
     """Where the tokens of an issuer carry what the router needs."""
 
     subject: ClaimName = "sub"
@@ -305,7 +305,7 @@ class ClaimSettings(_Settings, frozen=True, kw_only=True):
     """Workspace of a token without that claim; null: such a token is refused."""
 
 
-class IssuerSettings(_Settings, frozen=True, kw_only=True):
+class IssuerSettings(SettingsStruct, frozen=True, kw_only=True):
     """A trusted issuer of tokens."""
 
     issuer: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -326,7 +326,7 @@ class IssuerSettings(_Settings, frozen=True, kw_only=True):
     """Workspaces for which its tokens are valid; null: all."""
 
 
-class AuthSettings(_Settings, frozen=True, kw_only=True):
+class AuthSettings(SettingsStruct, frozen=True, kw_only=True):
     """Authentication: trusted issuers and tickets."""
 
     audience: Annotated[str, Meta(min_length=1, max_length=256)] = "contact-router"
@@ -349,7 +349,7 @@ class AuthSettings(_Settings, frozen=True, kw_only=True):
     """Maximum number of unused tickets of one credential; beyond it: 429 until the oldest is used or has expired."""
 
 
-class TelemetrySettings(_Settings, frozen=True, kw_only=True):
+class TelemetrySettings(SettingsStruct, frozen=True, kw_only=True):
     """Logs and metrics."""
 
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
@@ -372,57 +372,14 @@ class TelemetrySettings(_Settings, frozen=True, kw_only=True):
     """Interval of measurements of the event loop's delay."""
 
 
-class PolicySettings(_Settings, frozen=True, kw_only=True):
+class PolicySettings(SettingsStruct, frozen=True, kw_only=True):
     """Initial policy of a new workspace."""
 
     seed_path: str | None = "config/policy.yaml"
     """Policy document that a workspace without a policy starts with. Later changes use `PUT /v1/policy`."""
 
 
-class ReferenceStorage(StrEnum):
-    """Where the references of contacts are kept."""
-
-    SEALED = "sealed"
-    SEALED_OR_JOURNAL = "sealed_or_journal"
-    JOURNAL = "journal"
-
-
-class ContextSettings(_Settings, frozen=True, kw_only=True):
-    """Customer context: who customers are and what they did, encrypted, in files of its own."""
-
-    enabled: bool = True
-    """Whether customers, identities and journeys are stored. False: their operations answer `context_unavailable`."""
-    path: str | None = None
-    """Directory of `context.db` and `context-keys.db`; null: `context` beside the journal. Nothing is stored with the journal
-    backend `memory` unless a directory is given."""
-    master_key_path: str | None = None
-    """File of the master keys, with mode 0600; created at the first start. Null: `context-master.json` beside the journal. Without
-    this file nothing of any customer can be read, so keep a copy in a safe place, apart from the backups of the data."""
-    region: Annotated[str, Meta(pattern="^[A-Z]{2}$", extra={"rule": "must be a country in two capital letters, or ZZ"})] = "ZZ"
-    """Country (ISO 3166) of telephone numbers without a country code; `ZZ`: every number needs one."""
-    queue_count_max: Count = 20_000
-    """Maximum number of operations that wait for the store; beyond it: 503."""
-    idle_customer_days: Annotated[int, Meta(ge=1, le=10_000)] = 400
-    """Customers that were not seen for this long are erased."""
-    agents_verify_for_good: bool = False
-    """Whether an identity that an agent verifies is verified for later contacts too. False: for this contact only."""
-    agents_confirm_merges: bool = False
-    """Whether the verification by an agent merges two customers at once. False: the merge is proposed to supervisors."""
-    customer_steps_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
-    """Steps of one customer in a minute; further ones are rejected."""
-    steps_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    """Steps of one workspace in a second, on average; beyond it: 429."""
-    steps_burst: Annotated[int, Meta(ge=500, le=10_000_000)] = 10_000
-    """Steps of one workspace at once; at least one full batch."""
-    contact_days: Annotated[int, Meta(ge=1, le=10_000)] = 90
-    """References, context and notes of contacts are kept for this long."""
-    references: ReferenceStorage = ReferenceStorage.SEALED
-    """Where the `reference` of a contact is kept: `sealed` (in the customer context, encrypted; where the context has failed, in
-    memory until the next start), `sealed_or_journal` (the same, but in the journal where the context has failed) or `journal`.
-    Where the customer context is switched off it is in the journal."""
-
-
-class Settings(_Settings, frozen=True, kw_only=True):
+class Settings(SettingsStruct, frozen=True, kw_only=True):
     """All settings, by section."""
 
     workspaces: Annotated[tuple[Name, ...], Meta(max_length=1_000)] = ()
@@ -469,7 +426,7 @@ def merge_reloadable(present: Settings, new: Settings) -> tuple[Settings, list[s
     sections: dict[str, Any] = {}
     for name in Settings.__struct_fields__:
         old, wanted = getattr(present, name), getattr(new, name)
-        if not isinstance(old, _Settings):
+        if not isinstance(old, SettingsStruct):
             ignored += [name] if old != wanted else []
             continue
         different = [field for field in old.__struct_fields__ if getattr(old, field) != getattr(wanted, field)]

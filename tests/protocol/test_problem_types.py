@@ -9,11 +9,12 @@ STATUSES = {
     400: "malformed",
     401: "unauthenticated",
     403: "forbidden origin_forbidden",
-    404: "unknown_contact unknown_agent unknown_queue unknown_offer unknown_assignment no_shadow_policy not_found "
+    404: "unknown_proposal unknown_contact unknown_agent unknown_queue unknown_offer unknown_assignment no_shadow_policy not_found "
     "unknown_customer unknown_identity unknown_merge",
     405: "method_not_allowed",
     408: "body_timeout",
-    409: "merge_refused identity_taken identity_limit_exceeded contact_exists invalid_contact_state not_owner not_participant "
+    409: "note_limit_exceeded proposal_decided "
+    "merge_refused identity_taken identity_limit_exceeded contact_exists invalid_contact_state not_owner not_participant "
     "participant_limit_exceeded invalid_consult_state queue_closed no_agents_ready callback_not_offered callback_claimed "
     "callback_exists offer_not_pending invalid_assignment_state wrap_up_limit_exceeded invalid_agent_state agent_busy "
     "option_not_available agent_unavailable capacity_exceeded drain_target_required channel_in_use",

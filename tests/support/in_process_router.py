@@ -21,6 +21,7 @@ from router.runtime.writer import Reply, Writer
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
 from router.server.auth.keys import create_secret
+from router.server.customers.live_customers import LiveCustomers, sensitive_of
 from router.server.listeners import PublicServer
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
@@ -120,6 +121,7 @@ async def running_router(
     customers = open_context(settings, writer.clock)
     if customers is not None:
         await customers.start()
+    live = None if customers is None else LiveCustomers(customers, writer, sensitive=sensitive_of(settings.context))
     backend = Services(
         settings=settings,
         authenticator=open_authenticator(settings),
@@ -130,13 +132,16 @@ async def running_router(
         shadow_runner=ShadowRunner(writer, observer=ShadowLog()),
         stats={},
         context=customers,
+        customers=live,
         readiness=Readiness(ready=True),
     )
-    hub = Hub(writer, writer.publisher, settings.sockets)
+    hub = Hub(writer, writer.publisher, settings.sockets, customers=live)
     door = WebSocketEndpoints(backend, hub)
     listener = PublicServer(backend, websockets=door, asyncapi_document=asyncapi_document)
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
+        if live is not None:
+            await live.start()
         await listener.start()
         router = InProcessRouter(backend, writer, listener, hub, door)
         for workspace in WORKSPACES:
@@ -149,6 +154,8 @@ async def running_router(
             await hub.drain(5)
             await listener.close()
             await hub.stop()
+            if live is not None:
+                await live.stop()
             await writer.stop()
             if customers is not None:
                 await customers.stop()

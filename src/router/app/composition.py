@@ -39,6 +39,7 @@ from router.server.auth.credentials import Role, TicketStore, mint_token, open_a
 from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.jwks import JwksRefresher
 from router.server.auth.keys import create_secret, open_keyring, report_secret_files, secret_path
+from router.server.customers.live_customers import LiveCustomers, sensitive_of
 from router.server.listeners import MetricsServer, PublicServer, check_transport_security
 from router.server.references import NO_REFERENCES, References
 from router.server.ws.endpoints import WebSocketEndpoints
@@ -95,6 +96,7 @@ class App:
         self._control: ControlServer | None = None
         self._context: ContextService | None = None
         self._references = NO_REFERENCES
+        self._customers: LiveCustomers | None = None
 
     @property
     def url(self) -> str:
@@ -141,6 +143,7 @@ class App:
             self._context = await self._start_context()
             self._references = References(self._context, self.settings.context.references)
             await self._references.start(self._writer)
+            self._customers = await self._start_customers()
             shadows = await self._start_shadows()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
             services = Services(
@@ -154,6 +157,7 @@ class App:
                 stats=stats,
                 context=self._context,
                 references=self._references,
+                customers=self._customers,
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
@@ -166,7 +170,7 @@ class App:
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
     async def _start_servers(self, services: Services) -> None:
-        self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets, self._references)
+        self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets, self._references, self._customers)
         self._services = services
         sockets = self._sockets = WebSocketEndpoints(services, self._hub)
         await self._jwks.refresh()
@@ -222,6 +226,14 @@ class App:
                 "the customer context cannot be opened: routing goes on without it", action="context_failed", error=str(error)
             )
         return service
+
+    async def _start_customers(self) -> LiveCustomers | None:
+        """Follow the customers of live contacts, if the customer context is switched on."""
+        if self._context is None:
+            return None
+        customers = LiveCustomers(self._context, self._writer, sensitive=sensitive_of(self.settings.context))
+        await customers.start()
+        return customers
 
     async def _start_shadows(self) -> ShadowRunner:
         shadows = ShadowRunner(self._writer, backlog_max=self.settings.runtime.shadow_backlog_count_max, observer=ShadowLog())
@@ -290,6 +302,12 @@ class App:
             "1: ready to serve; 0: recovering or shutting down.",
             lambda: float(self.readiness.ready and not self.readiness.stopping),
         )
+        if (customers := self._customers) is not None:
+            gauge("router_context_active_customers", "Customers whose facts are in memory.", lambda: len(customers.facts))
+            gauge("router_context_cards_in_memory", "Contacts whose card is in memory.", lambda: len(customers.cards))
+            self._process.add_counter(
+                "router_context_card_late_seconds", "Time by which cards followed their offers.", lambda: customers.late_seconds
+            )
         is_durable = self.settings.journal.backend is JournalBackend.SQLITE
         gauge("router_journal_synchronous", "1: a commit is on disk before it is acknowledged.", lambda: float(is_durable))
 
@@ -375,6 +393,8 @@ class App:
             raise ended
 
     async def _stop_context(self) -> None:
+        if self._customers is not None:
+            await self._customers.stop()
         await self._references.stop()
         if self._context is not None:
             await self._context.stop()

@@ -58,8 +58,10 @@ _PERMANENT_HTTP_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 426})
 # The peer speaks no TLS.
 _NOT_TLS_REASONS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
+# Frames that a program reads.
+DeliveredFrame = f.WelcomeFrame | f.EventFrame | f.StatsFrame
 # Frames that change the local state.
-ReceivedUpdate = f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame
+ReceivedUpdate = DeliveredFrame | f.StatePageFrame | f.CardFrame | f.CardChangedFrame
 
 
 class _UnknownFrame(msgspec.Struct):
@@ -160,7 +162,7 @@ class ReconnectingConnection:
         self._live = asyncio.Event()
         self._pending_answers: dict[str, asyncio.Future[f.OkFrame | f.PongFrame]] = {}
         self._commands_in_flight = asyncio.Semaphore(COMMANDS_IN_FLIGHT_MAX)
-        self._events: deque[f.WelcomeFrame | f.EventFrame | f.StatsFrame] = deque()
+        self._events: deque[DeliveredFrame] = deque()
         self._frames_available = asyncio.Event()
         self._buffer_has_space = asyncio.Event()
         self._buffer_has_space.set()
@@ -253,7 +255,7 @@ class ReconnectingConnection:
         return data if self._subprotocol == MSGPACK else data.decode()
 
     # --- events -------------------------------------------------------------------------------------
-    async def events(self) -> AsyncIterator[f.WelcomeFrame | f.EventFrame | f.StatsFrame]:
+    async def events(self) -> AsyncIterator[DeliveredFrame]:
         """Iterate over the frames in order; a ``Welcome`` in between means that the state was loaded again.
 
         Ends when this side closes; otherwise raises the exception that ended the stream.
@@ -271,7 +273,7 @@ class ReconnectingConnection:
             self._frames_available.clear()
             await self._frames_available.wait()
 
-    def _buffer_frame(self, frame: f.WelcomeFrame | f.EventFrame | f.StatsFrame) -> bool:
+    def _buffer_frame(self, frame: DeliveredFrame) -> bool:
         """Append a frame to the reader's buffer; return False if it is full."""
         if self._options.deliver_events:
             if len(self._events) >= self._options.event_buffer_max:
@@ -399,6 +401,8 @@ class ReconnectingConnection:
                     self._on_state_complete(self.welcome)
             case f.ResumedFrame():
                 self._mark_connected()
+            case f.CardFrame() | f.CardChangedFrame():
+                self._on_frame(frame)
             case f.StatsFrame():
                 self._on_frame(frame)
                 self._buffer_frame(frame)

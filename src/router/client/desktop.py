@@ -1,9 +1,14 @@
 """Client of an agent desktop: receives offers, sends the agent's commands."""
 
+from collections.abc import AsyncIterator, Mapping
+from functools import cached_property
 from typing import Unpack
 
+from router.client.cards import CachedCards
+from router.client.connection import ReceivedUpdate
 from router.client.state import CachedAgent
 from router.client.websocket_client import Guard, KeyGuard, WebSocketClient
+from router.context.cards import Card
 from router.model.policy import SuspensionEnd
 from router.model.states import AgentState
 from router.protocol import frames as f
@@ -23,13 +28,28 @@ class DesktopClient(WebSocketClient):
         """Agent as of the last frame: state, offers, assignments."""
         return self._cache
 
-    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
+    def _on_frame(self, frame: ReceivedUpdate) -> None:
         if isinstance(frame, f.WelcomeFrame) and frame.agent is not None:
             self._cache = CachedAgent.from_view(frame.agent)
         elif isinstance(frame, f.EventFrame):
             self._cache.apply(frame.event, frame.at_ms)
+        self._cards.apply(frame)
 
     _cache = CachedAgent(agent_id="")
+
+    @property
+    def cards(self) -> Mapping[str, Card]:
+        """Cards of the agent's contacts and offers by contact id: what is known about each customer."""
+        return self._cards.by_contact
+
+    async def card_updates(self) -> AsyncIterator[tuple[str, Card]]:
+        """Iterate over the cards that come or change after an offer, with their contact ids; the newest of each contact."""
+        while True:
+            yield await self._cards.next_update()
+
+    @cached_property
+    def _cards(self) -> CachedCards:
+        return CachedCards()
 
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
     async def ready(self, **guard: Unpack[Guard]) -> f.OkFrame:

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from msgspec import UNSET, UnsetType
 
+from router.client.connection import ReceivedUpdate
 from router.client.errors import NotConnected, OutcomeUnknown
 from router.client.state import ContactCache
 from router.client.websocket_client import Guard, WebSocketClient
@@ -167,7 +168,7 @@ class GatewayClient(ContactCommands):
         """Live contacts of this gateway as of the last frame."""
         return self._cache
 
-    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
+    def _on_frame(self, frame: ReceivedUpdate) -> None:
         if isinstance(frame, f.WelcomeFrame):
             self._cache = ContactCache()
         if isinstance(frame, f.WelcomeFrame | f.StatePageFrame):

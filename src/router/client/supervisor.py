@@ -2,6 +2,7 @@
 
 from typing import Unpack
 
+from router.client.connection import ReceivedUpdate
 from router.client.gateway import ContactCommands
 from router.client.state import WorkspaceCache
 from router.client.websocket_client import Guard
@@ -19,7 +20,7 @@ class SupervisorClient(ContactCommands):
         """Agents as of the last event, queues as of the last ``stats`` frame."""
         return self._cache
 
-    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
+    def _on_frame(self, frame: ReceivedUpdate) -> None:
         if isinstance(frame, f.WelcomeFrame):
             self._cache = WorkspaceCache()
         match frame:

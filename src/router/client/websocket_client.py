@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import msgspec
 
-from router.client.connection import ConnectionOptions, ReconnectingConnection
+from router.client.connection import ConnectionOptions, DeliveredFrame, ReceivedUpdate, ReconnectingConnection
 from router.client.errors import OutcomeUnknown
 from router.client.reconnect import TokenProvider
 from router.model.events import Event
@@ -57,7 +57,7 @@ class WebSocketClient(ABC):
     ) -> None:
         await self._connection.close()
 
-    def __aiter__(self) -> AsyncIterator[f.WelcomeFrame | f.EventFrame | f.StatsFrame]:
+    def __aiter__(self) -> AsyncIterator[DeliveredFrame]:
         """Iterate over the frames, without gaps across reconnects.
 
         A ``Welcome`` in between means that more events were missed than the router keeps for replay: the state was loaded
@@ -122,5 +122,5 @@ class WebSocketClient(ABC):
         return answer
 
     @abstractmethod
-    def _on_frame(self, frame: f.WelcomeFrame | f.StatePageFrame | f.EventFrame | f.StatsFrame) -> None:
+    def _on_frame(self, frame: ReceivedUpdate) -> None:
         """Apply a frame to the local copy of the state."""

@@ -89,7 +89,9 @@ class CardContact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     disposition: str | None = None
     """Disposition of its last completed assignment; null: none."""
     queued_at_ms: int
+    """When it was submitted, epoch milliseconds."""
     changed_at_ms: int
+    """When it changed last, epoch milliseconds."""
 
 
 class CardNote(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,6 +166,8 @@ class CardContent(Struct, frozen=True, kw_only=True):
     work: list[CardContact] = []
     notes: list[CardNote] = []
     is_erased: bool = False
+    as_of: int = 0
+    """Number of the last change of the store before this was read."""
 
 
 class TooManyNotes(ContextError):

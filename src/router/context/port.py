@@ -56,6 +56,8 @@ class ContextChange(Struct, frozen=True, kw_only=True):
     kind: CustomerChangeKind
     step: Step | None = None
     """The step that was stored."""
+    number: int = 0
+    """Number of the change: 1, 2, 3, … since the store was opened."""
 
 
 class ContactContexts(Protocol):
@@ -86,8 +88,10 @@ class ContactContexts(Protocol):
         """Return a customer with the newest steps of all members, oldest first. Raises UnknownCustomer or ErasedCustomer."""
         ...
 
-    def record_work(self, workspace: str, changes: Sequence[WorkChange], *, history_id: str, seq: int) -> None:
-        """Apply how contacts went, up to the event ``seq``; the position is stored with the changes."""
+    def record_work(
+        self, workspace: str, changes: Sequence[WorkChange], *, history_id: str, seq: int, is_complete: bool = True
+    ) -> None:
+        """Apply how contacts went, up to the event ``seq``; the position is stored with the changes, if they are complete."""
         ...
 
     def cursor(self, workspace: str) -> tuple[str, int] | None:

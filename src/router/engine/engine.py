@@ -39,6 +39,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.engine.state.wait_statistics import PendingForecast
+from router.engine.state.workspace import agents_offered, conversation_roles
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
@@ -46,7 +47,7 @@ from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
 from router.model.request_views import RequestView
 from router.model.results import Outcome, Refused
-from router.model.states import ContactState, Presence
+from router.model.states import ContactId, ContactState, Presence
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_rules
 
@@ -269,6 +270,31 @@ class Engine:
         """Return the ids of the contacts that are not over and have this reference; for the start, in one turn."""
         contacts = self._state.contacts.values()
         return [one.contact_id for one in contacts if one.reference == reference and not one.state.is_terminal]
+
+    def customers_of_live_contacts(self) -> Slices[list[tuple[ContactId, str, ContactState]]]:
+        """Return id, customer and state of the live contacts whose customer is known."""
+        return slices.customers_of_live_contacts(self._state)
+
+    def customer_of(self, contact_id: str) -> tuple[str | None, int]:
+        """Return the customer of a contact, None where it is not known, and the number of its ``contact.queued``."""
+        contact = self._state.contacts.get(contact_id)
+        return (None, 0) if contact is None else (contact.customer_id, contact.queued_seq)
+
+    def agents_of_contact(self, contact_id: str) -> tuple[str, ...]:
+        """Return the agents who have a live contact or an offer of it, the owner first."""
+        contact = self._state.contacts.get(contact_id)
+        if contact is None or contact.state.is_terminal:
+            return ()
+        names = {} if contact.agent_id is None else conversation_roles(self._state, contact)
+        return tuple(dict.fromkeys([*names, *agents_offered(self._state, contact)]))
+
+    def contacts_of_agent(self, agent_id: str) -> tuple[str, ...]:
+        """Return the contacts that an agent has, wrap-up included, or that are offered to them."""
+        agent = self._state.agents.get(agent_id)
+        if agent is None:
+            return ()
+        work = [one.contact_id for one in agent.assignments.values()] + [one.contact_id for one in agent.offers.values()]
+        return tuple(dict.fromkeys(work))
 
     def agent(self, agent_id: str) -> AgentView | None:
         """Return one agent."""

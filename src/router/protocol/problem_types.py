@@ -121,6 +121,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "A customer has a limited number of strong identities, addresses and consents.",
         "Detach an identity that is no longer used; `detail` names the limit.",
     ),
+    "note_limit_exceeded": _P(
+        409,
+        "The contact has too many notes",
+        "A contact has at most 50 notes.",
+        "Write the note on a later contact of the customer, or in your own system.",
+    ),
     "context_unavailable": _P(
         503,
         "The customer context is not available",

@@ -12,7 +12,7 @@ JournalUnavailable, and the process must end, because the state in memory is ahe
 what is durable.
 
 The writer makes no routing decisions. Only its ``BatchProcessor`` calls ``Engine.handle``. Callbacks that run in the loop
-(subscribers, replies, ``on_refused_submit``) must be quick and must not raise.
+(subscribers, replies, ``on_decided``, ``on_refused_submit``) must be quick and must not raise.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from router.engine.engine import Engine
 from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
+from router.journal.records import Record
 from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop
 from router.model.errors import JournalError, JournalUnavailable, Stopping
 from router.model.results import RefusalCode
@@ -109,6 +110,8 @@ class Writer:
         self._snapshot_scheduler = SnapshotScheduler(journal, self._schedule, wake=self.wake)
         self.intake: Callable[[WorkspaceId, QueuedCommand], None] | None = None
         """Called with each queued command that may have a reference, before it is executed; it may replace command and reply."""
+        self.on_decided: Callable[[WorkspaceId, Record, Engine], None] | None = None
+        """Called with each record before it is durable, to prepare what may be sent with it; nothing may be sent yet."""
         self.on_refused_submit: Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None = None
         """Callback for refused submits, in order with the durable records, because refusals leave no event.
 
@@ -359,6 +362,9 @@ class Writer:
             await self._turns.end()
             return
         self._pacer.commit_started()
+        if self.on_decided is not None:
+            for workspace, record in batch.records:
+                self.on_decided(workspace, record, self._workspaces[workspace].engine)
         await self._turns.run(self._journal.append(batch.records))
         for count, (workspace, record) in enumerate(batch.records):
             if batch.refused_submits:

@@ -24,6 +24,7 @@ import msgspec
 from router.context.customers import ContextError
 from router.context.port import ContactReference, ContextChange, ContextStore, CustomerChangeKind
 from router.context.service import ContextService
+from router.context_settings import ReferenceStorage
 from router.engine.engine import Engine
 from router.model.commands import EnqueueContact, GuardedCommand
 from router.model.errors import RouterError
@@ -35,7 +36,6 @@ from router.protocol.frames import EventFrame, ServerFrame, StatePageFrame, Welc
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.workspace import QueuedCommand, Reply, ReplyTarget
 from router.runtime.writer import Writer
-from router.settings import ReferenceStorage
 
 DEADLINE_S: Final = 0.05
 """Longest time that the answer to a submit waits for its reference to be stored."""

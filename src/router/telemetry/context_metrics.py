@@ -67,6 +67,11 @@ _COUNTED: Final = {
     ),
     "merges": ("router_context_merges", "reason", "Merges of customers, by who asked for them."),
     "conflicts": ("router_context_identity_conflicts", "kind", "Customers of one request that were not merged, by the reason."),
+    "cards": (
+        "router_context_cards",
+        "status",
+        "Cards sent with offers or read over HTTP, by status; after_late: sent after an offer whose card was late.",
+    ),
 }
 
 

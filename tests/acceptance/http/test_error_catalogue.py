@@ -376,6 +376,10 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
         for number in range(19):
             await p.ok("POST", f"{one}/identities", {"type": "email", "value": f"a{number}@example.org"})
         await p.fails("identity_limit_exceeded", "POST", f"{one}/identities", {"type": "email", "value": "more@example.org"})
+        contact = (await p.ok("POST", "/v1/contacts", {"channel": "voice", "queue_id": "support"}))["contact_id"]
+        for number in range(50):
+            await p.ok("POST", f"/v1/contacts/{contact}/notes", {"text": str(number)})
+        await p.fails("note_limit_exceeded", "POST", f"/v1/contacts/{contact}/notes", {"text": "one more"})
         await p.ok("DELETE", other)
         await p.fails("customer_erased", "GET", other)
         assert router.services.context is not None

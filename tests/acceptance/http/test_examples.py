@@ -179,6 +179,8 @@ async def know_a_customer(reader: Reader) -> None:
     submit = reader.example("submit_contact") | {"customer": {"customer_id": customer_id}}
     contact_id = (await reader.send("submit_contact", body=submit))["contact_id"]
     await reader.send("verify_customer", contact_id=contact_id)
+    await reader.send("add_contact_note", contact_id=contact_id)
+    await reader.send("cancel_contact", contact_id=contact_id)
 
 
 async def test_the_examples_of_frames_are_accepted(router: RouterProcess) -> None:

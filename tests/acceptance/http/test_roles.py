@@ -87,6 +87,8 @@ EXPECTED = {
     "get_journey": "gateway supervisor admin",
     "search_customers": "supervisor admin",
     "export_customer": "admin",
+    "get_contact_card": "agent gateway",
+    "add_contact_note": "agent gateway supervisor admin",
     "erase_customer": "admin",
     "put_shadow": "admin",
     "get_shadow": "supervisor admin",

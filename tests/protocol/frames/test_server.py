@@ -12,6 +12,8 @@ TAGS = {
     "StatePageFrame": "state_page",
     "ResumedFrame": "resumed",
     "EventFrame": "event",
+    "CardFrame": "card",
+    "CardChangedFrame": "card_changed",
     "StatsFrame": "stats",
     "OkFrame": "ok",
     "ErrorFrame": "error",

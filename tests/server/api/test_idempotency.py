@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from router.context.cards import ContactContext
 from router.context.identities import Identity
 from router.model.commands import CallbackFields
 from router.protocol.frames import ContactCustomer, ContactFields
@@ -66,6 +67,7 @@ def test_every_field_of_a_submit_is_in_the_fingerprint() -> None:
         "preferred_agents": ("a",),
         "continues_contact_id": "c",
         "customer": ContactCustomer(customer_id="c_1"),
+        "context": ContactContext(screen="loans"),
     }
     assert {"channel", *changed} == set(ContactFields.__struct_fields__)
     plain = fingerprint_of(ContactFields(channel="voice"))

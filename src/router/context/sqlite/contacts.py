@@ -123,10 +123,8 @@ class ContactTable:
 
     # --- work ----------------------------------------------------------------------------------
 
-    def record_work(
-        self, changes: Sequence[WorkChange], row_of: Callable[[str], int | None], *, history_id: str, seq: int
-    ) -> set[int]:
-        """Apply changes up to the event ``seq`` of a history and return the rows of their customers.
+    def record_work(self, changes: Sequence[WorkChange], row_of: Callable[[str], int | None]) -> set[int]:
+        """Apply changes and return the rows of their customers.
 
         ``row_of`` returns the row of a customer; None: there is none. A change of a contact that is not listed is left out.
         """
@@ -143,7 +141,6 @@ class ContactTable:
             ).fetchone()
             if found is not None:
                 rows.add(int(found[0]))
-        self._connection.execute("INSERT OR REPLACE INTO feed_cursor VALUES (?, ?, ?)", (self._workspace, history_id, seq))
         return rows
 
     def _insert_work(self, change: WorkChange, row: int) -> None:
@@ -178,6 +175,10 @@ class ContactTable:
                 change.contact_id,
             ),
         )
+
+    def set_cursor(self, history_id: str, seq: int) -> None:
+        """Store the position in the event feed up to which the table of work is complete."""
+        self._connection.execute("INSERT OR REPLACE INTO feed_cursor VALUES (?, ?, ?)", (self._workspace, history_id, seq))
 
     def cursor(self) -> tuple[str, int] | None:
         """Return the position in the event feed up to which the table of work is complete; None: nothing was read yet."""
@@ -242,6 +243,7 @@ class SqliteContacts:
         journeys: Callable[[], JourneyTable],
         on_change: Callable[[str, int, str], None],
         kept_ms: int = CONTACT_KEPT_MS,
+        change_count: Callable[[], int],
     ) -> None:
         """``on_change`` is called with a workspace, the row of a customer and what has changed."""
         self._connection = connection
@@ -249,6 +251,7 @@ class SqliteContacts:
         self._journeys = journeys
         self._on_change = on_change
         self._kept_ms = kept_ms
+        self._change_count = change_count
 
     def _contacts(self, workspace: str) -> tuple[CustomerTable, ContactTable]:
         customers = self._table_of(workspace)
@@ -313,6 +316,7 @@ class SqliteContacts:
             steps=self._steps(members),
             work=work,
             notes=notes,
+            as_of=self._change_count(),
         )
 
     def _content_without_customer(self, customers: CustomerTable, contacts: ContactTable, contact_id: str) -> CardContent:
@@ -345,8 +349,10 @@ class SqliteContacts:
             found = merge_steps(found, self._journeys().steps(member))
         return found[-STEPS_MAX:]
 
-    def record_work(self, workspace: str, changes: Sequence[WorkChange], *, history_id: str, seq: int) -> None:
-        """Apply how contacts went, up to the event ``seq``; the position is stored with the changes."""
+    def record_work(
+        self, workspace: str, changes: Sequence[WorkChange], *, history_id: str, seq: int, is_complete: bool = True
+    ) -> None:
+        """Apply how contacts went, up to the event ``seq``; the position is stored with the changes, if they are complete."""
         customers, contacts = self._contacts(workspace)
 
         def row_of(customer_id: str) -> int | None:
@@ -355,8 +361,10 @@ class SqliteContacts:
             except (UnknownCustomer, ErasedCustomer):
                 return None
 
-        for row in contacts.record_work(changes, row_of, history_id=history_id, seq=seq):
+        for row in contacts.record_work(changes, row_of):
             self._on_change(workspace, row, "work")
+        if is_complete:
+            contacts.set_cursor(history_id, seq)
 
     def cursor(self, workspace: str) -> tuple[str, int] | None:
         """Return the history and the event up to which ``record_work`` was applied; None: nothing was."""

@@ -88,6 +88,7 @@ class SqliteContextStore:
         self._workspaces: dict[str, CustomerTable] = {}
         self._changes: list[ContextChange] = []
         self._changes_before_attempt = self._writes_before_attempt = 0
+        self._change_count = 0
         try:
             with translate_errors():
                 self._keys = KeyStore(self._files.keys, master)
@@ -102,6 +103,7 @@ class SqliteContextStore:
                     self._data,
                     table_of=self._table,
                     journeys=lambda: self._journeys,
+                    change_count=lambda: self._change_count,
                     on_change=lambda workspace, row, kind: self._changed(workspace, row, CustomerChangeKind(kind)),
                     kept_ms=contact_kept_ms,
                 )
@@ -134,7 +136,10 @@ class SqliteContextStore:
         self, workspace: str, row: int, kind: CustomerChangeKind = CustomerChangeKind.PROFILE, step: Step | None = None
     ) -> None:
         customer_id = self._workspaces[workspace].id_of(row)
-        self._changes.append(ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step))
+        self._change_count += 1
+        self._changes.append(
+            ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step, number=self._change_count)
+        )
 
     def _customer_table(self, number: int, name: str) -> CustomerTable:
         return CustomerTable(

@@ -309,6 +309,17 @@ def live_contacts(state: RoutingState, owner: str) -> Slices[Views[ContactView]]
                 return found
 
 
+def customers_of_live_contacts(state: RoutingState) -> Slices[list[tuple[ContactId, str, ContactState]]]:
+    """Return id, customer and state of the live contacts whose customer is known, each as of the turn that reads it."""
+    found: list[tuple[ContactId, str, ContactState]] = []
+    for position, contact in enumerate(list(state.contacts.values())):
+        if contact.customer_id is not None and not contact.state.is_terminal:
+            found.append((contact.contact_id, contact.customer_id, contact.state))
+        if position % _LISTED_PER_TURN == 0:
+            yield
+    return found
+
+
 def _owned_contacts(state: RoutingState, owner: str) -> Slices[list[list[ContactId]]]:
     """Return the ids of the live contacts of a gateway, in pages; those that arrive meanwhile are among the changed ones."""
     meter = WorkMeter()

@@ -63,6 +63,8 @@ from router.protocol.frames.client import (
     WaitSeconds,
 )
 from router.protocol.frames.server import (
+    CardChangedFrame,
+    CardFrame,
     ErrorFrame,
     EventFrame,
     OkFrame,
@@ -133,6 +135,8 @@ __all__ = (
     "StatePageFrame",
     "ResumedFrame",
     "EventFrame",
+    "CardFrame",
+    "CardChangedFrame",
     "StatsFrame",
     "OkFrame",
     "ErrorFrame",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from router.context.cards import ContactContext
 from router.context.customers import CustomerId
 from router.context.identities import IDENTITIES_MAX, Identity
 from router.model import commands as c
@@ -360,6 +361,8 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     any other id is refused. Omitted: none."""
     customer: ContactCustomer | None = None
     """Customer. The contact is routed without one where the customer context does not answer in time. Omitted: not known."""
+    context: ContactContext | None = None
+    """Where the customer is and what they want, for the card of the agent; never part of a decision. At most 4 KiB of JSON."""
 
 
 class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):

@@ -4,6 +4,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from router.context.cards import Card, CardContact, CardCustomer, CardNote, CardStatus, CardStep, ContactContext
+from router.context.identities import Assurance
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
@@ -78,6 +80,54 @@ class EventFrame(_ServerFrame, frozen=True, kw_only=True, tag="event"):
     """Time of the event, epoch milliseconds."""
     event: Event
     """The event."""
+    card: Card | None = None
+    """Desktop: what is known about the customer of an ``offer.made`` to this agent; null for other events and clients, and where
+    no contact has had a customer or a context yet."""
+
+
+class CardFrame(_ServerFrame, frozen=True, kw_only=True, tag="card"):
+    """Desktop: the card of a contact that this agent has, or that is offered to them. It replaces an earlier one.
+
+    Sent after an offer whose card was ``late``, after a contact came without an offer, after ``welcome`` and ``resumed``, and when
+    the status of a card changes.
+    """
+
+    contact_id: str
+    card: Card
+    """The card."""
+
+
+class CardChangedFrame(_ServerFrame, frozen=True, kw_only=True, tag="card_changed"):
+    """Desktop: parts of a card that have changed, at most twice a second per contact. ``parts`` names them; others stay.
+
+    A part that is named and absent is empty now.
+    """
+
+    contact_id: str
+    version: int
+    """Version of the card."""
+    status: CardStatus
+    """Status of the card, which is unchanged."""
+    parts: tuple[str, ...]
+    """Names of the parts that have changed."""
+    assurance: Assurance | None = None
+    """How the customer of this contact is known."""
+    customer: CardCustomer | None = None
+    """The customer."""
+    now: ContactContext | None = None
+    """Where the customer is and what they want."""
+    steps: tuple[CardStep, ...] = ()
+    """Last steps of the journey."""
+    contacts: tuple[CardContact, ...] = ()
+    """Last contacts that are over."""
+    agents: tuple[str, ...] = ()
+    """Agents who had these contacts."""
+    open_work: tuple[CardContact, ...] = ()
+    """Other contacts that are not over."""
+    notes: tuple[CardNote, ...] = ()
+    """Notes."""
+    hidden: tuple[str, ...] = ()
+    """Fields and types of steps that are shown once the customer is verified."""
 
 
 class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="stats"):
@@ -159,5 +209,15 @@ class ReconnectFrame(_ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
 
 
 ServerFrame: TypeAlias = (
-    WelcomeFrame | StatePageFrame | ResumedFrame | EventFrame | StatsFrame | OkFrame | ErrorFrame | PongFrame | ReconnectFrame
+    WelcomeFrame
+    | StatePageFrame
+    | ResumedFrame
+    | EventFrame
+    | CardFrame
+    | CardChangedFrame
+    | StatsFrame
+    | OkFrame
+    | ErrorFrame
+    | PongFrame
+    | ReconnectFrame
 )

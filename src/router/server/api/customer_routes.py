@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from router.context.cards import Card, CardNote
 from router.context.customers import CustomerView, Merged, ProfileChange, Resolved, Unmerged
 from router.context.identities import Identity
 from router.context.verification import MergeProposal, Verified
 from router.server.api.bodies import EmptyBody
+from router.server.api.contact_cards import NoteRequest, add_contact_note, get_contact_card
 from router.server.api.customer_batches import (
     ChangedCustomers,
     ChangedQuery,
@@ -211,5 +213,23 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         query_type=JourneyQuery,
         tag="customers",
         problem_codes=_ONE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/contacts/{contact_id}/card",
+        operation=get_contact_card,
+        response_type=Card,
+        tag="customers",
+        problem_codes=("unknown_contact", "context_unavailable"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/contacts/{contact_id}/notes",
+        operation=add_contact_note,
+        body_type=NoteRequest,
+        response_type=CardNote,
+        status=201,
+        tag="customers",
+        problem_codes=("unknown_contact", "customer_erased", "note_limit_exceeded", "context_unavailable"),
     ),
 )

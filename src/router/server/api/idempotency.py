@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from router.context.cards import CONTEXT_BYTES_MAX, ContactContext
 from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import Event
@@ -75,6 +76,8 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     preferred_agents: tuple[str, ...]
     continues_contact_id: str | None
     customer: _FingerprintCustomer | UnsetType = UNSET
+    has_context: bool | UnsetType = UNSET
+    """Whether there is a context: what it says is personal, and a hash of a short text would give it away."""
 
 
 new_contact_id: Final = AscendingIds(16).next
@@ -94,6 +97,8 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
         raise ProblemError("invalid_value", detail, field="reference")
     if fields.customer is not None and not fields.customer.has_one_form():
         raise ProblemError("invalid_value", "give either identities or customer_id", field="customer")
+    if fields.context is not None:
+        _check_context(fields.context)
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = hash_parts(credential.actor.encode(), idempotency_key.encode())
@@ -117,12 +122,20 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
     )
 
 
+def _check_context(context: ContactContext) -> None:
+    size = len(msgspec.json.encode(context))
+    if size > CONTEXT_BYTES_MAX:
+        raise ProblemError("invalid_value", f"has {size} bytes of JSON, at most {CONTEXT_BYTES_MAX:,}", field="context")
+
+
 async def add_customer(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> EnqueueContact:
     """Return the command with the customer that the fields name, as far as the customer context knows in time."""
-    if fields.customer is None:
+    if fields.customer is None and fields.context is None:
         return command
-    customer = await resolve_for_submit(services, workspace, fields.customer)
-    return command if customer is None else msgspec.structs.replace(command, customer_id=customer.customer_id)
+    customer = await resolve_for_submit(services, workspace, command.contact_id, fields.customer, fields.context)
+    if customer is None:
+        return command
+    return msgspec.structs.replace(command, customer_id=customer.customer_id, customer_facts=customer.facts)
 
 
 def fingerprint_of(fields: ContactFields) -> bytes:
@@ -142,6 +155,7 @@ def fingerprint_of(fields: ContactFields) -> bytes:
                 fields.preferred_agents,
                 fields.continues_contact_id,
                 UNSET if fields.customer is None else _customer_fingerprint(fields.customer),
+                UNSET if fields.context is None else True,
             )
         )
     )

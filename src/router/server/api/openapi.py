@@ -43,6 +43,7 @@ from router.server.api.bodies import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.server.api.contact_cards import NoteRequest
 from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
 from router.server.api.journeys import JourneyBatch
@@ -123,6 +124,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     EmptyBody: {},
     HandOverTarget: {"to_agent_id": "grace"},
     LeaveRequest: {"agent_id": "grace"},
+    NoteRequest: {"text": "Asked for the papers to be sent again."},
     Policy: {
         "skills": ["english", "german"],
         "channels": {"voice": {"wrap_up_s": 20}, "chat": {"units": 30, "per_agent_max": 3}},

@@ -31,6 +31,7 @@ from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request_watch import RequestPolls, RequestWatch
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.server.auth.failures import AuthFailures
+from router.server.customers.live_customers import LiveCustomers
 from router.server.references import NO_REFERENCES, References
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
@@ -62,6 +63,8 @@ class Services:
     """Customer context; none where it is switched off."""
     references: References = NO_REFERENCES
     """References of contacts, which events and views of the engine do not carry."""
+    customers: LiveCustomers | None = None
+    """Facts and cards of the customers of live contacts; none where the customer context is switched off."""
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)

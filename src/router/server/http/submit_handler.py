@@ -165,7 +165,7 @@ class SubmitHandler(OperationHandler):
         self.in_flight[pending] = None
         if self._timer is None:
             self._start_timer(self._timeout_s)
-        if fields.customer is not None:
+        if fields.customer is not None or fields.context is not None:
             self._start_task(self._submit_with_customer(pending, credential, command, fields))
             return None
         try:

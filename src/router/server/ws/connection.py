@@ -407,7 +407,7 @@ class WebSocketConnection:
                     )
                     self.send_reply(request, refused)
                     return
-                if type(request) is SubmitFrame and request.contact.customer is not None:
+                if type(request) is SubmitFrame and (request.contact.customer is not None or request.contact.context is not None):
                     assert type(command) is EnqueueContact
                     work = self._submit_with_customer(pending, request, command, credential.workspace)
                     self._hub.track_task(asyncio.get_running_loop().create_task(work))

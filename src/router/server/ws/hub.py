@@ -20,13 +20,14 @@ events only while ``live``; see ``synchronization.py`` for the transition.
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, cast
 
 import structlog
 
+from router.context.cards import Card
 from router.model.errors import CommandQueueFull, RouterError
-from router.model.events import AgentRemoved, DesktopConnected, Event
+from router.model.events import AgentRemoved, ContactAssigned, DesktopConnected, Event, OfferMade, ParticipantAdded
 from router.model.states import SEALED_REFERENCE
 from router.model.views import QueueView
 from router.protocol.audience import recipient_agents, recipient_gateway
@@ -38,6 +39,7 @@ from router.protocol.websocket_frames import encode_frame as framed_as
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
+from router.server.customers.live_customers import LiveCustomers
 from router.server.references import NO_REFERENCES, References
 from router.server.ws.disconnects import DisconnectQueue
 from router.server.ws.replay_index import ReplayIndex, StampedEvent
@@ -49,6 +51,7 @@ _log = structlog.get_logger(__name__)
 _DRAIN_STEP_S: Final = 0.1
 # Attempts to deliver a record before it is skipped and counted.
 _ATTEMPTS_MAX: Final = 3
+_BRINGS_A_CONTACT: Final = frozenset({OfferMade, ContactAssigned, ParticipantAdded})
 
 
 class Subscriber(Protocol):
@@ -104,8 +107,14 @@ class Hub:
     """Registry of all connections and fan-out of events to them."""
 
     def __init__(
-        self, writer: Writer, publisher: Publisher, settings: SocketSettings, references: References = NO_REFERENCES
+        self,
+        writer: Writer,
+        publisher: Publisher,
+        settings: SocketSettings,
+        references: References = NO_REFERENCES,
+        customers: LiveCustomers | None = None,
     ) -> None:
+        """Subscribe to the feed. ``customers`` has the cards of contacts; None: the customer context is switched off."""
         self.references: Final = references
         """References of contacts, which events and views do not carry."""
         self._writer = writer
@@ -124,6 +133,9 @@ class Hub:
         self._lost_seqs: dict[str, int] = {}
         """By workspace: the newest event that some client may not have received. Earlier positions are not resumed from."""
         self.draining = False
+        self.customers = customers
+        if customers is not None:
+            customers.cards.send = self.send_to_agents
         self.log_reads = 0
         """Number of clients that are reading missed events from the journal."""
         self._subscription = writer.feed.subscribe_inline(
@@ -233,6 +245,9 @@ class Hub:
             # After a failure the hub is behind: what it delivers again, this subscriber has already.
             group.ahead[subscriber.session_id] = seq
         group.seq = max(group.seq, min(seq, handled_seq))
+        if subscriber.role == "agent" and self.customers is not None and self.customers.is_active:
+            greeting = self.customers.greet(subscriber.workspace, subscriber.subject)
+            self.track_task(asyncio.get_running_loop().create_task(greeting))
         if subscriber in group.supervisors and group.stats_timer is None:
             # Changes since its welcome were sent to the other supervisors before it was live.
             self._schedule_stats(subscriber.workspace, group)
@@ -264,7 +279,11 @@ class Hub:
             kind = type(event)
             if kind is DesktopConnected:
                 self._close_older_desktops(group, cast(DesktopConnected, event))
-            self._deliver(group, _recipients(group, event), seq, record.at_ms, event)
+            recipients = _recipients(group, event)
+            if kind in _BRINGS_A_CONTACT and self.customers is not None and self.customers.is_active:
+                self._deliver_with_card(group, recipients, seq, record.at_ms, event)
+            else:
+                self._deliver(group, recipients, seq, record.at_ms, event)
             if kind is AgentRemoved:
                 for subscriber in tuple(group.desktops.get(cast(AgentRemoved, event).agent_id, ())):
                     subscriber.close(CloseCode.FORBIDDEN, "the agent was removed")
@@ -276,7 +295,46 @@ class Hub:
         if group.supervisors and group.stats_timer is None:
             self._schedule_stats(published.workspace, group)
 
-    def _deliver(self, group: _WorkspaceSubscribers, recipients: list[Subscriber], seq: int, at_ms: int, event: Event) -> None:
+    def _deliver_with_card(
+        self, group: _WorkspaceSubscribers, recipients: list[Subscriber], seq: int, at_ms: int, event: Event
+    ) -> None:
+        """Deliver an event that brings a contact to an agent: the card goes to that agent alone."""
+        assert self.customers is not None
+        assert isinstance(event, OfferMade | ContactAssigned | ParticipantAdded)
+        agents = [one for one in recipients if one.role == "agent" and one.subject == event.agent_id and one.live]
+        if not agents:
+            self._deliver(group, recipients, seq, at_ms, event)
+            return
+        workspace, contact_id = agents[0].workspace, event.contact_id
+        if isinstance(event, OfferMade):
+            card = self.customers.cards.card_for_offer(workspace, contact_id, event.agent_id)
+            self._deliver(group, agents, seq, at_ms, event, card)
+            self._deliver(group, [one for one in recipients if one not in agents], seq, at_ms, event)
+        else:
+            self._deliver(group, recipients, seq, at_ms, event)
+            self.customers.cards.send_to(workspace, contact_id, event.agent_id)
+
+    def send_to_agents(self, workspace: str, agent_ids: Iterable[str], frame: ServerFrame) -> None:
+        """Send a frame to the live desktops of agents, encoding it at most once per codec."""
+        group = self._groups.get(workspace)
+        encoded: dict[str, bytes] = {}
+        for agent_id in agent_ids if group is not None else ():
+            for subscriber in group.desktops.get(agent_id, ()) if group is not None else ():
+                if subscriber.live:
+                    content = encoded.get(subscriber.subprotocol)
+                    if content is None:
+                        content = encoded[subscriber.subprotocol] = self.encode(frame, subscriber.subprotocol)
+                    subscriber.deliver(content)
+
+    def _deliver(
+        self,
+        group: _WorkspaceSubscribers,
+        recipients: list[Subscriber],
+        seq: int,
+        at_ms: int,
+        event: Event,
+        card: Card | None = None,
+    ) -> None:
         """Deliver an event to live subscribers, encoding it at most once per codec."""
         encoded: dict[str, bytes] = {}
         for subscriber in recipients:
@@ -288,7 +346,7 @@ class Hub:
                     shown = public_event(event)
                     if getattr(shown, "reference", None) == SEALED_REFERENCE:
                         shown = self.references.event(shown)
-                    frame_content = EventFrame(seq=seq, at_ms=at_ms, event=shown)
+                    frame_content = EventFrame(seq=seq, at_ms=at_ms, event=shown, card=card)
                     frame = encoded[subscriber.subprotocol] = self.encode(frame_content, subscriber.subprotocol)
                 subscriber.deliver(frame)
             except Exception:

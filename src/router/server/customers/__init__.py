@@ -1,0 +1,1 @@
+"""Customers of live contacts: the facts that decide, and the cards that agents see."""

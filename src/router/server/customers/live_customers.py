@@ -1,0 +1,189 @@
+"""Customers of live contacts: connects the customer context with the writer, the event feed and the sockets.
+
+Nothing here decides about routing. Facts travel in commands, cards in frames to the agents of a contact; where the store fails,
+contacts are routed without either.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from router.context.cards import CardContent, CardStatus, ContactContext, Sensitive
+from router.context.port import ContextChange, CustomerChangeKind
+from router.context.service import ContextService
+from router.context_settings import ContextSettings
+from router.engine.engine import Engine
+from router.journal.records import Record
+from router.model.events import ContactAssigned, ContactQueued, OfferMade, ParticipantAdded, PolicyPublished
+from router.model.policy import FactValue, Policy
+from router.runtime.event_feed import Subscription
+from router.runtime.publisher import PublishedRecord
+from router.runtime.writer import Writer
+from router.server.customers.active_facts import ActiveFacts
+from router.server.customers.cards import Cards
+from router.server.customers.live_contacts import ENDING_EVENTS, LiveContacts, load_live_contacts
+from router.server.customers.work_log import WorkLog
+
+SUBSCRIPTION: Final = "customers"
+GREETED_MAX: Final = 50
+"""Cards sent to a desktop that connects."""
+
+
+class LiveCustomers:
+    """Facts and cards of the customers of live contacts. Confined to the event loop."""
+
+    def __init__(self, context: ContextService, writer: Writer, *, sensitive: Sensitive) -> None:
+        self._writer = writer
+        self._context = context
+        self._contacts: dict[str, LiveContacts] = {}
+        self._announced: dict[tuple[str, str], int] = {}
+        """Customers with a change in the group that was committed last, with the number of the change."""
+        self._start_seqs: dict[str, int] = {}
+        """Newest event of each workspace at the start."""
+        self._subscription: Subscription | None = None
+        self._policies: Subscription | None = None
+        self.is_active = False
+        """Whether any contact has named a customer or has a context, now or before the start."""
+        self.facts: Final = ActiveFacts(context, writer, self.live_contacts)
+        """Facts of active customers."""
+        self.cards: Final = Cards(context, writer, sensitive=sensitive, observe_late=self._observe_late)
+        """Cards of live contacts."""
+        self._work = WorkLog(context, writer.feed)
+        self.late_count = 0
+        self.late_seconds = 0.0
+        """Number of cards that followed their offer, and the time in seconds by which they did."""
+
+    def _observe_late(self, seconds: float) -> None:
+        self.late_count += 1
+        self.late_seconds += seconds
+
+    def live_contacts(self, workspace: str) -> LiveContacts:
+        """Return the live contacts of a workspace whose customer is known."""
+        found = self._contacts.get(workspace)
+        if found is None:
+            found = self._contacts[workspace] = LiveContacts()
+        return found
+
+    async def start(self) -> None:
+        """Load what the engines have, and follow the event feed if there are customers. Call before commands are accepted."""
+        workspaces = list(self._writer.workspaces)
+        has_customers = await self._work.load(workspaces)
+        for workspace in workspaces:
+            self._contacts[workspace] = await load_live_contacts(self._writer, workspace)
+            has_customers = has_customers or bool(self._contacts[workspace])
+            self._start_seqs[workspace] = self._writer.publisher.last_seq(workspace)
+        self._policies = self._writer.feed.subscribe_inline(f"{SUBSCRIPTION}-policies", self._on_policy)
+        self._policies.event_types = frozenset({PolicyPublished})
+        self._context.on_changed = self.on_changed
+        if has_customers:
+            self.activate()
+        for workspace in workspaces:
+            self.facts.use_policy(workspace, (await self._writer.query(workspace, _policy_of)).value)
+
+    def activate(self) -> None:
+        """Follow the events of contacts: from the first that names a customer on, so that others cost nothing. Idempotent."""
+        if self.is_active:
+            return
+        self.is_active = True
+        self._subscription = self._writer.feed.subscribe_inline(SUBSCRIPTION, self._on_record)
+        self._work.begin()
+        self._writer.on_decided = self._on_decided
+
+    async def stop(self) -> None:
+        """Stop following and write what waits."""
+        self._writer.on_decided = None
+        self._context.on_changed = None
+        for subscription in (self._subscription, self._policies):
+            if subscription is not None:
+                await subscription.close()
+        self.facts.stop()
+        await self._work.stop()
+        await self.cards.stop()
+
+    # --- submits -------------------------------------------------------------------------------
+
+    def submitted(
+        self, workspace: str, contact_id: str, customer_id: str | None, content: CardContent | None, context: ContactContext | None
+    ) -> dict[str, FactValue]:
+        """Keep what a submit has read and return the facts of its customer; empty where the customer is not known."""
+        is_newest = content is None or content.as_of >= self._announced.get((workspace, customer_id or ""), 0)
+        self.cards.submitted(workspace, contact_id, customer_id, content if is_newest else None, context)
+        if not is_newest:
+            # Another operation of the same group may have changed the customer after it was read.
+            self.cards.prepare(workspace, contact_id, customer_id)
+        if not self.facts.deriver(workspace) or customer_id is None:
+            return {}
+        if content is not None and content.customer is not None:
+            state = self.facts.put(workspace, content.customer, content.steps)
+            if not is_newest:
+                self.facts.drop(workspace, customer_id)
+        else:
+            known = self.facts.get(workspace, customer_id)
+            if known is None:
+                return {}
+            state = known
+        return self.facts.values(workspace, state, besides=contact_id)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _on_record(self, published: PublishedRecord) -> None:
+        workspace, contacts = published.workspace, self.live_contacts(published.workspace)
+        for event in published.record.events:
+            kind = type(event)
+            changed = contacts.apply(event)
+            if changed is not None:
+                self.facts.contacts_changed(workspace, changed.customer_id)
+            if kind in ENDING_EVENTS and isinstance(contact_id := getattr(event, "contact_id", None), str):
+                self.cards.ended(workspace, contact_id)
+            elif kind is ContactQueued and changed is not None:
+                self.facts.refresh(workspace, changed.customer_id)
+
+    def _on_policy(self, published: PublishedRecord) -> None:
+        for event in published.record.events:
+            if isinstance(event, PolicyPublished):
+                self.facts.use_policy(published.workspace, event.policy)
+
+    def _on_decided(self, workspace: str, record: Record, engine: Engine) -> None:
+        """Begin to read the cards of offers while they are being made durable."""
+        for event in record.events:
+            if isinstance(event, OfferMade | ContactAssigned | ParticipantAdded):
+                customer_id, queued_seq = engine.customer_of(event.contact_id)
+                self._prepare(workspace, event.contact_id, customer_id, queued_seq)
+
+    def _prepare(self, workspace: str, contact_id: str, customer_id: str | None, queued_seq: int) -> None:
+        """Begin to read a card; a contact from before the start may have a context although it has no customer."""
+        may_have_context = queued_seq <= self._start_seqs.get(workspace, 0)
+        self.cards.prepare(workspace, contact_id, customer_id, may_have_context=may_have_context)
+
+    def on_changed(self, changes: Sequence[ContextChange]) -> None:
+        """Handle durable changes of customers."""
+        self._announced = {(change.workspace, change.customer_id): change.number for change in changes}
+        for change in changes:
+            workspace, customer_id = change.workspace, change.customer_id
+            if change.kind is CustomerChangeKind.STEP and change.step is not None:
+                self.facts.step_stored(workspace, customer_id, change.step)
+            elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.ERASED):
+                self.facts.customer_changed(workspace, customer_id)
+            self.cards.customer_changed(workspace, customer_id, erased=change.kind is CustomerChangeKind.ERASED)
+
+    async def greet(self, workspace: str, agent_id: str) -> None:
+        """Send an agent who has connected the cards of their contacts."""
+
+        def query(engine: Engine) -> list[tuple[str, str | None, int]]:
+            return [(name, *engine.customer_of(name)) for name in engine.contacts_of_agent(agent_id)[:GREETED_MAX]]
+
+        for contact_id, customer_id, queued_seq in (await self._writer.query(workspace, query)).value:
+            self._prepare(workspace, contact_id, customer_id, queued_seq)
+            self.cards.send_to(workspace, contact_id, agent_id)
+
+    def count_card(self, status: CardStatus) -> None:
+        """Count a card that was read over HTTP."""
+        self._context.count("cards", str(status))
+
+
+def sensitive_of(settings: ContextSettings) -> Sensitive:
+    """Return what cards show only of a customer who is verified."""
+    return Sensitive(fields=frozenset(settings.sensitive_fields), step_types=frozenset(settings.sensitive_step_types))
+
+
+def _policy_of(engine: Engine) -> Policy | None:
+    return engine.policy

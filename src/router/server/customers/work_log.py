@@ -1,0 +1,199 @@
+"""How contacts went, written from the event feed into the customer context.
+
+The changes of the records are collected and written together, with the position of the last one in the same transaction. After a
+restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. While the store cannot be
+used, at most ``CHANGES_MAX`` changes wait; beyond that they are dropped here and read again from the feed after the next start.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from router.context.cards import WorkChange
+from router.context.customers import ContextError
+from router.context.port import ContextStore
+from router.context.service import ContextService
+from router.model.events import (
+    AssignmentCompleted,
+    ContactAssigned,
+    ContactOverflowed,
+    ContactQueued,
+    ContactRequeued,
+    ContactResumed,
+    ContactSuspended,
+    DispositionRecorded,
+    Event,
+    OfferAccepted,
+)
+from router.model.states import AssignmentRole
+from router.runtime.cursors import Cursors, FeedPosition
+from router.runtime.event_feed import EventFeed, Subscription
+from router.runtime.publisher import PublishedRecord
+from router.server.customers.live_contacts import ENDING_EVENTS
+
+SUBSCRIPTION: Final = "customer-work"
+FLUSH_S: Final = 0.2
+CHANGES_MAX: Final = 20_000
+EVENT_TYPES: Final = frozenset(
+    {
+        ContactQueued,
+        ContactRequeued,
+        ContactSuspended,
+        ContactResumed,
+        ContactOverflowed,
+        ContactAssigned,
+        OfferAccepted,
+        AssignmentCompleted,
+        DispositionRecorded,
+        *ENDING_EVENTS,
+    }
+)
+
+
+def work_change(event: Event, at_ms: int) -> WorkChange | None:
+    """Return what an event says about how a contact went; None: nothing."""
+    match event:
+        case ContactQueued():
+            if event.customer_id is None:
+                return None
+            return WorkChange(
+                contact_id=event.contact_id,
+                at_ms=at_ms,
+                state="open",
+                channel=event.channel,
+                queue_id=event.queue_id,
+                customer_id=event.customer_id,
+            )
+        case ContactSuspended():
+            return WorkChange(contact_id=event.contact_id, at_ms=at_ms, state="suspended", queue_id=event.queue_id)
+        case ContactResumed():
+            return WorkChange(
+                contact_id=event.contact_id, at_ms=at_ms, state="open", channel=event.channel, queue_id=event.queue_id
+            )
+        case ContactRequeued() | ContactOverflowed():
+            return WorkChange(contact_id=event.contact_id, at_ms=at_ms, queue_id=event.queue_id)
+        case ContactAssigned():
+            return WorkChange(contact_id=event.contact_id, at_ms=at_ms, agent_id=event.agent_id)
+        case OfferAccepted():
+            if event.role is not AssignmentRole.OWNER:
+                return None
+            return WorkChange(contact_id=event.contact_id, at_ms=at_ms, agent_id=event.agent_id)
+        case AssignmentCompleted() | DispositionRecorded():
+            if event.disposition is None:
+                return None
+            return WorkChange(contact_id=event.contact_id, at_ms=at_ms, disposition=event.disposition)
+    state = ENDING_EVENTS.get(type(event))
+    contact_id = getattr(event, "contact_id", None)
+    return None if state is None or contact_id is None else WorkChange(contact_id=contact_id, at_ms=at_ms, state=state)
+
+
+class _StoredCursors:
+    """The cursors that the store had at the start; new ones are written with the changes themselves."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+
+    def load(self, subscription: str) -> Cursors:
+        return dict(self._cursors)
+
+    def save(self, subscription: str, cursors: Cursors) -> None:
+        return None
+
+
+class WorkLog:
+    """Writes how contacts of customers went. Confined to the event loop."""
+
+    def __init__(self, context: ContextService, feed: EventFeed) -> None:
+        self._context = context
+        self._feed = feed
+        self._cursors: Cursors = {}
+        self._pending: dict[str, tuple[list[WorkChange], str, int]] = {}
+        """By workspace: changes that are not written yet, and the position of the last one."""
+        self._waiting = 0
+        self._gap = False
+        """Whether changes were dropped: positions are not written any more, so that the next start reads them again."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._subscription: Subscription | None = None
+
+    async def load(self, workspaces: Sequence[str]) -> bool:
+        """Read where the store is; return whether it has any contacts of customers, or cannot say."""
+        for workspace in workspaces:
+            try:
+                found = await self._context.run(lambda store, name=workspace: store.contacts.cursor(name))  # type: ignore[misc]
+            except ContextError:
+                self._gap = True
+                continue
+            if found is not None:
+                self._cursors[workspace] = FeedPosition(*found)
+        return bool(self._cursors) or self._gap
+
+    def begin(self) -> None:
+        """Read on from where the store is, or from now on where it has nothing yet."""
+        publisher = self._feed.publisher
+        for workspace in publisher.workspaces:
+            if workspace not in self._cursors:
+                # Written at once, so that a crash before the first contact of a customer loses none.
+                self._pending[workspace] = ([], publisher.history_id(workspace), publisher.last_seq(workspace))
+        self._subscription = self._feed.subscribe_inline(SUBSCRIPTION, self._on_record, cursors=_StoredCursors(self._cursors))
+        self._subscription.event_types = EVENT_TYPES
+        self._begin_flush()
+
+    def _on_record(self, published: PublishedRecord) -> None:
+        record = published.record
+        changes = list(_changes(published))
+        if not changes and published.workspace not in self._pending:
+            return
+        before = self._pending.get(published.workspace)
+        waiting = changes if before is None else before[0] + changes
+        if self._waiting + len(changes) > CHANGES_MAX:
+            self._gap = True
+            waiting = [] if before is None else before[0]
+        self._waiting += len(waiting) - (0 if before is None else len(before[0]))
+        self._pending[published.workspace] = (waiting, published.history_id, record.last_seq)
+        if self._timer is None and self._task is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+
+    def _begin_flush(self) -> None:
+        self._timer = None
+        self._task = asyncio.get_running_loop().create_task(self.flush(), name="customer work")
+        self._task.add_done_callback(self._flushed)
+
+    def _flushed(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if self._pending and self._timer is None and not task.cancelled():
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+
+    async def flush(self) -> None:
+        """Write what waits."""
+        taken, self._pending, self._waiting = self._pending, {}, 0
+        for workspace, (changes, history_id, seq) in taken.items():
+
+            def operation(
+                store: ContextStore, name: str = workspace, work: list[WorkChange] = changes, id: str = history_id, at: int = seq
+            ) -> None:
+                store.contacts.record_work(name, work, history_id=id, seq=at, is_complete=not self._gap)
+
+            try:
+                await self._context.run(operation)
+            except ContextError:
+                self._gap = True
+
+    async def stop(self) -> None:
+        """Stop reading and write what waits."""
+        if self._subscription is not None:
+            await self._subscription.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is not None:
+            await self._task
+        await self.flush()
+
+
+def _changes(published: PublishedRecord) -> Iterator[WorkChange]:
+    for event in published.record.events:
+        if type(event) in EVENT_TYPES:
+            change = work_change(event, published.record.at_ms)
+            if change is not None:
+                yield change
