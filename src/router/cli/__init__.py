@@ -18,6 +18,7 @@ from router.cli.customers import customer, customer_journey
 from router.cli.diagnosis import doctor, journal, verify
 from router.cli.maintenance import backup
 from router.cli.output import to_command_failure
+from router.cli.personal_data import audit_personal, redact
 from router.cli.policy import policy
 from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
@@ -48,6 +49,8 @@ cli.add_command(policy)
 cli.add_command(token)
 cli.add_command(verify)
 cli.add_command(backup)
+journal.add_command(redact)
+journal.add_command(audit_personal)
 cli.add_command(journal)
 cli.add_command(doctor)
 cli.add_command(shadow)

@@ -201,7 +201,10 @@ class SqliteJournalFile:
 
     def _check_migration(self) -> None:
         if self._paths.migration_marker.exists():
-            raise JournalOutdated(f"a migration was interrupted; run `router journal migrate {self._paths.database}` again")
+            raise JournalOutdated(
+                f"a migration was interrupted; run `router journal migrate {self._paths.database}` again, or"
+                " `router journal redact` where that was interrupted"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         for path in (self._paths.database, self._paths.high_water):

@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -56,6 +56,8 @@ _OLD_TABLES: Final = tuple(sql.replace("history_id", "gen").replace("engine_byte
 _COLUMNS: Final = (("workspace", "gen", "history_id"), ("snapshot", "core_bytes", "engine_bytes"))
 _OLD_SUFFIX: Final = ".v1"
 _BATCH_RECORDS: Final = 256
+
+ReportT = TypeVar("ReportT")
 
 Verify = Callable[[Path], Awaitable[Sequence[str]]]
 """Verify the journal at a path and return the problems found."""
@@ -88,17 +90,17 @@ async def migrate_journal(path: Path, *, verify: Verify) -> MigrationReport | No
     Raises JournalLocked where a router has opened the journal, JournalTooNew, JournalCorrupt where the journal is damaged or the
     converted one does not verify, and JournalUnavailable where the journal does not exist or the disk is full.
     """
-    work = _Work(path)
+    work = JournalSwap(path)
     paths = work.paths
     if not work.is_ready() and not check_regular_file(paths.database):
         raise JournalUnavailable(f"{paths.database}: the journal does not exist")
     if not work.is_ready():
         require_journal(paths)
-    with _locked(paths) as mark:
+    with lock_stopped(paths) as mark:
         if work.is_ready():
             with translate_errors():
                 work.sync_found()
-            report = work.read_report()
+            report = work.read_report(MigrationReport)
         elif not _needs_migration(paths):
             work.remove()
             return None
@@ -119,7 +121,7 @@ def _needs_migration(paths: JournalPaths) -> bool:
 
 
 @contextmanager
-def _locked(paths: JournalPaths) -> Iterator[HighWaterMark]:
+def lock_stopped(paths: JournalPaths) -> Iterator[HighWaterMark]:
     """Hold the lock of the journal and return its mark."""
     if not check_regular_file(paths.high_water):
         raise JournalCorrupt(f"{paths.high_water}: the high-water mark is missing")
@@ -127,13 +129,13 @@ def _locked(paths: JournalPaths) -> Iterator[HighWaterMark]:
         yield high_water.read()
 
 
-async def _convert(paths: JournalPaths, work: "_Work", mark: HighWaterMark, verify: Verify) -> MigrationReport:
+async def _convert(paths: JournalPaths, work: "JournalSwap", mark: HighWaterMark, verify: Verify) -> MigrationReport:
     """Write and verify the new journal; the old one is unchanged, and nothing is left where this raises."""
     try:
         with translate_errors(opening=True):
             work.begin()
             workspaces, digests = await _copy_records(work.source, mark, work.new)
-        await _check_copy(work.new, digests)
+        await check_copy(work.new, digests)
         problems = await verify(work.new.database)
         if problems:
             raise JournalCorrupt(f"the converted journal does not verify: {problems[0]}")
@@ -213,7 +215,7 @@ def _check_lossless(envelope: Envelope, record: Record) -> None:
         raise DamagedRecord("the conversion would change the record")
 
 
-async def _check_copy(new: JournalPaths, digests: dict[WorkspaceId, bytes]) -> None:
+async def check_copy(new: JournalPaths, digests: dict[WorkspaceId, bytes]) -> None:
     """Read the new journal back and compare it with what was written. Raises JournalError."""
     journal = SqliteJournal(new.database, reserved_bytes=0)
     try:
@@ -229,23 +231,29 @@ async def _check_copy(new: JournalPaths, digests: dict[WorkspaceId, bytes]) -> N
         raise JournalCorrupt(f"workspace {min(digests)}: missing in the copy")
 
 
-class _Work:
-    """The working directory of a migration, and the swap of the files."""
+class JournalSwap:
+    """The working directory of a conversion, and the swap of the files of a stopped router's journal."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, suffix: str = _OLD_SUFFIX) -> None:
+        """``suffix``: ending of the old files."""
         self.paths = paths = JournalPaths(path.absolute())
         self._directory = paths.migration
         self.source = JournalPaths(self._directory / "source" / paths.database.name)
         self.new = JournalPaths(self._directory / paths.database.name)
-        self.old = JournalPaths(paths.database.with_name(paths.database.name + _OLD_SUFFIX))
+        self.old = JournalPaths(paths.database.with_name(paths.database.name + suffix))
 
     def is_ready(self) -> bool:
         """Return whether the new journal is complete, so that only the swap remains."""
         return self.paths.migration_marker.is_file()
 
-    def read_report(self) -> MigrationReport:
-        """Return the report of an interrupted migration."""
-        return msgspec.json.decode(self.paths.migration_marker.read_bytes(), type=MigrationReport)
+    def read_report(self, kind: type[ReportT]) -> ReportT:
+        """Return the report of an interrupted conversion. Raises JournalUnavailable where that was of another kind."""
+        try:
+            return msgspec.json.decode(self.paths.migration_marker.read_bytes(), type=kind)
+        except msgspec.ValidationError:
+            raise JournalUnavailable(
+                f"{self.paths.migration}: another conversion was interrupted; finish it by `router journal migrate` or `redact`"
+            ) from None
 
     def sync_found(self) -> None:
         """Force to disk what an interrupted migration left: it may have ended before the sync of a marker that is there."""
@@ -268,7 +276,7 @@ class _Work:
             if path.exists():
                 shutil.copyfile(path, copy)
 
-    def finish(self, report: MigrationReport) -> None:
+    def finish(self, report: Struct) -> None:
         """Make the new journal durable, then write the marker."""
         shutil.rmtree(self.source.database.parent)
         assert not self.new.wal.exists(), "the new journal was not closed"
