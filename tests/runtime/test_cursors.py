@@ -1,5 +1,6 @@
 """The contract of cursor stores, on every implementation."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,3 +68,19 @@ class TestFiles:
     def test_names_that_are_not_file_names_are_rejected(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(ValueError, match="subscription name"):
             FileCursorStore(tmp_path).load(name)
+
+    def test_a_file_is_on_the_disk_before_it_replaces_the_earlier_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, synced = FileCursorStore(tmp_path), list[tuple[str, bytes]]()
+        sync = os.fsync
+
+        def recorded(descriptor: int) -> None:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_file():
+                synced.append((path.suffix, path.read_bytes()))
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", recorded)
+        store.save("export", {"main": FeedPosition("h", 7)})
+        assert synced == [(".new", (tmp_path / "export.json").read_bytes())]

@@ -520,3 +520,21 @@ async def test_an_error_in_a_later_turn_concerns_only_the_caller() -> None:
         with pytest.raises(ValueError, match="later"):
             await writer.query_in_slices("main", failing)
         await execute_done(writer, a_contact("c1"))
+
+
+async def test_a_position_after_the_newest_event_of_this_history_is_told() -> None:
+    told: list[tuple[str, int, int]] = []
+    async with running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer:
+        await writer.add_workspace("main")
+        newest = writer.publisher.last_seq("main")
+        writer.note_position("main", writer.history_id("main"), newest + 3)
+        assert writer.positions_ahead == 1, "counted, though nothing listens"
+        writer.on_position_ahead = lambda *position: told.append(position)
+        for history_id, seq in (
+            ("another", newest + 9),
+            (writer.history_id("main"), newest),
+            (writer.history_id("main"), newest + 1),
+        ):
+            writer.note_position("main", history_id, seq)
+        assert told == [("main", newest + 1, newest)]
+        assert writer.positions_ahead == 2

@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+import msgspec
 from prometheus_client.metrics_core import Metric
 
 from router.engine.engine import Engine
@@ -10,7 +11,7 @@ from router.model.commands import AbandonContact, AcceptOffer, Command
 from router.model.forecasts import ForecastCounts, QueueWaits
 from router.model.policy import EntryRule, FactPolicy, FactType
 from router.statistics.workspace import WorkspaceStats
-from router.telemetry.workspace_metrics import OTHER, LabelLimit, metric_families, take_sample
+from router.telemetry.workspace_metrics import OTHER, LabelLimit, QueueSample, metric_families, take_sample
 from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 
 
@@ -124,3 +125,22 @@ def test_entry_rules_are_labels_up_to_the_limit_and_restart_with_a_policy() -> N
     assert of("old", "matched", cap=1) is None and of(OTHER, "matched", cap=1) == 2
     steps.append((3, published(policy)))
     assert (of("old", "matched"), of("young", "failed")) == (0, 0)
+
+
+def test_every_number_of_two_queues_is_added() -> None:
+    def a_sample(factor: int) -> QueueSample:
+        sample = QueueSample(wait_buckets=[factor * index for index in range(len(QueueSample().wait_buckets))])
+        for part in (sample, sample.callback_attempts, sample.offers, sample.forecasts):
+            for number, name in enumerate(part.__struct_fields__, start=1):
+                if isinstance(getattr(part, name), int):
+                    setattr(part, name, factor * number)
+        return sample
+
+    one = a_sample(1)
+    one.add(a_sample(10))
+    assert one == a_sample(11)
+    assert one.oldest_wait_ms is None and one.expected_wait_ms is None
+    one.oldest_wait_ms = one.expected_wait_ms = 5
+    one.add(msgspec.structs.replace(a_sample(1), oldest_wait_ms=7))
+    assert one.oldest_wait_ms == 7
+    assert one.expected_wait_ms is None

@@ -13,7 +13,7 @@ from router.journal.files import JournalPaths
 from router.journal.port import JournalOutdated, Snapshot
 from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.errors import JournalCorrupt, JournalError
+from router.model.errors import JournalCorrupt, JournalError, JournalTooNew
 from tests.contracts.journal_contract import filled_journal, open_and_close
 from tests.support.journal_records import a_record, a_snapshot, records
 from tests.support.sqlite_storage import SqliteJournalStorage
@@ -243,3 +243,17 @@ class TestAcceptHistoryLoss:
                 await attempt()
         marker.unlink()
         assert (await open_and_close(storage))[0].last_position.seq == written[-1].last_seq
+
+    async def test_another_format_is_refused_and_left_unchanged(self, storage: SqliteJournalStorage) -> None:
+        await (await filled_journal(storage, records(4))).close()
+        storage.set_format(99)
+        before = storage.fingerprint()
+        with pytest.raises(JournalTooNew):
+            await storage.journal().accept_history_loss()
+        assert storage.fingerprint() == before
+
+    async def test_an_empty_database_becomes_an_empty_journal(self, storage: SqliteJournalStorage) -> None:
+        await (await filled_journal(storage, records(4))).close()
+        storage.path.write_bytes(b"")
+        assert await storage.journal().accept_history_loss() == []
+        assert await open_and_close(storage) == []
