@@ -201,17 +201,21 @@ class RequestSettings(SettingsStruct, frozen=True, kw_only=True):
     """Requests of customers: what one token, one client address and all customers together may use."""
 
     token_per_s: Annotated[int, Meta(ge=1, le=1_000)] = 2
-    """Average rate of one customer; beyond it: 429."""
+    """Average rate of one customer, over HTTP and sockets together; beyond it: 429, or `rate_limited`."""
     token_burst: Annotated[int, Meta(ge=2, le=10_000)] = 20
     """Burst of one customer before `token_per_s` applies."""
     address_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
-    """Average rate of requests of all customers of one client address (IPv6: /64 network); beyond it: 429."""
+    """Average rate of requests and new sockets of all customers of one client address (IPv6: /64 network); beyond it: 429."""
     address_burst: Annotated[int, Meta(ge=2, le=1_000_000)] = 500
     """Burst of all customers of one client address before `address_per_s` applies."""
     polls_max: Count = 2_000
     """Maximum number of long polls that wait; a further one gets 503."""
     credential_polls_max: Count = 100
     """Maximum number of long polls of one credential that wait; a further one gets 429."""
+    connections_max: Count = 5_000
+    """Maximum number of open sockets of customers, within `sockets.connections_max`; a further upgrade gets 503."""
+    token_connections_max: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Maximum number of open sockets of one customer; a further one is closed (1013) after `hello`."""
 
 
 class SocketSettings(SettingsStruct, frozen=True, kw_only=True):

@@ -80,6 +80,7 @@ TYPED: Final = (
     ("docs/how-to/transfers.md", "api $ADA   -X POST localhost:8080/v1/contacts/$C/conference"),
     ("docs/how-to/callbacks.md", "api $GW localhost:8080/v1/contacts "),
     ("docs/how-to/callbacks.md", "api $GW -X POST localhost:8080/v1/contacts/$C/callback/claim "),
+    ("docs/how-to/app-to-agent.md", "ASKED="),
     ("docs/how-to/shadow.md", "router shadow put tomorrow.yaml"),
     ("docs/how-to/shadow.md", "router shadow --journal"),
     ("docs/how-to/simulator.md", "router simulate --workload"),
@@ -256,6 +257,15 @@ def test_the_callback_works(reader: TerminalSession) -> None:
     assert any('"phase":"waiting"' in answer for answer in answers)
     assert any('"claimed_by":"pod-1"' in answer for answer in answers)
     assert '"phase":"retry"' in answers[-1]
+
+
+@pytest.mark.slow
+def test_the_request_of_a_customer_works(reader: TerminalSession) -> None:
+    start_router(reader)
+    answers = type_api(reader, AGENTS + READY % ("ADA", "ada") + block("docs/how-to/app-to-agent.md", "ASKED="))
+    assert '"state":"choosing"' in answers[-3] and '"id":"now"' in answers[-3]
+    assert '"state":"waiting"' in answers[-2]
+    assert '"outcome":"left"' in answers[-1]
 
 
 @pytest.mark.slow

@@ -63,7 +63,9 @@ def test_every_reference_resolves() -> None:
 
 
 def test_every_endpoint_and_frame_is_documented() -> None:
-    assert {channel["address"] for channel in DOCUMENT["channels"].values()} == {"/v1/desktop", "/v1/gateway", "/v1/supervisor"}
+    assert {channel["address"] for channel in DOCUMENT["channels"].values()} == {
+        *("/v1/desktop", "/v1/gateway", "/v1/supervisor", "/v1/customer")
+    }
     for endpoint in Endpoint:
         received = {ref.rpartition("/")[2] for ref in every_ref(DOCUMENT["operations"][f"receive_{endpoint}"])}
         tags = {kind.__struct_config__.tag for kind in get_args(endpoint.client_frames)}

@@ -182,6 +182,7 @@ def test_an_endpoint_refuses_frames_of_others(endpoint: Endpoint) -> None:
     asks = {
         Endpoint.DESKTOP: b'{"type":"accept","id":"1","offer_id":"o"}',
         Endpoint.GATEWAY: b'{"type":"abandon","id":"1","contact_id":"c"}',
+        Endpoint.CUSTOMER: b'{"type":"choose","id":"1","option":"now"}',
         Endpoint.SUPERVISOR: b'{"type":"assign","id":"1","contact_id":"c","agent_id":"a"}',
     }
     for kind, data in asks.items():

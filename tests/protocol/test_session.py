@@ -133,6 +133,7 @@ def test_each_endpoint_accepts_its_roles_only(endpoint: Endpoint, role: str) -> 
     identity = SessionIdentity(subject="x", role=role, workspace="default", expires_at_ms=9_999)
     effects = session.authenticated(identity, 2)
     allowed = {Endpoint.DESKTOP: {"agent"}, Endpoint.GATEWAY: {"gateway"}, Endpoint.SUPERVISOR: {"supervisor", "admin"}}
+    allowed[Endpoint.CUSTOMER] = {"customer"}
     if role in allowed[endpoint]:
         assert effects == [StartStream(None)]
     else:

@@ -347,6 +347,7 @@ class App:
         """
         self._mark_stopping()
         await self._server.stop_listening()
+        self._sockets.customers.close_all()
         await self._hub.drain(float(self.settings.server.drain_s))
         await self._services.request_watch.close()
         await self._hub.stop()
@@ -365,6 +366,7 @@ class App:
         await self._stop_writer(fast=True)
         await self._server.stop_listening()
         # Clients learn with 1012 that the service restarts, so that they come back at once and not as after a lost network.
+        self._sockets.customers.close_all()
         await self._hub.drain(_FAST_DRAIN_S)
         await self._server.close()
         await self._services.request_watch.close()

@@ -5,6 +5,7 @@ state that they may see, updated by events. See ``docs/reference/client.md`` for
 """
 
 from router.client.connection import ConnectionOptions
+from router.client.customer import CustomerClient
 from router.client.desktop import DesktopClient
 from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.gateway import GatewayClient
@@ -16,6 +17,7 @@ __all__ = [
     "DesktopClient",
     "GatewayClient",
     "SupervisorClient",
+    "CustomerClient",
     "ConnectionOptions",
     "TokenProvider",
     "CachedAgent",

@@ -20,10 +20,17 @@ _REF: Final = "#/components/schemas/{name}"
 _DESCRIPTIONS: Final = {
     Endpoint.DESKTOP: "An agent's desktop: receives offers and sends the agent's actions. The token's subject is the agent.",
     Endpoint.GATEWAY: "A channel gateway: submits contacts and receives their events.",
+    Endpoint.CUSTOMER: "The customer of one request: shows it and takes the choice. The token is that of the request, in `hello`.",
     Endpoint.SUPERVISOR: "A supervisor: receives all events of the workspace and statistics of changed queues.",
 }
 # Frames sent on some endpoints only.
-_RESTRICTED_TO: Final = {"stats": {Endpoint.SUPERVISOR}, "state_page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR}}
+_STAFF: Final = set(Endpoint) - {Endpoint.CUSTOMER}
+_RESTRICTED_TO: Final = {
+    "stats": {Endpoint.SUPERVISOR},
+    "state_page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR},
+    "state": {Endpoint.CUSTOMER},
+    **{name: set(Endpoint) for name in ("ok", "error", "pong", "reconnect")},
+}
 
 
 def asyncapi_document() -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _message(kind: type) -> dict[str, Any]:
 
 
 def _server_frames(endpoint: Endpoint) -> list[type]:
-    return [kind for kind in get_args(ServerFrame) if endpoint in _RESTRICTED_TO.get(_tag(kind), set(Endpoint))]
+    return [kind for kind in get_args(ServerFrame) if endpoint in _RESTRICTED_TO.get(_tag(kind), _STAFF)]
 
 
 def _tag(kind: type) -> str:

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import (
+    CustomerFrame,
     DesktopFrame,
     ErrorFrame,
     GatewayFrame,
@@ -44,6 +45,7 @@ class Endpoint(StrEnum):
     DESKTOP = "desktop"
     GATEWAY = "gateway"
     SUPERVISOR = "supervisor"
+    CUSTOMER = "customer"
 
     @property
     def roles(self) -> frozenset[str]:
@@ -60,11 +62,13 @@ _ROLES: Final = {
     Endpoint.DESKTOP: frozenset({"agent"}),
     Endpoint.GATEWAY: frozenset({"gateway"}),
     Endpoint.SUPERVISOR: frozenset({"supervisor", "admin"}),
+    Endpoint.CUSTOMER: frozenset({"customer"}),
 }
 _CLIENT_FRAMES: Final[dict[Endpoint, Any]] = {
     Endpoint.DESKTOP: DesktopFrame,
     Endpoint.GATEWAY: GatewayFrame,
     Endpoint.SUPERVISOR: SupervisorFrame,
+    Endpoint.CUSTOMER: CustomerFrame,
 }
 
 

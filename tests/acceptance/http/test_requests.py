@@ -174,7 +174,7 @@ async def test_two_choices_at_once_have_one_winner(make_router: MakeRouter) -> N
 
 
 async def test_a_choice_goes_on_after_a_kill(make_router: MakeRouter) -> None:
-    router = make_router(policy=WITH_REQUESTS.replace("choose_s: 120", "choose_s: 6"), **FAST).start()
+    router = make_router(policy=WITH_REQUESTS.replace("choose_s: 120", "choose_s: 20"), **FAST).start()
     async with Api(router) as admin, Api(router, "gateway", "web") as web:
         await a_busy_agent(admin, router)
         chosen_later, never_chosen = await ask(web), await ask(web)
@@ -188,7 +188,7 @@ async def test_a_choice_goes_on_after_a_kill(make_router: MakeRouter) -> None:
         assert (await one.ok("GET", first))["options"][0]["id"] == "now"
         assert (await one.ok("POST", f"{first}/choose", {"option": "now"}))["position"] == 1
         second = f"/v1/requests/{never_chosen['request_id']}"
-        got = await other.ok("GET", f"{second}?wait_s=15")
+        got = await other.ok("GET", f"{second}?wait_s=30")
         assert (got["state"], got["position"]) == ("waiting", 2)
 
 

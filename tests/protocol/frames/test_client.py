@@ -93,6 +93,13 @@ SUPERVISOR: list[tuple[f.CommandFrame, Command]] = [
     ),
     (f.SetAgentChannelsFrame(id="1", agent_id="bob", paused=("chat",)), c.SetAgentChannels(agent_id="bob", paused=("chat",))),
 ]
+# Frames of the customer of the contact "c1" and the commands.
+CUSTOMER: list[tuple[f.CommandFrame, Command]] = [
+    (f.ChooseFrame(id="1", option="chat"), c.ChooseOption(contact_id="c1", option="chat")),
+    (f.CancelRequestFrame(id="1"), c.CancelRequest(contact_id="c1")),
+    (f.SuspendRequestFrame(id="1"), c.SuspendContact(contact_id="c1")),
+    (f.ResumeRequestFrame(id="1", channel="chat"), c.ResumeContact(contact_id="c1", channel="chat")),
+]
 # Frames of the session, a query, and the submit, which also needs a contact id.
 WITHOUT_COMMAND = {f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.SubmitFrame}
 COMMAND_FRAMES = sorted(
@@ -119,8 +126,13 @@ def test_a_supervisor_frame_is_its_command(frame: f.CommandFrame, command: Comma
     assert frame.to_command() == command
 
 
+@pytest.mark.parametrize(("frame", "command"), CUSTOMER, ids=_name)
+def test_a_customer_frame_is_its_command_on_that_contact(frame: f.CommandFrame, command: Command) -> None:
+    assert frame.to_command(contact_id="c1") == command
+
+
 def test_every_command_frame_has_an_example() -> None:
-    examples = {type(frame) for frame, _ in (*DESKTOP, *GATEWAY, *SUPERVISOR)}
+    examples = {type(frame) for frame, _ in (*DESKTOP, *GATEWAY, *SUPERVISOR, *CUSTOMER)}
     assert examples == set(COMMAND_FRAMES)
 
 
@@ -133,8 +145,9 @@ def test_a_frame_declares_fields_of_its_command_and_an_id(kind: type[f.CommandFr
     declared = set(kind.__struct_fields__) - {"id", "idempotency_key", "if_match"}
     assert declared <= fields.keys()
     left = fields.keys() - declared - kind.fixed.keys()
-    # Facts of customers come from the router itself.
-    assert left <= {"agent_id", "gateway_id", "customer_facts"}
+    # Facts of customers come from the router itself; a customer names no contact and sets no terms.
+    if kind not in {type(frame) for frame, _ in CUSTOMER}:
+        assert left <= {"agent_id", "gateway_id", "customer_facts"}
     for one in msgspec.structs.fields(kind):
         if one.name not in ("id", "idempotency_key", "if_match") and not one.required:
             assert one.default == fields[one.name].default, one.name

@@ -8,6 +8,7 @@ from router.protocol import frames as f
 from router.protocol.frames import client, server
 
 TAGS = {
+    "StateFrame": "state",
     "WelcomeFrame": "welcome",
     "StatePageFrame": "state_page",
     "ResumedFrame": "resumed",

@@ -62,6 +62,7 @@ from router.protocol.frames.client import (
     UpdateFrame,
     WaitSeconds,
 )
+from router.protocol.frames.customer import CancelRequestFrame, ChooseFrame, CustomerFrame, ResumeRequestFrame, SuspendRequestFrame
 from router.protocol.frames.server import (
     CardChangedFrame,
     CardFrame,
@@ -72,6 +73,7 @@ from router.protocol.frames.server import (
     ReconnectFrame,
     ResumedFrame,
     ServerFrame,
+    StateFrame,
     StatePageFrame,
     StatsFrame,
     WelcomeFrame,
@@ -142,5 +144,11 @@ __all__ = (
     "ErrorFrame",
     "PongFrame",
     "ReconnectFrame",
+    "StateFrame",
+    "ChooseFrame",
+    "CancelRequestFrame",
+    "SuspendRequestFrame",
+    "ResumeRequestFrame",
+    "CustomerFrame",
     "ServerFrame",
 )

@@ -76,25 +76,27 @@ class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
     resource: ClassVar[str] = ""
     """Kind of object that the frame is about: ``offer``, ``assignment`` or ``contact``; empty for an agent."""
 
-    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None) -> c.Command:
+    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None, contact_id: str | None = None) -> c.Command:
         """Return the command. Each id is used if the command has such a field and the frame does not set it."""
-        names, has_agent, has_gateway = _command_fields(type(self))
+        names, has_agent, has_gateway, has_contact = _command_fields(type(self))
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         if has_agent:
             values["agent_id"] = agent_id
         if has_gateway:
             values["gateway_id"] = gateway_id
+        if has_contact and contact_id is not None:
+            values["contact_id"] = contact_id
         command: c.Command = self.command(**values, **self.fixed)
         return command
 
 
 @cache
-def _command_fields(frame: type[CommandFrame]) -> tuple[tuple[str, ...], bool, bool]:
-    """Return the fields that a frame gives to its command, and whether the command also needs an agent's and a gateway's id."""
+def _command_fields(frame: type[CommandFrame]) -> tuple[tuple[str, ...], bool, bool, bool]:
+    """Return the fields that a frame gives to its command, and whether the command needs the id of an agent, gateway or contact."""
     fields = frame.command.__struct_fields__
     names = tuple(name for name in frame.__struct_fields__ if name != "id" and name not in GUARD_FIELDS)
     free = set(fields) - set(names) - frame.fixed.keys()
-    return names, "agent_id" in free, "gateway_id" in free
+    return names, "agent_id" in free, "gateway_id" in free, "contact_id" in free
 
 
 class _OfferFrame(CommandFrame, frozen=True, kw_only=True):
@@ -418,7 +420,7 @@ class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
     until_ms: TimeMs | None = None
     """End of the time window, epoch milliseconds: the callback expires then. Omitted: as in the policy."""
 
-    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None) -> c.Command:
+    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None, contact_id: str | None = None) -> c.Command:
         """Return the command, with the terms of the callback as a struct of their own."""
         terms = c.CallbackFields(mode=self.mode, channel=self.channel, at_ms=self.at_ms, until_ms=self.until_ms)
         return c.RequestCallback(contact_id=self.contact_id, gateway_id=gateway_id, callback=terms)

@@ -8,6 +8,7 @@ from router.context.cards import Card, CardContact, CardCustomer, CardNote, Card
 from router.context.identities import Assurance
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
+from router.model.request_views import RequestView
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 
 
@@ -192,6 +193,13 @@ class ErrorFrame(_ServerFrame, frozen=True, kw_only=True, tag="error", omit_defa
     """Next opening of a closed queue, epoch milliseconds; null: not known, or the queue is not closed."""
 
 
+class StateFrame(_ServerFrame, frozen=True, kw_only=True, tag="state"):
+    """Customer: the request as it is now. Sent after ``hello`` and whenever something in it has changed."""
+
+    request: RequestView
+    """The request: options while the customer is to choose, place and expected wait while they wait, and how it ended."""
+
+
 class PongFrame(_ServerFrame, frozen=True, kw_only=True, tag="pong"):
     """Response to ``ping``. All events up to ``seq`` that this client may see have been sent; it can resume from there."""
 
@@ -220,4 +228,5 @@ ServerFrame: TypeAlias = (
     | ErrorFrame
     | PongFrame
     | ReconnectFrame
+    | StateFrame
 )

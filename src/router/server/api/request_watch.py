@@ -23,6 +23,7 @@ from msgspec import Struct
 from router.engine.engine import Engine
 from router.engine.queries.slices import Slices
 from router.model.errors import RouterError
+from router.model.events import CustomerTokenChanged
 from router.model.request_views import RequestView
 from router.model.states import ContactId, WorkspaceId
 from router.runtime.event_feed import Subscription
@@ -157,7 +158,10 @@ class RequestWatch:
         workspace = published.workspace
         for event in published.record.events:
             key = (workspace, getattr(event, "contact_id", ""))
-            if key in self._watched:
+            watched = self._watched.get(key)
+            if watched is not None:
+                if type(event) is CustomerTokenChanged:
+                    watched.tag = ""  # The view is the same, but a socket must learn of it.
                 self._changed[key] = None
                 self._wake.set()
 

@@ -32,11 +32,17 @@ from router.server.http.connection import HttpConnection
 from router.server.http.handlers import count_failed_login
 from router.server.http.responses import SERVER_NAME, problem_response
 from router.server.ws.connection import ConnectionContext, WebSocketConnection, monotonic_ms
+from router.server.ws.customer_connection import CustomerConnection, CustomerSockets
 from router.server.ws.hub import Hub
 from router.server.ws.websocket import WebSocket
 from router.settings import SocketSettings
 
-ENDPOINT_PATHS: Final = {Endpoint.DESKTOP: "/v1/desktop", Endpoint.GATEWAY: "/v1/gateway", Endpoint.SUPERVISOR: "/v1/supervisor"}
+ENDPOINT_PATHS: Final = {
+    Endpoint.DESKTOP: "/v1/desktop",
+    Endpoint.GATEWAY: "/v1/gateway",
+    Endpoint.SUPERVISOR: "/v1/supervisor",
+    Endpoint.CUSTOMER: "/v1/customer",
+}
 
 # Refused clients get random retry times, so that they do not return together.
 _RETRY_AFTER_S: Final = (1, 10)
@@ -49,7 +55,7 @@ _WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class WebSocketEndpoints:
-    """The three WebSocket endpoints and the registry of their connections."""
+    """The WebSocket endpoints and the registry of their connections."""
 
     def __init__(self, services: Services, hub: Hub) -> None:
         self.services = services
@@ -67,8 +73,10 @@ class WebSocketEndpoints:
             auth_failures=services.auth_failures,
             add_customer=partial(add_customer, services),
         )
-        self._connections: set[WebSocketConnection] = set()
-        self._waiting: set[WebSocketConnection] = set()
+        self.customers = CustomerSockets(services)
+        """Sockets of customers, which are among the connections as well."""
+        self._connections: set[WebSocketConnection | CustomerConnection] = set()
+        self._waiting: set[WebSocketConnection | CustomerConnection] = set()
         """Connections that wait for the credential in ``hello``."""
         self._upgrades = UpgradeLimiter(self._limits)
         self._unauthenticated_upgrades = UpgradeLimiter(self._limits)
@@ -79,7 +87,7 @@ class WebSocketEndpoints:
         return len(self._connections)
 
     def add_to(self, application: HttpApplication) -> None:
-        """Register the three endpoints."""
+        """Register the endpoints."""
         for endpoint, path in ENDPOINT_PATHS.items():
             application.router.add("GET", path, UpgradeHandler(self, endpoint, application))
 
@@ -107,25 +115,40 @@ class WebSocketEndpoints:
         socket = WebSocket(transport, heartbeat_s=self._limits.heartbeat_s, message_bytes_max=self._limits.frame_bytes_max)
         release = http_connection.detach(socket)
 
-        def lost(connection: WebSocketConnection) -> None:
+        def lost(connection: WebSocketConnection | CustomerConnection) -> None:
             self._connections.discard(connection)
             self._waiting.discard(connection)
             release()
 
-        def authenticated(connection: WebSocketConnection) -> None:
+        def authenticated(connection: WebSocketConnection | CustomerConnection) -> None:
             self._waiting.discard(connection)
             http_connection.authenticate()
 
-        connection = WebSocketConnection(
-            socket,
-            self._context,
-            endpoint=endpoint,
-            subprotocol=subprotocol,
-            credential=request.credential,
-            address=self.services.admission.addresses.of(http_connection.peer, request.headers),
-            on_authenticated=authenticated,
-            on_lost=lost,
-        )
+        address = self.services.admission.addresses.of(http_connection.peer, request.headers)
+        connection: WebSocketConnection | CustomerConnection
+        if endpoint is Endpoint.CUSTOMER:
+            connection = CustomerConnection(
+                socket,
+                self.customers,
+                self.services,
+                self._hub,
+                subprotocol=subprotocol,
+                credential=request.credential,
+                address=address,
+                on_authenticated=authenticated,
+                on_lost=lost,
+            )
+        else:
+            connection = WebSocketConnection(
+                socket,
+                self._context,
+                endpoint=endpoint,
+                subprotocol=subprotocol,
+                credential=request.credential,
+                address=address,
+                on_authenticated=authenticated,
+                on_lost=lost,
+            )
         self._connections.add(connection)
         if request.credential is None:
             self._waiting.add(connection)
@@ -155,9 +178,12 @@ class WebSocketEndpoints:
         if not _has_valid_key(headers):
             raise ProblemError("malformed", "Sec-WebSocket-Key must be 16 bytes in Base64")
 
-    def refusal(self, request: HttpRequest, credential: Credential | None) -> ProblemError | None:
+    def refusal(self, request: HttpRequest, credential: Credential | None, endpoint: Endpoint) -> ProblemError | None:
         """Return the refusal of an upgrade at a limit of open sockets or of their rate; None: it is admitted."""
         admission = self.services.admission
+        if endpoint is Endpoint.CUSTOMER and self.customers.is_full:
+            detail = "as many sockets of customers are open as `requests.connections_max` allows"
+            return ProblemError("busy", detail, retry_after_s=_retry_after_s())
         connection = request.connection
         assert isinstance(connection, HttpConnection)
         if self.open_count >= self._limits.connections_max or (credential is None and connection.is_reserved):
@@ -244,7 +270,7 @@ class UpgradeHandler:
         keep_alive, request.keep_alive = request.keep_alive, False
         self._endpoints.admit(request, self._endpoint)
         credential = self._endpoints.credential(request, self._endpoint)
-        refusal = self._endpoints.refusal(request, credential)
+        refusal = self._endpoints.refusal(request, credential, self._endpoint)
         if refusal is not None:
             # Counted but not logged: writing a log line would cost more than the refusal itself.
             (self._refused_busy if refusal.document.status == 503 else self._refused_rate).inc()

@@ -1,0 +1,41 @@
+"""Frames of a customer's socket. None of them names a contact: the token is bound to one."""
+
+from typing import TypeAlias
+
+from router.model import commands as c
+from router.model.events.contact import TimeWindow
+from router.model.states import Name
+from router.protocol.frames.client import CommandFrame, HelloFrame, PingFrame
+
+
+class ChooseFrame(CommandFrame, frozen=True, kw_only=True, tag="choose"):
+    """Customer: choose an option of the request."""
+
+    command = c.ChooseOption
+    option: Name
+    """Id of the option."""
+    window: TimeWindow | None = None
+    """Time window of a callback, as the request shows it; omitted: the callback has no agreed time."""
+
+
+class CancelRequestFrame(CommandFrame, frozen=True, kw_only=True, tag="cancel_request"):
+    """Customer: leave. The choice, the wait, the callback or the conversation ends."""
+
+    command = c.CancelRequest
+
+
+class SuspendRequestFrame(CommandFrame, frozen=True, kw_only=True, tag="suspend_request"):
+    """Customer: stop for now, and resume later; on the terms of the queue's policy."""
+
+    command = c.SuspendContact
+
+
+class ResumeRequestFrame(CommandFrame, frozen=True, kw_only=True, tag="resume_request"):
+    """Customer: resume a suspended request."""
+
+    command = c.ResumeContact
+    channel: Name | None = None
+    """Channel to go on with; omitted: the same as before."""
+
+
+CustomerFrame: TypeAlias = HelloFrame | PingFrame | ChooseFrame | CancelRequestFrame | SuspendRequestFrame | ResumeRequestFrame
