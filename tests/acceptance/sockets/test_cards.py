@@ -406,3 +406,24 @@ async def test_a_context_that_is_too_long_is_refused_by_its_field(tmp_path: Path
         ):
             got = await app.call("POST", "/v1/contacts", body | {"context": context})
             assert got.status == 422 and field in got.json["field"].removeprefix("$."), got.json
+
+
+async def test_a_request_of_an_app_brings_its_context_to_the_agent(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path)) as router,
+        api(router) as app,
+        router.desktop("a0") as ada,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await ada.ready()
+        body = {
+            "channel": "voice",
+            "queue_id": "support",
+            "choose": "first",
+            "customer": {"identities": [USER]},
+            "context": {"screen": "loan/rates", "intent": "refinance"},
+        }
+        contact_id = (await app.ok("POST", "/v1/requests", body))["request_id"]
+        card = await first_card(ada, contact_id)
+        assert card.now is not None and (card.now.screen, card.now.intent) == ("loan/rates", "refinance")
+        assert card.customer is not None and str(card.assurance) == "verified"

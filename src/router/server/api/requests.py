@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from router.context.cards import ContactContext
 from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
 from router.model.commands import CancelRequest, ChangeCustomerToken, ChooseOption, PlainCommand, RequestContact
@@ -51,6 +52,8 @@ class RequestFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Earlier contact of the same customer and gateway; omitted: none."""
     customer: ContactCustomer | None = None
     """Customer; omitted: not known."""
+    context: ContactContext | None = None
+    """Where the customer is and what they want, for the card of the agent. At most 4 KiB of JSON."""
     choose: Literal["ask", "first"] = "ask"
     """``ask``: show the options. ``first``: take the channel that is asked for at once, and show the others only if that is not
     possible."""
