@@ -27,7 +27,7 @@ from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.journal.records import Record
-from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop
+from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop, RequestContact
 from router.model.errors import JournalError, JournalUnavailable, Stopping
 from router.model.results import RefusalCode
 from router.model.states import WorkspaceId
@@ -54,6 +54,8 @@ T = TypeVar("T")
 
 _before_reply = crash_point("before_reply")
 _after_reply = crash_point("after_reply")
+
+_WRAPS_COMMAND: Final = frozenset({GuardedCommand, RequestContact})
 
 
 class WriterLimits(Struct, frozen=True, kw_only=True):
@@ -252,7 +254,7 @@ class Writer:
         self._check_open(workspace)
         queued = QueuedCommand(command, actor, reply)
         self._queue.put(workspace, queued)
-        if self.intake is not None and (type(command) is GuardedCommand or getattr(command, "reference", None) is not None):
+        if self.intake is not None and (type(command) in _WRAPS_COMMAND or getattr(command, "reference", None) is not None):
             self.intake(workspace, queued)
 
     async def query(self, workspace: WorkspaceId, query: Callable[[Engine], T]) -> QueryResult[T]:

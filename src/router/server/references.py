@@ -26,7 +26,7 @@ from router.context.port import ContactReference, ContextChange, ContextStore, C
 from router.context.service import ContextService
 from router.context_settings import ReferenceStorage
 from router.engine.engine import Engine
-from router.model.commands import EnqueueContact, GuardedCommand
+from router.model.commands import Command, EnqueueContact, GuardedCommand, RequestContact
 from router.model.errors import RouterError
 from router.model.events import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, Event
 from router.model.results import Done
@@ -96,21 +96,19 @@ class References:
 
     def intake(self, workspace: str, queued: QueuedCommand) -> None:
         """Take the reference out of a queued command and store it."""
-        command = queued.command
-        target = command.command if type(command) is GuardedCommand else command
+        target = _target(queued.command)
         value = getattr(target, "reference", None)
         if value is None:
             return
         assert self._context is not None
         if self._storage is ReferenceStorage.SEALED_OR_JOURNAL and not self._context.is_available:
             return
-        contact_id: str = target.contact_id  # type: ignore[union-attr]
+        contact_id: str = target.contact_id
         reference = ContactReference(contact_id, value, getattr(target, "customer_id", None))
         kept = queued.reply = _KeptReference(self, workspace, reference, self._live.get(contact_id), queued.reply)
         # Other commands than a submit do not name the customer.
         kept.needs_customer = type(target) is not EnqueueContact
-        sealed: Any = msgspec.structs.replace(target, reference=SEALED_REFERENCE)
-        queued.command = msgspec.structs.replace(command, command=sealed) if type(command) is GuardedCommand else sealed
+        queued.command = _sealed(queued.command)
         self._add(reference)
         self._store(kept)
 
@@ -358,6 +356,22 @@ class _KeptReference:
         if reply is not None and not reply.done():
             assert self._result is not None
             reply.set_result(self._result)
+
+
+def _target(command: Command) -> Any:
+    """Return the part of a command that may have a reference."""
+    if type(command) is GuardedCommand:
+        return _target(command.command)
+    return command.contact if type(command) is RequestContact else command
+
+
+def _sealed(command: Any) -> Any:
+    """Return a command without its reference."""
+    if type(command) is GuardedCommand:
+        return msgspec.structs.replace(command, command=_sealed(command.command))
+    if type(command) is RequestContact:
+        return msgspec.structs.replace(command, contact=_sealed(command.contact))
+    return msgspec.structs.replace(command, reference=SEALED_REFERENCE)
 
 
 def _settle(kept: list[_KeptReference]) -> None:
