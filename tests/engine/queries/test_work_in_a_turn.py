@@ -22,7 +22,7 @@ from router.statistics.workspace import WorkspaceStats
 from router.telemetry.workspace_metrics import LabelLimit, take_sample
 from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_agent, published, ready
 
-CALLS_MAX = 12_000
+CALLS_MAX = 8_000
 """Calls in one turn: a millisecond or two."""
 SMALL, LARGE = 1, 3
 _QUEUES = 60
@@ -146,7 +146,7 @@ def calls_by_turn(query: Generator[None, None, Any]) -> list[int]:
 def test_the_work_of_a_turn_does_not_grow_with_the_centre(name: str) -> None:
     small, large = (calls_by_turn(QUERIES[name](a_centre(size))) for size in (SMALL, LARGE))
     assert max(large) <= CALLS_MAX, (name, max(large))
-    assert sum(large) > 500, f"{name} had nothing to do"
+    assert sum(large) > 30, f"{name} had nothing to do"
     # With three times as much of everything, a turn does as much as before, and there are more turns.
     assert max(large) <= 1.3 * max(small) + 600, (name, max(small), max(large))
     if max(small) > 600 and sum(large) > 2 * sum(small):
