@@ -11,6 +11,7 @@ journal through the event feed. A client that reads more slowly than the workspa
 consumer.
 """
 
+import asyncio
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import zip_longest
 from typing import Any, Final, Protocol
@@ -34,6 +35,9 @@ from router.settings import SocketSettings
 
 # Up to this many missed events are sent in one write; more are sent at the client's pace.
 _CATCH_UP_COUNT: Final = 128
+
+# Events that are encoded before other tasks run; a page of the state takes two turns.
+_FRAMES_PER_TURN: Final = 32
 
 # Records read from the journal at once.
 _LOG_RECORDS: Final = 256
@@ -170,8 +174,15 @@ class InitialSync:
     async def _write(self, frames: Iterable[ServerFrame]) -> None:
         """Write frames with the references of their contacts, and wait for the client."""
         subscriber, references = self._subscriber, self._hub.references
-        for frame in frames:
-            await subscriber.write_and_drain([await references.complete(subscriber.workspace, frame)])
+        for count, frame in enumerate(frames, start=1):
+            completed = await references.complete(subscriber.workspace, frame)
+            is_page = type(frame) is WelcomeFrame or type(frame) is StatePageFrame
+            if is_page:
+                await asyncio.sleep(0)
+            await subscriber.write_and_drain([completed])
+            # A client that reads fast enough never makes it wait; other tasks must run all the same.
+            if is_page or count % _FRAMES_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     def _resumed(self, now: QueryResult[None], after: int) -> ResumedFrame:
         subscriber = self._subscriber
