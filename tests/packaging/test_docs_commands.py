@@ -32,6 +32,7 @@ TYPED_ELSEWHERE: Final = {
     "docs/how-to/recovery.md": "tests/acceptance/test_backup.py",
     "docs/how-to/clock.md": "tests/acceptance/test_backup.py",
     "docs/how-to/tokens.md": "tests/packaging/test_tokens_page.py",
+    "docs/how-to/customer-keys.md": "tests/acceptance/http/test_customer_keys.py",
 }
 # First lines of blocks that no test types, with the reason.
 NOT_TYPED: Final = {

@@ -117,6 +117,21 @@ def erase(router: RouterAccess, customer_id: str, yes: bool, config: Path | None
         raise CommandFailure("a reader of the files prevents the end of the erasure; it is completed as soon as possible")
 
 
+@customer.command(name="rotate-keys")
+@click.option("--status", "is_status", is_flag=True, help="Only show the state.")
+@repeated_router_options
+@click.pass_obj
+def rotate_keys(router: RouterAccess, is_status: bool, config: Path | None, data: Path | None, url: str | None) -> None:
+    """Wrap the keys of all customers with a new master key, while the router serves, and wait for the end."""
+    router = router.updated(config=config, data=data, url=url)
+    found = _call(router, "GET", "/v1/customer-keys") if is_status else _call(router, "POST", "/v1/customer-keys/rotate", {})
+    while not is_status and len(found["versions"]) > 1:
+        time.sleep(0.2)
+        found = _call(router, "GET", "/v1/customer-keys")
+    versions = ", ".join(map(str, found["versions"]))
+    click.echo(f"master key {found['newest_version']} is in use; in the file: {versions}; remaining: {found['remaining']:,}")
+
+
 @customer.command(name="import")
 @click.argument("file", type=INPUT_FILE)
 @_FORMAT

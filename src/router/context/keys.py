@@ -41,6 +41,21 @@ LOOKUP_BYTES: Final = 16
 MASTER_KEYS_MAX: Final = 16
 
 
+class RotationRunning(RouterError):
+    """A new master key was added before, and not every key is wrapped with it yet."""
+
+
+class KeyStatus(Struct, frozen=True, kw_only=True):
+    """State of the master keys of the customer context."""
+
+    newest_version: int
+    """Master key that wraps the keys of customers."""
+    versions: tuple[int, ...]
+    """Master keys in the file, oldest first; more than one while a rotation runs."""
+    remaining: int
+    """Keys that are still wrapped with an older master key."""
+
+
 class MasterKeysInvalid(RouterError):
     """The file of master keys is missing, readable by others, or not in the expected form; the message names the file."""
 
@@ -97,10 +112,13 @@ class MasterKeys:
         scratch = path.with_name(path.name + ".new")
         scratch.unlink(missing_ok=True)
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            data = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+            while data:
+                data = data[os.write(descriptor, data) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         scratch.replace(path)
         fsync_directory(path.parent)
 
@@ -118,7 +136,10 @@ def load_master_keys(path: Path) -> MasterKeys:
         # Only a regular file is opened: reading a named pipe would wait for ever.
         content = path.read_bytes() if is_private else b""
     except OSError as error:
-        raise MasterKeysInvalid(f"{path}: the master keys cannot be read ({error.strerror})") from error
+        raise MasterKeysInvalid(
+            f"{path}: the master keys cannot be read ({error.strerror}), and without them no customer; "
+            "restore the file from your copy"
+        ) from error
     if not is_private:
         raise MasterKeysInvalid(f"{path}: must be a regular file with mode 0600, so that only its owner can read the master keys")
     try:

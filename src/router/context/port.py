@@ -20,6 +20,7 @@ from router.context.cards import CardContact, CardContent, CardNote, ContactCont
 from router.context.customers import ConsentChange, CustomerView, IdentityView, Merged, ProfileChange, Resolved, Unmerged
 from router.context.identities import Assurance, NormalIdentity
 from router.context.journey import Step
+from router.context.keys import KeyStatus
 from router.context.verification import Verifications
 
 
@@ -182,6 +183,27 @@ class ChangedPage(Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
+class MasterKeyRotation(Protocol):
+    """How a storage backend wraps the keys of customers with a new master key."""
+
+    def status(self) -> KeyStatus:
+        """Return the versions of the master keys, and how many keys are still wrapped with an older one."""
+        ...
+
+    def begin(self) -> KeyStatus:
+        """Add a master key, which wraps from now on. Raises RotationRunning or ContextUnavailable."""
+        ...
+
+    @property
+    def is_rotating(self) -> bool:
+        """Return whether keys are to be wrapped again."""
+        ...
+
+    def rewrap_slice(self) -> None:
+        """Wrap some keys with the newest master key; after the last one forget the older ones. Call outside a group."""
+        ...
+
+
 class ContextStore(Protocol):
     """A storage backend of the customer context. Confined to one thread."""
 
@@ -297,6 +319,11 @@ class ContextStore(Protocol):
 
     def rewrap(self, *, limit: int) -> int:
         """Wrap at most ``limit`` keys with the newest master key; return how many remain."""
+        ...
+
+    @property
+    def rotation(self) -> MasterKeyRotation:
+        """Return the rotation of the master keys."""
         ...
 
     def maintain(self, *, now_ms: int) -> None:

@@ -36,6 +36,8 @@ MAINTENANCE_S: Final = 5.0
 PAUSE_S: Final = 1.0
 """Time after a missed deadline for which contacts do not wait for the context, unless it answers meanwhile."""
 ERASE_RETRY_S: Final = 0.05
+REWRAP_PAUSE_S: Final = 0.05
+"""Pause between two slices of keys that are wrapped with a new master key."""
 ERASE_PENDING_S: Final = 5.0
 """Time after which an erasure that a reader blocks is reported as pending; it is tried until it succeeds."""
 
@@ -111,6 +113,7 @@ class ContextService:
         self.observers: Final[list[Callable[[list[ContextChange]], None]]] = []
         """Called after ``on_changed`` with the same changes."""
         self._commit_seconds = 0.0
+        self._is_rotating = False
         self._paused_until, self._operations_at_pause = 0.0, 0
         self.counts: Final[dict[tuple[str, str], int]] = {}
         """Results since the start, by subject (``steps``, ``submits``, ``merges``, ``conflicts``) and result."""
@@ -246,13 +249,17 @@ class ContextService:
                 store.close()
 
     def _serve(self, store: ContextStore) -> None:
-        maintained = time.monotonic()
+        maintained = rewrapped = time.monotonic()
         while True:
             group = self._take_group()
             if group:
                 self._commit_group(store, [one for one in group if not one.erases])
                 self._pending_erasures += [one for one in group if one.erases]
             self._erase_pending(store)
+            self._is_rotating = store.rotation.is_rotating
+            if self._is_rotating and time.monotonic() - rewrapped > REWRAP_PAUSE_S:
+                store.rotation.rewrap_slice()
+                rewrapped = time.monotonic()
             if time.monotonic() - maintained > MAINTENANCE_S:
                 store.maintain(now_ms=self._clock.now_ms())
                 self._announce(store)
@@ -265,7 +272,7 @@ class ContextService:
         """Return the operations that wait, after waiting for the first one; at most ``GROUP_MAX``."""
         with self._wake:
             if not self._queue and not self._is_stopping:
-                self._wake.wait(ERASE_RETRY_S if self._pending_erasures else MAINTENANCE_S)
+                self._wake.wait(ERASE_RETRY_S if self._pending_erasures or self._is_rotating else MAINTENANCE_S)
             return [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
 
     def _commit_group(self, store: ContextStore, group: list[_Operation]) -> None:

@@ -91,6 +91,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "Read the customer and the numbers of their identities.",
     ),
     "unknown_merge": _P(404, "Merge not found", "No merge of the workspace has this id.", "Use the id in the answer to the merge."),
+    "rotation_running": _P(
+        409,
+        "A rotation of the master keys runs",
+        "Not all keys of customers are wrapped with the newest master key yet.",
+        "Wait until `remaining` is 0, then try again.",
+    ),
     "unknown_proposal": _P(
         404, "Proposal not found", "No proposal of a merge has this id.", "Use the id of the list of proposals."
     ),

@@ -369,6 +369,10 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
         await p.fails("unknown_identity", "DELETE", f"{one}/identities/999")
         await p.fails("unknown_merge", "POST", "/v1/merges/m_" + "0" * 32 + "/undo", {})
         await p.fails("merge_refused", "POST", f"{one}/merge", {"from": ids[0], "reason": "same"})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("router.context.service.REWRAP_PAUSE_S", 3_600.0)
+            await p.ok("POST", "/v1/customer-keys/rotate", {})
+            await p.fails("rotation_running", "POST", "/v1/customer-keys/rotate", {})
         await p.fails("unknown_proposal", "POST", "/v1/merge-proposals/p_" + "0" * 32 + "/confirm", {})
         proposal_id = await a_dismissed_proposal(router, ids[0])
         await p.fails("proposal_decided", "POST", f"/v1/merge-proposals/{proposal_id}/confirm", {})

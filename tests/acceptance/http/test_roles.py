@@ -90,6 +90,8 @@ EXPECTED = {
     "get_contact_card": "agent gateway",
     "add_contact_note": "agent gateway supervisor admin",
     "erase_customer": "admin",
+    "get_customer_keys": "admin",
+    "rotate_customer_keys": "admin",
     "put_shadow": "admin",
     "get_shadow": "supervisor admin",
     "delete_shadow": "admin",

@@ -18,13 +18,13 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from router.context.customers import ContextCorrupt, ContextUnavailable
-from router.journal.files import FILE_MODE, create_private_file, prepare_directory
+from router.journal.files import FILE_MODE, create_private_file, fsync_directory, prepare_directory, rewrite_file
 
 DATA_FILE: Final = "context.db"
 KEY_FILE: Final = "context-keys.db"
@@ -167,11 +167,18 @@ class ContextFiles:
         for path in paths:
             if not path.exists():
                 create_private_file(path)
+        self._store_again(paths)
         self.data = _connect(paths[0])
         self.keys = _connect(paths[1])
         _prepare(self.data, DATA_APPLICATION_ID, DATA_TABLES, paths[0])
         _prepare(self.keys, KEY_APPLICATION_ID, KEY_TABLES, paths[1])
         self._check_pair(paths[1])
+
+    def _store_again(self, paths: Sequence[Path]) -> None:
+        """Write the logs over themselves: after a sync that failed, an earlier process may have left what no later sync stores."""
+        for path in paths:
+            rewrite_file(path.with_name(f"{path.name}-wal"))
+        fsync_directory(self.directory)
 
     def _check_pair(self, key_path: Path) -> None:
         """Check that both files belong together; write the pair id where there is none yet, into the key file first."""

@@ -31,6 +31,7 @@ def open_context(settings: Settings, clock: ContextClock) -> ContextService | No
             idle_customer_ms=context.idle_customer_days * day_ms,
             contact_kept_ms=context.contact_days * day_ms,
             steps_per_minute=context.customer_steps_per_minute,
+            key_path=key_path,
         )
 
     def new_budget() -> StepBudget:

@@ -51,6 +51,7 @@ from router.context.sqlite.database import ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.references import SqliteReferences
+from router.context.sqlite.rotation import KeyRotation
 from router.context.sqlite.verification import SqliteVerifications
 
 IDLE_FOLD_MS: Final = 10 * 60_000
@@ -73,6 +74,7 @@ class SqliteContextStore:
         now_ms: int = 0,
         idle_customer_ms: int = 400 * 24 * 3_600_000,
         steps_per_minute: int | None = None,
+        key_path: Path | None = None,
         contact_kept_ms: int = CONTACT_KEPT_MS,
     ) -> None:
         """Open or create the files and repair what an end of the process left behind, as of the time ``now_ms``.
@@ -97,6 +99,7 @@ class SqliteContextStore:
                 self._next_change = itertools.count((newest or 0) + 1).__next__
                 self._load_workspaces()
                 self._erasure.repair(now_ms=now_ms)
+                self._rotation = KeyRotation(self._files, self._keys, lambda: self._workspaces.values(), key_path)
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
                 self._references = SqliteReferences(self._data, self._table, kept_ms=contact_kept_ms)
                 self._contacts = SqliteContacts(
@@ -455,14 +458,12 @@ class SqliteContextStore:
 
     def rewrap(self, *, limit: int) -> int:
         """Wrap at most ``limit`` keys with the newest master key; return how many remain."""
-        rows = self._keys.old_rows(limit)
-        names = {table.number: table.name for table in self._workspaces.values()}
-        owners = {}
-        for row, _, _ in rows:
-            [(number,)] = self._data.execute("SELECT workspace FROM customer WHERE row = ?", (row,)).fetchall()
-            owners[row] = names[number]
-        self._keys.rewrap(names, owners, rows)
-        return self._keys.count_old()
+        return self._rotation.rewrap(limit=limit)
+
+    @property
+    def rotation(self) -> KeyRotation:
+        """Return the rotation of the master keys."""
+        return self._rotation
 
     def maintain(self, *, now_ms: int) -> None:
         """Fold, expire and checkpoint a slice; call outside a group from time to time."""

@@ -17,6 +17,7 @@ from router.context.customers import (
     VersionMismatch,
 )
 from router.context.identities import Identity, IdentityInvalid, NormalIdentity, normalise
+from router.context.keys import RotationRunning
 from router.context.port import ContextStore
 from router.context.service import ContextService
 from router.context.verification import ProposalDecided, UnknownProposal
@@ -36,6 +37,7 @@ _PROBLEMS: Final[dict[type[Exception], str]] = {
     IdentityTaken: "identity_taken",
     TooManyIdentities: "identity_limit_exceeded",
     VersionMismatch: "precondition_failed",
+    RotationRunning: "rotation_running",
     UnknownProposal: "unknown_proposal",
     ProposalDecided: "proposal_decided",
     ContextUnavailable: "context_unavailable",

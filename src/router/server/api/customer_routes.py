@@ -5,6 +5,7 @@ from typing import Final
 from router.context.cards import Card, CardNote
 from router.context.customers import CustomerView, Merged, ProfileChange, Resolved, Unmerged
 from router.context.identities import Identity
+from router.context.keys import KeyStatus
 from router.context.verification import MergeProposal, Verified
 from router.server.api.bodies import EmptyBody
 from router.server.api.contact_cards import NoteRequest, add_contact_note, get_contact_card
@@ -29,8 +30,10 @@ from router.server.api.customers import (
     erase_customer,
     export_customer,
     get_customer,
+    get_customer_keys,
     merge_customers,
     resolve_customer,
+    rotate_customer_keys,
     search_customers,
     undo_merge,
     update_customer,
@@ -194,6 +197,24 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         response_type=MergeProposal,
         tag="customers",
         problem_codes=("unknown_proposal", "proposal_decided", "context_unavailable"),
+    ),
+    Route(
+        method="GET",
+        path="/v1/customer-keys",
+        operation=get_customer_keys,
+        response_type=KeyStatus,
+        tag="customers",
+        problem_codes=("context_unavailable",),
+    ),
+    Route(
+        method="POST",
+        path="/v1/customer-keys/rotate",
+        operation=rotate_customer_keys,
+        body_type=EmptyBody,
+        response_type=KeyStatus,
+        status=202,
+        tag="customers",
+        problem_codes=("rotation_running", "context_unavailable"),
     ),
     Route(
         method="POST",

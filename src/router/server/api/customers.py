@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from router.context.cards import CardContact, CardNote
 from router.context.customers import CustomerId, CustomerView, IdentityView, Merged, Resolved, Unmerged
 from router.context.identities import IDENTITIES_MAX, Identity
+from router.context.keys import KeyStatus
 from router.context.port import AuditEntry, ContactReference, ContextStore, CustomerExport, MergeEntry
 from router.model.commands import ANY_TAG
 from router.server.api.customer_access import (
@@ -265,6 +266,24 @@ async def export_customer(request: ApiRequest) -> ApiResponse:
         references=tuple(found.references),
     )
     return ApiResponse(body=document)
+
+
+async def get_customer_keys(request: ApiRequest) -> ApiResponse:
+    """Get the versions of the master keys of customers, and whether a rotation runs."""
+
+    def operation(store: ContextStore) -> KeyStatus:
+        return store.rotation.status()
+
+    return ApiResponse(body=await run_on_context(request, operation))
+
+
+async def rotate_customer_keys(request: ApiRequest) -> ApiResponse:
+    """Begin to wrap the keys of all customers with a new master key; it goes on while the router serves."""
+
+    def operation(store: ContextStore) -> KeyStatus:
+        return store.rotation.begin()
+
+    return ApiResponse(body=await run_on_context(request, operation), status=202)
 
 
 async def erase_customer(request: ApiRequest) -> ApiResponse:

@@ -164,6 +164,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "erase_customer": _ADMIN,
     "get_contact_card": frozenset({Role.AGENT, Role.GATEWAY}),  # an agent: assigned or offered; a gateway: its own
     "add_contact_note": _STAFF,  # as above
+    "get_customer_keys": _ADMIN,
+    "rotate_customer_keys": _ADMIN,
     "issue_ws_ticket": _STAFF,
     # WebSocket endpoints; the session checks every frame against the role.
     "desktop_socket": _AGENT,

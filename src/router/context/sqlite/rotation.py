@@ -1,0 +1,84 @@
+"""Rotation of the master keys while the router serves: the keys of all customers are wrapped again in slices.
+
+The new master key is written to the file of master keys before anything is wrapped with it, and the older ones are removed only
+when no key on the disk needs them. In between the file holds both, and after an end of the process the rotation goes on.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from router.context.keys import KeyStatus, RotationRunning
+from router.context.sqlite.customers import CustomerTable
+from router.context.sqlite.data_keys import KeyStore
+from router.context.sqlite.database import ContextFiles, translate_errors
+
+_REWRAP_SLICE: Final = 1_000
+"""Keys that are wrapped again at once, in about 15 ms."""
+
+
+class KeyRotation:
+    """The rotation of the master keys. Confined to the thread of the store."""
+
+    def __init__(
+        self, files: ContextFiles, keys: KeyStore, tables: Callable[[], Iterable[CustomerTable]], key_path: Path | None
+    ) -> None:
+        """``tables`` returns the tables of all workspaces; without a ``key_path`` there is no rotation."""
+        self._files = files
+        self._keys = keys
+        self._tables = tables
+        self._key_path = key_path
+        self._old_keys = keys.count_old()
+
+    def status(self) -> KeyStatus:
+        """Return the versions of the master keys, and how many keys are still wrapped with an older one."""
+        master = self._keys.master
+        return KeyStatus(newest_version=master.newest_version, versions=tuple(master.versions), remaining=self._old_keys)
+
+    def begin(self) -> KeyStatus:
+        """Add a master key, which wraps from now on, to the file; ``rewrap_slice`` does the rest.
+
+        Raises RotationRunning, and ContextUnavailable where the file cannot be written.
+        """
+        if self.is_rotating or self._key_path is None:
+            raise RotationRunning("the keys are being wrapped with a new master key already; wait until `remaining` is 0")
+        rotated = self._keys.master.with_new_key()
+        # The file first: a key that is wrapped with it must never be on the disk without it.
+        with translate_errors():
+            rotated.save(self._key_path)
+        self._keys.master = rotated
+        self._old_keys = self._keys.count_old()
+        return self.status()
+
+    @property
+    def is_rotating(self) -> bool:
+        """Return whether keys are to be wrapped again, also after an end of the process in between."""
+        return self._key_path is not None and len(self._keys.master.versions) > 1
+
+    def rewrap_slice(self) -> None:
+        """Wrap some keys with the newest master key; after the last one forget the older master keys. Call outside a group."""
+        with translate_errors():
+            self._files.begin()
+            try:
+                self._old_keys = self.rewrap(limit=_REWRAP_SLICE)
+                self._files.commit()
+            except BaseException:
+                self._files.rollback()
+                raise
+            if self._old_keys or not self._files.truncate_log(self._files.keys):
+                return
+            newest = self._keys.master.without_old_keys()
+            assert self._key_path is not None
+            newest.save(self._key_path)
+            self._keys.master = newest
+
+    def rewrap(self, *, limit: int) -> int:
+        """Wrap at most ``limit`` keys with the newest master key; return how many remain."""
+        rows = self._keys.old_rows(limit)
+        names = {table.number: table.name for table in self._tables()}
+        owners = {}
+        for row, _, _ in rows:
+            [(number,)] = self._files.data.execute("SELECT workspace FROM customer WHERE row = ?", (row,)).fetchall()
+            owners[row] = names[number]
+        self._keys.rewrap(names, owners, rows)
+        return self._keys.count_old()
