@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,6 @@ NOT_TYPED: Final = {
     "sudo cp deploy/systemd/contact-router.service /etc/systemd/system/": "needs systemd; test_deploy.py checks the unit",
     "promtool check config deploy/prometheus/prometheus.yml": "test_deploy.py runs both, where promtool is installed",
     "python -m tests.validation.print_tables": "runs for an hour; tests/validation computes the same tables",
-    "router loadtest --log vanad:monday.csv --wrap-up 20 --speed 120 --json report.json": "takes minutes; see tests/loadtest",
-    "cd benchmarks/scenarios/what_if": "takes minutes; tests/simulator/test_what_if.py compares the same policies",
     "router serve --accept-history-loss": "tests/acceptance/test_history_loss.py runs it on a damaged journal",
     "router serve --data /var/lib/router --config /etc/router/router.yaml": "tests/packaging/test_wheel.py starts a router like it",
 }
@@ -85,6 +84,8 @@ TYPED: Final = (
     ("docs/how-to/shadow.md", "router shadow put tomorrow.yaml"),
     ("docs/how-to/shadow.md", "router shadow --journal"),
     ("docs/how-to/simulator.md", "router simulate --workload"),
+    ("docs/how-to/what-if.md", "cd benchmarks/scenarios/what_if"),
+    ("docs/how-to/loadtest.md", "router loadtest --log vanad:monday.csv"),
 )
 
 
@@ -293,6 +294,50 @@ def test_the_simulations_work(reader: TerminalSession) -> None:
     _, _, logs = block("docs/how-to/simulator.md", "router simulate").partition("\n")
     assert "answered" in reader.type(logs.replace("config/policy.yaml", "policy.yaml"))
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_comparison_works_and_its_example_is_what_it_prints(reader: TerminalSession) -> None:
+    scenarios = "benchmarks/scenarios/what_if"
+    shutil.copytree(REPOSITORY / scenarios, reader.directory / scenarios)
+    # A short log instead of a recorded day, which is not part of the repository, and a second policy for it.
+    (reader.directory / scenarios / "2014-03-10.csv").write_text(VANAD)
+    for name, selection in (("today", "longest_idle"), ("tomorrow", "round_robin")):
+        text = f"channels: {{voice: {{}}}}\nskills: [s7, s8]\nqueues: {{q7: {{selection: {selection}}}, q8: {{}}}}\n"
+        (reader.directory / scenarios / f"{name}.yaml").write_text(text)
+    printed = reader.type(block("docs/how-to/what-if.md", "cd benchmarks/scenarios/what_if"))
+    assert (reader.directory / scenarios / "day.svg").read_text().startswith("<svg")
+    assert (reader.directory / scenarios / "compared.json").exists()
+    page = (REPOSITORY / "docs/how-to/what-if.md").read_text()
+    (example,) = [text for _, text in _BLOCK.findall(page) if text.startswith("two-languages")]
+    rows = [" ".join(line.split()) for line in printed.splitlines()]
+    wanted = [" ".join(line.split()) for line in example.splitlines() if line.startswith("│") and "statistic" not in line]
+    assert len(wanted) > 6 and [line for line in wanted if line not in rows] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_load_tests_work(reader: TerminalSession) -> None:
+    """In a short form: a few minutes of a day at the speed that is printed."""
+    start_router(reader)
+    (reader.directory / "monday.csv").write_text("".join(VANAD.splitlines(keepends=True)[:5]))
+    (reader.directory / "centre.yaml").write_text(SHORT_DAY)
+    (reader.directory / "day.csv").write_text(
+        "arrival,queue,handle_s,patience_s,skills\n0.0,support,30,,english:3\n12.5,sales,20,45.0,\n"
+    )
+    (reader.directory / "staff.csv").write_text("agent_id,skills,shifts\nada,english:6,0-600\nbob,english:5,0-600\n")
+    reader.type(block("docs/how-to/loadtest.md", "router loadtest --log vanad:monday.csv"))
+    assert '"violations":[]' in "".join((reader.directory / "report.json").read_text().split())
+
+
+SHORT_DAY: Final = """\
+name: short
+duration_s: 60
+streams:
+  calls: {arrivals: {every_s: 10}, handle: {dist: constant, value_s: 15}}
+agent_groups:
+  desk: {count: 3}
+"""
 
 DAY_POLICY: Final = """\
 channels: {voice: {}}

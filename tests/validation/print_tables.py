@@ -106,41 +106,58 @@ def cell(row: StatRow, one: PolicyResult) -> str:
     return format_stat(row, one.stats[row.name])
 
 
-def what_if_tables() -> None:
-    """Print the tables of the recorded days in ``docs/how-to/what-if.md``."""
-    rows = {row.name: row for row in STAT_ROWS}
+ROWS: Final = {row.name: row for row in STAT_ROWS}
+ONE_DAY: Final = ("service_level", "abandoned", "mean_wait_answered_s", "p50_wait_s", "p90_wait_s", "p95_wait_s", "occupancy")
+WRAP_UPS: Final = [(day, wrap_up_s) for day in ("2014-06-25", "2014-03-10") for wrap_up_s in (0, 10, 20, 30)]
+
+
+def one_day_rows() -> list[str]:
+    """Return the table of the overloaded day under two policies."""
     first, other = compared("2014-06-25", 10, "fifo", "early_first", patience=PatienceSource.ESTIMATED).policies
-    print("\n### One day, two policies\n")
-    for name in ("service_level", "abandoned", "mean_wait_answered_s", "p50_wait_s", "p90_wait_s", "p95_wait_s", "occupancy"):
-        found = rows[name]
-        change = format_difference(found, other.differences[name])
-        print(f"| {found.label} | {cell(found, first)} | {cell(found, other)} | {change} |")
-    print("\n### Two days, four wrap-up times\n")
-    print("| day, wrap-up | service level | abandoned | mean wait | p95 wait |")
-    print("|---|---|---|---|---|")
-    for day in ("2014-06-25", "2014-03-10"):
-        for wrap_up_s in (0, 10, 20, 30):
-            first, other = compared(day, wrap_up_s, "fifo", "early_first", patience=PatienceSource.ESTIMATED).policies
-            pairs = [
-                f"{cell(rows[name], first)} → {cell(rows[name], other)}"
-                for name in ("service_level", "abandoned", "mean_wait_answered_s", "p95_wait_s")
-            ]
-            print(f"| {day[5:]}, {wrap_up_s} s | {' | '.join(pairs)} |", flush=True)
-    print("\n### Late calls last, without a return\n")
+    return [
+        f"| {ROWS[name].label} | {cell(ROWS[name], first)} | {cell(ROWS[name], other)} "
+        f"| {format_difference(ROWS[name], other.differences[name])} |"
+        for name in ONE_DAY
+    ]
+
+
+def wrap_up_row(day: str, wrap_up_s: int) -> str:
+    """Return one line of the table of two days and four wrap-up times."""
+    first, other = compared(day, wrap_up_s, "fifo", "early_first", patience=PatienceSource.ESTIMATED).policies
+    names = ("service_level", "abandoned", "mean_wait_answered_s", "p95_wait_s")
+    pairs = [f"{cell(ROWS[name], first)} → {cell(ROWS[name], other)}" for name in names]
+    return f"| {day[5:]}, {wrap_up_s} s | {' | '.join(pairs)} |"
+
+
+def without_return() -> str:
+    """Return what a policy gives that puts late calls last for ever, as it stands in the text."""
     with TemporaryDirectory() as folder:
         last = Path(folder) / "late_last.yaml"
         steps = (OVERLOADED / "early_first.yaml").read_text()
         kept = [line for line in steps.splitlines() if "{add_priority_s: 900}" not in line]
         last.write_text("\n".join(kept).replace("duration_s: 100, add_priority_s: -900", "add_priority_s: -3600"))
         (_, other) = compared("2014-06-25", 10, "fifo", str(last.with_suffix("")), patience=PatienceSource.ESTIMATED).policies
-        print(", ".join(f"{rows[n].label} {cell(rows[n], other)}" for n in ("service_level", "abandoned", "p95_wait_s")))
-    print("\n### Patience of the served\n")
-    print("| patience of the served | `fifo`: abandoned | `lifo`: abandoned |")
-    print("|---|---|---|")
+    return f"{cell(ROWS['service_level'], other)}, with a p95 of {cell(ROWS['p95_wait_s'], other)}"
+
+
+def patience_rows() -> list[str]:
+    """Return the table of what is assumed about the patience of the served."""
+    rows = []
     for patience in PatienceSource:
-        found_both = compared("2014-06-25", 10, "fifo", "lifo", patience=patience).policies
-        fifo, lifo = (one.report.abandoned for one in found_both)
-        print(f"| `{patience}` | {fifo:,} | {lifo:,} ({lifo / fifo - 1:+.0%}) |", flush=True)
+        found = compared("2014-06-25", 10, "fifo", "lifo", patience=patience).policies
+        fifo, lifo = (one.report.abandoned for one in found)
+        rows.append(f"| `{patience}` | {fifo:,} | {lifo:,} ({lifo / fifo - 1:+.0%}) |".replace("-", "−").replace("%", " %"))
+    return rows
+
+
+def what_if_tables() -> None:
+    """Print the tables of the recorded days in ``docs/how-to/what-if.md``, as they stand there."""
+    print("\n### One day, two policies\n", *one_day_rows(), sep="\n", flush=True)
+    print("\n### Two days, four wrap-up times\n")
+    for day, wrap_up_s in WRAP_UPS:
+        print(wrap_up_row(day, wrap_up_s), flush=True)
+    print("\n### Late calls last, without a return\n", without_return(), sep="\n", flush=True)
+    print("\n### Patience of the served\n", *patience_rows(), sep="\n", flush=True)
 
 
 def accuracy_row(title: str, found: ForecastReport) -> str:
