@@ -52,6 +52,8 @@ def test_environment_variables_are_text_or_yaml_by_the_type_of_the_setting() -> 
             {"auth": {"issuers": [{"issuer": "a", "family": "rsa", "claims": {"roles": {"boss": "god"}}}]}},
             "auth.issuers[0].claims.roles.boss: must be one of agent, gateway, supervisor, admin",
         ),
+        ({"journal": {"path": "a\0b"}}, "journal.path: must not contain a null byte"),
+        ({"server": {"allowed_origins": ["https://a", "\0"]}}, "server.allowed_origins[1]: must not contain a null byte"),
         ({"server": {"port": -1}, "sockets": {"frames_burst": 0}}, "sockets.frames_burst: must be an integer from 1 to 1,000,000"),
     ],
 )

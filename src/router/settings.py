@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 
 from router.context_settings import ContextSettings, SettingsStruct
 from router.invalid_input import InvalidInput, convert_plain
-from router.model.errors import SettingsInvalid
+from router.model.errors import SettingsInvalid, path_below
 from router.model.states import Name
 
 ENVIRONMENT_PREFIX: Final = "ROUTER__"
@@ -468,10 +468,24 @@ def settings_from(tree: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsInvalid: A key is unknown or a value out of range; the message names its path.
     """
+    if (place := _path_of_null_byte(tree, "")) is not None:
+        raise SettingsInvalid(f"{place}: must not contain a null byte")
     try:
         return convert_plain(tree, Settings)
     except InvalidInput as error:
         raise SettingsInvalid(str(error)) from None
+
+
+def _path_of_null_byte(value: object, path: str) -> str | None:
+    """Return the path of a text with a null byte, which no file name, address or claim has; None: there is none."""
+    if isinstance(value, str):
+        return path if "\0" in value else None
+    inner: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        inner = [(path_below(path, key), one) for key, one in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{path}[{index}]", one) for index, one in enumerate(value)]
+    return next((found for place, one in inner if (found := _path_of_null_byte(one, place)) is not None), None)
 
 
 def file_objection(path: Path) -> str | None:

@@ -145,6 +145,14 @@ def test_init_does_not_replace_a_directory_by_the_token(paths: dict[str, Path]) 
     assert got.exit_code == 1 and "admin.token: is a directory, not a file; remove it" in got.stderr, got.output
 
 
+@pytest.mark.parametrize("kind", ["file", "pipe", "loop", "below_a_file"])
+def test_a_place_for_archives_is_examined_at_the_start(paths: dict[str, Path], kind: str) -> None:
+    Path("router.yaml").write_text(f"journal: {{archive_path: {paths[kind]}, retention_days: 2}}")
+    got = run("serve", "--config", "router.yaml", "--data", "var", "--port", "0", "--admin-port", "0")
+    refused = paths["file"] if kind == "below_a_file" else paths[kind]
+    assert got.exit_code == 2 and f"router: journal.archive_path: {refused}: is not a directory" in got.stderr, got.output
+
+
 SETTINGS: Final = {
     "policy.seed_path": "policy: {{seed_path: {path}}}",
     "server.tls_certificate_path": "server: {{tls_certificate_path: {path}, tls_key_path: {path}}}",

@@ -1,5 +1,6 @@
 """Selection of the journal backend from the settings."""
 
+import os
 from pathlib import Path
 
 from router.journal.files import prepare_directory
@@ -19,6 +20,8 @@ def open_journal(settings: JournalSettings) -> Journal:
         prepare_directory(path.parent)
     except JournalUnavailable as error:
         raise SettingsInvalid(f"journal.path: {error}") from None
+    if settings.archive_path is not None:
+        _check_archive_path(Path(settings.archive_path))
     return SqliteJournal(
         path,
         high_water_interval_ms=settings.high_water_interval_ms,
@@ -28,3 +31,11 @@ def open_journal(settings: JournalSettings) -> Journal:
         reserved_bytes=settings.reserved_bytes,
         second_mark_path=None if settings.second_mark_path is None else Path(settings.second_mark_path),
     )
+
+
+def _check_archive_path(path: Path) -> None:
+    """Check at the start that archives can be made below a path, which is tried only days later. Raises SettingsInvalid."""
+    while path != path.parent and not os.path.lexists(path):
+        path = path.parent
+    if not path.is_dir():
+        raise SettingsInvalid(f"journal.archive_path: {path}: is not a directory")
