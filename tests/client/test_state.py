@@ -140,7 +140,7 @@ def test_the_owner_sees_what_is_pending_until_it_is_answered() -> None:
 def test_what_is_allowed_follows_the_state() -> None:
     events: list[ev.Event] = [offer(), accepted()]
     work_now = agent_after(*events).assignments["c1.1"]
-    assert work_now.allowed == ("hold", "park", "suspend", "end", "transfer", "consult", "complete")
+    assert work_now.allowed == ("hold", "park", "suspend", "switch_channel", "end", "transfer", "consult", "complete")
     asked = offer("bob", offer_id="c1.2", from_agent_id="ada", reason="consult", role=AssignmentRole.CONSULT)
     assert agent_after(*events, asked).assignments["c1.1"].allowed == (
         "hold",

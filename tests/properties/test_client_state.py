@@ -2,10 +2,8 @@
 
 A small contact centre is driven through the real writer, event feed and hub. Its clients are the library's, over the real session
 of the protocol: four desktops, two gateways (one of them with two connections) and two supervisors. They lose their connections
-at any moment and resume, reload or stay away. After each step the state of each client is compared with a fresh ``welcome``.
-
-The mutants show what the test is worth: a client that ignores one type of event, or a server whose table of audiences lacks one
-entry, fails it.
+at any moment and resume, reload or stay away. After each step the state of each client is compared with a fresh ``welcome``. The
+mutants show what it is worth: a client that ignores one type of event, or a server whose audiences lack one entry, fails it.
 """
 
 import asyncio
@@ -25,7 +23,7 @@ from router.model import events as e
 from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode
 from router.model.results import Refused
-from router.model.states import AgentState, CallbackOutcome, ContactState
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
 from router.protocol import audience
 from router.protocol import frames as f
 from router.server.auth.credentials import Role
@@ -39,7 +37,6 @@ positions = st.integers(0, 7)
 agent_ids = st.sampled_from(some.AGENTS)
 GATEWAYS = ("phone", "web")
 
-# Most examples would otherwise spend their steps on contacts that do not exist.
 with_contacts = precondition(lambda self: any(not one.state.is_terminal for one in self.records.contacts.values()))
 with_offers = precondition(lambda self: self.records.offers)
 with_work = precondition(lambda self: self.records.assignments)
@@ -221,13 +218,14 @@ class ClientsOfACentre(RuleBasedStateMachine):
         self.do(how(contact_id=self.contact(position)))
 
     @with_contacts
-    @rule(position=positions, ahead_ms=st.sampled_from((None, 1, 20_000)), channel=st.sampled_from((None, *some.CHANNELS)))
-    def a_contact_is_suspended_or_resumed(self, position: int, ahead_ms: int | None, channel: str | None) -> None:
-        """Suspend a live contact, for as long as the policy says or for a short time, or resume it on some channel."""
-        until_ms = None if ahead_ms is None else self.clock.now_ms() + ahead_ms
-        contact_id = self.contact(position, ContactState.SUSPENDED)
-        self.do(c.ResumeContact(contact_id=contact_id, channel=channel, reference=f"r{position}"))
-        self.do(c.SuspendContact(contact_id=self.contact(position), resume_by_ms=until_ms))
+    @rule(position=positions, ahead_ms=st.sampled_from((None, 1, 20_000)), channel=st.sampled_from(some.CHANNELS))
+    def a_contact_continues_later_or_elsewhere(self, position: int, ahead_ms: int | None, channel: str) -> None:
+        """Resume a contact, switch one to another channel, with or without a report of the gateway, and suspend one."""
+        until_ms, live = None if ahead_ms is None else self.clock.now_ms() + ahead_ms, self.contact(position)
+        self.do(c.ResumeContact(contact_id=self.contact(position, ContactState.SUSPENDED), channel=channel, reference="call-9"))
+        self.do(c.SwitchChannel(contact_id=live, channel=channel, if_unable=[*IfUnable][position % 2]))
+        self.do(c.ReportChannel(contact_id=self.contact(position // 3), outcome=[*ChannelOutcome][position % 5 // 4]))
+        self.do(c.SuspendContact(contact_id=self.contact(position // 2), resume_by_ms=until_ms))
 
     @with_contacts
     @rule(
@@ -316,7 +314,9 @@ class ClientsOfACentre(RuleBasedStateMachine):
     @with_work
     @rule(
         position=positions,
-        what=st.sampled_from(("ask", "withdraw", "complete", "cancel", "join", "hand", "add", "leave", "remove")),
+        what=st.sampled_from(
+            ("ask", "withdraw", "complete", "cancel", "join", "hand", "add", "leave", "remove", "switch", "answer")
+        ),
         agent_id=agent_ids,
     )
     def a_conversation_grows_or_passes_on(self, position: int, what: str, agent_id: str) -> None:

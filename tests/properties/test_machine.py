@@ -14,7 +14,7 @@ from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode, SuspensionEnd
-from router.model.states import AgentState, CallbackOutcome, ContactState
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
 from tests.properties import strategies as some
 from tests.support.checks.views import compare_views
 from tests.support.world import World
@@ -180,6 +180,18 @@ class ContactCentre(RuleBasedStateMachine):
         """Suspend a contact, live or not, for as long as the policy says or for a short time."""
         until_ms = None if ahead_ms is None else self.world.at_ms + ahead_ms
         self._do(c.SuspendContact(contact_id=self._contact(position), resume_by_ms=until_ms, at_expiry=at_expiry))
+
+    @rule(position=positions, channel=st.sampled_from((*some.CHANNELS, "smoke")), if_unable=st.sampled_from(IfUnable))
+    def a_contact_switches_its_channel(self, position: int, channel: str, if_unable: IfUnable) -> None:
+        """Switch a contact to a channel, its own included."""
+        self._do(c.SwitchChannel(contact_id=self._contact(position), channel=channel, if_unable=if_unable))
+
+    @rule(position=positions, outcome=st.sampled_from((ChannelOutcome.CONNECTED, *ChannelOutcome)))
+    def a_switch_has_an_outcome(self, position: int, outcome: ChannelOutcome) -> None:
+        """Report the outcome of a switch in progress, or of none."""
+        switching = [o.contact_id for o in self.world.reference.contacts.values() if o.switches_to is not None]
+        known = [*switching, self._contact(position)]
+        self._do(c.ReportChannel(contact_id=known[position % len(known)], outcome=outcome))
 
     @rule(position=positions, channel=some.maybe(st.sampled_from((*some.CHANNELS, "smoke"))))
     def a_contact_is_resumed(self, position: int, channel: str | None) -> None:

@@ -48,7 +48,7 @@ from router.model.policy import (
     WhenFull,
     WhenNoAgentsReady,
 )
-from router.model.states import AgentState, AssignmentState, CallbackOutcome, ContactState
+from router.model.states import AgentState, AssignmentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
 from tests.support.world import World
 
 CHANNELS: Final = ("chat", "mail", "voice")
@@ -324,9 +324,13 @@ class Workload:
     def _contact(self, world: World) -> c.Command:
         contact_id = self._live(world)
         resting = [one.contact_id for one in world.reference.contacts.values() if one.state is ContactState.SUSPENDED]
+        switching = [one.contact_id for one in world.reference.contacts.values() if one.switches_to is not None]
         until_ms = self._one((None, None, world.at_ms + 20_000))
         ways: tuple[c.Command, ...] = (
             c.SuspendContact(contact_id=contact_id, resume_by_ms=until_ms, at_expiry=self._one((None, *SuspensionEnd))),
+            c.SwitchChannel(contact_id=contact_id, channel=self._one(CHANNELS), if_unable=self._one(IfUnable)),
+            c.SwitchChannel(contact_id=contact_id, channel=self._one(CHANNELS), if_unable=IfUnable.QUEUE),
+            c.ReportChannel(contact_id=self._one(switching or [contact_id]), outcome=self._one(ChannelOutcome)),
             c.ResumeContact(contact_id=self._one(resting or [contact_id]), channel=self._one((None, *CHANNELS))),
             c.CancelContact(contact_id=contact_id),
             c.AbandonContact(contact_id=contact_id),

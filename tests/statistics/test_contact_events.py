@@ -1,7 +1,19 @@
 """Statistics of callbacks: their waits are neither answered nor abandoned, and each has an end that is counted."""
 
-from router.model.events import CallbackConnected, CallbackDialRequested, CallbackFailed, CallbackRequested, CallbackScheduled
-from router.model.policy import CallbackMode, CallbackQueuePosition
+from typing import Any
+
+from router.model.events import (
+    CallbackConnected,
+    CallbackDialRequested,
+    CallbackFailed,
+    CallbackRequested,
+    CallbackScheduled,
+    ContactChannelFailed,
+    ContactChannelSwitched,
+    ContactResumed,
+    ContactSuspended,
+)
+from router.model.policy import CallbackMode, CallbackQueuePosition, SuspensionEnd
 from router.statistics.counters import CallbackCounts, reach_rate
 from router.statistics.state import QueueCounters
 from router.statistics.workspace import WorkspaceStats
@@ -149,3 +161,77 @@ def test_a_snapshot_older_than_callbacks_can_be_restored() -> None:
 def test_the_reach_rate_is_none_without_outcomes() -> None:
     assert reach_rate(CallbackCounts(requested=3, dialled=1)) is None
     assert reach_rate(CallbackCounts(connected=1, failed=3)) == 0.25
+
+
+class ContinuedHistory(EventHistory):
+    """A history of contacts that are suspended, resumed and switched."""
+
+    def suspend(self, contact_id: str, **fields: Any) -> None:
+        self.write(
+            ContactSuspended(
+                contact_id=contact_id,
+                queue_id=self.queue_of[contact_id],
+                resume_by_ms=0,
+                at_expiry=SuspensionEnd.END,
+                age_ms=0,
+                **fields,
+            )
+        )
+
+    def resume(self, contact_id: str, channel: str = "voice") -> None:
+        self.write(
+            ContactResumed(
+                contact_id=contact_id, queue_id="a", requirement="", reason="resumed", queued_seq=1, channel=channel, reference=None
+            )
+        )
+
+
+def test_the_time_in_suspension_is_no_part_of_the_wait() -> None:
+    day = ContinuedHistory()
+    day.agent()
+    day.submit("c1")
+    day.after(12).suspend("c1")
+    queue = queue_of(day.after(86_400))
+    assert (queue.waiting, queue.suspended, queue.contacts.service.abandoned) == (0, 1, 0)
+    day.resume("c1")
+    day.after(5)
+    day.accept(day.offer("c1"))
+    queue = queue_of(day)
+    assert (queue.suspended, queue.contacts.asa_ms) == (0, 17_000)
+    assert (queue.contacts.service.answered, queue.contacts.service.answered_within) == (1, 1)
+    assert_flow_is_conserved(queue)
+
+
+def test_a_suspended_contact_that_ends_has_waited_until_its_suspension() -> None:
+    day = ContinuedHistory()
+    day.submit("c1")
+    day.after(12).suspend("c1")
+    day.after(86_400).cancel("c1")
+    queue = queue_of(day)
+    assert (queue.suspended, queue.contacts.flow.cancelled) == (0, 1)
+    assert_flow_is_conserved(queue)
+
+
+def test_a_contact_that_an_agent_had_begins_a_new_wait_when_it_is_resumed() -> None:
+    day = ContinuedHistory()
+    day.agent()
+    day.submit("c1")
+    day.accept(offer := day.offer("c1"))
+    day.suspend("c1", assignment_id=offer, agent_id="ada")
+    day.after(86_400).resume("c1", channel="chat")
+    queue = queue_of(day)
+    assert (queue.contacts.flow.requeued, queue.waiting) == (1, 1)
+    assert_flow_is_conserved(queue)
+    assert queue.channels["chat"].flow.moved_in == 1
+
+
+def test_switches_are_counted_for_the_channel_that_was_wanted() -> None:
+    day = ContinuedHistory()
+    day.submit("c1")
+    day.write(ContactChannelSwitched(contact_id="c1", queue_id="a", from_channel="voice", channel="chat", requirement="", units=30))
+    for reason in ("failed", "timeout", "cancelled", "replaced"):
+        day.write(ContactChannelFailed(contact_id="c1", channel="voice", reason=reason))
+    queue = queue_of(day)
+    voice, chat = queue.channels["voice"].switches, queue.channels["chat"].switches
+    assert (chat.switched, voice.failed, voice.timed_out, voice.cancelled) == (1, 1, 1, 2)
+    assert_flow_is_conserved(queue)

@@ -192,7 +192,7 @@ def assert_agreement(day: RandomHistory) -> None:
 def assert_flow_is_conserved(queue: QueueStatsView) -> None:
     flow, service = queue.contacts.flow, queue.contacts.service
     gone = service.answered + service.abandoned + flow.cancelled + flow.expired
-    gone += flow.called_back + queue.callbacks
+    gone += flow.called_back + queue.callbacks + queue.suspended
     assert flow.entered == (queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out)
 
 

@@ -10,7 +10,7 @@ from router.client.state import CachedAgent
 from router.client.websocket_client import Guard, KeyGuard, WebSocketClient
 from router.context.cards import Card
 from router.model.policy import SuspensionEnd
-from router.model.states import AgentState
+from router.model.states import AgentState, IfUnable
 from router.protocol import frames as f
 
 
@@ -106,6 +106,23 @@ class DesktopClient(WebSocketClient):
         """Suspend the contact until it is resumed; wrap-up begins. None: as the policy of its queue says."""
         return await self._send_command(
             f.SuspendFrame(id=self._next_id(), contact_id=contact_id, resume_by_ms=resume_by_ms, at_expiry=at_expiry), **guard
+        )
+
+    async def switch_channel(
+        self,
+        contact_id: str,
+        channel: str,
+        *,
+        reference: str | None = None,
+        if_unable: IfUnable = IfUnable.REFUSE,
+        **guard: Unpack[Guard],
+    ) -> f.OkFrame:
+        """Continue the contact on another channel; with its present one, give up a switch in progress."""
+        return await self._send_command(
+            f.SwitchChannelFrame(
+                id=self._next_id(), contact_id=contact_id, channel=channel, reference=reference, if_unable=if_unable
+            ),
+            **guard,
         )
 
     async def extend_wrap_up(self, assignment_id: str, extend_s: int, **guard: Unpack[KeyGuard]) -> f.OkFrame:

@@ -16,7 +16,7 @@ from router.client.websocket_client import Guard, WebSocketClient
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
-from router.model.states import CallbackOutcome
+from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable
 from router.protocol import frames as f
 
 
@@ -77,6 +77,27 @@ class ContactCommands(WebSocketClient):
         return await self._send_command(
             f.ResumeContactFrame(id=self._next_id(), contact_id=contact_id, channel=channel, reference=reference), **guard
         )
+
+    async def switch_channel(
+        self,
+        contact_id: str,
+        channel: str,
+        *,
+        reference: str | None = None,
+        if_unable: IfUnable = IfUnable.REFUSE,
+        **guard: Unpack[Guard],
+    ) -> f.OkFrame:
+        """Continue the contact on another channel; with its present one, give up a switch in progress."""
+        return await self._send_command(
+            f.SwitchChannelFrame(
+                id=self._next_id(), contact_id=contact_id, channel=channel, reference=reference, if_unable=if_unable
+            ),
+            **guard,
+        )
+
+    async def channel_result(self, contact_id: str, outcome: ChannelOutcome, **guard: Unpack[Guard]) -> f.OkFrame:
+        """Report the outcome of the switch requested by a ``contact.channel_requested`` event."""
+        return await self._send_command(f.ChannelResultFrame(id=self._next_id(), contact_id=contact_id, outcome=outcome), **guard)
 
     async def callback(
         self,

@@ -88,6 +88,8 @@ class CachedAssignment(Struct, frozen=True, kw_only=True):
     parked_until_ms: int | None = None
     wrap_up_started_at_ms: int | None = None
     held_for_consult: bool = False
+    held_channel: str | None = None
+    """Channel on which the gateway connects the customer now."""
     pending_offer: PendingOffer | None = None
     """Transfer or consult that this agent, the owner, has asked for and that is not answered yet."""
     callback_phase: CallbackPhase | None = None
@@ -169,6 +171,8 @@ class CachedAgent(Struct, kw_only=True):
                 self.assignments.pop(event.assignment_id, None)
             case e.ContactUpdated():
                 self._update_contact(event.contact_id, attributes=event.attributes)
+            case e.ContactChannelRequested() | e.ContactChannelSwitched() | e.ContactChannelFailed():
+                self._apply_channel(event)
             case e.CallbackDialRequested():
                 self._update_contact(event.contact_id, callback_phase=CallbackPhase.DIALLING)
             case e.CallbackConnected():
@@ -202,6 +206,22 @@ class CachedAgent(Struct, kw_only=True):
                 self.offers[name] = replace(offer, **changes)
         for name, work in self._conversations(contact_id):
             self.assignments[name] = replace(work, **changes)
+
+    def _apply_channel(self, event: e.ContactChannelRequested | e.ContactChannelSwitched | e.ContactChannelFailed) -> None:
+        """Follow the switch of a conversation to another channel; only its owner changes the channel."""
+        if isinstance(event, e.ContactChannelSwitched):
+            self._update_contact(event.contact_id, reference=event.reference)
+        own = self.assignments.get(event.assignment_id or "")
+        if own is None:
+            return
+        match event:
+            case e.ContactChannelRequested():
+                changed = replace(own, held_channel=None if event.deadline_ms is None else event.channel)
+            case e.ContactChannelSwitched():
+                changed = replace(own, held_channel=None, channel=event.channel)
+            case _:
+                changed = replace(own, held_channel=None)
+        self.assignments[own.assignment_id] = changed
 
     def _apply_participants(
         self, event: e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver, at_ms: int
@@ -286,6 +306,8 @@ class CachedAgent(Struct, kw_only=True):
         work = self.assignments.get(assignment_id)
         if work is not None:
             fresh: dict[str, Any] = {"parked_until_ms": None, "held_for_consult": False}
+            if state in (AssignmentState.PARKED, AssignmentState.WRAP_UP):
+                fresh["held_channel"] = None
             self.assignments[assignment_id] = replace(work, state=state, **(fresh | changes))
 
 
@@ -405,6 +427,8 @@ class ContactCache(Struct, kw_only=True):
                 contact.set_owner(None, None)
                 if isinstance(event, e.ContactResumed):
                     contact.channel, contact.reference = event.channel, event.reference
+            case e.ContactChannelSwitched():
+                contact.channel, contact.reference = event.channel, event.reference
             case e.ContactSuspended():
                 contact.state, contact.callback = ContactState.SUSPENDED, None
                 contact.set_owner(None, None)

@@ -22,6 +22,7 @@ from hashlib import blake2b
 from typing import Final
 
 from router.engine.commands import COMMAND_HANDLERS
+from router.engine.commands.channel_switch import serve_waiting_switches
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.offers import match_all
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
@@ -94,13 +95,13 @@ class Engine:
         kind = type(command)
         if heap and heap[0][0] <= at_ms:
             _fire_due_timers(tx, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
-            match_all(tx)
+            _match(tx)
         answer = COMMAND_HANDLERS[kind](tx, command)
         # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
             _fire_due_timers(tx, None)
         if index.agents.freed or index.contacts.to_match or index.agents.unavailable:
-            match_all(tx)
+            _match(tx)
         if events:
             state.event_at_ms = at_ms
         return Outcome(answer, first_seq, at_ms, events)
@@ -428,6 +429,13 @@ class Engine:
         Waits are measured up to ``at_ms``, by default the time of the last command.
         """
         return diagnose(self._state, at_ms=at_ms)
+
+
+def _match(tx: Transaction) -> None:
+    """Continue conversations that wait for another channel, then match waiting contacts and free agents."""
+    if tx.state.index.contacts.switching and tx.state.index.agents.freed:
+        serve_waiting_switches(tx)
+    match_all(tx)
 
 
 def _fire_due_timers(tx: Transaction, limit: int | None) -> None:

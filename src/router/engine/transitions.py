@@ -32,6 +32,9 @@ from router.model.events import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
+    ContactChannelFailed,
+    ContactChannelRequested,
+    ContactChannelSwitched,
     ContactChoosing,
     ContactEnded,
     ContactExpired,
@@ -128,6 +131,10 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (_ASSIGNED, ContactSuspended): _SUSPENDED,  # The owner loses the contact and goes on with the wrap-up.
     (_SCHEDULED, ContactSuspended): _SUSPENDED,  # The callback ends.
     (_SUSPENDED, ContactUpdated): _SUSPENDED,
+    (_QUEUED, ContactChannelSwitched): _QUEUED,  # The customer waits on another channel now, at the same place.
+    (_ASSIGNED, ContactChannelRequested): _ASSIGNED,
+    (_ASSIGNED, ContactChannelSwitched): _ASSIGNED,
+    (_ASSIGNED, ContactChannelFailed): _ASSIGNED,
     (_SUSPENDED, ContactResumeDue): _SUSPENDED,
     (_SUSPENDED, ContactResumed): _QUEUED,
     (_SUSPENDED, ContactCancelled): ContactState.CANCELLED,

@@ -41,11 +41,13 @@ class Situation(Struct, frozen=True, kw_only=True):
     callback_phase: CallbackPhase | None = None
     """Phase of its callback; None: it is no callback."""
     pending: str | None = None
-    """``transfer`` or ``consult``: an agent has been asked by the owner and has not answered."""
+    """``transfer``, ``consult`` or ``channel``: an agent has been asked, by the owner or for a switch, and has not answered."""
     has_consult: bool = False
     """Whether a consult is running."""
     has_participants: bool = False
     """Whether agents besides the owner talk to the customer."""
+    is_switching: bool = False
+    """Whether the gateway connects the customer on another channel."""
 
     @property
     def is_assigned(self) -> bool:
@@ -88,6 +90,14 @@ class Situation(Struct, frozen=True, kw_only=True):
         return self.owner_state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD) and self.is_alone
 
     @property
+    def may_switch_channel(self) -> bool:
+        """Return whether the contact can be switched to another channel."""
+        is_connected = self.callback_phase in (None, CallbackPhase.CONNECTED)
+        is_alone = not (self.has_consult or self.has_participants) and self.pending in (None, "channel")
+        talks = self.owner_state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD) and is_alone
+        return is_connected and (self.is_waiting or talks)
+
+    @property
     def can_ask_an_agent(self) -> bool:
         """Return whether the owner may ask another agent: none is asked or consulted already."""
         return self.is_assigned and self.pending is None and not self.has_consult
@@ -107,6 +117,8 @@ RULES: Final[dict[str, Rule]] = {
     "suspend": lambda it: it.is_active,
     "resume_contact": lambda it: it.is_suspended,
     "choose": lambda it: it.is_choosing,
+    "switch_channel": lambda it: it.may_switch_channel,
+    "channel_result": lambda it: it.is_switching,
     "callback": lambda it: it.is_waiting and it.callback_phase is None,
     "callback_move": lambda it: it.is_live and not it.is_assigned and it.callback_phase in _CALLS_WAITING,
     "callback_claim": lambda it: it.is_live and it.callback_phase is CallbackPhase.DIALLING,
@@ -137,11 +149,12 @@ _ON_CONTACT: Final = ("end", "transfer", "transfer_to_queue", "transfer_cancel")
 _ON_CONSULT: Final = ("consult", "consult_complete", "consult_cancel", "conference", "hand_over")
 _FROM_OUTSIDE: Final = (
     *("update", "cancel", "abandon", "end", "park_contact", "unpark_contact"),
-    *("choose", "suspend", "resume_contact", "callback", "callback_move", "callback_claim", "callback_result"),
+    *("choose", "suspend", "resume_contact", "switch_channel", "channel_result"),
+    *("callback", "callback_move", "callback_claim", "callback_result"),
 )
 
 OPERATIONS: Final[dict[Requester, tuple[str, ...]]] = {
-    Requester.OWNER: ("hold", "unhold", "park", "unpark", "suspend", *_ON_CONTACT, *_ON_CONSULT, "complete"),
+    Requester.OWNER: ("hold", "unhold", "park", "unpark", "suspend", "switch_channel", *_ON_CONTACT, *_ON_CONSULT, "complete"),
     Requester.MEMBER: ("leave", "complete"),
     Requester.WRAP_UP: ("extend_wrap_up", "complete"),
     Requester.GATEWAY: _FROM_OUTSIDE,
@@ -169,6 +182,7 @@ def situation_of(
     callback_phase: CallbackPhase | None,
     pending: str | None,
     other_roles: Iterable[AssignmentRole],
+    is_switching: bool = False,
 ) -> Situation:
     """Return the situation of a contact; ``other_roles`` are those of the agents besides the owner."""
     roles = set(other_roles)
@@ -180,4 +194,5 @@ def situation_of(
         pending=pending if assigned else None,
         has_consult=AssignmentRole.CONSULT in roles,
         has_participants=AssignmentRole.PARTICIPANT in roles,
+        is_switching=is_switching,
     )

@@ -68,6 +68,8 @@ class RefusalCode(IntEnum):
     """The contact was not resumed in time and has expired."""
     SUSPENDED_LIMIT = 51
     """The workspace, or the customer, has as many suspended contacts as it may have."""
+    CHANNEL_NOT_POSSIBLE = 52
+    """The agent of the contact has no capacity for the channel; the detail names the possible ones."""
 
     INVALID_POLICY = 60
     POLICY_VERSION_CONFLICT = 61

@@ -242,6 +242,24 @@ class CallbackInClosedHours(StrEnum):
     """The request is refused, with the next opening."""
 
 
+class IfUnable(StrEnum):
+    """What happens to a switch to a channel for which the agent of the contact has no capacity."""
+
+    REFUSE = "refuse"
+    """It is refused; nothing changes."""
+    QUEUE = "queue"
+    """It waits until this agent can, or another one accepts the contact on that channel. The old channel is kept meanwhile."""
+
+
+class ChannelOutcome(StrEnum):
+    """Outcome of connecting a customer on another channel, as reported by the gateway."""
+
+    CONNECTED = "connected"
+    """The customer is on the new channel."""
+    FAILED = "failed"
+    """The customer could not be connected; the old channel stands."""
+
+
 class CallbackPhase(StrEnum):
     """Phase of a callback, in addition to the contact's state."""
 

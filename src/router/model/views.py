@@ -107,6 +107,8 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     reference: str | None = None
     held_for_consult: bool = False
     """True while the customer is on hold because of a consult, until it is over."""
+    held_channel: str | None = None
+    """Channel on which the gateway connects the customer now; null: none."""
     pending_offer: PendingOfferView | None = None
     """Transfer or consult of this conversation that is not answered yet; null: none."""
     callback_phase: CallbackPhase | None = None
@@ -173,6 +175,15 @@ class SuspensionView(_View, frozen=True, kw_only=True):
     """What happens then: ``end`` (the contact expires) or ``queue`` (it is queued as a task)."""
     age_ms: int
     """Age of the contact, which stands still while it is suspended."""
+
+
+class SwitchView(_View, frozen=True, kw_only=True):
+    """Switch of a conversation to another channel, in progress."""
+
+    channel: str
+    """Channel on which the customer is to be connected."""
+    deadline_ms: int | None = None
+    """Time by which the gateway must report the outcome; null: the switch waits for an agent with capacity for the channel."""
 
 
 class ContactView(_View, frozen=True, kw_only=True):
@@ -245,6 +256,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     """Its callback; null: it is not a callback."""
     suspension: SuspensionView | None = None
     """Its suspension; null: it is not suspended."""
+    switch: SwitchView | None = None
+    """Its switch to another channel, in progress; null: none."""
 
 
 class AgentView(_View, frozen=True, kw_only=True):

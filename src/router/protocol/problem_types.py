@@ -312,6 +312,13 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The suspension has ended at its `resume_by_ms`, and the contact has expired.",
         "Submit a new contact with `continues_contact_id`, which prefers its last agent.",
     ),
+    # --- channels --------------------------------------------------------------------------------------------------------
+    "channel_not_possible": _P(
+        409,
+        "The agent has no capacity for the channel",
+        "The agent could not have the conversation on the channel; `allowed` lists the channels that are possible now.",
+        "Use one of the channels in `allowed`, or let the switch wait with `if_unable: queue`.",
+    ),
     # --- callbacks -----------------------------------------------------------------------------------------------------
     "callback_not_offered": _P(
         409,

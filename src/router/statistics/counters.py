@@ -104,6 +104,19 @@ def reach_rate(callbacks: CallbackCounts) -> float | None:
     return ratio(callbacks.connected, callbacks.connected + callbacks.failed)
 
 
+class SwitchCounts(Struct, gc=False):
+    """Switches of conversations and waiting contacts to another channel, by outcome."""
+
+    switched: int = 0
+    """Contacts that continued on the channel."""
+    failed: int = 0
+    """Switches to it that the gateway reported as failed."""
+    timed_out: int = 0
+    """Switches to it whose outcome was not reported in time."""
+    cancelled: int = 0
+    """Switches to it that were withdrawn or replaced by another one."""
+
+
 class HandlingCounts(Struct, gc=False):
     """Completed assignments and their durations."""
 
@@ -157,6 +170,7 @@ class ContactCounters(Struct, array_like=True):
     offers: OfferCounts = field(default_factory=OfferCounts)
     handling: HandlingCounts = field(default_factory=HandlingCounts)
     callbacks: CallbackCounts = field(default_factory=CallbackCounts)
+    switches: SwitchCounts = field(default_factory=SwitchCounts)
 
 
 def sum_counters(many: Iterable[ContactCounters]) -> ContactCounters:

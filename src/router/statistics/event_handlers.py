@@ -34,6 +34,8 @@ from router.model.events.contact import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
+    ContactChannelFailed,
+    ContactChannelSwitched,
     ContactChoosing,
     ContactEnded,
     ContactExpired,
@@ -307,6 +309,31 @@ def _resumed_contact(target: StatsTarget, event: ContactResumed, at_ms: int) -> 
     _move_to_queue(target, before[0], event.queue_id, SUSPENDED, at_ms)
 
 
+def _channel_switched(target: StatsTarget, event: ContactChannelSwitched, at_ms: int) -> None:
+    """Count a waiting contact on its new channel, and the work of a conversation as that of the channel on which it ends."""
+    contact = target.contacts[event.contact_id]
+    if event.assignment_id is None:
+        target.counters_for(event.contact_id, contact.queue_id, contact.channel).flow.moved_out += 1
+        flow = target.counters_for(event.contact_id, contact.queue_id, event.channel).flow
+        flow.moved_in += 1
+        flow.entered += 1
+    else:
+        target.assignments[event.assignment_id].channel = event.channel
+    contact.channel = event.channel
+    target.counters_for(event.contact_id, contact.queue_id, event.channel).switches.switched += 1
+
+
+def _channel_failed(target: StatsTarget, event: ContactChannelFailed, at_ms: int) -> None:
+    switches = target.counters_for(event.contact_id, target.contacts[event.contact_id].queue_id, event.channel).switches
+    match event.reason:
+        case "failed":
+            switches.failed += 1
+        case "timeout":
+            switches.timed_out += 1
+        case _:
+            switches.cancelled += 1
+
+
 def _set_state(target: StatsTarget, contact: LiveContact, state: int, at_ms: int) -> None:
     if contact.state != state:
         target.move_contact(contact.queue_id, contact.state, state, at_ms)
@@ -319,6 +346,8 @@ CONTACT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
     ContactRequeued: _requeued,
     ContactOverflowed: _overflowed,
     ContactSuspended: _suspended,
+    ContactChannelSwitched: _channel_switched,
+    ContactChannelFailed: _channel_failed,
     ContactResumed: _resumed_contact,
     ContactAssigned: _assigned,
     ParticipantAdded: _participant_added,

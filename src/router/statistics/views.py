@@ -15,6 +15,7 @@ from router.statistics.counters import (
     HandlingCounts,
     OfferCounts,
     QueueFlow,
+    SwitchCounts,
     acceptance_rate,
     aht_ms,
     reach_rate,
@@ -55,6 +56,8 @@ class ContactStatsView(_StatsView, frozen=True, kw_only=True):
     """Completed assignments and their durations."""
     callbacks: CallbackCounts
     """Callbacks and their attempts."""
+    switches: SwitchCounts
+    """Switches to the channel by outcome."""
     service_level: float | None
     """Service level, 0 to 1; null: no contacts yet."""
     formula: ServiceLevelFormula = ServiceLevelFormula.EXCLUDE_SHORT
@@ -174,6 +177,7 @@ def contact_stats(counters: ContactCounters) -> ContactStatsView:
         offers=copy(counters.offers),
         handling=copy(counters.handling),
         callbacks=copy(counters.callbacks),
+        switches=copy(counters.switches),
         service_level=service_level(counters.service),
         asa_ms=_rounded(asa_ms(counters.waits, counters.service)),
         mean_wait_ms=_rounded(mean_wait_ms(counters.waits, counters.service)),

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.model.forecasts import ForecastCounts, QueueWaits
 from router.model.views import WorkspaceCounts
-from router.statistics.counters import CallbackCounts, OfferCounts
+from router.statistics.counters import CallbackCounts, OfferCounts, SwitchCounts
 from router.statistics.service_level import WAIT_BUCKETS_MS
 from router.statistics.state import EntryRuleCounters
 from router.statistics.workspace import WorkspaceStats
@@ -55,6 +55,7 @@ class QueueSample(Struct):
     overflowed: int = 0
     called_back: int = 0
     callback_attempts: CallbackCounts = field(default_factory=CallbackCounts)
+    switches: SwitchCounts = field(default_factory=SwitchCounts)
     offers: OfferCounts = field(default_factory=OfferCounts)
     wait_buckets: list[int] = field(default_factory=lambda: [0] * (len(WAIT_BUCKETS_MS) + 1))
     wait_sum_ms: int = 0
@@ -74,6 +75,8 @@ class QueueSample(Struct):
         for name in CallbackCounts.__struct_fields__:
             total = getattr(self.callback_attempts, name) + getattr(other.callback_attempts, name)
             setattr(self.callback_attempts, name, total)
+        for name in SwitchCounts.__struct_fields__:
+            setattr(self.switches, name, getattr(self.switches, name) + getattr(other.switches, name))
         for name in OfferCounts.__struct_fields__:
             setattr(self.offers, name, getattr(self.offers, name) + getattr(other.offers, name))
         for name in ForecastCounts.__struct_fields__:
@@ -185,6 +188,7 @@ def _queue_sample(stats: WorkspaceStats, queue_id: str) -> QueueSample | None:
         overflowed=flow.overflowed_out,
         called_back=flow.called_back,
         callback_attempts=totals.counters.callbacks,
+        switches=totals.counters.switches,
         offers=totals.counters.offers,
         wait_buckets=totals.waits.buckets,
         wait_sum_ms=totals.waits.sum_ms,
@@ -248,6 +252,9 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         "Callbacks requested and given up; attempts started, connected and failed.",
         labels=(*by_queue, "outcome"),
     )
+    switches = CounterMetricFamily(
+        "router_channel_switches", "Switches of contacts to another channel by outcome.", labels=(*by_queue, "outcome")
+    )
     offers = CounterMetricFamily("router_offers", "Offers by outcome.", labels=(*by_queue, "end"))
     waits = HistogramMetricFamily("router_answered_wait_seconds", "Waits of answered contacts.", labels=by_queue)
     level = GaugeMetricFamily(
@@ -269,6 +276,8 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
             live.add_metric((*labels, state), getattr(queue, state))
         for outcome in CallbackCounts.__struct_fields__:
             callbacks.add_metric((*labels, outcome), getattr(queue.callback_attempts, outcome))
+        for outcome in SwitchCounts.__struct_fields__:
+            switches.add_metric((*labels, outcome), getattr(queue.switches, outcome))
         for end in _OFFER_ENDS:
             offers.add_metric((*labels, end), getattr(queue.offers, end))
         waits.add_metric(labels, buckets=_cumulative_buckets(queue.wait_buckets), sum_value=queue.wait_sum_ms / 1000)
@@ -277,7 +286,7 @@ def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
         counted = queue.answered + queue.abandoned - queue.abandoned_short
         if counted:
             level.add_metric(labels, queue.answered_within / counted)
-    yield from (contacts, live, callbacks, offers, waits, level, oldest)
+    yield from (contacts, live, callbacks, switches, offers, waits, level, oldest)
 
 
 _OUTCOMES: Final = (

@@ -165,3 +165,70 @@ async def test_suspending_needs_an_unchanged_contact_and_refuses_free_text(make_
         assert (await web.call("POST", path, {}, headers={"If-Match": '"0"'})).code == "precondition_failed"
         done = await web.call("POST", path, {}, headers={"If-Match": etag})
         assert done.json["state"] == "suspended" and done.headers["ETag"] != etag
+
+
+async def chat_with_ada(router: RouterProcess, ada: DesktopClient, gateway: GatewayClient, queue_id: str = "support") -> str:
+    contact_id = (await gateway.submit("chat", queue_id=queue_id, reference="chat-1")).subject
+    offer = await anext(event async for event in ada.events() if isinstance(event, e.OfferMade) and event.contact_id == contact_id)
+    await ada.accept(offer.offer_id)
+    return contact_id
+
+
+async def test_a_chat_becomes_a_call_with_the_same_agent_when_the_gateway_has_connected_it(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with Api(router) as admin:
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        async with the_gateway(router) as gateway, the_desktop(router, "ada") as ada, asyncio.timeout(60):
+            await ada.ready()
+            contact_id = await chat_with_ada(router, ada, gateway)
+            work = next(iter(ada.state.assignments))
+            await ada.switch_channel(contact_id, "voice", reference="call-9")
+            asked = await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelRequested))
+            assert (asked.channel, asked.reference, asked.agent_id) == ("voice", "call-9", "ada")
+            assert ada.state.assignments[work].channel == "chat" and ada.state.assignments[work].held_channel == "voice"
+            async with the_desktop(router, "ada") as fresh:
+                assert fresh.state.assignments[work].held_channel == "voice"
+        # The process ends in between: the switch is still in progress afterwards, and the report completes it.
+        router.kill()
+        router.start()
+    async with Api(router, "gateway", "web") as web, the_desktop(router, "ada") as ada, the_gateway(router) as gateway:
+        done = await web.ok("POST", f"/v1/contacts/{contact_id}/channel/result", {"outcome": "connected"})
+        assert done["state"] == "assigned"
+        again = await web.ok("POST", f"/v1/contacts/{contact_id}/channel/result", {"outcome": "connected"})
+        assert again["seq"] == done["seq"]
+        async with asyncio.timeout(20):
+            heard = await anext(event async for event in ada.events() if isinstance(event, e.ContactChannelSwitched))
+        assert heard.assignment_id == work
+        own = ada.state.assignments[work]
+        assert (own.channel, own.reference, own.held_channel) == ("voice", "call-9", None)
+        assert gateway.contacts.by_id[contact_id].channel == "voice"
+    async with Api(router) as admin, the_desktop(router, "ada") as fresh:
+        assert fresh.state.assignments[work].channel == "voice"
+        view = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+        assert (view["channel"], view["agent_id"], "switch" in view) == ("voice", "ada", False)
+
+
+async def test_an_agent_without_capacity_keeps_the_chat_until_another_one_takes_the_call(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web, the_gateway(router) as gateway, asyncio.timeout(60):
+        for agent_id in ("ada", "bob"):
+            await admin.ok("PUT", f"/v1/agents/{agent_id}", {})
+        async with the_desktop(router, "ada") as ada, the_desktop(router, "bob") as bob:
+            await ada.ready()
+            contact_id, _ = await chat_with_ada(router, ada, gateway), await chat_with_ada(router, ada, gateway)
+            path = f"/v1/contacts/{contact_id}/channel"
+            refused = await web.call("POST", path, {"channel": "voice"})
+            assert (refused.status, refused.code, refused.json["field"]) == (409, "channel_not_possible", "channel")
+            await web.ok("POST", path, {"channel": "voice", "reference": "call-9", "if_unable": "queue"})
+            assert (await admin.ok("GET", f"/v1/contacts/{contact_id}"))["switch"] == {"channel": "voice"}
+            await bob.ready()
+            offer = await anext(event async for event in bob.events() if isinstance(event, e.OfferMade))
+            assert (offer.channel, offer.reason) == ("voice", "channel")
+            assert gateway.contacts.by_id[contact_id].agent_id == "ada"
+            await bob.accept(offer.offer_id)
+            await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelSwitched))
+            mirrored = gateway.contacts.by_id[contact_id]
+            assert (mirrored.agent_id, mirrored.channel, mirrored.reference) == ("bob", "voice", "call-9")
+            assert [work.channel for work in bob.state.assignments.values()] == ["voice"]
+            stats = await admin.ok("GET", "/v1/queues/support")
+            assert stats["stats"]["channels"]["voice"]["switches"]["switched"] == 1

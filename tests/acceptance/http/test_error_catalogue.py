@@ -32,7 +32,7 @@ PATIENCE_S: Final = 120
 YAML: Final = {"Content-Type": "application/yaml", "If-Match": "*"}
 POLICY: Final = """\
 skills: [english]
-channels: {voice: {wrap_up_s: 30, wrap_up_max_s: 40}, chat: {participants_max: 1}, fax: {}}
+channels: {voice: {wrap_up_s: 30, wrap_up_max_s: 40}, chat: {participants_max: 1}, fax: {}, film: {units: 1000}}
 queues:
   support: {callback: {schedule_max_s: 3600}}
   tiny: {length_max: 1}
@@ -259,6 +259,7 @@ async def provoke_by_admission(p: Provoker) -> None:
 
 async def provoke_by_work(p: Provoker) -> None:
     talk = await p.taken("ada")
+    await p.fails("channel_not_possible", "POST", f"/v1/contacts/{talk}/channel", {"channel": "film"}, field="channel")
     ada: dict[str, Any] = {"role": Role.AGENT, "subject": "ada"}
     await p.fails("agent_busy", "DELETE", "/v1/agents/ada")
     await p.fails("invalid_consult_state", "POST", f"/v1/contacts/{talk}/consult/complete", **ada)

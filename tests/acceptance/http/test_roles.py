@@ -31,6 +31,8 @@ EXPECTED = {
     "unpark_contact": "gateway supervisor admin",
     "suspend_contact": "agent gateway supervisor admin",
     "resume_contact": "gateway supervisor admin",
+    "switch_channel": "agent gateway supervisor admin",
+    "report_channel": "gateway supervisor admin",
     "transfer_contact": "agent supervisor admin",
     "cancel_transfer": "agent supervisor admin",
     "move_callback": "gateway supervisor admin",

@@ -15,7 +15,7 @@ from router.model.commands import CallbackFields
 from router.model.operations import OPERATIONS, Requester, allowed_operations
 from router.model.policy import CallbackMode, CallbackPolicy
 from router.model.results import Done, RefusalCode, Refused
-from router.model.states import AssignmentState, CallbackOutcome
+from router.model.states import AssignmentState, CallbackOutcome, ChannelOutcome, IfUnable
 from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
 
 STATE_CODES: Final = (
@@ -71,6 +71,8 @@ STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
     "suspended": (False, (c.SuspendContact(contact_id="c1"),)),
     "suspended in a conversation": (True, (ACCEPT, c.SuspendContact(contact_id="c1", agent_id="ada"))),
     "resumed": (False, (c.SuspendContact(contact_id="c1"), c.ResumeContact(contact_id="c1"))),
+    "switching": (True, (ACCEPT, c.SwitchChannel(contact_id="c1", channel="chat"))),
+    "waiting for a channel": (True, (ACCEPT, c.SwitchChannel(contact_id="c1", channel="film", if_unable=IfUnable.QUEUE))),
     "cancelled": (False, (c.CancelContact(contact_id="c1"),)),
     "choosing": (False, ()),
     "callback waiting": (False, (AGENT_FIRST,)),
@@ -87,7 +89,12 @@ STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
 def a_centre(name: str) -> Engine:
     """Return an engine in which the contact c1 is in a state; bob and cy can take whatever they are asked for."""
     policy = a_policy(
-        channels={"voice": a_channel(units=10, per_agent_max=5, wrap_up_s=30, wrap_up_max_s=600, participants_max=3)},
+        channels={
+            "voice": a_channel(units=10, per_agent_max=5, wrap_up_s=30, wrap_up_max_s=600, participants_max=3),
+            "chat": a_channel(units=10),
+            "video": a_channel(units=10),
+            "film": a_channel(units=200),
+        },
         queues={
             "support": a_queue(cool_down_s=0, requires={"english": 5}, callback=CallbackPolicy(attempts_max=3)),
             "sales": a_queue(requires={"english": 5}),
@@ -119,6 +126,7 @@ def as_owner(contact_id: str, agent_id: str, work: str) -> dict[str, c.Command]:
         "park": c.ParkAssignment(**on),
         "unpark": c.UnparkAssignment(**on),
         "suspend": c.SuspendContact(**by),
+        "switch_channel": c.SwitchChannel(**by, channel="video"),
         "extend_wrap_up": c.ExtendWrapUp(**on, extend_s=5),
         "complete": c.CompleteAssignment(**on),
         "end": c.EndContact(**by),
@@ -146,6 +154,8 @@ def from_outside(contact_id: str, gateway_id: str | None, now_ms: int) -> dict[s
         "unpark_contact": c.UnparkContact(**by),
         "suspend": c.SuspendContact(**by),
         "resume_contact": c.ResumeContact(**by),
+        "switch_channel": c.SwitchChannel(**by, channel="video"),
+        "channel_result": c.ReportChannel(**by, outcome=ChannelOutcome.CONNECTED),
         "callback": c.RequestCallback(**by, callback=CallbackFields(at_ms=now_ms + 90_000)),
         "callback_move": c.MoveCallback(**by, at_ms=now_ms + 90_000),
         "callback_claim": c.ClaimCallback(**by, claimant="pod-1"),

@@ -7,7 +7,7 @@ import pytest
 
 from router.model import commands as c
 from router.model.commands import Command
-from router.model.states import AgentState, CallbackOutcome
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, IfUnable
 from router.protocol import frames as f
 from router.protocol.session import Endpoint
 
@@ -58,6 +58,14 @@ GATEWAY: list[tuple[f.CommandFrame, Command]] = [
     (f.EndFrame(**ON_CONTACT), c.EndContact(contact_id="c1", gateway_id="pbx")),
     (f.ParkContactFrame(**ON_CONTACT), c.ParkContact(contact_id="c1", gateway_id="pbx")),
     (f.UnparkContactFrame(**ON_CONTACT), c.UnparkContact(contact_id="c1", gateway_id="pbx")),
+    (
+        f.SwitchChannelFrame(**ON_CONTACT, channel="voice", reference="call-9", if_unable=IfUnable.QUEUE),
+        c.SwitchChannel(contact_id="c1", gateway_id="pbx", channel="voice", reference="call-9", if_unable=IfUnable.QUEUE),
+    ),
+    (
+        f.ChannelResultFrame(**ON_CONTACT, outcome=ChannelOutcome.FAILED),
+        c.ReportChannel(contact_id="c1", gateway_id="pbx", outcome=ChannelOutcome.FAILED),
+    ),
     (f.SuspendFrame(**ON_CONTACT, resume_by_ms=7), c.SuspendContact(contact_id="c1", gateway_id="pbx", resume_by_ms=7)),
     (
         f.ResumeContactFrame(**ON_CONTACT, channel="voice", reference="call-9"),

@@ -4,6 +4,7 @@ Also checks which agent is consulted, and which one takes over from an owner tha
 correct.
 """
 
+import dataclasses
 from collections.abc import Iterable
 
 from router.model import commands as c
@@ -33,6 +34,9 @@ class OfferChecker(EngineChecker):
     ) -> None:
         reference, at_ms = self.reference, self.at_ms
         contact, agent = reference.live_contact(made.contact_id), reference.agents[made.agent_id]
+        if made.reason == "channel":
+            assert contact.switches_to is not None, "offered on another channel without a switch"
+            contact = dataclasses.replace(contact, channel=contact.switches_to)
         assert made.deadline_ms > at_ms, "an offer without time to answer"
         assert made.policy_version == reference.policy_version, "I12: decided under an old policy"
         assert made.waited_ms == at_ms - contact.queued_at_ms
@@ -162,6 +166,6 @@ class OfferChecker(EngineChecker):
             most = reference.channel(contact.channel).participants_max
             assert reference.participant_count(contact) <= most, "too many agents in one conversation"
         assert reference.units_used(agent) <= reference.units(agent), "I14: capacity exceeded"
-        channel = reference.contacts[event.contact_id].channel
+        channel = event.channel
         count = sum(item.channel == channel for item in reference.capacity_items(agent))
         assert count <= reference.channel_max(agent, channel), "I14: too many of a channel"

@@ -2,8 +2,8 @@
 
 from router.model import events as e
 from router.model.policy import CallbackQueuePosition, ResumePlace
-from router.model.states import AgentState, ContactState
-from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact, RefSuspension
+from router.model.states import AgentState, AssignmentState, ContactState
+from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact, RefHold, RefSuspension
 from tests.support.reference.tables import EventModelTables
 
 
@@ -64,6 +64,8 @@ class ContactEventModel(EventModelTables):
                 assert suspension.warning_ms is not None and suspension.warning_ms <= self.at_ms, "the warning comes too early"
                 assert event.resume_by_ms == suspension.resume_by_ms
                 suspension.warning_ms = None
+            case e.ContactChannelRequested() | e.ContactChannelSwitched() | e.ContactChannelFailed():
+                self._apply_channel(event)
             case e.ContactResumed():
                 self._apply_resume(event)
             case e.ContactRequeued():
@@ -131,6 +133,31 @@ class ContactEventModel(EventModelTables):
             callback.dialling, callback.for_agent_id, callback.due_at_ms = False, None, None
             contact.ttl_at_ms = callback.expires_at_ms
             self._wait_for_opening_if_closed(contact)
+
+    def _apply_channel(self, event: e.ContactChannelRequested | e.ContactChannelSwitched | e.ContactChannelFailed) -> None:
+        contact = self.live_contact(event.contact_id)
+        assert event.assignment_id == contact.owner_assignment_id and event.agent_id == self.owner_of(contact)
+        work = self.assignments.get(event.assignment_id or "")
+        if not isinstance(event, e.ContactChannelRequested) and work is not None and contact.switches_to is not None:
+            assert event.channel == contact.switches_to, "another switch ends than the one in progress"
+        if isinstance(event, e.ContactChannelFailed):
+            assert contact.switches_to is not None, "a switch ends that was not requested"
+        self._end_switch(contact)
+        match event:
+            case e.ContactChannelRequested():
+                assert work is not None and work.state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
+                assert event.from_channel == contact.channel != event.channel
+                contact.switches_to = event.channel
+                if event.deadline_ms is not None:
+                    assert event.deadline_ms == self.at_ms + 1000 * self.channel(event.channel).connect_timeout_s
+                    work.held = RefHold(event.channel, event.held_units)
+            case e.ContactChannelSwitched():
+                assert event.from_channel == contact.channel and event.queue_id == contact.queue_id
+                assert contact.state in (ContactState.QUEUED, ContactState.ASSIGNED)
+                assert not self.pending_offers_of(contact), "I8: switched with a pending offer"
+                contact.channel = event.channel
+                if work is not None and work.channel != event.channel:
+                    work.channel, work.units = event.channel, event.units
 
     def _apply_suspension(self, event: e.ContactSuspended) -> None:
         contact = self.live_contact(event.contact_id)
@@ -204,6 +231,7 @@ class ContactEventModel(EventModelTables):
             contact.callback.for_agent_id = None
             if isinstance(event, e.ContactAbandoned):
                 assert contact.callback.is_connected, "a customer that is not connected abandons"
+        self._end_switch(contact)
         contact.state, contact.owner_assignment_id = state, None
         self.ended[state] += 1
 
@@ -263,6 +291,7 @@ class ContactEventModel(EventModelTables):
                         contact.wait_until_ms = event.wait_until_ms
                     return
                 assert event.assignment_id == contact.owner_assignment_id, "I17: it is assigned to another agent"
+                self._end_switch(contact)
                 contact.state, contact.owner_assignment_id = ContactState.CALLBACK_SCHEDULED, None
                 callback.due_at_ms, contact.ttl_at_ms = event.due_at_ms, callback.expires_at_ms
 

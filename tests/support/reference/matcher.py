@@ -16,17 +16,20 @@ from router.model.policy import CallbackMode, EntryRule, FactType, FactValue, Se
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
 from tests.support.reference.expressions import holds
 from tests.support.reference.plans import PlanQualification
-from tests.support.reference.records import RefAgent, RefAssignment, RefContact, RefOffer
+from tests.support.reference.records import RefAgent, RefAssignment, RefContact, RefHold, RefOffer
 
 
 class ReferenceModel(PlanQualification):
     """The event model and what the routing rules imply for it."""
 
     # --- capacity -----------------------------------------------------------------------------------------------------
-    def capacity_items(self, agent: RefAgent) -> list[RefOffer | RefAssignment]:
+    def capacity_items(self, agent: RefAgent) -> list[RefOffer | RefAssignment | RefHold]:
         """Return the items that hold the agent's capacity."""
-        found: list[RefOffer | RefAssignment] = [offer for offer in self.pending_offers() if offer.agent_id == agent.agent_id]
+        found: list[RefOffer | RefAssignment | RefHold] = [
+            offer for offer in self.pending_offers() if offer.agent_id == agent.agent_id
+        ]
         found += [work for work in self.open_assignments(agent) if work.holds_capacity]
+        found += [work.held for work in self.open_assignments(agent) if work.held is not None]
         return found
 
     def uninterrupted(self, channels: list[str]) -> list[str]:

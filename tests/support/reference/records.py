@@ -68,6 +68,8 @@ class RefContact:
     last_agent_id: str | None = None
     answered_at_ms: int = 0
     suspension: RefSuspension | None = None
+    switches_to: str | None = None
+    """Channel of a switch in progress."""
 
     @property
     def awaits_customer(self) -> bool:
@@ -107,6 +109,15 @@ class RefAssignment:
     holds_capacity: bool = True
     held_for_consult: bool = False
     parked_until_ms: int | None = None
+    held: "RefHold | None" = None
+
+
+@dataclass
+class RefHold:
+    """Capacity that is held for the switch of a conversation to another channel."""
+
+    channel: str
+    units: int
 
 
 @dataclass

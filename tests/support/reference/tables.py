@@ -51,9 +51,16 @@ class EventModelTables:
         members[self.owner_of(contact) or ""] = AssignmentRole.OWNER
         assert listed == members or (not listed and len(members) == 1), f"the event lists {listed}, but the members are {members}"
 
+    def _end_switch(self, contact: RefContact) -> None:
+        """End the switch of a contact to another channel, with what is held for it."""
+        contact.switches_to = None
+        if contact.owner_assignment_id is not None:
+            self.assignments[contact.owner_assignment_id].held = None
+
     def _remove_owner(self, contact: RefContact, work_id: str | None, agent_id: str | None) -> None:
         """Remove the present owner, if any, which must be the one that the event names."""
         assert contact.owner_assignment_id == work_id, "I17: the event names another owner"
+        self._end_switch(contact)
         if work_id is not None:
             assert self.assignments[work_id].agent_id == agent_id, "I17: the event names an assignment of another agent"
             contact.owner_assignment_id = None

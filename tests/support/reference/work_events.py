@@ -122,6 +122,7 @@ class WorkEventModel(EventModelTables):
             case e.AssignmentParked():
                 assert work.state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
                 work.state, work.holds_capacity = AssignmentState.PARKED, False
+                self._end_switch(self.contacts[work.contact_id])
                 work.parked_until_ms = event.until_ms
                 limit_s = self.channel(work.channel).park_max_s
                 wanted = None if limit_s is None else self.at_ms + 1000 * limit_s

@@ -41,9 +41,11 @@ from router.model.commands import (
     EndContact,
     MoveCallback,
     ReportCallback,
+    ReportChannel,
     RequestCallback,
     ResumeContact,
     SuspendContact,
+    SwitchChannel,
     UpdateContact,
 )
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactUpdated
@@ -78,6 +80,8 @@ _ContactCommand: TypeAlias = (
     | ChooseOption
     | CancelRequest
     | ChangeCustomerToken
+    | SwitchChannel
+    | ReportChannel
 )
 
 

@@ -41,11 +41,12 @@ from router.engine.matching.reasons import count_other_candidates, selection_inp
 from router.engine.state.agent import Agent
 from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact, WaitingLine
+from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Offer
 from router.engine.state.workspace import agents_offered, conversation_roles, conversation_roles_if_shared, roles_under_new_owner
 from router.model.commands import AcceptOffer, DeclineOffer
 from router.model.events.agent import AgentStateChanged, OfferAccepted, OfferDeclined, OfferExpired, OfferMade
-from router.model.events.contact import CallbackDialRequested
+from router.model.events.contact import CallbackDialRequested, ContactChannelSwitched
 from router.model.policy import CallbackPolicy, FactValue, Selection
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState, QueueId
@@ -298,7 +299,7 @@ def _apply_accept(tx: Transaction, contact: Contact, offer: Offer) -> None:
 def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
     """Accept a transfer: one event replaces the owner."""
     state = tx.state
-    old = state.assignments.get(contact.assignment_id or "")
+    old, wanted = state.assignments.get(contact.assignment_id or ""), contact.switch
     tx.emit(
         OfferAccepted(
             offer_id=offer.offer_id,
@@ -312,8 +313,31 @@ def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
         )
     )
     rescind_contact_offers(tx, contact, "taken")
+    if wanted is not None and offer.channel == wanted.channel:
+        emit_switched(tx, contact, wanted.channel, wanted.reference)
     if old is not None:
         release_assignment(tx, old)
+
+
+def emit_switched(tx: Transaction, contact: Contact, channel: str, reference: str | None) -> None:
+    """Emit that the contact continues on another channel, waiting or with its agent."""
+    state = tx.state
+    tx.emit(
+        ContactChannelSwitched(
+            contact_id=contact.contact_id,
+            queue_id=contact.queue_id,
+            from_channel=contact.channel,
+            channel=channel,
+            requirement=tx.requirement_text(routing_criteria(contact)._replace(channel=channel)),
+            reference=reference,
+            units=state.index.channels.by_name[channel].units,
+            assignment_id=contact.assignment_id,
+            agent_id=contact.agent_id,
+            gateway_id=contact.gateway_id,
+            members=conversation_roles_if_shared(state, contact),
+            offered_to=agents_offered(state, contact),
+        )
+    )
 
 
 def _accept_consult(tx: Transaction, contact: Contact, offer: Offer) -> None:

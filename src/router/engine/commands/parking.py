@@ -14,6 +14,7 @@ from router.engine.commands.assignments import (
     release_assignment,
     wrong_assignment_state,
 )
+from router.engine.commands.channel_switch import give_up_switch
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
 from router.engine.commands.transaction import (
@@ -124,6 +125,8 @@ def _park(tx: Transaction, assignment: Assignment, requester: Requester, *, subj
     contact = state.contacts[assignment.contact_id]
     if _has_other_participants(tx, contact):
         return wrong_contact_state(tx, contact, requester, "other agents are in the conversation or asked for a consult")
+    if contact.switch is not None:
+        give_up_switch(tx, contact, "cancelled")
     park_max_s = state.index.channels.by_name[assignment.channel].policy.park_max_s
     tx.emit(
         AssignmentParked(

@@ -148,6 +148,7 @@ def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | No
         return None
     used = {c.channel for c in state.contacts.values() if not c.state.is_terminal}
     used |= {assignment.channel for assignment in state.assignments.values()}
+    used |= {contact.switch.channel for contact in state.contacts.values() if contact.switch is not None}
     for channel in sorted(removed & used):
         return Refused(
             code=RefusalCode.CHANNEL_IN_USE,

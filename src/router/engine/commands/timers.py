@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from typing import Final
 
-from router.engine.commands import agents, callbacks, contacts, hours, offers, overflow, parking, requests, suspension
+from router.engine.commands import (
+    agents,
+    callbacks,
+    channel_switch,
+    contacts,
+    hours,
+    offers,
+    overflow,
+    parking,
+    requests,
+    suspension,
+)
 from router.engine.commands.assignments import complete_assignment
 from router.engine.commands.hours import start_day
 from router.engine.commands.plan_steps import expire_plan_step
@@ -86,6 +97,10 @@ def _end_choice(tx: Transaction, contact_id: str) -> None:
     requests.take_default_option(tx, tx.state.contacts[contact_id])
 
 
+def _expire_switch(tx: Transaction, contact_id: str) -> None:
+    channel_switch.give_up_switch(tx, tx.state.contacts[contact_id], "timeout")
+
+
 def _expire_step(tx: Transaction, contact_id: str) -> None:
     contact = tx.state.contacts[contact_id]
     expire_plan_step(tx, contact)
@@ -109,6 +124,7 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.STEP: _expire_step,
     TimerKind.SUSPENSION: _fire_suspension,
     TimerKind.CHOOSE: _end_choice,
+    TimerKind.SWITCH: _expire_switch,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
     TimerKind.OPENING: hours.continue_opening,
 }

@@ -20,6 +20,7 @@ from router.model.commands import (
     PlainCommand,
     StartConsult,
     SuspendContact,
+    SwitchChannel,
     TransferContact,
 )
 from router.model.events import ContactQueued, Event
@@ -113,6 +114,7 @@ class ObservedTransaction(Transaction):
 _COMMANDS_OF_AGENTS: Final = (
     EndContact,
     SuspendContact,
+    SwitchChannel,
     TransferContact,
     CancelTransfer,
     StartConsult,

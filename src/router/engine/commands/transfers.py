@@ -33,7 +33,7 @@ from router.model.commands import AssignContact, CancelTransfer, RequeueContact,
 from router.model.events.contact import ContactAssigned
 from router.model.operations import Requester
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import AgentState, AssignmentRole, ContactState
+from router.model.states import AgentState, ContactState
 
 _ASSIGNED: Final = ContactState.ASSIGNED
 _OFFLINE: Final = AgentState.OFFLINE
@@ -185,8 +185,9 @@ def _cancel_transfer(tx: Transaction, command: CancelTransfer) -> CommandResult:
         return wrong_contact_state(tx, contact, requester_of(command))
     if not contact.pending_offer_ids:
         return wrong_contact_state(tx, contact, requester_of(command), "no transfer is pending")
-    if tx.state.offers[contact.pending_offer_ids[0]].role is not AssignmentRole.OWNER:
-        return wrong_contact_state(tx, contact, requester_of(command), "a consult is pending, no transfer")
+    kind = tx.state.offers[contact.pending_offer_ids[0]].reason
+    if kind != "transfer":
+        return wrong_contact_state(tx, contact, requester_of(command), f"a {kind} is pending, no transfer")
     rescind_contact_offers(tx, contact, "transfer_cancelled")
     return tx.done(contact.contact_id, contact.state)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from router.engine.index.agents import capacity_items
+from router.engine.index.agents import HeldCapacity, capacity_items
 from router.engine.index.directory import ContactFilter
 from router.engine.matching.eligibility import unmet_capacity, unmet_channel_limits, unmet_conditions
 from router.engine.routing_state import RoutingState
@@ -173,7 +173,7 @@ def _capacity(state: RoutingState) -> Iterator[str]:
                 yield f"I14 agent {agent.agent_id} has {channel.name} open without capacity for it"
 
 
-def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment]) -> bool:
+def _is_interrupted(state: RoutingState, channel: str, items: Sequence[Offer | Assignment | HeldCapacity]) -> bool:
     channels = state.index.channels.by_name
     return any(channel in channels[other.channel].policy.interrupts for other in items)
 

@@ -8,7 +8,7 @@ handlers, so the same events lead to the same state.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events import agents, assignments, callbacks, contacts, offers, requests, suspension, workspace
+from router.engine.events import agents, assignments, callbacks, channel_switch, contacts, offers, requests, suspension, workspace
 from router.engine.routing_state import RoutingState
 from router.model.events import Event
 
@@ -17,6 +17,7 @@ EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **requests.REQUEST_EVENTS,
     **callbacks.CALLBACK_EVENTS,
     **suspension.SUSPENSION_EVENTS,
+    **channel_switch.CHANNEL_SWITCH_EVENTS,
     **offers.OFFER_EVENTS,
     **assignments.ASSIGNMENT_EVENTS,
     **agents.AGENT_EVENTS,

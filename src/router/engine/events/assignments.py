@@ -7,7 +7,7 @@ join and leave a conversation, or take it over.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events.contact_state import change_queue, change_state, record_owner_accept
+from router.engine.events.contact_state import change_queue, change_state, end_switch, record_owner_accept
 from router.engine.events.contacts import start_assignment
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
@@ -65,6 +65,7 @@ def _parked(state: RoutingState, event: AssignmentParked) -> None:
     assignment.state = _ASSIGNMENT_CHANGES[AssignmentParked][assignment.state]
     assignment.parked_until_ms = event.until_ms
     assignment.was_parked = True
+    end_switch(state, state.contacts[event.contact_id])
     if event.until_ms is not None:
         state.timers.add(event.until_ms, _WRAP_UP, assignment.assignment_id)
     _hold_capacity(state, assignment, holds=False)
@@ -188,6 +189,7 @@ def _handed_over(state: RoutingState, event: ContactHandedOver) -> None:
     record_owner_accept(contact)
     if event.queue_id is not None:
         change_queue(state, contact, event.queue_id)
+    end_switch(state, contact)
     _remove_participant(contact, event.assignment_id)
     assignment = state.assignments[event.assignment_id]
     assignment.state = _PARTICIPANT_CHANGES[ContactHandedOver][assignment.state]

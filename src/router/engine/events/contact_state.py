@@ -5,6 +5,7 @@ from typing import Final
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact
+from router.engine.state.records import Assignment
 from router.engine.state.timers import is_without_agents, next_check_ms
 from router.engine.transitions import EventTransitions
 from router.model.states import ContactState, OfferState
@@ -27,12 +28,34 @@ def change_state(state: RoutingState, contact: Contact, transitions: EventTransi
     before = contact.state
     contact.changed_at_ms = state.at_ms
     if (after := transitions[before]) is not before:
+        if contact.switch is not None:
+            end_switch(state, contact)
         contact.state = after
         counts = state.counts_by_queue[contact.queue_id]
         counts[before] -= 1
         counts[after] += 1
         if contact.slot:
             state.index.directory.set_state(contact)
+
+
+def end_switch(state: RoutingState, contact: Contact) -> None:
+    """End the switch of a contact to another channel, with the capacity that is held for it."""
+    if contact.switch is None:
+        return
+    contact.switch = None
+    if state.index.contacts.switching.pop(contact.contact_id, None) is not None and contact.agent_id is not None:
+        state.index.agents.await_capacity(contact.agent_id, -1)
+    assignment = state.assignments.get(contact.assignment_id or "")
+    if assignment is not None:
+        release_hold(state, assignment)
+
+
+def release_hold(state: RoutingState, assignment: Assignment) -> None:
+    """Release the capacity that is held for a switch to another channel."""
+    if assignment.held_channel is not None:
+        channel, units = assignment.held_channel, assignment.held_units
+        assignment.held_channel, assignment.held_units = None, 0
+        state.index.agents.release_capacity(state.agents[assignment.agent_id], channel, units)
 
 
 def change_queue(state: RoutingState, contact: Contact, queue_id: str) -> None:

@@ -7,6 +7,7 @@ from router.engine.events import callbacks
 from router.engine.events.contact_state import (
     change_queue,
     change_state,
+    end_switch,
     place_in_line,
     record_owner_accept,
     start_cool_down,
@@ -270,6 +271,8 @@ def assign_owner(
 
     Without ``offer`` the contact was assigned by a supervisor.
     """
+    if contact.switch is not None:
+        end_switch(state, contact)
     start_assignment(state, contact, assignment_id, agent, units, offer)
     if state.day is not None:
         agent.contacts_today += 1
@@ -299,7 +302,7 @@ def start_assignment(
         assignment_id,
         contact.contact_id,
         agent.agent_id,
-        contact.channel,
+        contact.channel if offer is None else offer.channel,
         contact.queue_id if offer is None or offer.to_queue_id is None else work_queue_id(way_of_offer(offer), "", offer=offer),
         _BEGUN,
         units,

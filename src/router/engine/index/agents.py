@@ -6,7 +6,7 @@ may have become unavailable for contacts reserved for them (``unavailable``); ma
 
 from collections.abc import Iterable
 from heapq import merge
-from typing import Final
+from typing import Final, NamedTuple
 
 from router.engine.index.qualification import QualificationIndex
 from router.engine.state.agent import SCANNED_GROUPS_MAX, Agent, AgentGroup, AgentGroupKey, IdleOrder, agent_group_key
@@ -53,6 +53,8 @@ class AgentIndex:
         """By channel: all agents with that channel open, longest idle first."""
         self.freed: dict[AgentId, Agent] = {}
         """Agents with more open channels than before; matching empties it."""
+        self.awaited: dict[AgentId, int] = {}
+        """Number of conversations by agent that wait for more capacity of that agent: each release of it frees the agent."""
         self.unavailable: dict[AgentId, Agent | None] = {}
         """Agents with contacts reserved for them that may have become unavailable; matching empties it."""
 
@@ -139,6 +141,12 @@ class AgentIndex:
                 order.add(agent)
 
     # --- capacity -----------------------------------------------------------------------------------
+    def await_capacity(self, agent_id: AgentId, change: int) -> None:
+        """Count a conversation that begins (1) or ends (-1) to wait for more capacity of its agent."""
+        count = self.awaited.pop(agent_id, 0) + change
+        if count:
+            self.awaited[agent_id] = count
+
     def take_capacity(self, agent: Agent, channel: str, units: int) -> None:
         """Use capacity for one item."""
         before = agent.capacity
@@ -166,6 +174,8 @@ class AgentIndex:
         before.agent_count -= 1
         if not before.agent_count and len(self.capacity_states) > _CAPACITY_STATES_MAX:
             self._discard_capacity_state(before)
+        if self.awaited and agent.agent_id in self.awaited:
+            self.freed[agent.agent_id] = agent
         if self._channels.needs_full_refresh:
             self.refresh_open_channels(agent)
             return
@@ -194,6 +204,19 @@ class AgentIndex:
         """Return whether one more item fits after ``released`` pending offers of that channel have ended."""
         wanted = self._channels.by_name[channel]
         return agent.capacity.fits_one_more(wanted, self._channels.by_index, released=released)
+
+    def has_capacity_instead(self, agent: Agent, channel: str, work: Assignment) -> bool:
+        """Return whether an item of another channel fits in place of an assignment, and of what is held for it."""
+        counts, loads = list(agent.capacity.item_counts), list(agent.capacity.unit_loads)
+        held = () if work.held_channel is None else ((work.held_channel, work.held_units),)
+        for name, units in ((work.channel, work.units), *held):
+            i = self._channels.by_name[name].index
+            counts[i] -= 1
+            loads[i] -= units
+        own = agent.channel_max
+        without = CapacityState((agent.units_override, tuple(sorted(own.items())) if own else (), tuple(counts), tuple(loads)))
+        self._recompute(without)
+        return without.fits_one_more(self._channels.by_name[channel], self._channels.by_index)
 
     def recompute_capacity(self, *, caps_changed: bool) -> None:
         """Recompute every capacity state after channels or units have changed, and the rate caps if they have changed."""
@@ -367,10 +390,20 @@ class AgentIndex:
                     self.open_group_bits[i] ^= group.bit
 
 
-def capacity_items(agent: Agent) -> list[Offer | Assignment]:
+class HeldCapacity(NamedTuple):
+    """Capacity that is held for the switch of a conversation to another channel."""
+
+    channel: str
+    units: int
+
+
+def capacity_items(agent: Agent) -> list[Offer | Assignment | HeldCapacity]:
     """Return the items that use the agent's capacity, or would if none were interrupted."""
-    items: list[Offer | Assignment] = list(agent.offers.values())
+    items: list[Offer | Assignment | HeldCapacity] = list(agent.offers.values())
     items.extend(work for work in agent.assignments.values() if work.holds_capacity)
+    items.extend(
+        HeldCapacity(work.held_channel, work.held_units) for work in agent.assignments.values() if work.held_channel is not None
+    )
     return items
 
 

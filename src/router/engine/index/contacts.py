@@ -37,10 +37,13 @@ class ContactIndex:
         """Contacts that have just entered a line, or that further agents may take; matching empties it."""
         self.dialling: dict[AgentId, ContactId] = {}
         """Contact whose customer is being dialled for an agent (``customer_first`` callbacks), at most one an agent."""
+        self.switching: dict[ContactId, Contact] = {}
+        """Conversations that wait for an agent with capacity for another channel."""
 
     def rebuild(self) -> None:
         """Put every waiting contact into a line again; the lines must be empty."""
         self.dialling = {}
+        self.switching, self._agents.awaited = {}, {}
         waiting: list[Contact] = []
         for contact in self._records.contacts.values():
             _reset_line(contact)
@@ -48,6 +51,9 @@ class ContactIndex:
                 waiting.append(contact)
             elif contact.callback is not None and contact.callback.for_agent_id is not None:
                 self.dialling[contact.callback.for_agent_id] = contact.contact_id
+            elif contact.switch is not None and contact.switch.deadline_ms is None:
+                self.switching[contact.contact_id] = contact
+                self._agents.await_capacity(contact.agent_id or "", 1)
         self._enqueue_many(waiting)
         # Every agent with an open channel is matched, so the contacts need not be matched as well.
         self.to_match.clear()

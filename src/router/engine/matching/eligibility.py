@@ -107,6 +107,8 @@ def unmet_capacity(state: RoutingState, agent: Agent, channel: str) -> list[Unme
     for assignment in agent.assignments.values():
         if assignment.holds_capacity:
             items[assignment.assignment_id] = (assignment.channel, assignment.units)
+        if assignment.held_channel is not None:
+            items[f"{assignment.assignment_id}/{assignment.held_channel}"] = (assignment.held_channel, assignment.held_units)
     interrupting = {item: channels[name].policy.interrupts for item, (name, _) in items.items() if channels[name].policy.interrupts}
     out_of_use = {*wanted.policy.interrupts}.union(*interrupting.values())
     using = {item: units for item, (name, units) in items.items() if name not in out_of_use}

@@ -31,6 +31,7 @@ from router.model.views import (
     RulesView,
     RuleView,
     SuspensionView,
+    SwitchView,
 )
 
 
@@ -82,6 +83,7 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
         attributes=assignment.final_attributes or {} if is_over or contact is None else contact.attributes,
         reference=assignment.final_reference if is_over or contact is None else contact.reference,
         held_for_consult=assignment.held_for_consult and assignment.state is AssignmentState.ON_HOLD,
+        held_channel=assignment.held_channel,
         pending_offer=None if live is None or live.assignment_id != assignment.assignment_id else pending_offer_view(state, live),
         callback_phase=None if live is None or live.callback is None else live.callback.phase,
         role=assignment.role,
@@ -180,6 +182,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         failed_rules=contact.failed_rules,
         callback=None if contact.callback is None else _callback_view(state, contact, contact.callback),
         suspension=_suspension_view(contact),
+        switch=_switch_view(contact),
     )
 
 
@@ -213,6 +216,13 @@ def _suspension_view(contact: Contact) -> SuspensionView | None:
         at_expiry=suspension.at_expiry,
         age_ms=suspension.age_ms,
     )
+
+
+def _switch_view(contact: Contact) -> SwitchView | None:
+    switch = contact.switch
+    if switch is None:
+        return None
+    return SwitchView(channel=switch.channel, deadline_ms=switch.deadline_ms)
 
 
 def contact_detail_view(state: RoutingState, contact: Contact) -> ContactView:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.engine.commands.channel_switch import held_units
 from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.queue_moves import Reservation, requeue
 from router.engine.commands.suspension import emit_resumed
@@ -19,6 +20,8 @@ from router.engine.state.records import work_queue_id
 from router.model.events import (
     CallbackConnected,
     ContactAssigned,
+    ContactChannelRequested,
+    ContactChannelSwitched,
     ContactExpired,
     ContactHandedOver,
     ContactOverflowed,
@@ -151,6 +154,18 @@ def _translate_resume(shadow: ShadowState, event: ContactResumed) -> Event:
     if own.queue_id != event.queue_id or event.contact_id in shadow.live_values:
         shadow.set_live_queue(contact, event.queue_id)
     return own
+
+
+def _translate_channel_request(shadow: ShadowState, event: ContactChannelRequested) -> Event:
+    """Hold for a switch what the shadow policy asks for."""
+    if event.deadline_ms is None:
+        return event
+    assignment = shadow.state.assignments[event.assignment_id]
+    return msgspec.structs.replace(event, held_units=held_units(shadow.state, assignment, event.channel))
+
+
+def _translate_channel_switch(shadow: ShadowState, event: ContactChannelSwitched) -> Event:
+    return msgspec.structs.replace(event, units=shadow.state.index.channels.by_name[event.channel].units)
 
 
 def _reservation(shadow: ShadowState, event: ContactRequeued) -> Reservation | None:
@@ -304,6 +319,8 @@ EVENT_TRANSLATIONS: Final[dict[type, Callable[[ShadowState, Any], Event | None]]
     ContactUpdated: _translate_update,
     ContactRequeued: _translate_requeue,
     ContactResumed: _translate_resume,
+    ContactChannelRequested: _translate_channel_request,
+    ContactChannelSwitched: _translate_channel_switch,
     ContactOverflowed: _translate_transition,
     ContactStepEntered: _translate_transition,
     ContactExpired: _translate_expiry,

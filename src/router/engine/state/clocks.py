@@ -39,6 +39,7 @@ class TimerKind(IntEnum):
     SUSPENSION = 15
     CHOOSE = 16
     OPENING = 17
+    SWITCH = 18
 
 
 class ClockRule(NamedTuple):

@@ -117,6 +117,17 @@ class RequestState(Struct, kw_only=True, gc=False):
     """Option that was chosen."""
 
 
+class ChannelSwitch(Struct, kw_only=True, gc=False):
+    """Switch of a conversation to another channel, in progress."""
+
+    channel: str
+    reference: str | None
+    requested_seq: int
+    """``seq`` of the event that began it."""
+    deadline_ms: int | None = None
+    """When the gateway must have connected the customer; None: it waits for an agent with capacity for the channel."""
+
+
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:
     """Return the phase of a callback once an agent has it: a call in progress continues, another wait is over."""
     phase = callback.phase
@@ -428,6 +439,9 @@ class Contact(Struct, array_like=True, gc=False):
     suspension: SuspensionState | None = None
     request: RequestState | None = None
     """Request of its customer; None: it was submitted without one."""
+    switch: ChannelSwitch | None = None
+    switched_seq: int = 0
+    """``seq`` of the event that gave it its present channel; 0: it has the channel of its submit."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0

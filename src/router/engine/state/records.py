@@ -78,6 +78,9 @@ class Assignment(Struct, array_like=True, gc=False):
     """Attributes of the contact when the agent left the conversation; None: the agent is in it, or left before they were kept."""
     final_reference: str | None = None
     """Reference of the contact, kept with ``final_attributes``."""
+    held_channel: str | None = None
+    held_units: int = 0
+    """Channel to which the conversation switches, and the units that are held for it beyond ``units``."""
 
     def keep_contact(self, attributes: dict[str, FactValue], reference: str | None) -> None:
         """Keep what the agent sees of the contact for the wrap-up: it may change or be dropped by retention meanwhile."""

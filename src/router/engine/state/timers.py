@@ -41,6 +41,7 @@ _RETURN: Final = TimerKind.RETURN
 _STEP: Final = TimerKind.STEP
 _SUSPENDED: Final = ContactState.SUSPENDED
 _SUSPENSION: Final = TimerKind.SUSPENSION
+_SWITCH: Final = TimerKind.SWITCH
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 _WRAP_UP: Final = TimerKind.WRAP_UP
@@ -216,6 +217,8 @@ class Timers:
             return contact.state is _SUSPENDED and contact.suspension is not None and contact.suspension.due_ms == due
         if kind == _CHOOSE:
             return contact.request is not None and contact.request.choose_until_ms == due
+        if kind == _SWITCH:
+            return contact.switch is not None and contact.switch.deadline_ms == due
         if kind == _STEP:
             return contact.step_until_ms == due and contact.awaits_offers
         if kind == _PREFERRED:
@@ -233,6 +236,7 @@ def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
         (contact.step_until_ms, _STEP),
         (None if contact.suspension is None else contact.suspension.due_ms, _SUSPENSION),
         (None if request is None else request.choose_until_ms, _CHOOSE),
+        (None if contact.switch is None else contact.switch.deadline_ms, _SWITCH),
     )
     for due_ms, kind in deadlines:
         if due_ms is not None:

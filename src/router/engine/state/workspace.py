@@ -147,6 +147,7 @@ def situation_in(records: WorkspaceRecords, contact: Contact) -> Situation:
         callback_phase=None if contact.callback is None else contact.callback.phase,
         pending=records.offers[contact.pending_offer_ids[0]].reason if contact.pending_offer_ids else None,
         other_roles=(records.assignments[name].role for name in contact.participant_assignment_ids),
+        is_switching=contact.switch is not None and contact.switch.deadline_ms is not None,
     )
 
 

@@ -51,6 +51,9 @@ from router.model.events.contact import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
+    ContactChannelFailed,
+    ContactChannelRequested,
+    ContactChannelSwitched,
     ContactChoosing,
     ContactEnded,
     ContactExpired,
@@ -91,6 +94,9 @@ __all__ = (
     "ContactSuspended",
     "ContactResumed",
     "ContactResumeDue",
+    "ContactChannelFailed",
+    "ContactChannelRequested",
+    "ContactChannelSwitched",
     "ContactOverflowed",
     "ContactPreferredAgentExpired",
     "ContactStepEntered",
@@ -147,6 +153,9 @@ Event: TypeAlias = (
     | ContactSuspended
     | ContactResumed
     | ContactResumeDue
+    | ContactChannelFailed
+    | ContactChannelRequested
+    | ContactChannelSwitched
     | ContactOverflowed
     | ContactPreferredAgentExpired
     | ContactStepEntered

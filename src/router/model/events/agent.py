@@ -120,8 +120,8 @@ class OfferRescinded(EventStruct, frozen=True, kw_only=True, tag="offer.rescinde
     """``customer_left``, ``cancelled``, ``expired``, ``taken`` (another agent accepted), ``agent_not_ready``, ``agent_updated``
     (the agent was changed and no longer qualifies), ``moved`` (the contact was moved), ``updated`` (the contact was changed and
     the agent no longer meets its requirement), ``owner_ended`` (the owner ended the conversation), ``policy`` (the policy was
-    replaced), ``step`` (the plan has moved on to other agents), ``callback``, ``suspended``, ``consult_cancelled`` or
-    ``transfer_cancelled`` (the owner has withdrawn it)."""
+    replaced), ``step`` (the plan has moved on to other agents), ``callback``, ``suspended``, ``channel`` (the contact switches
+    to another channel), ``consult_cancelled`` or ``transfer_cancelled`` (the owner has withdrawn it)."""
     from_agent_id: AgentId | None = None
     """Owner who asked for a transfer or consult, if any."""
 

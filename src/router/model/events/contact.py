@@ -269,6 +269,69 @@ class ContactResumeDue(EventStruct, frozen=True, kw_only=True, tag="contact.resu
     gateway_id: GatewayId = ""
 
 
+class ContactChannelRequested(EventStruct, frozen=True, kw_only=True, tag="contact.channel_requested"):
+    """A conversation is to continue on another channel; the old one stands until the customer is connected there.
+
+    With ``deadline_ms`` the gateway must connect the customer now and report the outcome. Without it the agent has no capacity for
+    the channel: the switch waits until the agent has, or another agent accepts the contact. A switch in progress also ends, without
+    an event of its own, when the contact ends, waits again, is suspended or gets another owner.
+    """
+
+    contact_id: ContactId
+    from_channel: str
+    """Present channel."""
+    channel: str
+    """Channel on which the customer is to be connected."""
+    assignment_id: AssignmentId
+    agent_id: AgentId
+    """Owner of the contact."""
+    held_units: int
+    """Capacity units that the agent needs beyond those of the present channel; they are held from now on."""
+    deadline_ms: int | None = None
+    """Time by which the outcome must be reported, epoch milliseconds; null: the switch waits for an agent."""
+    reference: str | None = None
+    gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+
+
+class ContactChannelSwitched(EventStruct, frozen=True, kw_only=True, tag="contact.channel_switched"):
+    """The contact continues on another channel: in its place in the queue, or with its agent and in the same assignment."""
+
+    contact_id: ContactId
+    queue_id: QueueId
+    from_channel: str
+    """Channel until this event."""
+    channel: str
+    """Channel from now on."""
+    requirement: str
+    units: int
+    """Capacity units that the conversation uses from now on."""
+    reference: str | None = None
+    assignment_id: AssignmentId | None = None
+    """Assignment of the owner; null: the contact waits."""
+    agent_id: AgentId | None = None
+    """Owner of the contact; null: it waits."""
+    gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+    offered_to: tuple[AgentId, ...] = ()
+    """Agents with a pending offer of the contact."""
+
+
+class ContactChannelFailed(EventStruct, frozen=True, kw_only=True, tag="contact.channel_failed"):
+    """A switch to another channel was given up; the conversation continues on the old channel."""
+
+    contact_id: ContactId
+    channel: str
+    """Channel that was wanted."""
+    reason: str
+    """``failed`` (reported by the gateway), ``timeout`` (no report in time), ``cancelled`` or ``replaced`` (by another switch)."""
+    assignment_id: AssignmentId | None = None
+    agent_id: AgentId | None = None
+    """Owner of the contact."""
+    gateway_id: GatewayId = ""
+    members: dict[AgentId, AssignmentRole] | None = None
+
+
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):
     """The contact has moved from one queue to another by overflow and keeps its age."""
 

@@ -61,6 +61,8 @@ class ChannelPolicy(PolicyStruct, frozen=True, kw_only=True):
     """Channels whose contacts release their capacity while the agent handles one of this channel."""
     rate_cap: RateCapPolicy | None = None
     """Rate cap of this channel for each agent; null: unlimited."""
+    connect_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    """Time for the gateway to connect the customer of a conversation that switches to this channel."""
     park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None
     """Maximum time a contact stays parked; then it ends. Null: unlimited."""
     unpark_when_not_ready: LostDesktopAction = LostDesktopAction.KEEP

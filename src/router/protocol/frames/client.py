@@ -11,26 +11,21 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from router.context.cards import ContactContext
-from router.context.customers import CustomerId
-from router.context.identities import IDENTITIES_MAX, Identity
 from router.model import commands as c
-from router.model.commands import CallbackFields, TimeMs
-from router.model.policy import (
-    Attributes,
-    AttributesPatch,
-    CallbackMode,
-    PriorityClass,
-    PrioritySeconds,
-    Skills,
-    SkillsPatch,
-    SuspensionEnd,
+from router.model.commands import TimeMs
+from router.model.policy import AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch, SuspensionEnd
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, Code, Ident, IfUnable, Name, SubjectId
+from router.protocol.frames.fields import (
+    ContactFields,
+    FrameId,
+    IdempotencyKey,
+    PausedChannels,
+    PreferredAgents,
+    ResumeFrom,
+    Token,
+    WaitSeconds,
 )
-from router.model.states import AgentState, CallbackOutcome, Code, Ident, Name, SubjectId
 
-FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
-IdempotencyKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 EntityTag: TypeAlias = Annotated[
     str,
     Meta(
@@ -40,12 +35,6 @@ EntityTag: TypeAlias = Annotated[
 ]
 # Fields of every command frame that guard the command.
 GUARD_FIELDS: Final = ("idempotency_key", "if_match")
-# ``history_id:seq``. Another text is not an error: the client gets a welcome with the full state.
-ResumeFrom: TypeAlias = Annotated[str, Meta(max_length=128)]
-# How long a contact may be reserved for one agent.
-WaitSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=7 * 86_400)]
-PreferredAgents: TypeAlias = Annotated[tuple[SubjectId, ...], Meta(max_length=32)]
-PausedChannels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
 
 
 class _ClientFrame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -222,9 +211,7 @@ class SuspendFrame(_ContactFrame, frozen=True, kw_only=True, tag="suspend"):
 
     command = c.SuspendContact
     resume_by_ms: TimeMs | None = None
-    """When the suspension ends unless the contact is resumed, epoch milliseconds; omitted: by the policy of the queue."""
     at_expiry: SuspensionEnd | None = None
-    """What happens then: ``end`` or ``queue``; omitted: by the policy of the queue."""
 
 
 class ResumeContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="resume_contact"):
@@ -234,7 +221,23 @@ class ResumeContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="resume_c
     channel: Name | None = None
     """Channel on which the customer is now; omitted: the contact's own."""
     reference: Ident | None = None
-    """The gateway's own id on that channel, for example of the call; omitted: unchanged."""
+
+
+class SwitchChannelFrame(_ContactFrame, frozen=True, kw_only=True, tag="switch_channel"):
+    """Desktop, gateway, supervisor: continue a contact on another channel; to the present one: give up a switch in progress."""
+
+    command = c.SwitchChannel
+    channel: Name
+    reference: Ident | None = None
+    if_unable: IfUnable = IfUnable.REFUSE
+
+
+class ChannelResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="channel_result"):
+    """Gateway, supervisor: report the outcome of the switch requested by ``contact.channel_requested``."""
+
+    command = c.ReportChannel
+    outcome: ChannelOutcome
+    """Whether the customer is connected on the new channel."""
 
 
 class SetChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_channels"):
@@ -323,48 +326,6 @@ class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
     command = c.HandOverContact
     to_agent_id: SubjectId
     """Participant who becomes the owner."""
-
-
-class ContactCustomer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The customer of a contact: identities, or the id of an earlier answer; exactly one of the two."""
-
-    identities: Annotated[tuple[Identity, ...], Meta(max_length=IDENTITIES_MAX)] = ()
-    """Identities of one customer. One that identifies no customer, such as a withheld number, is left out."""
-    customer_id: CustomerId | None = None
-    """Id of the customer; one that is not known is left out."""
-
-    def has_one_form(self) -> bool:
-        """Return whether it has either identities or an id."""
-        return bool(self.identities) != (self.customer_id is not None)
-
-
-class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fields of a new contact: the body of ``POST /v1/contacts`` and of ``submit``."""
-
-    channel: Name
-    """Channel, as declared by the policy."""
-    queue_id: Name | None = None
-    """Queue; omitted: the entry rules of the policy choose it."""
-    skills: Skills = {}
-    """Skills required in addition to those of the queue, with their levels."""
-    priority_s: PrioritySeconds = 0
-    priority_class: PriorityClass = 0
-    attributes: Attributes = {}
-    ttl_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] | None = None
-    """Time to live in seconds, from the submit; omitted: unlimited."""
-    reference: Ident | None = None
-    """Opaque id of the gateway for the contact; omitted: none."""
-    callback: CallbackFields | None = None
-    """If set, the customer is not on the line and is to be called; omitted: the customer is on the line."""
-    preferred_agents: PreferredAgents = ()
-    """Agents preferred for this customer, most preferred first, used by plan steps with ``prefer: [named]``."""
-    continues_contact_id: Ident | None = None
-    """Earlier contact of the same customer and gateway, used by plan steps with ``prefer: [last]``. It has ended, or has an agent;
-    any other id is refused. Omitted: none."""
-    customer: ContactCustomer | None = None
-    """Customer. The contact is routed without one where the customer context does not answer in time. Omitted: not known."""
-    context: ContactContext | None = None
-    """Where the customer is and what they want, for the card of the agent; never part of a decision. At most 4 KiB of JSON."""
 
 
 class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
@@ -543,6 +504,7 @@ DesktopFrame: TypeAlias = (
     | ParkFrame
     | UnparkFrame
     | SuspendFrame
+    | SwitchChannelFrame
     | SetChannelsFrame
     | EndFrame
     | ExtendWrapUpFrame
@@ -569,6 +531,8 @@ GatewayFrame: TypeAlias = (
     | UnparkContactFrame
     | SuspendFrame
     | ResumeContactFrame
+    | SwitchChannelFrame
+    | ChannelResultFrame
     | CallbackFrame
     | MoveCallbackFrame
     | ClaimCallbackFrame
@@ -586,6 +550,8 @@ SupervisorFrame: TypeAlias = (
     | UnparkContactFrame
     | SuspendFrame
     | ResumeContactFrame
+    | SwitchChannelFrame
+    | ChannelResultFrame
     | RequeueFrame
     | AssignFrame
     | AddParticipantFrame

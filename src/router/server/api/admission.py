@@ -37,6 +37,7 @@ from router.model.commands import (
     SetQueueOpen,
     StartConsult,
     SuspendContact,
+    SwitchChannel,
     UnparkAssignment,
     UnparkContact,
     UpdateContact,
@@ -71,6 +72,7 @@ _STATE_CHANGES: Final[dict[type, str]] = {
     ParkContact: "contact_id",
     UnparkContact: "contact_id",
     SuspendContact: "contact_id",
+    SwitchChannel: "contact_id",
     StartConsult: "contact_id",
 }
 

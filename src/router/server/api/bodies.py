@@ -18,7 +18,7 @@ from router.model.policy import (
     SkillsPatch,
     SuspensionEnd,
 )
-from router.model.states import AgentState, CallbackOutcome, Code, ContactState, Ident, Name, SubjectId
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, Code, ContactState, Ident, IfUnable, Name, SubjectId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
 from router.statistics.views import QueueStatsView
@@ -84,6 +84,24 @@ class Resumption(_Request, frozen=True, kw_only=True):
     """Channel on which the customer is now; omitted: the contact's own."""
     reference: Ident | None = None
     """The gateway's own id on that channel, for example of the call; omitted: unchanged."""
+
+
+class ChannelTarget(_Request, frozen=True, kw_only=True):
+    """Channel on which a contact is to continue."""
+
+    channel: Name
+    """Channel of the policy. The present one gives up a switch in progress."""
+    reference: Ident | None = None
+    """The gateway's own id on that channel, for example of the call; omitted: unchanged."""
+    if_unable: IfUnable = IfUnable.REFUSE
+    """What happens if the agent of the contact has no capacity for the channel."""
+
+
+class ChannelReport(_Request, frozen=True, kw_only=True):
+    """Outcome of the switch that ``contact.channel_requested`` requested."""
+
+    outcome: ChannelOutcome
+    """Whether the customer is connected on the new channel."""
 
 
 class CallbackMove(_Request, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
-"""API operations that continue a conversation at another time or on another channel: suspend and resume."""
+"""API operations that continue a conversation at another time or on another channel: suspend, resume, switch."""
 
 from msgspec import UNSET, structs
 
 from router.engine.engine import Engine
-from router.model.commands import ResumeContact, SuspendContact
+from router.model.commands import ReportChannel, ResumeContact, SuspendContact, SwitchChannel
 from router.model.views import ContactView
 from router.server.api.bodies import ResumeReceipt
 from router.server.api.contacts import execute_on_contact, path_contact_id
@@ -23,6 +23,27 @@ async def suspend_contact(request: ApiRequest) -> ApiResponse:
             at_expiry=request.body.at_expiry,
         ),
     )
+
+
+async def switch_channel(request: ApiRequest) -> ApiResponse:
+    """Continue a contact on another channel, with the same agent. A conversation switches when the customer is connected."""
+    return await execute_on_contact(
+        request,
+        SwitchChannel(
+            contact_id=path_contact_id(request),
+            channel=request.body.channel,
+            reference=request.body.reference,
+            if_unable=request.body.if_unable,
+            gateway_id=request.gateway_id,
+            agent_id=request.agent_id,
+        ),
+    )
+
+
+async def report_channel(request: ApiRequest) -> ApiResponse:
+    """Report the outcome of the switch that `contact.channel_requested` requested."""
+    command = ReportChannel(contact_id=path_contact_id(request), outcome=request.body.outcome, gateway_id=request.gateway_id)
+    return await execute_on_contact(request, command)
 
 
 async def resume_contact(request: ApiRequest) -> ApiResponse:

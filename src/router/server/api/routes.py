@@ -42,6 +42,8 @@ from router.server.api.bodies import (
     CallbackClaim,
     CallbackMove,
     CallbackReport,
+    ChannelReport,
+    ChannelTarget,
     Completion,
     ConsultTarget,
     ContactChange,
@@ -105,7 +107,7 @@ from router.server.api.contacts import (
     why_agent,
     why_contact,
 )
-from router.server.api.continuity import resume_contact, suspend_contact
+from router.server.api.continuity import report_channel, resume_contact, suspend_contact, switch_channel
 from router.server.api.customer_routes import CUSTOMER_ROUTES
 from router.server.api.policies import (
     check_policy,
@@ -223,6 +225,8 @@ _CONTACTS: Final = (
     _contact("end", end_contact, ReasonBody, "not_owner"),
     _contact("park", park_contact, EmptyBody),
     _contact("unpark", unpark_contact, EmptyBody),
+    _contact("channel", switch_channel, ChannelTarget, "not_owner", "unknown_channel", "channel_not_possible"),
+    _contact("channel/result", report_channel, ChannelReport),
     _contact("suspend", suspend_contact, SuspensionTerms, "not_owner", "suspended_limit"),
     _contact(
         "resume",

@@ -98,6 +98,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "unpark_contact": _GATEWAYS,
     "suspend_contact": _STAFF,  # an agent: one assigned to them
     "resume_contact": _GATEWAYS,
+    "switch_channel": _STAFF,  # an agent: one assigned to them
+    "report_channel": _GATEWAYS,
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
     "cancel_transfer": _DESKTOPS,
     "requeue_contact": _SUPERVISORS,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from router.model import commands
-from router.model.commands import Command
+from router.model.commands import Command, contact, workspace
 from tests.support.structs import check_round_trip, tags_of
 
 COMMANDS: tuple[type[msgspec.Struct], ...] = get_args(Command)
@@ -46,6 +46,8 @@ TAGS = {
     "UnparkContact": "contact.unpark",
     "SuspendContact": "contact.suspend",
     "ResumeContact": "contact.resume",
+    "SwitchChannel": "contact.switch_channel",
+    "ReportChannel": "contact.report_channel",
     "ExtendWrapUp": "assignment.extend_wrap_up",
     "CompleteAssignment": "assignment.complete",
     "PutAgent": "agent.put",
@@ -69,6 +71,6 @@ def test_a_command_survives_serialization(struct: type[msgspec.Struct]) -> None:
 
 
 def test_every_command_is_in_the_union_and_has_its_tag() -> None:
-    assert tags_of(commands) == TAGS
+    assert tags_of(commands) | tags_of(contact) | tags_of(workspace) == TAGS
     assert {struct.__name__ for struct in COMMANDS} == TAGS.keys()
     assert len(set(TAGS.values())) == len(TAGS)

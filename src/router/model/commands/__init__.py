@@ -1,0 +1,217 @@
+"""Commands: requests to the engine of one workspace.
+
+A command is plain data without a time; the writer adds the time. The ``actor`` who sends it is stored with it in the
+journal's record. The caller generates the ids of new objects and looks up everything that a decision needs before it sends
+the command, because the engine makes no queries.
+"""
+
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
+
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from router.model.commands.contact import (
+    TIME_MAX_MS,
+    AbandonContact,
+    AddParticipant,
+    AssignContact,
+    CallbackFields,
+    CancelConsult,
+    CancelContact,
+    CancelRequest,
+    CancelTransfer,
+    ChangeCustomerToken,
+    ChooseOption,
+    ClaimCallback,
+    CommandStruct,
+    CompleteConsult,
+    EndContact,
+    EnqueueContact,
+    HandOverContact,
+    JoinConsult,
+    LeaveContact,
+    MoveCallback,
+    ParkContact,
+    ReportCallback,
+    ReportChannel,
+    RequestCallback,
+    RequestContact,
+    RequeueContact,
+    ResumeContact,
+    StartConsult,
+    SuspendContact,
+    SwitchChannel,
+    TimeMs,
+    TransferContact,
+    UnparkContact,
+    UpdateContact,
+)
+from router.model.commands.workspace import (
+    AcceptOffer,
+    ClearShadowPolicy,
+    CompleteAssignment,
+    ConnectDesktop,
+    DeclineOffer,
+    ExtendWrapUp,
+    HoldAssignment,
+    LoseDesktop,
+    ParkAssignment,
+    PublishPolicy,
+    PutAgent,
+    RemoveAgent,
+    ResumeAssignment,
+    SetAgentChannels,
+    SetAgentState,
+    SetQueueOpen,
+    SetShadowPolicy,
+    UnparkAssignment,
+)
+
+__all__ = (
+    "CommandStruct",
+    "TIME_MAX_MS",
+    "TimeMs",
+    "CallbackFields",
+    "EnqueueContact",
+    "RequestContact",
+    "ChooseOption",
+    "CancelRequest",
+    "ChangeCustomerToken",
+    "UpdateContact",
+    "CancelContact",
+    "AbandonContact",
+    "EndContact",
+    "RequeueContact",
+    "TransferContact",
+    "CancelTransfer",
+    "AssignContact",
+    "RequestCallback",
+    "MoveCallback",
+    "ClaimCallback",
+    "ReportCallback",
+    "StartConsult",
+    "CompleteConsult",
+    "CancelConsult",
+    "JoinConsult",
+    "LeaveContact",
+    "HandOverContact",
+    "AddParticipant",
+    "ParkContact",
+    "UnparkContact",
+    "SuspendContact",
+    "ResumeContact",
+    "SwitchChannel",
+    "ReportChannel",
+    "AcceptOffer",
+    "DeclineOffer",
+    "HoldAssignment",
+    "ResumeAssignment",
+    "ParkAssignment",
+    "UnparkAssignment",
+    "ExtendWrapUp",
+    "CompleteAssignment",
+    "PutAgent",
+    "RemoveAgent",
+    "SetAgentState",
+    "SetAgentChannels",
+    "ConnectDesktop",
+    "LoseDesktop",
+    "PublishPolicy",
+    "SetShadowPolicy",
+    "ClearShadowPolicy",
+    "SetQueueOpen",
+    "Precondition",
+    "ANY_TAG",
+    "GuardedCommand",
+    "AdvanceTime",
+    "PlainCommand",
+    "Command",
+)
+
+
+class Precondition(Struct, frozen=True, kw_only=True, gc=False):
+    """Entity tags on which a client makes a command conditional (RFC 9110, 13.1). ``ANY_TAG`` stands for any tag (``*``)."""
+
+    if_match: tuple[str, ...] | None = None
+    """Carry out only if the object's tag is one of these; none: whatever its tag is. Weak tags match nothing and are left out."""
+    if_none_match: tuple[str, ...] | None = None
+    """Carry out only if the object's tag is none of these; none: whatever its tag is."""
+    is_required: bool = False
+    """Refuse a command without tags if it would replace something."""
+
+
+ANY_TAG: Final = "*"
+
+
+class GuardedCommand(CommandStruct, frozen=True, kw_only=True, tag="guarded"):
+    """Carry out a command once per idempotency key, and only if the object still has the entity tag that the client has seen.
+
+    A repeated key with the same fingerprint returns the first answer, whatever has happened since; with another fingerprint it
+    is refused with ``IDEMPOTENCY_KEY_REUSED``. A refused command does not use up its key.
+    """
+
+    command: "PlainCommand"
+    client: str = ""
+    """Client to which the key belongs, for its share of the stored keys."""
+    dedupe_key: bytes | None = None
+    fingerprint: bytes = b""
+    precondition: Precondition | None = None
+
+
+class AdvanceTime(CommandStruct, frozen=True, kw_only=True, tag="time.advance"):
+    """Fire the timers that are due."""
+
+
+PlainCommand: TypeAlias = (
+    EnqueueContact
+    | RequestContact
+    | ChooseOption
+    | CancelRequest
+    | ChangeCustomerToken
+    | UpdateContact
+    | CancelContact
+    | AbandonContact
+    | EndContact
+    | RequeueContact
+    | TransferContact
+    | CancelTransfer
+    | AssignContact
+    | RequestCallback
+    | MoveCallback
+    | ClaimCallback
+    | ReportCallback
+    | StartConsult
+    | CompleteConsult
+    | CancelConsult
+    | JoinConsult
+    | LeaveContact
+    | HandOverContact
+    | AddParticipant
+    | AcceptOffer
+    | DeclineOffer
+    | HoldAssignment
+    | ResumeAssignment
+    | ParkAssignment
+    | UnparkAssignment
+    | ParkContact
+    | UnparkContact
+    | SuspendContact
+    | ResumeContact
+    | SwitchChannel
+    | ReportChannel
+    | ExtendWrapUp
+    | CompleteAssignment
+    | PutAgent
+    | RemoveAgent
+    | SetAgentState
+    | SetAgentChannels
+    | ConnectDesktop
+    | LoseDesktop
+    | PublishPolicy
+    | SetShadowPolicy
+    | ClearShadowPolicy
+    | SetQueueOpen
+    | AdvanceTime
+)
+Command: TypeAlias = PlainCommand | GuardedCommand

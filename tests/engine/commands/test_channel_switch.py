@@ -1,0 +1,209 @@
+"""Switching a contact to another channel: waiting or in a conversation, and what happens if the agent or the gateway cannot."""
+
+import pytest
+
+from router.engine.engine import Engine
+from router.model import commands as c
+from router.model import events as e
+from router.model.policy import ChannelPolicy
+from router.model.results import Done, RefusalCode
+from router.model.states import AssignmentState, ChannelOutcome, ContactState, IfUnable
+from router.model.views import AgentView, AssignmentView, ContactView
+from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, ready
+from tests.support.world import World, a_world, compare_views
+
+TO_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9")
+WAIT_FOR_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9", if_unable=IfUnable.QUEUE)
+CONNECTED = c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.CONNECTED)
+FAILED = c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.FAILED)
+
+
+def a_centre(*commands: c.Command, voice: ChannelPolicy | None = None) -> World:
+    """Return a workspace whose agents have three chats or one call; nothing waits for wrap-up."""
+    channels = {
+        "voice": voice or a_channel(),
+        "chat": a_channel(units=30, per_agent_max=3),
+        "sms": a_channel(units=10, per_agent_max=9),
+    }
+    return a_world(a_policy(channels=channels, queues={"support": a_queue(cool_down_s=0)}), *commands)
+
+
+def chatting(*commands: c.Command, others: int = 0, voice: ChannelPolicy | None = None) -> World:
+    """Let ada have the chat c1 and some further chats, which leave no capacity for a call."""
+    world = a_centre(an_agent("ada"), ready("ada"), a_contact("c1", channel="chat", reference="chat-1"), voice=voice)
+    world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    for number in range(others):
+        world.done_all(a_contact(f"more{number}", channel="chat"), c.AcceptOffer(offer_id=f"more{number}.1", agent_id="ada"))
+    world.done_all(*commands)
+    return world
+
+
+def view_of(world: World, contact_id: str = "c1") -> ContactView:
+    view = world.engine.contact(contact_id)
+    assert view is not None
+    return view
+
+
+def agent_of(engine: Engine, agent_id: str = "ada") -> AgentView:
+    view = engine.agent(agent_id)
+    assert view is not None
+    return view
+
+
+def work_of(world: World, agent_id: str = "ada") -> AssignmentView:
+    return next(work for work in agent_of(world.engine, agent_id).assignments if work.contact_id == "c1")
+
+
+def test_a_waiting_contact_changes_its_channel_and_keeps_its_place() -> None:
+    """Story: a customer who has sent an SMS follows the link to a live chat while waiting."""
+    world = a_centre(a_contact("c0", channel="sms"), a_contact("c1", channel="sms"), a_contact("c2", channel="chat"))
+    world.later(60)
+    (switched,) = world.done(c.SwitchChannel(contact_id="c1", channel="chat", reference="chat-1"))
+    assert isinstance(switched, e.ContactChannelSwitched)
+    view = view_of(world)
+    assert (view.channel, view.reference, view.queued_at_ms, view.position) == ("chat", "chat-1", START_MS, 2)
+    assert view.requirement.startswith("chat/")
+    world.done_all(an_agent("bob", channel_max={"sms": 0, "chat": 1}), ready("bob"))
+    assert [offer.channel for offer in view_of(world).offers] == ["chat"]
+    compare_views(world)
+
+
+def test_an_offered_contact_is_offered_again_on_its_new_channel() -> None:
+    world = a_centre(an_agent(), ready(), a_contact("c1", channel="sms"))
+    kinds = [type(event) for event in world.done(c.SwitchChannel(contact_id="c1", channel="chat"))]
+    assert kinds == [e.OfferRescinded, e.ContactRequeued, e.ContactChannelSwitched, e.OfferMade]
+    (offer,) = view_of(world).offers
+    assert (offer.channel, offer.units) == ("chat", 30)
+
+
+def test_a_conversation_switches_when_the_customer_is_connected_with_the_same_agent_and_assignment() -> None:
+    world = chatting()
+    (requested,) = world.done(TO_VOICE)
+    assert isinstance(requested, e.ContactChannelRequested)
+    assert (requested.held_units, requested.deadline_ms) == (70, world.at_ms + 30_000)
+    view = view_of(world)
+    assert view.channel == "chat" and view.switch is not None and view.switch.channel == "voice"
+    # The larger of both is held: no other chat is offered meanwhile.
+    world.done(a_contact("c2", channel="chat"))
+    assert view_of(world, "c2").state is ContactState.QUEUED
+    compare_views(world)
+    (switched,) = world.done(CONNECTED)
+    assert isinstance(switched, e.ContactChannelSwitched) and switched.assignment_id == "c1.1"
+    work = work_of(world)
+    assert (work.assignment_id, work.state, work.channel, work.units) == ("c1.1", AssignmentState.ACTIVE, "voice", 100)
+    assert work.reference == view_of(world).reference == "call-9"
+    again = world.do(CONNECTED).result
+    assert isinstance(again, Done) and again.replayed
+    world.done(c.EndContact(contact_id="c1"))
+    assert view_of(world, "c2").state is ContactState.OFFERED
+    compare_views(world)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"), [(FAILED, "failed"), (None, "timeout"), (c.SwitchChannel(contact_id="c1", channel="chat"), "cancelled")]
+)
+def test_the_old_channel_stands_if_the_customer_is_not_connected(how: c.Command | None, reason: str) -> None:
+    world = chatting(TO_VOICE)
+    (failed,) = world.later(30) if how is None else world.done(how)
+    assert isinstance(failed, e.ContactChannelFailed) and failed.reason == reason
+    work = work_of(world)
+    assert (work.channel, work.units, work.reference, work.held_channel) == ("chat", 30, "chat-1", None)
+    assert agent_of(world.engine).units_used == 30
+    assert world.refused(CONNECTED).code is RefusalCode.INVALID_CONTACT_STATE
+    assert world.engine.check_invariants() == []
+
+
+def test_an_agent_in_a_call_keeps_the_chat_where_the_switch_is_refused() -> None:
+    """Edge case: chat to voice with an agent whose capacity is in use; the chat goes on."""
+    world = chatting(others=1)
+    refused = world.refused(TO_VOICE)
+    assert (refused.code, refused.field, refused.allowed) == (RefusalCode.CHANNEL_NOT_POSSIBLE, "channel", ("sms",))
+    assert "sms" in refused.detail
+    assert work_of(world).channel == "chat"
+
+
+def test_a_waiting_switch_goes_on_with_the_same_agent_as_soon_as_there_is_capacity() -> None:
+    world = chatting(others=1)
+    world.done(a_contact("c9", channel="voice"))
+    (requested,) = world.done(WAIT_FOR_VOICE)
+    assert isinstance(requested, e.ContactChannelRequested) and requested.deadline_ms is None
+    assert work_of(world).channel == "chat"
+    events = world.done(c.EndContact(contact_id="more0"))
+    again = [event for event in events if isinstance(event, e.ContactChannelRequested)]
+    assert len(again) == 1 and again[0].deadline_ms is not None, "a conversation in progress goes before new contacts"
+    assert view_of(world, "c9").state is ContactState.QUEUED
+    world.done(CONNECTED)
+    assert (work_of(world).channel, view_of(world).agent_id) == ("voice", "ada")
+
+
+def test_a_waiting_switch_is_offered_to_another_agent_and_the_chat_goes_on_until_the_accept() -> None:
+    world = chatting(others=1)
+    world.done(WAIT_FOR_VOICE)
+    events = world.done_all(an_agent("bob"), ready("bob"))
+    (made,) = [event for event in events if isinstance(event, e.OfferMade)]
+    assert (made.agent_id, made.channel, made.reason, made.from_agent_id) == ("bob", "voice", "channel", "ada")
+    assert view_of(world).agent_id == "ada"
+    events = world.done(c.AcceptOffer(offer_id=made.offer_id, agent_id="bob"))
+    assert [type(event) for event in events][:2] == [e.OfferAccepted, e.ContactChannelSwitched]
+    view = view_of(world)
+    assert (view.agent_id, view.channel, view.reference, view.switch) == ("bob", "voice", "call-9", None)
+    assert (work_of(world, "bob").channel, work_of(world, "bob").units) == ("voice", 100)
+    compare_views(world)
+    assert world.engine.check_invariants() == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        c.EndContact(contact_id="c1"),
+        c.RequeueContact(contact_id="c1", queue_id="support"),
+        c.SuspendContact(contact_id="c1"),
+        c.AssignContact(contact_id="c1", agent_id="bob"),
+        c.ParkAssignment(assignment_id="c1.1", agent_id="ada"),
+        c.CompleteAssignment(assignment_id="c1.1", agent_id="ada"),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 1])
+def test_whatever_ends_the_conversation_ends_the_switch_with_what_is_held(end: c.Command, others: int) -> None:
+    world = chatting(an_agent("bob"), ready("bob"), others=others)
+    world.done_all(WAIT_FOR_VOICE, end)
+    assert view_of(world).switch is None
+    assert world.engine.check_invariants() == []
+    compare_views(world)
+    world.later(60)
+    assert view_of(world).channel == "chat"
+
+
+def test_a_parked_or_shared_conversation_and_a_suspended_contact_cannot_switch() -> None:
+    world = chatting(an_agent("bob"), ready("bob"))
+    world.done(c.StartConsult(contact_id="c1", to_agent_id="bob", agent_id="ada"))
+    assert world.refused(TO_VOICE).code is RefusalCode.INVALID_CONTACT_STATE
+    world.done_all(c.CancelConsult(contact_id="c1"), c.ParkAssignment(assignment_id="c1.1", agent_id="ada"))
+    assert world.refused(TO_VOICE).code is RefusalCode.INVALID_CONTACT_STATE
+    world.done(c.SuspendContact(contact_id="c1"))
+    assert world.refused(TO_VOICE).state == "suspended"
+    assert world.refused(c.SwitchChannel(contact_id="c1", channel="smoke")).code is RefusalCode.UNKNOWN_CHANNEL
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_switch_in_progress_survives_a_snapshot_with_its_timer_and_what_is_held(others: int) -> None:
+    world = chatting(others=others)
+    world.done(WAIT_FOR_VOICE)
+    for engine in (Engine.restore(world.engine.snapshot()), world.replayed()):
+        assert engine.digest() == world.engine.digest()
+        assert engine.next_deadline_ms() == world.engine.next_deadline_ms()
+        assert agent_of(engine).units_used == agent_of(world.engine).units_used
+        assert engine.check_invariants() == []
+        outcome = engine.handle(c.EndContact(contact_id="more0") if others else CONNECTED, world.at_ms + 1)
+        wanted = e.ContactChannelRequested if others else e.ContactChannelSwitched
+        assert any(isinstance(event, wanted) for event in outcome.events)
+        assert engine.check_invariants() == []
+
+
+def test_an_interrupting_channel_takes_over_and_gives_back() -> None:
+    world = chatting(voice=a_channel(interrupts=("chat",)), others=2)
+    world.done(TO_VOICE)
+    assert world.engine.check_invariants() == []
+    world.done(CONNECTED)
+    assert (work_of(world).channel, agent_of(world.engine).units_used) == ("voice", 100)
+    compare_views(world)
