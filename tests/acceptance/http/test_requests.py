@@ -177,12 +177,15 @@ async def test_a_choice_goes_on_after_a_kill(make_router: MakeRouter) -> None:
     router = make_router(policy=WITH_REQUESTS.replace("choose_s: 120", "choose_s: 20"), **FAST).start()
     async with Api(router) as admin, Api(router, "gateway", "web") as web:
         await a_busy_agent(admin, router)
-        chosen_later, never_chosen = await ask(web), await ask(web)
+        chosen_later, never_chosen = await ask(web, reference="canary-of-the-app"), await ask(web)
     router.kill()
     for path in (router.directory / "var").rglob("*"):
         if path.is_file():
-            assert chosen_later["token"].encode() not in path.read_bytes(), path.name
+            content = path.read_bytes()
+            assert chosen_later["token"].encode() not in content and b"canary-of-the-app" not in content, path.name
     router.start()
+    async with Api(router, "gateway", "web") as web:
+        assert (await web.ok("GET", f"/v1/contacts/{chosen_later['request_id']}"))["reference"] == "canary-of-the-app"
     async with of_customer(router, chosen_later["token"]) as one, of_customer(router, never_chosen["token"]) as other:
         first = f"/v1/requests/{chosen_later['request_id']}"
         assert (await one.ok("GET", first))["options"][0]["id"] == "now"
