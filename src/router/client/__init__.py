@@ -6,6 +6,7 @@ state that they may see, updated by events. See ``docs/reference/client.md`` for
 
 from router.client.connection import ConnectionOptions
 from router.client.customer import CustomerClient
+from router.client.customers import CustomerApi
 from router.client.desktop import DesktopClient
 from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.gateway import GatewayClient
@@ -18,6 +19,7 @@ __all__ = [
     "GatewayClient",
     "SupervisorClient",
     "CustomerClient",
+    "CustomerApi",
     "ConnectionOptions",
     "TokenProvider",
     "CachedAgent",

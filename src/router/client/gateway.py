@@ -13,6 +13,7 @@ from router.client.connection import ReceivedUpdate
 from router.client.errors import NotConnected, OutcomeUnknown
 from router.client.state import ContactCache
 from router.client.websocket_client import Guard, WebSocketClient
+from router.context.cards import ContactContext
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
@@ -215,6 +216,7 @@ class GatewayClient(ContactCommands):
         preferred_agents: tuple[str, ...] = (),
         continues_contact_id: str | None = None,
         customer: f.ContactCustomer | None = None,
+        context: ContactContext | None = None,
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> f.OkFrame:
@@ -226,7 +228,7 @@ class GatewayClient(ContactCommands):
         which the contact expires if it is still waiting. ``reference``: the gateway's own id, repeated in events and views.
         ``callback``: the customer is not on the line and is to be called. ``preferred_agents``, ``continues_contact_id``: named
         agents, and an earlier contact of the customer whose agent counts as the last one, for plan steps that prefer them.
-        ``customer``: who the customer is, by identities or by an id.
+        ``customer``: who the customer is, by identities or by an id. ``context``: what they want, for the card of the agent.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
         with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary.
@@ -244,6 +246,7 @@ class GatewayClient(ContactCommands):
             preferred_agents=preferred_agents,
             continues_contact_id=continues_contact_id,
             customer=customer,
+            context=context,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:
