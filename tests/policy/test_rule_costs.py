@@ -1,5 +1,6 @@
 """Costs of rules: what is too expensive is refused when the policy is checked, and never evaluated when it is in force."""
 
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
@@ -171,3 +172,11 @@ def test_an_estimate_is_not_far_below_the_time_of_an_evaluation(text: str) -> No
 def test_the_text_of_an_enum_is_as_long_as_its_longest_value() -> None:
     of_enum = expression_cost("contact.tier.matches('(a|b)*c')", FACTS)
     assert of_enum < expression_cost("contact.name.matches('(a|b)*c')", FACTS)
+
+
+def test_a_macro_costs_its_body_for_each_item_of_its_list() -> None:
+    body = "contact.name.matches('^a{2,9}b$')"
+    costs = [expression_cost(f"[{', '.join('1' * count)}].exists(x, {body})", FACTS) for count in (1, 11, 21, 31)]
+    steps = [after - before for before, after in pairwise(costs)]
+    assert min(steps) > 200
+    assert max(steps) - min(steps) <= 1, "a step of ten items is rounded once"

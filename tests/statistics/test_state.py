@@ -145,3 +145,16 @@ def test_intervals_cover_one_day_after_any_gap() -> None:
     assert series[-1].start_ms + INTERVAL_MS > day.now_ms
     assert {one.start_ms - other.start_ms for one, other in zip(series[1:], series, strict=False)} == {INTERVAL_MS}
     assert stats.workspace_stats(day.now_ms).time.idle_ms == 3 * 90 * 24 * 3600 * SECOND
+
+
+def test_a_queue_that_comes_back_begins_at_zero() -> None:
+    day = EventHistory()
+    day.submit("c1", "b")
+    day.after(5).abandon("c1")
+    without = msgspec.structs.replace(POLICY, queues={"a": POLICY.queues["a"]})
+    day.write(PolicyPublished(version=2, policy=without))
+    day.write(PolicyPublished(version=3, policy=POLICY))
+    stats = day.workspace_stats()
+    queue = stats.queue_stats("b", day.now_ms)
+    assert queue is not None and queue.contacts.service.abandoned == 0
+    assert stats.workspace_stats(day.now_ms).contacts.service.abandoned == 1

@@ -138,3 +138,13 @@ def test_every_row_of_the_table_is_in_the_json() -> None:
     assert {row.name for row in STAT_ROWS} <= set(found)
     assert "queues.german.p95_wait_s" in found
     assert "agent_groups.english.occupancy" in found
+
+
+def test_the_table_has_an_interval_for_each_difference_of_replications() -> None:
+    comparison = what_if(structs.replace(SPEC, replications=2), BOTH)
+    out = StringIO()
+    Console(file=out, width=200).print(render(comparison))
+    cells = [line.split("│")[-2].strip() for line in out.getvalue().splitlines() if line.startswith("│")]
+    with_interval = [cell for cell in cells if cell]
+    assert len(with_interval) > 10
+    assert len(with_interval) < len(cells), "counts have none"
