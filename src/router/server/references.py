@@ -40,6 +40,8 @@ from router.runtime.writer import Writer
 DEADLINE_S: Final = 0.05
 """Longest time that the answer to a submit waits for its reference to be stored."""
 READ_TIMEOUT_S: Final = 2.0
+WAITING_MAX: Final = 20_000
+"""References that wait to be stored; further ones are held in memory alone."""
 RECENT_MAX: Final = 20_000
 """References of contacts that are over, or were asked for, held in memory."""
 _LOADED_AT_ONCE: Final = 500
@@ -61,6 +63,8 @@ class References:
         self._waiting: list[_KeptReference] = []
         self._discarded: list[tuple[str, str]] = []
         self._task: asyncio.Task[None] | None = None
+        self._write_began_at: float | None = None
+        """Time of the event loop at which the operation in progress began."""
         self._now_ms: Callable[[], int] = lambda: 0
         self._writer: Writer | None = None
         self._publisher: Publisher | None = None
@@ -113,8 +117,17 @@ class References:
         self._store(kept)
 
     def _store(self, kept: "_KeptReference") -> None:
-        self._waiting.append(kept)
+        loop = asyncio.get_running_loop()
+        is_stalled = self._write_began_at is not None and loop.time() - self._write_began_at > DEADLINE_S
+        if len(self._waiting) < WAITING_MAX:
+            self._waiting.append(kept)
+        elif self._context is not None:
+            self._context.count("references", "unavailable")
         self._flush()
+        if is_stalled or len(self._waiting) >= WAITING_MAX:
+            kept.settle()
+        else:
+            loop.call_later(DEADLINE_S, kept.settle)
 
     def discard(self, workspace: str, contact_id: str) -> None:
         """Forget the reference of a contact that was not accepted."""
@@ -142,15 +155,16 @@ class References:
                 if one.needs_customer:
                     await self._find_customer(one)
             discarded, self._discarded = self._discarded, []
-            timer = asyncio.get_running_loop().call_later(DEADLINE_S, _settle, kept)
+            self._write_began_at = asyncio.get_running_loop().time()
             try:
                 await context.run(_operation(kept, discarded, self._now_ms()))
                 context.count("references", "stored", len(kept))
             except ContextError:
                 context.count("references", "unavailable", len(kept))
             finally:
-                timer.cancel()
-                _settle(kept)
+                self._write_began_at = None
+                for one in kept:
+                    one.settle()
 
     async def _find_customer(self, kept: "_KeptReference") -> None:
         """Set the customer of a contact that was submitted before."""
@@ -372,11 +386,6 @@ def _sealed(command: Any) -> Any:
     if type(command) is RequestContact:
         return msgspec.structs.replace(command, contact=_sealed(command.contact))
     return msgspec.structs.replace(command, reference=SEALED_REFERENCE)
-
-
-def _settle(kept: list[_KeptReference]) -> None:
-    for one in kept:
-        one.settle()
 
 
 def _operation(kept: list[_KeptReference], discarded: list[tuple[str, str]], now_ms: int) -> Callable[[ContextStore], None]:

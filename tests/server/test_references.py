@@ -1,0 +1,109 @@
+"""A context that is stalled, slow or has failed holds up no submit, and a reference goes where the setting says."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from router.context.customers import ContextUnavailable
+from router.context.port import ContactReference
+from router.context_settings import ReferenceStorage
+from router.journal.memory import MemoryJournal
+from router.model.events import ContactQueued
+from router.server.references import DEADLINE_S, References
+from tests.support.builders import a_contact, published
+from tests.support.manual_clock import ManualClock
+from tests.support.running_writer import execute_done, running_writer
+
+
+class StubContext:
+    """A customer context whose operations wait for ``answers``."""
+
+    def __init__(self) -> None:
+        self.is_available = True
+        self.observers: list[Any] = []
+        self.answers = asyncio.Event()
+        self.kept: list[ContactReference] = []
+        self.discarded: list[str] = []
+
+    @property
+    def references(self) -> "StubContext":
+        return self
+
+    def read(self, workspace: str, contact_ids: list[str]) -> dict[str, ContactReference]:
+        return {}
+
+    def keep(self, workspace: str, references: list[ContactReference], *, now_ms: int) -> None:
+        self.kept += references
+
+    def discard(self, workspace: str, contact_ids: list[str]) -> None:
+        self.discarded += contact_ids
+
+    def count(self, name: str, result: str, number: int = 1) -> None: ...
+
+    async def run(self, operation: Callable[[Any], Any], *, timeout_s: float | None = None) -> Any:
+        if not self.is_available:
+            raise ContextUnavailable("it has failed")
+        await self.answers.wait()
+        return operation(self)
+
+
+def references_of(writer: Any) -> list[str | None]:
+    records = writer.publisher.records_between("main", 0, 10_000)
+    return [event.reference for record in records for event in record.events if isinstance(event, ContactQueued)]
+
+
+async def test_a_stalled_store_delays_an_answer_by_the_deadline_and_later_ones_not_at_all() -> None:
+    context, clock = StubContext(), ManualClock(1_000_000)
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        for number, longest_s in ((1, 10 * DEADLINE_S), (2, 10 * DEADLINE_S)):
+            began = time.perf_counter()
+            await execute_done(writer, a_contact(f"c{number}", reference=f"call-{number}"))
+            took_s = time.perf_counter() - began
+            assert took_s < longest_s
+            if number == 1:
+                assert took_s >= DEADLINE_S / 2, "it waits for the store a while"
+                await asyncio.sleep(2 * DEADLINE_S)
+        assert [references.get("c1"), references.get("c2")] == ["call-1", "call-2"]
+        assert references_of(writer) == ["@", "@"] and not context.kept
+        context.answers.set()
+        await references.stop()
+        assert [one.reference for one in context.kept] == ["call-1", "call-2"], "stored once the store answers"
+
+
+@pytest.mark.parametrize(
+    ("storage", "in_journal"), [(ReferenceStorage.SEALED, "@"), (ReferenceStorage.SEALED_OR_JOURNAL, "call-1")]
+)
+async def test_where_the_context_has_failed_the_setting_decides(storage: ReferenceStorage, in_journal: str) -> None:
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        references = References(context, storage)  # type: ignore[arg-type]
+        await references.start(writer)
+        context.is_available = False
+        await execute_done(writer, a_contact("c1", reference="call-1"))
+        assert references_of(writer) == [in_journal]
+        if storage is ReferenceStorage.SEALED:
+            assert references.get("c1") == "call-1"
+        await references.stop()
+
+
+async def test_a_refused_submit_leaves_no_reference() -> None:
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        await writer.execute("main", a_contact("c1", queue_id="nowhere", reference="call-1"), actor="test")
+        await references.stop()
+        assert references.get("c1") is None and context.discarded == ["c1"]
