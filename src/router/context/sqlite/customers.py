@@ -372,12 +372,12 @@ class CustomerTable:
         Raises UnknownMerge, and MergeRefused for one that was undone already.
         """
         found = self._connection.execute(
-            "SELECT loser, winner, undone_ms FROM merge WHERE merge_id = ? AND workspace = ?",
+            "SELECT loser, winner, at_ms, undone_ms FROM merge WHERE merge_id = ? AND workspace = ?",
             (bytes.fromhex(merge_id[2:]), self.number),
         ).fetchone()
         if found is None:
             raise UnknownMerge("no merge has this id")
-        loser, winner, undone_ms = found
+        loser, winner, merged_ms, undone_ms = found
         if undone_ms is not None:
             raise MergeRefused("the merge was undone already")
         root = self.root_of(winner)
@@ -385,16 +385,17 @@ class CustomerTable:
         self._connection.execute(
             "UPDATE merge SET undone_ms = ?, undone_by = ? WHERE merge_id = ?", (now_ms, actor, bytes.fromhex(merge_id[2:]))
         )
-        self._return_identities(loser, self.members_of(root))
+        self._return_identities(loser, self.members_of(root), since_ms=merged_ms)
         self.bump(loser)
         self.bump(root)
         return Unmerged(merge_id=merge_id, customer_ids=(self.id_of(root), self.id_of(loser)))
 
-    def _return_identities(self, loser: int, members: Sequence[int]) -> None:
-        """Give the devices that a login took from the loser back to it, unless they have moved on."""
+    def _return_identities(self, loser: int, members: Sequence[int], *, since_ms: int) -> None:
+        """Give the devices that a login took from the loser back to it: with the merge or since, not before it."""
         places = ",".join("?" * len(members))
         for number, row, value in self._connection.execute(
-            f"SELECT number, row, value FROM identity WHERE first_row = ? AND row IN ({places})", (loser, *members)
+            f"SELECT number, row, value FROM identity WHERE first_row = ? AND seen_ms >= ? AND row IN ({places})",
+            (loser, since_ms, *members),
         ).fetchall():
             plain, key = self._open_value(row, value), self.key_of(loser)
             if plain is not None and key is not None:
