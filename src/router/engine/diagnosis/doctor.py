@@ -36,7 +36,7 @@ _FINDINGS_MAX: Final = 1_000
 _ATTEMPTS_MAX: Final = 3
 _AGENTS_PER_STEP: Final = 16
 # Costs in units of ``slices``. A step visits some contacts or agents, or one queue or rule.
-_STEP_COST: Final = 30
+_STEP_COST: Final = 45
 _FINDING_COST: Final = 40
 # An entry rule is reported if it matched none of this many contacts, or failed at least so often and for one contact in twenty.
 _CLASSIFIED_MIN: Final = 1_000
