@@ -243,6 +243,23 @@ async def test_a_customer_leaves(make_router: MakeRouter, by: str) -> None:
                 assert (contact["state"], contact["ended_by"]) == (final, "customer")
 
 
+async def test_a_customer_goes_on_later(make_router: MakeRouter) -> None:
+    router = make_router(policy=WITH_REQUESTS + "  later: true\n", **FAST).start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web:
+        await a_busy_agent(admin, router)
+        asked = await ask(web)
+        path = f"/v1/requests/{asked['request_id']}"
+        async with of_customer(router, asked["token"]) as customer:
+            chosen = await customer.ok("POST", f"{path}/choose", {"option": "later"})
+            assert chosen["state"] == "suspended"
+        router.kill()
+        router.start()
+    async with Api(router, "gateway", "web") as web, of_customer(router, asked["token"]) as customer:
+        assert (await customer.ok("GET", path))["state"] == "suspended"
+        await web.ok("POST", f"/v1/contacts/{asked['request_id']}/resume", {"channel": "chat"})
+        assert (await customer.ok("GET", path))["state"] == "waiting"
+
+
 async def test_the_rates_of_customers_are_their_own(make_router: MakeRouter) -> None:
     limits = {"requests__token_per_s": 1, "requests__token_burst": 5, "requests__address_per_s": 1, "requests__address_burst": 8}
     router = make_router(policy=WITH_REQUESTS, **limits).start()

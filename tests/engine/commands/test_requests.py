@@ -197,6 +197,16 @@ def test_a_request_without_a_possible_option_expires() -> None:
     assert world.engine.workspace().counts.submitted == world.engine.workspace().counts.expired == 0
 
 
+def test_later_suspends_the_request_and_offers_it_to_no_agent() -> None:
+    world = a_world(the_policy(requests={"later": True}), an_agent("ada"), ready("ada"))
+    assert "later" in options_of(world.done(a_request()))
+    events = world.done(choose("later"))
+    assert [type(one).__name__ for one in events] == ["ContactQueued", "ContactSuspended"]
+    assert state(world) is ContactState.SUSPENDED
+    world.done(c.ResumeContact(contact_id="r1", channel="chat"))
+    assert state(world) is ContactState.OFFERED
+
+
 def test_a_choice_is_made_once() -> None:
     world = a_busy_centre()
     world.done(a_request())

@@ -18,11 +18,12 @@ from router.engine.commands.callbacks import callback_windows, convert_to_callba
 from router.engine.commands.contacts import find_contact
 from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.submit import continued_agent, decide_enqueue, requested_queue
+from router.engine.commands.suspension import suspend_contact, suspension_limit_refusal
 from router.engine.commands.transaction import Transaction, already_done, requester_of, unknown_contact, wrong_contact_state
 from router.engine.commands.validation import listed
 from router.engine.state.contact import Contact, RequestState
 from router.engine.state.plan_stages import RoutingCriteria
-from router.model.commands import CallbackFields, ChangeCustomerToken, ChooseOption, EnqueueContact, RequestContact
+from router.model.commands import CallbackFields, ChangeCustomerToken, ChooseOption, EnqueueContact, RequestContact, SuspendContact
 from router.model.events import ContactCancelled, ContactChoosing, ContactOption, ContactQueued, CustomerTokenChanged, TimeWindow
 from router.model.policy import Policy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
@@ -31,6 +32,7 @@ from router.policy.customer_facts import valid_customer_facts
 
 NOW: Final = "now"
 CALLBACK: Final = "callback"
+LATER: Final = "later"
 # Customers of a workspace who may be choosing at the same time.
 CHOOSING_MAX: Final = 1_000
 # Refusals after which the customer is shown the options that remain.
@@ -135,6 +137,8 @@ def _options(tx: Transaction, policy: Policy, wanted: EnqueueContact, asked: Con
         if isinstance(event, ContactQueued) and offered is not None:
             windows = callback_windows(tx, event.queue_id, offered, terms)
             served.append(ContactOption(id=CALLBACK, channel=offered.channel or wanted.channel, windows=windows))
+    if policy.requests.later and isinstance(asked, ContactQueued):
+        served.append(ContactOption(id=LATER, channel=wanted.channel))
     return tuple(served or waiting)
 
 
@@ -215,11 +219,17 @@ def _take(tx: Transaction, contact: Contact, name: str, window: TimeWindow | Non
     event = decide_option(tx, contact, option, window)
     if isinstance(event, Refused):
         return event
+    refused = suspension_limit_refusal(tx.state, contact) if name == LATER else None
+    if refused is not None:
+        return refused
     command = _command_of(contact, request, option, window)
     tx.emit(replace(event, is_default_option=is_default))
     seq = tx.state.seq
     if command.callback is not None:
         convert_to_callback(tx, contact, command.callback)
+    if name == LATER:
+        # In the same step, before any agent is looked for.
+        suspend_contact(tx, SuspendContact(contact_id=contact.contact_id))
     callback = contact.callback
     return Done(contact.contact_id, contact.state, seq, due_at_ms=None if callback is None else callback.scheduled_at_ms)
 

@@ -40,7 +40,7 @@ from router.model.states import AgentState, ContactState, Presence
 
 
 # --- suspending -------------------------------------------------------------------------------------------------------
-def _suspend_contact(tx: Transaction, command: SuspendContact) -> CommandResult:
+def suspend_contact(tx: Transaction, command: SuspendContact) -> CommandResult:
     contact = find_contact(tx, command)
     if contact is None:
         return unknown_contact()
@@ -78,10 +78,10 @@ def _terms_refusal(tx: Transaction, contact: Contact, terms: SuspensionPolicy, c
     if until_ms is not None and not tx.at_ms < until_ms <= tx.at_ms + 1000 * terms.resume_max_s:
         detail = f"must be in the future and at most {terms.resume_max_s:,} s ahead (suspension.resume_max_s of the queue)"
         return Refused(code=RefusalCode.INVALID_VALUE, field="resume_by_ms", detail=detail)
-    return _limit_refusal(tx.state, contact)
+    return suspension_limit_refusal(tx.state, contact)
 
 
-def _limit_refusal(state: RoutingState, contact: Contact) -> Refused | None:
+def suspension_limit_refusal(state: RoutingState, contact: Contact) -> Refused | None:
     """Refuse one more suspended contact than the workspace, or a customer, may have."""
     assert state.policy is not None
     limits, mine = state.policy.retention, state.suspended_by_customer.get(contact.customer_id or "", 0)
@@ -253,6 +253,6 @@ def _queue_as_task(tx: Transaction, contact: Contact) -> None:
 
 
 SUSPENSION_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
-    SuspendContact: _suspend_contact,
+    SuspendContact: suspend_contact,
     ResumeContact: _resume_contact,
 }

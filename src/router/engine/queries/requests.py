@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from router.engine.commands.requests import CALLBACK, decide_option
+from router.engine.commands.requests import CALLBACK, LATER, decide_option
 from router.engine.commands.transaction import Transaction
 from router.engine.queries.views import queue_position
 from router.engine.routing_state import RoutingState
@@ -118,7 +118,7 @@ def _option_view(state: RoutingState, contact: Contact, option: ContactOption) -
     """Return an option with what the customer would meet now."""
     event = decide_option(Transaction(state, state.at_ms), contact, option)
     queue = state.queue_policy(event.queue_id if isinstance(event, ContactQueued) else contact.queue_id)
-    if option.id == CALLBACK or not isinstance(event, ContactQueued):
+    if option.id in (CALLBACK, LATER) or not isinstance(event, ContactQueued):
         offered = queue.callback
         keeps = offered is None or offered.queue_position is CallbackQueuePosition.KEEP
         return OptionView(id=option.id, channel=option.channel, windows=option.windows, keeps_place=keeps)

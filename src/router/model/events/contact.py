@@ -39,7 +39,7 @@ class ContactOption(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
     """One option of a customer who is to choose how to reach an agent."""
 
     id: str
-    """``now`` (wait on the channel that was asked for), the name of another channel, or ``callback``."""
+    """``now`` (wait on the channel that was asked for), the name of another channel, ``callback`` or ``later``."""
     channel: str
     """Channel on which the customer is served."""
     windows: tuple[TimeWindow, ...] = ()

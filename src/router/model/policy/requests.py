@@ -26,8 +26,11 @@ class RequestPolicy(PolicyStruct, frozen=True, kw_only=True):
     """Channels offered besides the one that was asked for."""
     callback: CallbackWindowsPolicy | None = None
     """Offer a callback, where the queue offers callbacks; null: never."""
+    later: bool = False
+    """Offer to suspend the request, to be resumed on any channel; see ``suspension`` of the queue."""
     default_option: Name = "now"
-    """Option that is taken when the customer chooses none in time: ``now``, ``callback`` or one of ``channels``."""
+    """Option that is taken when the customer chooses none in time: ``now``, ``callback``, ``later`` or one of
+    ``channels``."""
     choose_s: Annotated[int, Meta(ge=5, le=600)] = 120
     """Time to choose, in seconds."""
     agent_name: Name | None = None

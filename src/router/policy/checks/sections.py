@@ -91,6 +91,8 @@ def request_problems(policy: Policy) -> Iterator[Problem]:
         options.append("callback")
         if all(queue.callback is None for queue in policy.queues.values()):
             yield Problem(path="requests.callback", message="no queue offers callbacks: add callback to a queue, or omit this")
+    if requests.later:
+        options.append("later")
     if requests.default_option not in options:
         yield Problem(path="requests.default_option", message="must be one of the options: " + ", ".join(options))
     if requests.agent_name is not None:
