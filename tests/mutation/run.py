@@ -103,7 +103,7 @@ def found_again(changes: Sequence[Change], wanted: Iterable[Change]) -> list[Cha
 
 
 def mirrored_tests(change: Change, tests: Path) -> list[Path]:
-    """Return the test files that mirror a file, or else the nearest folder that does."""
+    """Return the test files that mirror a file, or else the nearest folder that does; none for a module of no package."""
     path = Path(change.path)
     folder = tests / path.parent
     stem = path.stem.strip("_") if path.stem != "__init__" else path.parent.name
@@ -112,7 +112,7 @@ def mirrored_tests(change: Change, tests: Path) -> list[Path]:
         return found
     while not folder.is_dir():
         folder = folder.parent
-    return [folder]
+    return [folder] if folder != tests else []
 
 
 def fast_tests(paths: Iterable[str]) -> list[str]:

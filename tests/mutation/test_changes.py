@@ -82,6 +82,8 @@ def test_the_same_seed_draws_the_same_changes_and_another_seed_others() -> None:
 def test_the_tests_that_mirror_a_file_are_found() -> None:
     (change, *_) = changes_of(SOURCE, SOURCE / "engine" / "state" / "wait_statistics.py")
     assert [path.name for path in mirrored_tests(change, ROOT / "tests")] == ["test_wait_statistics.py"]
+    (change, *_) = changes_of(SOURCE, SOURCE / "invalid_input.py")
+    assert mirrored_tests(change, ROOT / "tests") == []
 
 
 def test_the_score_counts_noticeable_changes_only(tmp_path: Path) -> None:
