@@ -9,7 +9,8 @@ import pytest
 
 from router.journal.format_1 import Shape, to_format_1, to_format_2
 from router.journal.records import Record, decode_envelope, encode_body
-from router.model.events import CallbackClaimed, DispositionRecorded, Event, IdempotencyKeyRecorded
+from router.model import events as e
+from router.model.events import Event
 from tests.support.golden_journal import extract
 
 OLD_KEY = "when_nobody"  # plain-words: a key of format 1
@@ -26,7 +27,21 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 # Events that were added after format 1.
-ADDED: Final = frozenset({CallbackClaimed, DispositionRecorded, IdempotencyKeyRecorded})
+ADDED: Final = frozenset(
+    {
+        e.CallbackClaimed,
+        e.ContactChannelFailed,
+        e.ContactChannelRequested,
+        e.ContactChannelSwitched,
+        e.ContactChoosing,
+        e.ContactResumeDue,
+        e.ContactResumed,
+        e.ContactSuspended,
+        e.CustomerTokenChanged,
+        e.DispositionRecorded,
+        e.IdempotencyKeyRecorded,
+    }
+)
 
 
 def test_the_golden_journal_has_every_event(bodies: list[dict[str, Any]]) -> None:
