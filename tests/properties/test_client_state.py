@@ -314,9 +314,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
     @with_work
     @rule(
         position=positions,
-        what=st.sampled_from(
-            ("ask", "withdraw", "complete", "cancel", "join", "hand", "add", "leave", "remove", "switch", "answer")
-        ),
+        what=st.sampled_from(("ask", "withdraw", "complete", "cancel", "join", "hand", "add", "leave", "remove")),
         agent_id=agent_ids,
     )
     def a_conversation_grows_or_passes_on(self, position: int, what: str, agent_id: str) -> None:

@@ -113,7 +113,7 @@ async def test_every_operation_hides_what_belongs_to_others(tmp_path: Path, role
 def attempts(frames: Any, name: str) -> list[Any]:
     """One frame of each type about an object of this name."""
     ids = {"contact_id": name, "offer_id": f"{name}.1", "assignment_id": f"{name}.1"}
-    others = {"to_agent_id": "a0", "extend_s": 10, "outcome": "no_answer", "priority_s": 5, "claimant": "pod-1"}
+    others = {"channel": "voice", "to_agent_id": "a0", "extend_s": 10, "outcome": "no_answer", "priority_s": 5, "claimant": "pod-1"}
     found = []
     for kind in get_args(frames):
         fields = kind.__struct_fields__
