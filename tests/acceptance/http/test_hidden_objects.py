@@ -24,7 +24,10 @@ from tests.support.in_process_router import InProcessRouter, running_router
 
 PATIENCE_S: Final = 60
 # One contact in each state; its offers and assignments are "<id>.1".
-STATES: Final = ("queued", "offered", "assigned", "wrap_up", "ended", "cancelled", "callback", "dialling", "parked", "consulting")
+STATES: Final = (
+    *("queued", "offered", "assigned", "wrap_up", "ended", "cancelled", "callback", "dialling", "parked", "consulting"),
+    *("suspended", "switching"),
+)
 HEADERS: Final[tuple[dict[str, str], ...]] = (
     {},
     {"If-Match": "*"},
@@ -50,7 +53,7 @@ async def prepare(router: InProcessRouter) -> None:
         fields: dict[str, Any] = {"callback": c.CallbackFields()} if state == "dialling" else {}
         await router.do(a_contact(state, queue_id=state, channel=channel, gateway_id="other", **fields))
         owner = {"offer_id": f"{state}.1", "agent_id": f"of-{state}"}
-        if state in ("assigned", "wrap_up", "ended", "dialling", "parked", "consulting"):
+        if state in ("assigned", "wrap_up", "ended", "dialling", "parked", "consulting", "switching"):
             await router.do(c.AcceptOffer(**owner))
         if state in ("wrap_up", "ended"):
             await router.do(c.EndContact(contact_id=state))
@@ -60,6 +63,10 @@ async def prepare(router: InProcessRouter) -> None:
             await router.do(c.ParkContact(contact_id=state))
         if state == "cancelled":
             await router.do(c.CancelContact(contact_id=state))
+        if state == "suspended":
+            await router.do(c.SuspendContact(contact_id=state))
+        if state == "switching":
+            await router.do(c.SwitchChannel(contact_id=state, channel="chat"))
         if state == "callback":
             await router.do(c.RequestCallback(contact_id=state))
         if state == "consulting":
@@ -122,6 +129,8 @@ def attempts(frames: Any, name: str) -> list[Any]:
         values = {field: value for field, value in (ids | others).items() if field in fields}
         if kind is f.ExpectedWaitFrame:
             values = {"contact_id": name}
+        if kind is f.ChannelResultFrame:
+            values |= {"outcome": "connected"}
         found.append(kind(id="1", **values))
     return found
 
