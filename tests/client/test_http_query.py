@@ -33,8 +33,15 @@ async def test_a_document_is_sent_as_the_body(canned: Canned) -> None:
     assert handler.documents == [b"queues: {}"]
 
 
-@pytest.mark.parametrize("status", [201, 302, 404, 500])
-async def test_any_other_status_than_200_is_a_refusal(canned: Canned, status: int) -> None:
+@pytest.mark.parametrize("status", [200, 201, 202])
+async def test_every_status_of_success_returns_the_body(canned: Canned, status: int) -> None:
+    handler, url = canned
+    handler.status, handler.body = status, b"body"
+    assert await request(url, "/v1/customers", token="secret", method="PUT", document=b"{}") == b"body"
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+async def test_any_other_status_is_a_refusal(canned: Canned, status: int) -> None:
     handler, url = canned
     handler.status = status
     with pytest.raises(HttpRequestRefused, match=f"status {status}"):

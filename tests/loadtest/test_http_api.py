@@ -63,10 +63,10 @@ async def test_the_history_is_read_from_the_given_position(canned: Canned) -> No
 
 async def test_live_contacts_are_those_in_any_state_that_is_not_terminal(canned: Canned) -> None:
     handler, url = canned
-    counts = {"queued": 1, "offered": 2, "assigned": 3, "callback_scheduled": 4, "ended": 50}
+    counts = {"queued": 1, "offered": 2, "assigned": 3, "callback_scheduled": 4, "suspended": 5, "ended": 50}
     handler.body = msgspec.json.encode({"state": {"counts": counts}})
     async with RouterHttpApi(url, lambda: "token") as api:
-        assert await api.live_contact_count() == 10
+        assert await api.live_contact_count() == 15
 
 
 async def test_a_refused_request_ends_the_load_test_with_its_reason(canned: Canned) -> None:

@@ -33,6 +33,7 @@ class ProposalState(StrEnum):
     """What has become of a proposal."""
 
     OPEN = "open"
+    """It waits for a decision."""
     CONFIRMED = "confirmed"
     """Both customers were merged."""
     DISMISSED = "dismissed"
