@@ -15,14 +15,16 @@ from router.engine.snapshots.shift import shift_snapshot
 from router.journal.sqlite.journal import SqliteJournal
 from router.model import commands as c
 from router.model.errors import ClockImplausible
+from router.model.policy import AtNoAgents, SuspensionPolicy
 from router.model.results import Done
 from router.policy.document.parsing import parse_policy
 from router.runtime.clock_reset import check_clock, reset_clock
 from router.runtime.offline import verify_journal_file
 from router.runtime.writer import Writer
 from router.settings import RuntimeSettings
-from tests.support.builders import a_contact, a_policy, an_agent, published, ready
+from tests.support.builders import a_contact, a_policy, a_queue, an_agent, published, ready
 from tests.support.manual_clock import ManualClock
+from tests.support.world import World
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
@@ -121,6 +123,39 @@ class TestShift:
         assert Engine.restore(shift_snapshot(shifted.snapshot(), DAY_MS)).at_ms == engine.at_ms
 
 
+def suspended(terms: c.SuspendContact) -> Engine:
+    """An engine with a suspended contact in a queue that has had no ready agent for a second."""
+    world = World()
+    world.later((NOW_MS - world.at_ms) / 1000)
+    queue = a_queue(
+        suspension=SuspensionPolicy(resume_within_s=7_200, warn_before_s=600), no_agents_for_s=60, at_no_agents=AtNoAgents.EXPIRE
+    )
+    world.done_all(published(a_policy(queues={"support": queue})), a_contact("c1"), terms)
+    world.later(1)
+    return world.engine
+
+
+@pytest.mark.parametrize(("named_ms", "moved_ms"), [(None, DAY_MS), (NOW_MS + DAY_MS, 0)])
+def test_the_end_of_a_suspension_moves_unless_it_was_agreed(named_ms: int | None, moved_ms: int) -> None:
+    engine = suspended(c.SuspendContact(contact_id="c1", resume_by_ms=named_ms))
+    shifted = Engine.restore(shift_snapshot(engine.snapshot(), -DAY_MS))
+    before, after = engine.contact("c1"), shifted.contact("c1")
+    assert before is not None and before.suspension is not None and after is not None and after.suspension is not None
+    assert after.suspension.suspended_at_ms == before.suspension.suspended_at_ms - DAY_MS
+    assert after.suspension.resume_by_ms == before.suspension.resume_by_ms - moved_ms
+    assert after.suspension.age_ms == before.suspension.age_ms
+    old, new = (one._state.contacts["c1"].suspension for one in (engine, shifted))
+    assert old is not None and old.warning_ms is not None and new is not None
+    assert new.warning_ms == old.warning_ms - moved_ms
+
+
+def test_the_time_without_agents_goes_on_after_a_shift() -> None:
+    engine = suspended(c.SuspendContact(contact_id="c1"))
+    shifted = Engine.restore(shift_snapshot(engine.snapshot(), -DAY_MS))
+    assert engine.next_deadline_ms() == NOW_MS + 60_000
+    assert shifted.next_deadline_ms() == NOW_MS + 60_000 - DAY_MS
+
+
 class Site:
     """A journal written with a clock that is a day ahead."""
 
@@ -195,4 +230,7 @@ def test_every_time_field_of_the_state_follows_the_naming_rule() -> None:
     ]
     durations = {name for name in fields if not re.search(r"(?:^|_)(?:at|since|until|start|deadline)_ms$", name)}
     known = {"waited_ms", "return_to_sender_ms", "handling_ms", "ring_ms", "total_wait_ms", "mean_ms", "closed_ms"}
-    assert durations <= known, durations - known
+    known |= {"age_ms", "ttl_left_ms"}
+    # Points in time that move with the clock only where no client has named them: tested above.
+    named = {"resume_by_ms", "warning_ms"}
+    assert durations - known == named

@@ -5,7 +5,8 @@ Points in time are recognised by the names of their fields, which end in ``_at_m
 Shifting all of them by the same amount keeps every duration: how long a contact has waited, and how long an offer still rings. Two
 kinds are different, because they come from the calendar and not from the router's clock:
 
-* Times that a customer or a gateway has named (the agreed time of a callback) stay.
+* Times that a customer or a gateway has named stay: the agreed time of a callback, and the end of a suspension with its warning,
+  unless it is just ``resume_within_s`` after the suspension, which is the router's own duration.
 * Opening hours and the local day are evaluated again with the first command: what they said was said of another day.
 """
 
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from router.engine.snapshots.full import dump, load
+from router.engine.state.contact import SuspensionState
 from router.engine.state.idempotency import IdempotencyKeys
 from router.model.states import CallbackPhase
 
@@ -75,6 +77,9 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
         callback = contact.callback
         kept = None if callback is None or callback.scheduled_at_ms is None else (callback.expires_at_ms, contact.ttl_at_ms)
         due_at_ms = callback.due_at_ms if callback is not None and callback.phase is CallbackPhase.SCHEDULED else None
+        suspension, terms = contact.suspension, state.queue_policy(contact.queue_id).suspension
+        if suspension is not None and suspension.resume_by_ms == suspension.suspended_at_ms + 1000 * terms.resume_within_s:
+            _shift_end(suspension, by_ms)
         shift_times(contact, by_ms)
         if callback is not None and kept is not None:
             # What follows from the agreed time stays with it.
@@ -88,6 +93,7 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
     ended = [(contact_id, at_ms + by_ms) for contact_id, at_ms in state.ended_contacts]
     state.ended_contacts.clear()
     state.ended_contacts.extend(ended)
+    state.no_agents_since = _shift_all(state.no_agents_since, by_ms)
     state.at_ms = state.event_at_ms = state.event_at_ms + by_ms
     for hours in state.hours.values():
         if hours.next_check_at_ms is not None:
@@ -95,3 +101,9 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
     if state.day_until_ms is not None:
         state.day_until_ms = state.at_ms
     return dump(state)
+
+
+def _shift_end(suspension: SuspensionState, by_ms: int) -> None:
+    suspension.resume_by_ms += by_ms
+    if suspension.warning_ms is not None:
+        suspension.warning_ms += by_ms

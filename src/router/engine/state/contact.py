@@ -86,7 +86,7 @@ class SuspensionState(Struct, kw_only=True, gc=False):
     age_ms: int
     """Its age when it was suspended."""
     resume_by_ms: int
-    """Agreed with the customer: a reset of the router's clock does not move it."""
+    """A reset of the router's clock moves it, and the warning, only where it was not agreed: see ``snapshots.shift``."""
     at_expiry: SuspensionEnd
     warning_ms: int | None = None
     """When the warning is due; None: there is none, or it has been given."""
