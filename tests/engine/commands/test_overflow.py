@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from router.engine.engine import Engine
+from router.engine.state.clocks import TimerKind
 from router.model import commands as c
 from router.model import events as e
 from router.model.diagnosis import FindingCode
 from router.model.policy import AtNoAgents, CalendarPolicy, CallbackPolicy, Policy, QueuePolicy, StepPolicy, WhenClosed
 from router.model.results import RefusalCode
 from router.model.states import AgentState
-from tests.support.builders import a_contact, a_policy, an_agent, not_ready, offline, published, ready
+from tests.support.builders import START_MS, a_contact, a_policy, an_agent, not_ready, offline, published, ready
 from tests.support.world import World, a_world
 
 
@@ -128,6 +129,20 @@ def test_a_contact_that_no_queue_admits_waits_on_and_is_looked_at_again() -> Non
     assert queue_of(world) == "mid"
     world.later(1)
     assert queue_of(world) == "last"
+
+
+def test_a_queue_is_looked_at_regularly_and_by_one_timer_however_many_contacts_enter() -> None:
+    world = a_chain()
+    world.done(not_ready())
+    assert world.later(100) == [], "no contact waits"
+    world.done(c.SetQueueOpen(queue_id="last", is_open=False))
+    world.done_all(*(a_contact(f"c{number}", queue_id="mid") for number in range(1, 9)))
+    world.later(59)
+    timers = world.engine._state.timers
+    assert [entry[:3] for entry in timers.heap if timers._is_current(entry)] == [(START_MS + 180_000, TimerKind.NO_AGENTS, "mid")]
+    restored = Engine.restore(world.engine.snapshot())
+    restored.handle(c.AdvanceTime(), world.at_ms)
+    assert restored.next_deadline_ms() == world.engine.next_deadline_ms() == START_MS + 180_000
 
 
 def test_contacts_whose_plan_has_a_ready_agent_callbacks_and_reserved_contacts_stay() -> None:

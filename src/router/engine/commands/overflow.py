@@ -8,10 +8,10 @@ from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_qu
 from router.engine.commands.queue_moves import requeue_at_place
 from router.engine.commands.transaction import Transaction
 from router.engine.routing_state import RoutingState
-from router.engine.state.clocks import TimerKind, closed_time_ms
+from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
-from router.engine.state.timers import is_without_agents, next_check_ms
+from router.engine.state.timers import is_without_agents
 from router.model.events.contact import ContactExpired
 from router.model.policy import AtClosing, AtNoAgents
 from router.model.states import ContactState, EndedBy, QueueId
@@ -61,16 +61,17 @@ def apply_at_closing(tx: Transaction, contact: Contact) -> None:
 def leave_queue_without_agents(tx: Transaction, queue_id: QueueId) -> None:
     """Let the waiting contacts leave a queue that has had no ready agent for ``no_agents_for_s``, at most 256 at once.
 
-    The others follow a millisecond later, so that other commands come in between. Contacts that no queue admits wait on and are
-    looked at again after the same time.
+    The others follow a millisecond later, so that other commands come in between. The queue is looked at again after the same
+    time, for as long as it has no ready agent: for contacts that no queue admits, that are reserved or have yet to choose.
     """
     state = tx.state
     found = contacts_without_agents(state, queue_id)
     moved = [contact for contact in found[:LEAVING_MAX] if leave_without_agents(tx, contact)]
     if len(found) > LEAVING_MAX and moved:
-        state.timers.add(tx.at_ms + 1, TimerKind.NO_AGENTS, queue_id)
-    elif len(found) > len(moved):
-        state.timers.add(next_check_ms(state, queue_id), TimerKind.NO_AGENTS, queue_id)
+        state.timers.add_check_at(tx.at_ms + 1, queue_id)
+    if state.timers.is_check_due(queue_id, tx.at_ms):
+        # Also where no contact waits: one may enter that only a later change lets leave.
+        state.timers.add_check(queue_id)
 
 
 def contacts_without_agents(state: RoutingState, queue_id: QueueId) -> list[Contact]:

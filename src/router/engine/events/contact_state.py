@@ -6,7 +6,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_wait
 from router.engine.state.contact import Contact
 from router.engine.state.records import Assignment
-from router.engine.state.timers import is_without_agents, next_check_ms
+from router.engine.state.timers import is_without_agents
 from router.engine.transitions import EventTransitions
 from router.model.states import ContactState, OfferState
 
@@ -105,14 +105,14 @@ def update_ready_agents(state: RoutingState) -> None:
             state.no_agents_since.pop(queue_id, None)
         elif queue_id not in state.no_agents_since:
             state.no_agents_since[queue_id] = state.at_ms
-            state.timers.add(next_check_ms(state, queue_id), TimerKind.NO_AGENTS, queue_id)
+            state.timers.add_check(queue_id)
 
 
 def add_waiting_timers(state: RoutingState, contact: Contact) -> None:
     """Add every timer of a waiting contact."""
     name, add = contact.contact_id, state.timers.add
     if state.no_agents_since and is_without_agents(state, contact.queue_id, state.at_ms):
-        add(state.at_ms, TimerKind.NO_AGENTS, contact.queue_id)
+        state.timers.add_check_at(state.at_ms, contact.queue_id)
     if contact.ttl_at_ms is not None:
         add(contact.ttl_at_ms, _TTL, name)
     if contact.wait_until_ms is not None:

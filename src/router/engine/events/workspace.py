@@ -17,7 +17,6 @@ from router.engine.state.clocks import TimerKind, begin_closed_wait, end_closed_
 from router.engine.state.contact import Contact
 from router.engine.state.idempotency import IdempotencyRecord
 from router.engine.state.records import EntryRuleCounts, QueueHours
-from router.engine.state.timers import next_check_ms
 from router.engine.transitions import QUEUE_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events.workspace import (
@@ -67,7 +66,7 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     state.index.queues_to_leave = queues_to_leave(event.policy)
     state.no_agents_since = {name: at for name, at in state.no_agents_since.items() if name in state.index.queues_to_leave}
     for name in state.no_agents_since:
-        state.timers.add(next_check_ms(state, name), TimerKind.NO_AGENTS, name)
+        state.timers.add_check(name)
     state.index.agents.ready_groups_changed = True
     update_ready_agents(state)
 
@@ -149,7 +148,7 @@ def _queue_opened(state: RoutingState, event: QueueOpened) -> None:
     if was_closed and event.queue_id in state.no_agents_since:
         # Agents come at the opening: the time counts from there.
         state.no_agents_since[event.queue_id] = state.at_ms
-        state.timers.add(next_check_ms(state, event.queue_id), TimerKind.NO_AGENTS, event.queue_id)
+        state.timers.add_check(event.queue_id)
     if event.contact_ids is None:
         waiting = _waiting_contacts(state, event.queue_id)
         state.timers.end_opening(event.queue_id)

@@ -46,6 +46,7 @@ _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 _WRAP_UP: Final = TimerKind.WRAP_UP
 _AGENT_KINDS: Final = frozenset({TimerKind.RETURN, TimerKind.GRACE, TimerKind.CAP})
+_AT_ONCE: Final = "at_once"
 _SLACK: Final = 10_000
 _SWEEP_BATCH: Final = 4
 
@@ -60,6 +61,8 @@ class Timers:
         self._caps: list[tuple[int, str]] = []
         self._openings: dict[str, int] = {}
         """Open queues with contacts that still wait for the opening, each with the time at which the next ones are admitted."""
+        self._checks: dict[str, int] = {}
+        """Queues without a READY agent, each with the time at which its waiting contacts are looked at next."""
         self.opened_at_ms = -1
         """When contacts of such a queue were admitted last."""
         self._limit = _SLACK
@@ -85,6 +88,21 @@ class Timers:
         """Add the time at which further contacts of an open queue stop waiting for the opening."""
         self._openings[queue_id] = due_ms
         self.add(due_ms, _OPENING, queue_id)
+
+    def add_check(self, queue_id: str) -> None:
+        """Add the next time at which the contacts of a queue without a READY agent are looked at; it replaces the former one."""
+        due_ms = next_check_ms(self._records, queue_id)
+        if due_ms:
+            self._checks[queue_id] = due_ms
+            self.add(due_ms, _NO_AGENTS, queue_id)
+
+    def add_check_at(self, due_ms: int, queue_id: str) -> None:
+        """Add a further time at which those contacts are looked at: one has just entered, or more are left than leave at once."""
+        self.add(due_ms, _NO_AGENTS, queue_id, _AT_ONCE)
+
+    def is_check_due(self, queue_id: str, at_ms: int) -> bool:
+        """Return whether the regular check of a queue without a READY agent is due."""
+        return self._checks.get(queue_id, at_ms + 1) <= at_ms
 
     def end_opening(self, queue_id: str) -> None:
         """Forget that contacts of a queue still wait for the opening. Idempotent."""
@@ -145,7 +163,8 @@ class Timers:
         for queue_id, hours in records.hours.items():
             if hours.next_check_at_ms is not None:
                 heap.append((hours.next_check_at_ms, _HOURS, queue_id, ""))
-        heap.extend((due_ms, _NO_AGENTS, name, "") for name in records.no_agents_since if (due_ms := next_check_ms(records, name)))
+        self._checks = {name: due_ms for name in records.no_agents_since if (due_ms := next_check_ms(records, name))}
+        heap.extend((due_ms, _NO_AGENTS, name, "") for name, due_ms in self._checks.items())
         heap = [entry for entry in heap if self._is_current(entry)]
         heapify(heap)
         self._caps = sorted((due_ms, name) for due_ms, kind, name, _ in heap if kind == _CAP)
@@ -186,7 +205,7 @@ class Timers:
         if kind == _OPENING:
             return self._openings.get(subject) == due
         if kind == _NO_AGENTS:
-            return is_without_agents(self._records, subject, due)
+            return (other == _AT_ONCE or self._checks.get(subject) == due) and is_without_agents(self._records, subject, due)
         if kind in _AGENT_KINDS:
             return self._is_current_for_agent(subject, kind, due)
         return self._is_current_for_contact(subject, kind, due, other)
