@@ -66,8 +66,12 @@ class _RawWebSocket:
 
     async def __aenter__(self) -> Plain:
         self._http = aiohttp.ClientSession()
-        # Keep a reference: an unreferenced socket is closed by the garbage collector.
-        self._plain = Plain(await self._http.ws_connect(self._url, **self._options))
+        try:
+            # Keep a reference: an unreferenced socket is closed by the garbage collector.
+            self._plain = Plain(await self._http.ws_connect(self._url, **self._options))
+        except BaseException:
+            await self._http.close()  # A refused upgrade never reaches __aexit__.
+            raise
         return self._plain
 
     async def __aexit__(self, *_: object) -> None:
