@@ -27,7 +27,7 @@ from router.context.sqlite.store import SqliteContextStore
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.figures import Figure, Result, finish, parser
 
-QUICK_BUDGET_S = 60
+QUICK_BUDGET_S = 35
 
 NOW_MS: Final = 1_800_000_000_000
 STEPS: Final = 20

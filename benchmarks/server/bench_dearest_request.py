@@ -49,7 +49,7 @@ from router.model.states import AgentState
 from router.runtime.publisher import PublishedRecord
 from router.settings import settings_from
 
-QUICK_BUDGET_S = 30
+QUICK_BUDGET_S = 25
 HOLD_MS_TARGET: Final = 5.0
 WORKSPACE: Final = "default"
 SERVED_QUEUES: Final = 20
