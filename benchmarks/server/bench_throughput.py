@@ -5,8 +5,8 @@ submitted by eight gateways, over WebSockets or by `POST /v1/contacts` over keep
 flight, and each is offered to the longest idle desktop, so all desktops take part.
 The servers run on CPU 0, one after the other: the null server, the router, the null server again, so that a change of the machine's
 speed affects both. Each round is a separate measurement, and the figure is the median of the rounds. The load generator has CPU 1.
-Before the measurement, `same_frames.py` checks with a few lifecycles that both send the same frames and write the same records;
-otherwise the script ends.
+Before the measurement, `same_frames.py` checks with a few lifecycles that both send the same frames, write the same records and
+store as many references durably; otherwise the script ends. Only the router seals the references.
 
 Not measured: a network, TLS, clients on other machines, policies more expensive than one queue (see `benchmarks/engine/`). The
 generator is one process; its share of its CPU shows its headroom.

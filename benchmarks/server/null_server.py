@@ -2,7 +2,8 @@
 
 It is the baseline of the server benchmarks. aiohttp on uvloop handles upgrades, a minimal parser handles HTTP submits, and
 WebSockets, codec, write buffers and `SqliteJournal` (one commit at a time) are the router's. For each command it writes and sends
-the same events, records, frames and answers as the router, except for ids and times (`same_frames.py` checks this). The desktop
+the same events, records, frames and answers as the router, except for ids and times (`same_frames.py` checks this). As in the
+router, references are in a second file, and a submit is answered when both files are durable (`null_references.py`). The desktop
 that has been idle longest gets the next contact; there are no checks, explanations, timers, rate limits, sessions or resume. There
 is no authentication: the token is the name.
 
@@ -22,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
 import uvloop
 from aiohttp import web
 
@@ -34,11 +36,12 @@ from benchmarks.server.null_http import (
     submit_response,
     take_over_connection,
 )
+from benchmarks.server.null_references import FILE_NAME, ReferenceFile, when_called_twice
 from router.app.process import SWITCH_INTERVAL_S, freeze_and_resume_garbage_collection
 from router.journal.records import Record
 from router.journal.sqlite.journal import SqliteJournal
 from router.model import events as e
-from router.model.states import AgentState, EndedBy, MatchTrigger, Presence
+from router.model.states import SEALED_REFERENCE, AgentState, EndedBy, MatchTrigger, Presence
 from router.model.views import AgentView
 from router.protocol import frames as f
 from router.protocol.close_codes import CloseCode
@@ -104,6 +107,8 @@ class NullServer:
     def __init__(self, path: Path) -> None:
         # As in the router, but without reserved disk space.
         self._journal = SqliteJournal(path, reserved_bytes=0)
+        self._reference_file = ReferenceFile(path.with_name(FILE_NAME))
+        self._references: dict[str, str] = {}
         self._encode = frame_encoder(MSGPACK).encode
         self._idle_desktops: deque[Client] = deque()
         self._waiting: deque[tuple[str, str, str | None]] = deque()
@@ -124,6 +129,7 @@ class NullServer:
         sys.stdout.flush()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._journal.run_maintenance())
+            group.create_task(self._reference_file.run())
             group.create_task(self._commit())
 
     async def start_endpoint(self) -> dict[str, Any]:
@@ -150,6 +156,8 @@ class NullServer:
             data: Any = None
             for client in self._recipients(event):
                 if data is None:
+                    if isinstance(event, e.ContactQueued | e.OfferMade) and event.reference == SEALED_REFERENCE:
+                        event = msgspec.structs.replace(event, reference=self._references[event.contact_id])
                     frame = f.EventFrame(seq=seq, at_ms=record.at_ms, event=event)
                     data = self.encode_outgoing(frame)
                 client.send(data)
@@ -252,6 +260,7 @@ class NullServer:
 
     def _end(self, client: Client, frame: f.EndFrame, actor: str) -> None:
         assignment_id = frame.contact_id + ".1"
+        self._references.pop(frame.contact_id, None)
         events: list[Any] = [
             e.ContactEnded(
                 contact_id=frame.contact_id,
@@ -279,6 +288,11 @@ class NullServer:
 
     def _submit(self, gateway_id: str, contact_id: str, fields: f.ContactFields, answer: Callable[[], None]) -> None:
         self._submitted_by[contact_id] = gateway_id
+        reference = fields.reference
+        if reference is not None:
+            answer = when_called_twice(answer)
+            self._reference_file.keep(contact_id, reference, answer)
+            self._references[contact_id], reference = reference, SEALED_REFERENCE
         events: list[Any] = [
             e.ContactQueued(
                 contact_id=contact_id,
@@ -287,10 +301,10 @@ class NullServer:
                 requirement="voice/support",
                 policy_version=1,
                 gateway_id=gateway_id,
-                reference=fields.reference,
+                reference=reference,
             )
         ]
-        contact = (contact_id, gateway_id, fields.reference)
+        contact = (contact_id, gateway_id, reference)
         if self._idle_desktops:
             events.append(self._offer(*contact, self._idle_desktops.popleft(), trigger=MatchTrigger.CONTACT))
         else:

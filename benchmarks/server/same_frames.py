@@ -2,17 +2,20 @@
 
 The same desktops and gateways run the same lifecycles, one after the other, with each server. Every frame that a client receives
 (except the welcome, which is sent before any measurement), every HTTP response and every record of the journal must occur in both,
-in the same order and size, with the same fields and values. Only ids, history ids, times and counters may have other values.
+in the same order and size, with the same fields and values. Only ids, history ids, times and counters may have other values. The
+answers of a client are compared apart from its events: a submit is answered when its record and its reference are durable, and
+nothing orders these two commits. Of the references, which the router seals, both must have stored the same number.
 
     python benchmarks/server/same_frames.py
 """
 
 import asyncio
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -22,8 +25,10 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.server.http_load import HttpGateways
 from benchmarks.server.load import Load
+from benchmarks.server.null_references import FILE_NAME
 from benchmarks.server.raw_websocket import RawWebSocket
 from benchmarks.server.servers import Target, null_server, prepare, router
+from router.context.sqlite.database import DATA_FILE
 from router.journal.sqlite.journal import SqliteJournal
 
 _DESKTOPS: Final = 3
@@ -47,9 +52,11 @@ async def differences(null: Callable[..., AbstractAsyncContextManager[Target]] =
         async with router(Path(directory, "router"), desktops=_DESKTOPS, gateways=_GATEWAYS) as target:
             from_router = await _drive(target)
         from_router["journal"] = await _records(Path(directory, "router", "journal.db"))
+        from_router["references"] = _stored_references(Path(directory, "router", "context", DATA_FILE))
         async with null(Path(directory, "null"), desktops=_DESKTOPS, gateways=_GATEWAYS) as target:
             from_null = await _drive(target)
         from_null["journal"] = await _records(Path(directory, "null", "journal.db"))
+        from_null["references"] = _stored_references(Path(directory, "null", FILE_NAME))
     return [
         difference
         for name in sorted(from_router | from_null)
@@ -84,8 +91,14 @@ async def _drive(target: Target) -> Recorded:
 
 
 def _record_frames(socket: RawWebSocket, recorded: Recorded) -> None:
-    frames = recorded[socket.name] = []
-    socket.on_payload = lambda payload: frames.append((len(payload), msgspec.msgpack.decode(payload)))
+    events = recorded[socket.name] = []
+    answers = recorded[f"{socket.name}, answers"] = []
+
+    def record(payload: bytes) -> None:
+        frame = msgspec.msgpack.decode(payload)
+        (events if frame["type"] == "event" else answers).append((len(payload), frame))
+
+    socket.on_payload = record
 
 
 def _response_fields(head: bytes, body: bytes) -> dict[str, Any]:
@@ -104,6 +117,12 @@ async def _records(path: Path) -> list[tuple[int, Any]]:
         await journal.close()
     wanted = (record for record in records if record.cause.partition(".")[0] in ("contact", "offer"))
     return [(len(data), msgspec.msgpack.decode(data)) for data in map(msgspec.msgpack.encode, wanted)]
+
+
+def _stored_references(path: Path) -> list[tuple[int, Any]]:
+    """Return an entry for each durable reference, without its value."""
+    with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+        return [(0, None)] * len(connection.execute("SELECT contact_id FROM reference").fetchall())
 
 
 def _compare(name: str, from_router: list[tuple[int, Any]], from_null: list[tuple[int, Any]]) -> list[str]:
