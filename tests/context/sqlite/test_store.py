@@ -286,6 +286,82 @@ def test_a_key_file_that_is_older_than_the_data_is_refused(store: SqliteContextS
     again.close()
 
 
+def put_back_older_data(store: SqliteContextStore, directory: Path) -> tuple[str, str, bytes]:
+    """Put a copy of the data back that lacks the second of two customers; return both and the newer data."""
+    first = create(store, identity("app_user", "u-1"))
+    store.commit()
+    store._files.truncate_log(store._files.data)
+    older = (directory / "context.db").read_bytes()
+    store.begin()
+    second = create(store, identity("app_user", "u-2"))
+    store.commit()
+    store.close()
+    newer = (directory / "context.db").read_bytes()
+    (directory / "context.db").write_bytes(older)
+    return first, second, newer
+
+
+def test_data_that_lack_customers_of_the_key_file_are_refused(store: SqliteContextStore, directory: Path) -> None:
+    first, second, newer = put_back_older_data(store, directory)
+    for _ in range(2):
+        with pytest.raises(ContextCorrupt, match=r"context\.db is older than context-keys\.db: it lacks 1 customers"):
+            SqliteContextStore(directory, MASTER)
+    (directory / "context.db").write_bytes(newer)
+    again = SqliteContextStore(directory, MASTER)
+    assert again.customer("default", first).customer_id == first
+    assert again.customer("default", second).customer_id == second, "a refused start deletes no key"
+    again.close()
+
+
+def test_older_data_are_accepted_for_one_start(store: SqliteContextStore, directory: Path) -> None:
+    first, second, newer = put_back_older_data(store, directory)
+    older = (directory / "context.db").read_bytes()
+    (directory / "accept-older-data").touch()
+    again = SqliteContextStore(directory, MASTER)
+    assert not (directory / "accept-older-data").exists()
+    assert again.customer("default", first).customer_id == first
+    with pytest.raises(UnknownCustomer):
+        again.customer("default", second)
+    again.begin()
+    third = create(again, identity("app_user", "u-3"))
+    again.commit()
+    row_of = "SELECT row FROM customer WHERE customer_id = ?"
+    assert again._files.data.execute(row_of, (bytes.fromhex(third[2:]),)).fetchall() == [(3,)], "a row is not used again"
+    again.close()
+    (directory / "context.db").write_bytes(older)
+    with pytest.raises(ContextCorrupt, match="it lacks 1 customers"):
+        SqliteContextStore(directory, MASTER)
+    (directory / "context.db").write_bytes(newer)
+    with pytest.raises(ContextCorrupt, match="it lacks 1 customers"):
+        SqliteContextStore(directory, MASTER)
+
+
+@pytest.mark.parametrize("killed_in", ["data", "nothing"])
+def test_an_end_of_the_process_between_both_commits_is_no_older_data(
+    store: SqliteContextStore, directory: Path, tmp_path: Path, killed_in: str
+) -> None:
+    first = create(store, identity("app_user", "u-1"))
+    store.commit()
+    store.begin()
+    second = create(store, identity("app_user", "u-2"))
+    if killed_in == "data":
+        store._files.data.set_trace_callback(lambda sql: _copy_at(sql, directory, tmp_path / "copy"))
+    store.commit()
+    if killed_in == "nothing":
+        _copy_at("COMMIT", directory, tmp_path / "copy")
+    store._files.data.set_trace_callback(None)
+    again = SqliteContextStore(tmp_path / "copy", MASTER)
+    assert again.customer("default", first).customer_id == first
+    assert again.is_known("default", second) is (killed_in == "nothing")
+    again.close()
+    store.begin()
+
+
+def _copy_at(sql: str, directory: Path, copy: Path) -> None:
+    if sql == "COMMIT":
+        shutil.copytree(directory, copy)
+
+
 def test_an_idle_customer_is_erased(store: SqliteContextStore, directory: Path) -> None:
     old, new = create(store, identity("app_user", "u-1"), at_ms=1_000), create(store, identity("app_user", "u-2"))
     store.commit()

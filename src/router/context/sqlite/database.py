@@ -7,6 +7,10 @@ A transaction over both files cannot be atomic, so the order of the two commits 
 *before* the first value that is sealed with it, and deleted *before* the data. After a power failure there may thus be a key
 without a customer, or a customer without a key; the store removes both when it is opened.
 
+The key file also records the row of the newest customer that the data held durably before the last group of operations. Data that
+ends before that row is an older copy, put back by mistake: a start would delete the keys of everyone created since, after which the
+newer copy cannot be opened either. It is refused unless ``accept-older-data`` stands beside the files, for that one start.
+
 After a ``DELETE`` the old bytes stay in the database file until the write-ahead log is copied into it, even with ``secure_delete``.
 An erasure is therefore complete only after ``truncate_log`` of the key file, which is checked by its result: a checkpoint that a
 reader blocks reports *busy* and leaves the key where it was.
@@ -19,7 +23,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +33,7 @@ from router.journal.files import FILE_MODE, create_private_file, fsync_directory
 DATA_FILE: Final = "context.db"
 KEY_FILE: Final = "context-keys.db"
 LOCK_FILE: Final = "context.lock"
+ACCEPT_FILE: Final = "accept-older-data"
 
 DATA_APPLICATION_ID: Final = 0x43526331  # "CRc1"
 KEY_APPLICATION_ID: Final = 0x43526B31  # "CRk1"
@@ -146,7 +151,9 @@ class ContextFiles:
     def __init__(self, directory: Path) -> None:
         """Open the files, creating them where both are missing. Raises ContextUnavailable or ContextCorrupt."""
         self.directory: Final = directory
-        self._is_closed = False
+        self._is_closed = self._is_recording = False
+        self._newest_row = 0
+        """Row of the newest customer that was ever in the data, as far as it is durable."""
         prepare_directory(directory)
         with translate_errors():
             self._lock = _lock(directory / LOCK_FILE)
@@ -173,6 +180,35 @@ class ContextFiles:
         _prepare(self.data, DATA_APPLICATION_ID, DATA_TABLES, paths[0])
         _prepare(self.keys, KEY_APPLICATION_ID, KEY_TABLES, paths[1])
         self._check_pair(paths[1])
+        self._newest_row = _newest_row(self.data)
+        self._check_age()
+
+    def _check_age(self) -> None:
+        """Refuse data that are older than the keys, unless that was accepted; rows are not used again then."""
+        recorded = _recorded_row(self.keys)
+        if recorded <= self._newest_row:
+            return
+        [(lost,)] = self.keys.execute("SELECT count(*) FROM customer_key WHERE row > ?", (self._newest_row,)).fetchall()
+        if lost and not (self.directory / ACCEPT_FILE).exists():
+            raise ContextCorrupt(
+                f"{DATA_FILE} is older than {KEY_FILE}: it lacks {lost:,} customers, whose keys a start would delete for good."
+                f" Restore the newest {DATA_FILE}, or both files from one backup; to do without those customers, create the empty"
+                f" file {self.directory / ACCEPT_FILE} and start again"
+            )
+        self.data.execute("BEGIN IMMEDIATE")
+        self.data.execute("DELETE FROM sqlite_sequence WHERE name = 'customer'")
+        self.data.execute("INSERT INTO sqlite_sequence VALUES ('customer', ?)", (recorded,))
+        self.data.execute("COMMIT")
+        self._newest_row = recorded
+
+    def begin_recording(self) -> None:
+        """Record which customers the data hold, now that both files agree, and with each group from now on."""
+        self._record_row(self._newest_row)
+        self._is_recording = True
+        (self.directory / ACCEPT_FILE).unlink(missing_ok=True)
+
+    def _record_row(self, row: int) -> None:
+        self.keys.execute("INSERT OR REPLACE INTO meta VALUES ('newest_row', ?)", (row.to_bytes(8, "big"),))
 
     def _store_again(self, paths: Sequence[Path]) -> None:
         """Write the logs over themselves: after a sync that failed, an earlier process may have left what no later sync stores."""
@@ -210,8 +246,13 @@ class ContextFiles:
 
     def commit(self) -> None:
         """Make a transaction durable: the keys before the data that they protect."""
+        newest = _newest_row(self.data)
+        if newest != self._newest_row:
+            # Not those of this group: the process may end between the two commits.
+            self._record_row(self._newest_row)
         self.keys.execute("COMMIT")
         self.data.execute("COMMIT")
+        self._newest_row = newest
 
     def rollback(self) -> None:
         """Discard the open transactions, if any."""
@@ -235,6 +276,10 @@ class ContextFiles:
             return
         self._is_closed = True
         self.rollback()
+        if self._is_recording:
+            # Only more exact than the last group left it: a disk that has failed is no reason to fail here.
+            with suppress(sqlite3.Error):
+                self._record_row(self._newest_row)
         for connection in (self.keys, self.data):
             connection.close()
         os.close(self._lock)
@@ -304,3 +349,15 @@ def _is_unused(path: Path) -> bool:
 def _pair_id(connection: sqlite3.Connection) -> bytes | None:
     found = connection.execute("SELECT value FROM meta WHERE name = 'pair_id'").fetchone()
     return None if found is None else bytes(found[0])
+
+
+def _newest_row(data: sqlite3.Connection) -> int:
+    """Return the row of the newest customer that was ever stored, also if it was erased; 0: there was none."""
+    found = data.execute("SELECT seq FROM sqlite_sequence WHERE name = 'customer'").fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def _recorded_row(keys: sqlite3.Connection) -> int:
+    """Return the row that the key file has recorded; 0: none, as in the files of earlier versions."""
+    found = keys.execute("SELECT value FROM meta WHERE name = 'newest_row'").fetchone()
+    return 0 if found is None else int.from_bytes(found[0], "big")

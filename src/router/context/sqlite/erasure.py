@@ -77,6 +77,7 @@ class Erasure:
             except BaseException:
                 self._files.rollback()
                 raise
+        self._files.begin_recording()
         self.empty_logs()
 
     def empty_logs(self) -> None:
