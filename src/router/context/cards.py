@@ -23,6 +23,7 @@ NOTES_MAX: Final = 50
 """Notes kept per contact."""
 NOTE_BYTES_MAX: Final = 2_048
 CONTEXT_BYTES_MAX: Final = 4_096
+CONTEXT_DEPTH_MAX: Final = 16
 """Size of a contact's context in JSON."""
 _IDENTITIES_MAX: Final = 12
 
@@ -39,7 +40,7 @@ class ContactContext(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: Annotated[str, Meta(max_length=2_000)] | None = None
     """What happened so far, in a few sentences; from a person or a machine."""
     data: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], Any], Meta(max_length=32)] = {}
-    """Data of the application, shown as it is."""
+    """Data of the application, shown as it is; nested at most 16 levels deep, integers of at most 64 bits."""
 
 
 class CardStatus(StrEnum):

@@ -81,7 +81,7 @@ class Consent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     granted: bool
     """True: agreed; false: refused or withdrawn."""
-    at_ms: Annotated[int, Meta(ge=0)]
+    at_ms: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     """When the customer said so, in milliseconds of Unix time."""
     source: Annotated[str, Meta(min_length=1, max_length=64)]
     """How it is known, for example ``app`` or ``agent``."""

@@ -26,6 +26,7 @@ STEP_BYTES_MAX: Final = 2_048
 """Size of a step's ``data`` and ``refs`` in JSON."""
 DATA_KEYS_MAX: Final = 16
 DATA_DEPTH_MAX: Final = 2
+WIDE_INTEGER: Final = "has an integer of more than 64 bits; send it as text"
 REFS_MAX: Final = 8
 BATCH_STEPS_MAX: Final = 500
 STEPS_MAX: Final = 200
@@ -118,16 +119,27 @@ def step_of(fields: StepFields, *, now_ms: int) -> Step | None:
 def _check_data(data: dict[str, Any]) -> None:
     if len(data) > DATA_KEYS_MAX:
         raise StepInvalid("step_too_large", "data", f"has {len(data)} keys, at most {DATA_KEYS_MAX}")
-    if _depth(data) > DATA_DEPTH_MAX:
+    if nesting_depth(data) > DATA_DEPTH_MAX:
         raise StepInvalid("invalid_value", "data", f"is nested deeper than {DATA_DEPTH_MAX} levels")
+    if has_wide_integer(data):
+        raise StepInvalid("invalid_value", "data", WIDE_INTEGER)
 
 
-def _depth(value: object, limit: int = DATA_DEPTH_MAX) -> int:
+def nesting_depth(value: object, limit: int = DATA_DEPTH_MAX) -> int:
     """Return the nesting depth of a JSON value; counting stops above ``limit``."""
     if not isinstance(value, dict | list) or limit < 0:
         return 0
     children: Iterable[object] = value.values() if isinstance(value, dict) else value
-    return 1 + max((_depth(child, limit - 1) for child in children), default=0)
+    return 1 + max((nesting_depth(child, limit - 1) for child in children), default=0)
+
+
+def has_wide_integer(value: object) -> bool:
+    """Return whether a JSON value has an integer of more than 64 bits, which cannot be stored."""
+    try:
+        _msgpack.encode(value)
+    except OverflowError:
+        return True
+    return False
 
 
 _json: Final = msgspec.json.Encoder()

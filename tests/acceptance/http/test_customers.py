@@ -187,3 +187,28 @@ async def test_steps_beyond_a_limit_are_refused_and_counted(make_router: MakeRou
             await asyncio.sleep(1.1)
             [rejected] = (await web.ok("POST", "/v1/journey", {"steps": [step]}))["rejected"]
             assert (rejected["code"], rejected["field"]) == (code, "data")
+
+
+async def test_data_that_cannot_be_stored_is_refused_by_name(make_router: MakeRouter) -> None:
+    """Integers of more than 64 bits and deep nesting, wherever a client's own data is taken."""
+    router = make_router().start()
+
+    def nested(depth: int) -> Any:
+        return [nested(depth - 1)] if depth else 1
+
+    async with Api(router, "gateway", "web") as web:
+        customer_id = (await resolve(web, USER))["customer_id"]
+        for value in (2**64, -(2**63) - 1, nested(900), nested(16)):
+            for path in ("/v1/contacts", "/v1/requests"):
+                contact = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": customer_id}}
+                got = await web.call("POST", path, contact | {"context": {"data": {"amount": value}}})
+                assert (got.status, got.code, got.json["field"]) == (422, "invalid_value", "context.data")
+            step = {"type": "payment", "customer_id": customer_id, "data": {"amount": value}}
+            receipt = await web.ok("POST", "/v1/journey", {"steps": [step]})
+            assert [(one["code"], one["field"]) for one in receipt["rejected"]] == [("invalid_value", "data")]
+        consent = {"granted": True, "at_ms": 2**63, "source": "app"}
+        got = await web.call("PATCH", f"/v1/customers/{customer_id}", {"consents": {"calls": consent}})
+        assert (got.status, got.json["field"]) == (422, "consents.calls.at_ms")
+        kept: Any = {"most": 2**64 - 1, "least": -(2**63), "deep": nested(15)}
+        await web.ok("POST", "/v1/contacts", contact | {"context": {"data": kept}})
+        await web.ok("PATCH", f"/v1/customers/{customer_id}", {"consents": {"calls": consent | {"at_ms": 2**63 - 1}}})

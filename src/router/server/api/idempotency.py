@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from router.context.cards import CONTEXT_BYTES_MAX, ContactContext
+from router.context.cards import CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, ContactContext
+from router.context.journey import WIDE_INTEGER, has_wide_integer, nesting_depth
 from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import Event
@@ -123,9 +124,13 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
 
 
 def _check_context(context: ContactContext) -> None:
+    if nesting_depth(context.data, CONTEXT_DEPTH_MAX) > CONTEXT_DEPTH_MAX:
+        raise ProblemError("invalid_value", f"is nested deeper than {CONTEXT_DEPTH_MAX} levels", field="context.data")
     size = len(msgspec.json.encode(context))
     if size > CONTEXT_BYTES_MAX:
         raise ProblemError("invalid_value", f"has {size} bytes of JSON, at most {CONTEXT_BYTES_MAX:,}", field="context")
+    if has_wide_integer(context):
+        raise ProblemError("invalid_value", WIDE_INTEGER, field="context.data")
 
 
 async def add_customer(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> EnqueueContact:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from router.context.cards import ContactContext
 from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
-from router.model.commands import CancelRequest, ChangeCustomerToken, ChooseOption, PlainCommand, RequestContact
+from router.model.commands import CancelRequest, ChangeCustomerToken, ChooseOption, PlainCommand, RequestContact, TimeMs
 from router.model.events import TimeWindow
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
 from router.model.request_views import OptionView, RequestView, WaitTold
@@ -67,9 +67,9 @@ class RequestFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class WindowFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the time windows of a callback, as the request shows it."""
 
-    start_at_ms: int
+    start_at_ms: TimeMs
     """Beginning, epoch milliseconds."""
-    end_at_ms: int
+    end_at_ms: TimeMs
     """End, epoch milliseconds."""
 
 
