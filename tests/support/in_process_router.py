@@ -20,6 +20,7 @@ from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Reply, Writer
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
+from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.keys import create_secret
 from router.server.customers.live_customers import LiveCustomers, sensitive_of
 from router.server.listeners import PublicServer
@@ -99,6 +100,7 @@ async def running_router(
     server: dict[str, Any] | None = None,
     auth: dict[str, Any] | None = None,
     context: dict[str, Any] | None = None,
+    requests: dict[str, Any] | None = None,
 ) -> AsyncIterator[InProcessRouter]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order. With ``context`` it keeps customers."""
     settings = settings_from(
@@ -109,6 +111,7 @@ async def running_router(
             "sockets": sockets or {},
             "auth": auth or {},
             "context": context or {},
+            "requests": requests or {},
             "telemetry": {"access_log": False},
         }
     )
@@ -122,9 +125,11 @@ async def running_router(
     if customers is not None:
         await customers.start()
     live = None if customers is None else LiveCustomers(customers, writer, sensitive=sensitive_of(settings.context))
+    authenticator = open_authenticator(settings)
+    authenticator.customers = CustomerTokens(writer)
     backend = Services(
         settings=settings,
-        authenticator=open_authenticator(settings),
+        authenticator=authenticator,
         tickets=TicketStore(lifetime_s=30, tickets_max=100),
         writer=writer,
         publisher=writer.publisher,

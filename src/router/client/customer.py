@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -30,8 +30,10 @@ _Received = f.StateFrame | f.OkFrame | f.ErrorFrame | f.PongFrame | f.ReconnectF
 class CustomerClient:
     """Socket of one customer. ``url`` is ``ws://host:port`` or ``wss://host:port``, ``token`` that of the request."""
 
+    path: ClassVar[str] = "/v1/customer"
+
     def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/") + "/v1/customer"
+        self._url = url.rstrip("/") + self.path
         self._token = token
         self._socket: ClientConnection | None = None
         self._replies: dict[str, asyncio.Future[f.OkFrame]] = {}

@@ -85,6 +85,7 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
         await prepare_agents_and_queues(reader)
         await move_waiting_contacts(reader)
         await work_on_a_conversation(reader)
+        await continue_on_another_channel(reader)
         await let_a_customer_choose(reader)
         await call_a_customer_back(reader)
         await know_a_customer(reader)
@@ -139,6 +140,25 @@ async def work_on_a_conversation(reader: Reader) -> None:
 async def finish_wrap_up(reader: Reader, agent_id: str) -> None:
     for assignment in (await reader.send("get_agent", agent_id=agent_id)).get("assignments", ()):
         await reader.send("complete_assignment", agent_id, {}, assignment_id=assignment["assignment_id"])
+
+
+async def continue_on_another_channel(reader: Reader) -> None:
+    """Grace has a chat that goes on by voice, and later again; Ada has paused chats."""
+    for agent_id in ("ada", "grace"):
+        await reader.send("set_agent_state", agent_id, {"state": "not_ready"}, agent_id=agent_id)
+    chat = reader.example("submit_contact") | {"channel": "chat"}
+    contact_id = (await reader.send("submit_contact", body=chat))["contact_id"]
+    await reader.send("accept_offer", "grace", offer_id=await reader.offer_to("grace"))
+    await reader.send("switch_channel", "grace", contact_id=contact_id)
+    assert (await reader.send("get_contact", contact_id=contact_id))["channel"] == "chat"
+    await reader.send("report_channel", contact_id=contact_id)
+    assert (await reader.send("get_contact", contact_id=contact_id))["channel"] == "voice"
+    await reader.send("set_agent_state", "grace", {"state": "not_ready"}, agent_id="grace")
+    await reader.send("suspend_contact", "grace", contact_id=contact_id)
+    assert (await reader.send("get_contact", contact_id=contact_id))["state"] == "suspended"
+    await finish_wrap_up(reader, "grace")
+    assert (await reader.send("resume_contact", contact_id=contact_id))["state"] == "queued"
+    await reader.send("cancel_contact", contact_id=contact_id)
 
 
 async def let_a_customer_choose(reader: Reader) -> None:

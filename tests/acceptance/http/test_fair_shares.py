@@ -312,13 +312,18 @@ async def test_an_agent_toggles_no_faster_over_http_than_over_a_socket(make_rout
             state = "ready" if number % 2 else "not_ready"
             return await ada.call("POST", "/v1/agents/ada/state", {"state": state})
 
+        started_s = time.monotonic()
         answers = await asyncio.gather(*(toggle(number) for number in range(1_000)))
+        changes_max = 30 + time.monotonic() - started_s  # A burst, and one more each second however slow the machine is.
         refused = [answer for answer in answers if answer.status != 200]
-        assert len(refused) > 900 and {answer.code for answer in refused} == {"rate_limited"}
-        # Bursts of changes: 30; an administrator cannot change this agent faster either.
-        assert len(await admin.events()) - before <= 40
-        others = [await admin.call("POST", "/v1/agents/ada/state", {"state": state}) for state in ("ready", "not_ready") * 20]
-        assert [answer.status for answer in others].count(429) > 30
+        assert {answer.code for answer in refused} == {"rate_limited"}
+        assert 30 <= len(answers) - len(refused) <= changes_max
+        assert len(await admin.events()) - before <= changes_max
+        # This does not keep an administrator from changing the agent, but they have no higher rate. Creating it was one change.
+        started_s = time.monotonic()
+        others = [await admin.call("POST", "/v1/agents/ada/state", {"state": state}) for state in ("ready", "not_ready") * 40]
+        assert {answer.status for answer in others} == {200, 429}
+        assert 29 <= [answer.status for answer in others].count(200) <= 30 + time.monotonic() - started_s
         await admin.ok("PUT", "/v1/agents/ben", {"skills": {}, "queues": ["support"]})
         headers = {"Authorization": f"Bearer {router.token('agent', 'ben')}"}
         async with (
@@ -327,15 +332,19 @@ async def test_an_agent_toggles_no_faster_over_http_than_over_a_socket(make_rout
         ):
             await ws.send_json({"type": "hello"})
             assert (await ws.receive_json())["type"] == "welcome"
-            codes = []
+            codes: list[str] = []
+            refusal: dict[str, Any] = {}
+            started_s = time.monotonic()
             for number in range(55):
                 await ws.send_json({"type": "set_state", "id": str(number), "state": "ready" if number % 2 else "not_ready"})
                 while (frame := await ws.receive_json())["type"] == "event":
                     pass
                 codes.append(frame.get("code", "ok"))
-            assert codes[:25] == ["ok"] * 25 and codes[35:] == ["rate_limited"] * 20
-            assert frame["retry_after_ms"] > 0 and frame["temporary"]
-            await asyncio.sleep(frame["retry_after_ms"] / 1000)
+                refusal = frame if frame["type"] == "error" else refusal
+            assert codes[:30] == ["ok"] * 30 and set(codes) == {"ok", "rate_limited"}
+            assert codes.count("ok") <= 30 + time.monotonic() - started_s
+            assert refusal["retry_after_ms"] > 0 and refusal["temporary"]
+            await asyncio.sleep(refusal["retry_after_ms"] / 1000)
             await ws.send_json({"type": "set_state", "id": "last", "state": "offline"})
             while (frame := await ws.receive_json())["type"] == "event":
                 pass

@@ -4,12 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.client import DesktopClient, GatewayClient, RouterRefused, SupervisorClient
+from router.client import CustomerClient, DesktopClient, GatewayClient, RouterRefused, SupervisorClient
 from router.model import events as e
 from router.protocol import frames as f
 from router.protocol.codec import JSON
@@ -17,7 +18,7 @@ from router.protocol.session import Endpoint
 from router.server.auth.credentials import Role
 from tests.acceptance.sockets.test_handshake import bearer, plain
 from tests.support.builders import a_contact, an_agent, ready
-from tests.support.in_process_router import running_router
+from tests.support.in_process_router import InProcessRouter, running_router
 
 PATIENCE_S = 20
 
@@ -54,10 +55,14 @@ async def test_events_of_a_workspace_do_not_reach_another(tmp_path: Path) -> Non
         await gateway.submit("voice", queue_id="support")
         for client in (gateway, supervisor, desktop):
             assert b"canary" not in await everything_received(client)
+        answers = []
         for contact_id in ("canary-1", "no-such-contact"):
             with pytest.raises(RouterRefused) as refused:
                 await gateway.cancel(contact_id)
-            assert (refused.value.code, refused.value.error.detail) == ("unknown_contact", "")
+            answers.append(msgspec.structs.replace(refused.value.error, id=None))
+        assert answers[0].code == "unknown_contact"
+        assert answers[0] == answers[1], "what another workspace has looks like what does not exist"
+        assert b"canary" not in msgspec.json.encode(answers)
 
 
 async def test_an_agent_receives_only_events_of_their_own_work(tmp_path: Path) -> None:
@@ -156,6 +161,7 @@ _FRAMES = st.lists(
         _ALMOST.map(lambda value: msgspec.json.encode(value)),
         st.just(b'{"type":"accept","id":"1","offer_id":"c1.1"}'),
         st.just(b'{"type":"set_state","id":"2","state":"ready"}'),
+        st.just(b'{"type":"choose","id":"3","option":"now"}'),
     ),
     max_size=30,
 )
@@ -164,7 +170,6 @@ _FRAMES = st.lists(
 @pytest.mark.parametrize("door", Endpoint)
 async def test_no_frame_crashes_the_router(tmp_path: Path, door: Endpoint) -> None:
     """I44: after any input the router answers the next frame; no task ends with an exception."""
-    role = {Endpoint.DESKTOP: Role.AGENT, Endpoint.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
     unhandled: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
@@ -178,29 +183,48 @@ async def test_no_frame_crashes_the_router(tmp_path: Path, door: Endpoint) -> No
         batches.append(frames)
 
     draw()
-    async with running_router(tmp_path, sockets=limits) as router, asyncio.timeout(60):
-        headers = bearer(router, "a0", role)
+    of_customers = {"token_per_s": 1_000, "token_burst": 10_000}
+    first = "state" if door is Endpoint.CUSTOMER else "welcome"
+    refusals = 0
+    async with running_router(tmp_path, sockets=limits, requests=of_customers) as router, asyncio.timeout(60):
         for batch in batches:
-            async with plain(router, f"/v1/{door}", headers=headers) as socket:
+            async with plain(router, f"/v1/{door}", headers=await a_credential(router, door)) as socket:
                 await socket.send_frame(type="hello")
-                await socket.receive()
+                assert (await socket.receive())["type"] == first
                 for data in batch:
                     await socket.ws.send_frame(data, 1)
                 await socket.send_frame(type="ping", id="last")
                 # The last frame's answer, or an orderly close with a code of ours.
                 while not socket.ws.closed:
                     message = await socket.ws.receive()
-                    if message.type == 1 and msgspec.json.decode(message.data).get("id") == "last":
+                    frame = msgspec.json.decode(message.data) if message.type == 1 else {}
+                    refusals += frame.get("type") == "error"
+                    if frame.get("id") == "last":
                         break
-                assert socket.ws.close_code in (None, 1002, 1003, 1007, 4500, 4501)
-        async with plain(router, f"/v1/{door}", headers=headers) as socket:
+                # A customer whose request has ended is closed as one whose token has (4401).
+                assert socket.ws.close_code in (None, 1002, 1003, 1007, 4500, 4501, *([4401] if first == "state" else []))
+        async with plain(router, f"/v1/{door}", headers=await a_credential(router, door)) as socket:
             await socket.send_frame(type="hello")
-            assert (await socket.receive())["type"] == "welcome"
+            assert (await socket.receive())["type"] == first
+        assert refusals > len(batches) / 2, "the frames reached the router"
         assert not unhandled
 
 
+async def a_credential(router: InProcessRouter, door: Endpoint) -> dict[str, str]:
+    """Return the header of who may use an endpoint; of a customer, that of a new request."""
+    if door is not Endpoint.CUSTOMER:
+        role = {Endpoint.DESKTOP: Role.AGENT, Endpoint.GATEWAY: Role.GATEWAY}.get(door, Role.SUPERVISOR)
+        return bearer(router, "a0", role)
+    async with (
+        aiohttp.ClientSession(headers=bearer(router, "web", Role.GATEWAY)) as http,
+        http.post(router.server.url + "/v1/requests", json={"channel": "voice", "queue_id": "support"}) as response,
+    ):
+        assert response.status == 201
+        return {"Authorization": f"Bearer {(await response.json())['token']}"}
+
+
 def test_the_client_paths_are_those_of_the_endpoints() -> None:
-    paths = {client.path for client in (DesktopClient, GatewayClient, SupervisorClient)}
+    paths = {client.path for client in (DesktopClient, GatewayClient, SupervisorClient, CustomerClient)}
     assert paths == {f"/v1/{door}" for door in Endpoint}
     assert JSON == "router.v1+json"
     assert f.HelloFrame.__struct_config__.tag == "hello"
