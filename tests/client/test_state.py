@@ -90,6 +90,21 @@ def test_a_connected_desktop_and_a_state_change_are_applied() -> None:
     assert agent.presence is Presence.ATTACHED
 
 
+def test_an_agent_who_was_removed_and_registered_again_starts_afresh() -> None:
+    """A desktop that was away meanwhile resumes over both events."""
+    agent = agent_after(
+        ev.AgentUpdated(agent_id="ada", skills={"english": 5}),
+        ev.AgentStateChanged(agent_id="ada", from_state=AgentState.OFFLINE, state=AgentState.READY, reason=None),
+        ev.AgentChannelsSet(agent_id="ada", paused=("chat",)),
+        ev.AgentRemoved(agent_id="bob"),
+    )
+    assert (agent.state, agent.paused) == (AgentState.READY, ("chat",))
+    agent.apply(ev.AgentRemoved(agent_id="ada"), 50)
+    agent.apply(ev.AgentUpdated(agent_id="ada"), 60)
+    agent.apply(ev.AgentUpdated(agent_id="ada", skills={"german": 1}), 70)
+    assert agent == CachedAgent(agent_id="ada", state_since_ms=60, skills={"german": 1})
+
+
 def test_members_of_a_conference_are_kept_until_the_owner_is_alone() -> None:
     both = {"ada": OWNER, "bob": PARTICIPANT}
     joined = ev.ParticipantJoined(contact_id="c1", assignment_id="c1.2", agent_id="bob", members=both)

@@ -494,6 +494,18 @@ def test_every_client_has_the_state_of_a_fresh_welcome() -> None:
         print(f"  {name}: {count:,}")
 
 
+def test_a_desktop_away_while_its_agent_is_removed_and_registered_again_starts_afresh() -> None:
+    centre = ClientsOfACentre()
+    centre.a_centre_opens(staff=["connected"] * 9, calls=0, seed=0)
+    centre.do(c.RemoveAgent(agent_id="cy"))
+    centre.run(centre.router.advance(500))
+    centre.do(c.PutAgent(agent_id="cy", skills={}))
+    centre.a_connection_changes(number=2, how="resume")
+    assert centre.clients[2].is_ready
+    centre.every_client_has_the_state_of_a_fresh_welcome()
+    centre.teardown()
+
+
 # --- mutants: the test must notice them ---------------------------------------------------------------------------------
 class Conversations(ClientsOfACentre):
     """Only the rules of conversations: a mutant of these is noticed within few examples."""

@@ -254,8 +254,17 @@ class CachedAgent(Struct, kw_only=True):
             case e.DesktopLost():
                 self.presence = Presence.LOST
             case e.AgentUpdated():
+                self.state_since_ms = self.state_since_ms or at_ms
                 self.skills, self.queues, self.queue_ranks = event.skills, event.queues, event.queue_ranks
                 self.channel_max, self.attributes = event.channel_max, event.attributes
+            case e.AgentRemoved():
+                self._reset()
+
+    def _reset(self) -> None:
+        """Forget everything of an agent who was removed; registered again under the same id, the agent starts afresh."""
+        fresh = CachedAgent(agent_id=self.agent_id)
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(fresh, name))
 
     def _apply_offer_accepted(self, event: e.OfferAccepted, at_ms: int) -> None:
         offer = self.offers.get(event.offer_id)
