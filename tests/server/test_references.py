@@ -23,6 +23,7 @@ class StubContext:
 
     def __init__(self) -> None:
         self.is_available = True
+        self.is_full = False
         self.observers: list[Any] = []
         self.answers = asyncio.Event()
         self.kept: list[ContactReference] = []
@@ -33,7 +34,7 @@ class StubContext:
         return self
 
     def read(self, workspace: str, contact_ids: list[str]) -> dict[str, ContactReference]:
-        return {}
+        return {one.contact_id: one for one in self.kept if one.contact_id in contact_ids}
 
     def keep(self, workspace: str, references: list[ContactReference], *, now_ms: int) -> None:
         self.kept += references
@@ -46,6 +47,8 @@ class StubContext:
     async def run(self, operation: Callable[[Any], Any], *, timeout_s: float | None = None) -> Any:
         if not self.is_available:
             raise ContextUnavailable("it has failed")
+        if self.is_full:
+            raise ContextUnavailable("too much waits")
         await self.answers.wait()
         return operation(self)
 
@@ -53,6 +56,10 @@ class StubContext:
 def references_of(writer: Any) -> list[str | None]:
     records = writer.publisher.records_between("main", 0, 10_000)
     return [event.reference for record in records for event in record.events if isinstance(event, ContactQueued)]
+
+
+async def view_of(writer: Any) -> Any:
+    return (await writer.query("main", lambda engine: engine.contact("c1"))).value
 
 
 async def test_a_stalled_store_delays_an_answer_by_the_deadline_and_later_ones_not_at_all() -> None:
@@ -107,3 +114,62 @@ async def test_a_refused_submit_leaves_no_reference() -> None:
         await writer.execute("main", a_contact("c1", queue_id="nowhere", reference="call-1"), actor="test")
         await references.stop()
         assert references.get("c1") is None and context.discarded == ["c1"]
+
+
+async def test_a_repeated_submit_brings_back_the_reference_that_a_crash_has_lost() -> None:
+    """The journal has the contact, the store has not; a repeated submit is answered once the store has it."""
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        lost = a_contact("c1", reference="@", dedupe_key=b"key", fingerprint=b"body")
+        await execute_done(writer, lost)
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        assert [(await references.contacts("main", [await view_of(writer)]))[0].reference] == [None]
+        for contact_id in ("c2", "c3"):
+            again = a_contact(contact_id, reference="call-1", dedupe_key=b"key", fingerprint=b"body")
+            await execute_done(writer, again)
+            assert references.get("c1") == "call-1" and references.get(contact_id) is None
+            assert "c1" in [one.contact_id for one in context.kept], "it is durable before the answer"
+        await references.stop()
+        assert [one.contact_id for one in context.kept if one.contact_id not in context.discarded] == ["c1"]
+
+
+async def test_a_repeated_submit_does_not_replace_what_the_store_has() -> None:
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        await execute_done(writer, a_contact("c1", reference="@", dedupe_key=b"key", fingerprint=b"body"))
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        # The channel was switched: the contact has another reference by now.
+        context.kept.append(ContactReference("c1", "mail-7", None))
+        await execute_done(writer, a_contact("c2", reference="call-1", dedupe_key=b"key", fingerprint=b"body"))
+        assert references.get("c1") == "mail-7"
+        await references.stop()
+        assert [one.reference for one in context.kept if one.contact_id == "c1"] == ["mail-7"]
+
+
+async def test_a_busy_store_is_waited_for_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    context, clock = StubContext(), ManualClock(1_000_000)
+    monkeypatch.setattr("router.server.references.RETRY_S", 0.01)
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        asyncio.get_running_loop().call_later(DEADLINE_S / 3, context.answers.set)
+        await execute_done(writer, a_contact("c1", reference="call-1"))
+        assert [one.reference for one in context.kept] == ["call-1"], "durable before the answer, however slow"
+        context.is_full = True
+        await execute_done(writer, a_contact("c2", reference="call-2"))
+        assert references.get("c2") == "call-2"
+        context.is_full = False
+        async with asyncio.timeout(5):
+            while len(context.kept) < 2:  # noqa: ASYNC110  (plain data of another task)
+                await asyncio.sleep(0.01)
+        await references.stop()

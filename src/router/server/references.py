@@ -6,8 +6,12 @@ in its place and stores the value, sealed, while the journal commits the command
 way out, events and views get the value back. The references of live contacts are all in memory, so an offer never waits for the
 store; those of contacts that are over are kept in memory up to ``RECENT_MAX`` and otherwise read from the store.
 
-Routing does not depend on it. Where the store does not answer within ``DEADLINE_S``, the submit is answered all the same; where it
-has failed, the setting ``context.references`` decides whether the reference stays in memory alone or goes into the journal. A
+A router killed between the two commits has a contact without its reference, and no answer was given for it. The gateway repeats the
+submit; the answer to the repetition stores the reference, where the store has none.
+
+Routing does not depend on it. A store that works is waited for, however busy. Where it does not answer within ``DEADLINE_S``, the
+submit is answered all the same, and the next ones at once until the store has answered; the references wait in memory meanwhile.
+Where it has failed, the setting ``context.references`` decides whether the reference stays in memory or goes into the journal. A
 contact whose reference cannot be found is shown without one.
 
 An erasure of the customer drops the references from memory before it is acknowledged.
@@ -21,7 +25,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from router.context.customers import ContextError
+from router.context.customers import ContextError, ContextUnavailable
 from router.context.port import ContactReference, ContextChange, ContextStore, CustomerChangeKind
 from router.context.service import ContextService
 from router.context_settings import ReferenceStorage
@@ -37,8 +41,10 @@ from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.workspace import QueuedCommand, Reply, ReplyTarget
 from router.runtime.writer import Writer
 
-DEADLINE_S: Final = 0.05
-"""Longest time that the answer to a submit waits for its reference to be stored."""
+DEADLINE_S: Final = 0.5
+"""Longest time that the answer to a submit waits for its reference to be stored. A busy disk that works needs less."""
+RETRY_S: Final = 1.0
+"""Pause before references that the store was too busy to take are offered to it again."""
 READ_TIMEOUT_S: Final = 2.0
 WAITING_MAX: Final = 20_000
 """References that wait to be stored; further ones are held in memory alone."""
@@ -65,6 +71,9 @@ class References:
         self._task: asyncio.Task[None] | None = None
         self._write_began_at: float | None = None
         """Time of the event loop at which the operation in progress began."""
+        self._is_stopping = False
+        self._is_late = False
+        """Whether the last operation failed or missed the deadline: until one succeeds, no answer waits."""
         self._now_ms: Callable[[], int] = lambda: 0
         self._writer: Writer | None = None
         self._publisher: Publisher | None = None
@@ -91,6 +100,7 @@ class References:
 
     async def stop(self) -> None:
         """Store what waits. Call when the writer has ended."""
+        self._is_stopping = True
         if self._unsubscribe is not None:
             self._unsubscribe()
         if self._task is not None:
@@ -109,7 +119,7 @@ class References:
             return
         contact_id: str = target.contact_id
         reference = ContactReference(contact_id, value, getattr(target, "customer_id", None))
-        kept = queued.reply = _KeptReference(self, workspace, reference, self._live.get(contact_id), queued.reply)
+        kept = queued.reply = _KeptReference(self, workspace, reference, self._in_memory(contact_id), queued.reply)
         # Other commands than a submit do not name the customer.
         kept.needs_customer = type(target) is not EnqueueContact
         queued.command = _sealed(queued.command)
@@ -118,13 +128,14 @@ class References:
 
     def _store(self, kept: "_KeptReference") -> None:
         loop = asyncio.get_running_loop()
-        is_stalled = self._write_began_at is not None and loop.time() - self._write_began_at > DEADLINE_S
+        began_at = self._write_began_at
+        self._is_late = self._is_late or (began_at is not None and loop.time() - began_at > DEADLINE_S)
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append(kept)
         elif self._context is not None:
             self._context.count("references", "unavailable")
         self._flush()
-        if is_stalled or len(self._waiting) >= WAITING_MAX:
+        if self._is_late or len(self._waiting) >= WAITING_MAX:
             kept.settle()
         else:
             loop.call_later(DEADLINE_S, kept.settle)
@@ -141,6 +152,13 @@ class References:
         self._add(reference)
         self._store(_KeptReference(self, kept.workspace, reference, None, None))
 
+    def repeat(self, kept: "_KeptReference") -> None:
+        """Store the reference of a repeated submit for the contact of the first one, unless that is known."""
+        if self._in_memory(kept.reference.contact_id) is not None:
+            kept.settle()
+        else:
+            self._store(kept)
+
     def _flush(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._write(), name="references")
@@ -156,15 +174,24 @@ class References:
                     await self._find_customer(one)
             discarded, self._discarded = self._discarded, []
             self._write_began_at = asyncio.get_running_loop().time()
+            is_refused = False
             try:
-                await context.run(_operation(kept, discarded, self._now_ms()))
+                for found in await context.run(_operation(kept, discarded, self._now_ms())):
+                    self._remember(found.contact_id, found)
                 context.count("references", "stored", len(kept))
-            except ContextError:
+                self._is_late = False
+            except ContextError as error:
                 context.count("references", "unavailable", len(kept))
+                self._is_late = True
+                is_refused = isinstance(error, ContextUnavailable) and context.is_available
             finally:
                 self._write_began_at = None
                 for one in kept:
                     one.settle()
+            if is_refused and not self._is_stopping:
+                self._waiting = (kept + self._waiting)[:WAITING_MAX]
+                self._discarded = discarded + self._discarded
+                await asyncio.sleep(RETRY_S)
 
     async def _find_customer(self, kept: "_KeptReference") -> None:
         """Set the customer of a contact that was submitted before."""
@@ -173,7 +200,7 @@ class References:
         with suppress(RouterError):
             found = (await self._writer.query(kept.workspace, lambda engine: engine.customer_id_of(contact_id))).value
             kept.reference = msgspec.structs.replace(kept.reference, customer_id=found)
-            if self.get(contact_id) == kept.reference.reference:
+            if not kept.is_repeated and self.get(contact_id) == kept.reference.reference:
                 self._add(kept.reference)
 
     # --- memory --------------------------------------------------------------------------------
@@ -227,8 +254,11 @@ class References:
 
     def get(self, contact_id: str) -> str | None:
         """Return the reference of a contact, as far as it is in memory."""
-        found = self._live.get(contact_id) or self._recent.get(contact_id)
+        found = self._in_memory(contact_id)
         return None if found is None else found.reference
+
+    def _in_memory(self, contact_id: str) -> ContactReference | None:
+        return self._live.get(contact_id) or self._recent.get(contact_id)
 
     def event(self, event: Event) -> Event:
         """Return an event with its reference, as far as that is in memory."""
@@ -311,7 +341,17 @@ NO_REFERENCES: Final = References()
 class _KeptReference:
     """A reference that is being stored, and the reply that waits for it. It is the writer's reply target."""
 
-    __slots__ = ("_earlier", "_is_settled", "_owner", "_reply", "_result", "needs_customer", "reference", "workspace")
+    __slots__ = (
+        "_earlier",
+        "_is_settled",
+        "_owner",
+        "_reply",
+        "_result",
+        "is_repeated",
+        "needs_customer",
+        "reference",
+        "workspace",
+    )
 
     def __init__(
         self,
@@ -331,6 +371,8 @@ class _KeptReference:
         self._is_settled = False
         self.needs_customer = False
         """Whether the customer of the contact is still to be asked for."""
+        self.is_repeated = False
+        """Whether it is that of a repeated submit, which is stored only where the store has none."""
 
     def done(self) -> bool:
         """Return False: whether the contact was accepted must be known even if the client no longer waits."""
@@ -339,18 +381,31 @@ class _KeptReference:
     def set_result(self, result: Reply, /) -> None:
         """Handle the durable result; it is passed on when the reference is stored, or was given up."""
         answer, contact_id = result.outcome.result, self.reference.contact_id
+        self._result = result
         if not isinstance(answer, Done) or answer.replayed:
-            if self._earlier is None:
-                self._owner.discard(self.workspace, contact_id)
-            else:
+            first = answer.subject if isinstance(answer, Done) else None
+            if self._earlier is not None:
                 self._owner.restore(self, self._earlier)
-            self._is_settled = True
+                self._is_settled = True
+            elif first != contact_id:
+                self._owner.discard(self.workspace, contact_id)
+                self._is_settled = True
+            # Otherwise the first resume or report is repeated, and its reference was lost: it is stored like a new one.
+            if first is not None and first != contact_id:
+                self._owner.repeat(self._repeated(first))
         elif answer.subject != contact_id:
             self._owner.discard(self.workspace, contact_id)
             self._owner.restore(self, msgspec.structs.replace(self.reference, contact_id=answer.subject))
-        self._result = result
         if self._is_settled:
             self._pass_on()
+
+    def _repeated(self, contact_id: str) -> "_KeptReference":
+        """Return the same reference for the contact of the first submit; it takes over the reply."""
+        reference = msgspec.structs.replace(self.reference, contact_id=contact_id)
+        repeated = _KeptReference(self._owner, self.workspace, reference, None, self._reply)
+        repeated._result, self._reply = self._result, None
+        repeated.is_repeated = repeated.needs_customer = True
+        return repeated
 
     def set_exception(self, exception: Exception, /) -> None:
         """Pass on that there will be no result: the command may or may not have been carried out."""
@@ -388,17 +443,27 @@ def _sealed(command: Any) -> Any:
     return msgspec.structs.replace(command, reference=SEALED_REFERENCE)
 
 
-def _operation(kept: list[_KeptReference], discarded: list[tuple[str, str]], now_ms: int) -> Callable[[ContextStore], None]:
-    """Return the operation that stores and deletes references."""
+def _operation(
+    kept: list[_KeptReference], discarded: list[tuple[str, str]], now_ms: int
+) -> Callable[[ContextStore], list[ContactReference]]:
+    """Return the operation that stores and deletes references, and returns those of repeated submits as they are stored."""
     stored: dict[str, list[ContactReference]] = {}
+    repeated: dict[str, list[ContactReference]] = {}
     for one in kept:
-        stored.setdefault(one.workspace, []).append(one.reference)
+        (repeated if one.is_repeated else stored).setdefault(one.workspace, []).append(one.reference)
 
-    def operation(store: ContextStore) -> None:
+    def operation(store: ContextStore) -> list[ContactReference]:
         for workspace, references in stored.items():
             store.references.keep(workspace, references, now_ms=now_ms)
         for workspace, contact_id in discarded:
             store.references.discard(workspace, [contact_id])
+        found: list[ContactReference] = []
+        for workspace, references in repeated.items():
+            names = [one.contact_id for one in references]
+            known = store.references.read(workspace, names)
+            store.references.keep(workspace, [one for one in references if one.contact_id not in known], now_ms=now_ms)
+            found += store.references.read(workspace, names).values()
+        return found
 
     return operation
 

@@ -71,7 +71,8 @@ async def until_answered(ask: Callable[[], Awaitable[object]]) -> None:
 @pytest.mark.slow
 async def test_clients_and_state_recover_after_kills(make_router: MakeRouter) -> None:
     """I1, I2, I25, I29 over several kills."""
-    router = make_router(server__port=a_free_port())
+    # After a start all submits of the burst come at once; a slow machine must not refuse them as overload.
+    router = make_router(server__port=a_free_port(), runtime__submit_wait_ms_max=30_000)
     router.start()
     async with Api(router) as api:
         for number in range(DESKTOPS):
@@ -125,12 +126,16 @@ async def test_clients_and_state_recover_after_kills(make_router: MakeRouter) ->
 
     assert all(client.connection_count > KILLS for client in (supervisor, gateway, *desktops))
     queued = [frame.event for frame in seen if isinstance(frame.event, e.ContactQueued)]
-    assert sorted(event.reference or "" for event in queued) == sorted(f"r{number}" for number in range(300))
     assert {ok.subject for ok in acknowledged} == {event.contact_id for event in queued}
     numbers = [frame.seq for frame in seen]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     async with Api(router) as api:
-        kept = {event["seq"]: event["type"] for event in await api.events()}
+        events = await api.events()
+    # A contact may be seen without its reference where the router was killed before it answered: the repetition stores it.
+    stored = {event["contact_id"]: event["reference"] for event in events if event["type"] == "contact.queued"}
+    assert sorted(stored.values()) == sorted(f"r{number}" for number in range(300))
+    assert all(event.reference in (None, stored[event.contact_id]) for event in queued)
+    kept = {event["seq"]: event["type"] for event in events}
     told = {frame.seq: frame.event.__struct_config__.tag for frame in seen}
     assert told.items() <= kept.items()
 
