@@ -92,6 +92,30 @@ async def test_the_page_is_true_command_by_command(make_router: MakeRouter) -> N
     assert await customer_of(router) not in ("", customer_id)
 
 
+async def test_older_data_start_only_as_the_page_says(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    data = router.directory / "var" / "context" / "context.db"
+    router.stop()
+    older = data.read_bytes()
+    router.start()
+    customer_id = await customer_of(router)
+    router.stop()
+    newer = data.read_bytes()
+    data.write_bytes(older)
+    router.start()
+    assert await metric_value(router, "router_context_available") == 0
+    router.stop()
+    data.write_bytes(newer)
+    router.start()
+    assert await customer_of(router) == customer_id, "the refused start has deleted no key"
+    router.stop()
+    data.write_bytes(older)
+    await follow(router, "Start with an older copy of the data")
+    router.start()
+    assert await customer_of(router) not in ("", customer_id)
+    assert not (data.parent / "accept-older-data").exists()
+
+
 def test_a_rotation_goes_on_after_an_end_of_the_process(tmp_path: Path) -> None:
     directory, key_path = tmp_path / "context", tmp_path / "master.json"
     master = new_master_keys()
