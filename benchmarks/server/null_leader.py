@@ -92,7 +92,8 @@ class NullLeader(NullServer):
         """Accept connections of edges; return the line to print."""
         loop = asyncio.get_running_loop()
         flush_scheduler = FlushScheduler(loop.call_soon)
-        await loop.create_unix_server(lambda: FrontConnection(self, flush_scheduler).link, str(self._socket_path))
+        # A server without a reference is collected, and its socket closed.
+        self._endpoint = await loop.create_unix_server(lambda: FrontConnection(self, flush_scheduler).link, str(self._socket_path))
         return {"ready": True}
 
     def encode_outgoing(self, frame: Any) -> Any:
