@@ -55,7 +55,7 @@ code{background:#f4f4f4;padding:.1em .3em;font-family:ui-monospace,monospace,mon
 <dt><a href="/docs">HTTP API</a></dt>
 <dd>Reference, to be tried out; the document is <a href="/openapi.json">openapi.json</a>.</dd>
 <dt><a href="/docs/sockets">WebSockets</a></dt>
-<dd>Frames of desktops, gateways and supervisors; the document is <a href="/asyncapi.json">asyncapi.json</a>.</dd>
+<dd>Frames of desktops, gateways, supervisors and customers; the document is <a href="/asyncapi.json">asyncapi.json</a>.</dd>
 <dt><a href="/docs/errors">Errors</a></dt>
 <dd>All error codes and close codes, with what to do about each.</dd>
 <dt><a href="/healthz">healthz</a>, <a href="/readyz">readyz</a></dt>
