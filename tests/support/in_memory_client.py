@@ -28,8 +28,9 @@ from router.server.api.admission import AdmissionControl
 from router.server.auth.credentials import Authenticator, Credential, Role
 from router.server.auth.failures import AuthFailures
 from router.server.auth.keys import Keyring
-from router.server.ws.connection import ConnectionContext, WebSocketConnection
+from router.server.ws.connection import WebSocketConnection
 from router.server.ws.hub import Hub
+from router.server.ws.session_socket import ConnectionContext
 from router.server.ws.websocket import WebSocket
 from router.settings import AuthSettings, SocketSettings, settings_from
 from router.telemetry.process_metrics import ProcessMetrics

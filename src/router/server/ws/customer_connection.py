@@ -8,7 +8,6 @@ seconds where the place or the expected wait does.
 Losing the socket is no hang-up: the app may be in the background. A customer who does not read is closed like any other client.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -19,32 +18,16 @@ from router.model.commands import Command, PlainCommand
 from router.model.errors import RouterError
 from router.model.request_views import RequestView
 from router.protocol.close_codes import CloseCode
-from router.protocol.codec import JSON, FrameDecoder, MalformedFrame
-from router.protocol.frames import CommandFrame, ErrorFrame, OkFrame, PongFrame, ServerFrame, StateFrame
-from router.protocol.session import (
-    Authenticate,
-    CloseConnection,
-    Effect,
-    Endpoint,
-    ExecuteCommand,
-    Reauthenticate,
-    SendFrame,
-    SendPong,
-    Session,
-    StartStream,
-    TokenBucket,
-)
-from router.protocol.websocket_frames import BINARY, PING, TEXT
+from router.protocol.frames import CommandFrame, ErrorFrame, OkFrame, StateFrame
+from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket
 from router.runtime.workspace import Reply
 from router.server.api.guards import guarded
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services
-from router.server.auth.credentials import AuthFailed, Credential
-from router.server.ws.connection import monotonic_ms, session_identity
+from router.server.auth.credentials import Credential
 from router.server.ws.frame_commands import fault_reply, reply_to_frame
-from router.server.ws.hub import Hub
+from router.server.ws.session_socket import ConnectionContext, PendingReply, SessionSocket, monotonic_ms
 from router.server.ws.websocket import WebSocket
-from router.server.ws.write_buffer import WriteBuffer
 
 _log = structlog.get_logger(__name__)
 
@@ -89,60 +72,17 @@ class CustomerSockets:
             connection.close(CloseCode.SERVICE_RESTART, "the router restarts")
 
 
-class _PendingCommand:
-    """Reply object of one frame; the writer calls it with the result."""
+class CustomerConnection(SessionSocket):
+    """Connection of a customer: watcher of one request."""
 
-    __slots__ = ("_connection", "_frame")
-
-    def __init__(self, connection: "CustomerConnection", frame: Any) -> None:
-        self._connection = connection
-        self._frame = frame
-
-    def done(self) -> bool:
-        """Return whether no reply is needed any more."""
-        return self._connection.is_closing
-
-    def set_result(self, reply: Reply) -> None:
-        self._connection.send_reply(reply_to_frame(self._frame, reply.outcome))
-
-    def set_exception(self, error: Exception) -> None:
-        if not isinstance(error, RouterError):
-            _log.error("a command of a customer failed", action="command_failed", exc_info=error)
-        known = error if isinstance(error, RouterError) else RouterError()
-        self._connection.send_reply(fault_reply(self._frame.id, known))
-
-
-class CustomerConnection:
-    """One socket of a customer: owner of a WebSocket and watcher of a request."""
-
-    __slots__ = (
-        "_address",
-        "_credential",
-        "_decoder",
-        "_end",
-        "_hub",
-        "_in_flight",
-        "_is_paused",
-        "_leave",
-        "_on_authenticated",
-        "_on_lost",
-        "_opcode",
-        "_services",
-        "_session",
-        "_socket",
-        "_sockets",
-        "_subprotocol",
-        "_timer",
-        "_write_buffer",
-        "is_closing",
-    )
+    __slots__ = ("_leave_sockets", "_on_authenticated", "_on_lost", "_services", "_sockets", "_unwatch")
 
     def __init__(
         self,
         socket: WebSocket,
-        sockets: CustomerSockets,
+        context: ConnectionContext,
         services: Services,
-        hub: Hub,
+        sockets: CustomerSockets,
         *,
         subprotocol: str,
         credential: Credential | None,
@@ -150,50 +90,30 @@ class CustomerConnection:
         on_authenticated: Callable[["CustomerConnection"], None],
         on_lost: Callable[["CustomerConnection"], None],
     ) -> None:
-        self._socket, self._sockets, self._services, self._hub = socket, sockets, services, hub
-        self._subprotocol, self._credential, self._address = subprotocol, credential, address
+        self._services, self._sockets = services, sockets
         self._on_authenticated, self._on_lost = on_authenticated, on_lost
-        self._decoder = FrameDecoder(Endpoint.CUSTOMER.client_frames, subprotocol)
-        self._opcode = TEXT if subprotocol == JSON else BINARY
-        self._in_flight = 0
-        self.is_closing = self._is_paused = False
-        self._end: Callable[[], None] | None = None
-        self._leave: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        settings, now_ms = services.settings.sockets, monotonic_ms()
-        frames = services.settings.requests
-        self._session = Session(
-            Endpoint.CUSTOMER,
-            now_ms=now_ms,
-            rate_limiter=TokenBucket(frames.token_per_s, frames.token_burst, now_ms=now_ms, setting="requests.token_per_s"),
-            identity=None if credential is None else self._identity(credential),
-            hello_timeout_ms=settings.hello_timeout_s * 1000,
-            bad_frames_max=settings.bad_frames_max,
-        )
-        if credential is not None:
-            self._session.rate_limiter = services.admission.usage(credential).frames
-        self._write_buffer = WriteBuffer(
-            socket.transport,
-            schedule_flush=hub.flush_scheduler.schedule,
-            count_max=_WRITE_COUNT_MAX,
-            bytes_max=_WRITE_BYTES_MAX,
-            on_overflow=self._on_overflow,
+        self._unwatch: Callable[[], None] | None = None
+        self._leave_sockets: Callable[[], None] | None = None
+        if credential is None:
+            frames = services.settings.requests
+            rate_limiter = TokenBucket(
+                frames.token_per_s, frames.token_burst, now_ms=monotonic_ms(), setting="requests.token_per_s"
+            )
+        else:
+            rate_limiter = services.admission.usage(credential).frames
+        super().__init__(
+            socket,
+            context,
+            endpoint=Endpoint.CUSTOMER,
+            subprotocol=subprotocol,
+            credential=credential,
+            address=address,
+            rate_limiter=rate_limiter,
+            in_flight_max=_IN_FLIGHT_MAX,
+            write_count_max=_WRITE_COUNT_MAX,
+            write_bytes_max=_WRITE_BYTES_MAX,
         )
         sockets.connections.add(self)
-        self._reset_timer()
-
-    # --- closing ---------------------------------------------------------------------------------------------------
-    def close(self, code: CloseCode, text: str) -> None:
-        """Start closing: flush what is written, and send the close frame. Does not wait."""
-        if self.is_closing:
-            return
-        self._write_buffer.flush()
-        self._detach()
-        self._socket.close(code, text)
-
-    def abort(self) -> None:
-        """Close the connection immediately, without a close frame."""
-        self._socket.abort()
 
     def on_connection_lost(self) -> None:
         """Handle the loss of the connection."""
@@ -201,86 +121,40 @@ class CustomerConnection:
         self._sockets.connections.discard(self)
         self._on_lost(self)
 
-    def check_credential(self) -> None:
-        """Close the connection if its token is no longer valid."""
-        if self._credential is not None and self._services.authenticator.is_expired(self._credential):
-            self.close(CloseCode.TOKEN_EXPIRED, "the token is no longer valid")
+    def _note_closing(self) -> None:
+        """Nothing waits for the end of a customer's closing handshake."""
 
-    def _on_overflow(self) -> None:
-        self.close(CloseCode.SLOW_CONSUMER, "too slow")
+    def _leave(self) -> None:
+        """Watch nothing any more."""
+        for end in (self._unwatch, self._leave_sockets):
+            if end is not None:
+                end()
 
-    def _detach(self) -> None:
-        """Watch nothing any more. Idempotent."""
-        self.is_closing = True
-        self._session.mark_closed()
-        self._write_buffer.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        end, self._end = self._end, None
-        leave, self._leave = self._leave, None
-        if end is not None:
-            end()
-        if leave is not None:
-            leave()
+    def _newest_seq(self) -> int:
+        return 0
 
     # --- frames ------------------------------------------------------------------------------------------------------
-    def on_message(self, opcode: int, payload: bytes) -> None:
-        """Handle a message or a ping of the client."""
-        if opcode == self._opcode:
-            self._perform(self._receive(payload))
-        elif opcode == PING:
-            self._perform(self._session.receive_control(monotonic_ms()))
-            if not self.is_closing:
-                self._socket.send_pong(payload)
-        else:
-            self.close(CloseCode.UNSUPPORTED_DATA, "message type does not match the negotiated codec")
-
-    def _receive(self, data: bytes) -> list[Effect]:
-        now_ms = monotonic_ms()
-        try:
-            return self._session.receive(self._decoder.decode(data), now_ms)
-        except MalformedFrame as bad:
-            return self._session.receive_malformed(str(bad), self._decoder.frame_id(data), now_ms, bad.field)
-
-    def _perform(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case ExecuteCommand(frame=frame):
-                    self._execute(frame)
-                case SendPong(id=id):
-                    self.send(PongFrame(id=id, at_ms=self._services.writer.clock.now_ms()))
-                case SendFrame(frame=frame):
-                    self.send(frame)
-                case Authenticate(token=token):
-                    self._perform(self._authenticate(token or ""))
-                case StartStream():
-                    self._start()
-                case CloseConnection(code=code, reason=text):
-                    self.close(code, text)
-                case Reauthenticate():
-                    raise AssertionError("a customer's socket has no such frame")
-
-    def send(self, frame: ServerFrame) -> None:
-        """Put a frame into the write buffer."""
-        self._write_buffer.put(self._hub.encode(frame, self._subprotocol))
-
-    def _execute(self, frame: Any) -> None:
+    def _perform(self, request: Any) -> None:
         credential = self._credential
         assert credential is not None
-        pending = _PendingCommand(self, frame)
+        pending = PendingReply(self, request)
         self._in_flight += 1
         try:
-            command = _command_of(frame, credential)
-            self._services.writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
+            command = _command_of(request, credential)
+            self._context.writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
         except RouterError as error:
-            pending.set_exception(error)
-        if self._in_flight >= _IN_FLIGHT_MAX and not self._is_paused:
-            self._is_paused = True
-            self._socket.pause_delivery()
+            self.send_reply(request, error)
+        self._pause_at_limit()
 
-    def send_reply(self, reply: OkFrame | ErrorFrame) -> None:
+    def send_reply(self, request: Any, reply: Reply | OkFrame | ErrorFrame | Exception) -> None:
         """Send the reply to a frame, without what concerns others. Raises nothing: the writer calls it."""
         self._in_flight -= 1
+        if isinstance(reply, Exception):
+            if not isinstance(reply, RouterError):
+                _log.error("a command of a customer failed", action="command_failed", exc_info=reply)
+            reply = fault_reply(request.id, reply if isinstance(reply, RouterError) else RouterError())
+        elif isinstance(reply, Reply):
+            reply = reply_to_frame(request, reply.outcome)
         if isinstance(reply, OkFrame):
             reply = msgspec.structs.replace(reply, seq=0)
         elif reply.code == "invalid_contact_state":
@@ -288,30 +162,24 @@ class CustomerConnection:
         else:
             reply = msgspec.structs.replace(reply, seq=None)
         self.send(reply)
-        if self._is_paused and self._in_flight < _IN_FLIGHT_MAX:
-            self._is_paused = False
-            self._socket.resume_delivery()
+        self._resume_below_limit()
 
     # --- the request ---------------------------------------------------------------------------------------------------
-    def _authenticate(self, token: str) -> list[Effect]:
-        services = self._services
-        try:
-            credential = services.authenticator.verify(token)
-        except AuthFailed as failed:
-            services.auth_failures.record(str(failed))
-            services.admission.failure_wait_s(self._address)
+    def _authenticate(self, effect: Authenticate) -> list[Effect]:
+        credential = self._verify_token(effect.token or "")
+        if credential is None:
             return self._session.authentication_failed()
-        if not credential.token_hash:
-            return self._session.authenticated(self._identity(credential), monotonic_ms())  # Refused by its role.
-        self._credential = credential
-        self._on_authenticated(self)
-        self._session.rate_limiter = services.admission.usage(credential).frames
+        if credential.token_hash:
+            self._credential = credential
+            self._on_authenticated(self)
+            self._session.rate_limiter = self._services.admission.usage(credential).frames
+        # Another kind of credential is refused by its role.
         return self._session.authenticated(self._identity(credential), monotonic_ms())
 
-    def _identity(self, credential: Credential) -> Any:
-        return session_identity(credential, remaining_s=self._services.authenticator.remaining_s(credential))
+    def _reauthenticate(self, effect: Reauthenticate) -> None:
+        raise AssertionError("a customer's socket has no such frame")
 
-    def _start(self) -> None:
+    def _start(self, resume: str | None) -> None:
         credential = self._credential
         assert credential is not None
         try:
@@ -319,40 +187,25 @@ class CustomerConnection:
         except ProblemError:
             self.close(CloseCode.RATE_LIMITED, "too many customers of this address")
             return
-        self._leave = self._sockets.enter(credential)
-        if self._leave is None or self._hub.draining:
+        self._leave_sockets = self._sockets.enter(credential)
+        if self._leave_sockets is None or self._hub.draining:
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
             return
         self._session.started()
         self._reset_timer()
-        self._end = self._services.request_watch.watch(credential.workspace, credential.subject, "", self._told)
+        self._unwatch = self._services.request_watch.watch(credential.workspace, credential.subject, "", self._told)
 
     def _told(self, view: RequestView | None, tag: str) -> None:
         """Send what has changed; the end of the token may have moved with it."""
         credential = self._credential
-        if self.is_closing or credential is None:
+        if self._closing or credential is None:
             return
-        remaining_s = self._services.authenticator.remaining_s(credential)
-        if view is None or remaining_s <= 0:
+        if view is None or self._services.authenticator.remaining_s(credential) <= 0:
             self.close(CloseCode.TOKEN_EXPIRED, "the token is no longer valid")
             return
-        self._session.identity = session_identity(credential, remaining_s=remaining_s)
+        self._session.identity = self._identity(credential)
         self._reset_timer()
         self.send(StateFrame(request=view))
-
-    def _reset_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline_ms = self._session.deadline_ms()
-        if deadline_ms is not None:
-            delay_s = max(0, deadline_ms - monotonic_ms()) / 1000
-            self._timer = asyncio.get_running_loop().call_later(delay_s + 0.001, self._on_timer)
-
-    def _on_timer(self) -> None:
-        effects = self._session.tick(monotonic_ms())
-        self._perform(effects)
-        if not effects:
-            self._reset_timer()
 
 
 def _command_of(frame: CommandFrame, credential: Credential) -> Command:

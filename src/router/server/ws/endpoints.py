@@ -31,9 +31,10 @@ from router.server.http.application import HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
 from router.server.http.handlers import count_failed_login
 from router.server.http.responses import SERVER_NAME, problem_response
-from router.server.ws.connection import ConnectionContext, WebSocketConnection, monotonic_ms
+from router.server.ws.connection import WebSocketConnection
 from router.server.ws.customer_connection import CustomerConnection, CustomerSockets
 from router.server.ws.hub import Hub
+from router.server.ws.session_socket import ConnectionContext, SessionSocket, monotonic_ms
 from router.server.ws.websocket import WebSocket
 from router.settings import SocketSettings
 
@@ -75,8 +76,8 @@ class WebSocketEndpoints:
         )
         self.customers = CustomerSockets(services)
         """Sockets of customers, which are among the connections as well."""
-        self._connections: set[WebSocketConnection | CustomerConnection] = set()
-        self._waiting: set[WebSocketConnection | CustomerConnection] = set()
+        self._connections: set[SessionSocket] = set()
+        self._waiting: set[SessionSocket] = set()
         """Connections that wait for the credential in ``hello``."""
         self._upgrades = UpgradeLimiter(self._limits)
         self._unauthenticated_upgrades = UpgradeLimiter(self._limits)
@@ -115,23 +116,23 @@ class WebSocketEndpoints:
         socket = WebSocket(transport, heartbeat_s=self._limits.heartbeat_s, message_bytes_max=self._limits.frame_bytes_max)
         release = http_connection.detach(socket)
 
-        def lost(connection: WebSocketConnection | CustomerConnection) -> None:
+        def lost(connection: SessionSocket) -> None:
             self._connections.discard(connection)
             self._waiting.discard(connection)
             release()
 
-        def authenticated(connection: WebSocketConnection | CustomerConnection) -> None:
+        def authenticated(connection: SessionSocket) -> None:
             self._waiting.discard(connection)
             http_connection.authenticate()
 
         address = self.services.admission.addresses.of(http_connection.peer, request.headers)
-        connection: WebSocketConnection | CustomerConnection
+        connection: SessionSocket
         if endpoint is Endpoint.CUSTOMER:
             connection = CustomerConnection(
                 socket,
-                self.customers,
+                self._context,
                 self.services,
-                self._hub,
+                self.customers,
                 subprotocol=subprotocol,
                 credential=request.credential,
                 address=address,
