@@ -13,7 +13,7 @@ STATUSES = {
     "unknown_customer unknown_identity unknown_merge",
     405: "method_not_allowed",
     408: "body_timeout",
-    409: "note_limit_exceeded proposal_decided "
+    409: "note_limit_exceeded proposal_decided identity_conflict "
     "merge_refused identity_taken identity_limit_exceeded contact_exists invalid_contact_state not_owner not_participant "
     "channel_not_possible "
     "participant_limit_exceeded invalid_consult_state queue_closed no_agents_ready callback_not_offered callback_claimed "

@@ -64,6 +64,10 @@ class IdentityTaken(ContextError):
     """The identity belongs to another customer."""
 
 
+class IdentityConflict(ContextError):
+    """The customer has another strong identity of the same type, so they are another person."""
+
+
 class UnknownIdentity(ContextError):
     """The customer has no identity of this number."""
 

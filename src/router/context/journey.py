@@ -29,6 +29,8 @@ DATA_DEPTH_MAX: Final = 2
 WIDE_INTEGER: Final = "has an integer of more than 64 bits; send it as text"
 REFS_MAX: Final = 8
 BATCH_STEPS_MAX: Final = 500
+LOGOUT: Final = "logout"
+"""Type of the step after which a device is anonymous until the next login."""
 STEPS_MAX: Final = 200
 """Steps kept per customer."""
 IDS_MAX: Final = 64

@@ -195,7 +195,7 @@ def _decide_other_person(
     """Decide about a strong identity or an address of another customer."""
     if one.identity.strength is Strength.ADDRESS:
         plan.candidates.append(one)
-    if selected is None or _have_different_strong(selected, other, found):
+    if selected is None or have_different_strong(selected, other, found):
         kind = ConflictKind.STRONG if one.identity.strength is Strength.STRONG else ConflictKind.SHARED_ADDRESS
         plan.conflicts.append(PlannedConflict(kind, other.row, one.identity.type))
     elif one.assurance is Assurance.VERIFIED and plan.assurance is Assurance.VERIFIED:
@@ -225,7 +225,7 @@ def _names_a_person(found: Sequence[Found]) -> bool:
     return any(one.identity.strength is not Strength.WEAK for one in found)
 
 
-def _have_different_strong(selected: CustomerFacts, other: CustomerFacts, found: Sequence[Found]) -> bool:
+def have_different_strong(selected: CustomerFacts, other: CustomerFacts, found: Sequence[Found] = ()) -> bool:
     """Return whether two customers, with the strong identities of the request, have different ones of one type."""
     strong = {type: set(hashes) for type, hashes in selected.strong.items()}
     for one in found:

@@ -3,7 +3,9 @@
 An agent who has checked who the customer is (security questions, an identity card) says so for one contact. That raises the
 assurance of this contact; the assurance of the identity itself only where the settings say so, because the next caller with the
 same telephone may be another person. Where the identity belongs to another customer, both may be one person: that is a
-**proposal**, which a supervisor or a server confirms or dismisses.
+**proposal**, which a supervisor or a server confirms or dismisses. Until then nothing was verified about the customer of the
+contact, and its card hides what is sensitive. Customers with different strong identities of one type are two people: the
+verification is refused.
 """
 
 from enum import StrEnum
@@ -92,7 +94,10 @@ class Verifications(Protocol):
         may_merge: bool,
         now_ms: int,
     ) -> Verified:
-        """Record that an identity was verified for a contact. Raises what ``attach`` and ``merge`` raise."""
+        """Record that an identity was verified for a contact.
+
+        Raises what ``attach`` and ``merge`` raise, and IdentityConflict where the identity is that of another person.
+        """
         ...
 
     def proposals(self, workspace: str, *, state: ProposalState, after: int, limit: int) -> tuple[list[MergeProposal], int | None]:

@@ -121,6 +121,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "An identity belongs to at most one customer.",
         "Merge the customers if they are one person, or detach the identity there first.",
     ),
+    "identity_conflict": _P(
+        409,
+        "The identity is that of another person",
+        "The customer has another strong identity of that type, so the caller is another person.",
+        "Ask the caller who they are; merge the customers, or attach the identity, only where they are one person.",
+    ),
     "identity_limit_exceeded": _P(
         409,
         "The customer has too many identities",

@@ -375,8 +375,14 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
             await p.ok("POST", "/v1/customer-keys/rotate", {})
             await p.fails("rotation_running", "POST", "/v1/customer-keys/rotate", {})
         await p.fails("unknown_proposal", "POST", "/v1/merge-proposals/p_" + "0" * 32 + "/confirm", {})
-        proposal_id = await a_dismissed_proposal(router, ids[0])
+        by_phone = {"identities": [{"type": "phone", "value": "+4915112345678"}]}
+        phone_id = (await p.ok("POST", "/v1/customers/resolve", by_phone))["customer_id"]
+        proposal_id = await a_dismissed_proposal(router, phone_id)
         await p.fails("proposal_decided", "POST", f"/v1/merge-proposals/{proposal_id}/confirm", {})
+        body = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": ids[0]}}
+        contact = (await p.ok("POST", "/v1/contacts", body))["contact_id"]
+        stranger = {"identity": {"type": "app_user", "value": "user-1"}, "method": "x"}
+        await p.fails("identity_conflict", "POST", f"/v1/contacts/{contact}/verify", stranger)
         await p.fails("identity_taken", "POST", f"{other}/identities", {"type": "app_user", "value": "user-0"})
         for number in range(19):
             await p.ok("POST", f"{one}/identities", {"type": "email", "value": f"a{number}@example.org"})

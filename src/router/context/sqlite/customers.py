@@ -119,14 +119,15 @@ class CustomerTable:
             ).fetchone()
             if stored is not None:
                 row, first_row, seen_ms = stored
-                owner = self._facts(self.root_of(row))
+                owner = self.facts(self.root_of(row))
                 anonymous = self._anonymous_member(first_row) if identity.strength is Strength.WEAK else None
                 return Found(
                     identity=identity, hash=hash, owner=owner, is_exact=position == 0, seen_ms=seen_ms, anonymous=anonymous
                 )
         return Found(identity=identity, hash=exact)
 
-    def _facts(self, root: int) -> CustomerFacts:
+    def facts(self, root: int) -> CustomerFacts:
+        """Return what a decision needs to know of a root."""
         members = self.members_of(root)
         places = ",".join("?" * len(members))
         strong: dict[str, set[bytes]] = {}
@@ -294,6 +295,15 @@ class CustomerTable:
             "SELECT number FROM identity WHERE workspace = ? AND hash = ?", (self.number, hash)
         ).fetchall()
         return int(number)
+
+    def release(self, identity: NormalIdentity, *, at_ms: int) -> None:
+        """Take a device from the person who has logged out, unless a later login has it; what comes next is anonymous."""
+        found = self.find(identity)
+        owner = found.owner
+        if identity.strength is not Strength.WEAK or owner is None or owner.is_anonymous or at_ms < found.seen_ms:
+            return
+        self._connection.execute("DELETE FROM identity WHERE workspace = ? AND hash = ?", (self.number, found.hash))
+        self.bump(owner.row)
 
     def _drop_oldest_weak(self, root: int) -> None:
         members = self.members_of(root)

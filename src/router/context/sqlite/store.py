@@ -31,7 +31,7 @@ from router.context.customers import (
     VersionMismatch,
 )
 from router.context.identities import NormalIdentity
-from router.context.journey import STEPS_MAX, Step, merge_steps
+from router.context.journey import LOGOUT, STEPS_MAX, Step, merge_steps
 from router.context.keys import DataKey, MasterKeys
 from router.context.limits import CustomerRates
 from router.context.port import (
@@ -320,13 +320,21 @@ class SqliteContextStore:
             row = found_row
         root = table.root_of(row)
         root_id = table.id_of(root)
-        if self._journeys.is_repeat(row, step, now_ms=now_ms):
+        if self._is_repeat(table, root, step, now_ms):
             return StepResult(root_id, False)
         if self._rates is not None and not self._rates.try_take(root, now_ms=now_ms):
             return StepResult(root_id, False, is_limited=True)
         self._journeys.append(row, step, now_ms=now_ms)
         self._changed(workspace, row, CustomerChangeKind.STEP, step)
+        if identity is not None and step.type == LOGOUT:
+            table.release(identity, at_ms=step.at_ms)
         return StepResult(root_id, True)
+
+    def _is_repeat(self, table: CustomerTable, root: int, step: Step, now_ms: int) -> bool:
+        """Return whether any member has this step: a login between two sendings may have given its device to another member."""
+        if step.id is None:
+            return False
+        return any(self._journeys.is_repeat(row, step, now_ms=now_ms) for row in table.members_of(root))
 
     def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
         """Return the row that has an identity, creating a customer for a new one; None where the customer was erased."""

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from router.context.customers import STRONG_AND_ADDRESS_MAX, MergeRefused
-from router.context.identities import Assurance, NormalIdentity
+from router.context.customers import STRONG_AND_ADDRESS_MAX, IdentityConflict, MergeRefused
+from router.context.identities import Assurance, NormalIdentity, Strength
+from router.context.resolution import Found, have_different_strong
 from router.context.sqlite.contacts import SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.verification import PROPOSALS_MAX, MergeProposal, ProposalDecided, ProposalState, UnknownProposal, Verified
@@ -41,12 +42,16 @@ class SqliteVerifications:
         may_merge: bool,
         now_ms: int,
     ) -> Verified:
-        """Record that an identity was verified for a contact. Raises what ``attach`` and ``merge`` raise."""
+        """Record that an identity was verified for a contact.
+
+        Raises what ``attach`` and ``merge`` raise, and IdentityConflict.
+        """
         table = self._table_of(workspace)
         row = table.row_of(customer_id)
         root = table.root_of(row)
         verified = replace(identity, assurance=Assurance.VERIFIED if for_good else Assurance.ASSERTED)
         found = table.find(verified)
+        _check_same_person(table, root, found)
         proposal: MergeProposal | None = None
         merge_id = None
         if found.owner is None or found.owner.row == root:
@@ -60,7 +65,9 @@ class SqliteVerifications:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (table.number, contact_id, row, identity.type, method, actor, now_ms),
         )
-        self._contacts.raise_assurance(workspace, contact_id, customer_id=customer_id, assurance=Assurance.VERIFIED, now_ms=now_ms)
+        if proposal is None:
+            # The identity of another customer proves nothing about this one, until a merge says that they are one person.
+            self._raise_assurance(workspace, contact_id, customer_id, now_ms=now_ms)
         return Verified(
             contact_id=contact_id,
             customer_id=table.id_of(table.root_of(row)),
@@ -68,6 +75,9 @@ class SqliteVerifications:
             proposal=proposal,
             merge_id=merge_id,
         )
+
+    def _raise_assurance(self, workspace: str, contact_id: str, customer_id: str, *, now_ms: int) -> None:
+        self._contacts.raise_assurance(workspace, contact_id, customer_id=customer_id, assurance=Assurance.VERIFIED, now_ms=now_ms)
 
     def _propose(
         self, table: CustomerTable, contact_id: str, one: int, other: int, *, method: str, actor: str, now_ms: int
@@ -132,6 +142,7 @@ class SqliteVerifications:
         table, row = self._open(workspace, proposal_id)
         if table.root_of(row[2]) != table.root_of(row[3]):
             table.merge(row[2], row[3], actor=actor, reason=row[5], at_ms=now_ms)
+        self._raise_assurance(workspace, row[4], table.id_of(row[2]), now_ms=now_ms)
         return self._decide(table, proposal_id, ProposalState.CONFIRMED, actor=actor, now_ms=now_ms)
 
     def dismiss(self, workspace: str, proposal_id: str, *, actor: str, now_ms: int) -> MergeProposal:
@@ -161,4 +172,20 @@ class SqliteVerifications:
         )
         self._connection.execute(
             "DELETE FROM proposal WHERE number IN (SELECT number FROM proposal WHERE decided_ms < ? LIMIT ?)", (before_ms, limit)
+        )
+
+
+def _check_same_person(table: CustomerTable, root: int, found: Found) -> None:
+    """Raise IdentityConflict where an identity shows that the caller is another person than the customer of the contact."""
+    if found.owner is None:
+        others = table.facts(root).strong.get(found.identity.type) if found.identity.strength is Strength.STRONG else None
+        if others:
+            raise IdentityConflict(
+                f"the customer of the contact has another identity of the type {found.identity.type}, so the caller may be another "
+                "person; nothing was changed. Attach it with POST /v1/customers/{id}/identities where it is the same person"
+            )
+    elif found.owner.row != root and have_different_strong(table.facts(root), found.owner):
+        raise IdentityConflict(
+            f"the identity belongs to {table.id_of(found.owner.row)}, another person than the customer of the contact: both have "
+            "strong identities of one type that differ; nothing was changed"
         )

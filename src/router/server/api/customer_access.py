@@ -8,6 +8,7 @@ from router.context.customers import (
     MERGE_ID_PATTERN,
     ContextUnavailable,
     ErasedCustomer,
+    IdentityConflict,
     IdentityTaken,
     MergeRefused,
     TooManyIdentities,
@@ -16,7 +17,7 @@ from router.context.customers import (
     UnknownMerge,
     VersionMismatch,
 )
-from router.context.identities import Identity, IdentityInvalid, NormalIdentity, normalise
+from router.context.identities import Assurance, Identity, IdentityInvalid, NormalIdentity, normalise
 from router.context.keys import RotationRunning
 from router.context.port import ContextStore
 from router.context.service import ContextService
@@ -35,6 +36,7 @@ _PROBLEMS: Final[dict[type[Exception], str]] = {
     UnknownIdentity: "unknown_identity",
     MergeRefused: "merge_refused",
     IdentityTaken: "identity_taken",
+    IdentityConflict: "identity_conflict",
     TooManyIdentities: "identity_limit_exceeded",
     VersionMismatch: "precondition_failed",
     RotationRunning: "rotation_running",
@@ -86,6 +88,16 @@ def normal_identity(request: ApiRequest, identity: Identity, field: str) -> Norm
         return normalise(identity, region=request.services.settings.context.region)
     except IdentityInvalid as error:
         raise ProblemError("invalid_value", str(error), field=field) from None
+
+
+def owned_identity(request: ApiRequest, identity: Identity, prefix: str = "") -> NormalIdentity:
+    """Return the normal form of an identity that gets or selects a customer. Raises ProblemError for a claimed one too."""
+    if identity.assurance is Assurance.CLAIMED:
+        detail = (
+            "must be verified or asserted; a claimed identity selects no customer, since visitors can claim that of another person"
+        )
+        raise ProblemError("invalid_value", detail, field=f"{prefix}assurance")
+    return normal_identity(request, identity, f"{prefix}value")
 
 
 def note_read(store: ContextStore, request: ApiRequest, customer_id: str, fields: str) -> None:

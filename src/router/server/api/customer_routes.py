@@ -169,7 +169,7 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         body_type=VerifyRequest,
         response_type=Verified,
         tag="customers",
-        problem_codes=(*_ONE, "unknown_contact", "merge_refused", "identity_limit_exceeded"),
+        problem_codes=(*_ONE, "unknown_contact", "merge_refused", "identity_conflict", "identity_limit_exceeded"),
     ),
     Route(
         method="GET",

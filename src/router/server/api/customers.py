@@ -23,6 +23,7 @@ from router.server.api.customer_access import (
     normal_identity,
     note_read,
     now_ms_of,
+    owned_identity,
     problem_of,
     run_on_context,
 )
@@ -173,7 +174,7 @@ async def update_customer(request: ApiRequest) -> ApiResponse:
 
 async def attach_identity(request: ApiRequest) -> ApiResponse:
     """Attach an identity to a customer."""
-    identity = normal_identity(request, request.body, "value")
+    identity = owned_identity(request, request.body)
 
     def operation(store: ContextStore) -> IdentityReceipt:
         customer, attached = store.attach(request.workspace, customer_id_of(request), identity, now_ms=now_ms_of(request))

@@ -16,7 +16,7 @@ from router.context.identities import NormalIdentity
 from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
 from router.context.port import ContextStore
 from router.invalid_input import InvalidInput, convert_plain
-from router.server.api.customer_access import context_service, customer_id_of, normal_identity, note_read, now_ms_of, run_on_context
+from router.server.api.customer_access import context_service, customer_id_of, note_read, now_ms_of, owned_identity, run_on_context
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
 
@@ -134,12 +134,14 @@ def _parse(request: ApiRequest, batch: JourneyBatch, now_ms: int) -> _ParsedBatc
         try:
             fields = convert_plain(raw, StepFields)
             step = step_of(fields, now_ms=now_ms)
-            identity = None if fields.identity is None else normal_identity(request, fields.identity, "identity.value")
+            identity = None if fields.identity is None else owned_identity(request, fields.identity, "identity.")
         except StepInvalid as error:
             parsed.rejected.append(RejectedStep(index=index, code=error.code, field=error.field, detail=str(error)))
         except ProblemError as error:
-            detail = error.document.detail
-            parsed.rejected.append(RejectedStep(index=index, code="invalid_value", field="identity.value", detail=detail))
+            wrong = error.document
+            parsed.rejected.append(
+                RejectedStep(index=index, code=wrong.code, field=wrong.field or "identity.value", detail=wrong.detail)
+            )
         except InvalidInput as error:
             rejected = RejectedStep(index=index, code="invalid_value", field=error.field or None, detail=error.detail)
             parsed.rejected.append(rejected)
