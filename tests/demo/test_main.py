@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,8 +60,10 @@ def test_the_demo_runs_and_exits_with_a_passed_report(tmp_path: Path, processes:
     target = tmp_path / "report.json"
     process = start(*("--exit-when-done", "--speed", "100", "--port", "0", "--json", str(target)), directory=tmp_path)
     processes.append(process)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
+    assert re.search(r"^All \d\d statements of the story hold\.$", output, re.MULTILINE)
+    assert output.index("statements of the story hold") < output.index("15 agents connected")
     report = json.loads(target.read_text())
     assert report["passed"]
     assert all(check["holds"] for check in report["run"]["checks"])
@@ -76,7 +79,7 @@ async def test_after_the_day_a_contact_submitted_by_hand_is_answered_and_the_dem
     tmp_path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
     data = tmp_path / "data"
-    process = start("--speed", "200", "--port", "0", "--data", str(data), directory=tmp_path)
+    process = start("--only", "day", "--speed", "200", "--port", "0", "--data", str(data), directory=tmp_path)
     processes.append(process)
     lines = Lines(process)
     url = lines.wait_for("API ").split()[1]

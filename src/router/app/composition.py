@@ -27,6 +27,7 @@ from router.model.forecasts import QueueWaits
 from router.model.results import Refused
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
+from router.runtime.clock import Clock
 from router.runtime.clock_reset import check_clock
 from router.runtime.control import ControlServer
 from router.runtime.event_feed import Publisher
@@ -78,7 +79,8 @@ class App:
     router cannot work; the process should then end.
     """
 
-    def __init__(self, settings: Settings, *, journal: Journal | None = None) -> None:
+    def __init__(self, settings: Settings, *, journal: Journal | None = None, clock: Clock | None = None) -> None:
+        """``journal`` and ``clock`` replace those of the settings and of the machine."""
         if not __debug__:
             raise SettingsInvalid("python -O disables the checks of invariants; run without -O")
         check_transport_security(settings.server)
@@ -89,6 +91,7 @@ class App:
         self.failure: asyncio.Future[None] | None = None
         self._process = ProcessMetrics()
         self._spans = open_request_spans(settings.telemetry)
+        self._clock = clock
         self._storage = journal if journal is not None else open_journal(settings.journal)
         self._journal: Journal = TimedJournal(self._storage, self._process.commit_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -254,6 +257,7 @@ class App:
         limits = self.settings.runtime
         return Writer(
             self._journal,
+            clock=self._clock,
             publisher=Publisher(workspace_records_max=limits.history_record_count_max, records_max=limits.history_total_count_max),
             limits=WriterLimits(
                 queue_count_max=limits.command_queue_count_max,

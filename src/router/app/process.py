@@ -22,6 +22,7 @@ from router.app.composition import MISSING_POLICY_TEXT, App
 from router.journal.backends import open_journal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalCorrupt, JournalError, PolicyInvalid, RouterError, SettingsInvalid
+from router.runtime.clock import Clock
 from router.server.auth.credentials import Role
 from router.settings import Settings
 from router.telemetry.logs import configure_logs
@@ -88,10 +89,14 @@ class SystemdNotifier:
 
 
 async def serve(
-    settings: Settings, *, on_started: Callable[[App], None] | None = None, load: Callable[[], Settings] | None = None
+    settings: Settings,
+    *,
+    on_started: Callable[[App], None] | None = None,
+    load: Callable[[], Settings] | None = None,
+    clock: Clock | None = None,
 ) -> int:
     """Run until SIGTERM, SIGINT or a failure, and return the exit code. SIGHUP reloads the settings that ``load`` returns."""
-    app = App(settings)
+    app = App(settings, clock=clock)
     signals = _Signals()
     try:
         await app.start()
@@ -203,10 +208,10 @@ class _Signals:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def main_serve(settings: Settings, load: Callable[[], Settings] | None = None) -> int:
+def main_serve(settings: Settings, load: Callable[[], Settings] | None = None, *, clock: Clock | None = None) -> int:
     """Run ``router serve``: set up logging, run, and return the exit code (0 stopped, 1 failed, 2 settings, 3 journal).
 
-    ``load`` returns the settings as their sources are now, for SIGHUP.
+    ``load`` returns the settings as their sources are now, for SIGHUP. ``clock`` replaces that of the machine.
     """
     configure_logs(settings.telemetry.log_level)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until the handler is there; it must not end the process.
@@ -216,7 +221,7 @@ def main_serve(settings: Settings, load: Callable[[], Settings] | None = None) -
     pause_garbage_collection()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(serve(settings, on_started=_started, load=load))
+            return runner.run(serve(settings, on_started=_started, load=load, clock=clock))
     except (SettingsInvalid, PolicyInvalid) as error:
         sys.stderr.write(f"router: {error}\n")
         return EXIT_SETTINGS

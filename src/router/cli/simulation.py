@@ -244,6 +244,7 @@ def loadtest(
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port of the HTTP API and the WebSockets; 0 selects a free port.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Random seed of the generated centre.")
 @click.option("--speed", type=click.FloatRange(min=0.1, max=1_000), default=20.0, show_default=True, help="Multiple of real time.")
+@click.option("--only", type=click.Choice(["story", "day"]), help="Only the story, or only the day.")
 @click.option("--exit-when-done", is_flag=True, help="Exit after the report instead of serving on.")
 @click.option(
     "--json",
@@ -253,9 +254,22 @@ def loadtest(
     help="Write the report to a file; - writes it to standard output and everything else to standard error.",
 )
 def demo(
-    config: Path | None, data: Path | None, port: int | None, seed: int, speed: float, exit_when_done: bool, json_path: Path | None
+    config: Path | None,
+    data: Path | None,
+    port: int | None,
+    seed: int,
+    speed: float,
+    only: str | None,
+    exit_when_done: bool,
+    json_path: Path | None,
 ) -> None:
-    """Start the router with agents and customers on real connections, show the events and print a report."""
+    """Show the router at work over real connections: first one customer's story, step by step, then the day of a small centre.
+
+    In the story a customer of a bank asks for an agent from the app, stops, and goes on two days later by telephone with the same
+    agent. Each request is printed, and what it should show is checked. The day has 15 agents and ends with a report. Exits with 1
+    if anything did not go as told.
+    """
+    from router.demo.main import DemoPart
     from router.demo.main import run_demo as run
 
     code = run(
@@ -264,5 +278,6 @@ def demo(
         speed=speed,
         exit_when_done=exit_when_done,
         json_path=json_path,
+        only=None if only is None else DemoPart(only),
     )
     raise SystemExit(code)

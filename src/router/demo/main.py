@@ -1,7 +1,7 @@
-"""``router demo``: run the router in a child process with fifteen simulated agents and their customers over real sockets.
+"""``router demo``: one customer's story, then fifteen simulated agents and their customers, both over real sockets.
 
-Exit codes: 0 success (every check of the report passed), 1 a check failed or the demo could not run, 130 interrupted before the
-report.
+Each part has a router process of its own. Exit codes: 0 success (the story went as told, and every check of the report passed), 1
+one of them did not or could not run, 130 interrupted before the report.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
+from router.demo.bank import StoryFailed
+from router.demo.story import tell_story
+from router.demo.transcript import Transcript
 from router.loadtest.live_view import time_of_day
 from router.loadtest.main import (
     EXIT_FAILED,
@@ -42,6 +46,15 @@ DEFAULT_SPEED: Final = 20.0
 TOKEN_FILE_NAME: Final = "admin.token"
 
 
+class DemoPart(StrEnum):
+    """A part of the demo."""
+
+    STORY = "story"
+    """A customer from a failed payment in an app to the same agent two days later."""
+    DAY = "day"
+    """A generated quarter of an hour of a small centre."""
+
+
 class _DemoResult(Struct):
     """Result of the demo, None until the report is printed."""
 
@@ -49,17 +62,52 @@ class _DemoResult(Struct):
 
 
 def run_demo(
-    *, settings: Settings, seed: int = 1, speed: float = DEFAULT_SPEED, exit_when_done: bool = False, json_path: Path | None = None
+    *,
+    settings: Settings,
+    seed: int = 1,
+    speed: float = DEFAULT_SPEED,
+    exit_when_done: bool = False,
+    json_path: Path | None = None,
+    only: DemoPart | None = None,
 ) -> int:
-    """Run the demo and return the exit code; without ``exit_when_done`` it serves on until SIGINT or SIGTERM.
+    """Run the demo, or ``only`` one part, and return the exit code.
 
-    Data is kept beside the journal if its path differs from the default, otherwise in a temporary directory that is deleted at
-    the end. A default port that is in use is replaced by a free one. Raises RouterError for errors that the user can correct.
+    After the day it serves on until SIGINT or SIGTERM, unless ``exit_when_done``. The day's data is kept beside the journal if its
+    path differs from the default, otherwise in a temporary directory that is deleted at the end; the story's directory is always
+    temporary, because its clock runs ahead. A default port that is in use is replaced by a free one. Raises RouterError for errors
+    that the user can correct.
     """
+    console = output_console(json_path)
+    story_code = EXIT_OK if only is DemoPart.DAY else _run_story(console)
+    if only is DemoPart.STORY or story_code == EXIT_INTERRUPTED:
+        return story_code
+    if only is None:
+        console.print(Text("\nNow a small contact centre at work, from its first contact to a report of the day."), soft_wrap=True)
+    day_code = _run_day(settings, console, seed=seed, speed=speed, exit_when_done=exit_when_done, json_path=json_path)
+    return day_code or story_code
+
+
+def _run_story(console: Console) -> int:
+    transcript = Transcript(console)
+    with tempfile.TemporaryDirectory(prefix="router-story-") as name:
+        finished = run_until_signal(_finish_story(transcript, Path(name)))
+    if finished is None:
+        return EXIT_INTERRUPTED
+    return EXIT_OK if transcript.summary() else EXIT_FAILED
+
+
+async def _finish_story(transcript: Transcript, directory: Path) -> bool:
+    try:
+        await tell_story(transcript, directory)
+    except StoryFailed as error:
+        transcript.abort(str(error))
+    return True
+
+
+def _run_day(settings: Settings, console: Console, *, seed: int, speed: float, exit_when_done: bool, json_path: Path | None) -> int:
     spec = SimulationSpec(workload=str(DEMO_CENTRE_PATH), seed=seed)
     day, source = first_day(spec)
     plan = LoadTestPlan(day=day, source=source, options=resolved_options(spec), speed=speed)
-    console = output_console(json_path)
     result = _DemoResult()
     with _data_directory(settings) as directory:
         run_until_signal(

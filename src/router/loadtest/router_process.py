@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from router.settings import ENVIRONMENT_PREFIX, Settings, settings_from
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 70.0
+SERVE: Final = ("-m", "router", "serve", "--config")
 _LINE_BYTES_MAX: Final = 1024 * 1024
 
 
@@ -39,8 +40,10 @@ def with_changes(settings: Settings, changes: dict[str, Any]) -> Settings:
 class RouterSubprocess:
     """Router process as an async context manager; inside the block it serves at ``url``."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, *, program: Sequence[str] = SERVE) -> None:
+        """``program`` is what Python runs; the path of the settings is added."""
         self.settings = settings
+        self._program = program
         self.log_path = directory / "router.log"
         self.url = ""
         self.metrics_url: str | None = None
@@ -62,7 +65,7 @@ class RouterSubprocess:
         # The file contains all settings, including those that came from the environment.
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "router", "serve", "--config", str(self._config_path)),
+            *(sys.executable, *self._program, str(self._config_path)),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -110,6 +113,13 @@ class RouterSubprocess:
         assert self._process is not None
         code = await self._process.wait()
         raise LoadTestFailed(f"the router exited with code {code}{self._log_tail()}")
+
+    async def kill(self) -> None:
+        """Send SIGKILL and wait until the process is gone, as if the machine had lost its power."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
 
     async def stop(self) -> int:
         """Send SIGTERM, wait while the router drains, and return its exit code. Idempotent.
