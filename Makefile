@@ -49,7 +49,7 @@ test: $(STAMP)  ## all tests
 
 test-long: $(STAMP)  ## property tests with thousands of new random examples, power failures at every cut, mutation; hours
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
-	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py
+	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py tests/integration/test_context_power_loss.py
 	$(MAKE) test-pythons
 	$(MAKE) mutation
 

@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from tests.acceptance.conftest import MakeRouter
-from tests.integration.test_power_loss import RecordedRouter
+from tests.integration.test_power_loss import SMALL, submit
 from tests.support.http_api import Api
+from tests.support.power_loss import RecordedRouter
 from tests.support.router_process import RouterProcess
 
 
@@ -88,7 +89,7 @@ async def test_after_all_files_were_removed_the_next_start_is_not_a_first_one(ma
 
 @pytest.mark.slow
 async def test_a_failed_sync_closes_sockets_with_1012_and_ends_with_an_exit_code(tmp_path: Path) -> None:
-    router = RecordedRouter(tmp_path, journal__checkpoint_idle_ms=3_600_000)
+    router = RecordedRouter(tmp_path, **SMALL, journal__checkpoint_idle_ms=3_600_000)
     try:
         await router.start(fail_sync=30)
         token = router.process.token("supervisor", "eve")
@@ -96,7 +97,7 @@ async def test_a_failed_sync_closes_sockets_with_1012_and_ends_with_an_exit_code
             url = router.process.url + "/v1/supervisor"
             async with session.ws_connect(url, headers={"Authorization": f"Bearer {token}"}, protocols=("router.v1+json",)) as ws:
                 await ws.send_json({"type": "hello"})
-                unanswered = await router.submit(0, 60, parallel=1)
+                unanswered = await submit(router, 0, 60, parallel=1)
                 assert unanswered and unanswered[0] > 5, "nothing was acknowledged before the fault"
                 async for _ in ws:
                     pass

@@ -9,12 +9,7 @@ The short form tries a seeded sample of the images in less than a minute; ``make
 """
 
 import asyncio
-import os
-import random
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +19,11 @@ import pytest
 from router.app import App
 from router.settings import settings_from
 from tests.support.disk_images import DiskImages, Entry
-from tests.support.disk_recorder import append_entry, read_entries
+from tests.support.disk_recorder import append_entry
 from tests.support.http_api import Api
-from tests.support.router_process import POLICY, RouterProcess
+from tests.support.power_loss import IS_LONG, RecordedRouter, Trial
+from tests.support.router_process import POLICY
 
-REPOSITORY: Final = Path(__file__).parents[2]
-IS_LONG: Final = os.environ.get("POWER_LOSS") == "all"
-IMAGES_MAX: Final = 10**9 if IS_LONG else 120
-TORN_SEEDS: Final = 6 if IS_LONG else 2
 SMALL: Final = {
     "journal__checkpoint_bytes_max": 65_536,
     "runtime__snapshot_event_count": 40,
@@ -40,51 +32,9 @@ SMALL: Final = {
 }
 
 
-class RecordedRouter:
-    """A router whose disk is recorded over several processes."""
-
-    def __init__(self, directory: Path, **settings: Any) -> None:
-        self.process = RouterProcess(directory, **{**SMALL, **settings})
-        self.process.program = (str(REPOSITORY / "tests/integration/recorded_router.py"),)
-        self.root = directory / "var"
-        self.log = directory / "disk.log"
-        self.log_descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self.root.mkdir(mode=0o700)
-
-    def environment(self, **faults: Any) -> dict[str, str]:
-        """Return what a recorded process needs."""
-        place = {"RECORD_ROOT": str(self.root), "RECORD_LOG": str(self.log), "PYTHONPATH": str(REPOSITORY)}
-        return place | {name.upper(): str(value) for name, value in faults.items()}
-
-    async def start(self, *arguments: str, **faults: Any) -> None:
-        await asyncio.to_thread(self.process.start, *arguments, **self.environment(**faults))
-
-    async def submit(self, first: int, count: int, *, parallel: int = 4) -> list[int]:
-        """Submit contacts, each under its own key, until the process ends; return the numbers that got no answer."""
-        unanswered: list[int] = []
-        numbers = iter(range(first, first + count))
-        async with Api(self.process, "gateway", "web") as gateway:
-
-            async def send() -> None:
-                for number in numbers:
-                    try:
-                        receipt = await gateway.submit(f"key-{number}")
-                    except (aiohttp.ClientError, OSError, AssertionError):
-                        unanswered.append(number)
-                        return
-                    append_entry(self.log_descriptor, ("ack", receipt["contact_id"]))
-
-            await asyncio.gather(*(send() for _ in range(parallel)))
-        return unanswered
-
-    @property
-    def entries(self) -> list[Entry]:
-        return read_entries(self.log)
-
-
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[RecordedRouter]:
-    made = RecordedRouter(tmp_path)
+    made = RecordedRouter(tmp_path, **SMALL)
     yield made
     made.process.kill()
 
@@ -92,21 +42,14 @@ def router(tmp_path: Path) -> Iterator[RecordedRouter]:
 @pytest.fixture
 def quiet_router(tmp_path: Path) -> Iterator[RecordedRouter]:
     """A router without checkpoints, so that a fault at a counted sync is a fault at the sync of a commit."""
-    made = RecordedRouter(tmp_path, journal__checkpoint_bytes_max=1 << 24, journal__checkpoint_idle_ms=3_600_000)
+    quiet = {"journal__checkpoint_bytes_max": 1 << 24, "journal__checkpoint_idle_ms": 3_600_000}
+    made = RecordedRouter(tmp_path, **{**SMALL, **quiet})
     yield made
     made.process.kill()
 
 
-@contextmanager
-def fast_directory() -> Iterator[Path]:
-    """Provide a directory in memory where there is one: images need no durability."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
-        yield Path(directory)
-
-
-async def contacts_after_start(directory: Path) -> set[str]:
-    """Start a router on an image and return the ids of its contacts. Raises what refuses the start."""
+async def missing_contacts(directory: Path, acknowledged: Sequence[str]) -> str:
+    """Start a router on an image and say whether it lacks contacts. Raises what refuses the start."""
     seed = directory / "policy.yaml"
     seed.write_text(POLICY)
     settings = settings_from(
@@ -121,64 +64,38 @@ async def contacts_after_start(directory: Path) -> set[str]:
     await app.start()
     try:
         listed = await app._writer.query("default", lambda engine: [view.contact_id for view in engine.contacts(limit=10_000)])
-        return set(listed.value)
+        missing = set(acknowledged) - set(listed.value)
+        return f"{len(missing)} contacts are missing" if missing else ""
     finally:
         await app.stop_immediately()
 
 
-class Trial:
-    """The images of one recording: how many were tried, and what went wrong."""
+async def submit(router: RecordedRouter, first: int, count: int, *, parallel: int = 4) -> list[int]:
+    """Submit contacts, each under its own key, until the process ends; return the numbers that got no answer."""
+    unanswered: list[int] = []
+    numbers = iter(range(first, first + count))
+    async with Api(router.process, "gateway", "web") as gateway:
 
-    def __init__(self, entries: list[Entry]) -> None:
-        self._entries = entries
-        self.images = 0
-        self.lost: list[str] = []
-        self.refused: list[str] = []
+        async def send() -> None:
+            for number in numbers:
+                try:
+                    receipt = await gateway.submit(f"key-{number}")
+                except (aiohttp.ClientError, OSError, AssertionError):
+                    unanswered.append(number)
+                    return
+                router.note(receipt["contact_id"])
 
-    async def run(self, *, images_max: int = IMAGES_MAX, first_cut: int = 0, seed: int = 1) -> "Trial":
-        """Try the images at all cuts from one on, or a seeded sample of ``images_max`` of them."""
-        cuts = [(cut, variant) for cut in range(first_cut, len(self._entries) + 1) for variant in ("lost", "kept", "torn")]
-        chosen = sorted(random.Random(seed).sample(cuts, images_max)) if len(cuts) > images_max else cuts
-        disk, played, seen = DiskImages(), 0, set()
-        for cut, variant in chosen:
-            for entry in islice(self._entries, played, cut):
-                disk.play(entry)
-            played = cut
-            for torn in range(TORN_SEEDS if variant == "torn" else 1):
-                fingerprint = (disk.fingerprint(variant, torn), len(disk.acknowledged))
-                if fingerprint not in seen:
-                    seen.add(fingerprint)
-                    await self._try(disk, variant, torn, f"cut {cut}, {variant} {torn}")
-        return self
-
-    async def _try(self, disk: DiskImages, variant: str, torn: int, where: str) -> None:
-        self.images += 1
-        with fast_directory() as directory:
-            (directory / "var").mkdir(mode=0o700)
-            disk.write_to(directory / "var", variant, torn)
-            try:
-                found = await contacts_after_start(directory)
-            except Exception as error:
-                self.refused.append(f"{where}, {len(disk.acknowledged)} acknowledged: {type(error).__name__}: {error}")
-                return
-            missing = set(disk.acknowledged) - found
-            if missing:
-                self.lost.append(f"{where}: {len(missing)} of {len(disk.acknowledged)} acknowledged contacts are missing")
-
-    def check(self, name: str) -> None:
-        """Print the number of images and fail where anything was lost or refused."""
-        print(f"power loss, {name}: {self.images} images, {len(self.lost)} with lost contacts, {len(self.refused)} refused")
-        assert not self.lost and not self.refused, (self.lost[:3], self.refused[:3])
-        assert self.images > 10
+        await asyncio.gather(*(send() for _ in range(parallel)))
+    return unanswered
 
 
-def synced_entries(entries: list[Entry]) -> int:
-    return sum(entry[0] == "sync" for entry in entries)
+def trial(entries: Sequence[Entry]) -> Trial:
+    return Trial(entries, missing_contacts)
 
 
 async def test_first_start_load_snapshots_checkpoints_and_stop(router: RecordedRouter) -> None:
     await router.start()
-    assert await router.submit(0, 120) == []
+    assert await submit(router, 0, 120) == []
     assert await asyncio.to_thread(router.process.stop) == 0
     entries = router.entries
     disk = DiskImages()
@@ -187,14 +104,14 @@ async def test_first_start_load_snapshots_checkpoints_and_stop(router: RecordedR
     disk.check_complete(router.root)
     assert len(disk.acknowledged) == 120
     first_ack = next(index for index, entry in enumerate(entries) if entry[0] == "ack")
-    (await Trial(entries[:first_ack]).run()).check("first start")
-    (await Trial(entries).run(first_cut=first_ack)).check("load, snapshots, checkpoints, stop")
+    (await trial(entries[:first_ack]).run()).check("first start")
+    (await trial(entries).run(first_cut=first_ack)).check("load, snapshots, checkpoints, stop")
 
 
 async def test_an_accepted_history_loss_then_a_power_failure(router: RecordedRouter) -> None:
     """What the operator has accepted stays accepted, and what is acknowledged after it is kept."""
     await router.start()
-    assert await router.submit(0, 20) == []
+    assert await submit(router, 0, 20) == []
     await asyncio.to_thread(router.process.kill)
     log = router.root / "journal.db-wal"
     log.unlink()
@@ -202,24 +119,24 @@ async def test_an_accepted_history_loss_then_a_power_failure(router: RecordedRou
     append_entry(router.log_descriptor, ("loss",))
     await router.start("--accept-history-loss")
     began = next(index for index, entry in enumerate(router.entries) if entry[0] == "loss")
-    assert await router.submit(100, 10) == []
+    assert await submit(router, 100, 10) == []
     await asyncio.to_thread(router.process.kill)
     first_ack = next(index for index, entry in enumerate(router.entries) if index > began and entry[0] == "ack")
-    (await Trial(router.entries).run(first_cut=first_ack)).check("accepted loss")
+    (await trial(router.entries).run(first_cut=first_ack)).check("accepted loss")
 
 
 async def restarted_after(router: RecordedRouter, *, sabotage: Any = "", **fault: Any) -> tuple[list[Entry], int]:
     """Let a fault end a router under load, start it again, repeat what got no answer; return the log and where that began."""
     await router.start(sabotage=sabotage, **fault)
-    unanswered = await router.submit(0, 60, parallel=1)
+    unanswered = await submit(router, 0, 60, parallel=1)
     assert unanswered, "the fault did not happen"
     code = await asyncio.to_thread(router.process.wait)
     assert code in (1, -9)
     began = len(router.entries)
     await router.start(sabotage=sabotage)
-    assert await router.submit(unanswered[0], 1) == []
+    assert await submit(router, unanswered[0], 1) == []
     answered = len(router.entries)
-    assert await router.submit(unanswered[0] + 1, 5) == []
+    assert await submit(router, unanswered[0] + 1, 5) == []
     await asyncio.to_thread(router.process.kill)
     assert sum(entry[0] == "ack" for entry in router.entries[began:answered]) == 1
     return router.entries, began
@@ -228,7 +145,7 @@ async def restarted_after(router: RecordedRouter, *, sabotage: Any = "", **fault
 async def test_a_kill_before_the_sync_of_a_commit_then_a_power_failure(quiet_router: RecordedRouter) -> None:
     """The next process reads what was never synced, and answers a repeated submit from it."""
     entries, began = await restarted_after(quiet_router, kill_at_wal_sync=25)
-    (await Trial(entries).run(first_cut=began)).check("kill before a sync, restart")
+    (await trial(entries).run(first_cut=began)).check("kill before a sync, restart")
 
 
 async def test_a_failed_sync_then_a_power_failure(quiet_router: RecordedRouter) -> None:
@@ -238,7 +155,7 @@ async def test_a_failed_sync_then_a_power_failure(quiet_router: RecordedRouter) 
     assert len(failed) == 1
     assert sum(entry[0] == "ack" for entry in entries[: failed[0]]) > 5, "nothing was acknowledged before the fault"
     assert not any(entry[0] == "ack" for entry in entries[failed[0] : began]), "acknowledged after a failed sync"
-    (await Trial(entries).run(first_cut=began)).check("failed sync, restart")
+    (await trial(entries).run(first_cut=began)).check("failed sync, restart")
 
 
 @pytest.mark.slow
@@ -246,7 +163,7 @@ async def test_a_failed_sync_then_a_power_failure(quiet_router: RecordedRouter) 
 @pytest.mark.parametrize("at", range(8, 40) if IS_LONG else (9, 12, 22))
 async def test_a_fault_at_any_sync_with_checkpoints_then_a_power_failure(router: RecordedRouter, fault: str, at: int) -> None:
     entries, began = await restarted_after(router, **{fault: at})
-    (await Trial(entries).run(first_cut=began)).check(f"{fault} {at}, restart")
+    (await trial(entries).run(first_cut=began)).check(f"{fault} {at}, restart")
 
 
 @pytest.mark.slow
@@ -258,20 +175,20 @@ async def test_a_router_that_does_not_sync_what_it_found_is_convicted(
     quiet_router: RecordedRouter, sabotage: str, fault: str
 ) -> None:
     entries, began = await restarted_after(quiet_router, **{"sabotage": sabotage, fault: 25})
-    trial = await Trial(entries).run(first_cut=began)
-    assert trial.lost or trial.refused
+    tried = await trial(entries).run(first_cut=began)
+    assert tried.lost or tried.refused
 
 
 @pytest.mark.slow
 async def test_a_router_that_checkpoints_a_log_that_is_not_on_the_disk_is_convicted(tmp_path: Path) -> None:
     """Only where the failed sync covers pages that the main file has already: that depends on how the commits are gathered."""
     for at in (22, 12, 19, 26, 33):
-        router = RecordedRouter(tmp_path / str(at))
+        router = RecordedRouter(tmp_path / str(at), **SMALL)
         try:
             entries, began = await restarted_after(router, sabotage="checkpoint_without_rewrite", fail_sync=at)
         finally:
             router.process.kill()
-        if (await Trial(entries).run(first_cut=began, images_max=10**9)).refused:
+        if (await trial(entries).run(first_cut=began, images_max=10**9)).refused:
             return
     pytest.fail("no image was refused")
 
@@ -279,7 +196,7 @@ async def test_a_router_that_checkpoints_a_log_that_is_not_on_the_disk_is_convic
 @pytest.mark.slow
 async def test_a_router_that_does_not_sync_its_commits_is_convicted(router: RecordedRouter) -> None:
     await router.start(sabotage="normal_sync")
-    assert await router.submit(0, 40) == []
+    assert await submit(router, 0, 40) == []
     await asyncio.to_thread(router.process.kill)
-    trial = await Trial(router.entries).run(images_max=60)
-    assert trial.lost or trial.refused
+    tried = await trial(router.entries).run(images_max=60)
+    assert tried.lost or tried.refused

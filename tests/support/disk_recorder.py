@@ -10,6 +10,7 @@ A write is logged before it is made and a sync after it has returned: at no cut 
 
 Faults, from the environment: ``KILL_AT_WAL_SYNC=n`` kills the process before the n-th sync of a write-ahead log;
 ``FAIL_SYNC=n`` makes the n-th one, and only that one, fail with an I/O error; ``KILL_AT_ENTRY=n`` kills it after n entries.
+With ``FAULT_FILES``, the beginning of names, all syncs of those SQLite files are counted instead.
 """
 
 import builtins
@@ -41,6 +42,7 @@ class Recorder:
         self._kill_at_entry = int(os.environ.get("KILL_AT_ENTRY", 0))
         self._kill_at_sync = int(os.environ.get("KILL_AT_WAL_SYNC", 0))
         self._fail_sync = int(os.environ.get("FAIL_SYNC", 0))
+        self._fault_files = os.environ.get("FAULT_FILES", "")
         self._write = os.write
         self._kill = os.kill
 
@@ -59,8 +61,14 @@ class Recorder:
     def name(self, path: Any) -> str:
         return os.path.relpath(os.path.abspath(os.fsdecode(path)), self._root)
 
-    def on_wal_sync(self) -> bool:
-        """Count a sync of a write-ahead log; return whether it fails. May kill the process."""
+    def kill_after(self, entries: int) -> None:
+        """Kill the process after this many further entries."""
+        self._kill_at_entry = self._entries + entries
+
+    def on_sync(self, name: str, is_wal: bool) -> bool:
+        """Count a sync of a file that may be at fault; return whether it fails. May kill the process."""
+        if not (name.startswith(self._fault_files) if self._fault_files else is_wal):
+            return False
         self._wal_syncs += 1
         if self._wal_syncs == self._kill_at_sync:
             self._kill(os.getpid(), signal.SIGKILL)
@@ -188,7 +196,8 @@ def read_entries(log: Path) -> list[tuple[Any, ...]]:
 # --- SQLite -----------------------------------------------------------------------------
 
 _P: Final = ctypes.c_void_p
-_OPEN: Final = ctypes.CFUNCTYPE(ctypes.c_int, _P, ctypes.c_char_p, _P, ctypes.c_int, _P)
+# The path is a pointer: SQLite keeps it, and finds parameters of a URI behind it.
+_OPEN: Final = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, _P, ctypes.c_int, _P)
 _DELETE: Final = ctypes.CFUNCTYPE(ctypes.c_int, _P, ctypes.c_char_p, ctypes.c_int)
 _WRITE: Final = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, ctypes.c_int, ctypes.c_int64)
 _TRUNCATE: Final = ctypes.CFUNCTYPE(ctypes.c_int, _P, ctypes.c_int64)
@@ -225,10 +234,11 @@ class _RecordingVfs:
         self._directory_synced: set[int] = set()
         assert library.sqlite3_vfs_register(ctypes.byref(words), 1) == 0
 
-    def _open(self, _vfs: Any, path: bytes | None, file: Any, flags: int, out_flags: Any) -> int:
+    def _open(self, _vfs: Any, pointer: int | None, file: Any, flags: int, out_flags: Any) -> int:
+        path = ctypes.string_at(pointer) if pointer else None
         covered = path is not None and self._recorder.covers(path)
         created = covered and not os.path.lexists(os.fsdecode(path or b""))
-        code = self._real_open(self._original, path, file, flags, out_flags)
+        code = self._real_open(self._original, pointer, file, flags, out_flags)
         if code == 0 and covered:
             assert path is not None
             name = self._recorder.name(path)
@@ -270,7 +280,7 @@ class _RecordingVfs:
     def _on_sync(self, real: Any) -> Callable[[int, int], int]:
         def sync(file: int, flags: int) -> int:
             name, is_wal = self._files[file]
-            if is_wal and self._recorder.on_wal_sync():
+            if self._recorder.on_sync(name, is_wal):
                 self._recorder.add("sync", name, False)
                 return _SQLITE_IOERR_FSYNC
             code = int(real(file, flags))

@@ -107,6 +107,7 @@ class RouterProcess:
                 started = json.loads(line)
                 self.url, self.metrics_url = started["url"], started["metrics_url"]
                 return self
+        self._lines.put(None)  # Read once more by ``wait``.
         raise AssertionError(f"it did not start: {self.log[-5:]}, exit code {self.wait()}")
 
     def _read(self, process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:

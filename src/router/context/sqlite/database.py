@@ -13,7 +13,8 @@ newer copy cannot be opened either. It is refused unless ``accept-older-data`` s
 
 After a ``DELETE`` the old bytes stay in the database file until the write-ahead log is copied into it, even with ``secure_delete``.
 An erasure is therefore complete only after ``truncate_log`` of the key file, which is checked by its result: a checkpoint that a
-reader blocks reports *busy* and leaves the key where it was.
+reader blocks reports *busy* and leaves the key where it was. SQLite empties the log without a sync, so that a power failure could
+bring it back with the key in it; its new length is synced before anything is acknowledged.
 
 One connection writes, on one thread; a second one only reads, on another thread, for milliseconds at a time.
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from router.context.customers import ContextCorrupt, ContextUnavailable
-from router.journal.files import FILE_MODE, create_private_file, fsync_directory, prepare_directory, rewrite_file
+from router.journal.files import FILE_MODE, create_private_file, prepare_directory, rewrite_file, sync_directory_path, sync_file
 
 DATA_FILE: Final = "context.db"
 KEY_FILE: Final = "context-keys.db"
@@ -213,8 +214,8 @@ class ContextFiles:
     def _store_again(self, paths: Sequence[Path]) -> None:
         """Write the logs over themselves: after a sync that failed, an earlier process may have left what no later sync stores."""
         for path in paths:
-            rewrite_file(path.with_name(f"{path.name}-wal"))
-        fsync_directory(self.directory)
+            rewrite_file(_log_path(path))
+        sync_directory_path(self.directory)
 
     def _check_pair(self, key_path: Path) -> None:
         """Check that both files belong together; write the pair id where there is none yet, into the key file first."""
@@ -261,13 +262,20 @@ class ContextFiles:
                 connection.execute("ROLLBACK")
 
     def truncate_log(self, connection: sqlite3.Connection) -> bool:
-        """Copy the write-ahead log into the file and empty it; return False where a reader prevents it."""
+        """Copy the write-ahead log into the file and empty it on the disk; return False where a reader prevents it."""
         [(is_busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return not is_busy
+        if is_busy:
+            return False
+        self._sync_log(connection)
+        return True
+
+    def _sync_log(self, connection: sqlite3.Connection) -> None:
+        """Force the length of a log to disk. SQLite holds no lock on a log, so that it may be opened and closed here."""
+        sync_file(_log_path(self.directory / (KEY_FILE if connection is self.keys else DATA_FILE)))
 
     def log_bytes(self) -> int:
         """Return the size of the larger write-ahead log."""
-        logs = (self.directory / f"{name}-wal" for name in (DATA_FILE, KEY_FILE))
+        logs = (_log_path(self.directory / name) for name in (DATA_FILE, KEY_FILE))
         return max(log.stat().st_size if log.exists() else 0 for log in logs)
 
     def close(self) -> None:
@@ -283,6 +291,11 @@ class ContextFiles:
         for connection in (self.keys, self.data):
             connection.close()
         os.close(self._lock)
+
+
+def _log_path(path: Path) -> Path:
+    """Return the path of the write-ahead log of a file."""
+    return path.with_name(f"{path.name}-wal")
 
 
 def _lock(path: Path) -> int:
