@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from router.context.customers import ContextUnavailable
-from router.context.port import ContactReference
+from router.context.port import ContactReference, ContextChange, CustomerChangeKind
 from router.context_settings import ReferenceStorage
 from router.journal.memory import MemoryJournal
 from router.model.events import ContactQueued
+from router.model.states import SEALED_REFERENCE
 from router.server.references import DEADLINE_S, References
 from tests.support.builders import a_contact, published
 from tests.support.manual_clock import ManualClock
@@ -43,6 +44,13 @@ class StubContext:
         self.discarded += contact_ids
 
     def count(self, name: str, result: str, number: int = 1) -> None: ...
+
+    async def run_in_time(self, operation: Callable[[Any], Any], *, deadline_s: float) -> Any:
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self.run(operation)
+        except TimeoutError:
+            raise ContextUnavailable("it is late") from None
 
     async def run(self, operation: Callable[[Any], Any], *, timeout_s: float | None = None) -> Any:
         if not self.is_available:
@@ -172,4 +180,45 @@ async def test_a_busy_store_is_waited_for_and_tried_again(monkeypatch: pytest.Mo
         async with asyncio.timeout(5):
             while len(context.kept) < 2:  # noqa: ASYNC110  (plain data of another task)
                 await asyncio.sleep(0.01)
+        await references.stop()
+
+
+async def test_a_reference_that_could_not_be_read_once_is_shown_when_the_store_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.server.references.READ_TIMEOUT_S", 0.05)
+    context, clock = StubContext(), ManualClock(1_000_000)
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        await execute_done(writer, a_contact("c1", reference=SEALED_REFERENCE))
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        context.kept = [ContactReference("c1", "call-1", None)]
+        [view] = await references.contacts("main", [await view_of(writer)])
+        assert view.reference is None, "the store is stalled"
+        context.answers.set()
+        [view] = await references.contacts("main", [await view_of(writer)])
+        assert view.reference == "call-1"
+        await references.stop()
+
+
+async def test_what_was_under_way_at_an_erasure_brings_no_reference_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.server.references.READ_TIMEOUT_S", 0.5)
+    context, clock = StubContext(), ManualClock(1_000_000)
+    customer_id = "c_" + "1" * 32
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        await execute_done(writer, a_contact("c1", reference=SEALED_REFERENCE, customer_id=customer_id))
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        context.kept = [ContactReference("c1", "call-1", customer_id)]
+        reading = asyncio.ensure_future(references.contacts("main", [await view_of(writer)]))
+        await asyncio.sleep(0)
+        change = ContextChange(workspace="main", customer_id=customer_id, kind=CustomerChangeKind.ERASED, number=1)
+        references._on_changed([change])
+        context.answers.set()
+        [view] = await reading
+        assert view.reference is None, "it was read before the erasure"
+        await execute_done(writer, a_contact("c2", reference="call-2", customer_id=customer_id))
+        assert references.get("c2") is None, "its submit began before the erasure"
         await references.stop()

@@ -50,6 +50,8 @@ WAITING_MAX: Final = 20_000
 """References that wait to be stored; further ones are held in memory alone."""
 RECENT_MAX: Final = 20_000
 """References of contacts that are over, or were asked for, held in memory."""
+ERASED_MAX: Final = 10_000
+"""Erased customers that are remembered, so that what was under way at the erasure brings no reference of theirs back."""
 _LOADED_AT_ONCE: Final = 500
 _ENDINGS: Final = frozenset({ContactEnded, ContactAbandoned, ContactCancelled, ContactExpired})
 
@@ -66,6 +68,7 @@ class References:
         self._recent: OrderedDict[str, ContactReference | None] = OrderedDict()
         """None: the store has none."""
         self._of_customer: dict[str, set[str]] = {}
+        self._erased: OrderedDict[str, None] = OrderedDict()
         self._waiting: list[_KeptReference] = []
         self._discarded: list[tuple[str, str]] = []
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +95,7 @@ class References:
             names = (await writer.query(workspace, _sealed_contacts)).value
             for start in range(0, len(names), _LOADED_AT_ONCE):
                 found = await self._read(workspace, names[start : start + _LOADED_AT_ONCE])
-                for one in found.values():
+                for one in (found or {}).values():
                     self._add(one)
         self._context.observers.append(self._on_changed)
         if self._storage is not ReferenceStorage.JOURNAL:
@@ -206,6 +209,9 @@ class References:
     # --- memory --------------------------------------------------------------------------------
 
     def _add(self, reference: ContactReference) -> None:
+        if reference.customer_id in self._erased:
+            self._recent[reference.contact_id] = None
+            return
         self._live[reference.contact_id] = reference
         if self._unsubscribe is None and self._publisher is not None:
             self._unsubscribe = self._publisher.subscribe(self._on_record)
@@ -214,6 +220,8 @@ class References:
             self._of_customer.setdefault(reference.customer_id, set()).add(reference.contact_id)
 
     def _remember(self, contact_id: str, reference: ContactReference | None) -> None:
+        if reference is not None and reference.customer_id in self._erased:
+            reference = None
         self._recent[contact_id] = reference
         if reference is not None and reference.customer_id is not None:
             self._of_customer.setdefault(reference.customer_id, set()).add(contact_id)
@@ -245,6 +253,9 @@ class References:
     def _on_changed(self, changes: Sequence[ContextChange]) -> None:
         for change in changes:
             if change.kind is CustomerChangeKind.ERASED:
+                self._erased[change.customer_id] = None
+                if len(self._erased) > ERASED_MAX:
+                    self._erased.popitem(last=False)
                 for contact_id in self._of_customer.pop(change.customer_id, ()):
                     self._live.pop(contact_id, None)
                     self._recent.pop(contact_id, None)
@@ -317,6 +328,8 @@ class References:
         for start in range(0, len(names), _LOADED_AT_ONCE):
             part = names[start : start + _LOADED_AT_ONCE]
             found = await self._read(workspace, part)
+            if found is None:
+                return  # Asked for again next time: a store that was slow once must not hide them until the next start.
             for contact_id in part:
                 self._remember(contact_id, found.get(contact_id))
 
@@ -326,12 +339,15 @@ class References:
         names = {one.contact_id: None for one in items if getattr(one, "reference", None) == SEALED_REFERENCE}
         return [name for name in names if name not in self._live and name not in self._recent]
 
-    async def _read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference]:
+    async def _read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference] | None:
+        """Return the references that the store has; None: it does not answer."""
         assert self._context is not None
         try:
-            return await self._context.run(lambda store: store.references.read(workspace, contact_ids), timeout_s=READ_TIMEOUT_S)
+            return await self._context.run_in_time(
+                lambda store: store.references.read(workspace, contact_ids), deadline_s=READ_TIMEOUT_S
+            )
         except ContextError:
-            return {}
+            return None
 
 
 NO_REFERENCES: Final = References()

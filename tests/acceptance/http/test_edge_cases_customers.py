@@ -388,3 +388,50 @@ async def test_edge_case_16_a_crash_before_the_new_customer_is_durable(make_rout
         found = await resolve(web, user(1), create=False)
         assert found["customer_id"] not in (None, lost_id)
         assert (await submit(web, user(1)))["customer_id"] == found["customer_id"]
+
+
+async def test_a_customer_is_gone_for_everyone_while_an_erasure_is_pending(make_router: MakeRouter) -> None:
+    """Another process reads the key file, so that the key is not gone from the disk: nothing is acknowledged, nothing is shown."""
+    router = make_router(**WAITS).start()
+    keys = Path(router.settings.journal.path).parent / "context" / "context-keys.db"
+    async with apis(router) as (web, admin):
+        contact = await submit(web, user(1), reference="call-1", context={"summary": "secret"})
+        customer_id = contact["customer_id"]
+        reader = sqlite3.connect(keys)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM customer_key").fetchall()
+        erasure = asyncio.create_task(admin.call("DELETE", f"/v1/customers/{customer_id}"))
+        await asyncio.sleep(0.5)
+        assert (await web.call("GET", f"/v1/customers/{customer_id}")).code == "customer_erased"
+        assert await web.ok("GET", f"/v1/contacts/{contact['contact_id']}/card") == {"status": "erased"}
+        assert (await web.ok("GET", f"/v1/contacts/{contact['contact_id']}")).get("reference") is None
+        again = await submit(web, user(1))
+        assert (again["state"], again["customer_id"] != customer_id) == ("queued", True), "the contact is routed"
+        assert (await append(web, {"customer_id": customer_id, "type": "page"}))["dropped"] == 1
+        answer = await erasure
+        assert (answer.status, answer.json["state"]) == (202, "pending")
+        assert await metric_value(router, "router_context_erasures_pending") == 1
+        reader.close()
+        for _ in range(200):
+            if await metric_value(router, "router_context_erasures_pending") == 0:
+                break
+            await asyncio.sleep(0.05)
+        done = await admin.call("DELETE", f"/v1/customers/{customer_id}")
+        assert (done.status, done.code) == (410, "customer_erased")
+
+
+async def test_a_customer_whose_data_cannot_be_opened_is_routed_all_the_same(make_router: MakeRouter) -> None:
+    router = make_router(**WAITS).start()
+    async with apis(router) as (web, _):
+        customer_id = (await resolve(web, user(1)))["customer_id"]
+        await web.ok("PATCH", f"/v1/customers/{customer_id}", {"name": "Ann"})
+    router.stop()
+    with sqlite3.connect(Path(router.settings.journal.path).parent / "context" / "context.db") as data:
+        data.execute("UPDATE customer SET profile = zeroblob(length(profile)) WHERE profile IS NOT NULL")
+    data.close()
+    router.start()
+    async with apis(router) as (web, _):
+        contact = await submit(web, user(1), context={"summary": "s"})
+        assert (contact["state"], contact.get("customer_id")) == ("queued", None)
+        assert await metric_value(router, "router_context_submits_total", result="failed") == 1
+        assert (await submit(web, user(2)))["customer_id"].startswith("c_")

@@ -1,9 +1,11 @@
 """Erasure of customers in the SQLite backend, and the repair of one that the end of the process interrupted.
 
-The keys go first: they are deleted, committed, and the log of the key file is copied into it and emptied, after which no copy of
-the data can be opened. Then the data is deleted. Whatever interrupts this after the commit of the keys is finished at the next
-start: a customer without a key is deleted, and both logs are emptied before anything is served. The key file remembers the rows of
-deleted keys, so that a restored older data file loses those customers again, and a key file that is too old is noticed.
+The keys go first: they are deleted and committed, then the data. Then the logs of both files are copied into them and emptied: only
+now is the key gone from the disk, so that no copy of the data can be opened, and the erasure is acknowledged. A reader in another
+process can prevent that; it is tried again, while the customer is gone for everyone. Whatever interrupts this after the commit of
+the keys is finished at the next start: a customer without a key is deleted, and both logs are emptied before anything is served.
+The key file remembers the rows of deleted keys, so that a restored older data file loses those customers again, and a key file that
+is too old is noticed.
 
 The look-up hashes of an erased customer's identities are kept for ``SUPPRESSION_MS``, so that steps that arrive late, or are sent
 again, do not bring the customer back.
@@ -35,25 +37,23 @@ class Erasure:
         self._keys = keys
         self._journeys = journeys
         self.is_log_pending = False
-        """Whether a log could not be emptied at the start, because another process reads the files."""
+        """Whether a log could not be emptied, because another process reads the files."""
 
     @property
     def _data(self) -> sqlite3.Connection:
         return self._files.data
 
     def erase(self, rows: Sequence[int], *, now_ms: int) -> bool:
-        """Erase customers; False: a reader holds the log of a file, call again."""
+        """Erase customers; False: a reader holds the log of a file, so that ``empty_logs`` has to be called again."""
         keys = self._files.keys
         keys.execute("BEGIN IMMEDIATE")
         self._keys.delete(rows)
         keys.executemany("INSERT OR IGNORE INTO deleted_key VALUES (?)", [(row,) for row in rows])
         keys.execute("COMMIT")
-        if not self._files.truncate_log(keys):
-            return False
         self._data.execute("BEGIN IMMEDIATE")
         self._delete_rows(rows, now_ms=now_ms)
         self._data.execute("COMMIT")
-        return self._files.truncate_log(self._data)
+        return self.empty_logs()
 
     def repair(self, *, now_ms: int) -> None:
         """Remove keys without a customer and customers without a key, which an end of the process can leave, and empty the logs.
@@ -80,10 +80,11 @@ class Erasure:
         self._files.begin_recording()
         self.empty_logs()
 
-    def empty_logs(self) -> None:
-        """Copy both logs into their files: a key that was deleted just before the end of the process is gone only then."""
+    def empty_logs(self) -> bool:
+        """Copy both logs into their files, after which a deleted key is gone from the disk; return False where that is pending."""
         done = [self._files.truncate_log(connection) for connection in (self._files.keys, self._data)]
         self.is_log_pending = not all(done)
+        return not self.is_log_pending
 
     def suppressed_since(self, workspace: int, hash: bytes, *, now_ms: int) -> int | None:
         """Return when the customer of an identity was erased; None: not in the last 30 days."""

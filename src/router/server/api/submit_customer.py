@@ -5,6 +5,7 @@ not answer within ``context.submit_wait_ms_max``, and where the identities ident
 The contact has the id of the **member** that has the deciding identity, so that an undone merge gives it back with its identity.
 """
 
+import structlog
 from msgspec import Struct
 
 from router.context.cards import CardContent, ContactContext
@@ -15,6 +16,8 @@ from router.model.policy import FactValue
 from router.protocol.frames import ContactCustomer
 from router.server.api.request import Services
 from router.server.customers.live_customers import LiveCustomers
+
+_log = structlog.get_logger(__name__)
 
 
 class SubmitCustomer(Struct, frozen=True):
@@ -71,6 +74,11 @@ async def resolve_for_submit(
         return _from_memory(customers, workspace, contact_id, customer_id, context)
     except ContextError:
         store_service.count("submits", "refused")
+        return None
+    except Exception:
+        # A value that the store cannot open, a fault of its code: an error of one customer's data is no reason to lose a contact.
+        _log.exception("the customer of a submit could not be read", action="submit_customer_failed", workspace=workspace)
+        store_service.count("submits", "failed")
         return None
     found = read.found
     member_id = None if found is None else found.member_id
