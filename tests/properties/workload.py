@@ -329,7 +329,11 @@ class Workload:
         ways: tuple[c.Command, ...] = (
             c.SuspendContact(contact_id=contact_id, resume_by_ms=until_ms, at_expiry=self._one((None, *SuspensionEnd))),
             c.SwitchChannel(contact_id=contact_id, channel=self._one(CHANNELS), if_unable=self._one(IfUnable)),
-            c.SwitchChannel(contact_id=contact_id, channel=self._one(CHANNELS), if_unable=IfUnable.QUEUE),
+            c.SwitchChannel(
+                contact_id=contact_id,
+                channel=self._one(CHANNELS),
+                if_unable=self._one((IfUnable.CONSULT, IfUnable.QUEUE, IfUnable.CONSULT)),
+            ),
             c.ReportChannel(contact_id=self._one(switching or [contact_id]), outcome=self._one(ChannelOutcome)),
             c.ResumeContact(contact_id=self._one(resting or [contact_id]), channel=self._one((None, *CHANNELS))),
             c.CancelContact(contact_id=contact_id),

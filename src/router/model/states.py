@@ -249,6 +249,9 @@ class IfUnable(StrEnum):
     """It is refused; nothing changes."""
     QUEUE = "queue"
     """It waits until this agent can, or another one accepts the contact on that channel. The old channel is kept meanwhile."""
+    CONSULT = "consult"
+    """It waits until this agent can, or another one accepts a consult on that channel: both agents have the conversation until the
+    owner completes the consult, which is the switch, or ends it. The old channel is kept meanwhile, and is not put on hold."""
 
 
 class ChannelOutcome(StrEnum):

@@ -18,6 +18,7 @@ from router.model.states import (
     ContactState,
     EndedBy,
     GatewayId,
+    IfUnable,
     MatchTrigger,
     OfferId,
     Presence,
@@ -184,6 +185,8 @@ class SwitchView(_View, frozen=True, kw_only=True):
     """Channel on which the customer is to be connected."""
     deadline_ms: int | None = None
     """Time by which the gateway must report the outcome; null: the switch waits for an agent with capacity for the channel."""
+    if_unable: IfUnable | None = None
+    """While it waits: whether another agent is offered the contact (``queue``) or a consult (``consult``)."""
 
 
 class ContactView(_View, frozen=True, kw_only=True):

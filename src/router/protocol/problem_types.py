@@ -323,7 +323,7 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         409,
         "The agent has no capacity for the channel",
         "The agent could not have the conversation on the channel; `allowed` lists the channels that are possible now.",
-        "Use one of the channels in `allowed`, or let the switch wait with `if_unable: queue`.",
+        "Use one of the channels in `allowed`, or let the switch wait with `if_unable: queue` or `consult`.",
     ),
     # --- callbacks -----------------------------------------------------------------------------------------------------
     "callback_not_offered": _P(

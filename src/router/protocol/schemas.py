@@ -37,7 +37,7 @@ FIELD_TEXTS: Final[dict[str, str]] = {
     "request_id": "Request of a customer: the id of its contact.",
     "resume_by_ms": "When the suspension ends unless the contact is resumed, epoch milliseconds; omitted: by the queue's policy.",
     "at_expiry": "What happens then: `end` or `queue`; omitted: by the queue's policy.",
-    "if_unable": "What happens if the agent of the contact has no capacity for the channel: `refuse` or `queue`.",
+    "if_unable": "What happens if the agent of the contact has no capacity for the channel: `refuse`, `queue` or `consult`.",
     "customer_id": "Id of the customer.",
     "merge_id": "Id of the merge.",
     "proposal_id": "Id of the proposal.",

@@ -164,11 +164,12 @@ def start_assignment(
     *,
     is_secondary: bool,
     queue_id: QueueId | None = None,
+    channel: str | None = None,
 ) -> None:
-    """Start an assignment, in the talking phase; it counts in ``queue_id``, by default the queue of its contact."""
+    """Start an assignment, in the talking phase; it counts in ``queue_id`` and ``channel``, by default those of its contact."""
     contact = target.contacts[contact_id]
     target.assignments[assignment_id] = LiveAssignment(
-        agent_id, queue_id or contact.queue_id, contact.channel, at_ms, is_secondary=is_secondary
+        agent_id, queue_id or contact.queue_id, channel or contact.channel, at_ms, is_secondary=is_secondary
     )
     update_agent(target, agent_id, at_ms, work=1)
 
@@ -390,8 +391,16 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
             counters.handling.transferred += 1
             if event.from_agent_id is not None:
                 target.agent(event.from_agent_id).handling.transferred += 1
-    queue_id = offer.queue_id if is_secondary else contact.queue_id
-    start_assignment(target, event.contact_id, event.offer_id, event.agent_id, at_ms, is_secondary=is_secondary, queue_id=queue_id)
+    start_assignment(
+        target,
+        event.contact_id,
+        event.offer_id,
+        event.agent_id,
+        at_ms,
+        is_secondary=is_secondary,
+        queue_id=offer.queue_id if is_secondary else contact.queue_id,
+        channel=offer.channel,
+    )
 
 
 def _offer_declined(target: StatsTarget, event: OfferDeclined, at_ms: int) -> None:

@@ -232,3 +232,96 @@ async def test_an_agent_without_capacity_keeps_the_chat_until_another_one_takes_
             assert [work.channel for work in bob.state.assignments.values()] == ["voice"]
             stats = await admin.ok("GET", "/v1/queues/support")
             assert stats["stats"]["channels"]["voice"]["switches"]["switched"] == 1
+
+
+async def test_an_agent_in_other_work_consults_one_who_can_take_the_call_and_passes_the_chat_on(make_router: MakeRouter) -> None:
+    router = make_router(policy=POLICY).start()
+    async with (
+        Api(router) as admin,
+        Api(router, "gateway", "web") as web,
+        Api(router, "agent", "ada") as of_ada,
+        the_gateway(router) as gateway,
+        asyncio.timeout(60),
+    ):
+        for agent_id in ("ada", "bob"):
+            await admin.ok("PUT", f"/v1/agents/{agent_id}", {})
+        async with the_desktop(router, "ada") as ada, the_desktop(router, "bob") as bob:
+            await ada.ready()
+            contact_id, _ = await chat_with_ada(router, ada, gateway), await chat_with_ada(router, ada, gateway)
+            path = f"/v1/contacts/{contact_id}"
+            wish = {"channel": "voice", "reference": "call-9", "if_unable": "consult"}
+            asked = await web.ok("POST", f"{path}/channel", wish)
+            assert asked["state"] == "assigned"
+            assert (await admin.ok("GET", path))["switch"] == {"channel": "voice", "if_unable": "consult"}
+            await bob.ready()
+            offer = await anext(event async for event in bob.events() if isinstance(event, e.OfferMade))
+            assert (offer.channel, offer.role, offer.reason, offer.from_agent_id) == ("voice", "consult", "channel", "ada")
+            await bob.accept(offer.offer_id)
+            heard = await anext(
+                event async for event in ada.events() if isinstance(event, e.OfferAccepted) and event.role != "owner"
+            )
+            assert heard.members == {"ada": "owner", "bob": "consult"}
+            view = await admin.ok("GET", path)
+            assert (view["channel"], view["agent_id"]) == ("chat", "ada"), "the chat goes on"
+            assert [(work.channel, work.state) for work in ada.state.assignments.values()] == [("chat", "active")] * 2
+    # The process ends while the consult runs; the desktops come back, and the owner completes it.
+    router.kill()
+    router.start()
+    async with (
+        Api(router) as admin,
+        Api(router, "agent", "ada") as of_ada,
+        the_gateway(router) as gateway,
+        the_desktop(router, "ada") as ada,
+        the_desktop(router, "bob") as bob,
+        asyncio.timeout(60),
+    ):
+        await of_ada.ok("POST", f"{path}/consult/complete", {})
+        switched = await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelSwitched))
+        assert (switched.agent_id, switched.channel, switched.reference) == ("bob", "voice", "call-9")
+        await anext(event async for event in bob.events() if isinstance(event, e.ContactChannelSwitched))
+        assert [(work.channel, work.role, work.reference) for work in bob.state.assignments.values()] == [
+            ("voice", "owner", "call-9")
+        ]
+        mirrored = gateway.contacts.by_id[contact_id]
+        assert (mirrored.agent_id, mirrored.channel, mirrored.reference) == ("bob", "voice", "call-9")
+        async with the_desktop(router, "bob") as fresh, the_gateway(router) as again:
+            assert fresh.state.assignments == bob.state.assignments
+            assert again.contacts.by_id == gateway.contacts.by_id
+        stats = await admin.ok("GET", "/v1/queues/support")
+        assert stats["stats"]["channels"]["voice"]["switches"]["switched"] == 1
+
+
+@pytest.mark.parametrize("way", ["owner cancels", "agent leaves", "gateway gives up"])
+async def test_a_consult_for_a_call_that_ends_otherwise_leaves_the_chat_as_it_was(make_router: MakeRouter, way: str) -> None:
+    router = make_router(policy=POLICY).start()
+    async with (
+        Api(router) as admin,
+        Api(router, "gateway", "web") as web,
+        Api(router, "agent", "ada") as of_ada,
+        Api(router, "agent", "bob") as of_bob,
+        the_gateway(router) as gateway,
+        asyncio.timeout(60),
+    ):
+        for agent_id in ("ada", "bob"):
+            await admin.ok("PUT", f"/v1/agents/{agent_id}", {})
+        async with the_desktop(router, "ada") as ada, the_desktop(router, "bob") as bob:
+            await ada.ready()
+            contact_id, _ = await chat_with_ada(router, ada, gateway), await chat_with_ada(router, ada, gateway)
+            path = f"/v1/contacts/{contact_id}"
+            await web.ok("POST", f"{path}/channel", {"channel": "voice", "if_unable": "consult"})
+            await bob.ready()
+            offer = await anext(event async for event in bob.events() if isinstance(event, e.OfferMade))
+            if way == "gateway gives up":
+                await web.ok("POST", f"{path}/channel", {"channel": "chat"})
+            else:
+                await bob.accept(offer.offer_id)
+                refused = await web.call("POST", f"{path}/channel", {"channel": "chat"})
+                assert (refused.status, refused.code) == (409, "invalid_contact_state"), "the owner decides on a running consult"
+                ends = {"owner cancels": (of_ada, "consult/cancel"), "agent leaves": (of_bob, "leave")}
+                by, what = ends[way]
+                await by.ok("POST", f"{path}/{what}", {})
+            failed = await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelFailed))
+            assert (failed.channel, failed.reason, failed.agent_id) == ("voice", "cancelled", "ada")
+            view = await admin.ok("GET", path)
+            assert (view["channel"], view["agent_id"], "switch" in view) == ("chat", "ada", False)
+            assert (await admin.ok("GET", "/v1/agents/bob"))["units_used"] == 0

@@ -46,6 +46,12 @@ def outcome(what: CallbackOutcome) -> c.ReportCallback:
     return c.ReportCallback(contact_id="c1", outcome=what)
 
 
+CONSULT_FOR_CHAT: Final[tuple[c.Command, ...]] = (
+    an_agent("bob", skills={"english": 5}),
+    c.SetAgentChannels(agent_id="ada", paused=("chat",)),
+    c.SwitchChannel(contact_id="c1", channel="chat", if_unable=IfUnable.CONSULT),
+)
+
 # By name: whether ada is ready when the contact comes, and what happens then.
 STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
     "queued": (False, ()),
@@ -73,6 +79,9 @@ STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
     "resumed": (False, (c.SuspendContact(contact_id="c1"), c.ResumeContact(contact_id="c1"))),
     "switching": (True, (ACCEPT, c.SwitchChannel(contact_id="c1", channel="chat"))),
     "waiting for a channel": (True, (ACCEPT, c.SwitchChannel(contact_id="c1", channel="film", if_unable=IfUnable.QUEUE))),
+    "consult for a channel offered": (True, (ACCEPT, *CONSULT_FOR_CHAT)),
+    "consult for a channel running": (True, (ACCEPT, *CONSULT_FOR_CHAT, ANSWER)),
+    "conference on two channels": (True, (ACCEPT, *CONSULT_FOR_CHAT, ANSWER, JOIN)),
     "cancelled": (False, (c.CancelContact(contact_id="c1"),)),
     "choosing": (False, ()),
     "callback waiting": (False, (AGENT_FIRST,)),

@@ -7,7 +7,7 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.policy import ChannelPolicy
 from router.model.results import Done, RefusalCode
-from router.model.states import AssignmentState, ChannelOutcome, ContactState, IfUnable
+from router.model.states import AssignmentRole, AssignmentState, ChannelOutcome, ContactState, IfUnable
 from router.model.views import AgentView, AssignmentView, ContactView
 from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, ready
 from tests.support.world import World, a_world, compare_views
@@ -18,19 +18,20 @@ CONNECTED = c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.CONNECTED)
 FAILED = c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.FAILED)
 
 
-def a_centre(*commands: c.Command, voice: ChannelPolicy | None = None) -> World:
+def a_centre(*commands: c.Command, voice: ChannelPolicy | None = None, cool_down_s: int = 0) -> World:
     """Return a workspace whose agents have three chats or one call; nothing waits for wrap-up."""
     channels = {
         "voice": voice or a_channel(),
         "chat": a_channel(units=30, per_agent_max=3),
         "sms": a_channel(units=10, per_agent_max=9),
     }
-    return a_world(a_policy(channels=channels, queues={"support": a_queue(cool_down_s=0)}), *commands)
+    return a_world(a_policy(channels=channels, queues={"support": a_queue(cool_down_s=cool_down_s)}), *commands)
 
 
-def chatting(*commands: c.Command, others: int = 0, voice: ChannelPolicy | None = None) -> World:
+def chatting(*commands: c.Command, others: int = 0, voice: ChannelPolicy | None = None, cool_down_s: int = 0) -> World:
     """Let ada have the chat c1 and some further chats, which leave no capacity for a call."""
-    world = a_centre(an_agent("ada"), ready("ada"), a_contact("c1", channel="chat", reference="chat-1"), voice=voice)
+    opening = an_agent("ada"), ready("ada"), a_contact("c1", channel="chat", reference="chat-1")
+    world = a_centre(*opening, voice=voice, cool_down_s=cool_down_s)
     world.done(c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
     for number in range(others):
         world.done_all(a_contact(f"more{number}", channel="chat"), c.AcceptOffer(offer_id=f"more{number}.1", agent_id="ada"))
@@ -207,3 +208,145 @@ def test_an_interrupting_channel_takes_over_and_gives_back() -> None:
     world.done(CONNECTED)
     assert (work_of(world).channel, agent_of(world.engine).units_used) == ("voice", 100)
     compare_views(world)
+
+
+CONSULT_FOR_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9", if_unable=IfUnable.CONSULT)
+BOB_ACCEPTS = c.AcceptOffer(offer_id="c1.2", agent_id="bob")
+
+
+def consulting(*commands: c.Command) -> World:
+    """Let bob be consulted on voice for the chat of ada, who has no capacity for a call."""
+    world = chatting(an_agent("bob"), ready("bob"), others=1)
+    world.done_all(CONSULT_FOR_VOICE, BOB_ACCEPTS, *commands)
+    return world
+
+
+def test_an_agent_who_cannot_take_the_channel_consults_one_who_can_and_the_chat_goes_on() -> None:
+    """Edge case: chat to voice with an agent in other work, ``if_unable: consult``."""
+    world = chatting(an_agent("bob"), ready("bob"), others=1)
+    asked, offered = world.done(CONSULT_FOR_VOICE)
+    assert isinstance(asked, e.ContactChannelRequested) and isinstance(offered, e.OfferMade)
+    assert (asked.agent_id, asked.deadline_ms, asked.if_unable) == ("ada", None, IfUnable.CONSULT)
+    assert (offered.agent_id, offered.channel, offered.units, offered.role) == ("bob", "voice", 100, AssignmentRole.CONSULT)
+    assert (offered.reason, offered.from_agent_id, offered.reference) == ("channel", "ada", "chat-1")
+    (accepted,) = world.done(BOB_ACCEPTS)
+    assert isinstance(accepted, e.OfferAccepted), "the customer is not put on hold: the chat goes on"
+    view = view_of(world)
+    assert (view.channel, view.agent_id, work_of(world).state) == ("chat", "ada", AssignmentState.ACTIVE)
+    assert view.switch is not None and (view.switch.channel, view.switch.if_unable) == ("voice", IfUnable.CONSULT)
+    assert (work_of(world, "bob").channel, work_of(world, "bob").role) == ("voice", AssignmentRole.CONSULT)
+    again = world.do(CONSULT_FOR_VOICE).result
+    assert isinstance(again, Done) and again.replayed
+    compare_views(world)
+
+
+def test_completing_the_consult_is_the_switch() -> None:
+    world = consulting()
+    events = world.done(c.CompleteConsult(contact_id="c1", agent_id="ada"))
+    handed, switched = events[:2]
+    assert isinstance(handed, e.ContactHandedOver) and isinstance(switched, e.ContactChannelSwitched)
+    assert (switched.from_channel, switched.channel, switched.agent_id, switched.reference) == ("chat", "voice", "bob", "call-9")
+    view = view_of(world)
+    assert (view.agent_id, view.channel, view.reference, view.switch, view.participants) == ("bob", "voice", "call-9", None, ())
+    assert (work_of(world, "bob").units, agent_of(world.engine, "bob").units_used) == (100, 100)
+    assert [work.contact_id for work in agent_of(world.engine).assignments] == ["more0"]
+    assert world.engine.check_invariants() == []
+    compare_views(world)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        c.CancelConsult(contact_id="c1", agent_id="ada"),
+        c.LeaveContact(contact_id="c1", agent_id="bob"),
+        c.CompleteAssignment(assignment_id="c1.2", agent_id="bob"),
+    ],
+)
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_switch_is_given_up_when_the_consulted_agent_leaves(end: c.Command, joined: bool) -> None:
+    world = consulting(*([c.JoinConsult(contact_id="c1", agent_id="ada")] if joined else []))
+    if joined and isinstance(end, c.CancelConsult):
+        assert world.refused(end).code is RefusalCode.INVALID_CONSULT_STATE
+        end = c.LeaveContact(contact_id="c1", agent_id="bob", reason="removed")
+    events = world.done(end)
+    (failed,) = [event for event in events if isinstance(event, e.ContactChannelFailed)]
+    assert (failed.channel, failed.reason, failed.members) == ("voice", "cancelled", None)
+    view = view_of(world)
+    assert (view.channel, view.agent_id, view.switch, view.participants) == ("chat", "ada", None, ())
+    assert work_of(world).state is AssignmentState.ACTIVE
+    assert world.engine.check_invariants() == []
+
+
+def test_a_conference_has_both_channels_until_the_hand_over() -> None:
+    world = consulting(c.JoinConsult(contact_id="c1", agent_id="ada"))
+    view = view_of(world)
+    assert (view.channel, view.agent_id, [one.agent_id for one in view.participants]) == ("chat", "ada", ["bob"])
+    assert world.refused(c.SwitchChannel(contact_id="c1", channel="sms")).code is RefusalCode.INVALID_CONTACT_STATE
+    events = world.done(c.HandOverContact(contact_id="c1", to_agent_id="bob", agent_id="ada"))
+    assert [type(event) for event in events][:2] == [e.ContactHandedOver, e.ContactChannelSwitched]
+    assert (view_of(world).channel, view_of(world).reference, view_of(world).agent_id) == ("voice", "call-9", "bob")
+    assert world.engine.check_invariants() == []
+    compare_views(world)
+
+
+def test_a_consult_for_a_switch_that_is_declined_goes_to_the_next_agent_and_waits_if_none_is_free() -> None:
+    world = chatting(others=1, cool_down_s=30)
+    (asked,) = world.done(CONSULT_FOR_VOICE)
+    assert isinstance(asked, e.ContactChannelRequested) and view_of(world).offers == ()
+    events = world.done_all(an_agent("bob"), ready("bob"), an_agent("cy"), ready("cy"))
+    assert [event.agent_id for event in events if isinstance(event, e.OfferMade)] == ["bob"]
+    events = world.done(c.DeclineOffer(offer_id="c1.2", agent_id="bob"))
+    (made,) = [event for event in events if isinstance(event, e.OfferMade)]
+    assert (made.agent_id, made.role) == ("cy", AssignmentRole.CONSULT)
+
+
+def test_the_own_agent_goes_first_until_another_one_is_consulted() -> None:
+    world = chatting(an_agent("bob"), ready("bob"), others=1)
+    world.done(CONSULT_FOR_VOICE)
+    events = world.done(c.EndContact(contact_id="more0"))
+    assert [type(event) for event in events][-2:] == [e.OfferRescinded, e.ContactChannelRequested]
+    world = consulting()
+    events = world.done(c.EndContact(contact_id="more0"))
+    assert not any(isinstance(event, e.ContactChannelRequested) for event in events)
+    assert world.refused(CONNECTED).code is RefusalCode.INVALID_CONTACT_STATE
+
+
+def test_while_the_consult_for_a_switch_is_offered_the_switch_can_be_changed_or_given_up() -> None:
+    world = chatting(an_agent("bob"), ready("bob"), others=1)
+    world.done(CONSULT_FOR_VOICE)
+    assert world.refused(c.CancelConsult(contact_id="c1", agent_id="ada")).code is RefusalCode.INVALID_CONSULT_STATE
+    assert "for the switch" in world.refused(c.StartConsult(contact_id="c1", to_agent_id="bob", agent_id="ada")).detail
+    events = world.done(WAIT_FOR_VOICE)
+    (made,) = [event for event in events if isinstance(event, e.OfferMade)]
+    assert made.role is AssignmentRole.OWNER, "now the contact itself is offered"
+    events = world.done_all(CONSULT_FOR_VOICE, c.SwitchChannel(contact_id="c1", channel="chat"))
+    assert [type(event) for event in events][-2:] == [e.OfferRescinded, e.ContactChannelFailed]
+    assert agent_of(world.engine, "bob").units_used == 0
+    world.done_all(CONSULT_FOR_VOICE, c.ParkAssignment(assignment_id="c1.1", agent_id="ada"))
+    assert (view_of(world).switch, view_of(world).offers) == (None, ())
+
+
+def test_no_agent_is_consulted_for_a_switch_where_the_channel_allows_no_participants() -> None:
+    channels = {"voice": a_channel(), "chat": a_channel(units=60, participants_max=0)}
+    world = a_world(a_policy(channels=channels, queues={"support": a_queue()}), an_agent("ada"), ready("ada"))
+    world.done_all(a_contact("c1", channel="chat"), c.AcceptOffer(offer_id="c1.1", agent_id="ada"))
+    world.done_all(c.PutAgent(agent_id="ada", units=60), an_agent("bob"), ready("bob"))
+    refused = world.refused(CONSULT_FOR_VOICE)
+    assert (refused.code, refused.field) == (RefusalCode.PARTICIPANT_LIMIT_EXCEEDED, "if_unable")
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_consult_for_a_switch_survives_a_snapshot_and_ends_with_the_contact(joined: bool) -> None:
+    world = consulting(*([c.JoinConsult(contact_id="c1", agent_id="ada")] if joined else []))
+    for engine in (Engine.restore(world.engine.snapshot()), world.replayed()):
+        assert engine.digest() == world.engine.digest()
+        assert engine.check_invariants() == []
+        command = c.HandOverContact(contact_id="c1", to_agent_id="bob") if joined else c.CompleteConsult(contact_id="c1")
+        outcome = engine.handle(command, world.at_ms + 1)
+        assert any(isinstance(event, e.ContactChannelSwitched) and event.reference == "call-9" for event in outcome.events)
+    for end in (c.EndContact(contact_id="c1"), c.SuspendContact(contact_id="c1"), c.AbandonContact(contact_id="c1")):
+        engine = Engine.restore(world.engine.snapshot())
+        engine.handle(end, world.at_ms + 1)
+        assert agent_of(engine, "bob").units_used == 0 and engine.check_invariants() == []
+        contact = engine.contact("c1")
+        assert contact is not None and contact.switch is None

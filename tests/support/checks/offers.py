@@ -131,6 +131,13 @@ class OfferChecker(EngineChecker):
         reference, (_, command) = self.reference, self.commands[-1]
         if isinstance(command, c.GuardedCommand):
             command = command.command
+        if made.reason == "channel":
+            is_consult = contact.switch_consults
+            choice = reference.consult_target(contact, contact.queue_id, self.at_ms)
+            assert choice is not None and made.agent_id == choice.agent_id, f"{made.agent_id} is asked, not {choice}"
+            assert not is_consult or not contact.participants, "consulted for a switch beside other agents"
+            assert (made.role is AssignmentRole.CONSULT) is is_consult, "the role does not match the switch"
+            return
         is_consult = isinstance(command, c.StartConsult)
         assert (made.role is AssignmentRole.CONSULT) is is_consult, "the role does not match the command"
         if not isinstance(command, c.StartConsult):

@@ -2,7 +2,7 @@
 
 from router.model import events as e
 from router.model.policy import CallbackQueuePosition, ResumePlace
-from router.model.states import AgentState, AssignmentState, ContactState
+from router.model.states import AgentState, AssignmentState, ContactState, IfUnable
 from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact, RefHold, RefSuspension
 from tests.support.reference.tables import EventModelTables
 
@@ -148,6 +148,7 @@ class ContactEventModel(EventModelTables):
                 assert work is not None and work.state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
                 assert event.from_channel == contact.channel != event.channel
                 contact.switches_to = event.channel
+                contact.switch_consults = event.deadline_ms is None and event.if_unable is IfUnable.CONSULT
                 if event.deadline_ms is not None:
                     assert event.deadline_ms == self.at_ms + 1000 * self.channel(event.channel).connect_timeout_s
                     work.held = RefHold(event.channel, event.held_units)

@@ -70,6 +70,8 @@ class RefContact:
     suspension: RefSuspension | None = None
     switches_to: str | None = None
     """Channel of a switch in progress."""
+    switch_consults: bool = False
+    """Whether another agent is consulted for that switch, rather than offered the contact."""
 
     @property
     def awaits_customer(self) -> bool:

@@ -53,7 +53,7 @@ class EventModelTables:
 
     def _end_switch(self, contact: RefContact) -> None:
         """End the switch of a contact to another channel, with what is held for it."""
-        contact.switches_to = None
+        contact.switches_to, contact.switch_consults = None, False
         if contact.owner_assignment_id is not None:
             self.assignments[contact.owner_assignment_id].held = None
 

@@ -7,6 +7,7 @@ a conversation only emit the event; the caller then releases the assignment, in 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from router.engine.commands.channel_events import emit_channel_failed, is_on_other_channel
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
 from router.engine.commands.transaction import Transaction, already_done, unknown_assignment
 from router.engine.commands.validation import validate_disposition
@@ -232,6 +233,8 @@ def leave_conversation(tx: Transaction, contact: Contact, assignment: Assignment
     remove_participant(tx, contact, assignment, reason)
     if assignment.role is _CONSULT:
         resume_after_consult(tx, contact)
+    if is_on_other_channel(contact, assignment):
+        emit_channel_failed(tx, contact, "cancelled")
 
 
 def end_contact(tx: Transaction, contact: Contact, assignment: Assignment, reason: str, ended_by: EndedBy) -> Sequence[Assignment]:

@@ -5,16 +5,23 @@ A contact in a conversation keeps the old channel until the gateway reports that
 failure, or no report in time, leaves everything as it was. Whether the agent can take the new channel is decided with the old one
 given back.
 
-If the agent cannot, the switch is refused, or it waits (``if_unable: queue``): until this agent can, or another qualified agent
-accepts the contact on the new channel. The conversation goes on meanwhile. A conversation in progress goes before new contacts, so
-``serve_waiting_switches`` runs before matching, whenever an agent has gained capacity.
+If the agent cannot, the switch is refused, or it waits: until this agent can, or another qualified agent accepts, on the new
+channel, the contact (``if_unable: queue``) or a consult (``if_unable: consult``). The conversation goes on meanwhile. A
+conversation in progress goes before new contacts, so ``serve_waiting_switches`` runs before matching, whenever an agent has gained
+capacity.
+
+A consult for a switch is an ordinary one once it is accepted, except that its agent is on the new channel and the customer is not
+on hold. Completing it passes the contact to that agent and to the new channel; if its agent leaves, the switch is given up. While
+it runs, the switch itself cannot be changed.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.engine.commands.channel_events import SWITCH_REASON, emit_channel_failed, emit_switched, is_on_other_channel
+from router.engine.commands.conference import is_at_participants_limit, participants_limit_refusal
 from router.engine.commands.contacts import find_contact
-from router.engine.commands.offers import emit_switched, make_offer
+from router.engine.commands.offers import make_offer
 from router.engine.commands.rescind import requeue_unaccepted, rescind_contact_offers
 from router.engine.commands.transaction import (
     Transaction,
@@ -31,11 +38,10 @@ from router.engine.state.contact import ChannelSwitch, Contact
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import conversation_roles_if_shared
 from router.model.commands import ReportChannel, SwitchChannel
-from router.model.events.contact import ContactChannelFailed, ContactChannelRequested
+from router.model.events.contact import ContactChannelRequested
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import AssignmentState, CallbackPhase, ChannelOutcome, ContactState, IfUnable
+from router.model.states import AssignmentRole, AssignmentState, CallbackPhase, ChannelOutcome, ContactState, IfUnable
 
-SWITCH_REASON: Final = "channel"
 _WAITING: Final = (ContactState.QUEUED, ContactState.OFFERED)
 _IN_CONVERSATION: Final = (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
 
@@ -50,22 +56,28 @@ def _switch_channel(tx: Transaction, command: SwitchChannel) -> CommandResult:
         return not_owner()
     if command.channel not in policy.channels:
         return unknown_channel(policy)
+    switch = contact.switch
+    if switch is not None and _is_repeat(switch, command):
+        return already_done(contact.contact_id, contact.state, switch.requested_seq)
     refused = _state_refusal(tx, contact, command)
     if refused is not None:
         return refused
-    switch = contact.switch
     if command.channel == contact.channel:
         if switch is None:
             return already_done(contact.contact_id, contact.state, contact.switched_seq or contact.queued_seq)
         return give_up_switch(tx, contact, "cancelled")
-    if switch is not None and switch.channel == command.channel:
-        return already_done(contact.contact_id, contact.state, switch.requested_seq)
     if contact.state in _WAITING:
         rescind_contact_offers(tx, contact, SWITCH_REASON)
         requeue_unaccepted(tx, contact, "rescinded")
         emit_switched(tx, contact, command.channel, command.reference or contact.reference)
         return tx.done(contact.contact_id, contact.state)
     return _switch_conversation(tx, contact, command)
+
+
+def _is_repeat(switch: ChannelSwitch, command: SwitchChannel) -> bool:
+    """Return whether a switch in progress is what the command asks for."""
+    is_same_way = switch.deadline_ms is not None or command.if_unable in (IfUnable.REFUSE, switch.if_unable)
+    return switch.channel == command.channel and is_same_way
 
 
 def _state_refusal(tx: Transaction, contact: Contact, command: SwitchChannel) -> Refused | None:
@@ -85,12 +97,16 @@ def _state_refusal(tx: Transaction, contact: Contact, command: SwitchChannel) ->
 
 def _switch_conversation(tx: Transaction, contact: Contact, command: SwitchChannel) -> CommandResult:
     owner = _owner(tx.state, contact)
-    if not _fits(tx.state, owner, command.channel) and command.if_unable is IfUnable.REFUSE:
-        return _not_possible(tx.state, contact, owner)
+    if not _fits(tx.state, owner, command.channel):
+        if command.if_unable is IfUnable.REFUSE:
+            return _not_possible(tx.state, contact, owner)
+        consults = sum(tx.state.offers[name].role is AssignmentRole.CONSULT for name in contact.pending_offer_ids)
+        if command.if_unable is IfUnable.CONSULT and is_at_participants_limit(tx, contact, released=consults):
+            return participants_limit_refusal("if_unable")
     if contact.switch is not None:
         give_up_switch(tx, contact, "replaced")
     rescind_contact_offers(tx, contact, SWITCH_REASON)
-    _request_switch(tx, contact, command.channel, command.reference or contact.reference)
+    _request_switch(tx, contact, command.channel, command.reference or contact.reference, command.if_unable)
     answer = tx.done(contact.contact_id, contact.state)
     if contact.switch is not None and contact.switch.deadline_ms is None:
         _offer_to_another(tx, contact, contact.switch)
@@ -109,7 +125,7 @@ def _not_possible(state: RoutingState, contact: Contact, owner: Assignment) -> R
     )
 
 
-def _request_switch(tx: Transaction, contact: Contact, channel: str, reference: str | None) -> None:
+def _request_switch(tx: Transaction, contact: Contact, channel: str, reference: str | None, if_unable: IfUnable) -> None:
     """Ask the gateway to connect the customer, if the agent can take the channel; otherwise let the switch wait."""
     state, owner = tx.state, _owner(tx.state, contact)
     wanted, deadline_ms = state.index.channels.by_name[channel], None
@@ -127,6 +143,7 @@ def _request_switch(tx: Transaction, contact: Contact, channel: str, reference: 
             deadline_ms=deadline_ms,
             gateway_id=contact.gateway_id,
             members=conversation_roles_if_shared(state, contact),
+            if_unable=if_unable if deadline_ms is None else IfUnable.QUEUE,
         )
     )
 
@@ -174,21 +191,9 @@ def _report_channel(tx: Transaction, command: ReportChannel) -> CommandResult:
 
 def give_up_switch(tx: Transaction, contact: Contact, reason: str) -> CommandResult:
     """Give up a switch in progress: the old channel stands."""
-    switch = contact.switch
-    assert switch is not None
     if _has_own_offer(tx.state, contact):
         rescind_contact_offers(tx, contact, SWITCH_REASON)
-    tx.emit(
-        ContactChannelFailed(
-            contact_id=contact.contact_id,
-            channel=switch.channel,
-            reason=reason,
-            assignment_id=contact.assignment_id,
-            agent_id=contact.agent_id,
-            gateway_id=contact.gateway_id,
-            members=conversation_roles_if_shared(tx.state, contact),
-        )
-    )
+    emit_channel_failed(tx, contact, reason)
     return tx.done(contact.contact_id, contact.state)
 
 
@@ -202,10 +207,12 @@ def serve_waiting_switches(tx: Transaction) -> None:
     for contact in sorted(tx.state.index.contacts.switching.values(), key=_age):
         switch = contact.switch
         assert switch is not None
+        if any(is_on_other_channel(contact, tx.state.assignments[name]) for name in contact.participant_assignment_ids):
+            continue  # Another agent is consulted for it: its owner decides.
         if _fits(tx.state, _owner(tx.state, contact), switch.channel):
             if _has_own_offer(tx.state, contact):
                 rescind_contact_offers(tx, contact, SWITCH_REASON)
-            _request_switch(tx, contact, switch.channel, switch.reference)
+            _request_switch(tx, contact, switch.channel, switch.reference, switch.if_unable)
         elif not contact.pending_offer_ids:
             _offer_to_another(tx, contact, switch)
 
@@ -215,8 +222,15 @@ def _age(contact: Contact) -> tuple[int, int]:
 
 
 def _offer_to_another(tx: Transaction, contact: Contact, switch: ChannelSwitch) -> None:
-    """Offer the contact, on the channel that is wanted, to the agent that its queue would choose; if none is free it waits."""
-    index = tx.state.index
+    """Offer the contact, or a consult, on the channel that is wanted, to the agent that its queue would choose.
+
+    If none is free, the switch waits; a consult also waits until the owner is alone in the conversation.
+    """
+    index, role = tx.state.index, AssignmentRole.OWNER
+    if switch.if_unable is IfUnable.CONSULT:
+        role = AssignmentRole.CONSULT
+        if contact.participant_assignment_ids or is_at_participants_limit(tx, contact):
+            return
     line = index.lines.line_without_plan(contact.queue_id, switch.channel, contact.skills)
     index.lines.drop_if_unused(line)
     mask = index.agents.open_group_bits[line.channel_index] & line.group_mask
@@ -227,7 +241,7 @@ def _offer_to_another(tx: Transaction, contact: Contact, switch: ChannelSwitch) 
     groups = index.qualification.groups_in(mask)
     agent = select_agent(groups, line, frozenset(excluded), contact.contact_id, index.contacts.draw_number)
     if agent is not None:
-        make_offer(tx, contact, agent, line, SWITCH_REASON, None, from_agent_id=contact.agent_id)
+        make_offer(tx, contact, agent, line, SWITCH_REASON, None, from_agent_id=contact.agent_id, role=role)
 
 
 CHANNEL_SWITCH_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {

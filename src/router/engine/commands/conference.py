@@ -14,6 +14,7 @@ from router.engine.commands.assignments import (
     remove_participant,
     resume_after_consult,
 )
+from router.engine.commands.channel_events import emit_switched, reference_under_new_owner
 from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import (
     Transaction,
@@ -100,6 +101,7 @@ def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: s
     assignment = participant_assignment(state, contact, agent.agent_id)
     assert assignment is not None
     queue_id = work_queue_id("hand over", contact.queue_id, assignment=assignment)
+    reference = reference_under_new_owner(contact, assignment)
     tx.emit(
         ContactHandedOver(
             contact_id=contact.contact_id,
@@ -113,6 +115,9 @@ def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: s
             queue_id=None if queue_id == contact.queue_id else queue_id,
         )
     )
+    if assignment.channel != contact.channel:
+        # The new owner was consulted for a switch of the channel, which this completes.
+        emit_switched(tx, contact, assignment.channel, reference)
     return old
 
 

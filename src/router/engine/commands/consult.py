@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from router.engine.commands import offers
 from router.engine.commands.assignments import complete_assignment, leave_conversation
+from router.engine.commands.channel_events import SWITCH_REASON
 from router.engine.commands.conference import (
     hand_over_contact,
     is_at_participants_limit,
@@ -49,7 +50,9 @@ def _owned_contact(tx: Transaction, command: _ConsultCommand) -> Contact | Refus
 
 
 def _is_consult_pending(tx: Transaction, contact: Contact) -> bool:
-    return any(tx.state.offers[o].role is AssignmentRole.CONSULT for o in contact.pending_offer_ids)
+    """Return whether the owner has asked for a consult; one that is offered for a switch of the channel ends with the switch."""
+    offers_made = [tx.state.offers[name] for name in contact.pending_offer_ids]
+    return any(offer.role is AssignmentRole.CONSULT and offer.reason != SWITCH_REASON for offer in offers_made)
 
 
 def _consult_state(tx: Transaction, contact: Contact) -> str:
@@ -77,7 +80,9 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     if is_parked(tx, contact):
         return wrong_contact_state(tx, contact, requester_of(command), "the conversation is parked")
     if contact.pending_offer_ids:
-        return wrong_contact_state(tx, contact, requester_of(command), "a transfer is pending")
+        kind = tx.state.offers[contact.pending_offer_ids[0]].reason
+        detail = "a transfer is pending" if kind != SWITCH_REASON else "another agent has an offer for the switch of the channel"
+        return wrong_contact_state(tx, contact, requester_of(command), detail)
     if is_at_participants_limit(tx, contact):
         return participants_limit_refusal("contact_id")
     agent = _find_consultant(tx, contact, command)

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands.assignments import hold_for_consult, release_assignment
+from router.engine.commands.channel_events import emit_switched
 from router.engine.commands.plan_steps import skip_absent_step
 from router.engine.commands.queue_moves import end_reservation
 from router.engine.commands.rescind import (
@@ -41,12 +42,11 @@ from router.engine.matching.reasons import count_other_candidates, selection_inp
 from router.engine.state.agent import Agent
 from router.engine.state.clocks import closed_time_ms
 from router.engine.state.contact import Contact, WaitingLine
-from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Offer
 from router.engine.state.workspace import agents_offered, conversation_roles, conversation_roles_if_shared, roles_under_new_owner
 from router.model.commands import AcceptOffer, DeclineOffer
 from router.model.events.agent import AgentStateChanged, OfferAccepted, OfferDeclined, OfferExpired, OfferMade
-from router.model.events.contact import CallbackDialRequested, ContactChannelSwitched
+from router.model.events.contact import CallbackDialRequested
 from router.model.policy import CallbackPolicy, FactValue, Selection
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentState, AssignmentRole, CallbackPhase, MatchTrigger, OfferState, QueueId
@@ -139,14 +139,19 @@ def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
     else:
         contacts = sorted(index.contacts.to_match.values(), key=_position)
     index.contacts.to_match.clear()
-    for contact in contacts:
+    for number, contact in enumerate(contacts):
         while contact.order_key:
             line = contact.waiting_line
             assert line is not None
             agent = choose_agent(index, line, contact, tx.at_ms)
             if agent is None:
-                if line.reserved_for is not None:
-                    stop_waiting_for_absent(tx, contact)
+                if line.reserved_for is None:
+                    break
+                stop_waiting_for_absent(tx, contact)
+                if contact.contact_id in index.contacts.to_match:
+                    # It waits for other agents now, and may get one before the contacts that are left.
+                    index.contacts.to_match.update((other.contact_id, other) for other in contacts[number + 1 :])
+                    return
                 break
             _offer_pair(tx, contact, agent, line, _CONTACT)
 
@@ -319,27 +324,6 @@ def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
         release_assignment(tx, old)
 
 
-def emit_switched(tx: Transaction, contact: Contact, channel: str, reference: str | None) -> None:
-    """Emit that the contact continues on another channel, waiting or with its agent."""
-    state = tx.state
-    tx.emit(
-        ContactChannelSwitched(
-            contact_id=contact.contact_id,
-            queue_id=contact.queue_id,
-            from_channel=contact.channel,
-            channel=channel,
-            requirement=tx.requirement_text(routing_criteria(contact)._replace(channel=channel)),
-            reference=reference,
-            units=state.index.channels.by_name[channel].units,
-            assignment_id=contact.assignment_id,
-            agent_id=contact.agent_id,
-            gateway_id=contact.gateway_id,
-            members=conversation_roles_if_shared(state, contact),
-            offered_to=agents_offered(state, contact),
-        )
-    )
-
-
 def _accept_consult(tx: Transaction, contact: Contact, offer: Offer) -> None:
     """Accept a consult; the owner of the contact does not change."""
     tx.emit(
@@ -354,7 +338,9 @@ def _accept_consult(tx: Transaction, contact: Contact, offer: Offer) -> None:
             members=conversation_roles(tx.state, contact) | {offer.agent_id: offer.role},
         )
     )
-    hold_for_consult(tx, contact)
+    if offer.channel == contact.channel:
+        # A consult for a switch of the channel does not put the customer on hold: the old channel goes on.
+        hold_for_consult(tx, contact)
 
 
 def decline_offer(tx: Transaction, command: DeclineOffer) -> CommandResult:

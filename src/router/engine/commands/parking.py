@@ -14,6 +14,7 @@ from router.engine.commands.assignments import (
     release_assignment,
     wrong_assignment_state,
 )
+from router.engine.commands.channel_events import SWITCH_REASON
 from router.engine.commands.channel_switch import give_up_switch
 from router.engine.commands.queue_moves import requeue
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
@@ -64,7 +65,8 @@ def _has_other_participants(tx: Transaction, contact: Contact) -> bool:
     """Return whether other agents are in the conversation or are being consulted; it cannot be parked then."""
     offers = tx.state.offers
     return bool(contact.participant_assignment_ids) or any(
-        offers[offer_id].role is not AssignmentRole.OWNER for offer_id in contact.pending_offer_ids
+        offers[offer_id].role is not AssignmentRole.OWNER and offers[offer_id].reason != SWITCH_REASON
+        for offer_id in contact.pending_offer_ids
     )
 
 

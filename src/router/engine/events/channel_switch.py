@@ -27,7 +27,11 @@ def _requested(state: RoutingState, event: ContactChannelRequested) -> None:
     change_state(state, contact, _CHANGES[ContactChannelRequested])
     end_switch(state, contact)
     contact.switch = ChannelSwitch(
-        channel=event.channel, reference=event.reference, requested_seq=state.seq, deadline_ms=event.deadline_ms
+        channel=event.channel,
+        reference=event.reference,
+        requested_seq=state.seq,
+        deadline_ms=event.deadline_ms,
+        if_unable=event.if_unable,
     )
     if event.deadline_ms is None:
         state.index.contacts.switching[contact.contact_id] = contact

@@ -222,7 +222,8 @@ def _switch_view(contact: Contact) -> SwitchView | None:
     switch = contact.switch
     if switch is None:
         return None
-    return SwitchView(channel=switch.channel, deadline_ms=switch.deadline_ms)
+    waits = switch.deadline_ms is None
+    return SwitchView(channel=switch.channel, deadline_ms=switch.deadline_ms, if_unable=switch.if_unable if waits else None)
 
 
 def contact_detail_view(state: RoutingState, contact: Contact) -> ContactView:

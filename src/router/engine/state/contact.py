@@ -42,7 +42,18 @@ from router.model.policy import (
     Selection,
     SuspensionEnd,
 )
-from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, ContactState, EndedBy, OfferId, OfferState, QueueId
+from router.model.states import (
+    AgentId,
+    AssignmentId,
+    CallbackPhase,
+    ContactId,
+    ContactState,
+    EndedBy,
+    IfUnable,
+    OfferId,
+    OfferState,
+    QueueId,
+)
 
 
 class CallbackState(Struct, kw_only=True, gc=False):
@@ -126,6 +137,8 @@ class ChannelSwitch(Struct, kw_only=True, gc=False):
     """``seq`` of the event that began it."""
     deadline_ms: int | None = None
     """When the gateway must have connected the customer; None: it waits for an agent with capacity for the channel."""
+    if_unable: IfUnable = IfUnable.QUEUE
+    """What another agent is offered while it waits."""
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:

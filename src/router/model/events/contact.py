@@ -10,7 +10,17 @@ from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
 from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue, SuspensionEnd
-from router.model.states import AgentId, AssignmentId, AssignmentRole, CallbackPhase, ContactId, EndedBy, GatewayId, QueueId
+from router.model.states import (
+    AgentId,
+    AssignmentId,
+    AssignmentRole,
+    CallbackPhase,
+    ContactId,
+    EndedBy,
+    GatewayId,
+    IfUnable,
+    QueueId,
+)
 
 
 class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -273,8 +283,8 @@ class ContactChannelRequested(EventStruct, frozen=True, kw_only=True, tag="conta
     """A conversation is to continue on another channel; the old one stands until the customer is connected there.
 
     With ``deadline_ms`` the gateway must connect the customer now and report the outcome. Without it the agent has no capacity for
-    the channel: the switch waits until the agent has, or another agent accepts the contact. A switch in progress also ends, without
-    an event of its own, when the contact ends, waits again, is suspended or gets another owner.
+    the channel: the switch waits until the agent has, or another agent accepts the contact, or a consult, on the channel. A switch
+    in progress also ends, without an event of its own, when the contact ends, waits again, is suspended or gets another owner.
     """
 
     contact_id: ContactId
@@ -292,6 +302,8 @@ class ContactChannelRequested(EventStruct, frozen=True, kw_only=True, tag="conta
     reference: str | None = None
     gateway_id: GatewayId = ""
     members: dict[AgentId, AssignmentRole] | None = None
+    if_unable: IfUnable = IfUnable.QUEUE
+    """While the switch waits: whether another agent is offered the contact (``queue``) or a consult (``consult``)."""
 
 
 class ContactChannelSwitched(EventStruct, frozen=True, kw_only=True, tag="contact.channel_switched"):
