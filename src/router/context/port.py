@@ -258,6 +258,10 @@ class ContextStore(Protocol):
         """Return a customer. Raises UnknownCustomer or ErasedCustomer."""
         ...
 
+    def member_ids(self, workspace: str, customer_id: str) -> frozenset[str]:
+        """Return the ids of all customers who were merged with a customer, its own among them. Raises as ``customer``."""
+        ...
+
     def change_profile(
         self, workspace: str, customer_id: str, change: ProfileChange, *, versions: frozenset[int] | None, actor: str, now_ms: int
     ) -> CustomerView:
@@ -278,7 +282,7 @@ class ContextStore(Protocol):
         ...
 
     def merge(self, workspace: str, winner_id: str, loser_id: str, *, actor: str, reason: str, now_ms: int) -> Merged:
-        """Merge two customers; which one wins is decided by rule. Raises MergeRefused."""
+        """Merge two customers; the winner is decided by rule. Raises UnknownCustomer or MergeRefused, also for an erased one."""
         ...
 
     def undo_merge(self, workspace: str, merge_id: str, *, actor: str, now_ms: int) -> Unmerged:

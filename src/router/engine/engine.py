@@ -17,7 +17,7 @@ generators (``Slices``), which do a bounded amount of work in each turn. Only ``
 walk the whole state at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -275,6 +275,10 @@ class Engine:
     def customers_of_live_contacts(self) -> Slices[list[tuple[ContactId, str, ContactState]]]:
         """Return id, customer and state of the live contacts whose customer is known."""
         return slices.customers_of_live_contacts(self._state)
+
+    def requests_with_token_of(self, customer_ids: Collection[str]) -> Slices[list[ContactId]]:
+        """Return the contacts of customers whose request has a token, also those that have ended."""
+        return slices.requests_with_token_of(self._state, customer_ids)
 
     def customer_of(self, contact_id: str) -> tuple[str | None, int]:
         """Return the customer of a contact, None where it is not known, and the number of its ``contact.queued``."""

@@ -112,7 +112,7 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "merge_refused": _P(
         409,
         "The customers cannot be merged or separated",
-        "Both are one customer already, the result would have too many members, or the merge was undone before.",
+        "Both are one customer already, one was erased, the result would have too many members, or the merge was undone before.",
         "Read both customers; `detail` says what stands against it.",
     ),
     "identity_taken": _P(

@@ -120,6 +120,10 @@ async def test_search_export_and_erasure(make_router: MakeRouter) -> None:
         assert (erased.status, erased.json["state"]) == (200, "erased")
         gone = await root.call("GET", path)
         assert (gone.status, gone.code) == (410, "customer_erased")
+        other = (await resolve(root, {**USER, "value": "user-8"}))["customer_id"]
+        for into, merged in ((customer_id, other), (other, customer_id)):
+            refused = await root.call("POST", f"/v1/customers/{into}/merge", {"from": merged, "reason": "same"})
+            assert (refused.status, refused.code) == (409, "merge_refused") and "erased" in refused.json["detail"]
         late = await root.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "view"}]})
         assert (late["accepted"], late["dropped"]) == (0, 1)
     for name in ("context.db", "context-keys.db", "context.db-wal", "context-keys.db-wal"):

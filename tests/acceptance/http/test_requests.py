@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.acceptance.conftest import MakeRouter
@@ -272,3 +273,46 @@ async def test_the_rates_of_customers_are_their_own(make_router: MakeRouter) -> 
             got = [(await another.call("GET", f"/v1/requests/{second['request_id']}")).status for _ in range(5)]
             assert 200 in got and 429 in got, "the address has used up its own rate"
         await web.ok("GET", f"/v1/requests/{asked['request_id']}")
+
+
+async def test_an_erasure_ends_the_tokens_of_the_customer_also_after_a_kill(make_router: MakeRouter) -> None:
+    """Of live, suspended and ended requests, and of merged members; another customer's token goes on."""
+    router = make_router(policy=WITH_REQUESTS, **FAST).start()
+    users = [{"type": "app_user", "value": f"user-{number}", "assurance": "verified"} for number in range(3)]
+    async with Api(router) as admin, Api(router, "gateway", "web") as web:
+        await a_busy_agent(admin, router)
+        ids = [(await web.ok("POST", "/v1/customers/resolve", {"identities": [user]}))["customer_id"] for user in users]
+        live, suspended, ended, other = [
+            await ask(web, customer={"customer_id": ids[number]}, choose="first") for number in (0, 1, 0, 2)
+        ]
+        await web.ok("POST", f"/v1/contacts/{suspended['request_id']}/suspend", {})
+        await web.ok("POST", f"/v1/requests/{ended['request_id']}/cancel")
+        await admin.ok("POST", f"/v1/customers/{ids[0]}/merge", {"from": ids[1], "reason": "agent_confirmed"})
+
+        async def statuses() -> list[int]:
+            found = []
+            for asked in (live, suspended, ended, other):
+                async with of_customer(router, asked["token"]) as customer:
+                    found.append((await customer.call("GET", f"/v1/requests/{asked['request_id']}")).status)
+            return found
+
+        assert await statuses() == [200] * 4
+        url = router.url + "/v1/customer"
+        headers = {"Authorization": f"Bearer {live['token']}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url, headers=headers, protocols=("router.v1+json",)) as ws,
+        ):
+            await ws.send_json({"type": "hello"})
+            while (await ws.receive_json(timeout=10))["type"] != "state":
+                pass
+            assert (await admin.ok("DELETE", f"/v1/customers/{ids[1]}"))["state"] == "erased"
+            async with asyncio.timeout(10):
+                async for _ in ws:
+                    pass
+            assert ws.close_code == 4401
+        assert await statuses() == [401, 401, 401, 200]
+        assert (await web.ok("GET", f"/v1/contacts/{live['request_id']}"))["state"] == "queued"
+    router.kill()
+    router.start()
+    assert await statuses() == [401, 401, 401, 200]

@@ -25,6 +25,7 @@ from tests.support.builders import START_MS, a_contact, a_policy, a_queue, an_ag
 CALLS_MAX = 8_000
 """Calls in one turn: a millisecond or two."""
 SMALL, LARGE = 1, 3
+CUSTOMER_ID = f"c_{0:032x}"
 _QUEUES = 60
 
 
@@ -51,6 +52,9 @@ class Centre:
             self.do(a_contact(f"c{number:05}", queue_id=queue_id, skills=skills, gateway_id="large" if number % 3 else "other"))
         for number in range(0, 400 * size, 3):
             self.do(c.CancelContact(contact_id=f"c{number:05}"))
+        for number in range(60 * size):
+            contact = a_contact(f"r{number:05}", queue_id="q000", customer_id=CUSTOMER_ID)
+            self.do(c.RequestContact(contact=contact, token_hash=number.to_bytes(32, "big"), ask=False))
         self.middle = f"c{600 * size + 1:05}"
         self.size = size
 
@@ -99,6 +103,7 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "why a contact waits": lambda centre: centre.engine.why_in_slices(centre.middle),
     "doctor": lambda centre: centre.engine.diagnose_in_slices(at_ms=START_MS + 1),
     "customers of live contacts": lambda centre: centre.engine.customers_of_live_contacts(),
+    "requests with tokens of customers": lambda centre: centre.engine.requests_with_token_of({CUSTOMER_ID}),
     "metrics": metrics,
     "snapshot of statistics": snapshot,
 }
@@ -115,6 +120,7 @@ MEASURED = {
     "why_in_slices",
     "diagnose_in_slices",
     "customers_of_live_contacts",
+    "requests_with_token_of",
     "requests",  # of at most a page of named contacts
 }
 """The queries of the engine above."""

@@ -21,6 +21,7 @@ from router.context.customers import (
     IdentityTaken,
     IdentityView,
     Merged,
+    MergeRefused,
     Profile,
     ProfileChange,
     Resolved,
@@ -238,6 +239,11 @@ class SqliteContextStore:
         table = self._table(workspace)
         return table.view(table.row_of(customer_id), unmasked=unmasked)
 
+    def member_ids(self, workspace: str, customer_id: str) -> frozenset[str]:
+        """Return the ids of all customers who were merged with a customer, its own among them. Raises as ``customer``."""
+        table = self._table(workspace)
+        return frozenset(table.id_of(row) for row in table.members_of(table.root_of(table.row_of(customer_id))))
+
     def change_profile(
         self, workspace: str, customer_id: str, change: ProfileChange, *, versions: frozenset[int] | None, actor: str, now_ms: int
     ) -> CustomerView:
@@ -296,7 +302,10 @@ class SqliteContextStore:
     def merge(self, workspace: str, winner_id: str, loser_id: str, *, actor: str, reason: str, now_ms: int) -> Merged:
         """Merge two customers; which one wins is decided by rule. Raises MergeRefused."""
         table = self._table(workspace)
-        one, other = table.row_of(winner_id), table.row_of(loser_id)
+        try:
+            one, other = table.row_of(winner_id), table.row_of(loser_id)
+        except ErasedCustomer:
+            raise MergeRefused("one of both customers was erased") from None
         return table.merge(one, other, actor=actor, reason=reason, at_ms=now_ms)
 
     def undo_merge(self, workspace: str, merge_id: str, *, actor: str, now_ms: int) -> Unmerged:

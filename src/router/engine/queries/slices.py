@@ -12,7 +12,7 @@ Other commands may change the state between two turns. Two kinds of queries deal
   less time.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from copy import copy
 from functools import partial
 from itertools import chain
@@ -315,6 +315,18 @@ def customers_of_live_contacts(state: RoutingState) -> Slices[list[tuple[Contact
     for position, contact in enumerate(list(state.contacts.values())):
         if contact.customer_id is not None and not contact.state.is_terminal:
             found.append((contact.contact_id, contact.customer_id, contact.state))
+        if position % _LISTED_PER_TURN == 0:
+            yield
+    return found
+
+
+def requests_with_token_of(state: RoutingState, customer_ids: Collection[str]) -> Slices[list[ContactId]]:
+    """Return the contacts of customers whose request has a token, also those that have ended."""
+    found: list[ContactId] = []
+    for position, contact_id in enumerate(list(state.contacts_by_token.values())):
+        contact = state.contacts.get(contact_id)
+        if contact is not None and contact.customer_id in customer_ids:
+            found.append(contact_id)
         if position % _LISTED_PER_TURN == 0:
             yield
     return found

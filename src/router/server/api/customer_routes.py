@@ -151,7 +151,7 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         response_type=Merged,
         status=201,
         tag="customers",
-        problem_codes=(*_ONE, "merge_refused"),
+        problem_codes=("unknown_customer", "merge_refused", "context_unavailable"),
     ),
     Route(
         method="POST",

@@ -4,7 +4,9 @@ Nothing here decides about routing. Facts travel in commands, cards in frames to
 contacts are routed without either.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Generator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from router.context.cards import CardContent, CardStatus, ContactContext, Sensitive
@@ -13,6 +15,8 @@ from router.context.service import ContextService
 from router.context_settings import ContextSettings
 from router.engine.engine import Engine
 from router.journal.records import Record
+from router.model.commands import ChangeCustomerToken
+from router.model.errors import RouterError
 from router.model.events import ContactAssigned, ContactQueued, OfferMade, ParticipantAdded, PolicyPublished
 from router.model.policy import FactValue, Policy
 from router.runtime.event_feed import Subscription
@@ -24,6 +28,7 @@ from router.server.customers.live_contacts import ENDING_EVENTS, LiveContacts, l
 from router.server.customers.work_log import WorkLog
 
 SUBSCRIPTION: Final = "customers"
+ERASURE_ACTOR: Final = "router:erasure"
 GREETED_MAX: Final = 50
 """Cards sent to a desktop that connects."""
 
@@ -48,6 +53,7 @@ class LiveCustomers:
         self.cards: Final = Cards(context, writer, sensitive=sensitive, observe_late=self._observe_late)
         """Cards of live contacts."""
         self._work = WorkLog(context, writer.feed)
+        self._tasks: set[asyncio.Task[None]] = set()
         self.late_count = 0
         self.late_seconds = 0.0
         """Number of cards that followed their offer, and the time in seconds by which they did."""
@@ -92,6 +98,8 @@ class LiveCustomers:
         """Stop following and write what waits."""
         self._writer.on_decided = None
         self._context.on_changed = None
+        for task in self._tasks:
+            task.cancel()
         for subscription in (self._subscription, self._policies):
             if subscription is not None:
                 await subscription.close()
@@ -157,6 +165,7 @@ class LiveCustomers:
     def on_changed(self, changes: Sequence[ContextChange]) -> None:
         """Handle durable changes of customers."""
         self._announced = {(change.workspace, change.customer_id): change.number for change in changes}
+        self._end_tokens_soon([change for change in changes if change.kind is CustomerChangeKind.ERASED])
         for change in changes:
             workspace, customer_id = change.workspace, change.customer_id
             if change.kind is CustomerChangeKind.STEP and change.step is not None:
@@ -164,6 +173,31 @@ class LiveCustomers:
             elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.ERASED):
                 self.facts.customer_changed(workspace, customer_id)
             self.cards.customer_changed(workspace, customer_id, erased=change.kind is CustomerChangeKind.ERASED)
+
+    # --- erasure -------------------------------------------------------------------------------
+
+    async def end_tokens(self, workspace: str, customer_ids: Collection[str]) -> None:
+        """Let the tokens of customers end: of their requests, live, suspended and ended. Raises what the writer raises."""
+
+        def query(engine: Engine) -> Generator[None, None, list[str]]:
+            return engine.requests_with_token_of(customer_ids)
+
+        for contact_id in (await self._writer.query_in_slices(workspace, query)).value:
+            await self._writer.execute(workspace, ChangeCustomerToken(contact_id=contact_id), actor=ERASURE_ACTOR)
+
+    def _end_tokens_soon(self, erased: Sequence[ContextChange]) -> None:
+        """End the tokens of customers who were erased: by age, later than asked for, or with a contact that began meanwhile."""
+        for workspace in {change.workspace for change in erased}:
+            customer_ids = frozenset(change.customer_id for change in erased if change.workspace == workspace)
+            task = asyncio.get_running_loop().create_task(self._try_end_tokens(workspace, customer_ids), name="customer tokens")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _try_end_tokens(self, workspace: str, customer_ids: Collection[str]) -> None:
+        with suppress(RouterError):  # The writer has ended, or too many commands wait; the token shows nothing of the customer.
+            await self.end_tokens(workspace, customer_ids)
+
+    # --- agents --------------------------------------------------------------------------------
 
     async def greet(self, workspace: str, agent_id: str) -> None:
         """Send an agent who has connected the cards of their contacts."""
