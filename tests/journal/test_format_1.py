@@ -37,6 +37,7 @@ ADDED: Final = frozenset(
         e.ContactResumeDue,
         e.ContactResumed,
         e.ContactSuspended,
+        e.CustomerPresenceChanged,
         e.CustomerTokenChanged,
         e.DispositionRecorded,
         e.IdempotencyKeyRecorded,

@@ -382,6 +382,7 @@ class App:
 
     def _mark_stopping(self) -> None:
         self.readiness.stopping = True
+        self._services.customer_presence.close()
         if self.failure is not None and not self.failure.done():
             self.failure.cancel()
 

@@ -327,6 +327,11 @@ class Engine:
             (agent.agent_id, agent.session_id or "") for agent in self._state.agents.values() if agent.presence is Presence.ATTACHED
         ]
 
+    def connected_customers(self) -> list[str]:
+        """Return the contacts whose customers' apps are recorded as connected; reported as lost after a restart, too."""
+        contacts = self._state.contacts.values()
+        return [one.contact_id for one in contacts if one.request is not None and one.request.is_here and not one.state.is_terminal]
+
     def queue(self, queue_id: str, at_ms: int | None = None) -> QueueView | None:
         """Return one queue; ``at_ms``: the present time, if the newest event may be long ago."""
         policy = self._state.policy

@@ -99,7 +99,8 @@ class EndedBy(StrEnum):
     """Who or what ended a contact."""
 
     CUSTOMER = "customer"
-    """The customer left: reported by the gateway as an abandon, or as an end with the reason ``customer_left``."""
+    """The customer left: reported by the gateway as an abandon, or as an end with the reason ``customer_left``; or the customer of
+    a request cancelled it, or did not return to it in time."""
     AGENT = "agent"
     """Its owner."""
     GATEWAY = "gateway"

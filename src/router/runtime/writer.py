@@ -27,7 +27,7 @@ from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.journal.records import Record
-from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop, RequestContact
+from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop, RequestContact, SetCustomerPresence
 from router.model.errors import JournalError, JournalUnavailable, Stopping
 from router.model.results import RefusalCode
 from router.model.states import WorkspaceId
@@ -168,6 +168,9 @@ class Writer:
         for agent_id, session_id in engine.attached_sessions():
             lost = LoseDesktop(agent_id=agent_id, session_id=session_id)
             self._queue.put(runtime.workspace, QueuedCommand(lost, ROUTER_ACTOR, None), ignore_limit=True)
+        for contact_id in engine.connected_customers():
+            away = SetCustomerPresence(contact_id=contact_id, is_here=False)
+            self._queue.put(runtime.workspace, QueuedCommand(away, ROUTER_ACTOR, None), ignore_limit=True)
 
     async def stop(self) -> None:
         """Refuse new commands, finish the queued ones, take snapshots, and close the journal."""

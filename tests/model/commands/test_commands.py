@@ -17,6 +17,7 @@ TAGS = {
     "ChooseOption": "request.choose",
     "CancelRequest": "request.cancel",
     "ChangeCustomerToken": "request.change_token",
+    "SetCustomerPresence": "request.set_presence",
     "UpdateContact": "contact.update",
     "CancelContact": "contact.cancel",
     "AbandonContact": "contact.abandon",

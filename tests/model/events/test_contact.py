@@ -30,6 +30,7 @@ TAGS = {
     "CallbackDialRequested": "callback.dial_requested",
     "ContactChoosing": "contact.choosing",
     "CustomerTokenChanged": "request.token_changed",
+    "CustomerPresenceChanged": "request.presence_changed",
     "CallbackClaimed": "callback.claimed",
     "CallbackConnected": "callback.connected",
     "CallbackFailed": "callback.failed",

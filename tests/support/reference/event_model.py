@@ -86,6 +86,7 @@ class EventModel(ContactEventModel, WorkEventModel):
                 | e.IdempotencyKeyRecorded()
                 | e.DispositionRecorded()
                 | e.CustomerTokenChanged()
+                | e.CustomerPresenceChanged()
             ):
                 pass  # They decide nothing.
             case e.QueueOpened() | e.QueueClosed():

@@ -20,6 +20,7 @@ from router.engine.commands import (
     offers,
     parking,
     policies,
+    presence,
     requests,
     submit,
     suspension,
@@ -38,6 +39,7 @@ def _advance_time(tx: Transaction, command: AdvanceTime) -> CommandResult:
 _PLAIN_COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
     **submit.SUBMIT_COMMANDS,
     **requests.REQUEST_COMMANDS,
+    **presence.PRESENCE_COMMANDS,
     **contacts.CONTACT_COMMANDS,
     **transfers.TRANSFER_COMMANDS,
     **callbacks.CALLBACK_COMMANDS,

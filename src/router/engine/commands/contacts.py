@@ -44,6 +44,7 @@ from router.model.commands import (
     ReportChannel,
     RequestCallback,
     ResumeContact,
+    SetCustomerPresence,
     SuspendContact,
     SwitchChannel,
     UpdateContact,
@@ -80,6 +81,7 @@ _ContactCommand: TypeAlias = (
     | ChooseOption
     | CancelRequest
     | ChangeCustomerToken
+    | SetCustomerPresence
     | SwitchChannel
     | ReportChannel
 )
@@ -268,18 +270,24 @@ def _abandon_contact(tx: Transaction, command: AbandonContact) -> CommandResult:
         return wrong_contact_state(tx, contact, requester_of(command), "the customer of this callback is not on the line")
     if contact.state is _ASSIGNED:
         return _end_conversation(tx, contact, _CUSTOMER_LEFT, EndedBy.CUSTOMER)
+    emit_abandoned(tx, contact, _CUSTOMER_LEFT)
+    return tx.done(contact.contact_id, contact.state)
+
+
+def emit_abandoned(tx: Transaction, contact: Contact, reason: str) -> None:
+    """Let the customer of a waiting contact leave; its offers are rescinded."""
     rescind_contact_offers(tx, contact, _CUSTOMER_LEFT)
     tx.emit(
         ContactAbandoned(
             contact_id=contact.contact_id,
             queue_id=contact.queue_id,
             waited_ms=tx.at_ms - contact.queued_at_ms,
+            reason=reason,
             closed_ms=closed_time_ms(tx.state, contact),
             gateway_id=contact.gateway_id,
             ended_by=EndedBy.CUSTOMER,
         )
     )
-    return tx.done(contact.contact_id, contact.state)
 
 
 def _cancel_request(tx: Transaction, command: CancelRequest) -> CommandResult:

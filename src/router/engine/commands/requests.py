@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from router.engine.commands.callbacks import callback_windows, convert_to_callback
 from router.engine.commands.contacts import find_contact
 from router.engine.commands.overflow import expire_waiting
+from router.engine.commands.presence import begin_grace
 from router.engine.commands.submit import continued_agent, decide_enqueue, requested_queue
 from router.engine.commands.suspension import suspend_contact, suspension_limit_refusal
 from router.engine.commands.transaction import Transaction, already_done, requester_of, unknown_contact, wrong_contact_state
@@ -230,6 +231,7 @@ def _take(tx: Transaction, contact: Contact, name: str, window: TimeWindow | Non
     if name == LATER:
         # In the same step, before any agent is looked for.
         suspend_contact(tx, SuspendContact(contact_id=contact.contact_id))
+    begin_grace(tx, contact)
     callback = contact.callback
     return Done(contact.contact_id, contact.state, seq, due_at_ms=None if callback is None else callback.scheduled_at_ms)
 

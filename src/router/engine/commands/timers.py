@@ -12,6 +12,7 @@ from router.engine.commands import (
     offers,
     overflow,
     parking,
+    presence,
     requests,
     suspension,
 )
@@ -101,6 +102,10 @@ def _expire_switch(tx: Transaction, contact_id: str) -> None:
     channel_switch.give_up_switch(tx, tx.state.contacts[contact_id], "timeout")
 
 
+def _end_leave_grace(tx: Transaction, contact_id: str) -> None:
+    presence.end_grace(tx, tx.state.contacts[contact_id])
+
+
 def _expire_step(tx: Transaction, contact_id: str) -> None:
     contact = tx.state.contacts[contact_id]
     expire_plan_step(tx, contact)
@@ -125,6 +130,7 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.SUSPENSION: _fire_suspension,
     TimerKind.CHOOSE: _end_choice,
     TimerKind.SWITCH: _expire_switch,
+    TimerKind.LEAVE: _end_leave_grace,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
     TimerKind.OPENING: hours.continue_opening,
 }

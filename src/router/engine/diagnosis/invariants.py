@@ -15,6 +15,8 @@ from router.model.states import AssignmentRole, AssignmentState, ContactState
 # With more pairs than this, the search for a missed match is skipped: it is quadratic.
 _PAIRS_MAX = 200_000
 _RECORDS_PER_STEP = 10
+# States in which a contact waits for an agent.
+_WAITING = (ContactState.QUEUED, ContactState.OFFERED)
 
 
 def broken_invariants(state: RoutingState) -> list[str]:
@@ -259,6 +261,9 @@ def _requests(state: RoutingState) -> Iterator[str]:
             yield f"I22 contact {contact.contact_id} is choosing and waits for an agent"
         if not is_choosing and request is not None and (request.options or request.choose_until_ms is not None):
             yield f"I19 contact {contact.contact_id} is {contact.state} and has options to choose"
+        is_away = request is not None and request.is_here is False
+        if request is not None and request.leave_until_ms is not None and not (is_away and contact.state in _WAITING):
+            yield f"I19 contact {contact.contact_id} ends for an absence, and its customer is connected or does not wait"
     choosing = {name for name, contact in state.contacts.items() if contact.state is ContactState.CHOOSING}
     if set(state.choosing) != choosing:
         yield "I22 the index of choosing contacts is wrong"

@@ -19,6 +19,7 @@ _STEP: Final = TimerKind.STEP
 _TTL: Final = TimerKind.TTL
 _WAIT: Final = TimerKind.WAIT
 
+_WAITING: Final = (ContactState.QUEUED, ContactState.OFFERED)
 # In no waiting line: whether the queue is closed is checked when the contact enters one.
 _IN_NO_LINE: Final = (ContactState.ASSIGNED, ContactState.CALLBACK_SCHEDULED, ContactState.SUSPENDED, ContactState.CHOOSING)
 
@@ -30,6 +31,8 @@ def change_state(state: RoutingState, contact: Contact, transitions: EventTransi
     if (after := transitions[before]) is not before:
         if contact.switch is not None:
             end_switch(state, contact)
+        if contact.request is not None and after not in _WAITING:
+            contact.request.leave_until_ms = None
         contact.state = after
         counts = state.counts_by_queue[contact.queue_id]
         counts[before] -= 1

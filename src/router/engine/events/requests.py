@@ -1,4 +1,4 @@
-"""Handlers of the events of requests: a customer begins to choose among options, and has another token."""
+"""Handlers of the events of requests: a customer begins to choose, has another token, is away and returns."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,7 +7,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind
 from router.engine.state.contact import Contact, RequestState
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
-from router.model.events import ContactChoosing, CustomerTokenChanged
+from router.model.events import ContactChoosing, CustomerPresenceChanged, CustomerTokenChanged
 
 _CHOOSING: Final = EventTransitions(CONTACT_TRANSITIONS, ContactChoosing)[None]
 
@@ -62,6 +62,14 @@ def _token_changed(state: RoutingState, event: CustomerTokenChanged) -> None:
     _set_token(state, contact, contact.request, event.token_hash)
 
 
+def _presence_changed(state: RoutingState, event: CustomerPresenceChanged) -> None:
+    request = state.contacts[event.contact_id].request
+    assert request is not None, "only the customer of a request can be away"
+    request.is_here, request.leave_until_ms = event.is_here, event.leave_at_ms
+    if event.leave_at_ms is not None:
+        state.timers.add(event.leave_at_ms, TimerKind.LEAVE, event.contact_id)
+
+
 def _set_token(state: RoutingState, contact: Contact, request: RequestState, token_hash: bytes | None) -> None:
     if request.token_hash is not None:
         state.contacts_by_token.pop(request.token_hash, None)
@@ -73,4 +81,5 @@ def _set_token(state: RoutingState, contact: Contact, request: RequestState, tok
 REQUEST_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     ContactChoosing: _choosing,
     CustomerTokenChanged: _token_changed,
+    CustomerPresenceChanged: _presence_changed,
 }

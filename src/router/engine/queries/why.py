@@ -213,6 +213,8 @@ def _deadlines(state: RoutingState, contact: Contact) -> list[tuple[int, str]]:
         deadlines.append((suspension.due_ms, "resume_by" if suspension.warning_ms is None else "resume_due"))
     if contact.request is not None and contact.request.choose_until_ms is not None:
         deadlines.append((contact.request.choose_until_ms, "default_option"))
+    if contact.request is not None and contact.request.leave_until_ms is not None and contact.waits_live:
+        deadlines.append((contact.request.leave_until_ms, "customer_away"))
     if contact.switch is not None and contact.switch.deadline_ms is not None:
         deadlines.append((contact.switch.deadline_ms, "channel"))
     if contact.callback is not None and contact.callback.due_at_ms is not None:

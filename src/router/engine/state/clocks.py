@@ -7,8 +7,9 @@ their timers do not fire, and when the wait for the opening ends, however it end
 (``end_closed_wait``). So a deadline is one number, and a contact that is held costs nothing while the queue is closed.
 
 Clocks that are not listed are those of agents and offers (offer timeout, wrap-up, cool-down, desktop grace, rate caps), of
-conversations (parking) and of calls (attempts, ringing, agreed times). They run always. A contact's age, and with it the order of
-waiting contacts, counts from its submit, whatever its queue does. The table for readers: docs/reference/routing.md, "Clocks".
+conversations (parking), of calls (attempts, ringing, agreed times), and of a customer who is away. They run always. A contact's
+age, and with it the order of waiting contacts, counts from its submit, whatever its queue does. The table for readers:
+docs/reference/routing.md, "Clocks".
 """
 
 from enum import IntEnum
@@ -40,6 +41,7 @@ class TimerKind(IntEnum):
     CHOOSE = 16
     OPENING = 17
     SWITCH = 18
+    LEAVE = 19
 
 
 class ClockRule(NamedTuple):

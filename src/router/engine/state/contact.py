@@ -126,6 +126,10 @@ class RequestState(Struct, kw_only=True, gc=False):
     ttl_s: int | None = None
     chosen: str | None = None
     """Option that was chosen."""
+    is_here: bool | None = None
+    """Whether the app of the customer is connected; None: it has not been seen, or nothing depends on it."""
+    leave_until_ms: int | None = None
+    """Until when the customer has to return, while the contact waits; None: nothing ends the wait for this."""
 
 
 class ChannelSwitch(Struct, kw_only=True, gc=False):
@@ -477,6 +481,11 @@ class Contact(Struct, array_like=True, gc=False):
         """Return whether it is a callback whose customer is not connected; such a customer gets no position or wait estimate."""
         callback = self.callback
         return callback is not None and callback.phase is not CallbackPhase.CONNECTED
+
+    @property
+    def waits_live(self) -> bool:
+        """Return whether its customer waits for an agent, and not for a call."""
+        return self.state in (ContactState.QUEUED, ContactState.OFFERED) and self.callback is None
 
     @property
     def awaits_offers(self) -> bool:

@@ -30,6 +30,7 @@ _COOL_DOWN: Final = TimerKind.COOL_DOWN
 _DAY: Final = TimerKind.DAY
 _GRACE: Final = TimerKind.GRACE
 _HOURS: Final = TimerKind.HOURS
+_LEAVE: Final = TimerKind.LEAVE
 _LOST: Final = Presence.LOST
 _NOT_READY: Final = AgentState.NOT_READY
 _NO_AGENTS: Final = TimerKind.NO_AGENTS
@@ -236,6 +237,8 @@ class Timers:
             return contact.state is _SUSPENDED and contact.suspension is not None and contact.suspension.due_ms == due
         if kind == _CHOOSE:
             return contact.request is not None and contact.request.choose_until_ms == due
+        if kind == _LEAVE:
+            return contact.request is not None and contact.request.leave_until_ms == due and contact.waits_live
         if kind == _SWITCH:
             return contact.switch is not None and contact.switch.deadline_ms == due
         if kind == _STEP:
@@ -255,6 +258,7 @@ def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
         (contact.step_until_ms, _STEP),
         (None if contact.suspension is None else contact.suspension.due_ms, _SUSPENSION),
         (None if request is None else request.choose_until_ms, _CHOOSE),
+        (None if request is None else request.leave_until_ms, _LEAVE),
         (None if contact.switch is None else contact.switch.deadline_ms, _SWITCH),
     )
     for due_ms, kind in deadlines:

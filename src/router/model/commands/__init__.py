@@ -39,6 +39,7 @@ from router.model.commands.contact import (
     RequestContact,
     RequeueContact,
     ResumeContact,
+    SetCustomerPresence,
     StartConsult,
     SuspendContact,
     SwitchChannel,
@@ -78,6 +79,7 @@ __all__ = (
     "ChooseOption",
     "CancelRequest",
     "ChangeCustomerToken",
+    "SetCustomerPresence",
     "UpdateContact",
     "CancelContact",
     "AbandonContact",
@@ -169,6 +171,7 @@ PlainCommand: TypeAlias = (
     | ChooseOption
     | CancelRequest
     | ChangeCustomerToken
+    | SetCustomerPresence
     | UpdateContact
     | CancelContact
     | AbandonContact

@@ -105,6 +105,15 @@ class ChangeCustomerToken(CommandStruct, frozen=True, kw_only=True, tag="request
     """If set, the contact is unknown unless this gateway submitted it."""
 
 
+class SetCustomerPresence(CommandStruct, frozen=True, kw_only=True, tag="request.set_presence"):
+    """Note that the app of the customer of a request is connected, or is no longer, from the router itself. Idempotent."""
+
+    contact_id: ContactId
+    is_here: bool
+    away_ms: int = 0
+    """How long it is no longer connected already."""
+
+
 class UpdateContact(CommandStruct, frozen=True, kw_only=True, tag="contact.update"):
     """Change a live contact by a merge patch (RFC 7396); the change takes effect immediately.
 

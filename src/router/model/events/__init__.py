@@ -67,6 +67,7 @@ from router.model.events.contact import (
     ContactStepEntered,
     ContactSuspended,
     ContactUpdated,
+    CustomerPresenceChanged,
     CustomerTokenChanged,
     OriginalRequest,
     TimeWindow,
@@ -88,6 +89,7 @@ __all__ = (
     "ContactOption",
     "ContactChoosing",
     "CustomerTokenChanged",
+    "CustomerPresenceChanged",
     "ContactQueued",
     "ContactUpdated",
     "ContactRequeued",
@@ -148,6 +150,7 @@ Event: TypeAlias = (
     ContactQueued
     | ContactChoosing
     | CustomerTokenChanged
+    | CustomerPresenceChanged
     | ContactUpdated
     | ContactRequeued
     | ContactSuspended

@@ -104,6 +104,17 @@ class CustomerTokenChanged(EventStruct, frozen=True, kw_only=True, tag="request.
     gateway_id: GatewayId = ""
 
 
+class CustomerPresenceChanged(EventStruct, frozen=True, kw_only=True, tag="request.presence_changed"):
+    """The app of the customer of a request is connected, or no longer, where the channel has ``leave_grace_s``."""
+
+    contact_id: ContactId
+    is_here: bool
+    """Whether it is connected, by a socket, a long poll or a recent request."""
+    leave_at_ms: int | None = None
+    """When the contact is abandoned unless the customer returns; null: not for this."""
+    gateway_id: GatewayId = ""
+
+
 class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"):
     """A contact was submitted and is waiting. Its age counts from this event until it is terminal."""
 
@@ -421,7 +432,7 @@ class ContactAbandoned(EventStruct, frozen=True, kw_only=True, tag="contact.aban
     queue_id: QueueId
     waited_ms: int
     reason: str = "customer_left"
-    """``customer_left``."""
+    """``customer_left``, or ``customer_away``: their app has not returned within ``leave_grace_s``."""
     gateway_id: GatewayId = ""
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""

@@ -61,6 +61,9 @@ class ChannelPolicy(PolicyStruct, frozen=True, kw_only=True):
     """Channels whose contacts release their capacity while the agent handles one of this channel."""
     rate_cap: RateCapPolicy | None = None
     """Rate cap of this channel for each agent; null: unlimited."""
+    leave_grace_s: Annotated[int, Meta(ge=10, le=DAY_S)] | None = None
+    """Time for a waiting customer whose app is no longer connected to return (see requests); then the contact is abandoned.
+    Null: a lost connection is no hang-up."""
     connect_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
     """Time for the gateway to connect the customer of a conversation that switches to this channel."""
     park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None

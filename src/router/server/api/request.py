@@ -32,6 +32,7 @@ from router.server.api.request_watch import RequestPolls, RequestWatch
 from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
 from router.server.auth.failures import AuthFailures
 from router.server.customers.live_customers import LiveCustomers
+from router.server.customers.presence import CustomerPresence
 from router.server.references import NO_REFERENCES, References
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
@@ -70,12 +71,14 @@ class Services:
     admission: AdmissionControl = field(init=False)
     request_watch: RequestWatch = field(init=False)
     request_polls: RequestPolls = field(init=False)
+    customer_presence: CustomerPresence = field(init=False)
     auth_failures: AuthFailures = field(init=False)
 
     def __post_init__(self) -> None:
         requests = self.settings.requests
         object.__setattr__(self, "admission", AdmissionControl(self.settings))
         object.__setattr__(self, "request_watch", RequestWatch(self.writer))
+        object.__setattr__(self, "customer_presence", CustomerPresence(self.writer))
         object.__setattr__(
             self, "request_polls", RequestPolls(credential_max=requests.credential_polls_max, count_max=requests.polls_max)
         )

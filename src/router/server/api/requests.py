@@ -5,6 +5,7 @@ The id of a request is the id of its contact.
 """
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Literal
 
 import msgspec
@@ -178,7 +179,7 @@ async def _changed_view(request: ApiRequest, contact_id: str, view: RequestView,
         if not changed.done():
             changed.set_result((new, new_tag))
 
-    with services.request_polls.waiting(request.credential):
+    with services.request_polls.waiting(request.credential), _presence(request, contact_id):
         request.release()
         unwatch = services.request_watch.watch(request.workspace, contact_id, tag, told)
         try:
@@ -252,6 +253,15 @@ def _own_id(request: ApiRequest) -> str:
     """Return the id in the path; for a customer, only the one that their token is bound to."""
     contact_id = request.path_params["request_id"]
     credential = request.credential
-    if credential.role is Role.CUSTOMER and credential.subject != contact_id:
-        raise problem_from_refusal(unknown_contact())
+    if credential.role is Role.CUSTOMER:
+        if credential.subject != contact_id:
+            raise problem_from_refusal(unknown_contact())
+        request.services.customer_presence.note_request(request.workspace, contact_id)
     return contact_id
+
+
+def _presence(request: ApiRequest, contact_id: str) -> AbstractContextManager[None]:
+    """Return the block in which the customer counts as connected; nothing where a gateway asks."""
+    if request.credential.role is not Role.CUSTOMER:
+        return nullcontext()
+    return request.services.customer_presence.connected(request.workspace, contact_id)

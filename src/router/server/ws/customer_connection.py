@@ -75,7 +75,7 @@ class CustomerSockets:
 class CustomerConnection(SessionSocket):
     """Connection of a customer: watcher of one request."""
 
-    __slots__ = ("_leave_sockets", "_on_authenticated", "_on_lost", "_services", "_sockets", "_unwatch")
+    __slots__ = ("_end_presence", "_leave_sockets", "_on_authenticated", "_on_lost", "_services", "_sockets", "_unwatch")
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class CustomerConnection(SessionSocket):
         self._services, self._sockets = services, sockets
         self._on_authenticated, self._on_lost = on_authenticated, on_lost
         self._unwatch: Callable[[], None] | None = None
+        self._end_presence: Callable[[], None] | None = None
         self._leave_sockets: Callable[[], None] | None = None
         if credential is None:
             frames = services.settings.requests
@@ -126,7 +127,7 @@ class CustomerConnection(SessionSocket):
 
     def _leave(self) -> None:
         """Watch nothing any more."""
-        for end in (self._unwatch, self._leave_sockets):
+        for end in (self._unwatch, self._end_presence, self._leave_sockets):
             if end is not None:
                 end()
 
@@ -193,6 +194,7 @@ class CustomerConnection(SessionSocket):
             return
         self._session.started()
         self._reset_timer()
+        self._end_presence = self._services.customer_presence.enter(credential.workspace, credential.subject)
         self._unwatch = self._services.request_watch.watch(credential.workspace, credential.subject, "", self._told)
 
     def _told(self, view: RequestView | None, tag: str) -> None:

@@ -1,0 +1,80 @@
+"""Presence of the customers of requests: who is away longer than ``leave_grace_s`` of the channel leaves the queue.
+
+A lost connection is no hang-up, so a customer who is away keeps the place for the time of grace. It runs while the customer waits
+for an agent: not while they choose, where the default option is taken in the end, and not for callbacks and suspensions, where they
+are not expected to be connected. In a conversation the gateway and the agent know more than the app's connection says.
+
+A customer whose connection was never seen is not away: their app may ask over its backend alone. Where the deadline is found much
+too late, because the router was stopped meanwhile, no customer could return, and the time of grace begins again.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.engine.commands.contacts import emit_abandoned, find_contact
+from router.engine.commands.transaction import Transaction, already_done, unknown_contact
+from router.engine.state.contact import Contact
+from router.model.commands import SetCustomerPresence
+from router.model.events import CustomerPresenceChanged
+from router.model.results import CommandResult
+
+_CUSTOMER_AWAY: Final = "customer_away"
+# Timers fire within milliseconds, and within a second under overload.
+_LATE_MS: Final = 5_000
+
+
+def _set_presence(tx: Transaction, command: SetCustomerPresence) -> CommandResult:
+    contact = find_contact(tx, command)
+    if contact is None or contact.request is None:
+        return unknown_contact()
+    request, grace_ms = contact.request, _grace_ms(tx, contact)
+    if request.is_here is None:
+        # Without a time of grace nothing depends on it, and a customer who was never seen cannot go away.
+        is_new = command.is_here and grace_ms is not None
+    else:
+        is_new = command.is_here is not request.is_here
+    if contact.state.is_terminal or not is_new:
+        return already_done(contact.contact_id, contact.state, tx.state.seq)
+    if command.is_here:
+        _emit(tx, contact, is_here=True, leave_at_ms=None)
+    else:
+        _emit_away(tx, contact, command.away_ms)
+    return tx.done(contact.contact_id, contact.state)
+
+
+def _grace_ms(tx: Transaction, contact: Contact) -> int | None:
+    policy = tx.state.policy
+    channel = None if policy is None else policy.channels.get(contact.channel)
+    return None if channel is None or channel.leave_grace_s is None else 1000 * channel.leave_grace_s
+
+
+def _emit_away(tx: Transaction, contact: Contact, away_ms: int) -> None:
+    grace_ms = _grace_ms(tx, contact) if contact.waits_live else None
+    _emit(tx, contact, is_here=False, leave_at_ms=None if grace_ms is None else tx.at_ms + max(0, grace_ms - away_ms))
+
+
+def _emit(tx: Transaction, contact: Contact, *, is_here: bool, leave_at_ms: int | None) -> None:
+    tx.emit(
+        CustomerPresenceChanged(
+            contact_id=contact.contact_id, is_here=is_here, leave_at_ms=leave_at_ms, gateway_id=contact.gateway_id
+        )
+    )
+
+
+def begin_grace(tx: Transaction, contact: Contact) -> None:
+    """Let the time of grace of a customer begin who is away and has begun to wait."""
+    if contact.request is not None and contact.request.is_here is False and contact.waits_live:
+        _emit_away(tx, contact, 0)
+
+
+def end_grace(tx: Transaction, contact: Contact) -> None:
+    """Let a customer leave who has not returned in time."""
+    request = contact.request
+    assert request is not None and request.leave_until_ms is not None
+    if tx.at_ms - request.leave_until_ms >= _LATE_MS or _grace_ms(tx, contact) is None:
+        _emit_away(tx, contact, 0)
+    else:
+        emit_abandoned(tx, contact, _CUSTOMER_AWAY)
+
+
+PRESENCE_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {SetCustomerPresence: _set_presence}
