@@ -65,6 +65,9 @@ class JournalSettings(SettingsStruct, frozen=True, kw_only=True):
     second_mark_path: str | None = None
     """File on another disk or volume that also names the newest commit. With it, a start refuses an older copy of the journal that
     was put back, or a directory from which all files were removed. Null: no second mark, and a warning at the start."""
+    hash_secrets_path: str | None = None
+    """File of the secrets with which idempotency keys and the fields of commands with a key are hashed before they are written to
+    the journal; null: `hash-secrets.json` beside the journal. Keep it out of backups of the journal."""
     retention_days: Annotated[int, Meta(ge=2, le=36_500)] | None = None
     """Age in days after which records are moved to an archive, as far as a start does not need them. Clients that were away for
     less resume with every event. Null: records stay; `router journal archive` moves them."""

@@ -31,6 +31,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "server/ws/hub.py",  # A client that cannot be written to is closed alone; the others get the event.
     "server/http/submit_handler.py",  # A failing response must not fail the writer that completes it.
     "server/ws/write_buffer.py",
+    "server/api/submit_customer.py",  # The customer of one contact cannot be read: it is logged, and the contact is routed.
     "server/api/request_watch.py",  # A view that fails is looked at again; polls and sockets go on.
     "journal/sqlite/journal.py",  # The exception of a job goes to the coroutine that waits for it.
     "runtime/command_queue.py",

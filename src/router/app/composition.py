@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.app.conditions import ConditionWatch, log_archive_failed, log_archived
+from router.app.conditions import ConditionWatch, log_archive_failed, log_archived, log_hash_secrets_failed
 from router.context.service import ContextService
 from router.context.sqlite.opening import open_context
 from router.journal.backends import open_journal
@@ -38,6 +38,7 @@ from router.runtime.writer import Writer, WriterLimits
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
 from router.server.auth.customer_tokens import CustomerTokens
+from router.server.auth.hash_secrets import HashSecrets
 from router.server.auth.jwks import JwksRefresher
 from router.server.auth.keys import create_secret, open_keyring, report_secret_files, secret_path
 from router.server.customers.live_customers import LiveCustomers, sensitive_of
@@ -137,6 +138,7 @@ class App:
             self.is_first_start = create_secret(self.settings)
             authenticator = self._authenticator = open_authenticator(self.settings)
             report_secret_files(self.settings)
+            self._start_hash_secrets()
             refresh_s = self.settings.auth.jwks_refresh_s
             self._jwks = JwksRefresher(authenticator, refresh_s, on_change=lambda: self._sockets.check_credentials())
             for workspace in self.settings.all_workspaces():
@@ -210,6 +212,15 @@ class App:
         self._server.apply(merged)
         await self._jwks.refresh()
         return changed, ignored
+
+    def _start_hash_secrets(self) -> None:
+        """Hash idempotency keys with secrets from now on."""
+        journal = self.settings.journal
+        path = Path(journal.hash_secrets_path or Path(journal.path).with_name("hash-secrets.json"))
+        is_durable = journal.backend is not JournalBackend.MEMORY
+        hash_secrets = HashSecrets(path if is_durable else None, self._writer.clock.now_ms)
+        self._writer.key_hashes = hash_secrets.hashed
+        self._start_task(hash_secrets.run(log_hash_secrets_failed), name="hash secrets")
 
     async def _start_context(self) -> ContextService | None:
         """Open the customer context, if it is switched on; where that fails, contacts are routed without it."""

@@ -118,3 +118,10 @@ def log_archived(report: ExportReport) -> None:
 def log_archive_failed(error: JournalError) -> None:
     """Log an archive by age that could not be made."""
     _log.error("old records cannot be archived; they stay in the journal", action="archive_failed", error=str(error))
+
+
+def log_hash_secrets_failed(error: Exception) -> None:
+    """Log that no new secret of hashes could be stored."""
+    _log.error(
+        "a new secret of hashes cannot be stored: the present one is used on", action="hash_secrets_failed", error=str(error)
+    )

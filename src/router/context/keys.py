@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Meta, Struct
 
 from router.invalid_input import InvalidInput, NotWellFormed, decode_json
-from router.journal.files import FILE_MODE, fsync_directory, prepare_directory
+from router.journal.files import replace_private_file
 from router.model.errors import RouterError
 
 KEY_BYTES: Final = 32
@@ -108,19 +108,7 @@ class MasterKeys:
     def save(self, path: Path) -> None:
         """Write the file with mode 0600, replacing an earlier one atomically. Raises OSError."""
         content = _MasterKeyFile([_MasterKey(version, self._keys[version].hex()) for version in self.versions])
-        prepare_directory(path.parent)
-        scratch = path.with_name(path.name + ".new")
-        scratch.unlink(missing_ok=True)
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-        try:
-            data = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-            while data:
-                data = data[os.write(descriptor, data) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        scratch.replace(path)
-        fsync_directory(path.parent)
+        replace_private_file(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 
 def new_master_keys() -> MasterKeys:

@@ -94,6 +94,22 @@ def create_private_file(path: Path) -> None:
     fsync_directory(path.parent)
 
 
+def replace_private_file(path: Path, data: bytes) -> None:
+    """Write a file with mode 0600 in place of an earlier one, atomically and durably. Raises OSError."""
+    prepare_directory(path.parent)
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    scratch.replace(path)
+    fsync_directory(path.parent)
+
+
 def scratch_path(path: Path) -> Path:
     """Return the path at which this process builds a file before it is linked or renamed to ``path``."""
     return path.with_name(f"{path.name}.{os.getpid()}.new")

@@ -56,6 +56,7 @@ _before_reply = crash_point("before_reply")
 _after_reply = crash_point("after_reply")
 
 _WRAPS_COMMAND: Final = frozenset({GuardedCommand, RequestContact})
+_HAVE_KEYS: Final = (EnqueueContact, GuardedCommand)
 
 
 class WriterLimits(Struct, frozen=True, kw_only=True):
@@ -112,6 +113,8 @@ class Writer:
         self._snapshot_scheduler = SnapshotScheduler(journal, self._schedule, wake=self.wake)
         self.intake: Callable[[WorkspaceId, QueuedCommand], None] | None = None
         """Called with each queued command that may have a reference, before it is executed; it may replace command and reply."""
+        self.key_hashes: Callable[[EnqueueContact | GuardedCommand], EnqueueContact | GuardedCommand] | None = None
+        """Called with each command that has an idempotency key, before it is executed; returns it with the hashes to be stored."""
         self.on_decided: Callable[[WorkspaceId, Record, Engine], None] | None = None
         """Called with each record before it is durable, to prepare what may be sent with it; nothing may be sent yet."""
         self.on_refused_submit: Callable[[WorkspaceId, EnqueueContact, RefusalCode, int], None] | None = None
@@ -255,6 +258,8 @@ class Writer:
         routing. Raises as ``execute``; in that case ``reply`` is not called.
         """
         self._check_open(workspace)
+        if self.key_hashes is not None and isinstance(command, _HAVE_KEYS) and command.dedupe_key is not None:
+            command = self.key_hashes(command)
         queued = QueuedCommand(command, actor, reply)
         self._queue.put(workspace, queued)
         if self.intake is not None and (type(command) in _WRAPS_COMMAND or getattr(command, "reference", None) is not None):

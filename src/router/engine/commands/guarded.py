@@ -160,7 +160,7 @@ def guarded_handler(handlers: Mapping[type, CommandHandler]) -> CommandHandler:
 
     def handle(tx: Transaction, guarded: GuardedCommand) -> CommandResult:
         state, command = tx.state, guarded.command
-        if guarded.dedupe_key is not None and (answer := _first_answer(state, guarded.dedupe_key, guarded.fingerprint)):
+        if guarded.dedupe_key is not None and (answer := _first_answer(state, guarded, guarded.dedupe_key)):
             return answer
         if guarded.precondition is not None:
             refused = _precondition_refusal(state, command, guarded.precondition)
@@ -177,14 +177,13 @@ def guarded_handler(handlers: Mapping[type, CommandHandler]) -> CommandHandler:
     return handle
 
 
-def _first_answer(state: RoutingState, key: bytes, fingerprint: bytes) -> CommandResult | None:
+def _first_answer(state: RoutingState, guarded: GuardedCommand, key: bytes) -> CommandResult | None:
     """Return the answer to a key that is stored; None if it is not."""
-    first = state.idempotency.get(key)
-    if first is None:
+    used = state.idempotency.first_use(key, guarded.fingerprint, guarded.earlier_hashes)
+    if used is None:
         return None
-    if first.fingerprint != fingerprint:
-        return key_reused()
-    return already_done(first.subject, first.state, first.seq)
+    first, is_same = used
+    return already_done(first.subject, first.state, first.seq) if is_same else key_reused()
 
 
 def _record_key(tx: Transaction, guarded: GuardedCommand, answer: Done) -> None:

@@ -50,10 +50,11 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     to an agent in the same transaction.
     """
     state = tx.state
-    if command.dedupe_key is not None and (first := state.idempotency.get(command.dedupe_key)):
-        if first.fingerprint != (command.fingerprint or b""):
-            return key_reused()
-        return already_done(first.subject, _QUEUED, first.seq)
+    if (key := command.dedupe_key) is not None and (
+        used := state.idempotency.first_use(key, command.fingerprint or b"", command.earlier_hashes)
+    ):
+        first, is_same = used
+        return already_done(first.subject, _QUEUED, first.seq) if is_same else key_reused()
     policy = state.policy
     if policy is None:
         return Refused(code=RefusalCode.NO_MATCHING_QUEUE, detail="no policy is active: publish one first (PUT /v1/policy)")

@@ -56,6 +56,22 @@ class IdempotencyKeys:
         """Return the record of a key; None if it is not stored, or no longer."""
         return self._records.get(key)
 
+    def first_use(
+        self, key: bytes, fingerprint: bytes, earlier: tuple[tuple[bytes, bytes], ...]
+    ) -> tuple[IdempotencyRecord, bool] | None:
+        """Return the record of a key and whether its fingerprint is the same; None: the key was not used.
+
+        ``earlier``: key and fingerprint as they were hashed with earlier secrets.
+        """
+        record = self._records.get(key)
+        if record is not None:
+            return record, record.fingerprint == fingerprint
+        for one, its_fingerprint in earlier:
+            record = self._records.get(one)
+            if record is not None:
+                return record, record.fingerprint == its_fingerprint
+        return None
+
     def keys(self) -> list[bytes]:
         """Return all keys, oldest first."""
         return list(self._records)

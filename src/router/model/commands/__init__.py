@@ -158,6 +158,8 @@ class GuardedCommand(CommandStruct, frozen=True, kw_only=True, tag="guarded"):
     """Client to which the key belongs, for its share of the stored keys."""
     dedupe_key: bytes | None = None
     fingerprint: bytes = b""
+    earlier_hashes: tuple[tuple[bytes, bytes], ...] = ()
+    """``dedupe_key`` and ``fingerprint`` of the same command as they were hashed with earlier secrets."""
     precondition: Precondition | None = None
 
 

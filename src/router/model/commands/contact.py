@@ -56,6 +56,8 @@ class EnqueueContact(CommandStruct, frozen=True, kw_only=True, tag="contact.enqu
     reference: str | None = None
     dedupe_key: bytes | None = None
     fingerprint: bytes | None = None
+    earlier_hashes: tuple[tuple[bytes, bytes], ...] = ()
+    """``dedupe_key`` and ``fingerprint`` of the same submit as they were hashed with earlier secrets."""
     callback: CallbackFields | None = None
     """If set, the customer is not on the line and is to be called."""
     customer_facts: dict[str, FactValue] = {}
