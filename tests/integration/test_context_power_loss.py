@@ -252,6 +252,28 @@ async def test_a_kill_between_the_keys_and_the_data_of_an_erasure(router: Record
     assert began
 
 
+@pytest.mark.parametrize("entries", [2, 14, 40] if not IS_LONG else range(1, 60))
+async def test_a_kill_at_a_change_of_the_disk_in_an_erasure_from_outside(router: RecordedRouter, entries: int) -> None:
+    """What was answered holds at once; what was not is erased or there as a whole after the next start."""
+    recording = Recording(router)
+    await router.start(kill_in_erasure=entries)
+    await recording.work(0, 40, parallel=1)
+    [wrapped] = [one[1].split(" ")[2] for one in router.entries if one[0] == "ack" and one[1].startswith("wrapped")][:1]
+    is_answered = any(one[0] == "ack" and one[1].startswith("erased") for one in router.entries)
+    await asyncio.to_thread(router.process.kill)
+    if is_answered:
+        assert bytes.fromhex(wrapped) not in await asyncio.to_thread(_all_bytes, router.root)
+    await router.start()
+    async with Api(router.process) as admin:
+        path = f"/v1/customers/{recording.customers[3]}"
+        got = await admin.call("GET", path)
+        if got.status == 200 and not is_answered:
+            assert len((await admin.ok("GET", f"{path}/journey"))["steps"]) == STEPS
+            return
+        assert (got.status, got.code) == (410, "customer_erased")
+    assert bytes.fromhex(wrapped) not in await asyncio.to_thread(_all_bytes, router.root)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("files", [WAL_OF_DATA, WAL_OF_KEYS, "context/"])
 @pytest.mark.parametrize("fault", ["kill_at_wal_sync", "fail_sync"])
