@@ -9,6 +9,9 @@ store; those of contacts that are over are kept in memory up to ``RECENT_MAX`` a
 A router killed between the two commits has a contact without its reference, and no answer was given for it. The gateway repeats the
 submit; the answer to the repetition stores the reference, where the store has none.
 
+Each operation of the store costs the same few statements and one sync, however many references it writes, and competes with the
+journal for the disk. Operations therefore begin at least ``GATHER_S`` apart; one that comes after a pause is written at once.
+
 Routing does not depend on it. A store that works is waited for, however busy. Where it does not answer within ``DEADLINE_S``, the
 submit is answered all the same, and the next ones at once until the store has answered; the references wait in memory meanwhile.
 Where it has failed, the setting ``context.references`` decides whether the reference stays in memory or goes into the journal. A
@@ -46,6 +49,8 @@ DEADLINE_S: Final = 0.5
 RETRY_S: Final = 1.0
 """Pause before references that the store was too busy to take are offered to it again."""
 READ_TIMEOUT_S: Final = 2.0
+GATHER_S: Final = 0.005
+"""Shortest time between the beginnings of two operations."""
 WAITING_MAX: Final = 20_000
 """References that wait to be stored; further ones are held in memory alone."""
 RECENT_MAX: Final = 20_000
@@ -70,10 +75,10 @@ class References:
         self._of_customer: dict[str, set[str]] = {}
         self._erased: OrderedDict[str, None] = OrderedDict()
         self._waiting: list[_KeptReference] = []
+        self._deadline: asyncio.TimerHandle | None = None
+        """Lets the answers of those that wait go; None while the list above is empty."""
         self._discarded: list[tuple[str, str]] = []
         self._task: asyncio.Task[None] | None = None
-        self._write_began_at: float | None = None
-        """Time of the event loop at which the operation in progress began."""
         self._is_stopping = False
         self._is_late = False
         """Whether the last operation failed or missed the deadline: until one succeeds, no answer waits."""
@@ -130,18 +135,24 @@ class References:
         self._store(kept)
 
     def _store(self, kept: "_KeptReference") -> None:
-        loop = asyncio.get_running_loop()
-        began_at = self._write_began_at
-        self._is_late = self._is_late or (began_at is not None and loop.time() - began_at > DEADLINE_S)
+        if self._deadline is None:
+            # One timer for all that wait together: a timer each would cost as much as the rest of this method.
+            self._deadline = asyncio.get_running_loop().call_later(DEADLINE_S, self._pass_deadline, self._waiting)
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append(kept)
         elif self._context is not None:
             self._context.count("references", "unavailable")
-        self._flush()
+        if self._task is None or self._task.done():
+            self._flush()
         if self._is_late or len(self._waiting) >= WAITING_MAX:
             kept.settle()
-        else:
-            loop.call_later(DEADLINE_S, kept.settle)
+
+    def _pass_deadline(self, group: list["_KeptReference"]) -> None:
+        """Let the answers of a group go that the store has not taken in time."""
+        self._is_late = True
+        if group is self._waiting:
+            self._deadline = None
+        _settle(group)
 
     def discard(self, workspace: str, contact_id: str) -> None:
         """Forget the reference of a contact that was not accepted."""
@@ -168,33 +179,43 @@ class References:
 
     async def _write(self) -> None:
         """Write what waits, in one operation; what comes meanwhile is the next one."""
-        context = self._context
-        assert context is not None
+        loop = asyncio.get_running_loop()
         while self._waiting or self._discarded:
             kept, self._waiting = self._waiting, []
+            deadline, self._deadline = self._deadline, None
             for one in kept:
                 if one.needs_customer:
                     await self._find_customer(one)
             discarded, self._discarded = self._discarded, []
-            self._write_began_at = asyncio.get_running_loop().time()
-            is_refused = False
-            try:
-                for found in await context.run(_operation(kept, discarded, self._now_ms())):
-                    self._remember(found.contact_id, found)
-                context.count("references", "stored", len(kept))
-                self._is_late = False
-            except ContextError as error:
-                context.count("references", "unavailable", len(kept))
-                self._is_late = True
-                is_refused = isinstance(error, ContextUnavailable) and context.is_available
-            finally:
-                self._write_began_at = None
-                for one in kept:
-                    one.settle()
-            if is_refused and not self._is_stopping:
+            began_at = loop.time()
+            is_refused = await self._write_group(kept, discarded)
+            if deadline is not None:
+                deadline.cancel()
+            if self._is_stopping:
+                continue
+            if is_refused:
                 self._waiting = (kept + self._waiting)[:WAITING_MAX]
                 self._discarded = discarded + self._discarded
                 await asyncio.sleep(RETRY_S)
+            else:
+                await asyncio.sleep(began_at + GATHER_S - loop.time())
+
+    async def _write_group(self, kept: list["_KeptReference"], discarded: list[tuple[str, str]]) -> bool:
+        """Write references and settle them; return whether the store was too busy to take them."""
+        context = self._context
+        assert context is not None
+        try:
+            for found in await context.run(_operation(kept, discarded, self._now_ms())):
+                self._remember(found.contact_id, found)
+            context.count("references", "stored", len(kept))
+            self._is_late = False
+        except ContextError as error:
+            context.count("references", "unavailable", len(kept))
+            self._is_late = True
+            return isinstance(error, ContextUnavailable) and context.is_available
+        finally:
+            _settle(kept)
+        return False
 
     async def _find_customer(self, kept: "_KeptReference") -> None:
         """Set the customer of a contact that was submitted before."""
@@ -441,6 +462,11 @@ class _KeptReference:
         if reply is not None and not reply.done():
             assert self._result is not None
             reply.set_result(self._result)
+
+
+def _settle(group: list[_KeptReference]) -> None:
+    for one in group:
+        one.settle()
 
 
 def _target(command: Command) -> Any:

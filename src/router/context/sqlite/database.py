@@ -242,8 +242,9 @@ class ContextFiles:
 
     def begin(self) -> None:
         """Begin a transaction in each file."""
-        for connection in (self.keys, self.data):
-            connection.execute("BEGIN IMMEDIATE")
+        # Most groups create no customer: the transaction of the keys takes a lock with its first write only.
+        self.keys.execute("BEGIN")
+        self.data.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make a transaction durable: the keys before the data that they protect."""

@@ -16,6 +16,8 @@ from router.context.sqlite.customers import CustomerTable
 DAY_MS: Final = 24 * 3_600_000
 _COLUMN: Final = "reference.value"
 _VALUES_PER_QUERY: Final = 500
+_ROWS_PER_INSERT: Final = (64, 16, 4, 1)
+"""Rows of one statement. Each statement gives up the lock of the interpreter and waits for it again, beside a busy event loop."""
 
 
 class SqliteReferences:
@@ -30,7 +32,7 @@ class SqliteReferences:
         """Store references; that of a customer who was erased meanwhile is dropped."""
         table, day = self._table_of(workspace), now_ms // DAY_MS
         shared_row: int | None = None
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for one in references:
             if one.customer_id is None:
                 row = shared_row = shared_row or self._row_of_day(table, day, now_ms)
@@ -43,7 +45,16 @@ class SqliteReferences:
             if key is not None:
                 sealed = key.seal(_column(one.contact_id), one.reference.encode())
                 rows.append((table.number, one.contact_id, row, sealed, None if one.customer_id is None else day))
-        self._connection.executemany("INSERT OR REPLACE INTO reference VALUES (?, ?, ?, ?, ?)", rows)
+        self._insert(rows)
+
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
+        start = 0
+        while start < len(rows):
+            size = next(size for size in _ROWS_PER_INSERT if size <= len(rows) - start)
+            places = ", ".join(["(?, ?, ?, ?, ?)"] * size)
+            values = [value for row in rows[start : start + size] for value in row]
+            self._connection.execute(f"INSERT OR REPLACE INTO reference VALUES {places}", values)
+            start += size
 
     def _row_of_day(self, table: CustomerTable, day: int, now_ms: int) -> int:
         found = self._connection.execute(

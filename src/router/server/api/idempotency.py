@@ -26,9 +26,14 @@ from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds,
 from router.server.api.submit_customer import resolve_for_submit
 from router.server.auth.credentials import Credential, Role
 
+_WITH_HASHES: Final = frozenset({ContactQueued, ContactChoosing, CustomerTokenChanged, IdempotencyKeyRecorded})
+
 
 def public_event(event: Event) -> Event:
     """Return the event without the fields that clients must not see: hashes of idempotency keys, payloads and tokens."""
+    # Called for every event delivered: the type is tested first.
+    if type(event) not in _WITH_HASHES:
+        return event
     if isinstance(event, ContactQueued) and event.dedupe_key is not None:
         return msgspec.structs.replace(event, dedupe_key=None, fingerprint=None)
     if isinstance(event, ContactChoosing | CustomerTokenChanged) and event.token_hash is not None:
