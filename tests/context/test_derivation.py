@@ -5,7 +5,7 @@ import random
 import pytest
 
 from router.context.customers import Consent, CustomerView
-from router.context.derivation import FactDeriver
+from router.context.derivation import CustomerState, FactDeriver
 from router.context.journey import Step, merge_steps
 from router.model.policy import DerivePolicy, FactPolicy, FactType, ProfileField, StepField, StepMatch
 
@@ -93,6 +93,50 @@ def test_folding_in_any_order_equals_rebuilding_from_the_store(seed: int) -> Non
             DERIVER.values(folded, now_ms=now_ms).items()
             >= {name: value for name, value in DERIVER.values(rebuilt, now_ms=now_ms).items() if name != "page"}.items()
         )
+
+
+def orders_that_differ(seeds: range) -> list[int]:
+    """Return the seeds of histories whose facts depend on the order in which their steps arrive; no two are at the same time."""
+    found = []
+    for seed in seeds:
+        chance = random.Random(seed)
+        names = ["payment", "page", "other"]
+        steps = [
+            Step(NOW - ago_ms, chance.choice(names), chance.choice(["rates", "cards"]), chance.choice(["failed", "ok", None]))
+            for ago_ms in chance.sample(range(600_000), 60)
+        ]
+        rebuilt = DERIVER.state_of(customer(), merge_steps([], steps))
+        for _ in range(3):
+            chance.shuffle(steps)
+            folded = DERIVER.state_of(customer(), steps[:10])
+            for step in steps[10:]:
+                DERIVER.fold(folded, step)
+            moments = [NOW + after_ms for after_ms in (0, 30_000, 300_000)]
+            if any(DERIVER.values(folded, now_ms=at) != DERIVER.values(rebuilt, now_ms=at) for at in moments):
+                found.append(seed)
+                break
+    return found
+
+
+def test_facts_do_not_depend_on_the_order_of_arrival() -> None:
+    assert orders_that_differ(range(40)) == []
+
+
+def test_the_check_finds_facts_by_order_of_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = FactDeriver.fold
+
+    def last_arrived_is_newest(self: FactDeriver, state: CustomerState, step: Step) -> bool:
+        state.latest.clear()
+        return fold(self, state, step)
+
+    def steps_only_at_the_end(self: FactDeriver, state: CustomerState, step: Step) -> bool:
+        latest = max((times[-1] for times in state.times.values() if times), default=0)
+        return step.at_ms >= latest and fold(self, state, step)
+
+    for broken in (last_arrived_is_newest, steps_only_at_the_end):
+        with monkeypatch.context() as patch:
+            patch.setattr(FactDeriver, "fold", broken)
+            assert len(orders_that_differ(range(40))) > 10, broken.__name__
 
 
 def test_a_step_that_no_fact_reads_changes_nothing() -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from router.context.customers import CustomerView, MergeRefused, ProfileChange
+from router.context.customers import CustomerView, Merged, MergeRefused, Profile, ProfileChange, Unmerged
 from router.context.identities import Assurance, Identity, normalise
 from router.context.journey import Step
 from router.context.keys import new_master_keys
+from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.store import SqliteContextStore
 
 NOW = 1_800_000_000_000
@@ -54,8 +55,8 @@ def shown(store: SqliteContextStore, ids: list[str]) -> dict[str, tuple[Customer
     }
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_merges_undone_in_any_order_leave_every_customer_as_they_were(tmp_path: Path, seed: int) -> None:
+def before_and_after(tmp_path: Path, seed: int) -> tuple[object, object]:
+    """Return what is shown of all customers before merges, and after they were undone in any order."""
     pick = random.Random(seed)
     store = SqliteContextStore(tmp_path, new_master_keys(), now_ms=NOW)
     store.begin()
@@ -74,5 +75,32 @@ def test_merges_undone_in_any_order_leave_every_customer_as_they_were(tmp_path: 
     pick.shuffle(merges)
     for merge_id in merges:
         store.undo_merge("default", merge_id, actor="s", now_ms=NOW + 200)
-    assert shown(store, ids) == before
+    after = shown(store, ids)
     store.close()
+    return before, after
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_merges_undone_in_any_order_leave_every_customer_as_they_were(tmp_path: Path, seed: int) -> None:
+    before, after = before_and_after(tmp_path, seed)
+    assert after == before
+
+
+def test_the_check_finds_a_merge_that_moves_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, undo = CustomerTable._link, CustomerTable.undo
+
+    def moves_the_profile(self: CustomerTable, loser: int, winner: int, *, actor: str, reason: str, at_ms: int) -> Merged:
+        self.save_profile(winner, self.profile(loser))
+        return link(self, loser, winner, actor=actor, reason=reason, at_ms=at_ms)
+
+    def forgets_one(self: CustomerTable, merge_id: str, *, actor: str, now_ms: int) -> Unmerged:
+        done = undo(self, merge_id, actor=actor, now_ms=now_ms)
+        root = self.root_of(self.row_of(done.customer_ids[1]))
+        self.save_profile(root, Profile(name="of the other"))
+        return done
+
+    for name, broken in (("_link", moves_the_profile), ("undo", forgets_one)):
+        with monkeypatch.context() as patch:
+            patch.setattr(CustomerTable, name, broken)
+            results = [before_and_after(tmp_path / f"{name}-{seed}", seed) for seed in range(5)]
+        assert sum(before != after for before, after in results) > 2, name
