@@ -1,6 +1,5 @@
 """Facts of customers: declarations, rules that use them, and values that the policy does not allow."""
 
-import msgspec
 import pytest
 
 from router.model.policy import (
@@ -89,13 +88,6 @@ def test_a_rule_names_facts_under_the_key_of_their_owner() -> None:
         "entry[4].when": "no such fact is declared: customer.topic",
         "entry[5].when": "must be one of the declared values of customer.tier",
     }
-
-
-def test_agents_are_not_chosen_by_a_fact_of_customers_alone() -> None:
-    policy = a_policy(facts=FACTS)
-    queue = policy.queues["support"]
-    broken = msgspec.structs.replace(policy, queues={"support": msgspec.structs.replace(queue, agents_when="customer.failed > 1")})
-    assert [one.path for one in policy_problems(broken)] == ["queues.support.agents_when"]
 
 
 # --- rules ----------------------------------------------------------------------------------------------------

@@ -151,11 +151,11 @@ def test_an_error_has_its_offset(text: str, offset: int, words: str) -> None:
     assert found == offset
 
 
-def test_agents_when_uses_facts_of_agents_only() -> None:
+def test_agents_when_uses_no_facts_of_contacts_or_queues() -> None:
     scope = agent_scope(POLICY)
     assert compile_expression("agent.desk > 2 || !known.desk", scope).names == ("agent.desk", "known.desk")
     for text in ('contact.tier == "gold"', "queues.support.waiting > 1", 'channel == "voice"'):
-        assert "agent.FACT, known.FACT" in error_in(text, scope)[1]
+        assert "agent.FACT, customer.FACT, known.FACT" in error_in(text, scope)[1]
 
 
 def test_no_error_repeats_a_value() -> None:

@@ -27,8 +27,6 @@ from router.model.policy import (
     Direction,
     EntryCondition,
     EntryRule,
-    FactPolicy,
-    FactType,
     LostDesktopAction,
     Policy,
     QueueOrder,
@@ -49,41 +47,14 @@ from router.model.policy import (
     WhenNoAgentsReady,
 )
 from router.model.states import AgentState, AssignmentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
+from tests.properties.workload_facts import AGENT_EXPRESSIONS, AGENT_FACTS, EXPRESSIONS, FACTS, OTHER_FACTS, STEP_EXPRESSIONS
 from tests.support.world import World
 
 CHANNELS: Final = ("chat", "mail", "voice")
 QUEUES: Final = ("sales", "support", "vip")
 SKILLS: Final = ("billing", "english", "german")
-FACTS: Final = {
-    "tier": FactPolicy(type=FactType.ENUM, values=("gold", "silver")),
-    "level": FactPolicy(type=FactType.INT),
-    "known": FactPolicy(type=FactType.BOOL),
-    "desk": FactPolicy(type=FactType.INT, applies_to="agent"),
-    "site": FactPolicy(type=FactType.ENUM, values=("hull", "york"), applies_to="agent"),
-}
-EXPRESSIONS: Final = (
-    'contact.tier == "gold" && queues.support.waiting > 1',
-    "100 / contact.level > 20",
-    "contact.level * 4611686018427387904 > 0 || contact.known",
-    'known.tier && contact.tier in ["gold", "silver"] && channel != "mail"',
-    "queues.sales.agents_free > queues.support.agents_free",
-    "queues.support.agents_ready == 0 || !contact.known",
-    "queues.sales.is_open && queues.sales.local_minute % 2 == 0",
-    "false",
-)
-AGENT_EXPRESSIONS: Final = ("agent.desk > 2", 'agent.site == "york" || !known.desk', "10 / agent.desk > 4")
 AGENTS: Final = ("ada", "bob", "cy", "dee", "eve")
 SESSIONS: Final = ("s1", "s2")
-# The same facts with other types: an agent's attribute may have been set before the fact was redeclared.
-AGENT_FACTS: Final = {
-    "years": FactPolicy(type=FactType.INT, applies_to="agent"),
-    "native": FactPolicy(type=FactType.BOOL, applies_to="agent"),
-    "grade": FactPolicy(type=FactType.ENUM, values=("junior", "senior", "lead"), applies_to="agent"),
-}
-OTHER_FACTS: Final = AGENT_FACTS | {
-    "native": FactPolicy(type=FactType.INT, applies_to="agent"),
-    "grade": FactPolicy(type=FactType.ENUM, values=("lead", "senior"), applies_to="agent"),
-}
 # Walks start at 09:00 UTC; in the second zone midnight is an hour away, in the third it was an hour ago.
 ZONES: Final = ("UTC", "Pacific/Kiritimati", "America/Anchorage")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -187,6 +158,9 @@ class Workload:
             "known": self._random.random() < 0.5,
             "desk": self._random.choice((0, 1, 2, 3)),
             "site": self._one(("hull", "york")),
+            "rank": self._one(("bronze", "silver", "gold")),
+            "failed": self._random.randint(0, 4),
+            "region": self._one(("hull", "york", "leeds")),
         }
         names = [name for name, fact in FACTS.items() if fact.applies_to == of]
         return {name: drawn[name] for name in names if self._random.random() < 0.6}
@@ -204,6 +178,7 @@ class Workload:
             queue_id=self._one((*QUEUES, None)),
             skills=self._skills(),
             attributes=self._facts("contact"),
+            customer_facts=self._facts("customer"),
             priority_s=self._one((0, 0, 0, 20, -5)),
             priority_class=self._one((0, 0, 0, 1)),
             ttl_s=self._one((None, None, None, 20)),
@@ -340,6 +315,8 @@ class Workload:
             c.AbandonContact(contact_id=contact_id),
             c.EndContact(contact_id=contact_id, reason="supervisor"),
             c.UpdateContact(contact_id=contact_id, priority_s=self._one((0, 30))),
+            c.UpdateContact(contact_id=contact_id, customer_facts=self._facts("customer")),
+            c.UpdateContact(contact_id=contact_id, customer_facts=self._facts("customer")),
             c.UpdateContact(contact_id=contact_id, skills=self._skills(), priority_class=1),
             c.UpdateContact(contact_id=contact_id, preferred_agents=(self._one(AGENTS),)),
             c.RequeueContact(contact_id=contact_id, queue_id=self._one((*QUEUES, None))),
@@ -497,6 +474,7 @@ class Workload:
         steps = [
             StepPolicy(
                 duration_s=self._one((1, 3, 8)) if number + 1 < count else None,
+                when=self._one((None, None, *STEP_EXPRESSIONS)),
                 skills=self._one((None, None, None, self._skills())),
                 remove_skills=self._one(((), (), ("english",), ("billing", "german"))),
                 lower_levels=self._one(({}, {}, {"english": 1}, {"german": 2})),
@@ -550,8 +528,13 @@ class Workload:
             service_level=ServiceLevelPolicy(threshold_s=self._one((5, 20, 40))),
             weight_fact=self._one((None, "years")),
             order_by=tuple(
-                AttributeOrder(fact=name, direction=self._one(Direction))
-                for name in self._random.sample(list(AGENT_FACTS), self._random.randint(1, 3))
+                AttributeOrder(
+                    fact=name,
+                    direction=self._one(Direction),
+                    when=self._one((None, None, *STEP_EXPRESSIONS)),
+                    same_as="region" if name == "site" else None,
+                )
+                for name in self._random.sample(["site", *AGENT_FACTS], self._random.randint(1, 3))
             ),
             callback=self._one((None, self._callback_policy())),
             rona=RonaPolicy(not_ready=self._one((True, True, False)), return_after_s=self._one((None, 0, 5))),

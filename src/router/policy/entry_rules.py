@@ -15,7 +15,6 @@ A trial evaluates the rules for a sample contact and changes neither state nor c
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, Final, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
@@ -24,12 +23,11 @@ from router.model.errors import is_harmless_name
 from router.model.policy import Attributes, EntryCondition, EntryRule, FactValue, Policy
 from router.model.states import Name
 from router.policy.cel_library import Variable, VariableType
+from router.policy.customer_classes import NO_CUSTOMER_FACTS
 from router.policy.expression_tokens import ExpressionError, tokenize
 from router.policy.expressions import QUEUE_FACTS, ExpressionCache, compile_expression, compile_leniently, contact_scope
 from router.policy.facts import check_attributes
 from router.policy.rule_costs import ENTRY_RULES_COST_MAX, QueueFactCost, entry_rule_cost, nominal_fact_cost
-
-NO_FACTS: Final[Mapping[str, FactValue]] = MappingProxyType({})
 
 
 class QueueFactLookup(Protocol):
@@ -85,7 +83,7 @@ class EntryRuleClassifier:
         attributes: Mapping[str, FactValue],
         read_queue_fact: QueueFactLookup,
         fact_cost: QueueFactCost = nominal_fact_cost,
-        customer_facts: Mapping[str, FactValue] = NO_FACTS,
+        customer_facts: Mapping[str, FactValue] = NO_CUSTOMER_FACTS,
     ) -> Classification:
         """Return the deciding rule for a contact; the caller applies ``default_queue``.
 

@@ -1,10 +1,10 @@
 """Rule expressions in CEL: variables, compilation with checks and limits, cached evaluation.
 
 An expression passes three stages. The tokenizer (``expression_tokens``) accepts a subset of the syntax. A ``VariableScope``
-resolves its names: entry rules use facts of the contact, the customer and the queues, a queue's ``agents_when`` those of an agent;
-``QUEUE_FACTS`` lists the facts of queues, whose values the engine reads in ``engine/commands/queue_facts.py``. The CEL library
-then compiles it to a ``CompiledExpression``, whose evaluation yields true, false or "failed". An ``ExpressionCache`` stores
-the outcomes by the values of the variables.
+resolves its names: entry rules use facts of the contact, the customer and the queues, a queue's ``agents_when`` those of an agent
+and the customer, steps of plans those of the customer; ``QUEUE_FACTS`` lists the facts of queues, whose values the engine reads
+in ``engine/commands/queue_facts.py``. The CEL library then compiles it to a ``CompiledExpression``, whose evaluation yields true,
+false or "failed". An ``ExpressionCache`` stores the outcomes by the values of the variables.
 
 The library is behind ``cel_library``, which is all that another one would have to provide. An expression has no access to a
 clock, to random numbers or to functions of the router, so equal facts give equal results.
@@ -46,15 +46,15 @@ _MISSING: Final = object()
 
 
 class VariableScope(Struct, frozen=True):
-    """Variables available to an expression. ``root`` is ``contact`` or ``agent``."""
+    """Variables available to an expression. ``root`` is ``contact``, ``agent`` or ``customer``."""
 
     root: str
     facts: dict[str, FactPolicy]
     """Declared facts of the root, by name."""
     queues: Collection[str]
-    """Queues whose facts are available; empty for ``agent``."""
+    """Queues whose facts are available; for ``contact`` only."""
     customer_facts: dict[str, FactPolicy] = {}
-    """Declared facts of customers, by name; empty for ``agent``."""
+    """Declared facts of customers, by name."""
 
     def variables(self, tokens: Sequence[Token]) -> tuple[Variable, ...]:
         """Return the variables used by the tokens, each once, sorted by text.
@@ -71,7 +71,7 @@ class VariableScope(Struct, frozen=True):
 
     def _variable(self, token: Token) -> Variable:
         match token.parts:
-            case [root, name] if root in (self.root, "known") or (root == "customer" and self.root == "contact"):
+            case [root, name] if root in (self.root, "known", "customer"):
                 declared = self._declared(root)
                 fact = declared.get(name)
                 if fact is None:
@@ -105,9 +105,9 @@ class VariableScope(Struct, frozen=True):
         return None
 
     def _forms(self) -> str:
-        forms = f"{self.root}.FACT, known.FACT"
+        forms = "customer.FACT, known.FACT" if self.root == "customer" else f"{self.root}.FACT, customer.FACT, known.FACT"
         if self.root == "contact":
-            forms += ", customer.FACT, channel, queues.QUEUE.FACT"
+            forms += ", channel, queues.QUEUE.FACT"
         return f"unknown name; allowed are {forms}"
 
 
@@ -118,7 +118,12 @@ def contact_scope(policy: Policy) -> VariableScope:
 
 def agent_scope(policy: Policy) -> VariableScope:
     """Return the variables of a queue's ``agents_when``."""
-    return VariableScope("agent", _facts_of(policy, "agent"), ())
+    return VariableScope("agent", _facts_of(policy, "agent"), (), _facts_of(policy, "customer"))
+
+
+def customer_scope(policy: Policy) -> VariableScope:
+    """Return the variables of conditions on customers alone, in plans and ``order_by``."""
+    return VariableScope("customer", {}, (), _facts_of(policy, "customer"))
 
 
 def _facts_of(policy: Policy, of: str) -> dict[str, FactPolicy]:

@@ -6,8 +6,8 @@ carry no free text and no personal data into the engine, the journal or the logs
 Personal data: an ``ident`` fact with a name such as ``phone``, or a value that ``personal_data.py`` recognises, is refused unless
 the policy declares the fact ``non_personal``; so is an ``int`` with such a name, of 10 to 15 digits, or with the number of a card.
 
-Conditions of queues on agents (``agents_when``) are evaluated when an agent or the policy changes. ``selection: by_attributes``
-compares the attributes of agents as ordered numbers.
+Conditions of queues on agents (``agents_when``) are evaluated when an agent or the policy changes, for each class of customers that
+they tell apart. ``selection: by_attributes`` compares the attributes of agents as ordered numbers.
 """
 
 import re
@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from router.model.errors import is_harmless_name
-from router.model.policy import AttributeOrder, Direction, FactPolicy, FactType, FactValue, Policy, Selection, selections_of
+from router.model.policy import FactPolicy, FactType, FactValue, Policy, Selection, selections_of
 from router.model.states import ID_PATTERN, QueueId
+from router.policy.cel_library import Variable
+from router.policy.customer_classes import NO_CLASS, NO_CUSTOMER_FACTS, CustomerClass, CustomerClasses, RankedFact, number_use_error
 from router.policy.expression_tokens import ExpressionError
 from router.policy.expressions import ExpressionCache, agent_scope, compile_expression, compile_leniently
 from router.policy.personal_data import is_personal_integer, is_personal_value
@@ -120,20 +122,24 @@ def is_personal_name(name: str, fact: FactPolicy) -> bool:
 class AgentConditions:
     """Conditions of all queues on agents' facts under one policy.
 
-    Agents are represented by the values of the facts that any condition uses (``attribute_key``), so agents with equal values
-    share cached outcomes.
+    Agents are represented by the values of the facts that any condition uses (``attribute_key``), and customers by their class, so
+    that agents and customers with equal values share cached outcomes.
     """
 
     def __init__(self, policy: Policy) -> None:
         scope = agent_scope(policy)
         self._facts = scope.facts
+        self._customer_facts = scope.customer_facts
+        self.customers = CustomerClasses(policy)
+        """Classes of customers that the conditions of queues and plans tell apart."""
         self._conditions: dict[QueueId, ExpressionCache] = {}
         self.over_budget = frozenset(queue_id for queue_id, _ in agent_conditions_over_budget(policy))
         """Queues whose condition exceeds the budget of all conditions: it is not evaluated, and no agent meets it."""
         for queue_id, queue in policy.queues.items():
             if queue.agents_when is not None and queue_id not in self.over_budget:
                 self._conditions[queue_id] = ExpressionCache(compile_leniently(queue.agents_when, scope))
-        mentioned = {variable.name for memo in self._conditions.values() for variable in memo.expression.variables}
+        used = {variable.name for memo in self._conditions.values() for variable in memo.expression.variables}
+        mentioned = used - self._customer_facts.keys()
         self._indexes = {name: index for index, name in enumerate(sorted(mentioned))}
 
     @property
@@ -143,33 +149,47 @@ class AgentConditions:
 
     def attribute_key(self, attributes: Mapping[str, FactValue]) -> AttributeKey:
         """Return the values of the facts that conditions use. A value that the policy no longer allows counts as missing."""
-        return tuple([self._allowed(name, attributes.get(name)) for name in self._indexes])
+        facts = self._facts
+        return tuple([_allowed(facts[name], attributes.get(name)) for name in self._indexes])
 
-    def _allowed(self, name: str, value: FactValue | None) -> FactValue | None:
-        if value is None or fact_value_error(self._facts[name], value) is not None:
-            return None
-        return value
+    def accepts(self, queue_id: QueueId, key: AttributeKey, customer: CustomerClass | None = NO_CLASS) -> bool:
+        """Return whether agents with these values qualify for contacts of a queue whose customers are of a class.
 
-    def accepts(self, queue_id: QueueId, key: AttributeKey) -> bool:
-        """Return whether agents with these values qualify for a queue. If the evaluation fails, they do not."""
+        ``customer``: None for the contacts of any class. If the evaluation fails, the agents do not qualify.
+        """
         memo = self._conditions.get(queue_id)
         if memo is None:
             return queue_id not in self.over_budget
-        places = self._indexes
-        return bool(
-            memo.evaluate(
-                lambda variable: key[places[variable.name]] is not None if variable.root == "known" else key[places[variable.name]]
-            )
-        )
+        if customer is None:
+            return any(self.accepts(queue_id, key, one) for one in self.customers.classes_of_condition(queue_id))
+        places, known = self._indexes, dict(customer) if customer else NO_CUSTOMER_FACTS
+
+        def value_of(variable: Variable) -> FactValue | None:
+            place = places.get(variable.name)
+            value = known.get(variable.name) if place is None else key[place]
+            return value is not None if variable.root == "known" else value
+
+        return bool(memo.evaluate(value_of))
+
+    def accepts_facts(self, queue_id: QueueId, key: AttributeKey, customer_facts: Mapping[str, FactValue]) -> bool:
+        """Return the same as ``accepts`` for the facts of one customer, without reducing them to a class."""
+        facts = self._customer_facts
+        allowed = {name: _allowed(facts[name], value) for name, value in customer_facts.items() if name in facts}
+        return self.accepts(queue_id, key, tuple((name, value) for name, value in allowed.items() if value is not None))
+
+
+def _allowed(fact: FactPolicy, value: FactValue | None) -> FactValue | None:
+    return None if value is None or fact_value_error(fact, value) is not None else value
 
 
 def agents_when_error(text: str, policy: Policy) -> ExpressionError | None:
     """Return the error in a queue's ``agents_when``, if any."""
+    scope = agent_scope(policy)
     try:
-        compile_expression(text, agent_scope(policy))
+        compile_expression(text, scope)
     except ExpressionError as error:
         return error
-    return None
+    return number_use_error(text, scope)
 
 
 def ranked_attributes(policy: Policy) -> RankedAttributes:
@@ -193,9 +213,15 @@ def _rank(fact: FactPolicy, value: FactValue) -> int:
     return fact.values.index(str(value)) if fact.type is FactType.ENUM else int(value)
 
 
-def attribute_sort_key(ranks: dict[str, int], order_by: tuple[AttributeOrder, ...]) -> tuple[tuple[int, int], ...]:
+def attribute_sort_key(ranks: dict[str, int], order: tuple[RankedFact, ...]) -> tuple[tuple[int, int], ...]:
     """Return the sort key of an agent: smaller is chosen first, and a missing attribute sorts last."""
-    return tuple(
-        _MISSING if (place := ranks.get(step.fact)) is None else (0, -place if step.direction is Direction.DESC else place)
-        for step in order_by
-    )
+    keys: list[tuple[int, int]] = []
+    for fact, is_descending, equal_to in order:
+        rank = ranks.get(fact)
+        if rank is None:
+            keys.append(_MISSING)
+            continue
+        if equal_to is not None:
+            rank = int(rank != equal_to)
+        keys.append((0, -rank if is_descending else rank))
+    return tuple(keys)

@@ -2,8 +2,9 @@
 
 A policy may be valid in every part and still too expensive as a whole: 200 rules, each a macro over 130 values with a regular
 expression, take a second for one contact. So all entry rules together have a budget for one contact, and all ``agents_when``
-conditions together have one for one agent. The budget is checked when a policy is checked and enforced when rules are evaluated,
-because the active policy may have been published by a version without this check.
+conditions together have one for one agent: each counts once for every class of customers that it tells apart. Conditions of plans
+and of ``order_by`` together have one for one customer. The budget is checked when a policy is checked and enforced when rules are
+evaluated, because the active policy may have been published by a version without this check.
 
 One unit is about a microsecond. An estimate depends on the text and on the declared facts only, never on the clock or on cached
 outcomes, so the same contact is classified in the same way at any time and on any machine.
@@ -24,12 +25,15 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from router.model.policy import EntryCondition, EntryRule, FactPolicy, FactType, Policy
+from router.policy.customer_classes import combination_count, fact_table
 from router.policy.expression_tokens import MACROS, ExpressionError, Token, tokenize
 
 ENTRY_RULES_COST_MAX: Final = 5_000
 """Budget of all entry rules for one contact."""
 AGENT_CONDITIONS_COST_MAX: Final = 1_500
 """Budget of all ``agents_when`` conditions for one agent."""
+CUSTOMER_CONDITIONS_COST_MAX: Final = 1_500
+"""Budget of all conditions of plans and of ``order_by`` for one customer."""
 
 QUEUE_FACT_COSTS: Final = {
     "waiting": 1,
@@ -117,14 +121,24 @@ def entry_rules_over_budget(policy: Policy) -> Iterator[tuple[int, EntryRule, in
 def agent_conditions_over_budget(policy: Policy) -> Iterator[tuple[str, int]]:
     """Yield the queues whose ``agents_when`` exceeds the budget, with the cost of all conditions up to it."""
     spent = 0
+    customer_facts = {name: fact for name, fact in policy.facts.items() if fact.applies_to == "customer"}
     for queue_id, queue in policy.queues.items():
         if queue.agents_when is None:
             continue
         cost = expression_cost(queue.agents_when, policy.facts)
+        if customer_facts:
+            cost *= combination_count(fact_table(customer_facts, [queue.agents_when]))
         if spent + cost > AGENT_CONDITIONS_COST_MAX:
             yield queue_id, spent + cost
         else:
             spent += cost
+
+
+def customer_conditions_cost(policy: Policy) -> int:
+    """Return the cost of all conditions of plans and of ``order_by`` for one customer."""
+    steps = [step.when for plan in policy.plans.values() for step in plan]
+    steps += [key.when for queue in policy.queues.values() for key in queue.order_by]
+    return sum(expression_cost(text, policy.facts) for text in steps if text is not None)
 
 
 def _span_cost(tokens: Sequence[Token], start: int, end: int, facts: Mapping[str, FactPolicy], literal_length: int) -> int:

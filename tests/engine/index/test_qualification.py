@@ -39,7 +39,7 @@ def a_line(index: QualificationIndex, random: Random, policy: Policy) -> Waiting
     requirement = requirement_key(policy.queues[queue_id], skills)
     alternatives = random.choice(((), ((("german", 1),),)))
     line = WaitingLine(
-        (queue_id, random.choice(("voice", "chat")), requirement, random.choice((None, None, ("ada",))), alternatives, None),
+        (queue_id, random.choice(("voice", "chat")), requirement, random.choice((None, None, ("ada",))), alternatives, None, ()),
         index=index.new_line_index(),
         channel_index=0,
         queue=policy.queues[queue_id],

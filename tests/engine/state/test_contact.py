@@ -32,7 +32,7 @@ def a_contact_of_random_rank(random: Random, seq: int, *, own_rank: float) -> Co
 
 def a_line(queue: QueuePolicy) -> WaitingLine:
     """Return a line of voice contacts without skill requirements."""
-    key = ("support", "voice", (), None, (), None)
+    key = ("support", "voice", (), None, (), None, ())
     return WaitingLine(key, index=0, channel_index=0, queue=queue, channel_policy=VOICE)
 
 

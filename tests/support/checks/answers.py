@@ -45,6 +45,7 @@ class AnswerChecker(EngineChecker):
             step=event.step,
             preferred_agents=event.preferred_agents,
             last_agent_id=event.last_agent_id,
+            customer_facts=event.customer_facts,
         )
         if not calls and not closed and queue.when_no_agents_ready is not WhenNoAgentsReady.WAIT:
             assert reference.has_ready_agent(contact), "admitted although no agent is ready"

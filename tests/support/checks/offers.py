@@ -99,7 +99,6 @@ class OfferChecker(EngineChecker):
     def _check_selection_inputs(self, made: e.OfferMade, contact: RefContact, agent: RefAgent) -> None:
         """Check the selection inputs that the offer reports."""
         reference = self.reference
-        queue = reference.queue_of(contact)
         expected: dict[str, FactValue] = {}
         if made.match_trigger is MatchTrigger.AGENT:
             if agent.queue_ranks:
@@ -123,7 +122,9 @@ class OfferChecker(EngineChecker):
                     expected = {"weight": reference.weight(agent, contact)}
                 case Selection.BY_ATTRIBUTES:
                     expected = {
-                        step.fact: agent.attributes[step.fact] for step in queue.order_by if not reference.fact(agent, step.fact)[0]
+                        step.fact: agent.attributes[step.fact]
+                        for step in reference.order_by(contact)
+                        if not reference.fact(agent, step.fact)[0]
                     }
         assert (made.selection_inputs or {}) == expected, f"{agent} has selection inputs {expected}, not {made.selection_inputs}"
 

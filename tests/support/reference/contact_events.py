@@ -46,6 +46,7 @@ class ContactEventModel(EventModelTables):
                     step_until_ms=event.step_until_ms,
                     preferred_agents=event.preferred_agents,
                     last_agent_id=event.last_agent_id,
+                    customer_facts=event.customer_facts,
                 )
             case e.ContactUpdated() if event.contact_id in self.choosing:
                 pass
@@ -55,6 +56,7 @@ class ContactEventModel(EventModelTables):
                 contact.priority_s = event.priority_s
                 contact.priority_class = event.priority_class
                 contact.preferred_agents = event.preferred_agents
+                contact.customer_facts = event.customer_facts
                 if contact.owner_assignment_id is not None:
                     self._check_members(contact, event.members)
             case e.ContactSuspended():

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from router.model.policy import CallbackMode, EntryRule, FactType, FactValue, Selection
+from router.model.policy import AttributeOrder, CallbackMode, EntryRule, FactType, FactValue, Selection
 from router.model.states import AgentState, AssignmentRole, ContactState, Presence
 from tests.support.reference.expressions import holds
 from tests.support.reference.plans import PlanQualification
@@ -136,7 +136,7 @@ class ReferenceModel(PlanQualification):
             for agent in self.agents.values()
             if agent.state is AgentState.READY
             and self.serves(agent, plain)
-            and self.attributes_qualify(agent, plain)
+            and self.qualifies_for_some_customer(agent, plain)
             and self._has_skills(agent, dict(self.queue_of(plain).requires))
         ]
 
@@ -230,7 +230,9 @@ class ReferenceModel(PlanQualification):
 
     def has_ready_agent(self, contact: RefContact) -> bool:
         """Return whether an agent that qualifies in some step of the plan is READY, busy or free."""
-        steps = range(len(self.plan(contact)) or 1)
+        plan = self.plan(contact)
+        last = len(plan) - 1
+        steps = [n for n, step in enumerate(plan) if n == last or self.customer_meets(step.when, contact)] or [0]
         return any(
             agent.state is AgentState.READY
             and self.serves(agent, contact)
@@ -353,10 +355,20 @@ class ReferenceModel(PlanQualification):
 
     def _by_facts(self, agent: RefAgent, contact: RefContact) -> list[tuple[bool, int]]:
         found = []
-        for step in self.queue_of(contact).order_by:
+        for step in self.order_by(contact):
             lacks, place = self.fact(agent, step.fact)
+            if step.same_as is not None:
+                place = int(agent.attributes.get(step.fact) != contact.customer_facts[step.same_as])
             found.append((lacks, 0 if lacks else -place if step.direction == "desc" else place))
         return found
+
+    def order_by(self, contact: RefContact) -> list[AttributeOrder]:
+        """Return the sort keys of agents that count for the customer of the contact."""
+        return [
+            step
+            for step in self.queue_of(contact).order_by
+            if self.customer_meets(step.when, contact) and (step.same_as is None or step.same_as in contact.customer_facts)
+        ]
 
     def _rank(self, agent: RefAgent, contact: RefContact) -> tuple[Any, int, str]:
         assert self.policy is not None

@@ -3,7 +3,11 @@
 Written from docs/reference/routing.md; everything is evaluated on every call.
 """
 
-from router.model.policy import PreferredAgentKind, Selection, SkipIf, StepPolicy
+from dataclasses import replace
+from functools import partial
+from itertools import product
+
+from router.model.policy import FactValue, PreferredAgentKind, Selection, SkipIf, StepPolicy
 from router.model.states import AgentState
 from tests.support.reference.event_model import EventModel
 from tests.support.reference.expressions import holds
@@ -16,14 +20,29 @@ class AttributeQualification(EventModel):
     def attributes_qualify(self, agent: RefAgent, contact: RefContact) -> bool:
         """Return whether the agent meets the queue's attribute condition; a condition that fails to evaluate does not hold."""
         text = self.queue_of(contact).agents_when
-        return text is None or holds(text, lambda name: self._agent_fact(agent, name)) is True
+        facts = {**agent.attributes, **contact.customer_facts}
+        return text is None or holds(text, partial(self._fact, facts)) is True
 
-    def _agent_fact(self, agent: RefAgent, name: str) -> object:
+    def customer_meets(self, text: str | None, contact: RefContact) -> bool:
+        """Return whether a condition on the customer of the contact holds; one that fails to evaluate does not."""
+        return text is None or holds(text, partial(self._fact, contact.customer_facts)) is True
+
+    def qualifies_for_some_customer(self, agent: RefAgent, contact: RefContact) -> bool:
+        """Return whether the agent meets the queue's attribute condition for a customer with any facts."""
+        assert self.policy is not None
+        declared = [(name, fact) for name, fact in self.policy.facts.items() if fact.applies_to == "customer"]
+        some = [(None, *{"bool": (True, False), "int": range(-1, 6)}.get(fact.type, fact.values)) for _, fact in declared]
+        for values in product(*some):
+            facts = {name: value for (name, _), value in zip(declared, values, strict=True) if value is not None}
+            if self.attributes_qualify(agent, replace(contact, customer_facts=facts)):
+                return True
+        return False
+
+    def _fact(self, facts: dict[str, FactValue], name: str) -> object:
         root, _, fact = name.partition(".")
-        assert root in ("agent", "known")
-        assert self.policy is not None and self.policy.facts[fact].applies_to == "agent"
+        assert self.policy is not None and root in ("known", self.policy.facts[fact].applies_to)
         kind = {"bool": bool, "int": int}.get(self.policy.facts[fact].type, str)
-        value = agent.attributes.get(fact)
+        value = facts.get(fact)
         if type(value) is not kind:
             value = None  # Set under an older policy that declared the fact with another type.
         return value is not None if root == "known" else value
@@ -39,8 +58,14 @@ class PlanQualification(AttributeQualification):
         return self.policy.plans.get(name, ()) if name is not None else ()
 
     def steps_so_far(self, contact: RefContact) -> list[StepPolicy]:
-        """Return the steps that count: the current one and the earlier ones."""
-        return list(self.plan(contact)[: contact.step + 1])
+        """Return the steps that count: the current one and the earlier ones, if they apply to the customer."""
+        return [step for step in self.plan(contact)[: contact.step + 1] if self.customer_meets(step.when, contact)]
+
+    def present_step(self, contact: RefContact) -> StepPolicy | None:
+        """Return the current step, if there is one and it applies to the customer."""
+        plan = self.plan(contact)
+        step = plan[min(contact.step, len(plan) - 1)] if plan else None
+        return None if step is None or not self.customer_meets(step.when, contact) else step
 
     def requirement(self, contact: RefContact, steps: int | None = None) -> dict[str, int]:
         """Return the combined requirement of queue and contact, changed by this many steps (None: all so far)."""
@@ -65,7 +90,7 @@ class PlanQualification(AttributeQualification):
         for number in range(count, 0, -1):
             if self._has_skills(agent, self.requirement(contact, number)):
                 return True
-            if not self.plan(contact)[number - 1].keep_earlier_agents:
+            if not self.steps_so_far(contact)[number - 1].keep_earlier_agents:
                 return False
         return False
 
@@ -82,14 +107,14 @@ class PlanQualification(AttributeQualification):
         """Return the agents for which the contact is reserved, most preferred first; None: any agent."""
         if contact.preferred_agent_id is not None:
             return [contact.preferred_agent_id]
-        steps = self.steps_so_far(contact)
-        if not steps or not (steps[-1].prefer or steps[-1].prefer_agents):
+        step = self.present_step(contact)
+        if step is None or not (step.prefer or step.prefer_agents):
             return None
         names: list[str] = []
-        for kind in steps[-1].prefer:
+        for kind in step.prefer:
             last = [contact.last_agent_id] if contact.last_agent_id is not None else []
             names += contact.preferred_agents if kind is PreferredAgentKind.NAMED else last
-        return [*names, *steps[-1].prefer_agents]
+        return [*names, *step.prefer_agents]
 
     def is_reserved_for(self, contact: RefContact, agent: RefAgent) -> bool:
         """Return whether the contact is not reserved for other agents."""
@@ -122,9 +147,9 @@ class PlanQualification(AttributeQualification):
         plan = self.plan(contact)
         if contact.preferred_agent_id is not None or contact.step + 1 >= len(plan):
             return False
-        step = plan[contact.step]
-        wants = bool(step.prefer or step.prefer_agents)
-        return wants and step.skip_if in (None, SkipIf.NO_AGENT_READY)
+        step = self.present_step(contact)
+        wants = step is not None and bool(step.prefer or step.prefer_agents)
+        return step is not None and wants and step.skip_if in (None, SkipIf.NO_AGENT_READY)
 
     def has_ready_preferred_agent(self, contact: RefContact) -> bool:
         """Return whether one of the preferred agents is READY and qualifies."""

@@ -72,6 +72,7 @@ class RefContact:
     """Channel of a switch in progress."""
     switch_consults: bool = False
     """Whether another agent is consulted for that switch, rather than offered the contact."""
+    customer_facts: dict[str, FactValue] = field(default_factory=dict)
 
     @property
     def awaits_customer(self) -> bool:

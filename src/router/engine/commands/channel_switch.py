@@ -231,7 +231,7 @@ def _offer_to_another(tx: Transaction, contact: Contact, switch: ChannelSwitch) 
         role = AssignmentRole.CONSULT
         if contact.participant_assignment_ids or is_at_participants_limit(tx, contact):
             return
-    line = index.lines.line_without_plan(contact.queue_id, switch.channel, contact.skills)
+    line = index.lines.line_without_plan(contact.queue_id, switch.channel, contact.skills, contact.customer_facts)
     index.lines.drop_if_unused(line)
     mask = index.agents.open_group_bits[line.channel_index] & line.group_mask
     if not mask:

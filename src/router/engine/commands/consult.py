@@ -92,7 +92,7 @@ def _start_consult(tx: Transaction, command: StartConsult) -> CommandResult:
     if command.to_queue_id is None:
         line = lines.line_of_assigned(contact)
     else:
-        line = lines.line_without_plan(command.to_queue_id, contact.channel, contact.skills)
+        line = lines.line_without_plan(command.to_queue_id, contact.channel, contact.skills, contact.customer_facts)
         lines.drop_if_unused(line)
     offers.offer_consult(tx, contact, agent, line, command.to_queue_id)
     return tx.done(contact.contact_id, contact.state)
@@ -128,7 +128,7 @@ def _excluded_agents(tx: Transaction, contact: Contact) -> frozenset[str]:
 def _select_from_queue(tx: Transaction, contact: Contact, queue_id: str) -> Agent | None:
     """Return the agent who would be offered the contact now if it were first in that queue."""
     index = tx.state.index
-    line = index.lines.line_without_plan(queue_id, contact.channel, contact.skills)
+    line = index.lines.line_without_plan(queue_id, contact.channel, contact.skills, contact.customer_facts)
     index.lines.drop_if_unused(line)
     mask = index.agents.open_group_bits[line.channel_index] & line.group_mask
     if not mask:

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from router.engine.commands.assignments import end_contact, release_assignment, release_participant
 from router.engine.commands.overflow import expire_waiting
+from router.engine.commands.plan_steps import skip_inapplicable_step
 from router.engine.commands.rescind import rescind_contact_offers, rescind_unqualified
 from router.engine.commands.transaction import (
     Transaction,
@@ -124,7 +125,9 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     tx.emit(
         ContactUpdated(
             contact_id=contact.contact_id,
-            requirement=tx.requirement_text(routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents)),
+            requirement=tx.requirement_text(
+                routing_criteria(contact)._replace(skills=skills, preferred_agents=preferred_agents, customer_facts=facts)
+            ),
             skills=skills,
             priority_s=priority_s,
             priority_class=priority_class,
@@ -140,6 +143,8 @@ def _update_contact(tx: Transaction, command: UpdateContact) -> CommandResult:
     answer = tx.done(contact.contact_id, contact.state)
     if contact.state is _OFFERED:
         rescind_unqualified(tx, contact, "updated", preferred_changed=is_preference_new)
+    if tx.state.index.lines.tells_customers_apart:
+        skip_inapplicable_step(tx, contact)
     return answer
 
 

@@ -58,7 +58,8 @@ def _next_step(
     index: RoutingIndex, plan: tuple[StepPolicy, ...], criteria: RoutingCriteria, number: int, begins_at_ms: int
 ) -> tuple[int, int | None]:
     last = len(plan) - 1
-    while number < last and _is_skipped(index, plan[number], criteria, number):
+    inapplicable = index.lines.inapplicable_steps(criteria)
+    while number < last and (number in inapplicable or _is_skipped(index, plan[number], criteria, number)):
         number += 1
     duration_s = plan[number].duration_s
     if number == last or duration_s is None:
@@ -116,7 +117,7 @@ def advance_plan(tx: Transaction, contact: Contact, reason: str, begins_at_ms: i
         enter_plan_step(tx, contact, max(len(plan) - 1, 0), None, reason)
         return
     number, until_ms = _next_step(state.index, plan, criteria, contact.step + 1, begins_at_ms)
-    target = plan[number].queue
+    target = None if number in state.index.lines.inapplicable_steps(criteria) else plan[number].queue
     entry: QueueEntry | Refused | None = None
     if target is not None and target != contact.queue_id:
         entry = find_queue(state, contact, target, EntryWay.STEP)
@@ -187,6 +188,7 @@ def enter_plan_step(tx: Transaction, contact: Contact, number: int, until_ms: in
         contact.preferred_agents,
         contact.last_agent_id,
         contact.preferred_agent_id,
+        contact.customer_facts,
     )
     tx.emit(
         ContactStepEntered(
@@ -221,6 +223,15 @@ def overflow_contact(
             step_until_ms=until_ms,
         )
     )
+
+
+def skip_inapplicable_step(tx: Transaction, contact: Contact) -> None:
+    """Advance to the next step if the ``when`` of the present one no longer holds for the customer; the last step stays."""
+    if contact.state is not _QUEUED or contact.waiting_for_opening or tx.state.policy is None:
+        return
+    plan = effective_plan(tx.state.policy, contact.queue_id, contact.plan)
+    if contact.step + 1 < len(plan) and contact.step in tx.state.index.lines.inapplicable_steps(routing_criteria(contact)):
+        advance_plan(tx, contact, "customer", tx.at_ms)
 
 
 def skip_absent_step(tx: Transaction, contact: Contact) -> None:

@@ -148,7 +148,9 @@ def _is_served(tx: Transaction, event: ContactQueued) -> bool:
     state = tx.state
     if state.hours and state.is_closed(event.queue_id):
         return False
-    criteria = RoutingCriteria(event.queue_id, event.channel, event.skills, event.plan, 0, event.preferred_agents)
+    criteria = RoutingCriteria(
+        event.queue_id, event.channel, event.skills, event.plan, 0, event.preferred_agents, customer_facts=event.customer_facts
+    )
     return state.index.contacts.has_ready_agent(criteria)
 
 

@@ -75,7 +75,8 @@ def rescind_unqualified(tx: Transaction, contact: Contact, reason: str, *, prefe
     With ``preferred_changed``, also those to agents that its step does not reserve it for any more.
     """
     policy = tx.state.policy
-    reserved_for = exclusive_agents_of(policy, contact) if preferred_changed and policy is not None else None
+    customers = tx.state.index.qualification.conditions.customers
+    reserved_for = exclusive_agents_of(policy, contact, customers) if preferred_changed and policy is not None else None
     for offer_id in contact.pending_offer_ids:
         offer = tx.state.offers[offer_id]
         if not _still_qualifies(tx, offer) or (reserved_for is not None and offer.agent_id not in reserved_for):
@@ -115,7 +116,7 @@ def _serves_consulted_queue(tx: Transaction, agent: Agent, contact: Contact, que
     if state.policy is None or queue_id not in state.policy.queues or agent.group is None:
         return False
     lines = state.index.lines
-    line = lines.line_without_plan(queue_id, contact.channel, contact.skills)
+    line = lines.line_without_plan(queue_id, contact.channel, contact.skills, contact.customer_facts)
     lines.drop_if_unused(line)
     return agent.group.qualifies_for(line)
 

@@ -6,7 +6,7 @@ admission. A class becomes known only while nothing in its queue can make admiss
 limit, no condition on ready agents, no plan), and the index drops all known classes with the next policy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,11 +31,12 @@ from router.engine.state.contact import Contact, WaitingLine
 from router.engine.state.plan_stages import RoutingCriteria
 from router.model.commands import EnqueueContact
 from router.model.events import ContactQueued, OriginalRequest
-from router.model.policy import EntryRule, Policy, WhenNoAgentsReady
+from router.model.policy import EntryRule, FactValue, Policy, WhenNoAgentsReady
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentId, ContactId, ContactState, QueueId
+from router.policy.customer_classes import NO_CUSTOMER_FACTS
 from router.policy.customer_facts import valid_customer_facts
-from router.policy.entry_rules import NO_FACTS, Classification
+from router.policy.entry_rules import Classification
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.
 _CHOOSING: Final = ContactState.CHOOSING
@@ -73,7 +74,7 @@ def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
     if command.callback is not None or index.lines.has_plans or state.hours or event.queue_id in state.no_agents_since:
         tx.emit(event)
     else:
-        line = index.lines.line_without_plan(event.queue_id, event.channel, event.skills)
+        line = index.lines.line_without_plan(event.queue_id, event.channel, event.skills, event.customer_facts)
         arriving = tx.emit_queued(event, line)
     seq = state.seq
     if command.callback is not None:
@@ -139,11 +140,11 @@ def _enqueue_known_class(tx: Transaction, command: EnqueueContact, line: Waiting
 def _cache_class(state: RoutingState, policy: Policy, command: EnqueueContact) -> None:
     """Remember the requirement class of a submit, if its queue admits every contact and has no plan."""
     index, queue_id = state.index, command.queue_id
-    if queue_id is None or index.lines.has_plans:
+    if queue_id is None or index.lines.has_plans or index.lines.tells_customers_apart:
         return
     queue = policy.queues[queue_id]
     if queue.length_max is None and queue.when_no_agents_ready is _WAIT and queue.no_agents_for_s is None:
-        line = index.lines.line_without_plan(queue_id, command.channel, command.skills)
+        line = index.lines.line_without_plan(queue_id, command.channel, command.skills, NO_CUSTOMER_FACTS)
         index.lines.cache_class((queue_id, command.channel, *command.skills.items()), line)
 
 
@@ -158,7 +159,8 @@ def decide_enqueue(
     refused = _validate_submit(state, policy, command)
     if refused is not None:
         return refused
-    chosen = _classify(state, policy, command)
+    facts = valid_customer_facts(policy, command.customer_facts) if command.customer_facts else NO_CUSTOMER_FACTS
+    chosen = _classify(state, policy, command, facts)
     if isinstance(chosen, Refused):
         return chosen
     queue_id, classification = chosen
@@ -166,7 +168,8 @@ def decide_enqueue(
     plan = None if rule is None else rule.plan
     skills = command.skills if rule is None else _merge_skills(command.skills, rule)
     # Positional arguments, because they are faster and this runs for every contact.
-    criteria = RoutingCriteria(queue_id, command.channel, skills, plan, 0, command.preferred_agents, last_agent_id)
+    preferred_agents = command.preferred_agents
+    criteria = RoutingCriteria(queue_id, command.channel, skills, plan, 0, preferred_agents, last_agent_id, None, facts)
     admitted = _find_admitting_queue(state, policy, criteria, callback=command.callback is not None)
     if isinstance(admitted, Refused):
         return admitted
@@ -210,7 +213,9 @@ def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContac
     return None
 
 
-def _classify(state: RoutingState, policy: Policy, command: EnqueueContact) -> tuple[str, Classification | None] | Refused:
+def _classify(
+    state: RoutingState, policy: Policy, command: EnqueueContact, customer_facts: Mapping[str, FactValue]
+) -> tuple[str, Classification | None] | Refused:
     """Return the queue that the gateway named, else that of the first entry rule that matches, else the default queue."""
     if command.queue_id is not None:
         if command.queue_id not in policy.queues:
@@ -222,7 +227,7 @@ def _classify(state: RoutingState, policy: Policy, command: EnqueueContact) -> t
         command.attributes,
         lambda queue_id, name: QUEUE_FACT_READERS[name](state, queue_id, channel),
         lambda queue_id, name: queue_fact_cost(state, queue_id, channel, name),
-        valid_customer_facts(policy, command.customer_facts) if command.customer_facts else NO_FACTS,
+        customer_facts,
     )
     if classification.rule is not None:
         return classification.rule.queue, classification
@@ -246,7 +251,7 @@ def _merge_skills(skills: dict[str, int], rule: EntryRule) -> dict[str, int]:
 
 def requested_queue(state: RoutingState, policy: Policy, command: EnqueueContact) -> QueueId | Refused:
     """Return the queue that the gateway named or the entry rules choose, whether it admits the contact or not."""
-    chosen = _classify(state, policy, command)
+    chosen = _classify(state, policy, command, valid_customer_facts(policy, command.customer_facts))
     return chosen if isinstance(chosen, Refused) else chosen[0]
 
 

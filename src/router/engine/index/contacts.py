@@ -178,7 +178,7 @@ class ContactIndex:
     # --- agents for a contact -------------------------------------------------------------------------
     def has_open_agent(self, criteria: RoutingCriteria) -> bool:
         """Return whether a new contact with these requirements would be offered at once."""
-        line = self._lines.line_for_requirements(criteria)
+        line = self._lines.line_for_requirements(self._lines.first_applicable(criteria))
         self._lines.drop_if_unused(line)
         i = line.channel_index
         if line.reserved_for is None:
@@ -192,7 +192,9 @@ class ContactIndex:
         plan = NO_PLAN
         if policy is not None:
             plan = effective_plan(policy, criteria.queue_id, criteria.plan)
-        steps = range(len(plan) or 1)
+        left_out = self._lines.inapplicable_steps(criteria)
+        last = len(plan) - 1
+        steps = [n for n in range(len(plan)) if n not in left_out or n == last] or [0]
         return any(self._has_ready_agent_in_step(criteria._replace(step=n)) for n in steps)
 
     def _has_ready_agent_in_step(self, criteria: RoutingCriteria) -> bool:

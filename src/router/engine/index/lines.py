@@ -8,25 +8,27 @@ by the event handler. So the last answer is remembered, and for plans the requir
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from router.engine.index.qualification import QualificationIndex
 from router.engine.state.channels import ChannelTable
-from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, requirement_key
+from router.engine.state.contact import Contact, WaitingLine, requirement_key
 from router.engine.state.plan_stages import (
     NO_PLAN,
     PlanStage,
     RoutingCriteria,
     effective_plan,
+    effective_plan_name,
     exclusive_agents,
     routing_criteria,
     stage_requirement,
 )
-from router.engine.state.records import RequirementKey
+from router.engine.state.records import RequirementKey, WaitingLineKey
 from router.engine.state.workspace import WorkspaceRecords
-from router.model.policy import CrossQueueOrder, Policy
+from router.model.policy import CrossQueueOrder, FactValue, Policy
 from router.model.states import AgentId, QueueId
+from router.policy.customer_classes import NO_CLASS, NO_STEPS, CustomerClass
 
 # Empty lines are kept for the next contact of their class, up to this many.
 _EMPTY_LINES_MAX: Final = 2_000
@@ -59,8 +61,10 @@ class LineIndex:
         """Whether the policy has any plan."""
         self._queues_with_plan: frozenset[QueueId] = frozenset()
         self._by_due_date = False
-        self._stages: dict[tuple[QueueId, str | None, int, RequirementKey], PlanStage] = {}
-        self._last_plain: tuple[QueueId, str, dict[str, int], AgentId | None, WaitingLine] | None = None
+        self.tells_customers_apart = False
+        """Whether the policy has conditions on facts of customers, in queues or plans."""
+        self._stages: dict[tuple[QueueId, str | None, int, RequirementKey, frozenset[int]], PlanStage] = {}
+        self._last_plain: tuple[QueueId, str, dict[str, int], AgentId | None, CustomerClass | None, WaitingLine] | None = None
         self._last_planned: tuple[RoutingCriteria, WaitingLine, PlanStage] | None = None
 
     def reset(self, policy: Policy) -> None:
@@ -70,6 +74,7 @@ class LineIndex:
         self.occupied_bits, self.head_order = 0, []
         self._queues_with_plan = frozenset(name for name, queue in policy.queues.items() if queue.plan)
         self.has_plans = bool(policy.plans)
+        self.tells_customers_apart = self._qualification.conditions.customers.is_used
         self._stages = {}
         self.set_order(policy)
 
@@ -86,15 +91,42 @@ class LineIndex:
             return self._line_awaiting_opening(contact)
         if self.has_plans and (contact.plan is not None or contact.queue_id in self._queues_with_plan):
             return self.line_for_requirements(routing_criteria(contact))
-        return self._plain_line(contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id)
+        customer = self._class_of(contact.queue_id, contact.customer_facts) if self.tells_customers_apart else NO_CLASS
+        return self._plain_line(contact.queue_id, contact.channel, contact.skills, contact.preferred_agent_id, customer)
 
     def queue_default_line(self, queue_id: QueueId, channel: str) -> WaitingLine:
-        """Return the line of contacts with the queue's requirement and no other."""
-        return self._plain_line(queue_id, channel, _NO_SKILLS, None)
+        """Return the line of contacts with the queue's requirement and no other; of any class of customers."""
+        customer = self._qualification.conditions.customers.any_class(queue_id) if self.tells_customers_apart else NO_CLASS
+        return self._plain_line(queue_id, channel, _NO_SKILLS, None, customer)
 
-    def line_without_plan(self, queue_id: QueueId, channel: str, skills: dict[str, int]) -> WaitingLine:
+    def line_without_plan(
+        self, queue_id: QueueId, channel: str, skills: dict[str, int], customer_facts: Mapping[str, FactValue]
+    ) -> WaitingLine:
         """Return the line for the queue's requirement and these skills, without plan and preferred agent."""
-        return self._plain_line(queue_id, channel, skills, None)
+        customer = self._class_of(queue_id, customer_facts) if self.tells_customers_apart else NO_CLASS
+        return self._plain_line(queue_id, channel, skills, None, customer)
+
+    def _class_of(self, queue_id: QueueId, facts: Mapping[str, FactValue]) -> CustomerClass:
+        return self._qualification.conditions.customers.class_of(queue_id, facts)
+
+    def inapplicable_steps(self, criteria: RoutingCriteria) -> frozenset[int]:
+        """Return the steps of the plan that change nothing for the customer of these requirements."""
+        policy = self._records.policy
+        if not self.tells_customers_apart or policy is None:
+            return NO_STEPS
+        name = effective_plan_name(policy, criteria.queue_id, criteria.plan)
+        return self._qualification.conditions.customers.inapplicable_steps(name, criteria.customer_facts)
+
+    def first_applicable(self, criteria: RoutingCriteria) -> RoutingCriteria:
+        """Return the criteria in the first step, from this one on, that applies to the customer; the last step always does."""
+        left_out = self.inapplicable_steps(criteria)
+        policy = self._records.policy
+        if not left_out or policy is None:
+            return criteria
+        step, last = criteria.step, len(effective_plan(policy, criteria.queue_id, criteria.plan)) - 1
+        while step < last and step in left_out:
+            step += 1
+        return criteria._replace(step=step)
 
     def line_for_requirements(self, criteria: RoutingCriteria) -> WaitingLine:
         """Return the line for these requirements."""
@@ -105,10 +137,12 @@ class LineIndex:
             if known is not None and known[0] == criteria:
                 return known[1]
             plan = effective_plan(policy, criteria.queue_id, criteria.plan)
+        customer = self._class_of(criteria.queue_id, criteria.customer_facts) if self.tells_customers_apart else NO_CLASS
         if not plan:
-            return self._plain_line(criteria.queue_id, criteria.channel, criteria.skills, criteria.reserved_agent_id)
+            return self._plain_line(criteria.queue_id, criteria.channel, criteria.skills, criteria.reserved_agent_id, customer)
         stage = self.plan_stage(criteria)
-        key = _planned_key(criteria, stage, exclusive_agents(plan, criteria))
+        only = exclusive_agents(plan, criteria, self.inapplicable_steps(criteria))
+        key = _planned_key(criteria, stage, only, customer)
         line = self.by_key.get(key) or self._make_line(key)
         line.contact_requirement = None
         self._last_planned = (criteria, line, stage)
@@ -134,13 +168,15 @@ class LineIndex:
         records = self._records
         assert records.policy is not None
         own = criteria.plan
-        key = (criteria.queue_id, own, criteria.step, tuple(sorted(criteria.skills.items())))
+        inapplicable = self.inapplicable_steps(criteria)
+        key = (criteria.queue_id, own, criteria.step, tuple(sorted(criteria.skills.items())), inapplicable)
         stage = self._stages.get(key)
         if stage is None:
             if len(self._stages) >= _STAGES_MAX:
                 self._stages.clear()
             plan = effective_plan(records.policy, criteria.queue_id, own)
-            stage = stage_requirement(records.queue_policy(criteria.queue_id), plan, criteria.step, criteria.skills)
+            queue = records.queue_policy(criteria.queue_id)
+            stage = stage_requirement(queue, plan, criteria.step, criteria.skills, inapplicable)
             self._stages[key] = stage
         return stage
 
@@ -158,15 +194,24 @@ class LineIndex:
             self.submit_classes.clear()
         self.submit_classes[key] = line
 
-    def _plain_line(self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved_for: AgentId | None) -> WaitingLine:
+    def _plain_line(
+        self, queue_id: QueueId, channel: str, skills: dict[str, int], reserved_for: AgentId | None, customer: CustomerClass | None
+    ) -> WaitingLine:
         """Return the line of a requirement class that no plan changes."""
         last = self._last_plain
-        if last is not None and last[2] is skills and last[0] == queue_id and last[1] == channel and last[3] == reserved_for:
-            return last[4]
+        if (
+            last is not None
+            and last[2] is skills
+            and last[0] == queue_id
+            and last[1] == channel
+            and last[3] == reserved_for
+            and last[4] == customer
+        ):
+            return last[5]
         queue = self._records.queue_policy(queue_id)
         requirement = requirement_key(queue, skills)
         only = None if reserved_for is None else (reserved_for,)
-        key: WaitingLineKey = (queue_id, channel, requirement, only, (), None)
+        key: WaitingLineKey = (queue_id, channel, requirement, only, (), None, customer)
         line = self.by_key.get(key)
         if line is None:
             line = self._make_line(key)
@@ -174,7 +219,7 @@ class LineIndex:
         elif queue.requires and line.contact_requirement is not None and line.contact_requirement != tuple(sorted(skills.items())):
             # One contact requires a skill itself that only the queue requires of another.
             line.contact_requirement = None
-        self._last_plain = (queue_id, channel, skills, reserved_for, line)
+        self._last_plain = (queue_id, channel, skills, reserved_for, customer, line)
         return line
 
     def _line_awaiting_opening(self, contact: Contact) -> WaitingLine:
@@ -182,12 +227,13 @@ class LineIndex:
         policy, criteria = self._records.policy, routing_criteria(contact)
         queue_id = criteria.queue_id
         plan = NO_PLAN if policy is None else effective_plan(policy, queue_id, criteria.plan)
-        only = exclusive_agents(plan, criteria)
+        only = exclusive_agents(plan, criteria, self.inapplicable_steps(criteria))
+        customer = self._class_of(queue_id, criteria.customer_facts)
         if plan:
-            key = _planned_key(criteria, self.plan_stage(criteria), only)
+            key = _planned_key(criteria, self.plan_stage(criteria), only, customer)
         else:
             requirement = requirement_key(self._records.queue_policy(queue_id), criteria.skills)
-            key = (queue_id, criteria.channel, requirement, only, (), None)
+            key = (queue_id, criteria.channel, requirement, only, (), None, customer)
         return self.awaiting_opening.get(key) or self._make_line(key, waiting_for_opening=True)
 
     # --- creating and dropping ------------------------------------------------------------------------
@@ -202,12 +248,18 @@ class LineIndex:
             by_due_date=self._by_due_date,
             waiting_for_opening=waiting_for_opening,
         )
+        self._set_order_by(line)
         (self.awaiting_opening if waiting_for_opening else self.by_key)[key] = line
         self.by_queue.setdefault(line.queue_id, []).append(line)
         if not waiting_for_opening and line.reserved_for is None:
             self.bits_by_channel[channel.index] |= line.bit
         self._qualification.add_line(line)
         return line
+
+    def _set_order_by(self, line: WaitingLine) -> None:
+        """Set how agents are ordered by attributes for the customers of a line."""
+        if line.queue.order_by:
+            line.order_by = self._qualification.conditions.customers.order_of(line.queue_id, line.queue, line.customer)
 
     def drop_if_unused(self, line: WaitingLine) -> None:
         """Drop a line that no contact belongs to if it is not worth keeping; its attributes stay readable."""
@@ -263,6 +315,8 @@ class LineIndex:
             for line in self.by_queue.get(queue_id, ()):
                 before, channel = line.head_rank, self._channels.by_index[line.channel_index]
                 line.apply_policy(queue, channel.policy, by_due_date=self._by_due_date)
+                line.order_by = ()
+                self._set_order_by(line)
                 if line.head_rank != before:
                     moved.append((line, before))
         if len(moved) <= _FEW_HEADS:
@@ -296,7 +350,7 @@ class LineIndex:
         changed: list[WaitingLine] = []
         known: dict[tuple[RequirementKey, RequirementKey], RequirementKey] = {}
         for line in rekeyed:
-            queue_id, channel, _, only, alternatives, selection = line.key
+            queue_id, channel, _, only, alternatives, selection, customer = line.key
             own = line.contact_requirement
             assert own is not None
             queue = self._records.queue_policy(queue_id)
@@ -304,7 +358,7 @@ class LineIndex:
             requirement = known.get(both)
             if requirement is None:
                 requirement = known[both] = requirement_key(queue, dict(own))
-            key = (queue_id, channel, requirement, only, alternatives, selection)
+            key = (queue_id, channel, requirement, only, alternatives, selection, customer)
             if key in self.by_key:
                 failed.append(line)
                 continue
@@ -317,5 +371,7 @@ class LineIndex:
         return failed
 
 
-def _planned_key(criteria: RoutingCriteria, stage: PlanStage, only: tuple[AgentId, ...] | None) -> WaitingLineKey:
-    return (criteria.queue_id, criteria.channel, stage.requirement, only, stage.alternatives, stage.selection)
+def _planned_key(
+    criteria: RoutingCriteria, stage: PlanStage, only: tuple[AgentId, ...] | None, customer: CustomerClass
+) -> WaitingLineKey:
+    return (criteria.queue_id, criteria.channel, stage.requirement, only, stage.alternatives, stage.selection, customer)

@@ -8,7 +8,7 @@ A policy key that the indexes come to depend on must be added to ``index_changes
 
 from typing import Final, NamedTuple
 
-from router.model.policy import Policy
+from router.model.policy import AttributeOrder, Policy, QueuePolicy
 from router.model.states import QueueId
 from router.policy.facts import ranked_attributes
 
@@ -84,7 +84,7 @@ def _affects_every_contact(before: Policy, after: Policy) -> bool:
         or before.plans != after.plans
         or _grouping_settings(before) != _grouping_settings(after)
         or ranked_attributes(before) != ranked_attributes(after)
-        or (before.facts != after.facts and _uses_attribute_conditions(after))
+        or (before.facts != after.facts and _uses_conditions(after))
     )
 
 
@@ -96,14 +96,22 @@ def _caps(policy: Policy) -> list[object]:
     return [policy.agents.rate_cap, *(one.rate_cap for one in policy.channels.values())]
 
 
-def _uses_attribute_conditions(policy: Policy) -> bool:
-    return any(queue.agents_when is not None for queue in policy.queues.values())
+def _uses_conditions(policy: Policy) -> bool:
+    """Return whether agents are chosen by conditions on facts of agents or customers."""
+    return any(queue.agents_when is not None or _customer_keys(queue) for queue in policy.queues.values()) or any(
+        step.when is not None for plan in policy.plans.values() for step in plan
+    )
+
+
+def _customer_keys(queue: QueuePolicy) -> tuple[AttributeOrder, ...]:
+    """Return the sort keys of agents that depend on facts of customers."""
+    return tuple(key for key in queue.order_by if key.when is not None or key.same_as is not None)
 
 
 def _grouping_settings(policy: Policy) -> dict[QueueId, tuple[object, ...]]:
-    """Return the queue settings that decide how agents are grouped and which plan applies."""
+    """Return the queue settings that decide how agents are grouped, which customers differ, and which plan applies."""
     return {
-        queue_id: (queue.agents_when, queue.plan)
+        queue_id: (queue.agents_when, queue.plan, queue.order_by if _customer_keys(queue) else ())
         for queue_id, queue in policy.queues.items()
-        if queue.agents_when is not None or queue.plan is not None
+        if queue.agents_when is not None or queue.plan is not None or _customer_keys(queue)
     }

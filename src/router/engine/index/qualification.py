@@ -18,6 +18,7 @@ from router.engine.state.contact import WaitingLine
 from router.engine.state.records import RequirementKey
 from router.model.policy import Policy
 from router.model.states import AgentId, QueueId
+from router.policy.customer_classes import CustomerClass
 from router.policy.facts import AgentConditions
 
 # Number of (skill, level) pairs whose mask is cached.
@@ -40,7 +41,7 @@ class QualificationIndex:
         """Increases whenever a group is added, dropped or gets other skills."""
         self._free_line_indexes: list[int] = []
         self._free_group_indexes: list[int] = []
-        self._masks = GroupMasks(())
+        self._masks = GroupMasks(self.conditions)
 
     def reset(self, policy: Policy) -> None:
         """Drop all lines and groups, and adopt the skills and conditions of a policy."""
@@ -49,7 +50,7 @@ class QualificationIndex:
         self.lines_by_index, self._free_line_indexes = [], []
         self.reserved_lines = {}
         self.groups, self.groups_by_index, self._free_group_indexes = {}, [], []
-        self._masks = GroupMasks(self.conditions.queue_ids)
+        self._masks = GroupMasks(self.conditions)
 
     # --- lines --------------------------------------------------------------------------------------
     def all_lines(self) -> list[WaitingLine]:
@@ -86,16 +87,25 @@ class QualificationIndex:
             if not lines:
                 del self.reserved_lines[agent_id]
 
-    def groups_for(self, queue_id: QueueId, channel: str, requirements: Iterable[RequirementKey], *, has_condition: bool) -> int:
+    def groups_for(
+        self,
+        queue_id: QueueId,
+        channel: str,
+        requirements: Iterable[RequirementKey],
+        *,
+        has_condition: bool,
+        customer: CustomerClass | None = None,
+    ) -> int:
         """Return the bits of the groups that serve the queue and channel and meet one of the requirements.
 
-        ``has_condition``: whether the queue has a condition on attributes of agents.
+        ``has_condition``: whether the queue has a condition on attributes of agents. ``customer``: the class of the customer; None:
+        the groups that qualify for contacts of any class.
         """
-        return self._masks.groups_for(queue_id, channel, requirements, has_condition=has_condition)
+        return self._masks.groups_for(queue_id, channel, requirements, has_condition=has_condition, customer=customer)
 
     def groups_meeting_condition(self, queue_id: QueueId) -> int:
-        """Return the bits of the groups whose attributes meet the condition of a queue that has one."""
-        return self._masks.groups_meeting_condition(queue_id)
+        """Return the bits of the groups that meet the condition of a queue that has one, for customers of any class."""
+        return self._masks.groups_meeting_condition(queue_id, None)
 
     def update_lines(self, lines: Iterable[WaitingLine]) -> None:
         """Update which groups qualify for lines that are new or have another requirement."""
@@ -186,18 +196,21 @@ def _relate(group: AgentGroup, line: WaitingLine) -> None:
 class GroupMasks:
     """Bits of the agent groups by skill level, queue, barred channel and condition.
 
-    Those of conditions are kept for every queue that has one, because evaluating it for all groups takes too long for the
-    arrival of a contact. The others are computed on first use, then updated.
+    Those of conditions are kept for every queue that has one, and for every class of customers that it tells apart, because
+    evaluating it for all groups takes too long for the arrival of a contact. The others are computed on first use, then updated.
     """
 
-    def __init__(self, conditional_queues: Iterable[QueueId]) -> None:
+    def __init__(self, conditions: AgentConditions) -> None:
+        self._customers = customers = conditions.customers
         self._groups: dict[int, AgentGroup] = {}
         """Groups by bit."""
         self._all_groups = 0
         self._masks_by_skill: dict[tuple[str, int], int] = {}
         self._masks_by_queue: dict[QueueId, int] = {}
         self._masks_by_barred_channel: dict[str, int] = {}
-        self._masks_by_condition: dict[QueueId, int] = dict.fromkeys(conditional_queues, 0)
+        self._masks_by_condition: dict[tuple[QueueId, CustomerClass], int] = {
+            (queue_id, one): 0 for queue_id in conditions.queue_ids for one in customers.classes_of_condition(queue_id)
+        }
 
     def add(self, group: AgentGroup) -> None:
         """Add a new group to all masks."""
@@ -218,9 +231,18 @@ class GroupMasks:
     def groups_for_line(self, line: WaitingLine) -> int:
         """Return the bits of the groups that qualify for the line; the same answer as ``AgentGroup.qualifies_for``."""
         requirements = (line.requirement, *line.alternatives)
-        return self.groups_for(line.queue_id, line.channel, requirements, has_condition=line.queue.agents_when is not None)
+        has_condition = line.queue.agents_when is not None
+        return self.groups_for(line.queue_id, line.channel, requirements, has_condition=has_condition, customer=line.customer)
 
-    def groups_for(self, queue_id: QueueId, channel: str, requirements: Iterable[RequirementKey], *, has_condition: bool) -> int:
+    def groups_for(
+        self,
+        queue_id: QueueId,
+        channel: str,
+        requirements: Iterable[RequirementKey],
+        *,
+        has_condition: bool,
+        customer: CustomerClass | None,
+    ) -> int:
         """Return the bits of the groups that serve the queue and channel and meet one of the requirements."""
         found = 0
         for requirement in requirements:
@@ -229,11 +251,17 @@ class GroupMasks:
                 mask &= self._with_skill(skill, level)
             found |= mask
         found &= self._with_queue(queue_id) & ~self._without_channel(channel)
-        return found & self.groups_meeting_condition(queue_id) if has_condition else found
+        return found & self.groups_meeting_condition(queue_id, customer) if has_condition else found
 
-    def groups_meeting_condition(self, queue_id: QueueId) -> int:
+    def groups_meeting_condition(self, queue_id: QueueId, customer: CustomerClass | None) -> int:
         """Return the bits of the groups whose attributes meet the queue's condition; none if it is not evaluated."""
-        return self._masks_by_condition.get(queue_id, 0)
+        masks, customers = self._masks_by_condition, self._customers
+        if customer is not None:
+            return masks.get((queue_id, customers.class_of_condition(queue_id, customer)), 0)
+        found = 0
+        for one in customers.classes_of_condition(queue_id):
+            found |= masks.get((queue_id, one), 0)
+        return found
 
     def _bits(self, answers: Iterable[bool]) -> int:
         return sum(bit for bit, answer in zip(self._groups, answers, strict=True) if answer)
@@ -270,9 +298,9 @@ class GroupMasks:
         for queue_id, mask in self._masks_by_queue.items():
             has = is_there and _serves_queue(group, queue_id)
             self._masks_by_queue[queue_id] = mask | bit if has else mask & ~bit
-        for queue_id, mask in self._masks_by_condition.items():
-            has = is_there and group.attributes_qualify(queue_id)
-            self._masks_by_condition[queue_id] = mask | bit if has else mask & ~bit
+        for (queue_id, customer), mask in self._masks_by_condition.items():
+            has = is_there and group.attributes_qualify(queue_id, customer)
+            self._masks_by_condition[queue_id, customer] = mask | bit if has else mask & ~bit
         for channel, mask in self._masks_by_barred_channel.items():
             has = is_there and channel in group.barred_channels
             self._masks_by_barred_channel[channel] = mask | bit if has else mask & ~bit

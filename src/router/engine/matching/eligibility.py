@@ -44,10 +44,11 @@ def unmet_qualification(state: RoutingState, agent: Agent, contact: Contact) -> 
         found.append(UnmetCondition(code="queue"))
     if state.queue_policy(contact.queue_id).agents_when is not None:
         qualification = state.index.qualification.conditions
-        if not qualification.accepts(contact.queue_id, qualification.attribute_key(agent.attributes)):
+        key = qualification.attribute_key(agent.attributes)
+        if not qualification.accepts_facts(contact.queue_id, key, contact.customer_facts):
             found.append(UnmetCondition(code="attributes"))
     if state.policy is not None:
-        needs, also = contact_requirement(state.policy, contact)
+        needs, also = contact_requirement(state.policy, contact, state.index.qualification.conditions.customers)
         skills = unmet_skills(state.policy, agent, needs)
         if not any(not unmet_skills(state.policy, agent, other) for other in also):
             found += skills
@@ -157,7 +158,7 @@ def _unmet_pair_conditions(state: RoutingState, agent: Agent, contact: Contact, 
         found.append(UnmetCondition(code="participant"))
     exclusive = None
     if state.policy is not None and contact.state is not ContactState.ASSIGNED:
-        exclusive = exclusive_agents_of(state.policy, contact)
+        exclusive = exclusive_agents_of(state.policy, contact, state.index.qualification.conditions.customers)
     if exclusive is not None and agent.agent_id not in exclusive:
         reserved = contact.preferred_agent_id is not None
         ends_at_ms = contact.preferred_until_ms if reserved else contact.step_until_ms

@@ -101,7 +101,7 @@ def _weight_input(line: WaitingLine, agent: Agent) -> SelectionInputs:
 def _attributes_input(line: WaitingLine, agent: Agent) -> SelectionInputs:
     assert agent.group is not None
     known = agent.group.attribute_ranks
-    return {s.fact: agent.attributes[s.fact] for s in line.queue.order_by if s.fact in known}
+    return {s.fact: agent.attributes[s.fact] for s in line.order_by if s.fact in known}
 
 
 _INPUTS_BY_SELECTION: Final[dict[Selection, Callable[[WaitingLine, Agent], SelectionInputs]]] = {

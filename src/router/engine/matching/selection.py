@@ -119,7 +119,7 @@ def fewest_today(groups: list[AgentGroup], line: WaitingLine, excluded: Excluded
 
 def by_attributes(groups: list[AgentGroup], line: WaitingLine, excluded: ExcludedAgents) -> Agent | None:
     """Choose the first agent by the attributes in ``order_by`` of the queue, compared one after the other."""
-    order_by = line.queue.order_by
+    order_by = line.order_by
     best: Agent | None = None
     best_key: tuple[tuple[tuple[int, int], ...], int] = ((), 0)
     for group, agent in _first_idle_by_group(groups, line, excluded):

@@ -237,8 +237,9 @@ def contact_detail_view(state: RoutingState, contact: Contact) -> ContactView:
 def _requirement_text(state: RoutingState, contact: Contact) -> str:
     if state.policy is None:
         return format_requirement(contact.queue_id, contact.channel, ())
-    requirement, alternatives = contact_requirement(state.policy, contact)
-    reserved_for = exclusive_agents_of(state.policy, contact)
+    customers = state.index.qualification.conditions.customers
+    requirement, alternatives = contact_requirement(state.policy, contact, customers)
+    reserved_for = exclusive_agents_of(state.policy, contact, customers)
     return format_requirement(contact.queue_id, contact.channel, requirement, reserved_for, alternatives)
 
 

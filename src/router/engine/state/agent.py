@@ -22,6 +22,7 @@ from router.engine.state.contact import WaitingLine
 from router.engine.state.records import Assignment, Offer, RequirementKey
 from router.model.policy import FactValue
 from router.model.states import AgentId, AgentState, AssignmentId, OfferId, Presence, QueueId
+from router.policy.customer_classes import CustomerClass
 from router.policy.facts import AgentConditions, AttributeKey, AttributeRanks, RankedAttributes, attribute_ranks
 
 
@@ -147,7 +148,7 @@ class AgentGroup:
             return False
         if line.channel in self.barred_channels:
             return False
-        if line.queue.agents_when is not None and not self.attributes_qualify(line.queue_id):
+        if line.queue.agents_when is not None and not self.attributes_qualify(line.queue_id, line.customer):
             return False
         return self._has_skills(line.requirement) or any(self._has_skills(needs) for needs in line.alternatives)
 
@@ -155,9 +156,9 @@ class AgentGroup:
         skills = self.skills
         return all(skills.get(skill, 0) >= level for skill, level in needs)
 
-    def attributes_qualify(self, queue_id: QueueId) -> bool:
-        """Return whether these agents' attributes meet the queue's condition; results are cached."""
-        return self.qualification.accepts(queue_id, self.attribute_key)
+    def attributes_qualify(self, queue_id: QueueId, customer: CustomerClass | None) -> bool:
+        """Return whether these agents' attributes meet the queue's condition for a class of customers; results are cached."""
+        return self.qualification.accepts(queue_id, self.attribute_key, customer)
 
     def total_proficiency(self, line: WaitingLine) -> int:
         """Return the sum of the levels in the line's skills; agents who qualify by an alternative may lack some."""

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from msgspec import Struct
 from sortedcontainers import SortedList
 
-from router.engine.state.records import RequirementKey, SelectionRecord, format_requirement
+from router.engine.state.records import RequirementKey, SelectionRecord, WaitingLineKey, format_requirement
 from router.model.events.contact import ContactOption
 from router.model.policy import (
     CallbackMode,
@@ -54,6 +54,7 @@ from router.model.states import (
     OfferState,
     QueueId,
 )
+from router.policy.customer_classes import RankedFact
 
 
 class CallbackState(Struct, kw_only=True, gc=False):
@@ -169,6 +170,7 @@ class WaitingLine:
         "channel_policy",
         "contact_requirement",
         "contacts_by_key",
+        "customer",
         "due_after_ms",
         "first_key",
         "group_mask",
@@ -178,6 +180,7 @@ class WaitingLine:
         "key",
         "newest_first",
         "offer_timeout_ms",
+        "order_by",
         "queue",
         "queue_id",
         "reference_count",
@@ -230,11 +233,13 @@ class WaitingLine:
         self.cached_groups: list[Any] = []
         """Agent groups of ``cached_group_mask``, the mask that was resolved last."""
         self.reference_count = 0
+        self.order_by: tuple[RankedFact, ...] = ()
+        """Sort keys of ``selection: by_attributes`` for its customers; the index sets them."""
 
     def set_key(self, key: WaitingLineKey) -> None:
         """Set the requirement class of this line."""
         self.key = key
-        self.queue_id, self.channel, self.requirement, self.reserved_for, self.alternatives, _ = key
+        self.queue_id, self.channel, self.requirement, self.reserved_for, self.alternatives, _, self.customer = key
         self.requirement_text = format_requirement(
             self.queue_id, self.channel, self.requirement, self.reserved_for, self.alternatives
         )
@@ -569,12 +574,6 @@ def inverted_priority_class(rank: int) -> int:
     """Return the inverted priority class of a rank: 0 is the highest class."""
     return rank >> _CLASS_SHIFT
 
-
-# Queue, channel, requirement, agents it is reserved for (None: any agent), alternative requirements, selection set by a plan
-# (None: the queue's).
-WaitingLineKey: TypeAlias = tuple[
-    QueueId, str, RequirementKey, tuple[AgentId, ...] | None, tuple[RequirementKey, ...], Selection | None
-]
 
 # Keys in one segment of the sorted list (the load factor of sortedcontainers, set as its documentation shows). Removing the first
 # key shifts the rest of its segment; segments are shorter than the default of 1,000 because the first key is removed most often.

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from router.model.policy import FactValue
+from router.model.policy import FactValue, Selection
 from router.model.states import (
     AgentId,
     AssignmentId,
@@ -23,6 +23,7 @@ from router.model.states import (
     OfferState,
     QueueId,
 )
+from router.policy.customer_classes import CustomerClass
 
 
 class Offer(Struct, array_like=True, gc=False):
@@ -178,6 +179,11 @@ class QueueHours(Struct, array_like=True, gc=False):
 
 
 RequirementKey: TypeAlias = tuple[tuple[str, int], ...]
+# Queue, channel, requirement, agents it is reserved for (None: any agent), alternative requirements, selection set by a plan
+# (None: the queue's), class of the customers (None: any).
+WaitingLineKey: TypeAlias = tuple[
+    QueueId, str, RequirementKey, tuple[AgentId, ...] | None, tuple[RequirementKey, ...], Selection | None, CustomerClass | None
+]
 
 
 def format_requirement(

@@ -21,12 +21,14 @@ from typing import Final
 
 from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import Contact, WaitingLine, WaitingLineKey, total_order_rank
+from router.engine.state.contact import Contact, WaitingLine, total_order_rank
 from router.engine.state.plan_stages import NO_PLAN, PlanStage, effective_plan, stage_requirement
+from router.engine.state.records import WaitingLineKey
 from router.engine.state.wait_statistics import ForecastKind, PendingForecast, forecast_kind, time_until_turn
 from router.model.forecasts import ExpectedWait, WaitInterval
 from router.model.policy import ChannelPolicy, QueuePolicy
 from router.model.states import ContactState, QueueId
+from router.policy.customer_classes import NO_CUSTOMER_FACTS
 
 # Bound once: looking a member up on its enumeration class costs more than most of the comparisons made with it.
 _OFFERED: Final = ContactState.OFFERED
@@ -70,8 +72,8 @@ def expected_wait(state: RoutingState, contact: Contact) -> ExpectedWait:
     line, place = contact.waiting_line, contact.waiting_line.rank_of(contact)
     if line.reserved_for is not None:
         # The reservation expires; after that any qualified agent may take the contact.
-        queue_id, channel, requirement, _, alternatives, selection = line.key
-        line = _waiting_line(state, (queue_id, channel, requirement, None, alternatives, selection))
+        queue_id, channel, requirement, _, alternatives, selection, customer = line.key
+        line = _waiting_line(state, (queue_id, channel, requirement, None, alternatives, selection, customer))
     elif not contact.cool_downs and contact.callback is None and _has_available_agent(state.index, line):
         return _IMMEDIATE
     return _estimate_view(state, line, place, contact)
@@ -96,7 +98,8 @@ def expected_wait_of_new_contact(
     if state.hours and state.is_closed(queue_id):
         return _CLOSED
     stage = _first_stage(state, queue_id, skills or {})
-    line = _waiting_line(state, (queue_id, channel, stage.requirement, None, stage.alternatives, stage.selection))
+    customer = state.index.qualification.conditions.customers.any_class(queue_id)
+    line = _waiting_line(state, (queue_id, channel, stage.requirement, None, stage.alternatives, stage.selection, customer))
     if _has_available_agent(state.index, line):
         return _IMMEDIATE
     queued_at_ms, queued_seq = (max(at_ms, state.at_ms), _NEWEST_SEQ) if place is None else place
@@ -323,10 +326,12 @@ def _has_available_agent(index: RoutingIndex, line: WaitingLine) -> bool:
 
 
 def _first_stage(state: RoutingState, queue_id: QueueId, skills: dict[str, int]) -> PlanStage:
-    """Return the requirement of a new contact: that of the first step if its queue has a plan."""
+    """Return the requirement of a new contact without a customer: that of the first step if its queue has a plan."""
     queue = state.queue_policy(queue_id)
     plan = NO_PLAN if state.policy is None else effective_plan(state.policy, queue_id, None)
-    return stage_requirement(queue, plan, 0, skills)
+    inapplicable = state.index.qualification.conditions.customers.inapplicable_steps(queue.plan, NO_CUSTOMER_FACTS)
+    first = next((n for n in range(len(plan)) if n not in inapplicable), len(plan) - 1)
+    return stage_requirement(queue, plan, first, skills, inapplicable)
 
 
 def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
@@ -338,7 +343,8 @@ def _waiting_line(state: RoutingState, key: WaitingLineKey) -> WaitingLine:
     channel = index.channels.by_name[key[1]]
     line = WaitingLine(key, index=0, channel_index=channel.index, queue=state.queue_policy(key[0]), channel_policy=channel.policy)
     requirements = (line.requirement, *line.alternatives)
+    has_condition = line.queue.agents_when is not None
     line.group_mask = index.qualification.groups_for(
-        line.queue_id, line.channel, requirements, has_condition=line.queue.agents_when is not None
+        line.queue_id, line.channel, requirements, has_condition=has_condition, customer=line.customer
     )
     return line

@@ -395,7 +395,8 @@ class ContactStepEntered(EventStruct, frozen=True, kw_only=True, tag="contact.st
     """Step that it has entered, counted from 0."""
     requirement: str
     reason: str
-    """``time`` (the previous step was over), ``absent`` (no preferred agent is ready any more), ``policy`` (the plan was
+    """``time`` (the previous step was over), ``absent`` (no preferred agent is ready any more), ``customer`` (the ``when`` of the
+    previous step no longer holds for the customer), ``policy`` (the plan was
     changed) or ``opened`` (the queue opened, and the plan continues)."""
     step_until_ms: int | None = None
     """End of the step; null: it is the last one."""

@@ -120,6 +120,10 @@ class AttributeOrder(PolicyStruct, frozen=True, kw_only=True):
     """A declared attribute of agents with an order: ``bool`` (false first), ``int``, ``enum`` (in the order of its ``values``)."""
     direction: Direction = Direction.ASC
     """Sort direction."""
+    same_as: Name | None = None
+    """Fact of customers: agents whose attribute equals it come first; without effect where it is not known."""
+    when: Expression | None = None
+    """Expression over facts of customers: the key counts only for contacts for whose customer it is true; null: for all."""
 
 
 class CallbackPolicy(PolicyStruct, frozen=True, kw_only=True):
@@ -171,11 +175,14 @@ class SuspensionPolicy(PolicyStruct, frozen=True, kw_only=True):
 class StepPolicy(PolicyStruct, frozen=True, kw_only=True):
     """One step of a plan: its duration and its changes to the requirement of the step before it.
 
-    Changes accumulate from step to step, including those of skipped steps. ``prefer`` applies to its own step only.
+    Changes accumulate from step to step, including those of skipped steps, but not of those whose ``when`` is not true. ``prefer``
+    applies to its own step only.
     """
 
     duration_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] | None = None
     """Duration; null: unlimited, for the last step only."""
+    when: Expression | None = None
+    """Expression over facts of customers: where it is not true the step is skipped and changes nothing; null: for all contacts."""
     skills: Skills | None = None
     """Complete requirement from this step on; replaces the earlier one, including the queue's."""
     remove_skills: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
@@ -217,7 +224,8 @@ class QueuePolicy(PolicyStruct, frozen=True, kw_only=True):
     priority_class: PriorityClass = 0
     """Minimum priority class of its contacts."""
     agents_when: Expression | None = None
-    """Expression over agents' attributes: an agent qualifies for this queue only if it is true; null: no condition."""
+    """Expression over attributes of agents and facts of the customer: an agent qualifies for a contact of this queue only if it is
+    true; null: no condition."""
     offer_timeout_s: Annotated[int, Meta(ge=1, le=DAY_S)] | None = None
     """Time for the agent to answer an offer; null: as in the channel."""
     auto_accept: bool | None = None

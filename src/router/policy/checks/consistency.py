@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Final
 
-from router.model.errors import PROBLEM_COUNT_MAX, ExpressionProblem, Problem
+from router.model.errors import PROBLEM_COUNT_MAX, Problem
 from router.model.policy import (
     AtClosing,
     AtNoAgents,
@@ -18,15 +18,16 @@ from router.model.policy import (
     FactType,
     Policy,
     QueuePolicy,
-    Selection,
     WhenClosed,
     WhenFull,
     WhenNoAgentsReady,
 )
 from router.policy.calendar import load_zone
+from router.policy.checks.agent_choice import selection_problems, step_condition_problems, step_selection_problems
 from router.policy.checks.sections import (
     calendar_problems,
     duplicate_names,
+    expression_problem,
     plan_problems,
     plan_reference_problems,
     request_problems,
@@ -34,13 +35,14 @@ from router.policy.checks.sections import (
 )
 from router.policy.customer_facts import derivation_problems
 from router.policy.entry_rules import RuleConditions, entry_expression_error, rule_conditions
-from router.policy.expression_tokens import ExpressionError
 from router.policy.facts import PERSONAL_NAME_MESSAGE, PERSONAL_VALUE_MESSAGE, agents_when_error, fact_value_error, is_personal_name
 from router.policy.personal_data import is_personal_value
 from router.policy.rule_costs import (
     AGENT_CONDITIONS_COST_MAX,
+    CUSTOMER_CONDITIONS_COST_MAX,
     ENTRY_RULES_COST_MAX,
     agent_conditions_over_budget,
+    customer_conditions_cost,
     entry_rules_over_budget,
 )
 
@@ -66,9 +68,11 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     skills = frozenset(policy.skills)
     for name, queue in policy.queues.items():
         yield from _queue(policy, f"queues.{name}", queue, skills)
-    yield from _plan_step_selections(policy)
+    yield from step_selection_problems(policy)
     yield from _overflow_cycles(policy)
     yield from plan_problems(policy, skills)
+    for name, plan in policy.plans.items():
+        yield from step_condition_problems(policy, name, plan)
     yield from duplicate_names("entry", [rule.name for rule in policy.entry], suffix=".name")
     for index, rule in enumerate(policy.entry):
         yield from _entry_rule(policy, f"entry[{index}]", rule, skills)
@@ -113,6 +117,8 @@ def _facts(policy: Policy) -> Iterator[Problem]:
 def _too_many_expressions(policy: Policy) -> Iterator[Problem]:
     count = sum(isinstance(rule.when, str) for rule in policy.entry)
     count += sum(queue.agents_when is not None for queue in policy.queues.values())
+    count += sum(key.when is not None for queue in policy.queues.values() for key in queue.order_by)
+    count += sum(step.when is not None for plan in policy.plans.values() for step in plan)
     if count > EXPRESSIONS_MAX:
         yield Problem(path="entry", message=f"more than {EXPRESSIONS_MAX} expressions in the policy")
 
@@ -129,7 +135,14 @@ def _rule_costs(policy: Policy) -> Iterator[Problem]:
         yield Problem(
             path=f"queues.{queue_id}.agents_when",
             message=f"too expensive: the agents_when conditions up to this one cost {cost:,} units for one agent, more than "
-            f"{AGENT_CONDITIONS_COST_MAX:,}; shorten its patterns and the lists of its macros",
+            f"{AGENT_CONDITIONS_COST_MAX:,}; shorten its patterns and the lists of its macros, and tell fewer customers apart",
+        )
+    cost = customer_conditions_cost(policy)
+    if cost > CUSTOMER_CONDITIONS_COST_MAX:
+        yield Problem(
+            path="plans",
+            message=f"too expensive: the when conditions of plans and of order_by cost {cost:,} units for one customer, more than "
+            f"{CUSTOMER_CONDITIONS_COST_MAX:,}; shorten their patterns and the lists of their macros",
         )
 
 
@@ -163,42 +176,8 @@ def _queue(policy: Policy, path: str, queue: QueuePolicy, skills: Collection[str
         yield unknown_name(f"{path}.hours", "calendar", queue.hours, policy.calendars)
     if queue.agents_when is not None:
         error = agents_when_error(queue.agents_when, policy)
-        yield from _expression(f"{path}.agents_when", queue.agents_when, error)
-    yield from _selection(policy, path, queue)
-
-
-def _selection(policy: Policy, path: str, queue: QueuePolicy) -> Iterator[Problem]:
-    """Check the facts of agents that a queue's selection uses."""
-    if queue.selection is Selection.BY_ATTRIBUTES and not queue.order_by:
-        yield Problem(path=f"{path}.order_by", message="required by selection: by_attributes")
-    yield from duplicate_names(f"{path}.order_by", [step.fact for step in queue.order_by], suffix=".fact")
-    for index, step in enumerate(queue.order_by):
-        yield from _agent_fact(policy, f"{path}.order_by[{index}].fact", step.fact, unordered=FactType.IDENT)
-    if queue.weight_fact is not None:
-        yield from _agent_fact(policy, f"{path}.weight_fact", queue.weight_fact)
-
-
-def _plan_step_selections(policy: Policy) -> Iterator[Problem]:
-    """Check that a step with ``selection: by_attributes`` has a queue with ``order_by`` to use."""
-    if any(queue.order_by for queue in policy.queues.values()):
-        return
-    for name, plan in policy.plans.items():
-        for index, step in enumerate(plan):
-            if step.selection is Selection.BY_ATTRIBUTES:
-                yield Problem(path=f"plans.{name}[{index}].selection", message="no queue has an order_by")
-
-
-def _agent_fact(policy: Policy, path: str, name: str, *, unordered: FactType | None = None) -> Iterator[Problem]:
-    """Check a reference to a fact of agents: any type but ``unordered`` or, without it, only ``int``."""
-    fact = policy.facts.get(name)
-    if fact is None:
-        yield unknown_name(path, "fact", name, policy.facts)
-    elif fact.applies_to != "agent":
-        yield Problem(path=path, message=f"a fact of {fact.applies_to}s; a fact of agents is required")
-    elif unordered is None and fact.type is not FactType.INT:
-        yield Problem(path=path, message="must be an int fact")
-    elif fact.type is unordered:
-        yield Problem(path=path, message=f"an {fact.type} fact has no order")
+        yield from expression_problem(f"{path}.agents_when", queue.agents_when, error)
+    yield from selection_problems(policy, path, queue)
 
 
 def _overflow_cycles(policy: Policy) -> Iterator[Problem]:
@@ -226,7 +205,7 @@ def _cycle_text(cycle: list[str]) -> str:
 
 def _entry_rule(policy: Policy, path: str, rule: EntryRule, skills: Collection[str]) -> Iterator[Problem]:
     if isinstance(rule.when, str):
-        yield from _expression(f"{path}.when", rule.when, entry_expression_error(rule.when, policy))
+        yield from expression_problem(f"{path}.when", rule.when, entry_expression_error(rule.when, policy))
     else:
         yield from _condition_problems(policy, path, rule.when)
     if rule.queue not in policy.queues:
@@ -235,18 +214,6 @@ def _entry_rule(policy: Policy, path: str, rule: EntryRule, skills: Collection[s
     for skill in rule.skills:
         if skill not in skills:
             yield unknown_name(f"{path}.skills.{skill}", "skill", skill, policy.skills)
-
-
-def _expression(path: str, text: str, error: ExpressionError | None) -> Iterator[Problem]:
-    if error is not None:
-        before = text[: error.offset]
-        yield ExpressionProblem(
-            path=path,
-            message=error.message,
-            offset=error.offset,
-            expression_line=before.count("\n") + 1,
-            expression_column=len(before) - before.rfind("\n"),
-        )
 
 
 def _condition_problems(policy: Policy, path: str, when: EntryCondition) -> Iterator[Problem]:

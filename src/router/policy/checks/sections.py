@@ -9,9 +9,10 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Final
 
-from router.model.errors import Problem
+from router.model.errors import ExpressionProblem, Problem
 from router.model.policy import CalendarPolicy, Policy, QueuePolicy, StepPolicy
 from router.policy.calendar import holiday_table, load_zone, span_minutes
+from router.policy.expression_tokens import ExpressionError
 
 # Suggestions compare with every declared name, so they are made for short lists only.
 _SUGGESTION_NAMES_MAX: Final = 500
@@ -31,6 +32,19 @@ def unknown_name(path: str, noun: str, name: str, declared: Collection[str]) -> 
     close = get_close_matches(name, declared, n=1) if len(declared) <= _SUGGESTION_NAMES_MAX else []
     hint = f"; there is {close[0]}" if close else ""
     return Problem(path=path, message=f"no such {noun} is declared{hint}")
+
+
+def expression_problem(path: str, text: str, error: ExpressionError | None) -> Iterator[Problem]:
+    """Yield the problem of an expression that has an error, with its line and column in the expression."""
+    if error is not None:
+        before = text[: error.offset]
+        yield ExpressionProblem(
+            path=path,
+            message=error.message,
+            offset=error.offset,
+            expression_line=before.count("\n") + 1,
+            expression_column=len(before) - before.rfind("\n"),
+        )
 
 
 def calendar_problems(policy: Policy) -> Iterator[Problem]:

@@ -85,7 +85,8 @@ def _without_invalid_facts(policy: Policy, root: Node) -> Policy:
                 for name in invalid & conditions.keys():
                     del conditions[name]
     for name, queue in policy.queues.items():
-        if invalid & {queue.weight_fact, *(step.fact for step in queue.order_by)}:
+        used = {queue.weight_fact, *(step.fact for step in queue.order_by), *(step.same_as for step in queue.order_by)}
+        if invalid & used:
             policy.queues[name] = msgspec.structs.replace(queue, selection=Selection.LONGEST_IDLE, order_by=(), weight_fact=None)
     return policy
 

@@ -225,6 +225,7 @@ class Auditor:
             step=event.step,
             named_agents=event.preferred_agents,
             last_agent_id=event.last_agent_id,
+            customer_facts=event.customer_facts,
         )
         self._state.enter_queue(contact, event.queue_id)
         self._state.contacts[event.contact_id] = contact
@@ -240,6 +241,7 @@ class Auditor:
         contact.skills = event.skills
         contact.priority_s, contact.priority_class = event.priority_s, event.priority_class
         contact.named_agents = event.preferred_agents
+        contact.customer_facts = event.customer_facts
         self._state.update_line(contact)
 
     def _requeued(self, event: ev.ContactRequeued) -> None:

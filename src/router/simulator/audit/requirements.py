@@ -4,11 +4,12 @@ A second implementation, independent of the engine. It lists the requirement of 
 with any of them, beginning with the latest step that does not keep earlier agents.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from router.model.policy import Policy, PreferredAgentKind, QueuePolicy, StepPolicy
+from router.model.policy import FactValue, Policy, PreferredAgentKind, QueuePolicy, StepPolicy
 
 SkillLevels: TypeAlias = tuple[tuple[str, int], ...]
 """Least level by skill, in the order of the names."""
@@ -24,6 +25,8 @@ class AuditRequirement(Struct, frozen=True, kw_only=True):
     channel: str
     alternatives: tuple[SkillLevels, ...]
     """Requirements of which an agent must meet at least one."""
+    customer_facts: tuple[tuple[str, FactValue], ...] = ()
+    """Facts of the customer, by which the queue may choose agents."""
 
 
 class StepEffect(NamedTuple):
@@ -52,12 +55,17 @@ def step_effect(
     *,
     named_agents: tuple[str, ...] = (),
     last_agent_id: str | None = None,
+    applies: Callable[[StepPolicy], bool] = lambda _: True,
 ) -> StepEffect:
-    """Return the effect of a plan in a step; after its last step, that of the last one."""
+    """Return the effect of a plan in a step; after its last step, that of the last one.
+
+    ``applies``: whether a step has any effect for the customer of the contact.
+    """
     levels = combined_levels(queue.requires, skills)
-    if not plan:
+    present = plan[min(step, len(plan) - 1)] if plan else None
+    entered = [one for one in plan[: step + 1] if applies(one)]
+    if present is None or not entered:
         return StepEffect((_sorted(levels),), 0, 0, None)
-    entered = plan[: step + 1]
     by_step: list[SkillLevels] = []
     for one in entered:
         levels = _levels_after(levels, one)
@@ -67,7 +75,7 @@ def step_effect(
         alternatives=tuple(dict.fromkeys(by_step[first:])),
         added_priority_s=sum(one.add_priority_s for one in entered),
         priority_class=max(one.priority_class for one in entered),
-        reserved_for=_reserved_for(entered[-1], named_agents, last_agent_id),
+        reserved_for=_reserved_for(present, named_agents, last_agent_id) if applies(present) else None,
     )
 
 

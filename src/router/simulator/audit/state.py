@@ -4,6 +4,7 @@ Written from ``docs/reference/routing.md``. The rules are implemented a second t
 hide its own errors from the audit. Clarity goes before speed: a check walks the waiting lines instead of keeping an index.
 """
 
+from functools import partial
 from typing import Final
 
 from msgspec import Struct, field
@@ -18,8 +19,11 @@ from router.model.policy import (
     QueueOrder,
     QueuePolicy,
     RateCapPolicy,
+    StepPolicy,
 )
 from router.model.states import AgentState
+from router.policy.customer_classes import condition_holds
+from router.policy.expressions import compile_leniently, customer_scope
 from router.policy.facts import AgentConditions
 from router.simulator.audit.requirements import AuditRequirement, LineRank, SkillLevels, StepEffect, plan_in_force, step_effect
 
@@ -87,6 +91,7 @@ class AuditContact(Struct, kw_only=True):
     """Whether it is a callback whose customer is not connected yet; a closed queue keeps it waiting and never ends it."""
     is_off_the_line: bool = False
     """Whether it is a callback for later or with a running attempt, and therefore in no line."""
+    customer_facts: dict[str, FactValue] = field(default_factory=dict)
     requirement: AuditRequirement | None = None
     rank: LineRank | None = None
     """Position in line; none: in no line."""
@@ -202,15 +207,32 @@ class AuditState:
         queue = self.queue(contact.queue_id)
         plan = plan_in_force(self.policy, contact.queue_id, contact.plan) if self.policy else ()
         effect = step_effect(
-            queue, plan, contact.step, contact.skills, named_agents=contact.named_agents, last_agent_id=contact.last_agent_id
+            queue,
+            plan,
+            contact.step,
+            contact.skills,
+            named_agents=contact.named_agents,
+            last_agent_id=contact.last_agent_id,
+            applies=partial(self._step_applies, contact),
         )
         contact.allowed_agents = effect.reserved_for
-        contact.requirement = AuditRequirement(queue_id=contact.queue_id, channel=contact.channel, alternatives=effect.alternatives)
+        contact.requirement = AuditRequirement(
+            queue_id=contact.queue_id,
+            channel=contact.channel,
+            alternatives=effect.alternatives,
+            customer_facts=tuple(sorted(contact.customer_facts.items())),
+        )
         contact.rank = self._rank(contact, queue, effect)
         line = self.lines.get(contact.requirement)
         if line is None:
             line = self.lines[contact.requirement] = SortedDict()
         line[contact.rank] = contact
+
+    def _step_applies(self, contact: AuditContact, step: StepPolicy) -> bool:
+        """Return whether the condition of a plan step holds for the customer of the contact."""
+        if step.when is None or self.policy is None:
+            return True
+        return condition_holds(compile_leniently(step.when, customer_scope(self.policy)), contact.customer_facts)
 
     def _rank(self, contact: AuditContact, queue: QueuePolicy, effect: StepEffect) -> LineRank:
         """Return the position of a contact in the total order of waiting contacts."""
@@ -324,17 +346,17 @@ class AuditState:
                 (agent.queues is None or requirement.queue_id in agent.queues)
                 and any(self._has(agent, levels) for levels in requirement.alternatives)
                 and agent.channel_max.get(requirement.channel, 1) > 0
-                and self._meets_condition(agent, requirement.queue_id)
+                and self._meets_condition(agent, requirement)
             )
             self._qualified[agent.agent_id, requirement] = known
         return known
 
-    def _meets_condition(self, agent: AuditAgent, queue_id: str) -> bool:
-        """Return whether the queue's ``agents_when`` holds for the agent."""
+    def _meets_condition(self, agent: AuditAgent, requirement: AuditRequirement) -> bool:
+        """Return whether the queue's ``agents_when`` holds for the agent and the customer."""
         if self._conditions is None:
             return True
         key = self._conditions.attribute_key(agent.attributes)
-        return self._conditions.accepts(queue_id, key)
+        return self._conditions.accepts_facts(requirement.queue_id, key, dict(requirement.customer_facts))
 
     def _has(self, agent: AuditAgent, skills: SkillLevels) -> bool:
         declared = self.policy.skills if self.policy else ()
