@@ -11,6 +11,7 @@ from router.client.desktop import DesktopClient
 from router.client.errors import ClientError, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
 from router.client.gateway import GatewayClient
 from router.client.reconnect import TokenProvider
+from router.client.requests import CreatedRequest, RequestApi
 from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
 from router.client.supervisor import SupervisorClient
 
@@ -20,6 +21,8 @@ __all__ = [
     "SupervisorClient",
     "CustomerClient",
     "CustomerApi",
+    "RequestApi",
+    "CreatedRequest",
     "ConnectionOptions",
     "TokenProvider",
     "CachedAgent",

@@ -5,7 +5,8 @@ now, so after a lost connection the next frame is all that was missed.
 """
 
 import asyncio
-import random
+import contextlib
+import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from router.client.errors import NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused
+from router.client.reconnect import Backoff
 from router.model.events.contact import TimeWindow
 from router.model.request_views import RequestView
 from router.protocol import frames as f
@@ -23,7 +25,6 @@ from router.protocol.close_codes import may_reconnect
 from router.protocol.codec import JSON
 
 _REPLY_TIMEOUT_S: Final = 10.0
-_RECONNECT_S_MAX: Final = 30.0
 _Received = f.StateFrame | f.OkFrame | f.ErrorFrame | f.PongFrame | f.ReconnectFrame
 
 
@@ -42,6 +43,7 @@ class CustomerClient:
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
+        self._backoff = Backoff()
         self._decode = msgspec.json.Decoder(_Received).decode
         self.request: RequestView | None = None
         """The request as the router has shown it last."""
@@ -76,7 +78,7 @@ class CustomerClient:
             await self._socket.close()
 
     async def states(self) -> AsyncIterator[RequestView]:
-        """Iterate over the request as it changes, the newest first missed ones left out; ends when it has ended."""
+        """Iterate over the request as it changes, until it has ended. Only the newest is kept for a reader who is slow."""
         while True:
             view = await self._states.get()
             if view is None:
@@ -127,15 +129,15 @@ class CustomerClient:
 
     # --- the connection ------------------------------------------------------------------------------------------------
     async def _run(self) -> None:
-        attempt = 0
         while self._closed is None:
+            opened_s = time.monotonic()
             try:
                 async with connect(self._url, subprotocols=[Subprotocol(JSON)], open_timeout=_REPLY_TIMEOUT_S) as socket:
                     await socket.send(msgspec.json.encode(f.HelloFrame(token=self._token)).decode())
                     self._socket = socket
                     async for message in socket:
-                        attempt = 0
-                        self._receive(self._decode(message))
+                        with contextlib.suppress(msgspec.ValidationError):  # A frame of a newer router.
+                            self._receive(self._decode(message))
             except (OSError, TimeoutError, WebSocketException):
                 pass
             code = None if self._socket is None else self._socket.close_code
@@ -144,8 +146,8 @@ class CustomerClient:
             if not may_reconnect(code) or code == 4401:
                 self._end(PermanentlyClosed(code or 0, "the token is not valid, or no longer"))
                 return
-            await asyncio.sleep(random.uniform(0, min(_RECONNECT_S_MAX, 2.0**attempt)))
-            attempt += 1
+            self._backoff.connection_lasted(time.monotonic() - opened_s)
+            await asyncio.sleep(self._backoff.next_delay_s())
 
     def _receive(self, frame: _Received) -> None:
         match frame:

@@ -24,7 +24,7 @@ class _ProblemBody(Struct, frozen=True):
 class HttpRequestRefused(ClientError):
     """HTTP status other than those of a success."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"the router answered with status {describe_problem(status, body)}")
         problem = _decode_problem(body)
         self.status = status
@@ -32,6 +32,8 @@ class HttpRequestRefused(ClientError):
         """Code of the problem; empty: the body is no problem document."""
         self.problems = problem.errors
         """All errors of the document that was sent."""
+        self.retry_after_s = retry_after_s
+        """Seconds after which the router wants to be asked again; None: it has not said."""
 
 
 class HttpAnswer(Struct, frozen=True, kw_only=True):
@@ -67,7 +69,8 @@ async def exchange(
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NotConnected(f"no router answers at {url}: {describe_failure(error.__cause__ or error)}") from error
     if not 200 <= response.status < 300:
-        raise HttpRequestRefused(response.status, body)
+        after = response.headers.get("Retry-After", "")
+        raise HttpRequestRefused(response.status, body, retry_after_s=float(after) if after.isdecimal() else None)
     return HttpAnswer(body=body, headers=response.headers)
 
 

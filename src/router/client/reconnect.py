@@ -49,7 +49,11 @@ class Backoff:
     def connection_lasted(self, duration_s: float) -> None:
         """Reset the backoff if the connection that has just ended lasted at least ``STABLE_CONNECTION_S`` seconds."""
         if duration_s >= STABLE_CONNECTION_S:
-            self._attempts = 0
+            self.reset()
+
+    def reset(self) -> None:
+        """Begin with the shortest delay again."""
+        self._attempts = 0
 
 
 TokenProvider: TypeAlias = Callable[[], str | Awaitable[str]]

@@ -26,7 +26,7 @@ class OptionView(_CustomerView, frozen=True, kw_only=True):
     """Name by which it is chosen."""
     channel: str
     position: int | None = None
-    """Place in the queue, 1 = next; null: the customer would not wait in it now."""
+    """Place in the queue, 1 = next; null: the customer would not wait in it now, as an agent is free or they are called back."""
     wait_s: WaitTold | None = None
     """Expected wait; null: it cannot be estimated, or the customer is called back."""
     windows: tuple[TimeWindow, ...] = ()

@@ -331,3 +331,16 @@ def test_why_names_the_default_option() -> None:
         "default_option",
         START_MS + 120_000,
     )
+
+
+def test_an_option_with_a_free_agent_has_no_place() -> None:
+    """One caller waits for voice, an agent is free for chat: the customer would wait on one channel, and not on the other."""
+    world = a_busy_centre()
+    world.done_all(
+        an_agent("bob"), c.SetAgentChannels(agent_id="bob", paused=("voice",)), ready("bob"), a_contact("c2"), a_request()
+    )
+    view = world.engine.request("r1")
+    assert view is not None
+    places = {one.id: (one.position, one.wait_s is not None and one.wait_s.p90 == 0) for one in view.options}
+    assert places["now"] == (2, False)
+    assert places["chat"] == (None, True)

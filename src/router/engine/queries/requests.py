@@ -132,7 +132,9 @@ def _option_view(state: RoutingState, contact: Contact, option: ContactOption) -
         priority_class=event.priority_class,
         place=place,
     )
-    return OptionView(id=option.id, channel=option.channel, position=_position_of(state, event, place), wait_s=_told(wait))
+    # A free agent takes the customer; those before them wait for other agents.
+    position = None if wait.p90_ms == 0 else _position_of(state, event, place)
+    return OptionView(id=option.id, channel=option.channel, position=position, wait_s=_told(wait))
 
 
 def _position_of(state: RoutingState, event: ContactQueued, place: tuple[int, int]) -> int:
