@@ -182,3 +182,17 @@ def test_no_file_names_a_machine_or_an_issue_tracker() -> None:
 def test_tests_use_no_mock_library() -> None:
     mocks = re.compile(r"^\s*(?:from|import)\s+(?:unittest\.mock|mock\b|pytest_mock)", re.MULTILINE)
     assert not [place(path) for path in CODE if mocks.search(path.read_text(encoding="utf-8"))]
+
+
+def test_every_pattern_of_input_states_its_rule_in_words() -> None:
+    """Without a rule, the sender of an invalid value is told "must be text", or shown the regular expression."""
+    stated = {"ID_PATTERN", "CODE_PATTERN", "NAME_PATTERN", "SUBJECT_PATTERN", "SPAN_PATTERN", "DATE_PATTERN", "ZONE_PATTERN"}
+    broken = []
+    for path, _, tree in trees():
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "Meta"):
+                continue
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if "pattern" in given and given["pattern"] not in stated and "'rule'" not in given.get("extra", ""):
+                broken.append(f"{place(path)}:{node.lineno}")
+    assert not broken

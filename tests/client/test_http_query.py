@@ -59,6 +59,7 @@ async def test_an_unreachable_router_is_not_connected() -> None:
     [
         (b'{"code": "busy", "title": "Server overloaded"}', "503 busy: Server overloaded"),
         (b'{"code": "busy", "title": "x", "detail": "retry later"}', "503 busy: retry later"),
+        (b'{"code": "busy", "title": "x", "detail": "must be text", "field": "name"}', "503 busy: name: must be text"),
         (b"<html>", "503"),
     ],
 )

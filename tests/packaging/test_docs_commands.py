@@ -12,6 +12,7 @@ import click
 import pytest
 
 from router.cli import cli
+from router.cli.customers import CustomerIdType
 from router.cli.options import DirectoryPath, FilePath
 from tests.simulator.formats.test_vanad import VANAD
 from tests.support.terminal_session import REPOSITORY, TerminalSession
@@ -81,6 +82,7 @@ TYPED: Final = (
     ("docs/how-to/callbacks.md", "api $GW localhost:8080/v1/contacts "),
     ("docs/how-to/callbacks.md", "api $GW -X POST localhost:8080/v1/contacts/$C/callback/claim "),
     ("docs/how-to/app-to-agent.md", "ASKED="),
+    ("docs/reference/cli.md", "cat > crm.csv"),
     ("docs/how-to/shadow.md", "router shadow put tomorrow.yaml"),
     ("docs/how-to/shadow.md", "router shadow --journal"),
     ("docs/how-to/simulator.md", "router simulate --workload"),
@@ -127,7 +129,7 @@ def words_of(line: str) -> list[str]:
     except ValueError:
         raise AssertionError(f"not a shell line: {line}") from None
     for i, word in enumerate(words):
-        if word in ("&", "|", "&&", ">", "…"):
+        if word in ("&", "|", "&&", "||", ">", "…"):
             return words[:i]
     return words
 
@@ -146,10 +148,11 @@ def parse(words: list[str]) -> None:
 
 
 def test_every_router_command_is_one_that_the_command_line_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def convert(self: click.Path, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def convert(self: Any, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         return Path(value)
 
-    for kind in (click.Path, FilePath, DirectoryPath):
+    # A path need not exist, and an id may be a variable of the shell.
+    for kind in (click.Path, FilePath, DirectoryPath, CustomerIdType):
         monkeypatch.setattr(kind, "convert", convert)
     refused, count = [], 0
     for page, line, is_complete in command_lines():
@@ -268,6 +271,16 @@ def test_the_request_of_a_customer_works(reader: TerminalSession) -> None:
     assert '"state":"choosing"' in answers[-3] and '"id":"now"' in answers[-3]
     assert '"state":"waiting"' in answers[-2]
     assert '"outcome":"left"' in answers[-1]
+
+
+@pytest.mark.slow
+def test_the_customer_commands_print_what_the_page_shows(reader: TerminalSession) -> None:
+    start_router(reader)
+    script = block("docs/reference/cli.md", "cat > crm.csv")
+    printed = reader.type("exec 2>&1\n" + script)
+    page = (REPOSITORY / "docs/reference/cli.md").read_text()
+    (example,) = [text for _, text in _BLOCK.findall(page) if text.startswith("line 3: phone")]
+    assert re.sub("c_[0-9a-f]{32}", "ID", printed) == re.sub("c_[0-9a-f]{32}", "ID", example)
 
 
 @pytest.mark.slow

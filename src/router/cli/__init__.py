@@ -8,6 +8,7 @@ The commands contain no logic of their own; they call the packages below. Conven
 * Start-up: packages are imported inside the commands, so that ``router --help`` does not load the server or the engine.
 """
 
+import errno
 import importlib.util
 from typing import Any
 
@@ -17,7 +18,7 @@ from router import __version__
 from router.cli.customers import customer, customer_journey
 from router.cli.diagnosis import doctor, journal, verify
 from router.cli.maintenance import backup
-from router.cli.output import to_command_failure
+from router.cli.output import CommandFailure, to_command_failure
 from router.cli.personal_data import audit_personal, redact
 from router.cli.policy import policy
 from router.cli.serve import init, serve, token
@@ -27,7 +28,7 @@ from router.model.errors import RouterError
 
 
 class RouterCommandGroup(click.Group):
-    """Command group that reports a ``RouterError`` in one line instead of a traceback."""
+    """Command group that reports a ``RouterError``, and output that cannot be written, in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the selected command and convert a ``RouterError`` to a click exception with the right exit code."""
@@ -35,6 +36,11 @@ class RouterCommandGroup(click.Group):
             return super().invoke(ctx)
         except RouterError as error:
             raise to_command_failure(error) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # The reader of a pipe has gone; click ends quietly.
+            place = "standard output" if error.filename is None else error.filename
+            raise CommandFailure(f"{place}: {error.strerror or type(error).__name__}") from error
 
 
 @click.group(cls=RouterCommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

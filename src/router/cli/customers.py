@@ -1,5 +1,6 @@
 """``router customer`` and ``router journey``: customers of a running router, over its HTTP API."""
 
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 import msgspec
 
 from router.cli.customer_files import FORMATS, BadLines, FileReader, FileWriter, format_of
-from router.cli.options import INPUT_FILE, OUTPUT_FILE, RouterAccess, json_option, repeated_router_options, router_options
+from router.cli.options import INPUT_FILE, OUTPUT_FILE_OR_DASH, RouterAccess, json_option, repeated_router_options, router_options
 from router.cli.output import CommandFailure, print_json, progress_bar
 
 _BATCH: Final = 200
@@ -17,6 +18,23 @@ _RETRIES_MAX: Final = 30
 _TAIL_PAUSE_S: Final = 2.0
 _JSON: Final = {"Content-Type": "application/json"}
 _FORMAT = click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by the end of the file's name.")
+
+
+class CustomerIdType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+    """Parameter type for the id of a customer; anything else would become another path of the API."""
+
+    name = "customer id"
+    _IS_ID: Final = re.compile(r"c_[0-9a-f]{32}").fullmatch
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id."""
+        text = str(value).strip()
+        if self._IS_ID(text) is None:
+            self.fail("a customer id is c_ and 32 hexadecimal digits; `router customer search` finds it", param, ctx)
+        return text
+
+
+_CUSTOMER_ID: Final = CustomerIdType()
 
 
 @click.group()
@@ -40,7 +58,7 @@ def customer_journey(
 
 
 @customer.command()
-@click.argument("customer_id")
+@click.argument("customer_id", type=_CUSTOMER_ID)
 @json_option
 @repeated_router_options
 @click.pass_obj
@@ -84,11 +102,13 @@ def search(
         print_json({"customers": found})
     else:
         _print_customers(found)
+        if not found:
+            click.echo("no customer found", err=True)
 
 
 @customer.command()
-@click.argument("customer_id")
-@click.argument("other_id")
+@click.argument("customer_id", type=_CUSTOMER_ID)
+@click.argument("other_id", type=_CUSTOMER_ID)
 @click.option("--reason", default="operator", show_default=True, help="Why both are one person.")
 @repeated_router_options
 @click.pass_obj
@@ -102,7 +122,7 @@ def merge(
 
 
 @customer.command()
-@click.argument("customer_id")
+@click.argument("customer_id", type=_CUSTOMER_ID)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @repeated_router_options
 @click.pass_obj
@@ -143,35 +163,44 @@ def import_(
 ) -> None:
     """Create and change customers from FILE (CSV or NDJSON). The same file again changes nothing.
 
-    After an interruption --resume goes on where it stopped. Lines that are not valid are reported by number and field, never with
+    After an interruption --resume goes on where it stopped. Lines that are not valid are reported by number and column, never with
     their values, and the others are imported.
     """
     router = router.updated(config=config, data=data, url=url)
     reader = FileReader(file, kind or format_of(file))
     bad = BadLines()
     stored = created = 0
-    with progress_bar("importing") as show_progress:
-        for batch in reader.batches(_BATCH, bad, from_line=reader.resume_line() if resume else 0):
-            answer = _put(router, [entry for _, entry in batch])
-            for one in answer["rejected"]:
-                bad.add(batch[one["index"]][0], one.get("field"), one["detail"])
-            stored += sum(id is not None for id in answer["customer_ids"])
-            created += answer["created"]
-            reader.save_position(batch[-1][0])
-            show_progress(reader.share)
+    try:
+        with progress_bar("importing") as show_progress:
+            for batch in reader.batches(_BATCH, bad, from_line=reader.resume_line() if resume else 0):
+                answer = _put(router, [entry.body for entry in batch])
+                for one in answer["rejected"]:
+                    entry = batch[one["index"]]
+                    bad.add(entry.line, entry.column(one.get("field")), one["detail"])
+                stored += sum(id is not None for id in answer["customer_ids"])
+                created += answer["created"]
+                reader.save_position(batch[-1].line)
+                show_progress(reader.share)
+    except (KeyboardInterrupt, CommandFailure):
+        if reader.acknowledged_line:
+            click.echo(f"stopped: everything up to line {reader.acknowledged_line:,} is stored; --resume goes on there", err=True)
+        raise
     reader.forget_position()
-    click.echo(f"{stored:,} customers stored, {created:,} of them new; {bad.count:,} lines not valid")
+    click.echo(f"{_count(stored, 'customer')} stored, {created:,} of them new; {_count(bad.count, 'line')} not valid")
     if bad.count:
-        raise CommandFailure(f"{file}: {bad.count:,} lines were not imported")
+        raise CommandFailure(f"{file}: not everything was imported; correct the lines that are named, and import the file again")
 
 
 @customer.command()
-@click.argument("file", type=OUTPUT_FILE)
+@click.argument("file", type=OUTPUT_FILE_OR_DASH)
 @_FORMAT
 @repeated_router_options
 @click.pass_obj
 def export(router: RouterAccess, file: Path, kind: str | None, config: Path | None, data: Path | None, url: str | None) -> None:
-    """Write all customers with unmasked identities to FILE (CSV or NDJSON), mode 0600. The look at each of them is recorded."""
+    """Write all customers with unmasked identities to FILE (CSV or NDJSON), mode 0600. The look at each of them is recorded.
+
+    The file appears when it is complete. - writes to standard output, for example into an encryption; give --format then.
+    """
     router = router.updated(config=config, data=data, url=url)
     count, position = 0, "0"
     with FileWriter(file, kind or format_of(file)) as writer:
@@ -183,11 +212,11 @@ def export(router: RouterAccess, file: Path, kind: str | None, config: Path | No
             position = page["next"]
             if not page["has_more"]:
                 break
-    click.echo(f"{count:,} customers written to {file}")
+    click.echo(f"{_count(count, 'customer')} written to {'standard output' if str(file) == '-' else file}", err=str(file) == "-")
 
 
 @customer_journey.command()
-@click.argument("customer_id")
+@click.argument("customer_id", type=_CUSTOMER_ID)
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="Newest steps to begin with.")
 @click.option("--follow", is_flag=True, help="Go on with new steps until interrupted.")
 @json_option
@@ -213,6 +242,8 @@ def tail(
                 click.echo(msgspec.json.encode(step).decode() if as_json else _step_line(step))
         shown = steps
         if not follow:
+            if not steps:
+                click.echo("no steps", err=True)
             return
         time.sleep(_TAIL_PAUSE_S)
 
@@ -244,6 +275,10 @@ def _call(router: RouterAccess, method: str, path: str, body: dict[str, Any] | N
         raise CommandFailure(str(error)) from None
     except msgspec.DecodeError:
         raise CommandFailure("the server did not answer as a router of this version does") from None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _print_customers(customers: Iterable[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ class _ProblemBody(Struct, frozen=True):
     code: str = ""
     title: str = ""
     detail: str = ""
+    field: str = ""
     errors: tuple[Problem, ...] = ()
 
 
@@ -75,9 +76,12 @@ async def exchange(
 
 
 def describe_problem(status: int, body: bytes) -> str:
-    """Return the status with the code and text of a problem document, or the status alone for any other body."""
+    """Return the status with the code, field and text of a problem document, or the status alone for any other body."""
     problem = _decode_problem(body)
-    return f"{status} {problem.code}: {problem.detail or problem.title}" if problem.code or problem.title else str(status)
+    if not problem.code and not problem.title:
+        return str(status)
+    field = f"{problem.field}: " if problem.field and problem.detail else ""
+    return f"{status} {problem.code}: {field}{problem.detail or problem.title}"
 
 
 def _decode_problem(body: bytes) -> _ProblemBody:

@@ -25,11 +25,15 @@ MEMBERS_MAX: Final = 8
 CONSENTS_MAX: Final = 32
 CONSENT_CHANGES_MAX: Final = 50
 
-CustomerId = Annotated[str, Meta(pattern=CUSTOMER_ID_PATTERN)]
-MergeId = Annotated[str, Meta(pattern=MERGE_ID_PATTERN)]
-Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}$")]
+CUSTOMER_ID_RULE: Final = "must be a customer id: c_ and 32 hexadecimal digits in lower case"
+
+CustomerId = Annotated[str, Meta(pattern=CUSTOMER_ID_PATTERN, extra={"rule": CUSTOMER_ID_RULE})]
+MergeId = Annotated[
+    str, Meta(pattern=MERGE_ID_PATTERN, extra={"rule": "must be the id of a merge: m_ and 32 hexadecimal digits in lower case"})
+]
+Purpose = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}$", extra={"rule": "must be 1 to 64 of a-z, 0-9, _ and -"})]
 ShortText = Annotated[str, Meta(max_length=128)]
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_/+.-]{1,64}$")]
+Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_/+.-]{1,64}$", extra={"rule": "must be 1 to 64 of A-Z, a-z, 0-9, and _ / + . -"})]
 
 
 class ContextError(RouterError):

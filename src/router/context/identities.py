@@ -36,7 +36,10 @@ IDENTITIES_MAX: Final = 8
 CANDIDATES_MAX: Final = 3
 """Most normal forms under which a value is looked up."""
 
-IdentityType = Annotated[str, Meta(pattern=r"^(phone|email|app_user|device|cookie|(social|external):[a-z0-9_-]{1,32})$")]
+IDENTITY_TYPE_PATTERN: Final = r"^(phone|email|app_user|device|cookie|(social|external):[a-z0-9_-]{1,32})$"
+IDENTITY_TYPE_RULE: Final = "must be phone, email, app_user, device, cookie, social:<name> or external:<name>"
+
+IdentityType = Annotated[str, Meta(pattern=IDENTITY_TYPE_PATTERN, extra={"rule": IDENTITY_TYPE_RULE})]
 
 
 class Strength(IntEnum):

@@ -42,7 +42,13 @@ AGE_MS_MAX: Final = 30 * 24 * 3_600_000
 AHEAD_MS_MAX: Final = 5 * 60_000
 """Steps that are further ahead of the router's clock are set to its time."""
 
-JourneyWord = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
+JourneyWord = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$",
+        extra={"rule": "must be a letter or digit, then at most 63 of A-Z, a-z, 0-9, and _ . : / -"},
+    ),
+]
 
 
 class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

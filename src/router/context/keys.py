@@ -66,7 +66,7 @@ class SealBroken(RouterError):
 
 class _MasterKey(Struct, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    key: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    key: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", extra={"rule": "must be 64 hexadecimal digits in lower case"})]
 
 
 class _MasterKeyFile(Struct, frozen=True, forbid_unknown_fields=True):

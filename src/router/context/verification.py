@@ -20,7 +20,7 @@ PROPOSAL_ID_PATTERN: Final = r"^p_[0-9a-f]{32}(?!\n)$"
 PROPOSALS_MAX: Final = 10_000
 """Most open proposals of a workspace."""
 
-VerificationMethod = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}$")]
+VerificationMethod = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}$", extra={"rule": "must be 1 to 64 of a-z, 0-9, _ and -"})]
 
 
 class UnknownProposal(ContextError):

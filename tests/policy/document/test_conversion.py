@@ -41,7 +41,7 @@ def test_the_message_of_an_enum_lists_its_values() -> None:
     [
         ("skills: [Big]", "skills[0]", "must be a name: "),
         ("dispositions: ['a b']", "dispositions[0]", "must be an id: "),
-        ("facts: {f: {type: bool, applies_to: queue}}", "facts.f.applies_to", "must be one of contact, agent"),
+        ("facts: {f: {type: bool, applies_to: queue}}", "facts.f.applies_to", "must be one of contact, agent, customer"),
         ("skills: {a: 1}", "skills", "must be a list"),
         ("agents: 3", "agents", "must be a mapping"),
         ("agents: {units: 1.5}", "agents.units", "must be an integer from 0 to 100,000"),

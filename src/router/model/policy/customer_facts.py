@@ -9,7 +9,16 @@ from router.model.policy.values import DAY_S, PolicyStruct
 
 # Longest window of a derived fact; older steps are not kept.
 WINDOW_S_MAX: Final = 30 * DAY_S
-StepWord: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}(?!\n)$")]
+StepWord: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}(?!\n)$",
+        extra={"rule": "must be a letter or digit, then at most 63 of A-Z, a-z, 0-9, and _ . : / -"},
+    ),
+]
+Purpose: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z0-9_-]{1,64}(?!\n)$", extra={"rule": "must be 1 to 64 of a-z, 0-9, _ and -"})
+]
 
 
 class ProfileField(StrEnum):
@@ -62,7 +71,7 @@ class DerivePolicy(PolicyStruct, frozen=True, kw_only=True):
     """Length of the window of ``count`` and ``latest``, which ends now."""
     profile: ProfileField | None = None
     """Field of the profile."""
-    consent: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}(?!\n)$")] | None = None
+    consent: Purpose | None = None
     """Purpose: whether the customer has consented to it."""
     open_contacts: bool = False
     """Number of the customer's contacts that have not ended; for a ``bool``, whether there is one."""

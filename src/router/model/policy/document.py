@@ -38,7 +38,9 @@ class FactPolicy(PolicyStruct, frozen=True, kw_only=True):
     """Type of the values."""
     values: tuple[Ident, ...] = ()
     """Allowed values of an ``enum``."""
-    applies_to: Annotated[str, Meta(pattern="^(contact|agent|customer)$")] = "contact"
+    applies_to: Annotated[
+        str, Meta(pattern="^(contact|agent|customer)$", extra={"rule": "must be one of contact, agent, customer"})
+    ] = "contact"
     """Whose fact it is: ``contact``, ``agent`` or ``customer``."""
     non_personal: bool = False
     """Declares that no value is personal data, which disables the check of its name and values."""
@@ -75,7 +77,13 @@ class WeekPolicy(PolicyStruct, frozen=True, kw_only=True):
 class HolidaysPolicy(PolicyStruct, frozen=True, kw_only=True):
     """Public holidays: an ISO 3166 country, and optionally a subdivision in the notation of the ``holidays`` library."""
 
-    country: Annotated[str, Meta(pattern="^[A-Z]{2,3}(?!\\n)$")]
+    country: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Z]{2,3}(?!\\n)$",
+            extra={"rule": "must be a country in two or three capital letters (ISO 3166), such as CH"},
+        ),
+    ]
     """Country code (ISO 3166)."""
     subdivision: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     """State or province in the notation of the ``holidays`` library; null: only national holidays."""

@@ -186,13 +186,24 @@ def _message(text: str, annotation: Any) -> str:
     for pattern, rule in _PATTERN_RULES.items():
         if pattern in text or repr(pattern)[1:-1] in text:
             return rule
-    if "contact|agent" in text:
-        return "must be one of contact, agent"
+    if "matching regex" in text and (rule := _stated_rule(msgspec.inspect.type_info(annotation))):
+        return rule
     if text.startswith("Expected `int") and (integer_rule := _integer_rule(annotation)) is not None:
         return integer_rule
     sentence = text.split(" - at ")[0].replace("`", "")
     sentence = sentence.replace("object", "mapping").replace("array", "list")
     return sentence[:1].lower() + sentence[1:]
+
+
+def _stated_rule(info: msgspec.inspect.Type) -> str:
+    """Return the rule that the declaration of a type states for its pattern; empty: none."""
+    match info:
+        case msgspec.inspect.Metadata():
+            return str((info.extra or {}).get("rule", "")) or _stated_rule(info.type)
+        case msgspec.inspect.UnionType():
+            return next(filter(None, map(_stated_rule, info.types)), "")
+        case _:
+            return ""
 
 
 def _integer_rule(annotation: Any) -> str | None:

@@ -61,7 +61,9 @@ class CustomerBatchReceipt(Struct, frozen=True, kw_only=True):
 class ChangedQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Part of the customers."""
 
-    updated_after: Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")] | None = None
+    updated_after: (
+        Annotated[str, Meta(pattern=r"^[0-9]{1,18}$", extra={"rule": "must be the `next` of an earlier page"})] | None
+    ) = None
     """`next` of an earlier page; omitted: from the beginning."""
     limit: Annotated[int, Meta(ge=1, le=CUSTOMERS_MAX)] = 100
     """Most customers in the answer."""

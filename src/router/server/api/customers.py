@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from router.context.cards import CardContact, CardNote
-from router.context.customers import CustomerId, CustomerView, IdentityView, Merged, Resolved, Unmerged
+from router.context.customers import CustomerId, CustomerView, IdentityView, Merged, Purpose, Resolved, Unmerged
 from router.context.identities import IDENTITIES_MAX, Identity
 from router.context.keys import KeyStatus
 from router.context.port import AuditEntry, ContactReference, ContextStore, CustomerExport, MergeEntry
@@ -49,7 +49,7 @@ class MergeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     from_id: CustomerId
     """The other customer. Which of both wins is decided by rule: verified strong identities, then age."""
-    reason: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}$")]
+    reason: Purpose
     """Why, for example ``agent_confirmed``."""
 
 
@@ -97,7 +97,9 @@ class CustomerSearch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Beginnings of the words of a name, each of at least two letters, in any order; else ``identity``."""
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     """Most customers in the answer."""
-    cursor: Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")] | None = None
+    cursor: (
+        Annotated[str, Meta(pattern=r"^[0-9]{1,18}$", extra={"rule": "must be the `next_cursor` of the previous page"})] | None
+    ) = None
     """``next_cursor`` of the previous page."""
 
 

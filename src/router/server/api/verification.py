@@ -35,7 +35,9 @@ class ProposalQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Proposals in this state."""
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     """Most proposals in the answer."""
-    cursor: Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")] | None = None
+    cursor: (
+        Annotated[str, Meta(pattern=r"^[0-9]{1,18}$", extra={"rule": "must be the `next_cursor` of the previous page"})] | None
+    ) = None
     """`next_cursor` of the previous page."""
 
 
