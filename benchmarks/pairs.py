@@ -1,11 +1,14 @@
 """Time two checkouts in alternating rounds: is the new one faster or slower, and how sure is that?
 
     python benchmarks/pairs.py BASE NEW [--rounds 10] [--desktops 500] [--rate 500] [--seconds 2] [--quick] [--json FILE]
+                                         [--new-setting NAME=VALUE]…
 
 BASE and NEW are folders with a checkout, or git revisions, which are checked out to a temporary folder. In each round both sides
 are measured one after the other, each in a process of its own with its own sources; the order changes from round to round, so
 that neither side always runs on the warmer machine. The speed of a shared machine varies by a fifth within minutes, but the two
 measurements of a round are close together: what counts is their ratio (new / base).
+
+``--new-setting`` sets an environment variable of NEW alone, for a setting that BASE does not have: what does a part of it cost?
 
 For each figure the median of the ratios is printed, their quartiles, and an interval that contains the true median with at least
 95 %. It is that of the sign test, which makes no assumption about the distribution: with n rounds, the k-th least and the k-th
@@ -27,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import comb
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 from rich.console import Console
@@ -40,6 +43,8 @@ ROOT: Final = Path(__file__).parents[1]
 _SIDE: Final = Path(__file__).with_name("pair_side.py")
 _CONFIDENCE: Final = 0.95
 _TIMEOUT_S: Final = 300.0
+
+SideT = TypeVar("SideT")
 
 Better = Literal["lower", "higher"]
 
@@ -111,8 +116,16 @@ def compare(name: str, base: Sequence[float], new: Sequence[float]) -> Compariso
     )
 
 
+class Side(Struct, frozen=True):
+    """One side of the comparison."""
+
+    checkout: Path
+    settings: dict[str, str] = {}
+    """Environment variables that are set for this side alone."""
+
+
 def run_rounds(
-    sides: dict[str, Path], rounds: int, measure: Callable[[Path], dict[str, float]], note: Callable[[str], None] = print
+    sides: dict[str, SideT], rounds: int, measure: Callable[[SideT], dict[str, float]], note: Callable[[str], None] = print
 ) -> dict[str, list[dict[str, float]]]:
     """Return the measurements by side, one of each in a round, in alternating order."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
@@ -125,14 +138,14 @@ def run_rounds(
     return found
 
 
-def measure_side(checkout: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Measure a checkout in a process of its own, with its own sources. Raises SystemExit if that fails."""
+def measure_side(checkout: Path, options: argparse.Namespace, settings: dict[str, str]) -> dict[str, float]:
+    """Measure a checkout in a process of its own, with its own sources and settings. Raises SystemExit if that fails."""
     own_python = checkout / ".venv" / "bin" / "python"
     command = [str(own_python if own_python.exists() else sys.executable), str(_SIDE), str(checkout)]
     for name in ("desktops", "seconds", "rate"):
         command += [f"--{name}", str(getattr(options, name))]
     # First in the path, also for the server that it starts: an editable installation may be of another checkout.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(checkout / "src"), str(checkout)))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(checkout / "src"), str(checkout))), **settings}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -164,6 +177,13 @@ def checkout_of(source: str) -> Iterator[Path]:
             _git("worktree", "remove", "--force", str(target))
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError("write NAME=VALUE")
+    return name, value
+
+
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
 
@@ -173,7 +193,8 @@ def result_of(comparisons: list[Comparison], measured: dict[str, list[dict[str, 
     return Result(
         name="pairs",
         what=f"New divided by base in {options.rounds} alternating rounds with {options.desktops} desktops: median of the ratios, "
-        f"with its 95 % interval as spread. Latency at {options.rate:g}/s. Base: {options.base}. New: {options.new}.",
+        f"with its 95 % interval as spread. Latency at {options.rate:g}/s. Base: {options.base}. New: {options.new}"
+        f"{''.join(f', {name}={value}' for name, value in options.new_setting)}.",
         figures=[
             Figure(
                 id=f"{one.name}.ratio",
@@ -218,6 +239,9 @@ def main() -> int:
     ):
         arguments.add_argument(f"--{name}", type=type(value), metavar="N", help=f"{what}; default {value:g}")
         arguments.set_defaults(**{name: None})
+    arguments.add_argument(
+        "--new-setting", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="environment variable of NEW alone"
+    )
     options = arguments.parse_args()
     defaults = {"rounds": 10, "desktops": 500, "rate": 500.0, "seconds": 2.0}
     short = {"rounds": 2, "desktops": 20, "rate": 100.0, "seconds": 1.0}
@@ -226,7 +250,8 @@ def main() -> int:
             setattr(options, name, value)
     try:
         with checkout_of(options.base) as base, checkout_of(options.new) as new:
-            measured = run_rounds({"base": base, "new": new}, options.rounds, lambda side: measure_side(side, options))
+            sides = {"base": Side(base), "new": Side(new, dict(options.new_setting))}
+            measured = run_rounds(sides, options.rounds, lambda side: measure_side(side.checkout, options, side.settings))
     except LookupError as error:
         print(error, file=sys.stderr)
         return 2

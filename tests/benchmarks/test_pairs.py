@@ -79,13 +79,18 @@ def test_what_cannot_be_measured_is_refused(
         monkeypatch.setattr(sys, "argv", ["pairs.py", base, str(ROOT)])
         assert pairs.main() == 2
         assert base in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["pairs.py", "a", "b", "--new-setting", "NOT_A_SETTING"])
+    with pytest.raises(SystemExit):
+        pairs.main()
+    assert "write NAME=VALUE" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_tiny_run_against_itself_prints_every_figure(tmp_path: Path) -> None:
     file = tmp_path / "pairs.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "pairs.py"), str(ROOT), str(ROOT), "--quick", "--rounds", "1"]
+    pair = (str(ROOT), str(ROOT), "--quick", "--rounds", "1", "--new-setting", "ROUTER__CONTEXT__ENABLED=false")
+    command = [sys.executable, str(ROOT / "benchmarks" / "pairs.py"), *pair]
     done = subprocess.run([*command, "--json", str(file)], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     result = load(file)
