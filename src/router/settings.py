@@ -284,7 +284,9 @@ class KeyFamily(StrEnum):
 class KeySettings(SettingsStruct, frozen=True, kw_only=True):
     """A key of an issuer."""
 
-    kid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?!\n)$")] = "default"
+    kid: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}(?!\n)$", extra={"rule": "must be 1 to 64 of A-Z, a-z, 0-9, and . _ -"})
+    ] = "default"
     """Key id in the header of tokens; a token without one uses `default`."""
     path: str
     """PEM file of a public key (`rsa`, `ecdsa`), or a file with a secret of at least 32 bytes (`hmac`). A secret is used exactly
@@ -359,7 +361,9 @@ class AuthSettings(SettingsStruct, frozen=True, kw_only=True):
 class TelemetrySettings(SettingsStruct, frozen=True, kw_only=True):
     """Logs and metrics."""
 
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$", extra={"rule": "must be one of debug, info, warning, error"})
+    ] = "info"
     """Minimum log level: `debug`, `info`, `warning` or `error`."""
     access_log: bool = True
     """Whether each request is logged, with ids, status and duration, but without query, body and address."""

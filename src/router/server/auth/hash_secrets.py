@@ -38,7 +38,7 @@ _HASH_BYTES: Final = 16
 
 class _Secret(Struct, frozen=True, forbid_unknown_fields=True):
     since_ms: Annotated[int, Meta(ge=0, le=2**53)]
-    secret: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    secret: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", extra={"rule": "must be 64 hexadecimal digits in lower case"})]
 
 
 class _SecretFile(Struct, frozen=True, forbid_unknown_fields=True):
