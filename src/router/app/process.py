@@ -25,6 +25,7 @@ from router.model.errors import JournalCorrupt, JournalError, PolicyInvalid, Rou
 from router.runtime.clock import Clock
 from router.server.auth.credentials import Role
 from router.settings import Settings
+from router.telemetry.exceptions import log_loop_error, report_uncaught_exceptions
 from router.telemetry.logs import configure_logs
 
 EXIT_OK: Final = 0
@@ -214,6 +215,7 @@ def main_serve(settings: Settings, load: Callable[[], Settings] | None = None, *
     ``load`` returns the settings as their sources are now, for SIGHUP. ``clock`` replaces that of the machine.
     """
     configure_logs(settings.telemetry.log_level)
+    report_uncaught_exceptions(sys.stderr)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until the handler is there; it must not end the process.
     # A core dump would contain tokens and secrets.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -221,6 +223,7 @@ def main_serve(settings: Settings, load: Callable[[], Settings] | None = None, *
     pause_garbage_collection()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.get_loop().set_exception_handler(log_loop_error)
             return runner.run(serve(settings, on_started=_started, load=load, clock=clock))
     except (SettingsInvalid, PolicyInvalid) as error:
         sys.stderr.write(f"router: {error}\n")

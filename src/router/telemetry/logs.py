@@ -1,7 +1,7 @@
 """Structured logs: one JSON object per line on standard error, with a fixed text, data in fields and a stable ``action`` key.
 
-Fields contain ids only: no addresses, queries, bodies or personal data. Characters that a terminal would interpret are escaped,
-so logged data cannot forge log lines.
+Fields contain ids only: no addresses, queries, bodies or personal data; exceptions are written without values
+(``exceptions.py``). Characters that a terminal would interpret are escaped, so logged data cannot forge log lines.
 """
 
 import logging
@@ -12,6 +12,8 @@ from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
+
+from router.telemetry.exceptions import exception_text, render_exception
 
 # C1 controls, DEL, line separators and bidirectional overrides; JSON escapes the others by itself.
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -26,7 +28,7 @@ def configure_logs(level: str = "info", *, stream: TextIO | None = None) -> None
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            render_exception,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -66,6 +68,6 @@ class _LibraryLines(logging.Formatter):
             "logger": record.name,
             "level": record.levelname.lower(),
         }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["exception"] = exception_text(record.exc_info[1])
         return _line(fields)
