@@ -55,7 +55,7 @@ class ContextSettings(SettingsStruct, frozen=True, kw_only=True):
     """References, context and notes of contacts are kept for this long."""
     references: ReferenceStorage = ReferenceStorage.SEALED
     """Where the `reference` of a contact is kept: `sealed` (in the customer context, encrypted; where the context has failed, in
-    memory until the next start), `sealed_or_journal` (the same, but in the journal where the context has failed) or `journal`.
+    memory until it is back), `sealed_or_journal` (the same, but in the journal where the context has failed) or `journal`.
     Where the customer context is switched off it is in the journal."""
     submit_wait_ms_max: Annotated[int, Meta(ge=1, le=5_000)] = 50
     """Longest time in milliseconds that a submit waits for its customer; then the contact is routed without one."""

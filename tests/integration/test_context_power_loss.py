@@ -20,6 +20,7 @@ from router.context.identities import Assurance, Identity, normalise
 from router.context.port import ContextStore
 from router.context.sqlite.opening import open_context
 from router.runtime.clock import SystemClock
+from router.server.references import RETRY_S
 from router.settings import settings_from
 from tests.support.disk_images import DiskImages, Entry
 from tests.support.http_api import Api
@@ -60,6 +61,8 @@ class Recording:
             if is_repeat:
                 return  # Accepted while the context failed.
             pytest.fail("a contact without its customer, though the context is available")
+        # A submit is answered also where the context fails meanwhile: its reference is in memory then.
+        await api.ok("GET", f"/v1/customers/{customer_id}")
         self.router.note(f"reference {customer_id} {contact_id} call-{number}")
         await api.ok("POST", f"/v1/contacts/{contact_id}/notes", {"text": f"note-{number}"})
         self.router.note(f"text {customer_id} {contact_id} note-{number}")
@@ -243,6 +246,26 @@ async def test_a_failed_sync_then_a_power_failure(router: RecordedRouter) -> Non
     entries, began = await restarted_after(router, fault_files=WAL_OF_DATA, fail_sync=21)
     assert sum(entry[0] == "sync" and not entry[2] for entry in entries) == 1
     (await trial(entries).run(first_cut=began)).check("failed sync of the context")
+
+
+async def test_a_failed_sync_after_which_the_context_is_opened_again(router: RecordedRouter) -> None:
+    """The process goes on with what it has read: it must have stored that again first."""
+    recording = Recording(router)
+    await router.start(fault_files=WAL_OF_DATA, fail_sync=21)
+    assert not await recording.work(0, 40, parallel=1), "the fault did not happen"
+    began = len(recording.entries)
+    async with Api(router.process, "gateway", "web") as api:
+        for _ in range(300):
+            if (await api.ok("GET", "/readyz"))["customer_context"] == "available":
+                break
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * RETRY_S)  # What was in memory is stored.
+        for number in sorted(recording.customers)[-1:]:
+            if (await api.call("GET", f"/v1/customers/{recording.customers[number]}")).status == 200:
+                await recording.create(api, number, is_repeat=True)
+    assert await recording.work(100, 5)
+    await asyncio.to_thread(router.process.kill)
+    (await trial(recording.entries).run(first_cut=began)).check("failed sync, opened again")
 
 
 async def test_a_kill_between_the_keys_and_the_data_of_an_erasure(router: RecordedRouter) -> None:

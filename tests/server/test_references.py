@@ -24,6 +24,7 @@ class StubContext:
 
     def __init__(self) -> None:
         self.is_available = True
+        self.is_reopening = False
         self.is_full = False
         self.observers: list[Any] = []
         self.answers = asyncio.Event()

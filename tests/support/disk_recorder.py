@@ -10,7 +10,8 @@ A write is logged before it is made and a sync after it has returned: at no cut 
 
 Faults, from the environment: ``KILL_AT_WAL_SYNC=n`` kills the process before the n-th sync of a write-ahead log;
 ``FAIL_SYNC=n`` makes the n-th one, and only that one, fail with an I/O error; ``KILL_AT_ENTRY=n`` kills it after n entries.
-With ``FAULT_FILES``, the beginning of names, all syncs of those SQLite files are counted instead.
+With ``FAULT_FILES``, the beginning of names, all syncs of those SQLite files are counted instead. While the file ``FAULT_WHILE``
+exists, those files fail as it says: ``eio``, ``full``, or ``stall``, which lasts until the file is gone.
 """
 
 import builtins
@@ -20,12 +21,15 @@ import os
 import pickle
 import signal
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 _LENGTH: Final = struct.Struct(">I")
 _SQLITE_IOERR_FSYNC: Final = 10 | (4 << 8)
+_SQLITE_IOERR_WRITE: Final = 10 | (3 << 8)
+_SQLITE_FULL: Final = 13
 _OPEN_WAL: Final = 0x00080000
 _OPEN_MEMORY: Final = 0x00000080
 
@@ -43,6 +47,7 @@ class Recorder:
         self._kill_at_sync = int(os.environ.get("KILL_AT_WAL_SYNC", 0))
         self._fail_sync = int(os.environ.get("FAIL_SYNC", 0))
         self._fault_files = os.environ.get("FAULT_FILES", "")
+        self._fault_while = os.environ.get("FAULT_WHILE", "")
         self._write = os.write
         self._kill = os.kill
 
@@ -64,6 +69,18 @@ class Recorder:
     def kill_after(self, entries: int) -> None:
         """Kill the process after this many further entries."""
         self._kill_at_entry = self._entries + entries
+
+    def fault(self, name: str) -> int:
+        """Return the SQLite error with which an access to a file fails now, 0 for none. Waits while the disk stalls."""
+        while self._fault_while and name.startswith(self._fault_files):
+            try:
+                kind = Path(self._fault_while).read_text()
+            except FileNotFoundError:
+                return 0
+            if kind != "stall":
+                return {"eio": _SQLITE_IOERR_WRITE, "full": _SQLITE_FULL}[kind]
+            time.sleep(0.02)
+        return 0
 
     def on_sync(self, name: str, is_wal: bool) -> bool:
         """Count a sync of a file that may be at fault; return whether it fails. May kill the process."""
@@ -265,6 +282,8 @@ class _RecordingVfs:
 
     def _on_write(self, real: Any) -> Callable[[int, int, int, int], int]:
         def write(file: int, data: int, size: int, offset: int) -> int:
+            if fault := self._recorder.fault(self._files[file][0]):
+                return fault
             self._recorder.add("write", self._files[file][0], offset, ctypes.string_at(data, size))
             return int(real(file, data, size, offset))
 
@@ -280,6 +299,8 @@ class _RecordingVfs:
     def _on_sync(self, real: Any) -> Callable[[int, int], int]:
         def sync(file: int, flags: int) -> int:
             name, is_wal = self._files[file]
+            if fault := self._recorder.fault(name):
+                return fault
             if self._recorder.on_sync(name, is_wal):
                 self._recorder.add("sync", name, False)
                 return _SQLITE_IOERR_FSYNC

@@ -13,7 +13,14 @@ from typing import Final
 import msgspec
 import structlog
 
-from router.app.conditions import ConditionWatch, log_archive_failed, log_archived, log_hash_secrets_failed
+from router.app.conditions import (
+    ConditionWatch,
+    log_archive_failed,
+    log_archived,
+    log_context_failed,
+    log_context_reopened,
+    log_hash_secrets_failed,
+)
 from router.context.service import ContextService
 from router.context.sqlite.opening import open_context
 from router.journal.backends import open_journal
@@ -233,12 +240,12 @@ class App:
                 )
             return None
         ContextMetrics(self._process.registry, service.status)
+        service.on_failed = log_context_failed
+        service.on_reopened = log_context_reopened
         try:
             await service.start()
         except RouterError as error:
-            _log.error(
-                "the customer context cannot be opened: routing goes on without it", action="context_failed", error=str(error)
-            )
+            log_context_failed(error)
         return service
 
     async def _start_customers(self) -> LiveCustomers | None:

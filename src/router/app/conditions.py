@@ -125,3 +125,13 @@ def log_hash_secrets_failed(error: Exception) -> None:
     _log.error(
         "a new secret of hashes cannot be stored: the present one is used on", action="hash_secrets_failed", error=str(error)
     )
+
+
+def log_context_failed(error: BaseException) -> None:
+    """Log that the customer context cannot be used."""
+    _log.error("the customer context cannot be used: routing goes on without it", action="context_failed", error=str(error))
+
+
+def log_context_reopened() -> None:
+    """Log that the customer context can be used again."""
+    _log.info("the customer context can be used again", action="context_reopened")

@@ -334,6 +334,6 @@ class ContextStore(Protocol):
         """Fold, expire and checkpoint a slice; call outside a group from time to time."""
         ...
 
-    def close(self) -> None:
-        """Close the storage. Idempotent."""
+    def close(self, *, has_failed: bool = False) -> None:
+        """Close the storage; after a failure without writing anything. Idempotent."""
         ...

@@ -6,7 +6,8 @@ disk. While one group is being committed the next one collects, so that the numb
 
 An operation that raises is undone alone; the others of its group are committed. A commit that fails, or a store that finds its
 files damaged, ends the *store*, never the process: from then on every call raises ContextUnavailable, and routing goes on without
-customer context. The state is shown by ``status``; a restart of the router opens the files again.
+customer context. The files are opened again after ``REOPEN_S``, then at longer intervals, as a start would open them; damaged files
+are not. The state is shown by ``status``.
 
 Nothing waits here without a bound. ``QUEUE_MAX`` operations may wait; beyond that a call is refused at once. Callers on the way of
 a contact pass a deadline and go on without an answer when it passes.
@@ -24,7 +25,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
-from router.context.customers import ContextError, ContextUnavailable, Resolved
+from router.context.customers import ContextCorrupt, ContextError, ContextUnavailable, Resolved
 from router.context.limits import StepBudget
 from router.context.port import ContextChange, ContextStore
 
@@ -38,6 +39,11 @@ PAUSE_S: Final = 1.0
 ERASE_RETRY_S: Final = 0.05
 REWRAP_PAUSE_S: Final = 0.05
 """Pause between two slices of keys that are wrapped with a new master key."""
+REOPEN_S: Final = 5.0
+REOPEN_S_MAX: Final = 60.0
+"""Time after a failure of the store before its files are opened again: at first, and at most, after repeated failures."""
+STALLED_S: Final = 5.0
+"""Time after which operations in progress are reported as stalled."""
 ERASE_PENDING_S: Final = 5.0
 """Time after which an erasure that a reader blocks is reported as pending; it is tried until it succeeds."""
 
@@ -58,7 +64,9 @@ class ContextStatus(Struct, frozen=True, kw_only=True):
     counts: dict[tuple[str, str], int]
     """Results since the start, by subject and result."""
     last_error: str | None
-    """Type of the error that ended the store."""
+    """Type of the error that ended the store; None while it can be used."""
+    stalled_s: float = 0.0
+    """Time that the operations in progress have taken so far, in seconds: a disk that does not answer."""
 
 
 class ContextClock(Protocol):
@@ -112,6 +120,11 @@ class ContextService:
         """Called on the event loop with the changes of each group once they are durable, before their callers continue."""
         self.observers: Final[list[Callable[[list[ContextChange]], None]]] = []
         """Called after ``on_changed`` with the same changes."""
+        self.on_failed: Callable[[BaseException], None] | None = None
+        """Called on the event loop with the error that has ended the store, or that prevents that it is opened again."""
+        self.on_reopened: Callable[[], None] | None = None
+        """Called on the event loop when the store can be used again after a failure."""
+        self._busy_since: float | None = None
         self._commit_seconds = 0.0
         self._is_rotating = False
         self._paused_until, self._operations_at_pause = 0.0, 0
@@ -136,7 +149,9 @@ class ContextService:
 
     def status(self) -> ContextStatus:
         """Return the health of the store. Safe to call from another thread."""
+        busy_since = self._busy_since
         return ContextStatus(
+            stalled_s=0.0 if busy_since is None else time.monotonic() - busy_since,
             available=self.is_available,
             queue_depth=len(self._queue),
             groups=self._groups,
@@ -152,6 +167,12 @@ class ContextService:
     def is_available(self) -> bool:
         """Return whether the store can be used."""
         return self._failure is None and not self._is_stopping and self._thread is not None
+
+    @property
+    def is_reopening(self) -> bool:
+        """Return whether the store has failed and its files are opened again later."""
+        failure, thread = self._failure, self._thread
+        return failure is not None and not isinstance(failure, ContextCorrupt) and thread is not None and thread.is_alive()
 
     async def run(self, operation: Callable[[ContextStore], T], *, timeout_s: float | None = None) -> T:
         """Run an operation and return its result once it is durable.
@@ -239,19 +260,61 @@ class ContextService:
             _complete(loop, opened, error=error)
             return
         _complete(loop, opened, result=None)
+        wait_s, current = REOPEN_S, store
+        while True:
+            opened_at = time.monotonic()
+            failure = self._serve_until_failure(current)
+            if time.monotonic() - opened_at > REOPEN_S_MAX:
+                wait_s = REOPEN_S
+            reopened = None
+            while failure is not None and reopened is None:
+                self._notify(self.on_failed, failure)
+                if isinstance(failure, ContextCorrupt) or self._is_stopped_within(wait_s):
+                    return
+                wait_s = min(2 * wait_s, REOPEN_S_MAX)
+                reopened, failure = self._reopen()
+            if reopened is None:
+                return
+            current, self._failure = reopened, None
+            self._notify(self.on_reopened)
+
+    def _serve_until_failure(self, store: ContextStore) -> BaseException | None:
+        """Serve until the service is stopped; return the error that has ended the store before, if any."""
         try:
             self._serve(store)
         except BaseException as error:
-            self._failure = error
+            self._failure, self._busy_since = error, None
             self._fail_waiting(error)
+            return error
         finally:
             with suppress(Exception):
-                store.close()
+                store.close(has_failed=self._failure is not None)
+        return None
+
+    def _reopen(self) -> tuple[ContextStore | None, BaseException | None]:
+        """Open the files again; return the store, or the error that prevents it."""
+        try:
+            return self._open_store(), None
+        except BaseException as error:
+            self._failure = error
+            return None, error
+
+    def _is_stopped_within(self, seconds: float) -> bool:
+        """Wait; return whether the service is stopped."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self._is_stopping, seconds)
+
+    def _notify(self, callback: Callable[..., None] | None, *arguments: object) -> None:
+        if callback is not None and self._loop is not None:
+            with suppress(RuntimeError):  # The event loop is closed.
+                self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _serve(self, store: ContextStore) -> None:
         maintained = rewrapped = time.monotonic()
         while True:
+            self._busy_since = None
             group = self._take_group()
+            self._busy_since = time.monotonic()
             if group:
                 self._commit_group(store, [one for one in group if not one.erases])
                 self._pending_erasures += [one for one in group if one.erases]

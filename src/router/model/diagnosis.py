@@ -69,6 +69,8 @@ class FindingCode(StrEnum):
     """The service-level threshold is shorter than the time to answer an offer."""
     CLOCK_DRIFT = "clock_drift"
     """The router's time differs from the clock of its machine."""
+    CUSTOMER_CONTEXT_FAILED = "customer_context_failed"
+    """The customer context cannot be used, or does not answer."""
     POLICY_ADVICE = "policy_advice"
     """The policy is valid, but probably not as intended."""
 
@@ -97,8 +99,20 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
     FindingCode.QUEUE_NEVER_OPENS: "open the queue, or add hours to its calendar",
     FindingCode.CLOCK_DRIFT: "set the machine's clock; if it is right, it was wrong before: router journal reset-clock",
+    FindingCode.CUSTOMER_CONTEXT_FAILED: "see the log for the cause, and repair the disk; the files are opened again by themselves",
     FindingCode.POLICY_ADVICE: "valid, but probably not intended",
 }
+
+
+class ContextHealth(StrEnum):
+    """Whether the customer context can be used."""
+
+    AVAILABLE = "available"
+    """It can be used."""
+    STALLED = "stalled"
+    """Its disk has not answered for some seconds."""
+    FAILED = "failed"
+    """Its files cannot be used."""
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -157,12 +171,23 @@ def with_clock_drift(diagnosis: Diagnosis, drift_ms: int, *, tolerance_ms: int) 
     if abs(drift_ms) < tolerance_ms:
         return diagnosis
     direction = "ahead of" if drift_ms > 0 else "behind"
-    finding = Finding(
-        code=FindingCode.CLOCK_DRIFT,
-        severity=Severity.WARNING,
-        message=f"the router's time is {abs(drift_ms) / 1000:,.0f} s {direction} the clock of its machine; "
-        "opening hours and agreed times are wrong by as much",
-        advice=ADVICE[FindingCode.CLOCK_DRIFT],
+    message = (
+        f"the router's time is {abs(drift_ms) / 1000:,.0f} s {direction} the clock of its machine; "
+        "opening hours and agreed times are wrong by as much"
     )
+    return _with_warning(diagnosis, FindingCode.CLOCK_DRIFT, message)
+
+
+def with_failed_context(diagnosis: Diagnosis, state: ContextHealth | None) -> Diagnosis:
+    """Add a warning where the customer context cannot be used or does not answer, after the errors."""
+    if state is None or state is ContextHealth.AVAILABLE:
+        return diagnosis
+    what = "cannot be used" if state is ContextHealth.FAILED else "does not answer"
+    message = f"the customer context {what}: contacts are routed without their customers, and cards are unavailable"
+    return _with_warning(diagnosis, FindingCode.CUSTOMER_CONTEXT_FAILED, message)
+
+
+def _with_warning(diagnosis: Diagnosis, code: FindingCode, message: str) -> Diagnosis:
+    finding = Finding(code=code, severity=Severity.WARNING, message=message, advice=ADVICE[code])
     findings = (*diagnosis.findings[: diagnosis.errors], finding, *diagnosis.findings[diagnosis.errors :])
     return replace(diagnosis, warnings=diagnosis.warnings + 1, findings=findings)

@@ -201,7 +201,7 @@ class References:
                 await asyncio.sleep(began_at + GATHER_S - loop.time())
 
     async def _write_group(self, kept: list["_KeptReference"], discarded: list[tuple[str, str]]) -> bool:
-        """Write references and settle them; return whether the store was too busy to take them."""
+        """Write references and settle them; return whether they are to be written again later."""
         context = self._context
         assert context is not None
         try:
@@ -212,7 +212,7 @@ class References:
         except ContextError as error:
             context.count("references", "unavailable", len(kept))
             self._is_late = True
-            return isinstance(error, ContextUnavailable) and context.is_available
+            return isinstance(error, ContextUnavailable) and (context.is_available or context.is_reopening)
         finally:
             _settle(kept)
         return False

@@ -42,6 +42,11 @@ class ObservedContext(Protocol):
         ...
 
     @property
+    def stalled_s(self) -> float:
+        """Time that the operations in progress have taken so far, in seconds."""
+        ...
+
+    @property
     def commit_seconds(self) -> float:
         """Time spent in commits since the start."""
         ...
@@ -101,6 +106,11 @@ class ContextMetrics(Collector):
                 "router_context_erasures_pending",
                 "Erasures that are not complete, because the key of the customer is still in the file.",
                 status.erasures_pending,
+            ),
+            (
+                "router_context_stalled_seconds",
+                "Time that the operations in progress on the customer context have taken: seconds mean that its disk stalls.",
+                status.stalled_s,
             ),
         )
         counters = (

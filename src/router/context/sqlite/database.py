@@ -279,19 +279,32 @@ class ContextFiles:
         logs = (_log_path(self.directory / name) for name in (DATA_FILE, KEY_FILE))
         return max(log.stat().st_size if log.exists() else 0 for log in logs)
 
-    def close(self) -> None:
-        """Discard an open transaction, checkpoint, close and release the lock. Idempotent."""
+    def close(self, *, has_failed: bool = False) -> None:
+        """Discard an open transaction, checkpoint, close and release the lock. Idempotent.
+
+        After a failure nothing is written: what a failed sync covers may be in memory only, and a checkpoint that is interrupted
+        then finds no log that repairs the file. The next start stores the log again first.
+        """
         if self._is_closed:
             return
         self._is_closed = True
-        self.rollback()
-        if self._is_recording:
-            # Only more exact than the last group left it: a disk that has failed is no reason to fail here.
+        readers: list[sqlite3.Connection] = []
+        try:
             with suppress(sqlite3.Error):
-                self._record_row(self._newest_row)
-        for connection in (self.keys, self.data):
-            connection.close()
-        os.close(self._lock)
+                self.rollback()
+            if has_failed:
+                # The last connection to close makes a checkpoint, unless it only reads.
+                with suppress(sqlite3.Error):
+                    readers += [_attached_reader(self.directory / name) for name in (KEY_FILE, DATA_FILE)]
+            elif self._is_recording:
+                # Only more exact than the last group left it: a disk that has failed is no reason to fail here.
+                with suppress(sqlite3.Error):
+                    self._record_row(self._newest_row)
+            for connection in (self.keys, self.data, *readers):
+                with suppress(sqlite3.Error):
+                    connection.close()
+        finally:
+            os.close(self._lock)
 
 
 def _log_path(path: Path) -> Path:
@@ -325,6 +338,13 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+def _attached_reader(path: Path) -> sqlite3.Connection:
+    """Return a read-only connection that has read, so that it is one of those that use the log."""
+    connection = _connect_reader(path)
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     return connection
 
 

@@ -526,9 +526,9 @@ class SqliteContextStore:
                 found |= members
         return list(found)
 
-    def close(self) -> None:
-        """Close the storage. Idempotent."""
-        self._files.close()
+    def close(self, *, has_failed: bool = False) -> None:
+        """Close the storage; after a failure without writing anything. Idempotent."""
+        self._files.close(has_failed=has_failed)
 
 
 def _merge_entry(

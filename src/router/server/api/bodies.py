@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.commands import TimeMs
+from router.model.diagnosis import ContextHealth
 from router.model.errors import Problem
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait
@@ -543,3 +544,5 @@ class HealthDocument(_Response, frozen=True, kw_only=True):
     """Readiness probe only: subscriptions to the event log. A failing one does not make the router unready."""
     clock_drift_ms: int = 0
     """Readiness probe only: the router's time minus the clock of its machine, milliseconds. Opening hours are off by as much."""
+    customer_context: ContextHealth | None = None
+    """Readiness probe only: whether the customer context can be used; null: it is switched off. Routing does not depend on it."""

@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from router.context.service import STALLED_S
 from router.engine.engine import digest_of
 from router.journal.records import Record
-from router.model.diagnosis import with_clock_drift
+from router.model.diagnosis import ContextHealth, with_clock_drift, with_failed_context
 from router.runtime.clock import DRIFT_WARNED_MS
 from router.server.api.bodies import (
     DigestDocument,
@@ -134,7 +135,19 @@ async def diagnose(request: ApiRequest) -> ApiResponse:
     clock = request.services.writer.clock
     # Waits are measured up to now; the last command may be long ago.
     answered = await request.query_in_slices(lambda engine: engine.diagnose_in_slices(at_ms=clock.now_ms()))
-    return ApiResponse(body=with_clock_drift(answered.value, clock.drift_ms(), tolerance_ms=DRIFT_WARNED_MS))
+    diagnosis = with_clock_drift(answered.value, clock.drift_ms(), tolerance_ms=DRIFT_WARNED_MS)
+    return ApiResponse(body=with_failed_context(diagnosis, _context_health(request)))
+
+
+def _context_health(request: ApiRequest) -> ContextHealth | None:
+    """Return the state of the customer context; None where it is switched off."""
+    context = request.services.context
+    if context is None:
+        return None
+    status = context.status()
+    if not status.available:
+        return ContextHealth.FAILED
+    return ContextHealth.STALLED if status.stalled_s >= STALLED_S else ContextHealth.AVAILABLE
 
 
 async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
@@ -174,4 +187,8 @@ async def readyz(request: ApiRequest) -> ApiResponse:
         SubscriptionHealth(name=one.name, state=str(one.state), lag_events=one.lag_events)
         for one in request.services.writer.feed.statuses()
     )
-    return ApiResponse(body=HealthDocument(status="ready", subscriptions=subscriptions, clock_drift_ms=drift_ms))
+    return ApiResponse(
+        body=HealthDocument(
+            status="ready", subscriptions=subscriptions, clock_drift_ms=drift_ms, customer_context=_context_health(request)
+        )
+    )

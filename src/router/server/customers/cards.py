@@ -105,6 +105,7 @@ class Cards:
         self._reads: list[tuple[str, str, str]] = []
         """Cards shown that are not in the audit yet: workspace, customer and agent."""
         self._audit_timer: asyncio.TimerHandle | None = None
+        self._is_stopping = False
         self.send: Callable[[str, Iterable[str], ServerFrame], None] = lambda workspace, agent_ids, frame: None
         """Sends a frame to the desktops of agents of a workspace."""
 
@@ -334,7 +335,10 @@ class Cards:
             return
         customer_id = entry.content.customer.customer_id
         self._reads += [(workspace, customer_id, agent_id) for agent_id in agent_ids]
-        if self._audit_timer is None:
+        self._audit_soon()
+
+    def _audit_soon(self) -> None:
+        if self._audit_timer is None and not self._is_stopping:
             self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_INTERVAL_S, lambda: self._start(self.write_audit()))
 
     async def write_audit(self) -> None:
@@ -351,7 +355,8 @@ class Cards:
             try:
                 await self._context.run(operation)
             except ContextError:
-                return  # The store has failed; it shows nothing more either.
+                self._reads = (reads + self._reads)[:AUDIT_MAX]
+                self._audit_soon()
 
     # --- tasks ---------------------------------------------------------------------------------
 
@@ -363,6 +368,7 @@ class Cards:
 
     async def stop(self) -> None:
         """Cancel what is being read and write the audit."""
+        self._is_stopping = True
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
