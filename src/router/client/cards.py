@@ -1,13 +1,14 @@
-"""Cards of an agent's contacts, as the desktop client keeps them.
+"""Cards of contacts, as the clients of desktops and supervisors keep them.
 
 A card comes with an offer, or in a ``card`` frame of its own; ``card_changed`` frames replace parts of it. A card is kept until the
-contact has left the agent: after a declined or withdrawn offer, and when the assignment is completed.
+contact has left the agent: after a declined or withdrawn offer, and when the assignment is completed. A supervisor has the cards
+that they watch until the contact is over.
 """
 
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,13 +16,17 @@ from router.context.cards import Card
 from router.model import events as e
 from router.protocol import frames as f
 
-_OFFER_ENDS = (e.OfferDeclined, e.OfferExpired, e.OfferRescinded)
+_LEAVES_AGENT: Final = (e.OfferDeclined, e.OfferExpired, e.OfferRescinded, e.AssignmentCompleted)
+_IS_OVER: Final = (e.ContactEnded, e.ContactAbandoned, e.ContactCancelled, e.ContactExpired)
 
 
 class CachedCards:
-    """The cards of one agent by contact id."""
+    """The cards of one agent, or those that a supervisor watches, by contact id."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, watched: bool = False) -> None:
+        """``watched``: they are the cards of contacts that a supervisor watches."""
+        self._leaving: Final = _IS_OVER if watched else _LEAVES_AGENT
+        self._is_watched = watched
         self._cards: dict[str, Card] = {}
         self.by_contact: Mapping[str, Card] = MappingProxyType(self._cards)
         """Cards by contact id, as of the last frame."""
@@ -38,6 +43,10 @@ class CachedCards:
                     return contact_id, self._cards[contact_id]
             self._has_updates.clear()
             await self._has_updates.wait()
+
+    def forget(self, contact_id: str) -> None:
+        """Drop a card that is not wanted any more."""
+        self._cards.pop(contact_id, None)
 
     def _set(self, contact_id: str, card: Card) -> None:
         self._cards[contact_id] = card
@@ -56,8 +65,10 @@ class CachedCards:
             case f.EventFrame(event=e.OfferMade() as offer, card=Card() as card):
                 self._cards[offer.contact_id] = card
             case f.EventFrame(event=event):
-                if isinstance(event, (*_OFFER_ENDS, e.AssignmentCompleted)):
+                if isinstance(event, self._leaving):
                     self._cards.pop(event.contact_id, None)
+            case f.ResumedFrame() if self._is_watched:
+                self._cards.clear()
             case f.CardFrame(contact_id=contact_id, card=card):
                 self._set(contact_id, card)
             case f.CardChangedFrame(contact_id=contact_id):

@@ -1,11 +1,15 @@
 """Client of a supervisor: receives all events and queue statistics of a workspace, manages contacts and agents."""
 
+from collections.abc import AsyncIterator, Mapping
+from functools import cached_property
 from typing import Unpack
 
+from router.client.cards import CachedCards
 from router.client.connection import ReceivedUpdate
 from router.client.gateway import ContactCommands
 from router.client.state import WorkspaceCache
 from router.client.websocket_client import Guard
+from router.context.cards import Card
 from router.model.states import AgentState
 from router.protocol import frames as f
 
@@ -31,9 +35,35 @@ class SupervisorClient(ContactCommands):
             case f.StatsFrame():
                 self._cache.update_stats(frame)
 
+        self._cards.apply(frame)
+
     _cache = WorkspaceCache()
 
+    @property
+    def cards(self) -> Mapping[str, Card]:
+        """Cards of the contacts that this connection watches, by contact id; after a new connection they must be watched again."""
+        return self._cards.by_contact
+
+    async def card_updates(self) -> AsyncIterator[tuple[str, Card]]:
+        """Iterate over the cards that come or change, with their contact ids; the newest of each contact."""
+        while True:
+            yield await self._cards.next_update()
+
+    @cached_property
+    def _cards(self) -> CachedCards:
+        return CachedCards(watched=True)
+
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
+    async def watch_card(self, contact_id: str) -> f.OkFrame:
+        """Get the card of a contact that is not over, and what changes; each look is recorded in the audit of the customer."""
+        return await self._send_command(f.WatchCardFrame(id=self._next_id(), contact_id=contact_id))
+
+    async def unwatch_card(self, contact_id: str) -> f.OkFrame:
+        """End the watch of a card."""
+        answer = await self._send_command(f.WatchCardFrame(id=self._next_id(), contact_id=contact_id, watch=False))
+        self._cards.forget(contact_id)
+        return answer
+
     async def requeue(self, contact_id: str, queue_id: str | None = None, **guard: Unpack[Guard]) -> f.OkFrame:
         """Move a contact into a queue (None: its present one); it keeps its waiting time."""
         return await self._send_command(f.RequeueFrame(id=self._next_id(), contact_id=contact_id, queue_id=queue_id), **guard)

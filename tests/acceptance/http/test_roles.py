@@ -89,7 +89,7 @@ EXPECTED = {
     "get_journey": "gateway supervisor admin",
     "search_customers": "supervisor admin",
     "export_customer": "admin",
-    "get_contact_card": "agent gateway",
+    "get_contact_card": "agent gateway supervisor admin",
     "add_contact_note": "agent gateway supervisor admin",
     "erase_customer": "admin",
     "get_customer_keys": "admin",

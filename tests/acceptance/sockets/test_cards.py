@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from router.client import DesktopClient
+from router.client import DesktopClient, RouterRefused, SupervisorClient
 from router.context.cards import Card, CardStatus
 from router.model import events as e
 from router.model.commands import PublishPolicy
 from router.model.policy import DerivePolicy, EntryCondition, EntryRule, FactPolicy, FactType, ProfileField, StepMatch
+from router.protocol import frames as f
 from router.server.auth.credentials import Role
 from tests.acceptance.sockets.test_isolation import everything_received
 from tests.support.builders import a_channel, a_policy, a_queue, an_agent
@@ -91,6 +92,11 @@ async def first_card(desktop: DesktopClient, contact_id: str) -> Card:
     """The card of an offer, also where it follows the offer."""
     await until(lambda: contact_id in desktop.cards and desktop.cards[contact_id].status is not CardStatus.LATE)
     return desktop.cards[contact_id]
+
+
+async def first_watched(supervisor: SupervisorClient, contact_id: str) -> Card:
+    await until(lambda: contact_id in supervisor.cards and supervisor.cards[contact_id].status is not CardStatus.LATE)
+    return supervisor.cards[contact_id]
 
 
 async def test_from_an_app_to_the_right_agent_with_the_context(tmp_path: Path) -> None:
@@ -180,6 +186,87 @@ async def test_no_other_socket_event_or_log_carries_a_card(tmp_path: Path, caplo
         assert (await app.ok("GET", f"/v1/contacts/{contact_id}/card"))["now"]["summary"] == CANARY
     journal = b"".join(path.read_bytes() for path in (tmp_path / "context").iterdir())
     assert CANARY.encode() not in journal
+
+
+async def test_a_supervisor_watches_a_card_and_no_other_client_gets_it(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path)) as router,
+        api(router) as app,
+        api(router, "supervisor", "sue") as sue_api,
+        api(router, "admin", "root") as admin,
+        router.supervisor("sue") as sue,
+        router.supervisor("tom") as tom,
+        router.desktop("a1") as bob,
+        router.gateway("other") as other,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        body = {"channel": "voice", "queue_id": "support", "customer": {"identities": [USER]}, "context": {"summary": CANARY}}
+        receipt = await app.ok("POST", "/v1/contacts", body)
+        contact_id, customer_id = receipt["contact_id"], None
+        await sue.watch_card(contact_id)  # No agent is ready: the contact waits.
+        card = await first_watched(sue, contact_id)
+        assert card.now is not None and card.now.summary == CANARY
+        await app.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]})
+        await until(lambda: [one.type for one in sue.cards[contact_id].steps] == ["payment"])
+        assert (await sue_api.ok("GET", f"/v1/contacts/{contact_id}/card"))["now"]["summary"] == CANARY
+        await app.ok("POST", f"/v1/contacts/{contact_id}/notes", {"text": "seen-by-sue"})
+        await until(lambda: [one.text for one in sue.cards[contact_id].notes] == ["seen-by-sue"])
+        for client in (tom, bob, other):
+            received = await everything_received(client)
+            assert b"canary" not in received and b"seen-by-sue" not in received
+        # Every look is recorded with the one who saw it.
+        customer_id = (await app.ok("GET", f"/v1/contacts/{contact_id}"))["customer_id"]
+        for _ in range(100):
+            found = await admin.ok("POST", f"/v1/customers/{customer_id}/export", {})
+            reads = [one["actor"] for one in found["reads"] if one["purpose"] == "card"]
+            if reads.count("supervisor:sue") >= 3:
+                break
+            await asyncio.sleep(0.05)
+        assert reads.count("supervisor:sue") >= 3 and set(reads) == {"supervisor:sue"}
+        # After the end of the watch nothing comes any more.
+        await sue.unwatch_card(contact_id)
+        await app.ok("POST", f"/v1/contacts/{contact_id}/notes", {"text": "not-for-sue"})
+        await asyncio.sleep(1)
+        assert b"not-for-sue" not in await everything_received(sue)
+        assert contact_id not in sue.cards
+
+
+async def test_who_may_watch_a_card_and_which(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path)) as router,
+        api(router) as app,
+        router.supervisor("sue") as sue,
+        router.desktop("a1") as bob,
+        asyncio.timeout(PATIENCE_S),
+    ):
+
+        async def refused(contact_id: str) -> f.ErrorFrame:
+            with pytest.raises(RouterRefused) as error:
+                await sue.watch_card(contact_id)
+            return error.value.error
+
+        assert (await refused("nothing")).code == "unknown_contact"
+        plain = {"channel": "chat", "queue_id": "support"}
+        unknown = (await app.ok("POST", "/v1/contacts", plain))["contact_id"]
+        await sue.watch_card(unknown)
+        assert sue.cards[unknown].status is CardStatus.NONE
+        body = {**plain, "context": {"summary": CANARY}}
+        ids = [(await app.ok("POST", "/v1/contacts", body))["contact_id"] for _ in range(21)]
+        for contact_id in ids[:20]:
+            await sue.watch_card(contact_id)
+            await first_watched(sue, contact_id)
+        error = await refused(ids[20])
+        assert (error.code, error.field) == ("invalid_value", "contact_id")
+        assert error.detail == "at most 20 contacts are watched at a time: end one with watch: false"
+        await sue.watch_card(ids[0])
+        # A contact that is over leaves its place to another one.
+        await app.ok("POST", f"/v1/contacts/{ids[1]}/cancel", {})
+        await until(lambda: ids[1] not in sue.cards)
+        assert (await refused(ids[1])).code == "invalid_contact_state"
+        await sue.watch_card(ids[20])
+        with pytest.raises(RouterRefused) as malformed:
+            await bob._send_command(f.WatchCardFrame(id=bob._next_id(), contact_id=ids[0]))
+        assert malformed.value.error.code == "malformed"
 
 
 async def test_steps_notes_and_a_merge_change_the_card_of_the_agent(tmp_path: Path) -> None:

@@ -16,7 +16,17 @@ from tests.support.in_process_router import running_router
 
 PATIENCE_S: Final = 30
 # Methods that change nothing, and the submit, which has its key as an argument.
-WITHOUT_GUARD: Final = {"events", "close", "open", "drop_connection", "ping", "expected_wait", "submit"}
+WITHOUT_GUARD: Final = {
+    "events",
+    "close",
+    "open",
+    "drop_connection",
+    "ping",
+    "expected_wait",
+    "submit",
+    "watch_card",
+    "unwatch_card",
+}
 
 
 @pytest.mark.parametrize("client", [DesktopClient, GatewayClient, SupervisorClient])

@@ -109,7 +109,7 @@ CUSTOMER: list[tuple[f.CommandFrame, Command]] = [
     (f.ResumeRequestFrame(id="1", channel="chat"), c.ResumeContact(contact_id="c1", channel="chat")),
 ]
 # Frames of the session, a query, and the submit, which also needs a contact id.
-WITHOUT_COMMAND = {f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.SubmitFrame}
+WITHOUT_COMMAND = {f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.WatchCardFrame, f.SubmitFrame}
 COMMAND_FRAMES = sorted(
     {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} - WITHOUT_COMMAND, key=lambda kind: kind.__name__
 )

@@ -55,6 +55,7 @@ from router.protocol.frames.client import (
     UnparkContactFrame,
     UnparkFrame,
     UpdateFrame,
+    WatchCardFrame,
 )
 from router.protocol.frames.customer import CancelRequestFrame, ChooseFrame, CustomerFrame, ResumeRequestFrame, SuspendRequestFrame
 from router.protocol.frames.fields import (
@@ -123,6 +124,7 @@ __all__ = (
     "ContactFields",
     "SubmitFrame",
     "UpdateFrame",
+    "WatchCardFrame",
     "CancelFrame",
     "AbandonFrame",
     "CallbackFrame",

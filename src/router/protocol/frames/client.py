@@ -439,6 +439,20 @@ class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_w
         return (self.contact_id is None) != (self.queue_id is None)
 
 
+class WatchCardFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_card"):
+    """Supervisor: get the card of a contact that is not over, and what changes, until the connection ends; at most 20 contacts."""
+
+    id: FrameId
+    contact_id: Ident
+    watch: bool = True
+    """False: the card is not wanted any more."""
+
+    alternatives = ("contact_id",)
+
+    def has_one_target(self) -> bool:
+        return True
+
+
 class RequeueFrame(_ContactFrame, frozen=True, kw_only=True, tag="requeue"):
     """Supervisor: put a contact into a queue; it keeps its age and its position by it."""
 
@@ -563,4 +577,5 @@ SupervisorFrame: TypeAlias = (
     | ClaimCallbackFrame
     | CallbackResultFrame
     | ExpectedWaitFrame
+    | WatchCardFrame
 )

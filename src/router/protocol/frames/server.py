@@ -90,7 +90,7 @@ class CardFrame(_ServerFrame, frozen=True, kw_only=True, tag="card"):
     """Desktop: the card of a contact that this agent has, or that is offered to them. It replaces an earlier one.
 
     Sent after an offer whose card was ``late``, after a contact came without an offer, after ``welcome`` and ``resumed``, and when
-    the status of a card changes.
+    the status of a card changes. Supervisor: the card of a contact that the connection watches (``watch_card``).
     """
 
     contact_id: str
@@ -99,9 +99,9 @@ class CardFrame(_ServerFrame, frozen=True, kw_only=True, tag="card"):
 
 
 class CardChangedFrame(_ServerFrame, frozen=True, kw_only=True, tag="card_changed"):
-    """Desktop: parts of a card that have changed, at most twice a second per contact. ``parts`` names them; others stay.
+    """Desktop, supervisor: parts of a card that have changed, at most twice a second per contact.
 
-    A part that is named and absent is empty now.
+    ``parts`` names them; others stay. A part that is named and absent is empty now.
     """
 
     contact_id: str

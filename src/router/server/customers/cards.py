@@ -5,12 +5,12 @@ when the customer changes. So the card of an offer is usually in memory. Where i
 together with the commit of the journal, and is over before it in most cases. An offer never waits for its card: it is sent when it
 is durable, with the card if it is there, otherwise with the status ``late``, and a ``card`` frame follows.
 
-A card is sent to the agents who have the contact or an offer of it, as the engine says at that moment: it is in no event, no log
-and no other client's frames. A change of the customer sends the parts that differ, at most twice a second per contact, the newest
-state only. An erasure replaces the card at once. Where the store cannot be used the status is ``unavailable``, and the card is
-tried again every ``RETRY_S`` while an agent has the contact.
+A card is sent to the agents who have the contact or an offer of it, as the engine says at that moment, and to connections of
+supervisors that have asked for it: it is in no event, no log and no other client's frames. A change of the customer sends the parts
+that differ, at most twice a second per contact, the newest state only. An erasure replaces the card at once. Where the store cannot
+be used the status is ``unavailable``, and the card is tried again every ``RETRY_S`` while someone has it.
 
-Every card that an agent gets is one entry of the audit of reads, written together with others once a second.
+Every card that a person gets is one entry of the audit of reads, written together with others once a second.
 """
 
 import asyncio
@@ -38,8 +38,14 @@ RETRY_S: Final = 5.0
 READ_TIMEOUT_S: Final = 2.0
 AUDIT_INTERVAL_S: Final = 1.0
 AUDIT_MAX: Final = 10_000
+WATCHED_MAX: Final = 20
+"""Contacts whose card one connection of a supervisor may watch."""
 _NONE: Final = Card(status=CardStatus.NONE)
 _LATE: Final = Card(status=CardStatus.LATE)
+
+
+class TooManyWatched(Exception):
+    """A connection watches as many contacts as it may."""
 
 
 class _Entry:
@@ -103,11 +109,17 @@ class Cards:
         """Contacts by workspace and each member of their customer."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._reads: list[tuple[str, str, str]] = []
-        """Cards shown that are not in the audit yet: workspace, customer and agent."""
+        """Cards shown that are not in the audit yet: workspace, customer and who saw it."""
+        self._watchers: dict[tuple[str, str], dict[str, str]] = {}
+        """Supervisors who watch a contact, by the session of their connection."""
+        self._watched: dict[str, set[tuple[str, str]]] = {}
+        """Contacts that each session watches."""
         self._audit_timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
         self.send: Callable[[str, Iterable[str], ServerFrame], None] = lambda workspace, agent_ids, frame: None
         """Sends a frame to the desktops of agents of a workspace."""
+        self.send_to_sessions: Callable[[str, Iterable[str], ServerFrame], None] = lambda workspace, session_ids, frame: None
+        """Sends a frame to connections of a workspace."""
 
     # --- contents ------------------------------------------------------------------------------
 
@@ -158,6 +170,8 @@ class Cards:
 
     def ended(self, workspace: str, contact_id: str) -> None:
         """Forget the card of a contact that is over. Idempotent."""
+        for session_id in self._watchers.pop((workspace, contact_id), {}):
+            self._watched[session_id].discard((workspace, contact_id))
         entry = self._entries.pop((workspace, contact_id), None)
         if entry is None:
             return
@@ -193,7 +207,7 @@ class Cards:
             entry.is_due, entry.offered_at = True, perf_counter()
             card = _LATE if entry.context is None else msgspec.structs.replace(_LATE, now=entry.context)
         else:
-            self._note_shown(workspace, entry, [agent_id])
+            self._note_shown(workspace, entry, [f"agent:{agent_id}"])
         entry.sent, entry.sent_at = card, asyncio.get_running_loop().time()
         self._context.count("cards", str(card.status))
         self._try_again_later(workspace, contact_id, entry)
@@ -212,17 +226,55 @@ class Cards:
 
     def send_to(self, workspace: str, contact_id: str, agent_id: str) -> None:
         """Send the card to an agent who got the contact without an offer, or has connected again."""
+        card = self._card_now(workspace, contact_id, f"agent:{agent_id}")
+        if card is not None:
+            self.send(workspace, [agent_id], CardFrame(contact_id=contact_id, card=card))
+
+    def _card_now(self, workspace: str, contact_id: str, actor: str) -> Card | None:
+        """Return the card to send to someone who has none yet; None: there is nothing to send, or it follows when it is read."""
         entry = self._entries.get((workspace, contact_id))
         if entry is None:
-            return
+            return None
         card = self._card(contact_id, entry)
         if card is None:
             entry.is_due, entry.sent = True, entry.sent or _LATE
-            return
+            return None
         entry.sent, entry.sent_at = card, asyncio.get_running_loop().time()
-        self._note_shown(workspace, entry, [agent_id])
-        self.send(workspace, [agent_id], CardFrame(contact_id=contact_id, card=card))
+        self._note_shown(workspace, entry, [actor])
         self._try_again_later(workspace, contact_id, entry)
+        return card
+
+    # --- supervisors ---------------------------------------------------------------------------
+
+    def watch(self, workspace: str, contact_id: str, session_id: str, actor: str) -> None:
+        """Send the card of a contact to a connection, and what changes. Idempotent. Raises TooManyWatched.
+
+        ``prepare`` must have been called for the contact. Where nothing is known then, nothing changes either.
+        """
+        key = (workspace, contact_id)
+        if key not in self._entries:
+            self.send_to_sessions(workspace, [session_id], CardFrame(contact_id=contact_id, card=_NONE))
+            return
+        watched = self._watched.setdefault(session_id, set())
+        if key not in watched and len(watched) >= WATCHED_MAX:
+            raise TooManyWatched
+        watched.add(key)
+        self._watchers.setdefault(key, {})[session_id] = actor
+        card = self._card_now(workspace, contact_id, actor)
+        if card is not None:
+            self.send_to_sessions(workspace, [session_id], CardFrame(contact_id=contact_id, card=card))
+
+    def unwatch(self, session_id: str, key: tuple[str, str] | None = None) -> None:
+        """End one watch of a connection (workspace and contact), or all of them. Idempotent."""
+        watched = self._watched.get(session_id, set())
+        for one in tuple(watched) if key is None else (key,):
+            watched.discard(one)
+            watchers = self._watchers.get(one, {})
+            watchers.pop(session_id, None)
+            if not watchers:
+                self._watchers.pop(one, None)
+        if not watched:
+            self._watched.pop(session_id, None)
 
     def _try_again_later(self, workspace: str, contact_id: str, entry: _Entry) -> None:
         """Read the card again in a while, if the store could not be used."""
@@ -262,7 +314,8 @@ class Cards:
             agents = (await self._writer.query(workspace, lambda engine: engine.agents_of_contact(contact_id))).value
         except RouterError:
             return
-        if not agents:
+        watchers = self._watchers.get((workspace, contact_id), {})
+        if not agents and not watchers:
             entry.sent = None
             return
         before = entry.sent
@@ -270,7 +323,8 @@ class Cards:
         frame = _frame(contact_id, before, card)
         if frame is not None:
             self.send(workspace, agents, frame)
-            self._note_shown(workspace, entry, agents)
+            self.send_to_sessions(workspace, watchers, frame)
+            self._note_shown(workspace, entry, [*(f"agent:{agent_id}" for agent_id in agents), *watchers.values()])
         if entry.offered_at is not None:
             self._observe_late(perf_counter() - entry.offered_at)
             self._context.count("cards", f"after_{CardStatus.LATE}")
@@ -330,11 +384,11 @@ class Cards:
 
     # --- audit ---------------------------------------------------------------------------------
 
-    def _note_shown(self, workspace: str, entry: _Entry, agent_ids: Iterable[str]) -> None:
+    def _note_shown(self, workspace: str, entry: _Entry, actors: Iterable[str]) -> None:
         if entry.content is None or entry.content.customer is None or len(self._reads) >= AUDIT_MAX:
             return
         customer_id = entry.content.customer.customer_id
-        self._reads += [(workspace, customer_id, agent_id) for agent_id in agent_ids]
+        self._reads += [(workspace, customer_id, actor) for actor in actors]
         self._audit_soon()
 
     def _audit_soon(self) -> None:
@@ -342,14 +396,14 @@ class Cards:
             self._audit_timer = asyncio.get_running_loop().call_later(AUDIT_INTERVAL_S, lambda: self._start(self.write_audit()))
 
     async def write_audit(self) -> None:
-        """Write which agents were shown which customers."""
+        """Write who was shown which customers."""
         self._audit_timer = None
         reads, self._reads = self._reads, []
         now_ms = self._writer.clock.now_ms()
 
         def operation(store: ContextStore) -> None:
-            for _, customer_id, agent_id in reads:
-                store.note_read(customer_id, actor=f"agent:{agent_id}", purpose="card", fields="card", now_ms=now_ms)
+            for _, customer_id, actor in reads:
+                store.note_read(customer_id, actor=actor, purpose="card", fields="card", now_ms=now_ms)
 
         if reads:
             try:

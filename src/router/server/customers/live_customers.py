@@ -209,6 +209,14 @@ class LiveCustomers:
             self._prepare(workspace, contact_id, customer_id, queued_seq)
             self.cards.send_to(workspace, contact_id, agent_id)
 
+    def watch_card(self, workspace: str, contact_id: str, customer: tuple[str | None, int], session_id: str, actor: str) -> None:
+        """Send a supervisor's connection the card of a contact, and what changes. Raises TooManyWatched.
+
+        ``customer``: the customer of the contact and the ``seq`` of its submit.
+        """
+        self._prepare(workspace, contact_id, *customer)
+        self.cards.watch(workspace, contact_id, session_id, actor)
+
     def count_card(self, status: CardStatus) -> None:
         """Count a card that was read over HTTP."""
         self._context.count("cards", str(status))

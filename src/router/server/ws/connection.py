@@ -11,7 +11,7 @@ A connection that fails or is closed leaves the hub at once; the remaining clean
 import asyncio
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -19,12 +19,19 @@ from router.model.commands import ConnectDesktop, EnqueueContact
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
-from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, ServerFrame, SubmitFrame
+from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, ServerFrame, SubmitFrame, WatchCardFrame
 from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket, error_frame
 from router.runtime.workspace import Reply
 from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Credential
-from router.server.ws.frame_commands import command_from_frame, expected_wait_reply, fault_reply, field_in_frame, reply_to_frame
+from router.server.ws.frame_commands import (
+    command_from_frame,
+    expected_wait_reply,
+    fault_reply,
+    field_in_frame,
+    reply_to_frame,
+    watch_card_reply,
+)
 from router.server.ws.session_socket import ConnectionContext, PendingReply, SessionSocket, monotonic_ms
 from router.server.ws.synchronization import InitialSync
 from router.server.ws.websocket import WebSocket
@@ -167,7 +174,11 @@ class WebSocketConnection(SessionSocket):
         pending = PendingReply(self, request)
         self._in_flight += 1
         if type(request) is ExpectedWaitFrame:
-            self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_expected_wait(request, credential)))
+            reply = expected_wait_reply(self._context.writer, request, credential)
+            self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_later(request, reply)))
+        elif type(request) is WatchCardFrame:
+            reply = watch_card_reply(self._context.writer, self._hub.customers, request, credential, self)
+            self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_later(request, reply)))
         else:
             try:
                 if type(request) is SubmitFrame:
@@ -221,9 +232,9 @@ class WebSocketConnection(SessionSocket):
             self._fail("command_failed", "a command of a WebSocket failed")
         self._resume_below_limit()
 
-    async def _reply_expected_wait(self, request: ExpectedWaitFrame, credential: Credential) -> None:
+    async def _reply_later(self, request: Any, reply: Awaitable[OkFrame | ErrorFrame]) -> None:
         try:
-            self.send_reply(request, await expected_wait_reply(self._context.writer, request, credential))
+            self.send_reply(request, await reply)
         except Exception as error:
             self.send_reply(request, error)
 

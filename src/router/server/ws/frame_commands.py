@@ -4,15 +4,15 @@ The agent id in a command is always that of the credential, never one from the f
 The expected wait is a query of the engine and gets its reply in the same form.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
 from router.model.commands import Command, PlainCommand, Precondition
 from router.model.errors import CommandQueueFull, JournalError, RouterError, Stopping
 from router.model.forecasts import ExpectedWait
-from router.model.results import Outcome, Refused
-from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame
+from router.model.results import Outcome, RefusalCode, Refused
+from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame, WatchCardFrame
 from router.protocol.session import error_frame
 from router.runtime.writer import Writer
 from router.server.api.guards import guarded
@@ -20,6 +20,8 @@ from router.server.api.idempotency import enqueue_command
 from router.server.api.problems import problem_code
 from router.server.api.request import QUEUE_FULL_DETAIL, TAGGED_WRITES
 from router.server.auth.credentials import Credential
+from router.server.customers.cards import WATCHED_MAX, TooManyWatched
+from router.server.customers.live_customers import LiveCustomers
 
 _BUSY_RETRY_MS = 200
 
@@ -83,6 +85,46 @@ def fault_reply(id: str, error: RouterError) -> ErrorFrame:
     if isinstance(error, JournalError):
         return error_frame("journal_unavailable", id=id, retry_after_ms=_STOPPING_RETRY_MS)
     return error_frame("internal", id=id)
+
+
+class WatchingSession(Protocol):
+    """Connection of a supervisor."""
+
+    session_id: str
+    live: bool
+    """Whether it is still connected; only then may it watch anything."""
+
+
+async def watch_card_reply(
+    writer: Writer, customers: LiveCustomers | None, ask: WatchCardFrame, credential: Credential, session: WatchingSession
+) -> OkFrame | ErrorFrame:
+    """Begin or end a watch of a card, which comes in a frame of its own. Raises the exceptions of ``Writer.query``."""
+    if customers is None:
+        return error_frame("context_unavailable", id=ask.id, detail="the customer context is switched off in the settings")
+    workspace, contact_id = credential.workspace, ask.contact_id
+
+    def query(engine: Engine) -> tuple[str | None, int] | Refused:
+        view = engine.contact(contact_id) if engine.may_see_contact(contact_id) else None
+        if view is None:
+            return unknown_contact()
+        if view.state.is_terminal and ask.watch:
+            detail = "the contact is over: read its card with GET /v1/contacts/{id}/card"
+            return Refused(code=RefusalCode.INVALID_CONTACT_STATE, field="contact_id", state=str(view.state), detail=detail)
+        return engine.customer_of(contact_id)
+
+    answered = await writer.query(workspace, query)
+    found = answered.value
+    if isinstance(found, Refused):
+        return error_frame(problem_code(found.code), id=ask.id, detail=found.detail, field=found.field, state=found.state)
+    if not ask.watch:
+        customers.cards.unwatch(session.session_id, (workspace, contact_id))
+    elif session.live:
+        try:
+            customers.watch_card(workspace, contact_id, found, session.session_id, credential.actor)
+        except TooManyWatched:
+            detail = f"at most {WATCHED_MAX} contacts are watched at a time: end one with watch: false"
+            return error_frame("invalid_value", id=ask.id, detail=detail, field="contact_id")
+    return OkFrame(id=ask.id, seq=answered.seq, subject=contact_id)
 
 
 async def expected_wait_reply(writer: Writer, ask: ExpectedWaitFrame, credential: Credential) -> OkFrame | ErrorFrame:

@@ -136,6 +136,7 @@ class Hub:
         self.customers = customers
         if customers is not None:
             customers.cards.send = self.send_to_agents
+            customers.cards.send_to_sessions = self.send_to_sessions
         self.log_reads = 0
         """Number of clients that are reading missed events from the journal."""
         self._subscription = writer.feed.subscribe_inline(
@@ -176,6 +177,8 @@ class Hub:
         if group is None or group.by_session.pop(subscriber.session_id, None) is None:
             return
         group.ahead.pop(subscriber.session_id, None)
+        if self.customers is not None:
+            self.customers.cards.unwatch(subscriber.session_id)
         of_same_client = group.of_same_client(subscriber)
         of_same_client.remove(subscriber)
         if not of_same_client and subscriber.role in ("agent", "gateway"):
@@ -317,14 +320,23 @@ class Hub:
     def send_to_agents(self, workspace: str, agent_ids: Iterable[str], frame: ServerFrame) -> None:
         """Send a frame to the live desktops of agents, encoding it at most once per codec."""
         group = self._groups.get(workspace)
+        if group is not None:
+            self._send([one for agent_id in agent_ids for one in group.desktops.get(agent_id, ())], frame)
+
+    def send_to_sessions(self, workspace: str, session_ids: Iterable[str], frame: ServerFrame) -> None:
+        """Send a frame to live connections, encoding it at most once per codec."""
+        group = self._groups.get(workspace)
+        if group is not None:
+            self._send([group.by_session[name] for name in session_ids if name in group.by_session], frame)
+
+    def _send(self, subscribers: Iterable[Subscriber], frame: ServerFrame) -> None:
         encoded: dict[str, bytes] = {}
-        for agent_id in agent_ids if group is not None else ():
-            for subscriber in group.desktops.get(agent_id, ()) if group is not None else ():
-                if subscriber.live:
-                    content = encoded.get(subscriber.subprotocol)
-                    if content is None:
-                        content = encoded[subscriber.subprotocol] = self.encode(frame, subscriber.subprotocol)
-                    subscriber.deliver(content)
+        for subscriber in subscribers:
+            if subscriber.live:
+                content = encoded.get(subscriber.subprotocol)
+                if content is None:
+                    content = encoded[subscriber.subprotocol] = self.encode(frame, subscriber.subprotocol)
+                subscriber.deliver(content)
 
     def _deliver(
         self,
