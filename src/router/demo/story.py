@@ -161,7 +161,7 @@ async def _ask_for_an_agent(bank: Bank, transcript: Transcript, ann: _Ann) -> No
     transcript.check("Ann can wait for a call, chat, be called back, or stop", ["now", "chat", "callback", "later"], list(options))
     now, chat = options.get("now", {}), options.get("chat", {})
     p50, p90 = (now.get("wait_s", {}).get(name, 0) for name in ("p50", "p90"))
-    spoken = f"for a call Ann would be number 2, and wait {_minutes(p50)} (nine of ten callers: at most {_minutes(p90)})"
+    spoken = f"for a call Ann would be number 2 and wait about {_minutes(p50)}; nine of ten wait at most {_minutes(p90)}"
     transcript.check(spoken, (2, True), (now.get("position"), 0 < p50 < p90))
     transcript.check("for a chat there is no wait", {"p50": 0, "p90": 0}, chat.get("wait_s"))
 
@@ -342,4 +342,4 @@ def _print_state(transcript: Transcript, view: RequestView) -> None:
 
 
 def _minutes(seconds: int) -> str:
-    return f"about {seconds} s" if seconds < 120 else f"about {round(seconds / 60)} min"
+    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"
