@@ -214,11 +214,12 @@ class RequestSettings(SettingsStruct, frozen=True, kw_only=True):
     polls_max: Count = 2_000
     """Maximum number of long polls that wait; a further one gets 503."""
     credential_polls_max: Count = 100
-    """Maximum number of long polls of one credential that wait; a further one gets 429."""
+    """Maximum number of long polls of one gateway that wait; a further one gets 429."""
     connections_max: Count = 5_000
     """Maximum number of open sockets of customers, within `sockets.connections_max`; a further upgrade gets 503."""
     token_connections_max: Annotated[int, Meta(ge=1, le=100)] = 3
-    """Maximum number of open sockets of one customer; a further one is closed (1013) after `hello`."""
+    """Maximum number of open sockets of one customer, and of their long polls that wait; a further socket is closed (1013) after
+    `hello`, a further poll gets 429."""
 
 
 class SocketSettings(SettingsStruct, frozen=True, kw_only=True):
@@ -260,7 +261,7 @@ class SocketSettings(SettingsStruct, frozen=True, kw_only=True):
     """Maximum number of open sockets per workspace, subject and role; a further one gets 503, or is closed (1013) after `hello`."""
     upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 600
     """Average rate of upgrades with a valid credential (header or ticket); 600/s use about a third of a core. Beyond it: 503 with a
-    Retry-After that spreads the clients. Upgrades without a credential have the same rate of their own."""
+    Retry-After that spreads the clients. Upgrades without a credential, and those of customers, have the same rate of their own."""
     upgrades_burst: Annotated[int, Meta(ge=1, le=100_000)] = 50
     """Upgrades accepted at once; while they are processed, established connections are delayed."""
     address_upgrades_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 100

@@ -11,6 +11,7 @@ Steps arrive late, twice and out of order. They are kept sorted by their own tim
 a step is remembered for a day, at most ``IDS_MAX`` per customer, so that a repeated batch counts once.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
@@ -26,7 +27,8 @@ STEP_BYTES_MAX: Final = 2_048
 """Size of a step's ``data`` and ``refs`` in JSON."""
 DATA_KEYS_MAX: Final = 16
 DATA_DEPTH_MAX: Final = 2
-WIDE_INTEGER: Final = "has an integer of more than 64 bits; send it as text"
+_WIDE_INTEGER: Final = "has an integer of more than 64 bits; send it as text"
+_INFINITE_NUMBER: Final = "has a number beyond 1.8e308; send it as text"
 REFS_MAX: Final = 8
 BATCH_STEPS_MAX: Final = 500
 LOGOUT: Final = "logout"
@@ -129,8 +131,9 @@ def _check_data(data: dict[str, Any]) -> None:
         raise StepInvalid("step_too_large", "data", f"has {len(data)} keys, at most {DATA_KEYS_MAX}")
     if nesting_depth(data) > DATA_DEPTH_MAX:
         raise StepInvalid("invalid_value", "data", f"is nested deeper than {DATA_DEPTH_MAX} levels")
-    if has_wide_integer(data):
-        raise StepInvalid("invalid_value", "data", WIDE_INTEGER)
+    fault = number_fault(data)
+    if fault is not None:
+        raise StepInvalid("invalid_value", "data", fault)
 
 
 def nesting_depth(value: object, limit: int = DATA_DEPTH_MAX) -> int:
@@ -141,13 +144,21 @@ def nesting_depth(value: object, limit: int = DATA_DEPTH_MAX) -> int:
     return 1 + max((nesting_depth(child, limit - 1) for child in children), default=0)
 
 
-def has_wide_integer(value: object) -> bool:
-    """Return whether a JSON value has an integer of more than 64 bits, which cannot be stored."""
+def number_fault(value: object) -> str | None:
+    """Return what is wrong with a number in a JSON value that cannot be stored, or be shown as it was sent; None: nothing."""
     try:
         _msgpack.encode(value)
     except OverflowError:
-        return True
-    return False
+        return _WIDE_INTEGER
+    return _INFINITE_NUMBER if _has_infinite_number(value) else None
+
+
+def _has_infinite_number(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isinf(value)
+    if isinstance(value, dict):
+        return any(map(_has_infinite_number, value.values()))
+    return isinstance(value, list) and any(map(_has_infinite_number, value))
 
 
 _json: Final = msgspec.json.Encoder()

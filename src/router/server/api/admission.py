@@ -321,6 +321,14 @@ class AdmissionControl:
                 retry_after_s=whole_seconds(wait_s),
             )
 
+    def check_customer_connect(self, usage: CredentialUsage, address: str) -> None:
+        """Check the rate of new sockets of a customer, and count this one for its client address. Raises ProblemError."""
+        wait_s = self.connect_wait_s(usage)
+        if wait_s is not None:
+            detail = usage.connects.limit_text("new sockets")
+            raise ProblemError("rate_limited", detail, retry_after_s=whole_seconds(wait_s))
+        self.check_customer_address(address)
+
     def begin(self, usage: CredentialUsage) -> None:
         """Count a request that is executed from now on. Raises ProblemError at a limit."""
         if usage.in_flight >= self._server.credential_in_flight_max:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from router.context.cards import CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, ContactContext
-from router.context.journey import WIDE_INTEGER, has_wide_integer, nesting_depth
+from router.context.journey import nesting_depth, number_fault
 from router.journal.port import Journal
 from router.model.commands import CallbackFields, EnqueueContact
 from router.model.events import Event
@@ -134,8 +134,9 @@ def _check_context(context: ContactContext) -> None:
     size = len(msgspec.json.encode(context))
     if size > CONTEXT_BYTES_MAX:
         raise ProblemError("invalid_value", f"has {size} bytes of JSON, at most {CONTEXT_BYTES_MAX:,}", field="context")
-    if has_wide_integer(context):
-        raise ProblemError("invalid_value", WIDE_INTEGER, field="context.data")
+    fault = number_fault(context.data)
+    if fault is not None:
+        raise ProblemError("invalid_value", fault, field="context.data")
 
 
 async def add_customer(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> EnqueueContact:

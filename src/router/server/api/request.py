@@ -80,7 +80,11 @@ class Services:
         object.__setattr__(self, "request_watch", RequestWatch(self.writer))
         object.__setattr__(self, "customer_presence", CustomerPresence(self.writer))
         object.__setattr__(
-            self, "request_polls", RequestPolls(credential_max=requests.credential_polls_max, count_max=requests.polls_max)
+            self,
+            "request_polls",
+            RequestPolls(
+                credential_max=requests.credential_polls_max, token_max=requests.token_connections_max, count_max=requests.polls_max
+            ),
         )
         object.__setattr__(self, "auth_failures", AuthFailures(self.process_metrics.auth_failures, self.settings.auth))
 
@@ -133,8 +137,13 @@ class ApiRequest:
         body: Any,
         header: Callable[[str], str | None],
         release: Callable[[], None] = lambda: None,
+        on_lost: Callable[[Callable[[], None]], None] = lambda _: None,
     ) -> None:
-        """``release``: count the request as executed, because it only waits from now on."""
+        """``release``: count the request as executed, because it only waits from now on.
+
+        ``on_lost``: have a callback called if the client's connection is lost before the answer.
+        """
+        self.on_lost = on_lost
         self.release = release
         self.services = services
         self.path_params = path_params

@@ -30,7 +30,7 @@ from router.runtime.event_feed import Subscription
 from router.runtime.publisher import PublishedRecord
 from router.runtime.writer import Writer
 from router.server.api.problems import ProblemError
-from router.server.auth.credentials import Credential
+from router.server.auth.credentials import Credential, Role
 
 _log = structlog.get_logger(__name__)
 
@@ -54,10 +54,11 @@ Told: TypeAlias = Callable[[RequestView | None, str], None]
 
 
 class RequestPolls:
-    """Bounds of the long polls that wait: of one credential, and of all together."""
+    """Bounds of the long polls that wait: of one credential, of one customer, and of all together."""
 
-    def __init__(self, *, credential_max: int, count_max: int) -> None:
+    def __init__(self, *, credential_max: int, token_max: int, count_max: int) -> None:
         self._credential_max = credential_max
+        self._token_max = token_max
         self._count_max = count_max
         self._by_credential: dict[str, int] = {}
         self.count = 0
@@ -68,10 +69,10 @@ class RequestPolls:
         """Count a poll that waits. Raises ProblemError at a limit."""
         key = f"{credential.role}|{credential.rate_limit_key}"
         own = self._by_credential.get(key, 0)
-        if own >= self._credential_max:
-            raise ProblemError(
-                "rate_limited", "too many polls of this credential are waiting; the limit is `requests.credential_polls_max`"
-            )
+        is_customer = credential.role is Role.CUSTOMER
+        if own >= (self._token_max if is_customer else self._credential_max):
+            limit = "requests.token_connections_max" if is_customer else "requests.credential_polls_max"
+            raise ProblemError("rate_limited", f"{own} polls of this credential are waiting; the limit is `{limit}`")
         if self.count >= self._count_max:
             raise ProblemError("busy", "too many long polls are waiting; the limit is `requests.polls_max`")
         self._by_credential[key] = own + 1

@@ -179,16 +179,25 @@ async def _changed_view(request: ApiRequest, contact_id: str, view: RequestView,
         if not changed.done():
             changed.set_result((new, new_tag))
 
+    def lost() -> None:
+        told(view, tag)  # Nothing waits for the answer any more.
+
     with services.request_polls.waiting(request.credential), _presence(request, contact_id):
         request.release()
+        request.on_lost(lost)
         unwatch = services.request_watch.watch(request.workspace, contact_id, tag, told)
+        new: RequestView | None = view
+        new_tag = tag
         try:
             async with asyncio.timeout(wait_s):
                 new, new_tag = await changed
         except TimeoutError:
-            return view, tag
+            pass
         finally:
             unwatch()
+    if services.authenticator.is_expired(request.credential):
+        # The token was renewed, or has ended, while the poll waited.
+        raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
     if new is None:
         raise problem_from_refusal(unknown_contact())
     return new, new_tag

@@ -9,7 +9,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -143,11 +143,24 @@ class HttpRequest:
             self._trace = TraceContext(match[1], match[2], secrets.token_hex(8), match[3])
         return self._trace
 
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Call this when the connection is lost before the answer."""
+        self.pending = _LossCallback(callback)
+
     def release_slot(self) -> None:
         """Count the request as executed, if it was counted. Idempotent."""
         admission, self.admission = self.admission, None
         if admission is not None and self.usage is not None:
             admission.end(self.usage)
+
+
+class _LossCallback:
+    """What a handler waits for, as a callback for the loss of the connection."""
+
+    __slots__ = ("abandon",)
+
+    def __init__(self, abandon: Callable[[], None]) -> None:
+        self.abandon = abandon
 
 
 class TraceContext(NamedTuple):

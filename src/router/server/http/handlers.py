@@ -143,6 +143,7 @@ class OperationHandler:
             body=self.decode_body(request),
             header=request.header,
             release=request.release_slot,
+            on_lost=request.on_lost,
         )
         return self._run(api_request)
 

@@ -19,7 +19,7 @@ from router.model.errors import RouterError
 from router.model.request_views import RequestView
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import CommandFrame, ErrorFrame, OkFrame, StateFrame
-from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket
+from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket, error_frame
 from router.runtime.workspace import Reply
 from router.server.api.guards import guarded
 from router.server.api.problems import ProblemError
@@ -75,7 +75,16 @@ class CustomerSockets:
 class CustomerConnection(SessionSocket):
     """Connection of a customer: watcher of one request."""
 
-    __slots__ = ("_end_presence", "_leave_sockets", "_on_authenticated", "_on_lost", "_services", "_sockets", "_unwatch")
+    __slots__ = (
+        "_end_presence",
+        "_is_by_hello",
+        "_leave_sockets",
+        "_on_authenticated",
+        "_on_lost",
+        "_services",
+        "_sockets",
+        "_unwatch",
+    )
 
     def __init__(
         self,
@@ -91,6 +100,7 @@ class CustomerConnection(SessionSocket):
         on_lost: Callable[["CustomerConnection"], None],
     ) -> None:
         self._services, self._sockets = services, sockets
+        self._is_by_hello = credential is None
         self._on_authenticated, self._on_lost = on_authenticated, on_lost
         self._unwatch: Callable[[], None] | None = None
         self._end_presence: Callable[[], None] | None = None
@@ -183,10 +193,7 @@ class CustomerConnection(SessionSocket):
     def _start(self, resume: str | None) -> None:
         credential = self._credential
         assert credential is not None
-        try:
-            self._services.admission.check_customer_address(self._address)
-        except ProblemError:
-            self.close(CloseCode.RATE_LIMITED, "too many customers of this address")
+        if not self._is_admitted(credential):
             return
         self._leave_sockets = self._sockets.enter(credential)
         if self._leave_sockets is None or self._hub.draining:
@@ -196,6 +203,22 @@ class CustomerConnection(SessionSocket):
         self._reset_timer()
         self._end_presence = self._services.customer_presence.enter(credential.workspace, credential.subject)
         self._unwatch = self._services.request_watch.watch(credential.workspace, credential.subject, "", self._told)
+
+    def _is_admitted(self, credential: Credential) -> bool:
+        """Count the socket for its token and, where that came with ``hello``, for the address; close it at a limit."""
+        admission = self._services.admission
+        usage = admission.usage(credential)
+        try:
+            if self._is_by_hello:
+                admission.check_customer_connect(usage, self._address)
+            admission.count_connect(usage)
+            return True
+        except ProblemError as raised:
+            problem = raised.document
+            retry_after_ms = 1000 * (problem.retry_after_s or 1)
+            self.send(error_frame(problem.code, detail=problem.detail, retry_after_ms=retry_after_ms))
+            self.close(CloseCode.RATE_LIMITED, "too many new sockets")
+            return False
 
     def _told(self, view: RequestView | None, tag: str) -> None:
         """Send what has changed; the end of the token may have moved with it."""

@@ -5,7 +5,7 @@ understand. Tokens are accepted in the ``Authorization`` header or in ``hello``,
 that header, may send a ticket as the subprotocol ``ticket.<ticket>`` beside the one that it wants to speak.
 
 The credential is checked before any limit that clients share, so invalid ones use up nothing that valid ones need: upgrades
-with a credential, and those without one, which are authenticated by ``hello`` later, have limits of their own.
+with a credential, those without one, which are authenticated by ``hello`` later, and those of customers have limits of their own.
 
 Ten thousand desktops that lost their connections reconnect within a second. Upgrades are limited to a rate that leaves the
 event loop free for connected clients. Each refused client gets its own ``Retry-After``: the times advance along a virtual
@@ -81,6 +81,7 @@ class WebSocketEndpoints:
         """Connections that wait for the credential in ``hello``."""
         self._upgrades = UpgradeLimiter(self._limits)
         self._unauthenticated_upgrades = UpgradeLimiter(self._limits)
+        self._customer_upgrades = UpgradeLimiter(self._limits)
 
     @property
     def open_count(self) -> int:
@@ -95,6 +96,7 @@ class WebSocketEndpoints:
     def apply(self, settings: SocketSettings) -> None:
         """Use the rates of upgrades of these settings from now on."""
         self._upgrades, self._unauthenticated_upgrades = UpgradeLimiter(settings), UpgradeLimiter(settings)
+        self._customer_upgrades = UpgradeLimiter(settings)
 
     def check_credentials(self) -> None:
         """Close the connections whose credential is no longer accepted."""
@@ -191,31 +193,46 @@ class WebSocketEndpoints:
             return ProblemError(
                 "busy", "as many sockets are open as `sockets.connections_max` allows", retry_after_s=_retry_after_s()
             )
-        if credential is None:
-            try:
-                admission.check_unauthenticated_upgrade(admission.addresses.of(connection.peer, request.headers))
-            except ProblemError as raised:
-                return raised
-            if len(self._waiting) >= max(1, self._limits.connections_max // _WAITING_FRACTION):
-                return ProblemError(
-                    "busy", "too many sockets have sent no `hello` yet (`sockets.connections_max`)", retry_after_s=_retry_after_s()
-                )
-            limiter = self._unauthenticated_upgrades
-        else:
-            if not self._may_connect(credential):
-                return ProblemError(
-                    "busy",
-                    "this credential has too many sockets (`sockets.credential_connections_max`)",
-                    retry_after_s=_retry_after_s(),
-                )
-            usage = admission.usage(credential)
-            wait_s = admission.connect_wait_s(usage)
-            if wait_s is not None:
-                return ProblemError("rate_limited", usage.connects.limit_text("new sockets"), retry_after_s=whole_seconds(wait_s))
-            limiter = self._upgrades
+        address = admission.addresses.of(connection.peer, request.headers)
+        try:
+            if credential is None:
+                admission.check_unauthenticated_upgrade(address)
+            elif endpoint is Endpoint.CUSTOMER:
+                admission.check_customer_connect(admission.usage(credential), address)
+        except ProblemError as raised:
+            return raised
+        if credential is None and len(self._waiting) >= max(1, self._limits.connections_max // _WAITING_FRACTION):
+            return ProblemError(
+                "busy", "too many sockets have sent no `hello` yet (`sockets.connections_max`)", retry_after_s=_retry_after_s()
+            )
+        if credential is not None and endpoint is not Endpoint.CUSTOMER:
+            refused = self._credential_refusal(credential)
+            if refused is not None:
+                return refused
+        limiter = self._limiter_of(endpoint, credential)
         if not limiter.take():
             return ProblemError("busy", limiter.limit_text, retry_after_s=limiter.retry_after_s())
         return None
+
+    def _credential_refusal(self, credential: Credential) -> ProblemError | None:
+        """Return the refusal of one more socket of an agent, a gateway or a supervisor; None: it is admitted."""
+        if not self._may_connect(credential):
+            return ProblemError(
+                "busy",
+                "this credential has too many sockets (`sockets.credential_connections_max`)",
+                retry_after_s=_retry_after_s(),
+            )
+        usage = self.services.admission.usage(credential)
+        wait_s = self.services.admission.connect_wait_s(usage)
+        if wait_s is not None:
+            return ProblemError("rate_limited", usage.connects.limit_text("new sockets"), retry_after_s=whole_seconds(wait_s))
+        return None
+
+    def _limiter_of(self, endpoint: Endpoint, credential: Credential | None) -> "UpgradeLimiter":
+        """Return the rate that an upgrade counts for. Customers use up nothing that agents need, who reconnect after an outage."""
+        if endpoint is Endpoint.CUSTOMER:
+            return self._customer_upgrades
+        return self._unauthenticated_upgrades if credential is None else self._upgrades
 
     def credential(self, request: HttpRequest, endpoint: Endpoint) -> Credential | None:
         """Return the credential of the header or the ticket; None if there is neither: then ``hello`` must carry one."""
