@@ -54,6 +54,7 @@ ROWS: dict[str, dict[str, tuple[tuple[str | None, ...], str]]] = {
         "contact.channel_requested": (("assigned",), "="),
         "contact.channel_switched": (("queued", "assigned"), "="),
         "contact.channel_failed": (("assigned",), "="),
+        "contact.gateway_changed": (("queued", "assigned"), "="),
         "contact.resumed": ((RESTS,), "queued"),
         "contact.ended": (("assigned",), "ended"),
         "offer.accepted": (("offered", "assigned"), "assigned"),

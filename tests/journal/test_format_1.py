@@ -34,6 +34,7 @@ ADDED: Final = frozenset(
         e.ContactChannelRequested,
         e.ContactChannelSwitched,
         e.ContactChoosing,
+        e.ContactGatewayChanged,
         e.ContactResumeDue,
         e.ContactResumed,
         e.ContactSuspended,

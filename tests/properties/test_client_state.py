@@ -21,7 +21,7 @@ from router.client import state as client_state
 from router.model import commands as c
 from router.model import events as e
 from router.model.commands import CallbackFields
-from router.model.policy import CallbackMode
+from router.model.policy import CallbackMode, Policy
 from router.model.results import Refused
 from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
 from router.protocol import audience
@@ -77,7 +77,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
     def a_centre_opens(self, staff: list[str], calls: int, seed: int) -> None:
         """Publish a policy, register the agents and connect some of the clients."""
         self.run(self.router.start())
-        self.do(c.PublishPolicy(policy=some.policy_of_seed(seed)))
+        self.do(c.PublishPolicy(policy=with_own_gateway(some.policy_of_seed(seed))))
         for agent_id in some.AGENTS[:3]:
             self.do(c.PutAgent(agent_id=agent_id, skills={"english": 3, "german": 3, "billing": 3}))
             self.do(c.SetAgentState(agent_id=agent_id, state=AgentState.READY))
@@ -223,7 +223,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
         """Resume a contact, switch one to another channel, with or without a report of the gateway, and suspend one."""
         until_ms, live = None if ahead_ms is None else self.clock.now_ms() + ahead_ms, self.contact(position)
         self.do(c.ResumeContact(contact_id=self.contact(position, ContactState.SUSPENDED), channel=channel, reference="call-9"))
-        self.do(c.SwitchChannel(contact_id=live, channel=channel, if_unable=[*IfUnable][position % 2]))
+        self.do(c.SwitchChannel(contact_id=live, channel=channel, if_unable=[*IfUnable][position % 3]))
         self.do(c.ReportChannel(contact_id=self.contact(position // 3), outcome=[*ChannelOutcome][position % 5 // 4]))
         self.do(c.SuspendContact(contact_id=self.contact(position // 2), resume_by_ms=until_ms))
 
@@ -399,7 +399,7 @@ class ClientsOfACentre(RuleBasedStateMachine):
     def an_administrator_intervenes(self, what: str, seed: int, queue_id: str, is_open: bool | None, agent_id: str) -> None:
         """Publish a policy with other queues, channels and settings, open or close a queue, remove an agent without work."""
         commands: dict[str, c.Command] = {
-            "policy": c.PublishPolicy(policy=some.policy_of_seed(seed), drain_to={"vip": "support"}),
+            "policy": c.PublishPolicy(policy=with_own_gateway(some.policy_of_seed(seed)), drain_to={"vip": "support"}),
             "queue": c.SetQueueOpen(queue_id=queue_id, is_open=is_open),
             "remove": c.RemoveAgent(agent_id=agent_id),
         }
@@ -461,6 +461,12 @@ class ClientsOfACentre(RuleBasedStateMachine):
 
 async def ping(client: MemoryClient) -> None:
     client.send(f.PingFrame(id="ping"))
+
+
+def with_own_gateway(policy: Policy) -> Policy:
+    """Return a policy whose chats are served by a gateway of their own."""
+    chat = msgspec.structs.replace(policy.channels["chat"], gateway="web")
+    return msgspec.structs.replace(policy, channels=policy.channels | {"chat": chat})
 
 
 def local_state(client: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 
 from router.model import events as e
 from router.model.states import AgentState, AssignmentRole
-from router.protocol.audience import is_visible_to, recipient_agents, recipient_gateway
+from router.protocol.audience import is_visible_to, recipient_agents, recipient_gateways
 from tests.support.builders import a_policy
 
 VALUES: dict[str, Any] = {
@@ -14,6 +14,8 @@ VALUES: dict[str, Any] = {
     "from_agent_id": "bob",
     "preferred_agent_id": "cyd",
     "gateway_id": "web",
+    "to_gateway_id": "pbx",
+    "from_gateway_id": "sms",
     "state": AgentState.READY,
     "from_state": AgentState.OFFLINE,
     "policy": a_policy(),
@@ -46,9 +48,13 @@ def test_an_agent_receives_exactly_the_events_that_name_the_agent(kind: type) ->
 @pytest.mark.parametrize("kind", get_args(e.Event), ids=lambda kind: kind.__name__)
 def test_a_gateway_receives_exactly_the_events_of_its_own_contacts(kind: type) -> None:
     event = an_event(kind)
-    expected = "web" if "gateway_id" in kind.__struct_fields__ else None  # type: ignore[attr-defined]
-    assert recipient_gateway(event) == expected
-    assert is_visible_to(event, role="gateway", subject="web") == (expected is not None)
+    fields = kind.__struct_fields__  # type: ignore[attr-defined]
+    expected = ("web",) if "gateway_id" in fields else ()
+    expected += tuple(VALUES[name] for name in ("to_gateway_id", "from_gateway_id") if name in fields)
+    assert recipient_gateways(event) == expected
+    assert [is_visible_to(event, role="gateway", subject=name) for name in ("web", "pbx", "sms")] == [
+        name in expected for name in ("web", "pbx", "sms")
+    ]
     assert not is_visible_to(event, role="gateway", subject="ada")
 
 
@@ -67,14 +73,14 @@ def test_an_agent_named_twice_receives_an_event_once() -> None:
 
 def test_events_of_a_contact_without_gateway_reach_no_gateway() -> None:
     ended = e.ContactEnded(contact_id="c", assignment_id="c.1", agent_id="ada", reason="ended")
-    assert recipient_gateway(ended) is None
+    assert recipient_gateways(ended) == ()
     assert not is_visible_to(ended, role="gateway", subject="")
 
 
 def test_policy_events_reach_no_agent_or_gateway() -> None:
     event = e.PolicyPublished(version=1, policy=a_policy())
     assert recipient_agents(event) == ()
-    assert recipient_gateway(event) is None
+    assert recipient_gateways(event) == ()
 
 
 def test_agents_with_an_offer_of_a_contact_learn_of_its_changes() -> None:

@@ -421,6 +421,9 @@ class ContactCache(Struct, kw_only=True):
         if isinstance(event, e.ContactQueued | e.ContactChoosing):
             self.by_id[event.contact_id] = _contact_from_event(event)
             return
+        if isinstance(event, e.ContactGatewayChanged):
+            self._change_gateway(event)
+            return
         contact = self.by_id.get(getattr(event, "contact_id", ""))
         if contact is None:
             return
@@ -469,6 +472,26 @@ class ContactCache(Struct, kw_only=True):
                 contact.parked = False
             case e.ContactEnded() | e.ContactAbandoned() | e.ContactCancelled() | e.ContactExpired():
                 del self.by_id[event.contact_id]
+
+    def _change_gateway(self, event: e.ContactGatewayChanged) -> None:
+        """Drop a contact that another gateway has now, or add one that another gateway had."""
+        if self.by_id.pop(event.contact_id, None) is None:
+            self.by_id[event.contact_id] = contact = CachedContact(
+                contact_id=event.contact_id,
+                state=ContactState.QUEUED if event.owner_agent_id is None else ContactState.ASSIGNED,
+                channel=event.channel,
+                queue_id=event.queue_id,
+                skills=event.skills,
+                priority_s=event.priority_s,
+                priority_class=event.priority_class,
+                attributes=event.attributes,
+                reference=event.reference,
+                agent_id=event.owner_agent_id,
+                assignment_id=event.assignment_id,
+                customer_facts=event.customer_facts,
+                customer_id=event.customer_id,
+            )
+            contact.set_members(event.participants or {})
 
 
 class WorkspaceCache(Struct, kw_only=True):

@@ -38,6 +38,7 @@ from router.model.events import (
     ContactChoosing,
     ContactEnded,
     ContactExpired,
+    ContactGatewayChanged,
     ContactHandedOver,
     ContactOverflowed,
     ContactPreferredAgentExpired,
@@ -135,6 +136,8 @@ CONTACT_TRANSITIONS: Final[Mapping[tuple[ContactState | None, type], ContactStat
     (_ASSIGNED, ContactChannelRequested): _ASSIGNED,
     (_ASSIGNED, ContactChannelSwitched): _ASSIGNED,
     (_ASSIGNED, ContactChannelFailed): _ASSIGNED,
+    (_QUEUED, ContactGatewayChanged): _QUEUED,  # Another gateway serves the channel on which it continues.
+    (_ASSIGNED, ContactGatewayChanged): _ASSIGNED,
     (_SUSPENDED, ContactResumeDue): _SUSPENDED,
     (_SUSPENDED, ContactResumed): _QUEUED,
     (_SUSPENDED, ContactCancelled): ContactState.CANCELLED,

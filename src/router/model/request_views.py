@@ -50,6 +50,10 @@ class RequestView(_CustomerView, frozen=True, kw_only=True):
     """State of the request."""
     channel: str
     """Channel on which the customer is served; while choosing, the one that was asked for."""
+    channels: tuple[str, ...] = ()
+    """Other channels on which the customer may go on now."""
+    switches_to: str | None = None
+    """Channel on which the customer is to be connected; null: no switch of the channel is in progress."""
     options: tuple[OptionView, ...] = ()
     """Options to choose from."""
     expires_at_ms: int | None = None

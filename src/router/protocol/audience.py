@@ -19,14 +19,16 @@ The engine fills ``members`` and ``offered_to`` from one function each (``conver
 ``agents_offered`` in ``engine/state/workspace.py``). An assignment in wrap-up shows its contact as it was when the agent left the
 conversation, and is therefore in no audience of later changes.
 
-A gateway receives the events of its own contacts (``gateway_id``), a supervisor all events of the workspace. Agents and gateways
-do not receive policy events: nothing that changes only with the policy is in the state that a client keeps.
+A gateway receives the events of its own contacts (``gateway_id``), of switches to the channel that it serves
+(``to_gateway_id``), and that a contact leaves it for another gateway (``from_gateway_id``); a supervisor all events of the
+workspace. Agents and gateways do not receive policy events: nothing that changes only with the policy is in the state that a client
+keeps.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias, get_args
 
-from router.model.events import Event
+from router.model.events import ContactChannelFailed, ContactChannelRequested, ContactGatewayChanged, Event
 from router.model.events.workspace import PolicyPublished
 
 AGENT_FIELDS: Final = ("agent_id", "from_agent_id")
@@ -53,6 +55,8 @@ _OF_ONE_AGENT: Final = frozenset(kind for kind, fields in EVENT_AUDIENCE.items()
 _OF_AN_OFFER: Final = frozenset(kind for kind, fields in EVENT_AUDIENCE.items() if fields == (AGENT_FIELDS, ()))
 _OF_NO_AGENT: Final = frozenset(kind for kind, fields in EVENT_AUDIENCE.items() if fields == ((), ()))
 _OF_A_GATEWAY: Final = frozenset(kind for kind in EVENT_AUDIENCE if "gateway_id" in getattr(kind, "__struct_fields__", ()))
+# The gateway that connects a customer on its channel, and the one that a contact leaves for another one.
+_OF_TWO_GATEWAYS: Final = frozenset({ContactChannelRequested, ContactChannelFailed, ContactGatewayChanged})
 
 
 def recipient_agents(event: Event) -> tuple[str, ...]:
@@ -78,13 +82,18 @@ def recipient_agents(event: Event) -> tuple[str, ...]:
     return tuple(found)
 
 
-def recipient_gateway(event: Event) -> str | None:
-    """Return the id of the gateway that receives an event."""
-    if type(event) not in _OF_A_GATEWAY:
-        return None
+def recipient_gateways(event: Event) -> tuple[str, ...]:
+    """Return the ids of the gateways that receive an event."""
+    kind = type(event)
+    if kind not in _OF_A_GATEWAY:
+        return ()
     one: Any = event
     gateway_id: str = one.gateway_id
-    return gateway_id or None
+    found = (gateway_id,) if gateway_id else ()
+    if kind in _OF_TWO_GATEWAYS:
+        other = one.to_gateway_id if kind is not ContactGatewayChanged else one.from_gateway_id
+        return (*found, other) if other else found
+    return found
 
 
 def is_visible_to(event: Event, *, role: str, subject: str) -> bool:
@@ -92,5 +101,5 @@ def is_visible_to(event: Event, *, role: str, subject: str) -> bool:
     if role == "agent":
         return subject in recipient_agents(event)
     if role == "gateway":
-        return recipient_gateway(event) == subject
+        return subject in recipient_gateways(event)
     return role in ("supervisor", "admin")

@@ -25,6 +25,7 @@ from router.model.events import (
     WrapUpStarted,
 )
 from router.model.events.agent import ContactHandedOver, ParticipantAdded
+from router.model.events.channel import ContactChannelFailed, ContactChannelSwitched
 from router.model.events.contact import (
     CallbackConnected,
     CallbackDialRequested,
@@ -34,8 +35,6 @@ from router.model.events.contact import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
-    ContactChannelFailed,
-    ContactChannelSwitched,
     ContactChoosing,
     ContactEnded,
     ContactExpired,

@@ -166,6 +166,10 @@ async def let_a_customer_choose(reader: Reader) -> None:
     await reader.send("get_request", request_id=request_id)
     await reader.send("choose_option", request_id=request_id)
     await reader.send("cancel_request", request_id=request_id)
+    contact_id = (await reader.send("submit_contact"))["contact_id"]
+    assert (await reader.send("issue_link", contact_id=contact_id))["channels"] == ["chat"]
+    assert (await reader.send("switch_request_channel", request_id=contact_id))["channel"] == "chat"
+    await reader.send("cancel_contact", contact_id=contact_id)
 
 
 async def call_a_customer_back(reader: Reader) -> None:

@@ -21,6 +21,8 @@ EXPECTED = {
     "choose_option": "gateway supervisor admin customer",
     "cancel_request": "gateway supervisor admin customer",
     "issue_customer_token": "gateway supervisor admin",
+    "switch_request_channel": "gateway supervisor admin customer",
+    "issue_link": "gateway supervisor admin",
     "update_contact": "gateway supervisor admin",
     "cancel_contact": "gateway supervisor admin",
     "abandon_contact": "gateway supervisor admin",

@@ -68,6 +68,12 @@ class ContactEventModel(EventModelTables):
                 suspension.warning_ms = None
             case e.ContactChannelRequested() | e.ContactChannelSwitched() | e.ContactChannelFailed():
                 self._apply_channel(event)
+            case e.ContactGatewayChanged():
+                contact = self.live_contact(event.contact_id)
+                assert contact.state in (ContactState.QUEUED, ContactState.ASSIGNED) and contact.callback is None
+                assert event.gateway_id == self.channel(contact.channel).gateway != event.from_gateway_id
+                assert (event.channel, event.queue_id) == (contact.channel, contact.queue_id)
+                assert event.owner_agent_id == self.owner_of(contact)
             case e.ContactResumed():
                 self._apply_resume(event)
             case e.ContactRequeued():

@@ -38,6 +38,7 @@ class EventModel(ContactEventModel, WorkEventModel):
                 | e.ContactChannelRequested()
                 | e.ContactChannelSwitched()
                 | e.ContactChannelFailed()
+                | e.ContactGatewayChanged()
                 | e.ContactOverflowed()
                 | e.ContactPreferredAgentExpired()
                 | e.ContactStepEntered()

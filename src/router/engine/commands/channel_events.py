@@ -8,11 +8,13 @@ switch, and its leaving gives the switch up.
 from typing import Final
 
 from router.engine.commands.transaction import Transaction
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
-from router.model.events.contact import ContactChannelFailed, ContactChannelSwitched
+from router.model.events.channel import ContactChannelFailed, ContactChannelSwitched, ContactGatewayChanged
+from router.model.states import GatewayId
 
 SWITCH_REASON: Final = "channel"
 """Reason of the offers for a switch, and of the ends of offers because of one."""
@@ -37,6 +39,45 @@ def emit_switched(tx: Transaction, contact: Contact, channel: str, reference: st
             offered_to=agents_offered(state, contact),
         )
     )
+    pass_to_gateway(tx, contact)
+
+
+def gateway_of_channel(state: RoutingState, contact: Contact, channel: str) -> GatewayId:
+    """Return the gateway that would have the contact on a channel; a callback stays with the gateway that makes its calls."""
+    serving = state.index.channels.by_name[channel].policy.gateway
+    return contact.gateway_id if serving is None or contact.callback is not None else serving
+
+
+def other_gateway(state: RoutingState, contact: Contact, channel: str) -> GatewayId:
+    """Return the gateway that serves a channel; empty if it is the one that has the contact."""
+    serving = gateway_of_channel(state, contact, channel)
+    return "" if serving == contact.gateway_id else serving
+
+
+def pass_to_gateway(tx: Transaction, contact: Contact) -> None:
+    """Emit that the contact is with the gateway that serves its channel, if that is another one."""
+    gateway_id = other_gateway(tx.state, contact, contact.channel)
+    if not gateway_id:
+        return
+    tx.emit(
+        ContactGatewayChanged(
+            contact_id=contact.contact_id,
+            gateway_id=gateway_id,
+            from_gateway_id=contact.gateway_id,
+            channel=contact.channel,
+            queue_id=contact.queue_id,
+            skills=contact.skills,
+            priority_s=contact.priority_s,
+            priority_class=contact.priority_class,
+            attributes=contact.attributes,
+            customer_facts=contact.customer_facts,
+            customer_id=contact.customer_id,
+            reference=contact.reference,
+            owner_agent_id=contact.agent_id,
+            assignment_id=contact.assignment_id,
+            participants=conversation_roles_if_shared(tx.state, contact),
+        )
+    )
 
 
 def emit_channel_failed(tx: Transaction, contact: Contact, reason: str) -> None:
@@ -51,8 +92,28 @@ def emit_channel_failed(tx: Transaction, contact: Contact, reason: str) -> None:
             agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
             members=conversation_roles_if_shared(tx.state, contact),
+            to_gateway_id=contact.switch.gateway_id,
         )
     )
+
+
+def channels_offered(state: RoutingState, contact: Contact) -> tuple[str, ...]:
+    """Return the channels on which the customer of a contact may go on, in the order of the policy.
+
+    The entry rule of the contact says which, else its present channel; for a request also ``requests.channels``.
+    """
+    policy = state.policy
+    if policy is None or contact.state.is_terminal:
+        return ()
+    own = policy.channels.get(contact.channel)
+    rule = next((one for one in policy.entry if one.name == contact.entry_rule), None)
+    if rule is not None and rule.offer_channels is not None:
+        offered = rule.offer_channels
+    else:
+        offered = () if own is None else own.offer_channels
+    if contact.request is not None and contact.request.default_option:
+        offered += policy.requests.channels
+    return tuple(name for name in dict.fromkeys(offered) if name != contact.channel and name in policy.channels)
 
 
 def is_on_other_channel(contact: Contact, assignment: Assignment) -> bool:

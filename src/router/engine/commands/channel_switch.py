@@ -18,7 +18,14 @@ it runs, the switch itself cannot be changed.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.commands.channel_events import SWITCH_REASON, emit_channel_failed, emit_switched, is_on_other_channel
+from router.engine.commands.channel_events import (
+    SWITCH_REASON,
+    channels_offered,
+    emit_channel_failed,
+    emit_switched,
+    is_on_other_channel,
+    other_gateway,
+)
 from router.engine.commands.conference import is_at_participants_limit, participants_limit_refusal
 from router.engine.commands.contacts import find_contact
 from router.engine.commands.offers import make_offer
@@ -38,7 +45,7 @@ from router.engine.state.contact import ChannelSwitch, Contact
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import conversation_roles_if_shared
 from router.model.commands import ReportChannel, SwitchChannel
-from router.model.events.contact import ContactChannelRequested
+from router.model.events.channel import ContactChannelRequested
 from router.model.results import CommandResult, RefusalCode, Refused
 from router.model.states import AssignmentRole, AssignmentState, CallbackPhase, ChannelOutcome, ContactState, IfUnable
 
@@ -56,6 +63,10 @@ def _switch_channel(tx: Transaction, command: SwitchChannel) -> CommandResult:
         return not_owner()
     if command.channel not in policy.channels:
         return unknown_channel(policy)
+    if command.by_customer and command.channel != contact.channel:
+        refused = _offer_refusal(tx.state, contact, command.channel)
+        if refused is not None:
+            return refused
     switch = contact.switch
     if switch is not None and _is_repeat(switch, command):
         return already_done(contact.contact_id, contact.state, switch.requested_seq)
@@ -72,6 +83,16 @@ def _switch_channel(tx: Transaction, command: SwitchChannel) -> CommandResult:
         emit_switched(tx, contact, command.channel, command.reference or contact.reference)
         return tx.done(contact.contact_id, contact.state)
     return _switch_conversation(tx, contact, command)
+
+
+def _offer_refusal(state: RoutingState, contact: Contact, channel: str) -> Refused | None:
+    """Refuse a channel that the policy does not offer to the customer of a contact."""
+    offered = channels_offered(state, contact)
+    if channel in offered:
+        return None
+    others = f"offered are: {listed(offered)}" if offered else "no other channel is offered"
+    detail = f"the policy does not offer this channel to the customer; {others}"
+    return Refused(code=RefusalCode.CHANNEL_NOT_POSSIBLE, field="channel", detail=detail, allowed=offered)
 
 
 def _is_repeat(switch: ChannelSwitch, command: SwitchChannel) -> bool:
@@ -143,7 +164,8 @@ def _request_switch(tx: Transaction, contact: Contact, channel: str, reference: 
             deadline_ms=deadline_ms,
             gateway_id=contact.gateway_id,
             members=conversation_roles_if_shared(state, contact),
-            if_unable=if_unable if deadline_ms is None else IfUnable.QUEUE,
+            if_unable=if_unable if deadline_ms is None else None,
+            to_gateway_id=other_gateway(state, contact, channel),
         )
     )
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from router.engine.commands.callbacks import callback_windows, convert_to_callback
+from router.engine.commands.channel_events import channels_offered
 from router.engine.commands.contacts import find_contact
 from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.presence import begin_grace
@@ -258,11 +259,14 @@ def take_default_option(tx: Transaction, contact: Contact) -> None:
 # --- the token --------------------------------------------------------------------------------------------------------
 def _change_token(tx: Transaction, command: ChangeCustomerToken) -> CommandResult:
     contact = find_contact(tx, command)
-    if contact is None or contact.request is None:
+    if contact is None or (contact.request is None and not command.is_link):
         return unknown_contact()
     if contact.state.is_terminal and command.token_hash is not None:
         return wrong_contact_state(tx, contact, requester_of(command), "the contact has ended")
-    if contact.request.token_hash == command.token_hash:
+    if contact.request is None and not channels_offered(tx.state, contact):
+        detail = "the policy offers the customer no other channel: set offer_channels of the entry rule or of the channel"
+        return Refused(code=RefusalCode.CHANNEL_NOT_POSSIBLE, field="contact_id", detail=detail)
+    if contact.request is not None and contact.request.token_hash == command.token_hash:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
     tx.emit(CustomerTokenChanged(contact_id=contact.contact_id, token_hash=command.token_hash, gateway_id=contact.gateway_id))
     return tx.done(contact.contact_id, contact.state)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands.assignments import release_assignment, release_participant, remove_all_participants
+from router.engine.commands.channel_events import pass_to_gateway
 from router.engine.commands.contacts import expire_contact, find_contact
 from router.engine.commands.plan_steps import first_plan_step
 from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
@@ -128,7 +129,7 @@ def _ttl_left_ms(tx: Transaction, contact: Contact) -> int | None:
 
 # --- resuming ---------------------------------------------------------------------------------------------------------
 def _resume_contact(tx: Transaction, command: ResumeContact) -> CommandResult:
-    contact, policy = find_contact(tx, command), tx.state.policy
+    contact, policy = find_contact(tx, command) or _contact_to_take_over(tx, command), tx.state.policy
     if contact is None or policy is None:
         return unknown_contact()
     if contact.state is not ContactState.SUSPENDED:
@@ -141,6 +142,15 @@ def _resume_contact(tx: Transaction, command: ResumeContact) -> CommandResult:
         return entry
     emit_resumed(tx, contact, entry, "resumed", channel, command.reference or contact.reference)
     return tx.done(contact.contact_id, contact.state)
+
+
+def _contact_to_take_over(tx: Transaction, command: ResumeContact) -> Contact | None:
+    """Return a suspended contact of another gateway that the gateway of the command resumes on the channel that it serves."""
+    contact, policy = tx.state.contacts.get(command.contact_id), tx.state.policy
+    if contact is None or policy is None or contact.state is not ContactState.SUSPENDED:
+        return None
+    channel = policy.channels.get(command.channel or contact.channel)
+    return contact if channel is not None and channel.gateway == command.gateway_id else None
 
 
 def _repeat_resume(tx: Transaction, contact: Contact, command: ResumeContact) -> CommandResult:
@@ -193,6 +203,8 @@ def emit_resumed(tx: Transaction, contact: Contact, entry: QueueEntry, reason: s
             ttl_at_ms=None if is_task or suspension.ttl_left_ms is None else tx.at_ms + suspension.ttl_left_ms,
         )
     )
+    if not is_task:
+        pass_to_gateway(tx, contact)
 
 
 def _age_at_resume(contact: Contact, suspension: SuspensionState, terms: SuspensionPolicy) -> tuple[int, int]:

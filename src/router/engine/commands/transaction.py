@@ -137,11 +137,12 @@ def is_visible(state: RoutingState, contact: Contact, command: PlainCommand) -> 
 def may_see(state: RoutingState, contact: Contact, *, agent_id: AgentId | None, gateway_id: GatewayId | None) -> bool:
     """Return whether an agent or a gateway may know that the contact exists; with neither, it is a supervisor.
 
-    A gateway sees the contacts that it submitted; an agent those in whose conversation the agent takes part, owned last, or is
-    offered now.
+    A gateway sees the contacts that it has, and those whose customer it is connecting on its channel; an agent those in whose
+    conversation the agent takes part, owned last, or is offered now.
     """
     if gateway_id is not None and gateway_id != contact.gateway_id:
-        return False
+        switch = contact.switch
+        return switch is not None and switch.gateway_id == gateway_id
     if agent_id is None or agent_id == contact.agent_id:
         return True
     if any(state.offers[name].agent_id == agent_id for name in contact.pending_offer_ids):

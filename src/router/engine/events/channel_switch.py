@@ -13,12 +13,12 @@ from router.engine.state.clocks import TimerKind
 from router.engine.state.contact import ChannelSwitch
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
-from router.model.events import ContactChannelFailed, ContactChannelRequested, ContactChannelSwitched
-from router.model.states import ContactState
+from router.model.events import ContactChannelFailed, ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged
+from router.model.states import ContactState, IfUnable
 
 _CHANGES: Final = {
     kind: EventTransitions(CONTACT_TRANSITIONS, kind)
-    for kind in (ContactChannelRequested, ContactChannelSwitched, ContactChannelFailed)
+    for kind in (ContactChannelRequested, ContactChannelSwitched, ContactChannelFailed, ContactGatewayChanged)
 }
 
 
@@ -31,7 +31,8 @@ def _requested(state: RoutingState, event: ContactChannelRequested) -> None:
         reference=event.reference,
         requested_seq=state.seq,
         deadline_ms=event.deadline_ms,
-        if_unable=event.if_unable,
+        if_unable=event.if_unable or IfUnable.QUEUE,
+        gateway_id=event.to_gateway_id,
     )
     if event.deadline_ms is None:
         state.index.contacts.switching[contact.contact_id] = contact
@@ -69,8 +70,17 @@ def _failed(state: RoutingState, event: ContactChannelFailed) -> None:
     end_switch(state, contact)
 
 
+def _gateway_changed(state: RoutingState, event: ContactGatewayChanged) -> None:
+    contact = state.contacts[event.contact_id]
+    change_state(state, contact, _CHANGES[ContactGatewayChanged])
+    contact.gateway_id = event.gateway_id
+    if contact.slot:
+        state.index.directory.set_owner(contact)
+
+
 CHANNEL_SWITCH_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     ContactChannelRequested: _requested,
     ContactChannelSwitched: _switched,
     ContactChannelFailed: _failed,
+    ContactGatewayChanged: _gateway_changed,
 }

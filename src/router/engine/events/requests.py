@@ -58,7 +58,8 @@ def end_choice(state: RoutingState, contact: Contact, option: str | None) -> Non
 
 def _token_changed(state: RoutingState, event: CustomerTokenChanged) -> None:
     contact = state.contacts[event.contact_id]
-    assert contact.request is not None, "only the customer of a request has a token"
+    if contact.request is None:
+        contact.request = RequestState()  # The customer of a contact without a request has got a link.
     _set_token(state, contact, contact.request, event.token_hash)
 
 

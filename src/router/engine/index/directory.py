@@ -129,6 +129,12 @@ class ContactDirectory:
         start = _CODE_LENGTH * (slot & _PLACE_MASK)
         self._chunks_by_number[slot >> _SLOT_BITS].queues[start : start + _CODE_LENGTH] = self._code(contact.queue_id)
 
+    def set_owner(self, contact: Contact) -> None:
+        """Update the gateway of a contact with a slot."""
+        slot = contact.slot
+        start = _CODE_LENGTH * (slot & _PLACE_MASK)
+        self._chunks_by_number[slot >> _SLOT_BITS].owners[start : start + _CODE_LENGTH] = self._code(contact.gateway_id)
+
     def forget(self, contact: Contact) -> None:
         """Remove a contact with a slot."""
         slot, contact.slot = contact.slot, 0

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from router.engine.commands.channel_events import channels_offered
 from router.engine.commands.requests import CALLBACK, LATER, decide_option
 from router.engine.commands.transaction import Transaction
 from router.engine.queries.views import queue_position
@@ -23,6 +24,7 @@ from router.model.states import AssignmentState, CallbackPhase, ContactId, Conta
 
 # Views that are made in one turn: about 20 to 100 µs each.
 _VIEWS_PER_TURN: Final = 16
+_MAY_SWITCH: Final = (RequestPhase.WAITING, RequestPhase.CONNECTED, RequestPhase.ON_HOLD)
 _NO_AGENT_REASONS: Final = frozenset({"ttl", "wait_max", "no_agents_ready", "not_chosen"})
 
 
@@ -65,6 +67,8 @@ def request_view(state: RoutingState, contact_id: ContactId) -> RequestView | No
         request_id=contact.contact_id,
         state=phase,
         channel=contact.channel,
+        channels=channels_offered(state, contact) if phase in _MAY_SWITCH else (),
+        switches_to=None if contact.switch is None else contact.switch.channel,
         options=tuple(_option_view(state, contact, option) for option in contact.request.options),
         expires_at_ms=contact.request.choose_until_ms,
         position=queue_position(state, contact) if waits else None,

@@ -144,6 +144,8 @@ class ChannelSwitch(Struct, kw_only=True, gc=False):
     """When the gateway must have connected the customer; None: it waits for an agent with capacity for the channel."""
     if_unable: IfUnable = IfUnable.QUEUE
     """What another agent is offered while it waits."""
+    gateway_id: str = ""
+    """Gateway that is to connect the customer; empty: the contact's own."""
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:

@@ -105,6 +105,8 @@ class ChangeCustomerToken(CommandStruct, frozen=True, kw_only=True, tag="request
     token_hash: bytes | None = None
     gateway_id: GatewayId | None = None
     """If set, the contact is unknown unless this gateway submitted it."""
+    is_link: bool = False
+    """Whether the contact may be one without a request, whose customer is offered other channels by the policy."""
 
 
 class SetCustomerPresence(CommandStruct, frozen=True, kw_only=True, tag="request.set_presence"):
@@ -366,8 +368,10 @@ class SwitchChannel(CommandStruct, frozen=True, kw_only=True, tag="contact.switc
     """The gateway's reference on that channel; none: unchanged."""
     if_unable: IfUnable = IfUnable.REFUSE
     gateway_id: GatewayId | None = None
-    """If set, the contact is unknown unless this gateway submitted it."""
+    """If set, the contact is unknown unless this gateway has it."""
     agent_id: AgentId | None = None
+    by_customer: bool = False
+    """Whether the customer asks for it, who may go on only on the channels that the policy offers."""
 
 
 class ReportChannel(CommandStruct, frozen=True, kw_only=True, tag="contact.report_channel"):

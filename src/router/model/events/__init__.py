@@ -41,6 +41,7 @@ from router.model.events.agent import (
     WrapUpExtended,
     WrapUpStarted,
 )
+from router.model.events.channel import ContactChannelFailed, ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged
 from router.model.events.contact import (
     CallbackClaimed,
     CallbackConnected,
@@ -51,9 +52,6 @@ from router.model.events.contact import (
     ContactAbandoned,
     ContactAssigned,
     ContactCancelled,
-    ContactChannelFailed,
-    ContactChannelRequested,
-    ContactChannelSwitched,
     ContactChoosing,
     ContactEnded,
     ContactExpired,
@@ -99,6 +97,7 @@ __all__ = (
     "ContactChannelFailed",
     "ContactChannelRequested",
     "ContactChannelSwitched",
+    "ContactGatewayChanged",
     "ContactOverflowed",
     "ContactPreferredAgentExpired",
     "ContactStepEntered",
@@ -159,6 +158,7 @@ Event: TypeAlias = (
     | ContactChannelFailed
     | ContactChannelRequested
     | ContactChannelSwitched
+    | ContactGatewayChanged
     | ContactOverflowed
     | ContactPreferredAgentExpired
     | ContactStepEntered

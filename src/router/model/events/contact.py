@@ -10,17 +10,7 @@ from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
 from router.model.policy import CallbackMode, CallbackQueuePosition, FactValue, SuspensionEnd
-from router.model.states import (
-    AgentId,
-    AssignmentId,
-    AssignmentRole,
-    CallbackPhase,
-    ContactId,
-    EndedBy,
-    GatewayId,
-    IfUnable,
-    QueueId,
-)
+from router.model.states import AgentId, AssignmentId, AssignmentRole, CallbackPhase, ContactId, EndedBy, GatewayId, QueueId
 
 
 class OriginalRequest(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -288,71 +278,6 @@ class ContactResumeDue(EventStruct, frozen=True, kw_only=True, tag="contact.resu
     at_expiry: SuspensionEnd
     """What happens then: ``end`` or ``queue``."""
     gateway_id: GatewayId = ""
-
-
-class ContactChannelRequested(EventStruct, frozen=True, kw_only=True, tag="contact.channel_requested"):
-    """A conversation is to continue on another channel; the old one stands until the customer is connected there.
-
-    With ``deadline_ms`` the gateway must connect the customer now and report the outcome. Without it the agent has no capacity for
-    the channel: the switch waits until the agent has, or another agent accepts the contact, or a consult, on the channel. A switch
-    in progress also ends, without an event of its own, when the contact ends, waits again, is suspended or gets another owner.
-    """
-
-    contact_id: ContactId
-    from_channel: str
-    """Present channel."""
-    channel: str
-    """Channel on which the customer is to be connected."""
-    assignment_id: AssignmentId
-    agent_id: AgentId
-    """Owner of the contact."""
-    held_units: int
-    """Capacity units that the agent needs beyond those of the present channel; they are held from now on."""
-    deadline_ms: int | None = None
-    """Time by which the outcome must be reported, epoch milliseconds; null: the switch waits for an agent."""
-    reference: str | None = None
-    gateway_id: GatewayId = ""
-    members: dict[AgentId, AssignmentRole] | None = None
-    if_unable: IfUnable = IfUnable.QUEUE
-    """While the switch waits: whether another agent is offered the contact (``queue``) or a consult (``consult``)."""
-
-
-class ContactChannelSwitched(EventStruct, frozen=True, kw_only=True, tag="contact.channel_switched"):
-    """The contact continues on another channel: in its place in the queue, or with its agent and in the same assignment."""
-
-    contact_id: ContactId
-    queue_id: QueueId
-    from_channel: str
-    """Channel until this event."""
-    channel: str
-    """Channel from now on."""
-    requirement: str
-    units: int
-    """Capacity units that the conversation uses from now on."""
-    reference: str | None = None
-    assignment_id: AssignmentId | None = None
-    """Assignment of the owner; null: the contact waits."""
-    agent_id: AgentId | None = None
-    """Owner of the contact; null: it waits."""
-    gateway_id: GatewayId = ""
-    members: dict[AgentId, AssignmentRole] | None = None
-    offered_to: tuple[AgentId, ...] = ()
-    """Agents with a pending offer of the contact."""
-
-
-class ContactChannelFailed(EventStruct, frozen=True, kw_only=True, tag="contact.channel_failed"):
-    """A switch to another channel was given up; the conversation continues on the old channel."""
-
-    contact_id: ContactId
-    channel: str
-    """Channel that was wanted."""
-    reason: str
-    """``failed`` (reported by the gateway), ``timeout`` (no report in time), ``cancelled`` or ``replaced`` (by another switch)."""
-    assignment_id: AssignmentId | None = None
-    agent_id: AgentId | None = None
-    """Owner of the contact."""
-    gateway_id: GatewayId = ""
-    members: dict[AgentId, AssignmentRole] | None = None
 
 
 class ContactOverflowed(EventStruct, frozen=True, kw_only=True, tag="contact.overflowed"):

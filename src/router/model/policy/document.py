@@ -135,6 +135,8 @@ class EntryRule(PolicyStruct, frozen=True, kw_only=True):
     """Skills required in addition to those of the contact and the queue."""
     plan: Name | None = None
     """Plan of its contacts, in place of the queue's; null: the queue's."""
+    offer_channels: Annotated[tuple[Name, ...], Meta(max_length=32)] | None = None
+    """Channels offered to their customers, in place of those of the channel; null: those of the channel."""
 
 
 class AgentsPolicy(PolicyStruct, frozen=True, kw_only=True):

@@ -66,6 +66,11 @@ class ChannelPolicy(PolicyStruct, frozen=True, kw_only=True):
     Null: a lost connection is no hang-up."""
     connect_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
     """Time for the gateway to connect the customer of a conversation that switches to this channel."""
+    gateway: SubjectId | None = None
+    """Gateway that serves this channel, by the subject of its credential; a contact that continues on the channel is passed to it.
+    Null: the gateway that has the contact serves this channel as well."""
+    offer_channels: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
+    """Channels on which a customer of this one may go on if they wish, by a link (``POST /v1/contacts/{id}/link``)."""
     park_max_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] | None = None
     """Maximum time a contact stays parked; then it ends. Null: unlimited."""
     unpark_when_not_ready: LostDesktopAction = LostDesktopAction.KEEP

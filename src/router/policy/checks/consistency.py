@@ -90,6 +90,10 @@ def _channels(policy: Policy) -> Iterator[Problem]:
         for index, blocked in enumerate(channel.blocks):
             if blocked not in policy.channels:
                 yield unknown_name(f"channels.{name}.blocks[{index}]", "channel", blocked, policy.channels)
+        yield from duplicate_names(f"channels.{name}.offer_channels", channel.offer_channels)
+        for index, offered in enumerate(channel.offer_channels):
+            if offered not in policy.channels:
+                yield unknown_name(f"channels.{name}.offer_channels[{index}]", "channel", offered, policy.channels)
         yield from duplicate_names(f"channels.{name}.interrupts", channel.interrupts)
         for index, interrupted in enumerate(channel.interrupts):
             if interrupted not in policy.channels:
@@ -214,6 +218,9 @@ def _entry_rule(policy: Policy, path: str, rule: EntryRule, skills: Collection[s
     for skill in rule.skills:
         if skill not in skills:
             yield unknown_name(f"{path}.skills.{skill}", "skill", skill, policy.skills)
+    for number, offered in enumerate(rule.offer_channels or ()):
+        if offered not in policy.channels:
+            yield unknown_name(f"{path}.offer_channels[{number}]", "channel", offered, policy.channels)
 
 
 def _condition_problems(policy: Policy, path: str, when: EntryCondition) -> Iterator[Problem]:

@@ -5,7 +5,9 @@ from typing import Final
 from router.model.request_views import RequestView
 from router.server.api.bodies import EmptyBody
 from router.server.api.requests import (
+    LinkReceipt,
     OptionChoice,
+    RequestChannel,
     RequestFields,
     RequestQuery,
     RequestReceipt,
@@ -15,6 +17,8 @@ from router.server.api.requests import (
     create_request,
     get_request,
     issue_customer_token,
+    issue_link,
+    switch_request_channel,
 )
 from router.server.api.route import Route
 
@@ -60,6 +64,25 @@ REQUEST_ROUTES: Final[tuple[Route, ...]] = (
         response_type=RequestView,
         tag="requests",
         problem_codes=("unknown_contact",),
+    ),
+    Route(
+        method="POST",
+        path="/v1/requests/{request_id}/channel",
+        operation=switch_request_channel,
+        body_type=RequestChannel,
+        response_type=RequestView,
+        tag="requests",
+        problem_codes=("unknown_contact", "invalid_contact_state", "unknown_channel", "channel_not_possible"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/contacts/{contact_id}/link",
+        operation=issue_link,
+        body_type=EmptyBody,
+        response_type=LinkReceipt,
+        status=201,
+        tag="contacts",
+        problem_codes=("unknown_contact", "invalid_contact_state", "channel_not_possible"),
     ),
     Route(
         method="POST",

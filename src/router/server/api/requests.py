@@ -14,11 +14,19 @@ from msgspec import Meta, Struct
 from router.context.cards import ContactContext
 from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
-from router.model.commands import CancelRequest, ChangeCustomerToken, ChooseOption, PlainCommand, RequestContact, TimeMs
+from router.model.commands import (
+    CancelRequest,
+    ChangeCustomerToken,
+    ChooseOption,
+    PlainCommand,
+    RequestContact,
+    SwitchChannel,
+    TimeMs,
+)
 from router.model.events import TimeWindow
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
 from router.model.request_views import OptionView, RequestView, WaitTold
-from router.model.states import Ident, Name, RequestPhase
+from router.model.states import Ident, IfUnable, Name, RequestPhase
 from router.protocol.frames import ContactCustomer, ContactFields, PreferredAgents
 from router.server.api.guards import entity_tags, idempotency_key
 from router.server.api.idempotency import add_customer, enqueue_command, fingerprint_of, replay_headers
@@ -112,6 +120,24 @@ class RequestReceipt(Struct, frozen=True, kw_only=True):
     epoch: int
     seq: int
     """Sequence number of the event that the request caused."""
+
+
+class RequestChannel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Channel on which a customer goes on."""
+
+    channel: Name
+    """One of the ``channels`` of the request; its present one gives up a switch in progress."""
+
+
+class LinkReceipt(Struct, frozen=True, kw_only=True):
+    """What a link to the customer of a contact needs."""
+
+    request_id: str
+    """Id of the contact, which is its id as a request."""
+    token: str
+    """Token of the customer, for this contact only. One that was given before is no longer valid."""
+    channels: tuple[str, ...]
+    """Channels on which the customer may go on."""
 
 
 class TokenReceipt(Struct, frozen=True, kw_only=True):
@@ -223,9 +249,32 @@ async def issue_customer_token(request: ApiRequest) -> ApiResponse:
     return ApiResponse(status=201, body=TokenReceipt(request_id=contact_id, token=await _renew_token(request, contact_id)))
 
 
-async def _renew_token(request: ApiRequest, contact_id: str) -> str:
+async def issue_link(request: ApiRequest) -> ApiResponse:
+    """Give the customer of a contact a token, with which they go on on another channel that the policy offers, if they wish."""
+    contact_id = request.path_params["contact_id"]
+    token = await _renew_token(request, contact_id, is_link=True)
+    view = await _view(request, contact_id)
+    return ApiResponse(status=201, body=LinkReceipt(request_id=contact_id, token=token, channels=view.channels))
+
+
+async def switch_request_channel(request: ApiRequest) -> ApiResponse:
+    """Go on on another channel, as the customer; if the agent cannot take it now, the switch waits, and nothing else changes."""
+    contact_id = _own_id(request)
+    command = SwitchChannel(
+        contact_id=contact_id,
+        channel=request.body.channel,
+        if_unable=IfUnable.QUEUE,
+        gateway_id=request.gateway_id,
+        by_customer=True,
+    )
+    return await _changed(request, await _execute(request, command))
+
+
+async def _renew_token(request: ApiRequest, contact_id: str, *, is_link: bool = False) -> str:
     token = new_token()
-    command = ChangeCustomerToken(contact_id=contact_id, token_hash=token_hash(token), gateway_id=request.gateway_id)
+    command = ChangeCustomerToken(
+        contact_id=contact_id, token_hash=token_hash(token), gateway_id=request.gateway_id, is_link=is_link
+    )
     await request.execute_unguarded(command)
     return token
 

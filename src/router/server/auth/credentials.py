@@ -85,6 +85,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "get_request": _GATEWAYS | _CUSTOMER,  # a gateway: its own; a customer: the one of the token, as in the next two
     "choose_option": _GATEWAYS | _CUSTOMER,
     "cancel_request": _GATEWAYS | _CUSTOMER,
+    "switch_request_channel": _GATEWAYS | _CUSTOMER,
+    "issue_link": _GATEWAYS,
     "issue_customer_token": _GATEWAYS,
     "update_contact": _GATEWAYS,
     "cancel_contact": _GATEWAYS,

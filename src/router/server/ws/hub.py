@@ -30,7 +30,7 @@ from router.model.errors import CommandQueueFull, RouterError
 from router.model.events import AgentRemoved, ContactAssigned, DesktopConnected, Event, OfferMade, ParticipantAdded
 from router.model.states import SEALED_REFERENCE
 from router.model.views import QueueView
-from router.protocol.audience import recipient_agents, recipient_gateway
+from router.protocol.audience import recipient_agents, recipient_gateways
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON, SUBPROTOCOLS, frame_encoder
 from router.protocol.frames import EventFrame, ReconnectFrame, ServerFrame, StatsFrame
@@ -497,8 +497,7 @@ def _recipients(group: _WorkspaceSubscribers, event: Event) -> list[Subscriber]:
     found: list[Subscriber] = []
     for agent_id in recipient_agents(event):
         found += group.desktops.get(agent_id, ())
-    gateway_id = recipient_gateway(event)
-    if gateway_id is not None:
+    for gateway_id in recipient_gateways(event):
         found += group.gateways.get(gateway_id, ())
     if group.supervisors:
         found += group.supervisors

@@ -21,7 +21,7 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 from router.model.events import Event
-from router.protocol.audience import is_visible_to, recipient_agents, recipient_gateway
+from router.protocol.audience import is_visible_to, recipient_agents, recipient_gateways
 from router.runtime.publisher import Publisher
 
 StampedEvent: TypeAlias = tuple[int, int, Event]
@@ -115,8 +115,7 @@ class ReplayIndex:
         for stamped in self._events(after_seq, until_seq):
             for agent_id in recipient_agents(stamped[2]):
                 agents.setdefault(agent_id, []).append(stamped)
-            gateway_id = recipient_gateway(stamped[2])
-            if gateway_id is not None:
+            for gateway_id in recipient_gateways(stamped[2]):
                 gateways.setdefault(gateway_id, []).append(stamped)
         both = ((self._agents, agents), (self._gateways, gateways))
         return [(of, name, stamped) for of, some in both for name, stamped in some.items()]
