@@ -189,3 +189,9 @@ def test_assumptions_about_people_are_options_for_logs(tmp_path: Path, workload:
     for option in (("--handle-times", "by-agent"), ("--callback-share", "0.1"), ("--redial-share", "0.1")):
         assert run_command("simulate", "--workload", workload, *option).exit_code == 2
     assert run_command("simulate", *logs, "--redial-share", "1.5").exit_code == 2
+
+
+def test_the_story_of_the_demo_has_no_report_in_json(tmp_path: Path) -> None:
+    done = run_command("demo", "--only", "story", "--json", str(tmp_path / "report.json"))
+    assert done.exit_code == 2 and "--json writes the report of the day" in done.stderr
+    assert not (tmp_path / "report.json").exists()

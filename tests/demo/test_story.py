@@ -1,11 +1,16 @@
 """The story of the demo as a process without a terminal, and what it says when the router does not do as told."""
 
+import fcntl
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +34,14 @@ STORY: Final = ("demo", "--only", "story")
 PAGES: Final = ("README.md", "docs/tutorial/demo.md", "docs/how-to/run.md")
 
 
+ENVIRONMENT: Final = {k: v for k, v in os.environ.items() if not k.startswith(("ROUTER_", "COLUMNS"))} | {"TERM": "xterm-256color"}
+
+
 def run(directory: Path, *program: str, timeout_s: float = 90) -> "subprocess.CompletedProcess[str]":
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ROUTER_")} | {"TERM": "dumb", "COLUMNS": "80"}
     return subprocess.run(
         [sys.executable, *program, *STORY],
         cwd=directory,
-        env=environment,
+        env=ENVIRONMENT | {"COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -80,7 +87,7 @@ def test_the_card_shows_what_was_before_two_days_earlier(told: str) -> None:
         assert card.count("payment invoice failed in the app reason=limit") == 2
         assert "+442079460123" not in card
     assert "notes" not in first and "upload" not in first
-    assert "agent:ada: Stopped by the daily limit. Ann sends the passport," in second
+    assert "agent:ada: Stopped by the daily limit. Ann sends the passport." in second
     (uploaded,) = re.findall(r"(\w{3} \d\d \w{3}) \d\d:\d\d  upload passport ok", second)
     (failed, _) = re.findall(r"(\w{3} \d\d \w{3}) \d\d:\d\d  payment invoice failed", second)
     days = [time.strptime(f"{day} 2024", "%a %d %b %Y").tm_yday for day in (failed, uploaded)]
@@ -141,6 +148,26 @@ def steady(line: str) -> str:
     line = re.sub(r"[\w-]+…", "ID…", line)
     line = re.sub(r"\b[A-Z][a-z]{2} \d\d [A-Z][a-z]{2} \d\d:\d\d\b", "TIME", line)
     return " ".join(re.sub(r"\d+", "0", line).split())
+
+
+def test_a_terminal_of_80_columns_shows_it_in_colours_and_within_them(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "router", *STORY], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, env=ENVIRONMENT
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # The end of a terminal is an error of input and output.
+        while chunk := os.read(ours, 65_536):
+            shown += chunk
+    os.close(ours)
+    assert process.wait(30) == 0
+    text = shown.decode().replace("\r\n", "\n")
+    assert "\x1b[" in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "statements of the story hold." in plain
+    assert [line for line in plain.splitlines() if len(line) > 80] == []
 
 
 # --- a router that does not do as told ----------------------------------------------------------------

@@ -269,6 +269,8 @@ def demo(
     agent. Each request is printed, and what it should show is checked. The day has 15 agents and ends with a report. Exits with 1
     if anything did not go as told.
     """
+    if only == "story" and json_path is not None:
+        raise click.UsageError("--json writes the report of the day: leave out --only story, or --json.")
     from router.demo.main import DemoPart
     from router.demo.main import run_demo as run
 

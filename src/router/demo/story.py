@@ -35,7 +35,7 @@ _CENTRE: Final = "supervisor:centre"
 _USER: Final = {"type": "app_user", "value": "user-7", "assurance": "verified"}
 _PHONE: Final = {"type": "phone", "value": "+442079460123"}
 _NAME: Final = "Ann Miller"
-_NOTE: Final = "Stopped by the daily limit. Ann sends the passport, then we raise it."
+_NOTE: Final = "Stopped by the daily limit. Ann sends the passport."
 _AGENTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "ada": {"skills": {"payments": 8}, "attributes": {"alias": "Ada"}},
     "ben": {"skills": {"payments": 6}, "attributes": {"alias": "Ben"}},

@@ -1,7 +1,8 @@
 """Transcript of a story: requests, answers and frames in short form, and the checks of what it tells.
 
-Everything fits into ``COLUMNS`` columns. Long ids and tokens are cut to their beginning; members of a document are left out by the
-caller. A check that does not hold is printed with both values and counted, and the story goes on.
+Everything fits into ``COLUMNS`` columns, or into the terminal where that is narrower, down to ``COLUMNS_MIN``. Long ids and tokens
+are cut to their beginning; members of a document are left out by the caller. A check that does not hold is printed with both values
+and counted, and the story goes on.
 """
 
 import re
@@ -17,6 +18,7 @@ from rich.text import Text
 from router.context.cards import Card
 
 COLUMNS: Final = 100
+COLUMNS_MIN: Final = 80
 _ID_LENGTH: Final = 12
 _LONG_ID: Final = re.compile(r"(?:[a-z]+_)?[A-Za-z0-9_-]{24,}(?:\.[0-9]+)?")
 _NAME_WIDTH: Final = 10
@@ -27,6 +29,7 @@ class Transcript:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._columns = max(COLUMNS_MIN, min(COLUMNS, console.width)) if console.is_terminal else COLUMNS
         self.checks = 0
         self.differences: list[str] = []
         self._has_entries = False
@@ -34,14 +37,14 @@ class Transcript:
     def scene(self, title: str) -> None:
         """Begin a scene."""
         self._line("")
-        self._line(f"── {title} ".ljust(COLUMNS, "─"), "bold")
+        self._line(f"── {title} ".ljust(self._columns, "─"), "bold")
         self._has_entries = False
 
     def say(self, text: str) -> None:
         """Tell what happens, in a paragraph."""
         if self._has_entries:
             self._line("")
-        for line in textwrap.wrap(text, COLUMNS):
+        for line in textwrap.wrap(text, self._columns):
             self._line(line)
         self._has_entries = False
 
@@ -68,7 +71,7 @@ class Transcript:
         """Print a card as a desktop may show it."""
         self._line(f"  ┌─ {title} (status: {card.status})")
         for name, text in _card_rows(card):
-            lines = textwrap.wrap(text, COLUMNS - 16, subsequent_indent="  ")
+            lines = textwrap.wrap(text, self._columns - 16, subsequent_indent="  ")
             for number, line in enumerate(lines):
                 self._line(f"  │ {(name if not number else '').ljust(10)} {line}")
         self._line("  └─")
@@ -77,7 +80,7 @@ class Transcript:
         """Compare what the story tells with what the router did."""
         self.checks += 1
         if expected == actual:
-            for line in textwrap.wrap(what, COLUMNS, initial_indent="  ok  ", subsequent_indent=" " * 6):
+            for line in textwrap.wrap(what, self._columns, initial_indent="  ok  ", subsequent_indent=" " * 6):
                 self._line(line, "green")
             return
         self.differences.append(what)
@@ -107,12 +110,12 @@ class Transcript:
             self._line(head, "cyan")
             return
         indent = len(head) + 1
-        lines = document_lines(body, indent, COLUMNS)
-        if (len(lines) > 1 or indent + len(lines[0]) > COLUMNS) and indent > 2 * _NAME_WIDTH:
+        lines = document_lines(body, indent, self._columns)
+        if (len(lines) > 1 or indent + len(lines[0]) > self._columns) and indent > 2 * _NAME_WIDTH:
             # A body of several lines below a long path would begin too far to the right.
             self._line(head, "cyan")
             indent = _NAME_WIDTH + 5
-            lines = document_lines(body, indent, COLUMNS)
+            lines = document_lines(body, indent, self._columns)
             head = " " * (indent - 1)
         for number, line in enumerate(lines):
             self._line(f"{head} {line}" if not number else " " * indent + line, "cyan")
