@@ -271,6 +271,12 @@ class ContextStore(Protocol):
         """
         ...
 
+    def put_customer(
+        self, workspace: str, identities: Sequence[NormalIdentity], change: ProfileChange, *, actor: str, now_ms: int
+    ) -> Resolved:
+        """Find or create a customer and change the profile of the root. Raises TooManyIdentities."""
+        ...
+
     def attach(
         self, workspace: str, customer_id: str, identity: NormalIdentity, *, now_ms: int
     ) -> tuple[CustomerView, IdentityView]:

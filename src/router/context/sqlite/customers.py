@@ -191,8 +191,9 @@ class CustomerTable:
             return Resolved(customer_id=customer_id, member_id=member_id, assurance=plan.assurance, conflicts=self._conflicts(plan))
         created = plan.root is None
         root = self.create(now_ms=at_ms) if plan.root is None else plan.root
-        self._check_limits(root, plan)
-        self._write_identities(root, plan, at_ms=at_ms)
+        if not created:
+            self._check_limits(root, plan)
+        self._write_identities(root, plan, at_ms=at_ms, is_new=created)
         merged = []
         for merge in plan.merges:
             winner, loser = self._order(root, merge.row)
@@ -201,10 +202,14 @@ class CustomerTable:
         for member in plan.remerge:
             self._unlink_anonymous(member, now_ms=now_ms)
             self._link(member.row, root, actor=RESOLUTION_ACTOR, reason="login", at_ms=at_ms)
-        self._connection.execute("UPDATE customer SET seen_ms = max(seen_ms, ?) WHERE row = ?", (at_ms, root))
+        if created and not merged and not plan.remerge:
+            customer_id = member_id = self.id_of(root)
+        else:
+            self._connection.execute("UPDATE customer SET seen_ms = max(seen_ms, ?) WHERE row = ?", (at_ms, root))
+            customer_id, member_id = self.id_of(root), self._member_id(found, root)
         return Resolved(
-            customer_id=self.id_of(root),
-            member_id=self._member_id(found, root),
+            customer_id=customer_id,
+            member_id=member_id,
             created=created,
             assurance=plan.assurance,
             merged=tuple(merged),
@@ -245,9 +250,9 @@ class CustomerTable:
         ).fetchall()
         return int(count)
 
-    def _write_identities(self, root: int, plan: Plan, *, at_ms: int) -> None:
+    def _write_identities(self, root: int, plan: Plan, *, at_ms: int, is_new: bool) -> None:
         for one in plan.attach:
-            self._attach(root, one, at_ms=at_ms)
+            self._attach(root, one, at_ms=at_ms, is_new=is_new)
         for one in plan.move:
             self._move(root, one, at_ms=at_ms)
         for one in plan.raise_assurance:
@@ -256,14 +261,15 @@ class CustomerTable:
                 self._move(root, one, at_ms=at_ms)
         for one in plan.candidates:
             self._connection.execute("INSERT OR IGNORE INTO candidate VALUES (?, ?, ?)", (root, one.hash, one.identity.type))
-        if plan.attach or plan.move:
-            self.bump(root)
+        if (plan.attach or plan.move) and not is_new:
+            self.bump(root)  # Who is new is known to no one yet.
 
-    def _attach(self, row: int, one: Found, *, at_ms: int) -> None:
+    def _attach(self, row: int, one: Found, *, at_ms: int, is_new: bool = False) -> None:
         key = self.key_of(row)
         if key is None:
             raise SealBroken("the customer has no data key")
-        if one.identity.strength is Strength.WEAK and self._count(self.root_of(row), weak=True) >= WEAK_MAX:
+        is_weak = one.identity.strength is Strength.WEAK
+        if is_weak and not is_new and self._count(self.root_of(row), weak=True) >= WEAK_MAX:
             self._drop_oldest_weak(self.root_of(row))
         values = (self.number, one.hash, row, row, one.identity.type, int(one.identity.strength), str(one.assurance))
         sealed = key.seal(_VALUE_COLUMN, one.identity.value.encode())
@@ -507,9 +513,9 @@ class CustomerTable:
         self._keys.create(self.name, row)
         return row
 
-    def bump(self, row: int) -> None:
+    def bump(self, row: int, *, is_root: bool = False) -> None:
         """Increase the version of a customer and of the root it belongs to."""
-        for one in {row, self.root_of(row)}:
+        for one in (row,) if is_root else {row, self.root_of(row)}:
             self._connection.execute(
                 "UPDATE customer SET version = version + 1, changed = ? WHERE row = ?", (self._next_change(), one)
             )

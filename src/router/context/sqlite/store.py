@@ -2,17 +2,11 @@
 
 import itertools
 import sqlite3
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from msgspec import UNSET
-
 from router.context.customers import (
-    CONSENT_CHANGES_MAX,
-    CONSENTS_MAX,
-    PROFILE_FIELDS,
     STRONG_AND_ADDRESS_MAX,
     ConsentChange,
     ContextCorrupt,
@@ -22,10 +16,8 @@ from router.context.customers import (
     IdentityView,
     Merged,
     MergeRefused,
-    Profile,
     ProfileChange,
     Resolved,
-    TooManyIdentities,
     UnknownCustomer,
     UnknownIdentity,
     Unmerged,
@@ -51,6 +43,7 @@ from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
+from router.context.sqlite.profiles import ProfileTable, searched_words
 from router.context.sqlite.references import SqliteReferences
 from router.context.sqlite.rotation import KeyRotation
 from router.context.sqlite.verification import SqliteVerifications
@@ -59,9 +52,6 @@ IDLE_FOLD_MS: Final = 10 * 60_000
 LOG_BYTES_MAX: Final = 16 << 20
 _FOLD_SLICE: Final = 50
 _RETENTION_SLICE: Final = 500
-_TOKEN_LENGTH_MAX: Final = 12
-_TOKEN_LENGTH_MIN: Final = 2
-_NAME_WORDS_MAX: Final = 8
 
 
 class SqliteContextStore:
@@ -101,6 +91,7 @@ class SqliteContextStore:
                 self._load_workspaces()
                 self._erasure.repair(now_ms=now_ms)
                 self._rotation = KeyRotation(self._files, self._keys, lambda: self._workspaces.values(), key_path)
+                self._profiles = ProfileTable(self._data, self._keys)
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
                 self._references = SqliteReferences(self._data, self._table, kept_ms=contact_kept_ms)
                 self._contacts = SqliteContacts(
@@ -256,22 +247,19 @@ class SqliteContextStore:
         root = table.root_of(row)
         if versions is not None and table.view(root).version not in versions:
             raise VersionMismatch("the customer was changed since that version; read it again")
-        profile = table.profile(root)
-        changed = _change_fields(profile, change, actor=actor, now_ms=now_ms) | _change_consents(profile, change, actor=actor)
-        if changed:
-            table.save_profile(root, profile)
-            if "name" in changed:
-                self._index_name(table, root, profile.name)
-            table.bump(root)
+        self._profiles.change(table, root, change, actor=actor, now_ms=now_ms)
         return table.view(row)
 
-    def _index_name(self, table: CustomerTable, row: int, name: str | None) -> None:
-        """Store the hashes of the beginnings of a name's words, so that it can be searched for."""
-        self._data.execute("DELETE FROM name_token WHERE row = ?", (row,))
-        lookup = self._keys.lookup_key(table.number)
-        for token in _prefixes(name or ""):
-            hash = lookup.hash("name", token)
-            self._data.execute("INSERT OR IGNORE INTO name_token VALUES (?, ?, ?)", (table.number, hash, row))
+    def put_customer(
+        self, workspace: str, identities: Sequence[NormalIdentity], change: ProfileChange, *, actor: str, now_ms: int
+    ) -> Resolved:
+        """Find or create a customer and change the profile of the root. Raises TooManyIdentities."""
+        table = self._table(workspace)
+        found = table.resolve(identities, at_ms=now_ms, create=True, now_ms=now_ms)
+        if found.customer_id is not None:
+            root, is_new = table.row_of(found.customer_id), found.created and not found.merged
+            self._profiles.change(table, root, change, actor=actor, now_ms=now_ms, is_new=is_new)
+        return found
 
     def attach(
         self, workspace: str, customer_id: str, identity: NormalIdentity, *, now_ms: int
@@ -384,7 +372,7 @@ class SqliteContextStore:
         if identity is not None:
             owner = table.find(identity).owner
             return SearchPage(customers=[] if owner is None else [table.view(owner.row)])
-        words = [word[:_TOKEN_LENGTH_MAX] for word in _words(name or "") if len(word) >= _TOKEN_LENGTH_MIN]
+        words = searched_words(name or "")
         if not words:
             return SearchPage(customers=[])
         lookup = self._keys.lookup_key(table.number)
@@ -542,46 +530,3 @@ def _merge_entry(
         at_ms=at_ms,
         undone_at_ms=undone_ms,
     )
-
-
-def _change_fields(profile: Profile, change: ProfileChange, *, actor: str, now_ms: int) -> set[str]:
-    """Set the fields that a change names and return those that differ; who changed a field stays, not what it was."""
-    changed = set()
-    for name in PROFILE_FIELDS:
-        value = getattr(change, name)
-        if value is not UNSET and value != getattr(profile, name):
-            setattr(profile, name, value)
-            profile.changed[name] = (now_ms, actor)
-            changed.add(name)
-    return changed
-
-
-def _change_consents(profile: Profile, change: ProfileChange, *, actor: str) -> set[str]:
-    """Set the consents that a change names, with their history. Raises TooManyIdentities at the limit."""
-    if change.consents is UNSET:
-        return set()
-    changed = set()
-    for purpose, consent in change.consents.items():
-        if consent == profile.consents.get(purpose):
-            continue
-        changed.add("consents")
-        if consent is None:
-            removed = profile.consents.pop(purpose)
-            profile.consent_changes.append(ConsentChange(purpose, None, removed.at_ms, removed.source, actor))
-        else:
-            profile.consents[purpose] = consent
-            profile.consent_changes.append(ConsentChange(purpose, consent.granted, consent.at_ms, consent.source, actor))
-    if len(profile.consents) > CONSENTS_MAX:
-        raise TooManyIdentities(f"a customer has at most {CONSENTS_MAX} consents")
-    del profile.consent_changes[:-CONSENT_CHANGES_MAX]
-    return changed
-
-
-def _words(name: str) -> list[str]:
-    """Return the words of a name for search: without accents and case."""
-    plain = unicodedata.normalize("NFKD", name).casefold()
-    return ["".join(c for c in word if not unicodedata.combining(c)) for word in plain.split()][:_NAME_WORDS_MAX]
-
-
-def _prefixes(name: str) -> set[str]:
-    return {word[:length] for word in _words(name) for length in range(_TOKEN_LENGTH_MIN, min(len(word), _TOKEN_LENGTH_MAX) + 1)}

@@ -134,11 +134,9 @@ async def _put(request: ApiRequest, entry: _Entry) -> tuple[str, bool]:
     now_ms = now_ms_of(request)
 
     def operation(store: ContextStore) -> tuple[str, bool]:
-        found = store.resolve(request.workspace, entry.identities, at_ms=now_ms, create=True, now_ms=now_ms)
+        actor = request.credential.actor
+        found = store.put_customer(request.workspace, entry.identities, entry.profile, actor=actor, now_ms=now_ms)
         assert found.customer_id is not None
-        store.change_profile(
-            request.workspace, found.customer_id, entry.profile, versions=None, actor=request.credential.actor, now_ms=now_ms
-        )
         return found.customer_id, found.created
 
     done: tuple[str, bool] = await run_on_context(request, operation)
