@@ -11,10 +11,12 @@ A write is logged before it is made and a sync after it has returned: at no cut 
 Faults, from the environment: ``KILL_AT_WAL_SYNC=n`` kills the process before the n-th sync of a write-ahead log;
 ``FAIL_SYNC=n`` makes the n-th one, and only that one, fail with an I/O error; ``KILL_AT_ENTRY=n`` kills it after n entries.
 With ``FAULT_FILES``, the beginning of names, all syncs of those SQLite files are counted instead. While the file ``FAULT_WHILE``
-exists, those files fail as it says: ``eio``, ``full``, or ``stall``, which lasts until the file is gone.
+exists, those files fail as it says: ``eio``, ``full``, ``stall``, which lasts until the file is gone, or ``slow``: each sync takes
+five seconds.
 """
 
 import builtins
+import contextlib
 import ctypes
 import io
 import os
@@ -32,6 +34,7 @@ _SQLITE_IOERR_WRITE: Final = 10 | (3 << 8)
 _SQLITE_FULL: Final = 13
 _OPEN_WAL: Final = 0x00080000
 _OPEN_MEMORY: Final = 0x00000080
+_SLOW_S: Final = 5.0
 
 
 class Recorder:
@@ -78,9 +81,16 @@ class Recorder:
             except FileNotFoundError:
                 return 0
             if kind != "stall":
-                return {"eio": _SQLITE_IOERR_WRITE, "full": _SQLITE_FULL}[kind]
+                return {"eio": _SQLITE_IOERR_WRITE, "full": _SQLITE_FULL, "slow": 0}[kind]
             time.sleep(0.02)
         return 0
+
+    def delay_sync(self, name: str) -> None:
+        """Wait before a sync while the disk is slow."""
+        if self._fault_while and name.startswith(self._fault_files):
+            with contextlib.suppress(FileNotFoundError):
+                if Path(self._fault_while).read_text() == "slow":
+                    time.sleep(_SLOW_S)
 
     def on_sync(self, name: str, is_wal: bool) -> bool:
         """Count a sync of a file that may be at fault; return whether it fails. May kill the process."""
@@ -301,6 +311,7 @@ class _RecordingVfs:
             name, is_wal = self._files[file]
             if fault := self._recorder.fault(name):
                 return fault
+            self._recorder.delay_sync(name)
             if self._recorder.on_sync(name, is_wal):
                 self._recorder.add("sync", name, False)
                 return _SQLITE_IOERR_FSYNC
