@@ -1,6 +1,8 @@
 """``router journal redact`` and ``audit-personal``: references leave an earlier journal, decisions stay, a crash loses nothing."""
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -44,10 +46,21 @@ async def test_references_move_to_the_context_and_everything_else_stays(make_rou
     assert (await asyncio.to_thread(run, router, "redact"))[0] == 3, "a running router is refused"
     router.stop()
     journal = router.directory / "var" / "journal.db"
+    await told_at_the_start(router.directory, contacts=2)
+    diagnosed = await asyncio.to_thread(run_command, "doctor", "--journal", str(journal), "--json")
+    findings = json.loads(diagnosed.output)["workspaces"]["default"]["findings"]
+    [finding] = [one for one in findings if one["code"] == "references_in_journal"]
+    assert finding["message"].startswith("the journal holds the references of 2 contacts,") and "redact" in finding["advice"]
+    archive = journal.parent / "archive" / "2020" / "journal.db"
+    archive.parent.mkdir(parents=True)
+    shutil.copy(journal, archive)
     audited = await asyncio.to_thread(run_command, "journal", "audit-personal", str(journal))
     assert audited.exit_code == 0 and "contact.queued.reference" in audited.output and SECRET not in audited.output
     code, out = await asyncio.to_thread(run, router, "redact", "--delete-old")
     assert (code, "2 contacts moved" in out, SECRET in out) == (0, True, False)
+    assert f"may still hold references:\n  {archive}\n" in out.replace("\r", "")
+    archive.unlink()
+    await told_at_the_start(router.directory, contacts=0)
     assert not files_with(router.directory, SECRET)
     assert (await asyncio.to_thread(run, router, "redact"))[1].strip().endswith("the journal has no references")
     router.start()
@@ -56,6 +69,25 @@ async def test_references_move_to_the_context_and_everything_else_stays(make_rou
         after = await admin.events()
         assert [{**event, "epoch": 0} for event in after[: len(events)]] == [{**event, "epoch": 0} for event in events]
         assert (await admin.ok("GET", "/v1/digest"))["seq"] >= digest["seq"]
+
+
+async def told_at_the_start(directory: Path, *, contacts: int) -> None:
+    """Start a router whose references are in the context; check what it says about those in the journal."""
+    router = RouterProcess(directory, workspaces="[]").start()
+    try:
+        async with Api(router, "supervisor", "eve") as eve:
+            for _ in range(100):
+                found = [one for one in (await eve.ok("GET", "/v1/doctor"))["findings"] if one["code"] == "references_in_journal"]
+                if found or not contacts:
+                    break
+                await asyncio.sleep(0.05)
+        assert len(found) == (contacts > 0)
+        assert not found or f"at least {contacts} contacts" in found[0]["message"]
+    finally:
+        router.stop()
+    lines = [json.loads(line) for line in router.log if "references_in_journal_found" in line]
+    assert [one["contacts"] for one in lines] == [contacts][: len(found)]
+    assert SECRET not in "".join(router.log)
 
 
 async def make_journal(path: Path) -> None:

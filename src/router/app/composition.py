@@ -6,7 +6,7 @@ that was acknowledged is on disk at every moment of either, so neither is needed
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,11 @@ from router.app.conditions import (
     log_context_failed,
     log_context_reopened,
     log_hash_secrets_failed,
+    log_references_in_journal,
 )
 from router.context.service import ContextService
 from router.context.sqlite.opening import open_context
+from router.context_settings import ReferenceStorage
 from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
 from router.journal.port import Journal
@@ -38,6 +40,7 @@ from router.runtime.clock import Clock
 from router.runtime.clock_reset import check_clock
 from router.runtime.control import ControlServer
 from router.runtime.event_feed import Publisher
+from router.runtime.journal_audit import JournalAudit
 from router.runtime.maintenance import Maintenance
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
@@ -169,6 +172,7 @@ class App:
                 stats=stats,
                 context=self._context,
                 references=self._references,
+                references_in_journal=self._start_journal_audit(),
                 customers=self._customers,
                 readiness=self.readiness,
                 process_metrics=self._process,
@@ -228,6 +232,14 @@ class App:
         hash_secrets = HashSecrets(path if is_durable else None, self._writer.clock.now_ms)
         self._writer.key_hashes = hash_secrets.hashed
         self._start_task(hash_secrets.run(log_hash_secrets_failed), name="hash secrets")
+
+    def _start_journal_audit(self) -> Mapping[str, int]:
+        """Begin to count the references that earlier versions left in the journal, unless the settings let them be there."""
+        if self._context is None or self.settings.context.references is ReferenceStorage.JOURNAL:
+            return {}
+        audit = JournalAudit(self._journal, self._writer.workspaces, log_references_in_journal)
+        self._start_task(audit.run(), name="journal audit")
+        return audit.contacts
 
     async def _start_context(self) -> ContextService | None:
         """Open the customer context, if it is switched on; where that fails, contacts are routed without it."""

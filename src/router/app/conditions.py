@@ -135,3 +135,14 @@ def log_context_failed(error: BaseException) -> None:
 def log_context_reopened() -> None:
     """Log that the customer context can be used again."""
     _log.info("the customer context can be used again", action="context_reopened")
+
+
+def log_references_in_journal(workspace: str, contacts: int) -> None:
+    """Log that the journal holds references of contacts, which earlier versions wrote."""
+    _log.warning(
+        "the journal holds references of contacts, written by an earlier version, which cannot be erased there: stop the router "
+        "and run `router journal redact`; `router journal audit-personal` counts them all",
+        action="references_in_journal_found",
+        workspace=workspace,
+        contacts=contacts,
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 import msgspec
 
 from router.cli.options import FilePath, config_options, json_option, load_command_settings
-from router.cli.output import CommandFailure, print_json, print_renderable, spinner
+from router.cli.output import CommandFailure, print_json, print_renderable, progress_bar, spinner
 
 if TYPE_CHECKING:
     from router.journal.sqlite.redaction import FoundReference, RedactionReport
@@ -30,18 +31,39 @@ def redact(config: Path | None, data: Path | None, drop: bool, delete_old: bool,
     about three times the space of the journal. An interrupted redaction is completed by running it again.
     """
     settings = load_command_settings(config, data)
-    with spinner("redacting"):
-        report = asyncio.run(_redact(settings, drop=drop))
+    with progress_bar("redacting") as show_progress:
+        report = asyncio.run(_redact(settings, drop=drop, progress=show_progress))
     if report is not None and delete_old:
         from router.journal.sqlite.redaction import delete_old as delete_files
 
         delete_files(report)
+    copies = _earlier_copies(settings)
     if as_json:
-        print_json({"redacted": report is not None, "old_deleted": delete_old, **msgspec.to_builtins(report or {})})
+        found = {"redacted": report is not None, "old_deleted": delete_old, "earlier_copies": [str(path) for path in copies]}
+        print_json({**found, **msgspec.to_builtins(report or {})})
     elif report is None:
         click.echo(f"{settings.journal.path}: nothing to do, the journal has no references")
     else:
         _print_report(report, dropped=drop, deleted=delete_old)
+    if copies and not as_json:
+        click.echo("Not changed, and may still hold references:")
+        for path in copies:
+            click.echo(f"  {path}")
+        click.echo("Put archives back, redact, and archive again; delete the others, and backups elsewhere.")
+
+
+def _earlier_copies(settings: "Settings") -> list[Path]:
+    """Return the other journals and archives beside the journal and below the directory of archives."""
+    from router.journal.sqlite.connection import APPLICATION_ID, ARCHIVE_APPLICATION_ID, application_id
+    from router.runtime.maintenance import archive_directory
+
+    journal = Path(settings.journal.path).absolute()
+    candidates = [*journal.parent.glob("*"), *archive_directory(settings.journal).absolute().rglob("*")]
+    return [
+        path
+        for path in sorted(set(candidates))
+        if path.is_file() and path != journal and application_id(path) in (APPLICATION_ID, ARCHIVE_APPLICATION_ID)
+    ]
 
 
 def _print_report(report: "RedactionReport", *, dropped: bool, deleted: bool) -> None:
@@ -53,7 +75,7 @@ def _print_report(report: "RedactionReport", *, dropped: bool, deleted: bool) ->
         click.echo(f"{report.old}: the old journal with all references; delete it, its -wal and its .hwm once you need it no more")
 
 
-async def _redact(settings: "Settings", *, drop: bool) -> "RedactionReport | None":
+async def _redact(settings: "Settings", *, drop: bool, progress: Callable[[float], None]) -> "RedactionReport | None":
     from router.cli.diagnosis import find_problems
     from router.context.sqlite.opening import open_context
     from router.journal.sqlite.redaction import redact_journal
@@ -76,7 +98,7 @@ async def _redact(settings: "Settings", *, drop: bool) -> "RedactionReport | Non
         await context.run(lambda store: _keep(store, workspace, [one for one in found if one.at_ms > oldest_ms]))
 
     try:
-        return await redact_journal(Path(settings.journal.path), keep=keep, verify=find_problems)
+        return await redact_journal(Path(settings.journal.path), keep=keep, verify=find_problems, progress=progress)
     finally:
         if context is not None and started:
             await context.stop()

@@ -67,6 +67,8 @@ class FindingCode(StrEnum):
     """A closed queue has no opening within a year."""
     TARGET_BELOW_OFFER_TIMEOUT = "target_below_offer_timeout"
     """The service-level threshold is shorter than the time to answer an offer."""
+    REFERENCES_IN_JOURNAL = "references_in_journal"
+    """The journal holds references of contacts, which cannot be erased there."""
     CLOCK_DRIFT = "clock_drift"
     """The router's time differs from the clock of its machine."""
     CUSTOMER_CONTEXT_FAILED = "customer_context_failed"
@@ -98,6 +100,7 @@ ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.QUEUE_NOT_DECLARED: "add the queue to the policy, or remove it from the agents",
     FindingCode.TARGET_BELOW_OFFER_TIMEOUT: "shorten offer_timeout_s: one offer without an answer misses the target",
     FindingCode.QUEUE_NEVER_OPENS: "open the queue, or add hours to its calendar",
+    FindingCode.REFERENCES_IN_JOURNAL: "stop the router and move them to the customer context: router journal redact",
     FindingCode.CLOCK_DRIFT: "set the machine's clock; if it is right, it was wrong before: router journal reset-clock",
     FindingCode.CUSTOMER_CONTEXT_FAILED: "see the log for the cause, and repair the disk; the files are opened again by themselves",
     FindingCode.POLICY_ADVICE: "valid, but probably not intended",
@@ -164,6 +167,18 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     """The findings, at most a thousand."""
     omitted: int = 0
     """Number of findings beyond the first thousand; they are included in the counts above."""
+
+
+def with_journal_references(diagnosis: Diagnosis, contacts: int, *, is_counted: bool) -> Diagnosis:
+    """Add a warning where the journal holds references of contacts. ``is_counted``: they were all counted."""
+    if not contacts:
+        return diagnosis
+    count = f"{'' if is_counted else 'at least '}{contacts:,} contact{'' if contacts == 1 else 's'}"
+    return _with_warning(
+        diagnosis,
+        FindingCode.REFERENCES_IN_JOURNAL,
+        f"the journal holds the references of {count}, as earlier versions wrote them; they cannot be erased there",
+    )
 
 
 def with_clock_drift(diagnosis: Diagnosis, drift_ms: int, *, tolerance_ms: int) -> Diagnosis:

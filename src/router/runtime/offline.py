@@ -29,11 +29,12 @@ from router.journal.files import JournalPaths
 from router.journal.port import Journal, Snapshot, WorkspaceHistory
 from router.journal.sqlite.connection import ARCHIVE_APPLICATION_ID, application_id, require_journal
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.diagnosis import Diagnosis
+from router.model.diagnosis import Diagnosis, with_journal_references
 from router.model.errors import IllegalTransition, JournalError, JournalLocked, JournalUnavailable
 from router.model.policy import Policy
 from router.model.shadow import ShadowReport
 from router.model.states import WorkspaceId
+from router.runtime.journal_audit import contacts_in_clear
 
 # Broken invariants listed in a report; further ones are only counted.
 _INVARIANTS_NAMED_MAX = 20
@@ -218,9 +219,15 @@ async def diagnose_journal_file(path: Path, *, scratch: Path | None = None) -> d
         journal = SqliteJournal(copy, reserved_bytes=0)
         try:
             histories = await journal.open()
-            return {history.workspace: _restore_engine(journal, history).diagnose(thorough=True) for history in histories}
+            return {history.workspace: _diagnose(journal, history) for history in histories}
         finally:
             await journal.close()
+
+
+def _diagnose(journal: Journal, history: WorkspaceHistory) -> Diagnosis:
+    found = _restore_engine(journal, history).diagnose(thorough=True)
+    contacts = contacts_in_clear(journal.replay(history.workspace, after_seq=history.first_seq - 1))
+    return with_journal_references(found, len(contacts), is_counted=True)
 
 
 def _restore_engine(journal: Journal, history: WorkspaceHistory) -> Engine:

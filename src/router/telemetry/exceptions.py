@@ -19,7 +19,7 @@ from router.model.errors import RouterError
 
 _SAFE_TYPES: Final = (
     *(RouterError, OSError, sqlite3.Error, asyncio.CancelledError, asyncio.InvalidStateError),
-    *(TypeError, AttributeError, NameError, ImportError, AssertionError, RecursionError, MemoryError, NotImplementedError),
+    *(TypeError, AttributeError, NameError, ImportError, AssertionError, RecursionError, MemoryError),
 )
 _HIDDEN: Final = "(message left out: it may hold a value)"
 _CHAIN_MAX: Final = 10

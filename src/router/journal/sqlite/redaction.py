@@ -44,6 +44,9 @@ from router.model.states import SEALED_REFERENCE, WorkspaceId
 
 _SUFFIX: Final = ".unredacted"
 _BATCH_RECORDS: Final = 256
+_COPIED_SHARE: Final = 0.6
+_CHECKED_SHARE: Final = 0.8
+"""Shares of the work that are done when all records were copied, and when the copy was read back; then all events are replayed."""
 
 
 class FoundReference(Struct, frozen=True):
@@ -72,8 +75,10 @@ class RedactionReport(Struct, frozen=True, kw_only=True):
     """Number of changed events by type."""
 
 
-async def redact_journal(path: Path, *, keep: Keep, verify: Verify) -> RedactionReport | None:
-    """Take the references out of a journal; None where it has none.
+async def redact_journal(
+    path: Path, *, keep: Keep, verify: Verify, progress: Callable[[float], None] = lambda share: None
+) -> RedactionReport | None:
+    """Take the references out of a journal; None where it has none. ``progress`` is called with the completed share.
 
     Raises JournalLocked where a router has opened the journal, JournalOutdated for one of an older format, JournalCorrupt where it
     is damaged or the new one does not verify, and JournalUnavailable where it does not exist, was archived, or the disk is full.
@@ -93,7 +98,7 @@ async def redact_journal(path: Path, *, keep: Keep, verify: Verify) -> Redaction
             with translate_errors():
                 work.sync_found()
         else:
-            made = await _convert(work, mark, keep, verify)
+            made = await _convert(work, mark, keep, verify, progress)
             if made is None:
                 return None
             report = made
@@ -110,16 +115,19 @@ def delete_old(report: RedactionReport) -> None:
     fsync_directory(old.database.parent)
 
 
-async def _convert(work: JournalSwap, mark: HighWaterMark, keep: Keep, verify: Verify) -> RedactionReport | None:
+async def _convert(
+    work: JournalSwap, mark: HighWaterMark, keep: Keep, verify: Verify, progress: Callable[[float], None]
+) -> RedactionReport | None:
     redactor = _Redactor(keep)
     try:
         with translate_errors(opening=True):
             work.begin()
-            digests = await _copy_records(work.source, mark, work.new, redactor)
+            digests = await _copy_records(work.source, mark, work.new, redactor, progress)
         if not redactor.events:
             work.remove()
             return None
         await check_copy(work.new, digests)
+        progress(_CHECKED_SHARE)
         problems = await verify(work.new.database)
         if problems:
             raise JournalCorrupt(f"the redacted journal does not verify: {problems[0]}")
@@ -175,7 +183,7 @@ class _Redactor:
 
 
 async def _copy_records(
-    source: JournalPaths, mark: HighWaterMark, new: JournalPaths, redactor: _Redactor
+    source: JournalPaths, mark: HighWaterMark, new: JournalPaths, redactor: _Redactor, progress: Callable[[float], None]
 ) -> dict[WorkspaceId, bytes]:
     """Convert all records into a new journal and return a digest of the bodies of each workspace."""
     digests = {}
@@ -189,6 +197,7 @@ async def _copy_records(
                 " and archive again"
             )
         await target.open()
+        events, done = max(1, sum(tail.last_seq for tail in found.tails.values())), 0
         try:
             for tail in found.tails.values():
                 await target.create_workspace(tail.workspace, history_id=tail.history_id)
@@ -200,10 +209,12 @@ async def _copy_records(
                     if len(batch) == _BATCH_RECORDS:
                         await redactor.flush(tail.workspace)
                         await target.append(batch)
+                        progress(_COPIED_SHARE * (done + batch[-1][1].last_seq) / events)
                         batch = []
                 await redactor.flush(tail.workspace)
                 await target.append(batch)
                 digests[tail.workspace] = digest.digest()
+                done += tail.last_seq
         finally:
             await target.close()
     return digests

@@ -64,6 +64,8 @@ class Services:
     """Customer context; none where it is switched off."""
     references: References = NO_REFERENCES
     """References of contacts, which events and views of the engine do not carry."""
+    references_in_journal: Mapping[str, int] = field(default_factory=dict)
+    """Contacts by workspace whose reference an earlier version left in the journal, as far as they were counted."""
     customers: LiveCustomers | None = None
     """Facts and cards of the customers of live contacts; none where the customer context is switched off."""
     readiness: Readiness = field(default_factory=Readiness)

@@ -10,7 +10,7 @@ from msgspec import structs
 from router.context.service import STALLED_S
 from router.engine.engine import digest_of
 from router.journal.records import Record
-from router.model.diagnosis import ContextHealth, with_clock_drift, with_failed_context
+from router.model.diagnosis import ContextHealth, with_clock_drift, with_failed_context, with_journal_references
 from router.runtime.clock import DRIFT_WARNED_MS
 from router.server.api.bodies import (
     DigestDocument,
@@ -136,6 +136,8 @@ async def diagnose(request: ApiRequest) -> ApiResponse:
     # Waits are measured up to now; the last command may be long ago.
     answered = await request.query_in_slices(lambda engine: engine.diagnose_in_slices(at_ms=clock.now_ms()))
     diagnosis = with_clock_drift(answered.value, clock.drift_ms(), tolerance_ms=DRIFT_WARNED_MS)
+    contacts = request.services.references_in_journal.get(request.workspace, 0)
+    diagnosis = with_journal_references(diagnosis, contacts, is_counted=False)
     return ApiResponse(body=with_failed_context(diagnosis, _context_health(request)))
 
 
