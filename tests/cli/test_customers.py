@@ -2,9 +2,11 @@
 
 import csv
 import os
+import socket
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +103,18 @@ def test_a_customer_is_shown_merged_and_erased(router: RouterProcess, tmp_path: 
     assert [each["customer_id"] for each in msgspec.json.decode(by_value.stdout)["customers"]] == [two]
     merged = run(router, "customer", "merge", one, two)
     assert merged.exit_code == 0 and merged.stdout.startswith("m_")
+    merge_id = merged.stdout.partition(":")[0]
+    undone = run(router, "customer", "unmerge", merge_id)
+    assert (undone.exit_code, undone.stdout) == (0, f"{merge_id}: undone; the customers are {one} and {two} again\n")
+    assert (
+        "Merge Two" in run(router, "customer", "show", two).stdout
+        and "merged into" not in run(router, "customer", "show", two).stdout
+    )
+    refused = run(router, "customer", "unmerge", one)
+    assert (
+        refused.exit_code == 2 and "a merge id is m_ and 32 hexadecimal digits; `router customer merge` prints it" in refused.stderr
+    )
+    assert run(router, "customer", "merge", one, two).exit_code == 0
     journey = run(router, "journey", "tail", one)
     assert journey.exit_code == 0 and journey.stdout == ""
     assert run(router, "customer", "erase", one, text="n\n").exit_code == 1
@@ -291,7 +305,7 @@ def test_what_is_no_customer_id_never_becomes_a_path(router: RouterProcess, comm
     other = ["c_0123456789abcdef0123456789abcdef"] if command == "merge" else []
     done = run(router, "journey" if command == "tail" else "customer", command, text, *other)
     assert done.exit_code == 2
-    assert "a customer id is c_ and 32 hexadecimal digits; `router customer search` finds it" in done.stderr
+    assert "a customer id is c_ and 32 hexadecimal digits; `router customer search` prints it" in done.stderr
 
 
 def test_a_refusal_names_the_field_and_an_empty_result_says_so(router: RouterProcess, tmp_path: Path) -> None:
@@ -307,3 +321,48 @@ def test_a_refusal_names_the_field_and_an_empty_result_says_so(router: RouterPro
     (quiet,) = found(router, "ann quiet")
     done = run(router, "journey", "tail", str(quiet["customer_id"]))
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no steps\n")
+
+
+def test_a_journey_is_followed_across_a_restart_of_the_router(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    site = RouterProcess(tmp_path / "site", server__port=port).start()
+    file = tmp_path / "one.csv"
+    file.write_text("name,app_user\nAnn Followed,f-7\n")
+    assert run(site, "customer", "import", str(file)).exit_code == 0
+    customer_id = str(found(site, "ann followed")[0]["customer_id"])
+
+    def take(name: str) -> None:
+        body = msgspec.json.encode({"steps": [{"customer_id": customer_id, "type": "page", "name": name}]})
+        request = urllib.request.Request(f"{site.url}/v1/journey", data=body, headers={"Content-Type": "application/json"})
+        request.add_header("Authorization", f"Bearer {site.token('gateway')}")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    take("first")
+    program = (
+        sys.executable,
+        "-m",
+        "router",
+        "journey",
+        "--url",
+        site.url,
+        "--token",
+        site.token("admin"),
+        "tail",
+        customer_id,
+        "--follow",
+    )
+    follower = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert follower.stdout is not None and follower.stderr is not None
+        assert "page first" in follower.stdout.readline()
+        site.kill()
+        assert follower.stderr.readline().endswith("; trying again\n")
+        site.start()
+        take("second")
+        assert "page second" in follower.stdout.readline()
+    finally:
+        follower.kill()
+        follower.communicate()
+        site.kill()

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from router.cli import cli
-from router.cli.customers import CustomerIdType
+from router.cli.customers import PrefixedIdType
 from router.cli.options import DirectoryPath, FilePath
 from tests.simulator.formats.test_vanad import VANAD
 from tests.support.terminal_session import REPOSITORY, TerminalSession
@@ -153,7 +153,7 @@ def test_every_router_command_is_one_that_the_command_line_accepts(monkeypatch: 
         return Path(value)
 
     # A path need not exist, and an id may be a variable of the shell.
-    for kind in (click.Path, FilePath, DirectoryPath, CustomerIdType):
+    for kind in (click.Path, FilePath, DirectoryPath, PrefixedIdType):
         monkeypatch.setattr(kind, "convert", convert)
     refused, count = [], 0
     for page, line, is_complete in command_lines():

@@ -11,7 +11,7 @@ import msgspec
 
 from router.cli.customer_files import FORMATS, BadLines, FileReader, FileWriter, format_of
 from router.cli.options import INPUT_FILE, OUTPUT_FILE_OR_DASH, RouterAccess, json_option, repeated_router_options, router_options
-from router.cli.output import CommandFailure, print_json, progress_bar
+from router.cli.output import CommandFailure, RouterUnreachable, print_json, progress_bar
 
 _BATCH: Final = 200
 _RETRIES_MAX: Final = 30
@@ -20,21 +20,25 @@ _JSON: Final = {"Content-Type": "application/json"}
 _FORMAT = click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by the end of the file's name.")
 
 
-class CustomerIdType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
-    """Parameter type for the id of a customer; anything else would become another path of the API."""
+class PrefixedIdType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+    """Parameter type for the id of a customer or a merge; anything else would become another path of the API."""
 
-    name = "customer id"
-    _IS_ID: Final = re.compile(r"c_[0-9a-f]{32}").fullmatch
+    def __init__(self, what: str, letter: str, source: str) -> None:
+        """``source`` is the command that prints such ids."""
+        self.name = f"{what} id"
+        self._is_id = re.compile(rf"{letter}_[0-9a-f]{{32}}").fullmatch
+        self._rule = f"a {what} id is {letter}_ and 32 hexadecimal digits; `router customer {source}` prints it"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the id."""
         text = str(value).strip()
-        if self._IS_ID(text) is None:
-            self.fail("a customer id is c_ and 32 hexadecimal digits; `router customer search` finds it", param, ctx)
+        if self._is_id(text) is None:
+            self.fail(self._rule, param, ctx)
         return text
 
 
-_CUSTOMER_ID: Final = CustomerIdType()
+_CUSTOMER_ID: Final = PrefixedIdType("customer", "c", "search")
+_MERGE_ID: Final = PrefixedIdType("merge", "m", "merge")
 
 
 @click.group()
@@ -115,10 +119,23 @@ def search(
 def merge(
     router: RouterAccess, customer_id: str, other_id: str, reason: str, config: Path | None, data: Path | None, url: str | None
 ) -> None:
-    """Merge two customers who are one person. `POST /v1/merges/{id}/undo` undoes it."""
+    """Merge two customers who are one person. `router customer unmerge` undoes it."""
     router = router.updated(config=config, data=data, url=url)
     done = _call(router, "POST", f"/v1/customers/{customer_id}/merge", {"from": other_id, "reason": reason})
     click.echo(f"{done['merge_id']}: {done['merged_customer_id']} was merged into {done['customer_id']}")
+
+
+@customer.command()
+@click.argument("merge_id", type=_MERGE_ID)
+@repeated_router_options
+@click.pass_obj
+def unmerge(router: RouterAccess, merge_id: str, config: Path | None, data: Path | None, url: str | None) -> None:
+    """Undo a merge, by the id that `router customer merge` printed. Both customers are as before; nothing is lost."""
+    router = router.updated(config=config, data=data, url=url)
+    done = _call(router, "POST", f"/v1/merges/{merge_id}/undo", {})
+    click.echo(f"{merge_id}: undone; the customers are {' and '.join(done['customer_ids'])} again")
+    if done.get("undecided"):
+        click.echo(f"steps and contacts since the merge without an identity, which stay with the first: {done['undecided']:,}")
 
 
 @customer.command()
@@ -232,11 +249,25 @@ def tail(
     data: Path | None,
     url: str | None,
 ) -> None:
-    """Show the newest steps of a customer, oldest first; with --json one document a line."""
+    """Show the newest steps of a customer, oldest first; with --json one document a line.
+
+    --follow asks every two seconds, also while the router is started again, and each look is recorded.
+    """
     router = router.updated(config=config, data=data, url=url)
     shown: list[Any] = []
+    is_connected = is_waiting = False
     while True:
-        steps = _call(router, "GET", f"/v1/customers/{customer_id}/journey?limit={200 if shown else limit}")["steps"]
+        try:
+            steps = _call(router, "GET", f"/v1/customers/{customer_id}/journey?limit={200 if shown else limit}")["steps"]
+        except RouterUnreachable as error:
+            if not is_connected:
+                raise
+            if not is_waiting:
+                click.echo(f"{error.format_message()}; trying again", err=True)
+            is_waiting = True
+            time.sleep(_TAIL_PAUSE_S)
+            continue
+        is_connected, is_waiting = follow, False
         for step in steps:
             if step not in shown:
                 click.echo(msgspec.json.encode(step).decode() if as_json else _step_line(step))

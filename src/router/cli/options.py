@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from router.cli.output import CommandFailure
+from router.cli.output import CommandFailure, RouterUnreachable
 
 if TYPE_CHECKING:
     from router.client.http_query import HttpAnswer
@@ -200,7 +200,7 @@ class RouterAccess:
     def exchange(
         self, method: str, path: str, *, role: str, document: bytes | None = None, headers: dict[str, str] | None = None
     ) -> "HttpAnswer":
-        """Send one request and return the answer. Raises CommandFailure, or HttpRequestRefused for an error of the router."""
+        """Send one request and return the answer. Raises RouterUnreachable, or HttpRequestRefused for an error of the router."""
         from router.client.errors import NotConnected
         from router.client.http_query import exchange
 
@@ -213,7 +213,7 @@ class RouterAccess:
         try:
             return asyncio.run(exchange(url, path, token=token, method=method, document=document, headers=headers))
         except NotConnected as error:
-            raise CommandFailure(str(error)) from None
+            raise RouterUnreachable(str(error)) from None
 
 
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only

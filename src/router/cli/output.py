@@ -30,6 +30,10 @@ class CommandFailure(click.ClickException):
         click.echo(f"router: {self.format_message()}", file=file, err=True)
 
 
+class RouterUnreachable(CommandFailure):
+    """No router answers: exit code 1."""
+
+
 class CommandUsageFailure(CommandFailure):
     """Invalid options or settings: exit code 2."""
 
