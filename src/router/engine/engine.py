@@ -272,6 +272,16 @@ class Engine:
         contacts = self._state.contacts.values()
         return [one.contact_id for one in contacts if one.reference == reference and not one.state.is_terminal]
 
+    def live_switches(self) -> list[tuple[str, str, bool]]:
+        """Return the contacts that are to switch to another channel (true) or have switched (false), with that channel."""
+        found = []
+        for one in self._state.contacts.values():
+            if one.switch is not None:
+                found.append((one.contact_id, one.switch.channel, True))
+            elif one.switched_seq and not one.state.is_terminal:
+                found.append((one.contact_id, one.channel, False))
+        return found
+
     def customers_of_live_contacts(self) -> Slices[list[tuple[ContactId, str, ContactState]]]:
         """Return id, customer and state of the live contacts whose customer is known."""
         return slices.customers_of_live_contacts(self._state)

@@ -17,6 +17,9 @@ submit is answered all the same, and the next ones at once until the store has a
 Where it has failed, the setting ``context.references`` decides whether the reference stays in memory or goes into the journal. A
 contact whose reference cannot be found is shown without one.
 
+A contact that is to switch to another channel has two references until the switch ends: its own, and the one on the new channel,
+which is kept under ``_key_on_channel``. The events of the switch say which of them remains.
+
 An erasure of the customer drops the references from memory before it is acknowledged.
 """
 
@@ -33,9 +36,19 @@ from router.context.port import ContactReference, ContextChange, ContextStore, C
 from router.context.service import ContextService
 from router.context_settings import ReferenceStorage
 from router.engine.engine import Engine
-from router.model.commands import Command, EnqueueContact, GuardedCommand, RequestContact
+from router.model.commands import Command, EnqueueContact, GuardedCommand, RequestContact, SwitchChannel
 from router.model.errors import RouterError
-from router.model.events import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, Event
+from router.model.events import (
+    ContactAbandoned,
+    ContactCancelled,
+    ContactChannelFailed,
+    ContactChannelRequested,
+    ContactChannelSwitched,
+    ContactEnded,
+    ContactExpired,
+    ContactGatewayChanged,
+    Event,
+)
 from router.model.results import Done
 from router.model.states import SEALED_REFERENCE
 from router.model.views import AgentView, ContactView
@@ -59,6 +72,8 @@ ERASED_MAX: Final = 10_000
 """Erased customers that are remembered, so that what was under way at the erasure brings no reference of theirs back."""
 _LOADED_AT_ONCE: Final = 500
 _ENDINGS: Final = frozenset({ContactEnded, ContactAbandoned, ContactCancelled, ContactExpired})
+# Events that show the reference on the new channel of a contact.
+_OF_A_SWITCH: Final = (ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged)
 
 ItemT = TypeVar("ItemT")
 
@@ -74,6 +89,8 @@ class References:
         """None: the store has none."""
         self._of_customer: dict[str, set[str]] = {}
         self._erased: OrderedDict[str, None] = OrderedDict()
+        self._switching: dict[str, set[str]] = {}
+        """Keys of the references on the channels to which contacts are to switch, by contact."""
         self._waiting: list[_KeptReference] = []
         self._deadline: asyncio.TimerHandle | None = None
         """Lets the answers of those that wait go; None while the list above is empty."""
@@ -102,9 +119,25 @@ class References:
                 found = await self._read(workspace, names[start : start + _LOADED_AT_ONCE])
                 for one in (found or {}).values():
                     self._add(one)
+            await self._load_switches(workspace)
         self._context.observers.append(self._on_changed)
         if self._storage is not ReferenceStorage.JOURNAL:
             writer.intake = self.intake
+
+    async def _load_switches(self, workspace: str) -> None:
+        """Read the references on other channels; one whose switch was completed before it was moved becomes the contact's."""
+        assert self._writer is not None
+        switches = (await self._writer.query(workspace, lambda engine: engine.live_switches())).value
+        for start in range(0, len(switches), _LOADED_AT_ONCE):
+            part = switches[start : start + _LOADED_AT_ONCE]
+            found = await self._read(workspace, [_key_on_channel(contact_id, channel) for contact_id, channel, _ in part]) or {}
+            for contact_id, channel, is_pending in part:
+                key = _key_on_channel(contact_id, channel)
+                if key in found:
+                    self._add(found[key])
+                    self._switching.setdefault(contact_id, set()).add(key)
+                    if not is_pending:
+                        self._end_switch(workspace, contact_id, channel)
 
     async def stop(self) -> None:
         """Store what waits. Call when the writer has ended."""
@@ -126,10 +159,16 @@ class References:
         if self._storage is ReferenceStorage.SEALED_OR_JOURNAL and not self._context.is_available:
             return
         contact_id: str = target.contact_id
+        is_switch = type(target) is SwitchChannel
+        if is_switch:
+            contact_id = _key_on_channel(contact_id, target.channel)
+            self._switching.setdefault(target.contact_id, set()).add(contact_id)
         reference = ContactReference(contact_id, value, getattr(target, "customer_id", None))
         kept = queued.reply = _KeptReference(self, workspace, reference, self._in_memory(contact_id), queued.reply)
         # Other commands than a submit do not name the customer.
         kept.needs_customer = type(target) is not EnqueueContact
+        if is_switch:
+            kept.switches = target.contact_id
         queued.command = _sealed(queued.command)
         self._add(reference)
         self._store(kept)
@@ -221,8 +260,9 @@ class References:
         """Set the customer of a contact that was submitted before."""
         assert self._writer is not None
         contact_id = kept.reference.contact_id
+        subject = kept.switches or contact_id
         with suppress(RouterError):
-            found = (await self._writer.query(kept.workspace, lambda engine: engine.customer_id_of(contact_id))).value
+            found = (await self._writer.query(kept.workspace, lambda engine: engine.customer_id_of(subject))).value
             kept.reference = msgspec.structs.replace(kept.reference, customer_id=found)
             if not kept.is_repeated and self.get(contact_id) == kept.reference.reference:
                 self._add(kept.reference)
@@ -263,13 +303,40 @@ class References:
     def _on_record(self, published: PublishedRecord) -> None:
         """Move the references of contacts that are over to those that may be forgotten."""
         for event in published.record.events:
-            if type(event) in _ENDINGS:
-                found = self._live.pop(getattr(event, "contact_id", ""), None)
+            kind = type(event)
+            if kind in _ENDINGS:
+                contact_id: str = getattr(event, "contact_id", "")
+                if contact_id in self._switching:
+                    self._end_switch(published.workspace, contact_id, None)
+                found = self._live.pop(contact_id, None)
                 if found is not None:
                     self._remember(found.contact_id, found)
+            elif isinstance(event, ContactChannelSwitched) and event.contact_id in self._switching:
+                self._end_switch(published.workspace, event.contact_id, event.channel)
+            elif isinstance(event, ContactChannelFailed) and event.contact_id in self._switching:
+                if event.reason == "replaced":
+                    self.drop_switch(published.workspace, event.contact_id, _key_on_channel(event.contact_id, event.channel))
+                else:
+                    self._end_switch(published.workspace, event.contact_id, None)
         if not self._live and self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
+
+    def _end_switch(self, workspace: str, contact_id: str, channel: str | None) -> None:
+        """Drop the references on other channels; that on ``channel``, if any, is the contact's from now on."""
+        key = None if channel is None else _key_on_channel(contact_id, channel)
+        found = None if key is None else self._in_memory(key)
+        for name in self._switching.pop(contact_id, ()):
+            self.discard(workspace, name)
+        if found is not None:
+            own = msgspec.structs.replace(found, contact_id=contact_id)
+            self._add(own)
+            self._store(_KeptReference(self, workspace, own, None, None))
+
+    def drop_switch(self, workspace: str, contact_id: str, key: str) -> None:
+        """Drop the reference of a switch that has not begun, or was given up."""
+        self._switching.get(contact_id, set()).discard(key)
+        self.discard(workspace, key)
 
     def _on_changed(self, changes: Sequence[ContextChange]) -> None:
         for change in changes:
@@ -299,7 +366,10 @@ class References:
     def _shown(self, item: Any) -> Any:
         if getattr(item, "reference", None) != SEALED_REFERENCE:
             return item
-        return msgspec.structs.replace(item, reference=self.get(item.contact_id))
+        value = None
+        if self._switching and isinstance(item, _OF_A_SWITCH):
+            value = self.get(_key_on_channel(item.contact_id, item.channel))
+        return msgspec.structs.replace(item, reference=value or self.get(item.contact_id))
 
     def _contact(self, view: ContactView) -> ContactView:
         view = self._shown(view)
@@ -387,6 +457,7 @@ class _KeptReference:
         "is_repeated",
         "needs_customer",
         "reference",
+        "switches",
         "workspace",
     )
 
@@ -410,6 +481,8 @@ class _KeptReference:
         """Whether the customer of the contact is still to be asked for."""
         self.is_repeated = False
         """Whether it is that of a repeated submit, which is stored only where the store has none."""
+        self.switches: str | None = None
+        """The contact that it is to have on another channel; None: it is not that of a switch."""
 
     def done(self) -> bool:
         """Return False: whether the contact was accepted must be known even if the client no longer waits."""
@@ -419,7 +492,14 @@ class _KeptReference:
         """Handle the durable result; it is passed on when the reference is stored, or was given up."""
         answer, contact_id = result.outcome.result, self.reference.contact_id
         self._result = result
-        if not isinstance(answer, Done) or answer.replayed:
+        if self.switches is not None:
+            if not isinstance(answer, Done) or answer.replayed:
+                if self._earlier is not None:
+                    self._owner.restore(self, self._earlier)
+                else:
+                    self._owner.drop_switch(self.workspace, self.switches, contact_id)
+                self._is_settled = True
+        elif not isinstance(answer, Done) or answer.replayed:
             first = answer.subject if isinstance(answer, Done) else None
             if self._earlier is not None:
                 self._owner.restore(self, self._earlier)
@@ -508,6 +588,11 @@ def _operation(
         return found
 
     return operation
+
+
+def _key_on_channel(contact_id: str, channel: str) -> str:
+    """Return the key of a contact's reference on a channel to which it is to switch; no id of a contact has a space."""
+    return f"{contact_id} {channel}"
 
 
 def _sealed_contacts(engine: Engine) -> list[str]:

@@ -325,3 +325,37 @@ async def test_a_consult_for_a_call_that_ends_otherwise_leaves_the_chat_as_it_wa
             view = await admin.ok("GET", path)
             assert (view["channel"], view["agent_id"], "switch" in view) == ("chat", "ada", False)
             assert (await admin.ok("GET", "/v1/agents/bob"))["units_used"] == 0
+
+
+@pytest.mark.parametrize("outcome", ["connected", "failed", None])
+async def test_a_contact_keeps_its_reference_until_the_switch_is_completed(make_router: MakeRouter, outcome: str | None) -> None:
+    """Also across kills, and where the switch ends without a report of the gateway."""
+    router = make_router(policy=POLICY).start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web, the_gateway(router) as gateway, asyncio.timeout(90):
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        async with the_desktop(router, "ada") as ada:
+            await ada.ready()
+            contact_id = await chat_with_ada(router, ada, gateway)
+            path = f"/v1/contacts/{contact_id}"
+            # A refused switch changes nothing, neither does one that is repeated.
+            await web.call("POST", f"{path}/channel", {"channel": "smoke", "reference": "call-0"})
+            for _ in range(2):
+                await web.ok("POST", f"{path}/channel", {"channel": "voice", "reference": "call-9"})
+            asked = await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelRequested))
+            assert asked.reference == "call-9"
+            assert (await admin.ok("GET", path))["reference"] == "chat-1"
+            assert [work.reference for work in ada.state.assignments.values()] == ["chat-1"]
+    router.kill()
+    router.start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web:
+        assert (await admin.ok("GET", path))["reference"] == "chat-1"
+        if outcome is None:
+            await web.ok("POST", f"{path}/channel", {"channel": "chat", "reference": "chat-2"})
+        else:
+            await web.ok("POST", f"{path}/channel/result", {"outcome": outcome})
+        expected = "call-9" if outcome == "connected" else "chat-1"
+        assert (await admin.ok("GET", path))["reference"] == expected
+    router.kill()
+    router.start()
+    async with Api(router) as admin:
+        assert (await admin.ok("GET", path))["reference"] == expected
