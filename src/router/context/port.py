@@ -174,10 +174,20 @@ class SearchPage(Struct, frozen=True, kw_only=True):
     next_row: int | None = None
 
 
+class Erased(Struct, frozen=True, kw_only=True):
+    """A customer who was erased; nothing else of them is left."""
+
+    customer_id: str
+    erased_at_ms: int
+    """When, epoch milliseconds."""
+
+
 class ChangedPage(Struct, frozen=True, kw_only=True):
     """Customers in the order of their last change."""
 
     customers: list[CustomerView]
+    erased: list[Erased]
+    """Those who were erased, in the same order."""
     position: int
     """Position of the last of them."""
     has_more: bool

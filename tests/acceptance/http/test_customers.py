@@ -216,3 +216,31 @@ async def test_data_that_cannot_be_stored_is_refused_by_name(make_router: MakeRo
         kept: Any = {"most": 2**64 - 1, "least": -(2**63), "deep": nested(15)}
         await web.ok("POST", "/v1/contacts", contact | {"context": {"data": kept}})
         await web.ok("PATCH", f"/v1/customers/{customer_id}", {"consents": {"calls": consent | {"at_ms": 2**63 - 1}}})
+
+
+async def test_a_crm_learns_who_was_erased(make_router: MakeRouter) -> None:
+    """In the order of changes, page by page, also after a kill; keys of contacts without a customer are no customers."""
+    router = make_router().start()
+    async with Api(router) as root, Api(router, "gateway", "web") as web:
+        ids = [(await resolve(web, {**USER, "value": f"user-{number}"}))["customer_id"] for number in range(3)]
+        await web.submit(reference="call-1")
+        first = await root.ok("GET", "/v1/customers")
+        assert [one["customer_id"] for one in first["customers"]] == ids and first["erased"] == []
+        await root.ok("POST", f"/v1/customers/{ids[0]}/merge", {"from": ids[1], "reason": "same"})
+        assert (await root.ok("DELETE", f"/v1/customers/{ids[1]}"))["state"] == "erased"
+        await root.ok("PATCH", f"/v1/customers/{ids[2]}", {"tier": "gold"})
+    router.kill()
+    router.start()
+    async with Api(router) as root:
+        position, erased, changed = first["next"], [], []
+        for _ in range(4):
+            page = await root.ok("GET", f"/v1/customers?limit=1&updated_after={position}")
+            position = page["next"]
+            erased += page["erased"]
+            changed += [one["customer_id"] for one in page["customers"]]
+        assert {one["customer_id"] for one in erased} == set(ids[:2]) and len(erased) == 2 and not page["has_more"]
+        assert all(set(one) == {"customer_id", "erased_at_ms"} and one["erased_at_ms"] > 0 for one in erased)
+        assert changed == [ids[2]]
+        await root.ok("PATCH", f"/v1/customers/{ids[2]}", {"tier": "silver"})
+        later = await root.ok("GET", f"/v1/customers?updated_after={position}")
+        assert [one["customer_id"] for one in later["customers"]] == [ids[2]], "positions go on after a start"

@@ -155,3 +155,16 @@ def _is_first_without_key(directory: Path, customer_id: str, statement: int) -> 
     connection.close()
     shutil.rmtree(copy)
     return bool(count == 1)
+
+
+def test_files_of_an_earlier_version_get_the_table_of_erased_customers(origin: tuple[Path, str, str]) -> None:
+    directory, erased, kept = origin
+    connection = sqlite3.connect(directory / "context.db")
+    connection.execute("DROP TABLE erased_change")
+    connection.close()
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    assert store.erase("default", erased, now_ms=NOW)
+    page = store.changed_after("default", 0, limit=10)
+    assert [one.customer_id for one in page.customers] == [kept]
+    assert [(one.customer_id, one.erased_at_ms) for one in page.erased] == [(erased, NOW)]
+    store.close()

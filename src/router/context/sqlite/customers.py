@@ -149,11 +149,17 @@ class CustomerTable:
             undone=self._undone_with(members),
         )
 
-    def changed_after(self, position: int, limit: int) -> list[tuple[int, int]]:
-        """Return rows and positions of customers who were not merged, in the order of their last change; at most ``limit``."""
+    def changed_after(self, position: int, limit: int) -> list[tuple[int, int | None, bytes | None, int | None]]:
+        """Return changes after a position, in order, at most ``limit``: position, and row, or id and time of an erasure.
+
+        Customers who were merged are left out, and rows that hold only the key of contacts without a customer.
+        """
         return self._connection.execute(
-            "SELECT row, changed FROM customer WHERE workspace = ? AND changed > ? AND merged_into IS NULL"
-            " ORDER BY changed LIMIT ?",
+            "SELECT changed, row, NULL, NULL FROM customer WHERE workspace = ?1 AND changed > ?2 AND merged_into IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM reference_day WHERE reference_day.row = customer.row)"
+            " AND NOT EXISTS (SELECT 1 FROM contact WHERE contact.row = customer.row AND is_owned = 0)"
+            " UNION ALL SELECT changed, NULL, customer_id, at_ms FROM erased_change WHERE workspace = ?1 AND changed > ?2"
+            " ORDER BY 1 LIMIT ?3",
             (self.number, position, limit),
         ).fetchall()
 

@@ -110,6 +110,12 @@ DATA_TABLES: Final = (
     *_CONTACT_TABLES,
     *_VERIFICATION_TABLES,
 )
+ADDED_DATA_TABLES: Final = (
+    # Who was erased, in the order of changes; in files of earlier versions it is created when they are opened.
+    "CREATE TABLE erased_change (changed INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, customer_id BLOB NOT NULL,"
+    " at_ms INTEGER NOT NULL) STRICT",
+    "CREATE INDEX erased_change_workspace ON erased_change (workspace, changed)",
+)
 KEY_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
     "CREATE TABLE customer_key (row INTEGER PRIMARY KEY, wrapped BLOB NOT NULL, version INTEGER NOT NULL) STRICT",
@@ -178,7 +184,7 @@ class ContextFiles:
         self._store_again(paths)
         self.data = _connect(paths[0])
         self.keys = _connect(paths[1])
-        _prepare(self.data, DATA_APPLICATION_ID, DATA_TABLES, paths[0])
+        _prepare(self.data, DATA_APPLICATION_ID, DATA_TABLES, paths[0], added=ADDED_DATA_TABLES)
         _prepare(self.keys, KEY_APPLICATION_ID, KEY_TABLES, paths[1])
         self._check_pair(paths[1])
         self._newest_row = _newest_row(self.data)
@@ -348,13 +354,15 @@ def _attached_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, application_id: int, tables: tuple[str, ...], path: Path) -> None:
-    """Create the tables in an empty file, or check those of an existing one."""
+def _prepare(
+    connection: sqlite3.Connection, application_id: int, tables: tuple[str, ...], path: Path, *, added: tuple[str, ...] = ()
+) -> None:
+    """Create the tables in an empty file, or check those of an existing one and create those that were ``added`` since."""
     if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {application_id}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
-        for table in tables:
+        for table in (*tables, *added):
             connection.execute(table)
         connection.execute("COMMIT")
         return
@@ -365,8 +373,14 @@ def _prepare(connection: sqlite3.Connection, application_id: int, tables: tuple[
     if version != FORMAT:
         raise ContextCorrupt(f"{path}: has format {version}, this version reads format {FORMAT}")
     found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'").fetchall()
-    if sorted(sql for (sql,) in found) != sorted(tables):
+    missing = [table for table in added if (table,) not in found]
+    if sorted(sql for (sql,) in found if sql not in added) != sorted(tables):
         raise ContextCorrupt(f"{path}: the tables differ from those of format {FORMAT}")
+    if missing:
+        connection.execute("BEGIN IMMEDIATE")
+        for table in missing:
+            connection.execute(table)
+        connection.execute("COMMIT")
 
 
 def _is_unused(path: Path) -> bool:

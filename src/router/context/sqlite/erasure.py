@@ -32,10 +32,14 @@ _TABLES: Final = (
 class Erasure:
     """Deletes customers from both files. Confined to the thread of the store; calls are outside a group."""
 
-    def __init__(self, files: ContextFiles, keys: KeyStore, journeys: Callable[[], JourneyTable | None]) -> None:
+    def __init__(
+        self, files: ContextFiles, keys: KeyStore, journeys: Callable[[], JourneyTable | None], next_change: Callable[[], int]
+    ) -> None:
+        """``next_change`` returns the position of a change in the order of all changes of customers."""
         self._files = files
         self._keys = keys
         self._journeys = journeys
+        self._next_change = next_change
         self.is_log_pending = False
         """Whether a log could not be emptied, because another process reads the files."""
 
@@ -103,6 +107,10 @@ class Erasure:
             if stored is None:
                 continue
             workspace, customer_id = stored
+            if not self._is_of_contacts_alone(row):
+                self._data.execute(
+                    "INSERT INTO erased_change VALUES (?, ?, ?, ?)", (self._next_change(), workspace, customer_id, now_ms)
+                )
             hashes = [hash for (hash,) in self._data.execute("SELECT hash FROM identity WHERE row = ?", (row,)).fetchall()]
             until = [(workspace, hash, now_ms + SUPPRESSION_MS) for hash in hashes]
             self._data.executemany("INSERT OR REPLACE INTO suppressed VALUES (?, ?, ?)", until)
@@ -116,3 +124,12 @@ class Erasure:
             self._data.execute("DELETE FROM proposal WHERE one = ? OR other = ?", (row, row))
             self._data.execute("DELETE FROM customer WHERE row = ?", (row,))
             self._data.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (customer_id, now_ms))
+
+    def _is_of_contacts_alone(self, row: int) -> bool:
+        """Return whether a row is no customer, but holds the key of contacts whose customer is not known."""
+        found = self._data.execute(
+            "SELECT EXISTS (SELECT 1 FROM reference_day WHERE row = ?1)"
+            " OR EXISTS (SELECT 1 FROM contact WHERE row = ?1 AND is_owned = 0)",
+            (row,),
+        ).fetchone()
+        return bool(found[0])

@@ -33,6 +33,7 @@ from router.context.port import (
     ContextChange,
     CustomerChangeKind,
     CustomerExport,
+    Erased,
     MergeEntry,
     SearchPage,
     StepResult,
@@ -85,9 +86,14 @@ class SqliteContextStore:
         try:
             with translate_errors():
                 self._keys = KeyStore(self._files.keys, master)
-                self._erasure = Erasure(self._files, self._keys, lambda: getattr(self, "_journeys", None))
-                [(newest,)] = self._data.execute("SELECT max(changed) FROM customer").fetchall()
-                self._next_change = itertools.count((newest or 0) + 1).__next__
+                self._erasure = Erasure(
+                    self._files, self._keys, lambda: getattr(self, "_journeys", None), lambda: self._next_change()
+                )
+                [(newest,)] = self._data.execute(
+                    "SELECT ifnull(max(newest), 0) FROM"
+                    " (SELECT max(changed) AS newest FROM customer UNION ALL SELECT max(changed) FROM erased_change)"
+                ).fetchall()
+                self._next_change = itertools.count(newest + 1).__next__
                 self._load_workspaces()
                 self._erasure.repair(now_ms=now_ms)
                 self._rotation = KeyRotation(self._files, self._keys, lambda: self._workspaces.values(), key_path)
@@ -385,9 +391,15 @@ class SqliteContextStore:
     def changed_after(self, workspace: str, position: int, *, limit: int, unmasked: bool = False) -> ChangedPage:
         """Return customers in the order of their last change, from a position on."""
         table = self._table(workspace)
-        rows = table.changed_after(position, limit)
-        views = [table.view(row, unmasked=unmasked) for row, _ in rows]
-        return ChangedPage(customers=views, position=rows[-1][1] if rows else position, has_more=len(rows) == limit)
+        found = table.changed_after(position, limit)
+        return ChangedPage(
+            customers=[table.view(row, unmasked=unmasked) for _, row, _, _ in found if row is not None],
+            erased=[
+                Erased(customer_id=f"c_{id.hex()}", erased_at_ms=at_ms) for _, _, id, at_ms in found if id and at_ms is not None
+            ],
+            position=found[-1][0] if found else position,
+            has_more=len(found) == limit,
+        )
 
     def export(self, workspace: str, customer_id: str) -> CustomerExport:
         """Return everything that is stored about a customer."""

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from router.context.customers import CustomerView, ProfileChange
 from router.context.identities import IDENTITIES_MAX, Assurance, Identity, NormalIdentity
-from router.context.port import ChangedPage, ContextStore
+from router.context.port import ChangedPage, ContextStore, Erased
 from router.invalid_input import InvalidInput, convert_plain
 from router.server.api.customer_access import normal_identity, now_ms_of, run_on_context
 from router.server.api.problems import ProblemError
@@ -76,6 +76,8 @@ class ChangedCustomers(Struct, frozen=True, kw_only=True):
 
     customers: tuple[CustomerView, ...]
     """Customers; merged ones are within the customer they were merged into."""
+    erased: tuple[Erased, ...]
+    """Customers who were erased, each merged one by itself: erase them in your system too."""
     next: str
     """`updated_after` of the next page, also for changes that come later."""
     has_more: bool
@@ -162,4 +164,7 @@ async def list_customers(request: ApiRequest) -> ApiResponse:
         return page
 
     page: ChangedPage = await run_on_context(request, operation)
-    return ApiResponse(body=ChangedCustomers(customers=tuple(page.customers), next=str(page.position), has_more=page.has_more))
+    body = ChangedCustomers(
+        customers=tuple(page.customers), erased=tuple(page.erased), next=str(page.position), has_more=page.has_more
+    )
+    return ApiResponse(body=body)
