@@ -31,7 +31,7 @@ class EngineWithStats(ContactCentre):
             assert (queue_view.waiting, queue_view.offered, queue_view.assigned) == (queue.waiting, queue.offered, queue.assigned)
             flow, service = queue_view.contacts.flow, queue_view.contacts.service
             gone = service.answered + service.abandoned + flow.cancelled + flow.expired
-            gone += flow.called_back + queue_view.callbacks
+            gone += flow.called_back + queue_view.callbacks + queue.suspended
             assert flow.entered == (queue.waiting + queue.offered + gone + flow.overflowed_out + flow.moved_out)
         snapshot = self.stats._state.snapshot
         assert len(snapshot.offers) == view.offers_pending

@@ -33,6 +33,8 @@ def a_value(kind: Any, name: str) -> Any:
         return {"tier": a_value(options[1], name)}
     if origin is tuple and isinstance(options[0], type) and issubclass(options[0], msgspec.Struct):
         return (full_example(options[0]),)
+    if origin is tuple and getattr(options[0], "__origin__", None) is tuple:
+        return (tuple(a_value(one, name) for one in get_args(options[0])),)
     if origin is tuple:
         return ("support", "sales")
     if hasattr(kind, "__members__"):
