@@ -1,8 +1,8 @@
 """Files of customers: CSV with a header line, or NDJSON with one document a line; read and written in constant memory.
 
 Columns of a CSV file are the fields of the profile, one column for each type of identity (``phone``, ``email``, ``app_user``,
-``external:crm`` …) and ``identities`` with a JSON list of type, value and assurance, which an export writes. A line of NDJSON has
-the same names; ``identities`` is a list there.
+``external:crm`` …), and ``consents`` and ``identities`` in JSON, which an export writes. A line of NDJSON has the same names;
+``consents`` is an object there and ``identities`` a list.
 
 Messages about a file name lines and columns, never a value. The name of a column is repeated only if it looks like one: without a
 header line the first customer stands in its place.
@@ -28,7 +28,8 @@ from router.model.errors import is_harmless_name
 
 FORMATS: Final = ("csv", "ndjson")
 PROFILE_COLUMNS: Final = ("name", "tier", "time_zone", "locale", "preferred_channel")
-_WRITTEN: Final = ("customer_id", *PROFILE_COLUMNS, "identities")
+_JSON_COLUMNS: Final = ("consents", "identities")
+_WRITTEN: Final = ("customer_id", *PROFILE_COLUMNS, *_JSON_COLUMNS)
 _IGNORED: Final = frozenset(
     {"customer_id", "merged_into", "members", "version", "created_ms", "seen_ms", "is_anonymous", "candidates"}
 )
@@ -209,12 +210,12 @@ class FileReader:
         if any("\0" in name or _UNDECODED.search(name) for name in names):
             raise CommandFailure(f"{self._path}: line 1 {_NOT_UTF8}")
         for number, name in enumerate(names, start=1):
-            if name in PROFILE_COLUMNS or name == "identities" or name in _IGNORED or re.search(IDENTITY_TYPE_PATTERN, name):
+            if name in PROFILE_COLUMNS or name in _JSON_COLUMNS or name in _IGNORED or re.search(IDENTITY_TYPE_PATTERN, name):
                 continue
             shown = f"column {number}" + (f" ({name})" if is_harmless_name(name) else "")
             separated = next((f"; columns are separated by commas, not by {mark!r}" for mark in ";\t" if mark in name), "")
             raise CommandFailure(
-                f"{self._path}: line 1 must name the columns: {shown} is none of {', '.join(PROFILE_COLUMNS)}, identities, "
+                f"{self._path}: line 1 must name the columns: {shown} is none of {', '.join((*PROFILE_COLUMNS, *_JSON_COLUMNS))}, "
                 f"nor a type of identity (phone, email, app_user, device, cookie, social:<name>, external:<name>){separated}"
             )
         if len(set(names)) != len(names):
@@ -231,12 +232,13 @@ def _entry(line: int, record: dict[str, Any]) -> Entry:
     """Return the customer of a record. Raises _LineInvalid."""
     from router.context.identities import IDENTITY_TYPE_PATTERN, IDENTITY_TYPE_RULE
 
+    for name in _JSON_COLUMNS:
+        if isinstance(record.get(name), str):
+            try:
+                record[name] = msgspec.json.decode(record[name])
+            except msgspec.DecodeError:
+                raise _LineInvalid(name, "must be JSON") from None
     identities = record.get("identities", [])
-    if isinstance(identities, str):
-        try:
-            identities = msgspec.json.decode(identities)
-        except msgspec.DecodeError:
-            raise _LineInvalid("identities", "must be a JSON list") from None
     if not isinstance(identities, list) or not all(isinstance(one, dict) for one in identities):
         raise _LineInvalid("identities", "must be a list of objects with type and value")
     kept = [{name: one[name] for name in ("type", "value", "assurance") if name in one} for one in identities]
@@ -295,8 +297,9 @@ class FileWriter:
         identities = [{name: one[name] for name in ("type", "value", "assurance")} for one in view.get("identities", ())]
         self._write_header()
         if self._kind == "csv":
-            row = [fields.get(name, "") for name in _WRITTEN[:-1]]
-            self._csv.writerow([*row, msgspec.json.encode(identities).decode()])
+            texts = [fields.get(name, "") for name in ("customer_id", *PROFILE_COLUMNS)]
+            consents = msgspec.json.encode(fields["consents"]).decode() if "consents" in fields else ""
+            self._csv.writerow([*texts, consents, msgspec.json.encode(identities).decode()])
         else:
             self._file.write(msgspec.json.encode({**fields, "identities": identities}).decode() + "\n")
 

@@ -52,16 +52,24 @@ def check(one: Shown, got: Got) -> Any:
 async def test_the_requests_of_the_pages_are_answered_as_shown(make_router: MakeRouter) -> None:
     router = make_router(policy=(REPOSITORY / "config/policy.yaml").read_text()).start()
     customers, cards, continuity = (list(shown_on(page)) for page in ("customers.md", "card.md", "continuity.md"))
-    assert [one.path for one in customers] == ["/v1/customers/resolve", "/v1/contacts", "/v1/contacts/{id}/verify", "/v1/journey"]
+    assert [one.path for one in customers] == [
+        "/v1/customers/resolve",
+        "/v1/contacts",
+        "/v1/contacts/{id}/verify",
+        "/v1/journey",
+        "/v1/customers/{id}",
+    ]
     assert [one.path for one in cards] == ["/v1/contacts"]
     assert [one.path.rpartition("/")[2] for one in continuity] == ["suspend", "resume", "channel"]
     async with Api(router) as admin, Api(router, "gateway", "web") as web, Api(router, "agent", "ada") as ada:
         await admin.ok("PUT", "/v1/agents/ada", {"skills": {"english": 8}})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
-        contact_id = ""
+        contact_id = customer_id = ""
         for one in customers:
             caller = ada if one.path.endswith("verify") else web
-            answer = check(one, await caller.call(one.method, one.path.replace("{id}", contact_id), one.body))
+            path = one.path.replace("{id}", contact_id if "contacts" in one.path else customer_id)
+            answer = check(one, await caller.call(one.method, path, one.body))
+            customer_id = answer.get("customer_id", customer_id)
             if one.path == "/v1/contacts":
                 contact_id = answer["contact_id"]
                 await ada.ok("POST", f"/v1/offers/{contact_id}.1/accept")
