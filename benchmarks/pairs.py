@@ -26,27 +26,20 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from math import comb
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Final, Literal, TypeVar
+from typing import Final
 
 from msgspec import Struct
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.figures import Figure, Result, format_number, parser, save
+from benchmarks.figures import Figure, Result, parser, save
+from benchmarks.paired_rounds import Better, Comparison, compare_rounds, run_rounds, show
 
 ROOT: Final = Path(__file__).parents[1]
 _SIDE: Final = Path(__file__).with_name("pair_side.py")
-_CONFIDENCE: Final = 0.95
 _TIMEOUT_S: Final = 300.0
-
-SideT = TypeVar("SideT")
-
-Better = Literal["lower", "higher"]
 
 MEASURED: Final[dict[str, tuple[str, str, Better]]] = {
     "ws_per_s": ("lifecycles over WebSockets", "/s", "higher"),
@@ -61,59 +54,10 @@ MEASURED: Final[dict[str, tuple[str, str, Better]]] = {
 """Figures that ``pair_side.py`` prints: title, unit and direction."""
 
 
-class Comparison(Struct, frozen=True, kw_only=True):
-    """One figure of both sides over all rounds."""
-
-    name: str
-    base: float
-    """Median of the base."""
-    new: float
-    ratio: float
-    """Median of the ratios of the rounds."""
-    quartiles: tuple[float, float]
-    interval: tuple[float, float] | None
-    """Contains the true median with at least 95 %; None: too few rounds."""
-    rounds: int
-
-    @property
-    def verdict(self) -> str:
-        """Return ``better``, ``worse``, ``=`` (the interval contains 1), or a question mark without an interval."""
-        if self.interval is None:
-            return "?"
-        low, high = self.interval
-        if low <= 1 <= high:
-            return "="
-        return "better" if (low > 1) == (MEASURED[self.name][2] == "higher") else "worse"
-
-
-def sign_test_interval(values: Sequence[float], confidence: float = _CONFIDENCE) -> tuple[float, float] | None:
-    """Return the k-th least and k-th greatest value that contain the median with at least this confidence.
-
-    The number of values below the true median has a binomial distribution with probability 1/2, whatever the distribution of the
-    values. None: there are too few.
-    """
-    ordered, count = sorted(values), len(values)
-    outside = 0.0
-    rank = 0
-    while (more := outside + 2 * comb(count, rank) / 2**count) <= 1 - confidence:
-        outside = more
-        rank += 1
-    return (ordered[rank - 1], ordered[count - rank]) if rank else None
-
-
 def compare(name: str, base: Sequence[float], new: Sequence[float]) -> Comparison:
     """Return the comparison of the rounds of one figure."""
-    ratios = [after / before for before, after in zip(base, new, strict=True)]
-    low, _, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else (ratios[0],) * 3
-    return Comparison(
-        name=name,
-        base=median(base),
-        new=median(new),
-        ratio=median(ratios),
-        quartiles=(low, high),
-        interval=sign_test_interval(ratios),
-        rounds=len(ratios),
-    )
+    title, unit, better = MEASURED[name]
+    return compare_rounds(name, base, new, title=title, unit=unit, better=better)
 
 
 class Side(Struct, frozen=True):
@@ -122,20 +66,6 @@ class Side(Struct, frozen=True):
     checkout: Path
     settings: dict[str, str] = {}
     """Environment variables that are set for this side alone."""
-
-
-def run_rounds(
-    sides: dict[str, SideT], rounds: int, measure: Callable[[SideT], dict[str, float]], note: Callable[[str], None] = print
-) -> dict[str, list[dict[str, float]]]:
-    """Return the measurements by side, one of each in a round, in alternating order."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
-    for number in range(rounds):
-        order = list(sides) if number % 2 == 0 else list(reversed(sides))
-        for name in order:
-            found[name].append(measure(sides[name]))
-        shown = ", ".join(f"{name} {found[name][-1]['ws_per_s']:,.0f}/s" for name in order)
-        note(f"round {number + 1} of {rounds}: {shown}")
-    return found
 
 
 def measure_side(checkout: Path, options: argparse.Namespace, settings: dict[str, str]) -> dict[str, float]:
@@ -211,19 +141,8 @@ def result_of(comparisons: list[Comparison], measured: dict[str, list[dict[str, 
     )
 
 
-def show(comparisons: list[Comparison], console: Console) -> None:
-    """Print the comparisons as a table."""
-    table = Table(title="pairs: new / base", title_justify="left")
-    table.add_column("figure")
-    for column in ("base", "new", "median ratio", "quartiles", "95 % interval", ""):
-        table.add_column(column, justify="right")
-    for one in comparisons:
-        title, unit, _ = MEASURED[one.name]
-        interval = "–" if one.interval is None else f"{one.interval[0]:.3f} – {one.interval[1]:.3f}"
-        values = [f"{format_number(value)} {unit}" for value in (one.base, one.new)]
-        quartiles = f"{one.quartiles[0]:.3f} – {one.quartiles[1]:.3f}"
-        table.add_row(title, *values, f"{one.ratio:.3f}", quartiles, interval, one.verdict)
-    console.print(table)
+def _described(measured: dict[str, float]) -> str:
+    return f"{measured['ws_per_s']:,.0f}/s"
 
 
 def main() -> int:
@@ -251,13 +170,15 @@ def main() -> int:
     try:
         with checkout_of(options.base) as base, checkout_of(options.new) as new:
             sides = {"base": Side(base), "new": Side(new, dict(options.new_setting))}
-            measured = run_rounds(sides, options.rounds, lambda side: measure_side(side.checkout, options, side.settings))
+            measured = run_rounds(
+                sides, options.rounds, lambda side: measure_side(side.checkout, options, side.settings), describe=_described
+            )
     except LookupError as error:
         print(error, file=sys.stderr)
         return 2
     names = [name for name in MEASURED if name in measured["base"][0] and name in measured["new"][0]]
     comparisons = [compare(name, [one[name] for one in measured["base"]], [one[name] for one in measured["new"]]) for name in names]
-    show(comparisons, Console(width=132))
+    show("pairs: new / base", comparisons, Console(width=132))
     if options.json is not None:
         save(options.json, result_of(comparisons, measured, options))
     return 0

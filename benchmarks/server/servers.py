@@ -107,7 +107,7 @@ class Target(Struct, kw_only=True):
     gateways: list[tuple[str, str]]
     administrators: list[str] = []
     """Tokens."""
-    metrics_port: int = 0
+    metrics_url: str = ""
 
 
 def machine_cpu_s() -> float:
@@ -171,6 +171,8 @@ async def router(
     process = Process(command or [sys.executable, "-c", _SERVE], environment, directory / "server.log")
     try:
         port = process.wait_for(lambda line: int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None)
+        started = (json.loads(line) for line in process.log().splitlines() if '"started"' in line)
+        metrics_url = next((line["metrics_url"] for line in started if line.get("metrics_url")), "")
         loaded = load_settings(environment=environment)
 
         def tokens(role: str, subjects: Iterable[str]) -> list[tuple[str, str]]:
@@ -184,6 +186,7 @@ async def router(
             desktops=tokens("agent", agent_ids(desktops)),
             gateways=tokens("gateway", (f"web{n}" for n in range(gateways))),
             administrators=[token for _, token in administrators],
+            metrics_url=metrics_url,
         )
         await _create_agents(target, agent_record)
         yield target

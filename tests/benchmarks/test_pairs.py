@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import pairs
 from benchmarks.figures import load
-from benchmarks.pairs import MEASURED, compare, run_rounds, sign_test_interval
+from benchmarks.paired_rounds import run_rounds, sign_test_interval
+from benchmarks.pairs import MEASURED, compare
 
 ROOT = Path(__file__).parents[2]
 
