@@ -316,6 +316,26 @@ async def test_edge_case_12_a_late_step_after_an_erasure(make_router: MakeRouter
         assert (await append(web, step))["dropped"] == 1
 
 
+async def test_edge_case_13_merge_into_an_erased_customer(make_router: MakeRouter) -> None:
+    """Refused in either direction, at once and after a kill; the other customer stays as they were."""
+    router = make_router(**WAITS).start()
+    async with apis(router) as (web, admin):
+        erased, other = [(await resolve(web, one))["customer_id"] for one in (user(1), NUMBER)]
+        await append(web, {"customer_id": other, "type": "page", "name": "kept"})
+        await admin.ok("DELETE", f"/v1/customers/{erased}")
+    for _ in range(2):
+        async with apis(router) as (web, admin):
+            for into, merged in ((erased, other), (other, erased)):
+                got = await admin.call("POST", f"/v1/customers/{into}/merge", {"from": merged, "reason": "same_person"})
+                assert (got.status, got.code) == (409, "merge_refused") and "was erased" in got.json["detail"]
+            unknown = await admin.call("POST", f"/v1/customers/{other}/merge", {"from": "c_" + "0" * 32, "reason": "same_person"})
+            assert (unknown.status, unknown.code) == (404, "unknown_customer")
+            view = await web.ok("GET", f"/v1/customers/{other}")
+            assert (view.get("merged_into"), view.get("members", [])) == (None, []) and await journey(web, other) == ["kept"]
+        router.kill()
+        router.start()
+
+
 async def test_edge_case_14_erasure_of_a_winner(make_router: MakeRouter) -> None:
     """It reaches all members; one that is to stay is separated before."""
     router = make_router(**WAITS).start()

@@ -55,7 +55,9 @@ async def test_a_collector_gets_the_spans_also_the_last_ones_before_a_stop(make_
     # A delay beyond the test: what arrives is sent by the stop.
     router.start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.server_port}", OTEL_BSP_SCHEDULE_DELAY="600000")
     async with Api(router, "admin", "canary-subject") as admin:
-        contact = (await admin.submit(queue_id="support"))["contact_id"]
+        customer = {"identities": [{"type": "app_user", "value": "canary-user", "assurance": "verified"}]}
+        fields = {"reference": "canary-reference", "customer": customer, "context": {"summary": "canary-summary"}}
+        contact = (await admin.submit("canary-key", queue_id="support", **fields))["contact_id"]
         traced = await admin.call("GET", f"/v1/contacts/{contact}", headers={"Traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
         await admin.call("GET", "/v1/contacts/canary-contact")
     router.stop()
