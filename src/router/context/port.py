@@ -133,9 +133,9 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     actor: str
     """Role and subject of the credential."""
     purpose: str
-    """Why: ``view`` or ``export``."""
+    """Why: ``view``, ``card`` or ``export``."""
     fields: str
-    """What was read: ``profile``, ``journey`` or ``all``."""
+    """What was read: ``profile``, ``journey``, ``card``, ``reference`` or ``all``."""
 
 
 class MergeEntry(Struct, frozen=True, kw_only=True):

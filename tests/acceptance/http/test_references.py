@@ -180,3 +180,20 @@ async def test_a_failed_context_holds_up_no_contact(make_router: MakeRouter) -> 
             shown: dict[str, Any] = await web.ok("GET", f"/v1/contacts/{contact_id}")
             assert shown["state"] == "queued"
             assert shown.get("reference") == (reference if after_restart else None)
+
+
+async def test_who_reads_a_reference_is_in_the_audit_of_the_customer(make_router: MakeRouter) -> None:
+    """A person by name, once for looks within a second; the gateway's own look is none."""
+    router = make_router().start()
+    user = {"type": "app_user", "value": "user-7", "assurance": "verified"}
+    async with Api(router) as admin, Api(router, "gateway", "web") as web, Api(router, "supervisor", "eve") as eve:
+        contact_id = (await web.submit(reference="call-1", customer={"identities": [user]}))["contact_id"]
+        customer_id = (await web.ok("GET", f"/v1/contacts/{contact_id}"))["customer_id"]
+        for path in (f"/v1/contacts/{contact_id}", f"/v1/contacts/{contact_id}", "/v1/contacts"):
+            assert "call-1" in str(await eve.ok("GET", path))
+        for _ in range(100):
+            reads = (await admin.ok("POST", f"/v1/customers/{customer_id}/export", {}))["reads"]
+            if found := [one for one in reads if one["fields"] == "reference"]:
+                break
+            await asyncio.sleep(0.05)
+        assert [(one["actor"], one["purpose"]) for one in found] == [("supervisor:eve", "view")]

@@ -3,6 +3,7 @@
 A gateway can reach only the contacts it submitted, an agent only those offered or assigned to them.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from router.engine.commands.transaction import unknown_agent, unknown_contact
@@ -72,7 +73,16 @@ async def get_contact(request: ApiRequest) -> ApiResponse:
     view, tag = found
     if view is not None:
         [view] = await request.services.references.contacts(request.workspace, (view,))
+        _note_references(request, (view,))
     return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})
+
+
+def _note_references(request: ApiRequest, views: Iterable[ContactView]) -> None:
+    """Record that a person was shown references of customers."""
+    customers, credential = request.services.customers, request.credential
+    if customers is not None and credential.is_person:
+        shown = {view.customer_id: None for view in views if view.reference is not None and view.customer_id is not None}
+        customers.cards.note_read(shown, [credential.actor], "reference")
 
 
 async def list_contacts(request: ApiRequest) -> ApiResponse:
@@ -92,6 +102,7 @@ async def list_contacts(request: ApiRequest) -> ApiResponse:
     )
     page, position = answered.value
     contacts = await request.services.references.contacts(request.workspace, page)
+    _note_references(request, contacts)
     cursor = None if position is None else str(position)
     return ApiResponse(body=ContactList(contacts=contacts, as_of_seq=answered.seq, next_cursor=cursor))
 

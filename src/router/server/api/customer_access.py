@@ -24,7 +24,6 @@ from router.context.service import ContextService
 from router.context.verification import ProposalDecided, UnknownProposal
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest
-from router.server.auth.credentials import Role
 
 _CUSTOMER_ID: Final = re.compile(CUSTOMER_ID_PATTERN.rstrip("$"))
 _MERGE_ID: Final = re.compile(MERGE_ID_PATTERN.rstrip("$"))
@@ -101,8 +100,8 @@ def owned_identity(request: ApiRequest, identity: Identity, prefix: str = "") ->
 
 
 def note_read(store: ContextStore, request: ApiRequest, customer_id: str, fields: str) -> None:
-    """Record a read by a person; what gateways and other servers read is not a person's look."""
-    if request.credential.role in (Role.AGENT, Role.SUPERVISOR, Role.ADMIN):
+    """Record a read by a person."""
+    if request.credential.is_person:
         store.note_read(customer_id, actor=request.credential.actor, purpose="view", fields=fields, now_ms=now_ms_of(request))
 
 

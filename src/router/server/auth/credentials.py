@@ -233,6 +233,11 @@ class Credential(Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "pseudonym", f"{self.role}:~{digest.hexdigest()}")
         msgspec.structs.force_setattr(self, "rate_limit_key", f"{self.workspace}|{self.subject}")
 
+    @property
+    def is_person(self) -> bool:
+        """Return whether a person is behind it: what gateways and other servers read is no one's look."""
+        return self.role in _DESKTOPS
+
 
 class AuthFailed(RouterError):
     """Invalid credential. The text is a short reason for metrics; clients never see it."""

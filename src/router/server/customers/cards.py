@@ -108,8 +108,8 @@ class Cards:
         self._of_customer: dict[tuple[str, str], set[str]] = {}
         """Contacts by workspace and each member of their customer."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reads: list[tuple[str, str, str]] = []
-        """Cards shown that are not in the audit yet: workspace, customer and who saw it."""
+        self._reads: dict[tuple[str, str, str], None] = {}
+        """What was shown and is not in the audit yet: customer, who saw it, and what."""
         self._watchers: dict[tuple[str, str], dict[str, str]] = {}
         """Supervisors who watch a contact, by the session of their connection."""
         self._watched: dict[str, set[tuple[str, str]]] = {}
@@ -207,7 +207,7 @@ class Cards:
             entry.is_due, entry.offered_at = True, perf_counter()
             card = _LATE if entry.context is None else msgspec.structs.replace(_LATE, now=entry.context)
         else:
-            self._note_shown(workspace, entry, [f"agent:{agent_id}"])
+            self._note_shown(entry, [f"agent:{agent_id}"])
         entry.sent, entry.sent_at = card, asyncio.get_running_loop().time()
         self._context.count("cards", str(card.status))
         self._try_again_later(workspace, contact_id, entry)
@@ -240,7 +240,7 @@ class Cards:
             entry.is_due, entry.sent = True, entry.sent or _LATE
             return None
         entry.sent, entry.sent_at = card, asyncio.get_running_loop().time()
-        self._note_shown(workspace, entry, [actor])
+        self._note_shown(entry, [actor])
         self._try_again_later(workspace, contact_id, entry)
         return card
 
@@ -324,7 +324,7 @@ class Cards:
         if frame is not None:
             self.send(workspace, agents, frame)
             self.send_to_sessions(workspace, watchers, frame)
-            self._note_shown(workspace, entry, [*(f"agent:{agent_id}" for agent_id in agents), *watchers.values()])
+            self._note_shown(entry, [*(f"agent:{agent_id}" for agent_id in agents), *watchers.values()])
         if entry.offered_at is not None:
             self._observe_late(perf_counter() - entry.offered_at)
             self._context.count("cards", f"after_{CardStatus.LATE}")
@@ -384,12 +384,16 @@ class Cards:
 
     # --- audit ---------------------------------------------------------------------------------
 
-    def _note_shown(self, workspace: str, entry: _Entry, actors: Iterable[str]) -> None:
-        if entry.content is None or entry.content.customer is None or len(self._reads) >= AUDIT_MAX:
-            return
-        customer_id = entry.content.customer.customer_id
-        self._reads += [(workspace, customer_id, actor) for actor in actors]
-        self._audit_soon()
+    def _note_shown(self, entry: _Entry, actors: Iterable[str]) -> None:
+        if entry.content is not None and entry.content.customer is not None:
+            self.note_read([entry.content.customer.customer_id], actors, "card")
+
+    def note_read(self, customer_ids: Iterable[str], actors: Iterable[str], fields: str) -> None:
+        """Record who was shown what of customers; the same within a second counts once."""
+        shown = {(customer_id, actor, fields): None for actor in actors for customer_id in customer_ids}
+        if shown and len(self._reads) < AUDIT_MAX:
+            self._reads |= shown
+            self._audit_soon()
 
     def _audit_soon(self) -> None:
         if self._audit_timer is None and not self._is_stopping:
@@ -398,18 +402,19 @@ class Cards:
     async def write_audit(self) -> None:
         """Write who was shown which customers."""
         self._audit_timer = None
-        reads, self._reads = self._reads, []
+        reads, self._reads = self._reads, {}
         now_ms = self._writer.clock.now_ms()
 
         def operation(store: ContextStore) -> None:
-            for _, customer_id, actor in reads:
-                store.note_read(customer_id, actor=actor, purpose="card", fields="card", now_ms=now_ms)
+            for customer_id, actor, fields in reads:
+                purpose = "card" if fields == "card" else "view"
+                store.note_read(customer_id, actor=actor, purpose=purpose, fields=fields, now_ms=now_ms)
 
         if reads:
             try:
                 await self._context.run(operation)
             except ContextError:
-                self._reads = (reads + self._reads)[:AUDIT_MAX]
+                self._reads = reads | self._reads
                 self._audit_soon()
 
     # --- tasks ---------------------------------------------------------------------------------
