@@ -30,6 +30,24 @@ class PlannedCallback(Struct, frozen=True, kw_only=True, gc=False):
     """Mean of the exponential time until the customer picks up; 0: at once."""
 
 
+class PlannedSuspension(Struct, frozen=True, kw_only=True, gc=False):
+    """A suspension in the middle of the conversation, and the return."""
+
+    away_ms: int
+    """Time from the suspension to the return."""
+    channel: str | None = None
+    """Channel on which the customer returns; none: the same."""
+
+
+class PlannedSwitch(Struct, frozen=True, kw_only=True, gc=False):
+    """A switch to another channel in the conversation; without effect where the agent has no capacity for it."""
+
+    channel: str
+    """Channel on which the customer wants to go on."""
+    connect_ms: int = 0
+    """Time that the gateway takes to connect them; one that is too long fails by the timeout."""
+
+
 class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     """Contact that will arrive, with its handle time and patience, which the router does not know."""
 
@@ -51,6 +69,8 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     priority_s: int = 0
     priority_class: int = 0
     callback: PlannedCallback | None = None
+    suspension: PlannedSuspension | None = None
+    switch: PlannedSwitch | None = None
     redial_after_ms: int | None = None
     """Time from the abandonment to a second contact of the customer, the same again; none: no second contact."""
     stream: str = ""

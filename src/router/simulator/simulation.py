@@ -53,6 +53,7 @@ from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import AgentState
 from router.policy.entry_rules import EntryRuleClassifier
 from router.simulator.behaviour import CallbackCustomers, Workforce
+from router.simulator.continuity import PlannedStep, ReturningCustomers
 from router.simulator.day import Day, PlannedAgent, PlannedContact, StaffLevel, WorkloadInvalid
 
 # A contact that still waits this long after the last arrival will not be served; the run ends and counts it as unfinished.
@@ -89,6 +90,7 @@ class _ScheduledKind(IntEnum):
     CALLBACK_REQUEST = 8
     CALL_END = 9
     REDIAL = 10
+    CONTINUITY = 11
 
 
 class Simulation:
@@ -138,6 +140,13 @@ class Simulation:
             start_conversation=self._start_conversation,
         )
         self._handlers |= self._callback_customers.handlers
+        self._returning_customers = ReturningCustomers(
+            plans=self._plans,
+            answered=self._answered,
+            handle=self._handle,
+            schedule=lambda ms, step: self._schedule(self.at_ms + ms, _ScheduledKind.CONTINUITY, step),
+        )
+        self._handlers |= self._returning_customers.handlers
 
     @property
     def unfinished(self) -> int:
@@ -219,6 +228,7 @@ class Simulation:
                 self._handle_or_raise(EndContact(contact_id=subject, agent_id=self._answered[subject]))
             case _ScheduledKind.PATIENCE_END, str():
                 waits = subject in self._plans and subject not in self._answered
+                waits = waits and not self._returning_customers.ignores_patience(subject)
                 if waits and not self._callback_customers.ignores_patience(subject):
                     self._handle_or_raise(AbandonContact(contact_id=subject))
             case _ScheduledKind.ANSWER, AcceptOffer() | DeclineOffer():
@@ -229,6 +239,8 @@ class Simulation:
             case _ScheduledKind.CALL_END, ReportCallback():
                 # Refused if the time for the report is over or the contact has ended meanwhile.
                 self._handle(subject)
+            case _ScheduledKind.CONTINUITY, PlannedStep():
+                self._returning_customers.run(subject)
             case _ScheduledKind.SHIFT_START, PlannedAgent():
                 self._start_shift(subject.agent_id)
             case _ScheduledKind.SHIFT_END, PlannedAgent():
@@ -370,7 +382,9 @@ class Simulation:
     def _start_conversation(self, contact_id: str) -> None:
         """Schedule the end of a conversation that begins now."""
         handle_ms = self._workforce.handle_ms(self._answered[contact_id], self._plans[contact_id])
-        self._schedule(self.at_ms + handle_ms, _ScheduledKind.HANDLE_END, contact_id)
+        lasts_ms = self._returning_customers.start_conversation(contact_id, handle_ms)
+        if lasts_ms is not None:
+            self._schedule(self.at_ms + lasts_ms, _ScheduledKind.HANDLE_END, contact_id)
 
     def _offer_ended(self, event: Event) -> None:
         assert isinstance(event, (OfferDeclined, OfferExpired, OfferRescinded))
@@ -405,6 +419,7 @@ class Simulation:
         self._answered.pop(event.contact_id, None)
         self._submitted.pop(event.contact_id, None)
         self._callback_customers.forget(event.contact_id)
+        self._returning_customers.forget(event.contact_id)
 
     def _agent_state_changed(self, event: Event) -> None:
         assert isinstance(event, AgentStateChanged)

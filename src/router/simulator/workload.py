@@ -27,7 +27,17 @@ from router.model.policy import (
 )
 from router.model.states import Name
 from router.simulator import yaml_documents as documents
-from router.simulator.day import AgentBehaviour, Day, PlannedAgent, PlannedCallback, PlannedContact, Shift, StaffLevel
+from router.simulator.day import (
+    AgentBehaviour,
+    Day,
+    PlannedAgent,
+    PlannedCallback,
+    PlannedContact,
+    PlannedSuspension,
+    PlannedSwitch,
+    Shift,
+    StaffLevel,
+)
 from router.simulator.distributions import Distribution, NonNegative, Positive, Share, derived_seed, random_generator, to_ms
 from router.simulator.placement import ContactKind, derived_facts, distinct_kinds
 
@@ -96,6 +106,26 @@ class CallbackSpec(_Document, frozen=True, kw_only=True):
     """Mean of the exponential time until the customer picks up; 0: at once."""
 
 
+class SuspensionSpec(_Document, frozen=True, kw_only=True):
+    """Customers who suspend in the middle of the conversation and resume later."""
+
+    share: Share
+    away_mean_s: NonNegative = 3_600
+    """Mean of the exponential time for which they are away."""
+    channel: Name | None = None
+    """Channel on which they return; none: the same."""
+
+
+class SwitchSpec(_Document, frozen=True, kw_only=True):
+    """Customers who go on on another channel in the conversation, where their agent can take it."""
+
+    share: Share
+    channel: Name
+    """Channel on which they go on."""
+    connect_s: NonNegative = 0
+    """Time that the gateway takes to connect them."""
+
+
 class RedialSpec(_Document, frozen=True, kw_only=True):
     """Customers who call again, once, after they have abandoned."""
 
@@ -122,11 +152,23 @@ class ArrivalStream(_Document, frozen=True, kw_only=True):
     priority_class: PriorityClass = 0
     callbacks: CallbackSpec | None = None
     redials: RedialSpec | None = None
+    suspensions: SuspensionSpec | None = None
+    switches: SwitchSpec | None = None
 
     def __post_init__(self) -> None:
         lists = isinstance(self.handle, tuple) or isinstance(self.patience, tuple)
         if lists and self.arrivals.period_s is None:
             raise ValueError("a list of distributions requires arrivals.period_s")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Return the channels on which its customers are served."""
+        found = [self.channel]
+        if self.suspensions is not None and self.suspensions.channel is not None:
+            found.append(self.suspensions.channel)
+        if self.switches is not None:
+            found.append(self.switches.channel)
+        return tuple(found)
 
     def queue_of(self, name: str) -> str | None:
         """Return the queue of the contacts, given the name of the stream; none: the entry rules choose it."""
@@ -231,7 +273,7 @@ def draw_day_factor(workload: Workload, *, seed: int, replication: int) -> float
 def derived_policy(workload: Workload) -> Policy:
     """Return the minimal policy for a workload: default queues, automatic accept, no wrap-up."""
     streams, groups = workload.streams, workload.agent_groups
-    channels = dict.fromkeys(s.channel for s in streams.values())
+    channels = dict.fromkeys(name for stream in streams.values() for name in stream.channels)
     named = [stream.queue_of(name) for name, stream in streams.items()]
     queues = dict.fromkeys(name for name in named if name is not None)
     skills = dict.fromkeys(
@@ -305,6 +347,8 @@ def _contacts(workload: Workload, name: str, *, seed: int, replication: int, fac
     )
     callback_rng = random_generator(seed, replication, f"{name}/callbacks")
     redial_rng = random_generator(seed, replication, f"{name}/redials")
+    suspension_rng = random_generator(seed, replication, f"{name}/suspensions")
+    switch_rng = random_generator(seed, replication, f"{name}/switches")
     callback = _planned_callback(stream.callbacks)
     period_ms = (stream.arrivals.period_s or 0) * 1000
     for n, time_ms in enumerate(arrival_times, start=1):
@@ -326,8 +370,22 @@ def _contacts(workload: Workload, name: str, *, seed: int, replication: int, fac
             priority_class=stream.priority_class,
             callback=callback if callback and callback_rng.random() < _callback_share(stream) else None,
             redial_after_ms=_redial_after_ms(stream.redials, redial_rng),
+            suspension=_planned_suspension(stream.suspensions, suspension_rng),
+            switch=_planned_switch(stream.switches, switch_rng),
             stream=name,
         )
+
+
+def _planned_suspension(spec: SuspensionSpec | None, rng: Random) -> PlannedSuspension | None:
+    if spec is None or rng.random() >= spec.share:
+        return None
+    return PlannedSuspension(away_ms=to_ms(rng.expovariate(1.0) * spec.away_mean_s), channel=spec.channel)
+
+
+def _planned_switch(spec: SwitchSpec | None, rng: Random) -> PlannedSwitch | None:
+    if spec is None or rng.random() >= spec.share:
+        return None
+    return PlannedSwitch(channel=spec.channel, connect_ms=to_ms(spec.connect_s))
 
 
 def _callback_share(stream: ArrivalStream) -> float:

@@ -10,7 +10,8 @@ of an event that can be derived from earlier events (a wait, a place in line, an
 * an agent never receives a contact while a contact that precedes it waits and the agent could take that one (order: priority
   class, the agent's queue ranks if the agent triggered the match, then the order of the queues);
 * after each command, no contact waits that an available agent could take;
-* waiting times in events are correct.
+* waiting times in events are correct;
+* suspensions, resumes and switches of the channel obey the rules in ``continuity``.
 
 The search for missed matches compares every requirement class in line with every ready agent. Above ``_PAIRS_MAX`` pairs it runs
 only after every ``_SAMPLE_EVERY``-th command; all other checks always run.
@@ -23,6 +24,7 @@ from router.model import events as ev
 from router.model.commands import Command
 from router.model.results import Outcome, Refused
 from router.model.states import AgentState
+from router.simulator.audit.continuity import ContinuityAudit
 from router.simulator.audit.offers import CallbackAudit, OfferAudit
 from router.simulator.audit.state import AuditAgent, AuditContact, AuditState
 from router.simulator.day import PlannedContact
@@ -44,7 +46,8 @@ class Auditor:
         self._choosing_since: dict[str, tuple[int, int]] = {}
         """Time and event of the contacts whose customers are choosing."""
         self._ready: dict[str, None] = {}
-        self._offers = OfferAudit(self._state)
+        self._continuity = ContinuityAudit(self._state, self._requeued)
+        self._offers = OfferAudit(self._state, self._continuity.note_owner)
         self._handlers: dict[type[ev.Event], Callable[..., None]] = {
             ev.PolicyPublished: self._published,
             ev.QueueOpened: self._queue_opened_or_closed,
@@ -69,6 +72,7 @@ class Auditor:
             ev.AgentChannelsSet: self._agent_channels,
             **self._offers.handlers,
             **CallbackAudit(self._state, self._offers).handlers,
+            **self._continuity.handlers,
         }
 
     @property
@@ -255,6 +259,7 @@ class Auditor:
         if contact.owner is not None:
             # A contact that had an owner does not wait for the opening.
             contact.waiting_for_opening = False
+        self._continuity.end_switch(event.contact_id)
         contact.owner = contact.assignment_id = None
         if event.queue_id != contact.queue_id or event.reason in ("transferred", "supervisor"):
             self._state.enter_queue(contact, event.queue_id)
@@ -295,6 +300,7 @@ class Auditor:
             self._log.check(not contact.participants, f"{contact_id} ends with participants")
             self._state.remove_from_line(contact)
             self._state.end_call(contact)
+            self._continuity.close(contact_id)
             del self._state.contacts[contact_id]
             self._terminal += 1
         return contact

@@ -19,7 +19,9 @@ from router.simulator.audit.state import AuditAgent, AuditContact, AuditState, C
 class OfferAudit:
     """Handlers of offer and assignment events; they update the audit state and check each event."""
 
-    def __init__(self, state: AuditState) -> None:
+    def __init__(self, state: AuditState, note_owner: Callable[[AuditContact], None]) -> None:
+        """``note_owner`` is told of each contact that gets an owner."""
+        self._note_owner = note_owner
         self.offers: dict[str, ev.OfferMade] = {}
         """Pending offers by id."""
         self.assignments: dict[str, tuple[str, str]] = {}
@@ -122,6 +124,7 @@ class OfferAudit:
         self._state.end_call(contact)
         contact.is_off_the_line = False
         contact.last_agent_id = agent_id
+        self._note_owner(contact)
         self.assignments[assignment_id] = (contact.contact_id, agent_id)
         self._state.update_line(contact)
         agent = self._state.agent(agent_id)
