@@ -146,6 +146,27 @@ def test_one_bad_line_among_thousands_is_named_and_the_others_are_imported(route
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_customer_with_many_identities_is_exported_and_imported(router: RouterProcess, tmp_path: Path, kind: str) -> None:
+    source, file = tmp_path / "many.ndjson", tmp_path / f"all.{kind}"
+    identities = [{"type": "app_user", "value": f"many-{kind}"}, *({"type": "device", "value": f"{kind}-{n}"} for n in range(30))]
+    line = {"name": f"Many {kind}", "identities": identities, "email": f"many-{kind}@example.org"}
+    source.write_bytes(msgspec.json.encode(line) + b"\n" + msgspec.json.encode({"name": "Too Many", "email": "no address"}))
+    done = run(router, "customer", "import", str(source))
+    assert done.stdout == "1 customer stored, 1 of them new; 1 line not valid\n", done.stderr
+    assert "line 2: email: must be" in done.stderr
+    assert run(router, "customer", "export", str(file)).exit_code == 0
+    other = RouterProcess(tmp_path / "other").start()
+    try:
+        run(other, "customer", "import", str(file))
+        (many,) = found(other, f"many {kind}")
+        assert len(many["identities"]) == 32  # type: ignore[arg-type]
+        again = run(other, "customer", "import", str(source))
+        assert "1 customer stored, 0 of them new" in again.stdout
+    finally:
+        other.kill()
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
 def test_a_line_that_is_not_utf_8_is_not_imported(router: RouterProcess, tmp_path: Path, kind: str) -> None:
     file = tmp_path / f"latin.{kind}"
     lines = {

@@ -73,21 +73,23 @@ class _LineInvalid(Exception):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """A customer of a file, as the API takes it."""
+    """A customer of a file as the API takes it, or a part of one with more identities than a request may have."""
 
     line: int
     """Line on which it ends."""
     body: dict[str, Any]
-    listed: int
-    """Identities that were in the list ``identities``; the others have columns of their own."""
+    columns: tuple[str | None, ...]
+    """Column of each identity; None: it was in the list ``identities``."""
+    is_first: bool
+    """Whether it is the first part of its customer."""
 
     def column(self, field: str | None) -> str | None:
         """Return the column of the file that a field of the API came from."""
         if field is None:
             return None
-        if (found := _PLACE_OF_IDENTITY(field)) and self.listed <= int(found[1]) < len(self.body["identities"]):
-            return str(self.body["identities"][int(found[1])]["type"])
-        return field.removeprefix("profile.")
+        found = _PLACE_OF_IDENTITY(field)
+        column = self.columns[int(found[1])] if found and int(found[1]) < len(self.columns) else None
+        return column or field.removeprefix("profile.")
 
 
 class FileReader:
@@ -147,12 +149,15 @@ class FileReader:
                 if line <= from_line:
                     continue
                 try:
-                    batch.append(_entry(line, record))
+                    parts = _entries(line, record)
                 except _LineInvalid as error:
                     bad.add(line, error.field, str(error))
-                if len(batch) == size:
+                    continue
+                # The parts of one customer stay together, as the position that is remembered is that of a line.
+                if batch and len(batch) + len(parts) > size:
                     yield batch
                     batch = []
+                batch.extend(parts)
         if batch:
             yield batch
 
@@ -228,9 +233,12 @@ class FileReader:
             yield text
 
 
-def _entry(line: int, record: dict[str, Any]) -> Entry:
-    """Return the customer of a record. Raises _LineInvalid."""
-    from router.context.identities import IDENTITY_TYPE_PATTERN, IDENTITY_TYPE_RULE
+def _entries(line: int, record: dict[str, Any]) -> list[Entry]:
+    """Return the customer of a record, in parts of at most ``IDENTITIES_MAX`` identities. Raises _LineInvalid.
+
+    Each part after the first repeats the first identity, by which its customer is found.
+    """
+    from router.context.identities import IDENTITIES_MAX, IDENTITY_TYPE_PATTERN, IDENTITY_TYPE_RULE
 
     for name in _JSON_COLUMNS:
         if isinstance(record.get(name), str):
@@ -238,24 +246,34 @@ def _entry(line: int, record: dict[str, Any]) -> Entry:
                 record[name] = msgspec.json.decode(record[name])
             except msgspec.DecodeError:
                 raise _LineInvalid(name, "must be JSON") from None
-    identities = record.get("identities", [])
-    if not isinstance(identities, list) or not all(isinstance(one, dict) for one in identities):
+    listed = record.get("identities", [])
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise _LineInvalid("identities", "must be a list of objects with type and value")
-    kept = [{name: one[name] for name in ("type", "value", "assurance") if name in one} for one in identities]
-    listed = len(kept)
+    found: list[tuple[dict[str, Any], str | None]]
+    found = [({name: one[name] for name in ("type", "value", "assurance") if name in one}, None) for one in listed]
     profile: dict[str, Any] = {}
     for name, value in record.items():
         if name in PROFILE_COLUMNS or name == "consents":
             profile[name] = value
         elif name != "identities" and name not in _IGNORED:
             if not re.search(IDENTITY_TYPE_PATTERN, name):
-                raise _LineInvalid(
-                    name if is_harmless_name(name) else None, f"is no field of a profile; an identity {IDENTITY_TYPE_RULE}"
-                )
-            kept.append({"type": name, "value": value})
-    if not kept:
+                field = name if is_harmless_name(name) else None
+                raise _LineInvalid(field, f"is no field of a profile; an identity {IDENTITY_TYPE_RULE}")
+            found.append(({"type": name, "value": value}, name))
+    if not found:
         raise _LineInvalid("identities", "a customer needs at least one identity")
-    return Entry(line=line, body={"identities": kept, "profile": profile}, listed=listed)
+    first, *others = found
+    size = IDENTITIES_MAX - 1
+    parts = [others[start : start + size] for start in range(0, len(others), size)] or [[]]
+    return [
+        Entry(
+            line=line,
+            body={"identities": [identity for identity, _ in (first, *part)], "profile": {} if number else profile},
+            columns=tuple(column for _, column in (first, *part)),
+            is_first=not number,
+        )
+        for number, part in enumerate(parts)
+    ]
 
 
 class FileWriter:

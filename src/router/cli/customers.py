@@ -194,7 +194,7 @@ def import_(
                 for one in answer["rejected"]:
                     entry = batch[one["index"]]
                     bad.add(entry.line, entry.column(one.get("field")), one["detail"])
-                stored += sum(id is not None for id in answer["customer_ids"])
+                stored += sum(id is not None and entry.is_first for id, entry in zip(answer["customer_ids"], batch, strict=True))
                 created += answer["created"]
                 reader.save_position(batch[-1].line)
                 show_progress(reader.share)
