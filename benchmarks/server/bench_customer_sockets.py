@@ -42,7 +42,7 @@ from router.model.policy import ChannelPolicy, Policy, QueuePolicy, WhenNoAgents
 from router.server.auth.customer_tokens import new_token, token_hash
 from router.settings import settings_from
 
-QUICK_BUDGET_S = 40
+QUICK_BUDGET_S = 20
 UNRELATED: Final = 40
 _WORKSPACE: Final = "default"
 _CONNECTS_PER_S: Final = 300
@@ -277,7 +277,7 @@ def main() -> int:
             names = msgspec.json.decode(options.follow.read_bytes(), type=list[tuple[str, str]])
             runner.run(follow(names, options.port))
             return 0
-        count = options.customers or (1_000 if options.quick else 5_000)
+        count = options.customers or (400 if options.quick else 5_000)
         measured = runner.run(run(count))
     errors = {name: getattr(measured, name) for name in ("failed", "untold", "unrelated") if getattr(measured, name)}
     result = Result(

@@ -41,7 +41,7 @@ TYPED_ELSEWHERE: Final = {
 NOT_TYPED: Final = {
     "make            # list the targets": "the tests are part of these targets",
     "make run                 # or: router demo": "runs for minutes; tests/demo runs the command",
-    "make bench                                                # all, in their short form: about eleven minutes": "runs for long; "
+    "make bench                                                # all, in their short form: about twelve minutes": "runs for long; "
     "tests/benchmarks runs the scripts",
     "docker build -t contact-router:0.1.0 .": "needs a container engine; tests/packaging/test_dockerfile.py carries the steps out",
     "docker run --rm -v router-data:/var/lib/router contact-router:0.1.0 verify /var/lib/router/journal.db": "the same",

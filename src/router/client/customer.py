@@ -106,6 +106,10 @@ class CustomerClient:
         """Resume a suspended request, on another channel or the same."""
         return await self._send(f.ResumeRequestFrame(id=self._next_id(), channel=channel))
 
+    async def switch_channel(self, channel: str) -> f.OkFrame:
+        """Go on on another of the ``channels`` of the request; on the present one: give up a switch in progress."""
+        return await self._send(f.SwitchRequestChannelFrame(id=self._next_id(), channel=channel))
+
     def _next_id(self) -> str:
         self._number += 1
         return str(self._number)

@@ -119,6 +119,10 @@ class RequestApi:
         body = {"option": option} if window is None else {"option": option, "window": window}
         return _view(await self._send("POST", f"/v1/requests/{request_id}/choose", body))
 
+    async def switch_channel(self, request_id: str, channel: str) -> RequestView:
+        """Go on on another of the ``channels`` of the request; if the agent cannot take it now, the switch waits."""
+        return _view(await self._send("POST", f"/v1/requests/{request_id}/channel", {"channel": channel}))
+
     async def cancel(self, request_id: str) -> RequestView:
         """Leave, as the customer: the choice, the wait, the callback or the conversation ends."""
         return _view(await self._send("POST", f"/v1/requests/{request_id}/cancel", {}))

@@ -144,6 +144,28 @@ async def test_a_customer_stops_and_resumes_on_another_channel(make_router: Make
             assert view.channel == "chat"
 
 
+async def test_a_customer_goes_on_on_a_channel_that_is_offered_only(make_router: MakeRouter) -> None:
+    mail = WITH_REQUESTS.replace("  chat: {units", "  mail: {}\n  chat: {units")
+    router = make_router(policy=mail, **FAST).start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web:
+        await a_busy_agent(admin, router)
+        other = await ask(web, choose="first")
+        asked = await ask(web, choose="first")
+        async with a_client(router, asked) as customer:
+            view = await until(customer, RequestPhase.WAITING, position=2)
+            assert view.channels == ("chat",)
+            for channel, code in (("mail", "channel_not_possible"), ("fax", "unknown_channel")):
+                with pytest.raises(RouterRefused) as refused:
+                    await customer.switch_channel(channel)
+                assert (refused.value.code, refused.value.error.field) == (code, "channel")
+            done = await customer.switch_channel("chat")
+            assert (done.seq, done.subject) == (0, asked["request_id"])
+            view = await until(customer, RequestPhase.WAITING, channel="chat")
+            assert view.position == 2
+        contact = await web.ok("GET", f"/v1/contacts/{other['request_id']}")
+        assert contact["channel"] == "voice", "the token moves its own contact only"
+
+
 async def test_refusals_are_told_without_the_business_of_others(make_router: MakeRouter) -> None:
     router = make_router(policy=WITH_REQUESTS, **FAST).start()
     async with Api(router) as admin, Api(router, "gateway", "web") as web:

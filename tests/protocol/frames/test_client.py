@@ -107,6 +107,10 @@ CUSTOMER: list[tuple[f.CommandFrame, Command]] = [
     (f.CancelRequestFrame(id="1"), c.CancelRequest(contact_id="c1")),
     (f.SuspendRequestFrame(id="1"), c.SuspendContact(contact_id="c1")),
     (f.ResumeRequestFrame(id="1", channel="chat"), c.ResumeContact(contact_id="c1", channel="chat")),
+    (
+        f.SwitchRequestChannelFrame(id="1", channel="chat"),
+        c.SwitchChannel(contact_id="c1", channel="chat", if_unable=IfUnable.QUEUE, by_customer=True),
+    ),
 ]
 # Frames of the session, a query, and the submit, which also needs a contact id.
 WITHOUT_COMMAND = {f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.WatchCardFrame, f.SubmitFrame}

@@ -57,7 +57,14 @@ from router.protocol.frames.client import (
     UpdateFrame,
     WatchCardFrame,
 )
-from router.protocol.frames.customer import CancelRequestFrame, ChooseFrame, CustomerFrame, ResumeRequestFrame, SuspendRequestFrame
+from router.protocol.frames.customer import (
+    CancelRequestFrame,
+    ChooseFrame,
+    CustomerFrame,
+    ResumeRequestFrame,
+    SuspendRequestFrame,
+    SwitchRequestChannelFrame,
+)
 from router.protocol.frames.fields import (
     ContactCustomer,
     ContactFields,
@@ -157,6 +164,7 @@ __all__ = (
     "CancelRequestFrame",
     "SuspendRequestFrame",
     "ResumeRequestFrame",
+    "SwitchRequestChannelFrame",
     "CustomerFrame",
     "ServerFrame",
 )

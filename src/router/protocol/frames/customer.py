@@ -1,10 +1,11 @@
 """Frames of a customer's socket. None of them names a contact: the token is bound to one."""
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
 
 from router.model import commands as c
 from router.model.events.contact import TimeWindow
-from router.model.states import Name
+from router.model.states import IfUnable, Name
 from router.protocol.frames.client import CommandFrame, HelloFrame, PingFrame
 
 
@@ -38,4 +39,18 @@ class ResumeRequestFrame(CommandFrame, frozen=True, kw_only=True, tag="resume_re
     """Channel to go on with; omitted: the same as before."""
 
 
-CustomerFrame: TypeAlias = HelloFrame | PingFrame | ChooseFrame | CancelRequestFrame | SuspendRequestFrame | ResumeRequestFrame
+class SwitchRequestChannelFrame(CommandFrame, frozen=True, kw_only=True, tag="switch_request_channel"):
+    """Customer: go on on another channel that the policy offers; to the present one: give up a switch in progress.
+
+    If the agent cannot take the channel now, the switch waits and the conversation goes on.
+    """
+
+    command = c.SwitchChannel
+    fixed: ClassVar[Mapping[str, object]] = {"if_unable": IfUnable.QUEUE, "by_customer": True}
+    channel: Name
+    """One of the ``channels`` of the request."""
+
+
+CustomerFrame: TypeAlias = (
+    HelloFrame | PingFrame | ChooseFrame | CancelRequestFrame | SuspendRequestFrame | ResumeRequestFrame | SwitchRequestChannelFrame
+)
