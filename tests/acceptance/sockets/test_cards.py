@@ -514,3 +514,53 @@ async def test_a_request_of_an_app_brings_its_context_to_the_agent(tmp_path: Pat
         card = await first_card(ada, contact_id)
         assert card.now is not None and (card.now.screen, card.now.intent) == ("loan/rates", "refinance")
         assert card.customer is not None and str(card.assurance) == "verified"
+
+
+async def test_a_step_and_an_erasure_during_a_read_are_not_lost(tmp_path: Path) -> None:
+    """The facts of a waiting contact are read again if the customer changes between the read and its use."""
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path)) as router,
+        api(router) as app,
+        api(router, "admin", "root") as admin,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await router.do(facts_policy())
+        customers, context = router.services.customers, router.services.context
+        assert customers is not None and context is not None
+        body = {"channel": "voice", "queue_id": "support", "customer": {"identities": [USER]}}
+        contact_id = (await app.ok("POST", "/v1/contacts", body))["contact_id"]
+        customer_id = (await app.ok("GET", f"/v1/contacts/{contact_id}"))["customer_id"]
+        real, gate, reads = context.run, asyncio.Event(), 0
+
+        async def run(operation: Any, *, timeout_s: float | None = None) -> Any:
+            """As the service, but the answer to a read of facts comes late."""
+            nonlocal reads
+            found = await real(operation, timeout_s=timeout_s)
+            if "_read" in operation.__qualname__ and "ActiveFacts" in operation.__qualname__:
+                reads += 1
+                if reads == 1:
+                    await gate.wait()
+            return found
+
+        context.run = run  # type: ignore[method-assign]
+        customers.facts.drop("default", customer_id)
+        customers.facts.refresh("default", customer_id)
+        await until(lambda: reads == 1)
+        await app.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]})
+        gate.set()
+        await until(lambda: reads >= 2)
+        for _ in range(100):
+            if (await app.ok("GET", f"/v1/contacts/{contact_id}"))["customer_facts"].get("failed") == 1:
+                break
+            await asyncio.sleep(0.02)
+        assert (await app.ok("GET", f"/v1/contacts/{contact_id}"))["customer_facts"]["failed"] == 1
+        # The same with an erasure: the customer does not come back into memory.
+        reads = 0
+        gate.clear()
+        customers.facts.drop("default", customer_id)
+        customers.facts.refresh("default", customer_id)
+        await until(lambda: reads == 1)
+        await admin.ok("DELETE", f"/v1/customers/{customer_id}")
+        gate.set()
+        await asyncio.sleep(0.5)
+        assert customers.facts.get("default", customer_id) is None

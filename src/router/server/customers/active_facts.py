@@ -31,6 +31,8 @@ REFRESH_S: Final = 0.1
 """Time for which changes of a customer are collected before waiting contacts are refreshed."""
 REFRESH_ACTOR: Final = "router:customer-facts"
 _READ_TIMEOUT_S: Final = 2.0
+_READS_MAX: Final = 5
+"""Reads of a customer who changes meanwhile; then the next change tries again."""
 
 
 class ActiveFacts:
@@ -51,6 +53,8 @@ class ActiveFacts:
         self._due: dict[tuple[str, str], asyncio.TimerHandle] = {}
         """Timers of customers whose contacts are to be refreshed, by workspace and the id of a member."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changed_during_reads: dict[object, set[tuple[str, str]]] = {}
+        """Customers, by workspace and member, that have changed while a read is in progress; by the read."""
 
     # --- policy --------------------------------------------------------------------------------
 
@@ -118,17 +122,23 @@ class ActiveFacts:
 
     def step_stored(self, workspace: str, customer_id: str, step: Step) -> None:
         """Fold a step into the state of its customer, if it is in memory."""
+        self._note_change(workspace, customer_id)
         state = self.get(workspace, customer_id)
         deriver = self.deriver(workspace)
         if (state is None or deriver.fold(state, step)) and step.type in deriver.step_types:
             self.refresh(workspace, customer_id)
 
     def customer_changed(self, workspace: str, customer_id: str) -> None:
-        """Forget a customer whose profile or members have changed."""
+        """Forget a customer whose profile or members have changed, or who was erased."""
+        self._note_change(workspace, customer_id)
         state = self.get(workspace, customer_id)
         self.drop(workspace, customer_id)
         for member_id in (customer_id,) if state is None else state.member_ids:
             self.refresh(workspace, member_id)
+
+    def _note_change(self, workspace: str, customer_id: str) -> None:
+        for changed in self._changed_during_reads.values():
+            changed.add((workspace, customer_id))
 
     def contacts_changed(self, workspace: str, customer_id: str) -> None:
         """Refresh the other contacts of a customer, after one has begun or is over."""
@@ -165,13 +175,9 @@ class ActiveFacts:
         deriver = self.deriver(workspace)
         state = self.get(workspace, customer_id)
         if state is None:
-            try:
-                read = await self._context.run(
-                    lambda store: store.contacts.customer(workspace, customer_id), timeout_s=_READ_TIMEOUT_S
-                )
-            except ContextError:
-                return  # What is not known does not change; a later change tries again.
-            state = self.put(workspace, *read)
+            state = await self._read(workspace, customer_id)
+        if state is None:
+            return  # What is not known does not change; a later change tries again.
         for contact in self._waiting(workspace, customer_id):
             facts = self.values(workspace, state, besides=contact.contact_id)
             sent = {name: value for name, value in facts.items() if name in deriver.refreshed}
@@ -188,6 +194,27 @@ class ActiveFacts:
         next_ms = deriver.next_change_ms(state, now_ms=now_ms, names=deriver.refreshed)
         if next_ms is not None:
             self.refresh(workspace, customer_id, after_s=max(REFRESH_S, (next_ms - now_ms) / 1000))
+
+    async def _read(self, workspace: str, customer_id: str) -> CustomerState | None:
+        """Read a customer from the store and keep the state; None: the customer is not known, or is changing all the time.
+
+        A change that is announced while the store is read may not be part of what was read; it is read again then.
+        """
+        for _ in range(_READS_MAX):
+            token, changed = object(), set[tuple[str, str]]()
+            self._changed_during_reads[token] = changed
+            try:
+                view, steps = await self._context.run(
+                    lambda store: store.contacts.customer(workspace, customer_id), timeout_s=_READ_TIMEOUT_S
+                )
+            except ContextError:
+                return None
+            finally:
+                del self._changed_during_reads[token]
+            members = {customer_id, view.customer_id, view.merged_into or view.customer_id, *view.members}
+            if not any((workspace, member_id) in changed for member_id in members):
+                return self.put(workspace, view, steps)
+        return None
 
     def stop(self) -> None:
         """Cancel timers and tasks. Idempotent."""

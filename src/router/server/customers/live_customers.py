@@ -5,6 +5,7 @@ contacts are routed without either.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Collection, Generator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -29,6 +30,8 @@ from router.server.customers.work_log import WorkLog
 
 SUBSCRIPTION: Final = "customers"
 ERASURE_ACTOR: Final = "router:erasure"
+ANNOUNCED_MAX: Final = 10_000
+"""Customers whose latest change is remembered: those of the groups that were committed while a submit was read."""
 GREETED_MAX: Final = 50
 """Cards sent to a desktop that connects."""
 
@@ -40,8 +43,9 @@ class LiveCustomers:
         self._writer = writer
         self._context = context
         self._contacts: dict[str, LiveContacts] = {}
-        self._announced: dict[tuple[str, str], int] = {}
-        """Customers with a change in the group that was committed last, with the number of the change."""
+        self._announced: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """Customers that have changed lately, with the number of the change; the latest last."""
+        self._newest_change = 0
         self._start_seqs: dict[str, int] = {}
         """Newest event of each workspace at the start."""
         self._subscription: Subscription | None = None
@@ -164,7 +168,7 @@ class LiveCustomers:
 
     def on_changed(self, changes: Sequence[ContextChange]) -> None:
         """Handle durable changes of customers."""
-        self._announced = {(change.workspace, change.customer_id): change.number for change in changes}
+        self._note_announced(changes)
         self._end_tokens_soon([change for change in changes if change.kind is CustomerChangeKind.ERASED])
         for change in changes:
             workspace, customer_id = change.workspace, change.customer_id
@@ -173,6 +177,17 @@ class LiveCustomers:
             elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.ERASED):
                 self.facts.customer_changed(workspace, customer_id)
             self.cards.customer_changed(workspace, customer_id, erased=change.kind is CustomerChangeKind.ERASED)
+
+    def _note_announced(self, changes: Sequence[ContextChange]) -> None:
+        """Remember which changes what was read before them does not contain."""
+        if changes and changes[0].number < self._newest_change:
+            self._announced.clear()  # The store was opened again: its numbers begin again.
+        for change in changes:
+            key = (change.workspace, change.customer_id)
+            self._announced[key] = self._newest_change = change.number
+            self._announced.move_to_end(key)
+        while len(self._announced) > ANNOUNCED_MAX:
+            self._announced.popitem(last=False)
 
     # --- erasure -------------------------------------------------------------------------------
 
