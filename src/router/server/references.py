@@ -311,9 +311,9 @@ class References:
                 found = self._live.pop(contact_id, None)
                 if found is not None:
                     self._remember(found.contact_id, found)
-            elif isinstance(event, ContactChannelSwitched) and event.contact_id in self._switching:
+            elif self._switching and isinstance(event, ContactChannelSwitched) and event.contact_id in self._switching:
                 self._end_switch(published.workspace, event.contact_id, event.channel)
-            elif isinstance(event, ContactChannelFailed) and event.contact_id in self._switching:
+            elif self._switching and isinstance(event, ContactChannelFailed) and event.contact_id in self._switching:
                 if event.reason == "replaced":
                     self.drop_switch(published.workspace, event.contact_id, _key_on_channel(event.contact_id, event.channel))
                 else:
