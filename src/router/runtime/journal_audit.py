@@ -19,6 +19,8 @@ CONTACTS_MAX: Final = 10_000
 CLEAN_MAX: Final = 100_000
 _RECORDS_AT_ONCE: Final = 32
 _PAUSE_S: Final = 0.01
+START_PAUSE_S: Final = 3.0
+"""Time after the start, in which clients connect again, before the first records are read."""
 
 
 class JournalAudit:
@@ -34,6 +36,7 @@ class JournalAudit:
 
     async def run(self) -> None:
         """Count the workspaces one after the other. A journal that cannot be read ends it: that is reported elsewhere."""
+        await asyncio.sleep(START_PAUSE_S)
         with suppress(RouterError):
             for workspace in self._workspaces:
                 await self._count(workspace)
