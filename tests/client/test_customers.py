@@ -44,6 +44,21 @@ async def test_a_gateway_and_an_agent_share_what_they_know(tmp_path: Path) -> No
         assert contact_id in ada.cards
         note = await of_agent.add_note(contact_id, "wants papers")
         assert note.author == "agent:a0"
+        # Both read what was appended; an agent sees it on the card, and who customers are is not for agents.
+        [read] = await of_gateway.journey(found.customer_id or "", limit=5)
+        assert (read.type, read.name, read.id) == ("page", "rates", None)
+        known = await of_gateway.customer(found.customer_id or "")
+        assert [one.type for one in known.identities] == ["app_user"] and known.version > 0
+        with pytest.raises(HttpRequestRefused) as forbidden:
+            await of_agent.journey(found.customer_id or "")
+        assert forbidden.value.status == 403
+        verified = await of_agent.verify(contact_id, USER, "security_questions")
+        assert (verified.contact_id, verified.customer_id) == (contact_id, found.customer_id)
+        of_agent_card = await of_agent.card(contact_id)
+        assert [one.name for one in of_agent_card.steps] == ["rates"]
+        supervisor = CustomerApi(router.server.url, router.token("sue", Role.SUPERVISOR))
+        assert (await supervisor.card(contact_id)).steps == of_agent_card.steps
+        assert len(await supervisor.journey(found.customer_id or "")) == 1
         card = await of_gateway.card(contact_id)
         assert card.now is not None and card.now.intent == "refinance"
         assert ([one.text for one in card.notes], [one.name for one in card.steps]) == (["wants papers"], ["rates"])

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from router.client.http_query import exchange
 from router.context.cards import Card, CardNote
-from router.context.customers import Resolved
+from router.context.customers import CustomerView, Resolved
 from router.context.identities import Identity
 from router.context.journey import StepFields
+from router.context.verification import Verified
 
 T = TypeVar("T")
 
@@ -29,6 +30,10 @@ class StepsReceipt(Struct, frozen=True, kw_only=True):
     """Steps older than 30 days, and steps of erased customers."""
     rejected: tuple[dict[str, Any], ...] = ()
     """Index, code, field and detail of each step with an error."""
+
+
+class _Journey(Struct):
+    steps: tuple[StepFields, ...]
 
 
 class CustomerApi:
@@ -49,8 +54,25 @@ class CustomerApi:
         """Append at most 500 steps to journeys; returns when they are durable. Sending them again is harmless if they have ids."""
         return await self._send("POST", "/v1/journey", {"steps": steps}, StepsReceipt)
 
+    async def journey(self, customer_id: str, *, limit: int = 20) -> tuple[StepFields, ...]:
+        """Return the newest steps of a customer, oldest first, at most 200; for gateways and supervisors.
+
+        An agent sees the last 20 on the card of a contact.
+        """
+        found = await self._send("GET", f"/v1/customers/{customer_id}/journey?limit={limit}", None, _Journey)
+        return found.steps
+
+    async def customer(self, customer_id: str) -> CustomerView:
+        """Return the profile of a customer, with masked identities; for gateways and supervisors."""
+        return await self._send("GET", f"/v1/customers/{customer_id}", None, CustomerView)
+
+    async def verify(self, contact_id: str, identity: Identity, method: str) -> Verified:
+        """Say that the customer of a contact was checked, for example by ``security_questions``; for agents who have it too."""
+        body = {"identity": identity, "method": method}
+        return await self._send("POST", f"/v1/contacts/{contact_id}/verify", body, Verified)
+
     async def card(self, contact_id: str) -> Card:
-        """Return the card of a contact that this agent has, or that this gateway submitted."""
+        """Return the card of a contact that this agent has, or that this gateway submitted; for supervisors of any contact."""
         return await self._send("GET", f"/v1/contacts/{contact_id}/card", None, Card)
 
     async def add_note(self, contact_id: str, text: str) -> CardNote:
