@@ -123,6 +123,15 @@ class RequestApi:
         """Go on on another of the ``channels`` of the request; if the agent cannot take it now, the switch waits."""
         return _view(await self._send("POST", f"/v1/requests/{request_id}/channel", {"channel": channel}))
 
+    async def suspend(self, request_id: str) -> RequestView:
+        """Stop for now, and resume later."""
+        return _view(await self._send("POST", f"/v1/requests/{request_id}/suspend", {}))
+
+    async def resume(self, request_id: str, *, channel: str | None = None) -> RequestView:
+        """Resume a suspended request, on another channel or the same."""
+        body = {} if channel is None else {"channel": channel}
+        return _view(await self._send("POST", f"/v1/requests/{request_id}/resume", body))
+
     async def cancel(self, request_id: str) -> RequestView:
         """Leave, as the customer: the choice, the wait, the callback or the conversation ends."""
         return _view(await self._send("POST", f"/v1/requests/{request_id}/cancel", {}))

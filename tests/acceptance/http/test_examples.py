@@ -169,6 +169,8 @@ async def let_a_customer_choose(reader: Reader) -> None:
     contact_id = (await reader.send("submit_contact"))["contact_id"]
     assert (await reader.send("issue_link", contact_id=contact_id))["channels"] == ["chat"]
     assert (await reader.send("switch_request_channel", request_id=contact_id))["channel"] == "chat"
+    assert (await reader.send("suspend_request", request_id=contact_id))["state"] == "suspended"
+    assert (await reader.send("resume_request", request_id=contact_id))["state"] == "waiting"
     await reader.send("cancel_contact", contact_id=contact_id)
 
 

@@ -259,6 +259,14 @@ async def test_a_customer_goes_on_later(make_router: MakeRouter) -> None:
         assert (await customer.ok("GET", path))["state"] == "suspended"
         await web.ok("POST", f"/v1/contacts/{asked['request_id']}/resume", {"channel": "chat"})
         assert (await customer.ok("GET", path))["state"] == "waiting"
+        # The customer does the same, with the token.
+        assert (await customer.ok("POST", f"{path}/suspend"))["state"] == "suspended"
+        assert (await customer.call("POST", f"{path}/resume", {"channel": "fax"})).code == "unknown_channel"
+        resumed = await customer.ok("POST", f"{path}/resume", {"channel": "voice"})
+        assert (resumed["state"], resumed["channel"]) == ("waiting", "voice")
+        for action in ("suspend", "resume"):
+            foreign = await customer.call("POST", f"/v1/requests/nothing/{action}", {})
+            assert (foreign.status, foreign.code) == (404, "unknown_contact")
 
 
 async def test_the_rates_of_customers_are_their_own(make_router: MakeRouter) -> None:

@@ -22,6 +22,8 @@ EXPECTED = {
     "cancel_request": "gateway supervisor admin customer",
     "issue_customer_token": "gateway supervisor admin",
     "switch_request_channel": "gateway supervisor admin customer",
+    "suspend_request": "gateway supervisor admin customer",
+    "resume_request": "gateway supervisor admin customer",
     "issue_link": "gateway supervisor admin",
     "update_contact": "gateway supervisor admin",
     "cancel_contact": "gateway supervisor admin",

@@ -50,7 +50,7 @@ from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
 from router.server.api.journeys import JourneyBatch
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
-from router.server.api.requests import OptionChoice, RequestChannel, RequestFields
+from router.server.api.requests import OptionChoice, RequestChannel, RequestFields, RequestResumption
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
 from router.server.api.verification import VerifyRequest
@@ -97,6 +97,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     },
     OptionChoice: {"option": "now"},
     RequestChannel: {"channel": "chat"},
+    RequestResumption: {"channel": "voice"},
     AgentChannels: {"paused": ["chat"]},
     AgentRecord: {
         "skills": {"english": 8, "german": 5},

@@ -11,6 +11,7 @@ from router.server.api.requests import (
     RequestFields,
     RequestQuery,
     RequestReceipt,
+    RequestResumption,
     TokenReceipt,
     cancel_request,
     choose_option,
@@ -18,6 +19,8 @@ from router.server.api.requests import (
     get_request,
     issue_customer_token,
     issue_link,
+    resume_request,
+    suspend_request,
     switch_request_channel,
 )
 from router.server.api.route import Route
@@ -73,6 +76,24 @@ REQUEST_ROUTES: Final[tuple[Route, ...]] = (
         response_type=RequestView,
         tag="requests",
         problem_codes=("unknown_contact", "invalid_contact_state", "unknown_channel", "channel_not_possible"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/requests/{request_id}/suspend",
+        operation=suspend_request,
+        body_type=EmptyBody,
+        response_type=RequestView,
+        tag="requests",
+        problem_codes=("unknown_contact", "invalid_contact_state", "suspended_limit"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/requests/{request_id}/resume",
+        operation=resume_request,
+        body_type=RequestResumption,
+        response_type=RequestView,
+        tag="requests",
+        problem_codes=("unknown_contact", "invalid_contact_state", "unknown_channel", "resume_expired", *_ADMISSION),
     ),
     Route(
         method="POST",

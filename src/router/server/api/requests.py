@@ -20,6 +20,8 @@ from router.model.commands import (
     ChooseOption,
     PlainCommand,
     RequestContact,
+    ResumeContact,
+    SuspendContact,
     SwitchChannel,
     TimeMs,
 )
@@ -127,6 +129,13 @@ class RequestChannel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     channel: Name
     """One of the ``channels`` of the request; its present one gives up a switch in progress."""
+
+
+class RequestResumption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a customer resumes a suspended request."""
+
+    channel: Name | None = None
+    """Channel to go on with; omitted: the same as before."""
 
 
 class LinkReceipt(Struct, frozen=True, kw_only=True):
@@ -241,6 +250,18 @@ async def cancel_request(request: ApiRequest) -> ApiResponse:
     """Leave, as the customer: the choice, the wait, the callback or the conversation ends."""
     contact_id = _own_id(request)
     return await _changed(request, await _execute(request, CancelRequest(contact_id=contact_id, gateway_id=request.gateway_id)))
+
+
+async def suspend_request(request: ApiRequest) -> ApiResponse:
+    """Stop for now, as the customer, and resume later; on the terms of the queue's policy."""
+    command = SuspendContact(contact_id=_own_id(request), gateway_id=request.gateway_id)
+    return await _changed(request, await _execute(request, command))
+
+
+async def resume_request(request: ApiRequest) -> ApiResponse:
+    """Resume a suspended request, as the customer, on another channel or the same."""
+    command = ResumeContact(contact_id=_own_id(request), gateway_id=request.gateway_id, channel=request.body.channel)
+    return await _changed(request, await _execute(request, command))
 
 
 async def issue_customer_token(request: ApiRequest) -> ApiResponse:

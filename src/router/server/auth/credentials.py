@@ -86,6 +86,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "choose_option": _GATEWAYS | _CUSTOMER,
     "cancel_request": _GATEWAYS | _CUSTOMER,
     "switch_request_channel": _GATEWAYS | _CUSTOMER,
+    "suspend_request": _GATEWAYS | _CUSTOMER,
+    "resume_request": _GATEWAYS | _CUSTOMER,
     "issue_link": _GATEWAYS,
     "issue_customer_token": _GATEWAYS,
     "update_contact": _GATEWAYS,
