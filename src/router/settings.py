@@ -25,6 +25,7 @@ from router.context_settings import ContextSettings, SettingsStruct
 from router.invalid_input import InvalidInput, convert_plain
 from router.model.errors import SettingsInvalid, path_below
 from router.model.states import Name
+from router.store_settings import StoreSettings
 
 ENVIRONMENT_PREFIX: Final = "ROUTER__"
 FILE_BYTES_MAX: Final = 1024 * 1024
@@ -405,6 +406,7 @@ class Settings(SettingsStruct, frozen=True, kw_only=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     policy: PolicySettings = PolicySettings()
     context: ContextSettings = ContextSettings()
+    store: StoreSettings = StoreSettings()
 
     def all_workspaces(self) -> tuple[str, ...]:
         """Return ``default`` and the configured workspaces, without duplicates."""

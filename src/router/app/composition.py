@@ -28,6 +28,7 @@ from router.context_settings import ReferenceStorage
 from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
 from router.journal.port import Journal
+from router.journal.redis.journal import RedisJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
@@ -64,6 +65,7 @@ from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
 from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
 from router.telemetry.spans import open_request_spans
+from router.telemetry.store_metrics import add_journal_gauges, add_store_metrics, log_store_opened
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
@@ -103,7 +105,7 @@ class App:
         self._process = ProcessMetrics()
         self._spans = open_request_spans(settings.telemetry)
         self._clock = clock
-        self._storage = journal if journal is not None else open_journal(settings.journal)
+        self._storage = journal if journal is not None else open_journal(settings.journal, settings.store)
         self._journal: Journal = TimedJournal(self._storage, self._process.commit_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer_task: asyncio.Task[None] | None = None
@@ -142,6 +144,8 @@ class App:
         SubscriptionMetrics(self._process.registry, self._writer.feed.statuses)
         try:
             await self._writer.recover()
+            if isinstance(self._storage, RedisJournal):
+                log_store_opened(self._storage)
             wall_ms = self._writer.clock.now_ms() - self._writer.clock.drift_ms()
             check_clock(self.settings.runtime, wall_ms=wall_ms, newest_ms=self._writer.newest_ms)
             # Only now, so that a start that the journal refuses changes nothing.
@@ -200,7 +204,12 @@ class App:
         self._add_gauges(sockets)
         interval_ms = self.settings.telemetry.loop_lag_interval_ms
         self._start_task(measure_loop_lag(self._process, interval_ms), name="loop lag")
-        conditions = ConditionWatch(self._writer, self.settings.journal, second_mark_error=self._second_mark_error)
+        conditions = ConditionWatch(
+            self._writer,
+            self.settings.journal,
+            is_in_file=isinstance(self._storage, SqliteJournal),
+            second_mark_error=self._second_mark_error,
+        )
         conditions.add_metrics(self._process)
         self._start_task(conditions.run(), name="conditions")
         await self._start_maintenance()
@@ -342,8 +351,9 @@ class App:
             self._process.add_counter(
                 "router_context_card_late_seconds", "Time by which cards followed their offers.", lambda: customers.late_seconds
             )
-        is_durable = self.settings.journal.backend is JournalBackend.SQLITE
-        gauge("router_journal_synchronous", "1: a commit is on disk before it is acknowledged.", lambda: float(is_durable))
+        add_journal_gauges(self._process, self._storage.status)
+        if isinstance(self._storage, RedisJournal):
+            add_store_metrics(self._process, self._storage)
 
     async def _publish_seed_policies(self) -> None:
         """Publish the policy of the settings in each workspace that has none."""

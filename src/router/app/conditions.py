@@ -19,7 +19,7 @@ from router.model.errors import JournalError
 from router.model.states import WorkspaceId
 from router.runtime.clock import DRIFT_WARNED_MS
 from router.runtime.writer import Writer
-from router.settings import JournalBackend, JournalSettings
+from router.settings import JournalSettings
 from router.telemetry.process_metrics import ProcessMetrics
 
 CHECK_INTERVAL_S: Final = 10.0
@@ -32,8 +32,14 @@ _log: Final = structlog.get_logger("router.app")
 class ConditionWatch:
     """Check the conditions at intervals and log what has changed."""
 
-    def __init__(self, writer: Writer, settings: JournalSettings, *, second_mark_error: Callable[[], str | None]) -> None:
-        """``second_mark_error`` returns why the second mark could not be written, None where it could."""
+    def __init__(
+        self, writer: Writer, settings: JournalSettings, *, is_in_file: bool, second_mark_error: Callable[[], str | None]
+    ) -> None:
+        """Watch a journal, which ``is_in_file`` or elsewhere.
+
+        ``second_mark_error`` returns why the second mark could not be written, None where it could.
+        """
+        self._is_in_file = is_in_file
         self._writer = writer
         self._settings = settings
         self._second_mark_error = second_mark_error
@@ -61,7 +67,7 @@ class ConditionWatch:
 
     async def run(self) -> None:
         """Check until cancelled."""
-        if self._settings.backend is JournalBackend.SQLITE and not self._has_second_mark:
+        if self._is_in_file and not self._has_second_mark:
             _log.warning(
                 "journal.second_mark_path is not set: an older copy of the journal that is put back cannot be recognised",
                 action="second_mark_unset",

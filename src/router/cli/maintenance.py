@@ -120,6 +120,7 @@ async def _reset_clock(settings: "Settings", directory: Path) -> "list[ClockRese
     from router.runtime.clock_reset import reset_clock
     from router.server.auth.keys import secret_path
 
+    _check_in_file(settings)
     opened = open_journal(settings.journal)
     if not isinstance(opened, SqliteJournal) or not opened.path.exists():
         raise CommandFailure(f"{settings.journal.path}: no journal (use the same --data or --config as the router)")
@@ -132,11 +133,19 @@ async def _reset_clock(settings: "Settings", directory: Path) -> "list[ClockRese
     )
 
 
+def _check_in_file(settings: "Settings") -> None:
+    if settings.store.url is not None:
+        raise CommandFailure(
+            "store.url: the journal of these settings is on a server; back the server up with its own means (docs/how-to/redis.md)"
+        )
+
+
 def _run(settings: "Settings", command: str, directory: Path, **fields: Any) -> Any:
     """Run a command in the running router, or here where none runs; return its report as plain data."""
     from router.journal.files import JournalPaths
     from router.runtime.control import send_command
 
+    _check_in_file(settings)
     path = Path(settings.journal.path).absolute()
     target = directory.absolute()
     if not path.exists():

@@ -137,6 +137,15 @@ def _next_steps(directory: Path, token_path: Path | None, url: str) -> str:
 )
 @click.option("--behind-proxy", is_flag=True, default=None, help="A proxy in front of the router terminates TLS.")
 @click.option("--memory", is_flag=True, help="Keep the journal in memory; everything is lost on exit. For trials.")
+@click.option(
+    "--store",
+    help="Redis or Valkey server for the journal, instead of a file: redis://HOST:6379/0, redis+sentinel://… or redis+cluster://…",
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["leader", "fsync", "replica", "replica_fsync"]),
+    help="With --store: what confirms a command before it is acknowledged. Default: replica.",
+)
 @click.option("--policy", "policy_path", type=INPUT_FILE, help="Initial policy of workspaces that have none.")
 @click.option(
     "--accept-history-loss",
@@ -152,6 +161,8 @@ def serve(
     admin_port: int | None,
     behind_proxy: bool | None,
     memory: bool,
+    store: str | None,
+    durability: str | None,
     policy_path: Path | None,
     accept_history_loss: bool,
     log_level: str | None,
@@ -171,6 +182,8 @@ def serve(
         telemetry__metrics_port=admin_port,
         telemetry__log_level=log_level,
         journal__backend="memory" if memory else None,
+        store__url=store,
+        store__durability=durability,
         policy__seed_path=str(policy_path) if policy_path else None,
     )
     settings = load()

@@ -1,4 +1,4 @@
-"""Selection of the journal backend from the settings."""
+"""Selection of the journal from the settings: a file, memory, or a server."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,19 @@ from pathlib import Path
 from router.journal.files import prepare_directory
 from router.journal.memory import MemoryJournal
 from router.journal.port import Journal
+from router.journal.redis.journal import RedisJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalUnavailable, SettingsInvalid
 from router.settings import JournalBackend, JournalSettings
+from router.store_settings import StoreSettings
+
+_NO_STORE = StoreSettings()
 
 
-def open_journal(settings: JournalSettings) -> Journal:
+def open_journal(settings: JournalSettings, store: StoreSettings = _NO_STORE) -> Journal:
     """Return the configured journal, not yet open. Raises SettingsInvalid where its directory cannot be created or written to."""
+    if store.url is not None:
+        return _open_store(settings, store)
     if settings.backend is JournalBackend.MEMORY:
         return MemoryJournal()
     path = Path(settings.path)
@@ -31,6 +37,21 @@ def open_journal(settings: JournalSettings) -> Journal:
         reserved_bytes=settings.reserved_bytes,
         second_mark_path=None if settings.second_mark_path is None else Path(settings.second_mark_path),
     )
+
+
+def _open_store(settings: JournalSettings, store: StoreSettings) -> RedisJournal:
+    if settings.backend is JournalBackend.MEMORY:
+        raise SettingsInvalid("journal.backend: memory and store.url exclude each other; leave one of them out")
+    path = Path(settings.path)
+    if path.exists():
+        raise SettingsInvalid(
+            f"store.url: the data directory has a journal of its own ({path}), whose contacts the store does not have; "
+            "use another directory (--data), or remove store.url"
+        )
+    if settings.archive_path is not None:
+        _check_archive_path(Path(settings.archive_path))
+    archives = Path(settings.archive_path) if settings.archive_path is not None else path.absolute().with_name("archive")
+    return RedisJournal(store, data_directory=path.absolute().parent, archive_directory=archives)
 
 
 def _check_archive_path(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from router.journal.port import JournalOutdated, Snapshot, WorkspaceHistory
+from router.journal.port import JournalOutdated, JournalStatus, Snapshot, WorkspaceHistory
 from router.journal.records import (
     FORMAT,
     ChainVerifier,
@@ -103,6 +103,10 @@ class MemoryJournal:
             if len(found) % _RECORDS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return found
+
+    def status(self) -> JournalStatus:
+        """Return that nothing is durable."""
+        return JournalStatus(durability="none")
 
     def first_seq(self, workspace: WorkspaceId) -> int:
         """Return 1: nothing is archived."""

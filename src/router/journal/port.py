@@ -54,6 +54,17 @@ class WorkspaceHistory(Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None
     first_seq: int = 1
     """First event that the journal has; a snapshot covers the events before it."""
+    epoch: int | None = None
+    """Epoch of this start, where the storage grants it; None: one more than that of the newest record."""
+
+
+class JournalStatus(Struct, frozen=True, kw_only=True):
+    """What the storage promises at this moment."""
+
+    durability: str
+    """What has confirmed a commit before it is acknowledged: `none`, `fsync`, or the level of the store."""
+    problem: str | None = None
+    """Why commits wait or are in danger; None: all is well."""
 
 
 class Journal(Protocol):
@@ -85,6 +96,10 @@ class Journal(Protocol):
 
         Raises EventsArchived where events directly after ``after_seq`` are no longer in the journal.
         """
+        ...
+
+    def status(self) -> JournalStatus:
+        """Return what the storage promises at this moment."""
         ...
 
     def first_seq(self, workspace: WorkspaceId) -> int:

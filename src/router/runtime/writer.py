@@ -159,7 +159,7 @@ class Writer:
         runtime = WorkspaceRuntime(
             workspace=history.workspace,
             history_id=history.history_id,
-            epoch=history.last_position.epoch + 1,
+            epoch=history.last_position.epoch + 1 if history.epoch is None else history.epoch,
             engine=engine,
             stats=recovered.stats,
             events_since_snapshot=engine.seq - recovered.snapshot_seq,

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from router import __version__
-from router.journal.port import Journal, Snapshot, WorkspaceHistory
+from router.journal.port import Journal, JournalStatus, Snapshot, WorkspaceHistory
 from router.journal.records import Record
 from router.model.states import WorkspaceId
 
@@ -139,6 +139,10 @@ class TimedJournal:
     def first_seq(self, workspace: WorkspaceId) -> int:
         """Delegate."""
         return self._journal.first_seq(workspace)
+
+    def status(self) -> JournalStatus:
+        """Delegate."""
+        return self._journal.status()
 
     async def append(self, batch: Sequence[tuple[WorkspaceId, Record]]) -> None:
         """Delegate, and observe the duration."""

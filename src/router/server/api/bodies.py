@@ -546,3 +546,8 @@ class HealthDocument(_Response, frozen=True, kw_only=True):
     """Readiness probe only: the router's time minus the clock of its machine, milliseconds. Opening hours are off by as much."""
     customer_context: ContextHealth | None = None
     """Readiness probe only: whether the customer context can be used; null: it is switched off. Routing does not depend on it."""
+    durability: str = ""
+    """What confirms a command before it is acknowledged: ``fsync`` (the disk of this machine), ``none`` (a journal in memory), or
+    with a store its level: ``leader``, ``fsync``, ``replica`` or ``replica_fsync``."""
+    journal_problem: str | UnsetType = UNSET
+    """Why commands wait for the journal at this moment, or why it is in danger; omitted: all is well."""

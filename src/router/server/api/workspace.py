@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 
 from router.context.service import STALLED_S
 from router.engine.engine import digest_of
@@ -174,7 +174,10 @@ async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
 
 async def healthz(request: ApiRequest) -> ApiResponse:
     """Liveness probe."""
-    return ApiResponse(body=HealthDocument(status="ok"))
+    journal = request.services.journal.status()
+    return ApiResponse(
+        body=HealthDocument(status="ok", durability=journal.durability, journal_problem=_problem_or_unset(journal.problem))
+    )
 
 
 async def readyz(request: ApiRequest) -> ApiResponse:
@@ -189,8 +192,18 @@ async def readyz(request: ApiRequest) -> ApiResponse:
         SubscriptionHealth(name=one.name, state=str(one.state), lag_events=one.lag_events)
         for one in request.services.writer.feed.statuses()
     )
+    journal = request.services.journal.status()
     return ApiResponse(
         body=HealthDocument(
-            status="ready", subscriptions=subscriptions, clock_drift_ms=drift_ms, customer_context=_context_health(request)
+            status="ready",
+            subscriptions=subscriptions,
+            clock_drift_ms=drift_ms,
+            customer_context=_context_health(request),
+            durability=journal.durability,
+            journal_problem=_problem_or_unset(journal.problem),
         )
     )
+
+
+def _problem_or_unset(problem: str | None) -> str | UnsetType:
+    return UNSET if problem is None else problem

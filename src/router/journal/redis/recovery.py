@@ -1,0 +1,246 @@
+"""Opening a store: which workspaces it has, taking them over, verifying their records, and what to do after an accepted loss."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from router.journal.port import JournalOutdated, WorkspaceHistory
+from router.journal.records import FORMAT, Position, Record, initial_chain
+from router.journal.redis.client import StoreClient
+from router.journal.redis.connection import StoreError, StoreRefusal
+from router.journal.redis.layout import META_FIELDS, EpochIndex, Meta, WorkspaceKeys, directory_key, new_owner, store_key
+from router.journal.redis.lease import LeaseHeld, acquire_leases, held_text, release_leases
+from router.journal.redis.log import WorkspaceLog
+from router.journal.redis.mark import NodeMark
+from router.journal.redis.preflight import ServerUnfit
+from router.journal.redis.reading import LogView, newest_record, verify_rows
+from router.journal.redis.scripts import INIT, evalsha
+from router.journal.redis.snapshots import IntactSnapshot, load_snapshots
+from router.model.errors import JournalCorrupt, JournalTooNew, JournalUnavailable
+from router.model.states import WorkspaceId
+from router.store_settings import StoreSettings
+
+T = TypeVar("T")
+
+# Time beyond the lifetime of a lease in which its holder would have renewed it.
+_LEASE_GRACE_S: Final = 2.0
+_RETRY_S: Final = 0.25
+_STORE_ID_BYTES: Final = 16
+
+
+class OpenedWorkspace(Struct, frozen=True):
+    """A workspace that this process leads now."""
+
+    log: WorkspaceLog
+    history: WorkspaceHistory
+
+
+class StoreOpening:
+    """Opens the store on the thread of the writer."""
+
+    def __init__(self, client: StoreClient, settings: StoreSettings, mark: NodeMark, stopping: threading.Event) -> None:
+        self._client = client
+        self._settings = settings
+        self._mark = mark
+        self._stopping = stopping
+        self.epochs: dict[WorkspaceId, int] = {}
+        """Epochs granted by the last take-over."""
+        self.owner = ""
+        self.store_id = ""
+
+    def open_all(self) -> list[OpenedWorkspace]:
+        """Take over every workspace in the store and verify it. Raises JournalError; nothing is held then."""
+        found = self.identify()
+        self.take_over(found)
+        try:
+            opened = [self.open_workspace(workspace, self.epochs[workspace]) for workspace in found]
+        except BaseException:
+            self.give_back(found)
+            raise
+        return opened
+
+    def begin(self) -> None:
+        """Choose the owner of this start; call it once the mark is open."""
+        assert self._mark.node_id, "the mark of the node is not open"
+        self.owner = new_owner(self._mark.node_id)
+
+    def identify(self) -> list[WorkspaceId]:
+        """Check which store this is, and return its workspaces in the order of their creation. Raises JournalError."""
+        self.begin()
+        store = self.fields(store_key(self._settings.prefix))
+        self.store_id = store.get("id", b"").decode()
+        self._mark.check_store(self.store_id)
+        if store:
+            _check_format("the store", store.get("fmt", b"0"))
+        directory = self.fields(directory_key(self._settings.prefix))
+        lost = [name for name in self._mark.workspaces if name not in directory]
+        for name in lost:
+            self._mark.check_history(name, self.meta(name))
+        return sorted(directory, key=lambda name: (int(directory[name]), name))
+
+    def take_over(self, workspaces: Sequence[WorkspaceId], *, is_loss_accepted: bool = False) -> None:
+        """Acquire the leases. Raises JournalLocked where another node goes on renewing one, and JournalError."""
+        for workspace in () if is_loss_accepted else workspaces:
+            meta = self.meta(workspace)
+            if meta is None:
+                raise JournalCorrupt(f"workspace {workspace}: the store has lost its log (docs/how-to/redis.md)")
+            _check_format(f"workspace {workspace}", str(meta.format).encode())
+            self._mark.check_history(workspace, meta)
+        until_s = time.monotonic() + self._settings.lease_s + _LEASE_GRACE_S
+        wanted = [(name, self.keys(name), self._highest_epoch(name)) for name in workspaces]
+        while True:
+            try:
+                self.epochs = self.call(
+                    lambda: acquire_leases(
+                        self._client,
+                        wanted,
+                        owner=self.owner,
+                        lease_s=self._settings.lease_s,
+                        ended_owners=f"{self._mark.node_id}.",
+                    )
+                )
+            except LeaseHeld as error:
+                if time.monotonic() > until_s or self._stopping.wait(_RETRY_S):
+                    raise held_text(error, self._settings.lease_s) from error
+            else:
+                return
+
+    def give_back(self, workspaces: Sequence[WorkspaceId]) -> None:
+        """Release the leases as far as the store can be reached."""
+        try:
+            release_leases(self._client, [self.keys(name) for name in workspaces], self.owner)
+        except StoreError:
+            return
+
+    def open_workspace(self, workspace: WorkspaceId, epoch: int) -> OpenedWorkspace:
+        """Verify a workspace whose lease is held. Raises JournalError."""
+        meta = self.meta(workspace)
+        if meta is None:
+            raise JournalCorrupt(f"workspace {workspace}: the store has lost its log (docs/how-to/redis.md)")
+        view = self.view(workspace, meta)
+        stored = self.newest_snapshot(workspace, meta)
+        newest = self.call(lambda: self._verify(view, meta, stored))
+        if newest is None:
+            newest = self.call(lambda: newest_record(self._client, view))
+        log = WorkspaceLog(workspace, view.keys, meta, epoch=epoch, owner=self.owner, epochs=view.epochs)
+        history = WorkspaceHistory(
+            workspace=workspace,
+            history_id=meta.history_id,
+            last_position=Position(0 if newest is None else newest.epoch, meta.seq),
+            snapshot=None if stored is None else stored.snapshot,
+            first_seq=meta.first_seq,
+            epoch=epoch,
+        )
+        return OpenedWorkspace(log, history)
+
+    def create_workspace(self, workspace: WorkspaceId) -> OpenedWorkspace:
+        """Create a workspace, or take over one whose creation was interrupted. Raises JournalError."""
+        self._make_store()
+        keys, chain = self.keys(workspace), initial_chain(workspace)
+        arguments: tuple[str | bytes | int, ...] = (workspace, secrets.token_hex(16), FORMAT, chain)
+        reply = self.call(lambda: self._client.call(keys.meta, *evalsha(INIT, [keys.meta, keys.log], *arguments)))
+        if reply[0] not in {b"OK", b"EXISTS"}:
+            raise JournalCorrupt(f"workspace {workspace}: the store has records of it, but not the head of its log")
+        self.take_over([workspace])
+        try:
+            opened = self.open_workspace(workspace, self.epochs[workspace])
+            name = directory_key(self._settings.prefix)
+            number = self.call(lambda: self._client.call(name, "HLEN", name))
+            self.call(lambda: self._client.call(name, "HSETNX", name, workspace, number + 1))
+        except BaseException:
+            self.give_back([workspace])
+            raise
+        return opened
+
+    def _make_store(self) -> None:
+        key = store_key(self._settings.prefix)
+        if not self.store_id:
+            self.call(lambda: self._client.call(key, "HSETNX", key, "fmt", FORMAT))
+            self.call(lambda: self._client.call(key, "HSETNX", key, "id", secrets.token_hex(_STORE_ID_BYTES)))
+            self.store_id = self.fields(key)["id"].decode()
+
+    @property
+    def prefix(self) -> str:
+        """Return the first part of all key names."""
+        return self._settings.prefix
+
+    # --- parts --------------------------------------------------------------------------
+
+    def keys(self, workspace: WorkspaceId) -> WorkspaceKeys:
+        """Return the key names of a workspace."""
+        return WorkspaceKeys.of(self._settings.prefix, workspace)
+
+    def meta(self, workspace: WorkspaceId) -> Meta | None:
+        """Return the head of a log. Raises JournalError."""
+        keys = self.keys(workspace)
+        reply = self.call(lambda: self._client.call(keys.meta, "HMGET", keys.meta, *META_FIELDS))
+        try:
+            return Meta.from_reply(reply)
+        except ValueError as error:
+            raise JournalCorrupt(f"workspace {workspace}: the head of its log is damaged: {error}") from error
+
+    def view(self, workspace: WorkspaceId, meta: Meta) -> LogView:
+        """Return what is needed to read a log. Raises JournalError."""
+        keys = self.keys(workspace)
+        starts = [(int(epoch), int(seq)) for epoch, seq in self.fields(keys.epochs).items()]
+        return LogView(workspace, keys, EpochIndex(starts), meta.first_seq, meta.base_chain)
+
+    def newest_snapshot(self, workspace: WorkspaceId, meta: Meta) -> IntactSnapshot | None:
+        """Return the newest intact snapshot. Raises JournalCorrupt where one is needed and there is none."""
+        keys, ids = self.keys(workspace), {meta.history_id, *meta.former_history_ids}
+        seqs = [meta.snapshot_seq, meta.previous_snapshot_seq]
+        for stored in self.call(lambda: list(load_snapshots(self._client, keys, ids, seqs))):
+            if meta.first_seq - 1 <= stored.snapshot.seq <= meta.seq:
+                return stored
+        if meta.first_seq > 1:
+            raise JournalCorrupt(
+                f"workspace {workspace}: no snapshot can be read, and the events before {meta.first_seq} have been archived"
+            )
+        return None
+
+    def _verify(self, view: LogView, meta: Meta, stored: IntactSnapshot | None) -> Record | None:
+        """Verify the records after a snapshot and return the newest one."""
+        verifier = view.verifier()
+        if stored is not None and stored.snapshot.seq >= view.first_seq:
+            verifier.next_seq, verifier.chain = stored.snapshot.seq + 1, stored.chain
+        newest: Record | None = None
+        for _, record in verify_rows(self._client, view, verifier):
+            newest = record
+        verifier.check_end(last_seq=meta.seq, chain=meta.chain)
+        return newest
+
+    def _highest_epoch(self, workspace: WorkspaceId) -> int:
+        seen = self._mark.seen(workspace)
+        return 0 if seen is None else seen.epoch
+
+    def fields(self, key: str) -> dict[str, bytes]:
+        """Return a hash. Raises JournalError."""
+        reply = self.call(lambda: self._client.call(key, "HGETALL", key))
+        return {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run idempotent work, again where the store cannot be reached for a moment. Raises JournalUnavailable after a while."""
+        until_s = time.monotonic() + self._settings.call_timeout_ms / 1_000
+        while True:
+            try:
+                return work()
+            except LeaseHeld:
+                raise
+            except ServerUnfit as error:
+                raise JournalUnavailable(str(error)) from error
+            except StoreError as error:
+                is_final = isinstance(error, StoreRefusal) and not error.is_temporary
+                if is_final or time.monotonic() > until_s or self._stopping.wait(_RETRY_S):
+                    raise JournalUnavailable(f"the store cannot be used: {error}") from error
+
+
+def _check_format(what: str, text: bytes) -> None:
+    version = int(text) if text.isdigit() else 0
+    if version > FORMAT:
+        raise JournalTooNew(f"{what} has format {version}; this version reads format {FORMAT}")
+    if version < FORMAT:
+        raise JournalOutdated(f"{what} has format {version}; this version reads format {FORMAT}")
