@@ -114,9 +114,21 @@ class Appender:
 
         Raises JournalUnavailable, JournalLocked or JournalCorrupt; the process must then end.
         """
-        behind = list(logs)
+        self._append(list(logs), is_known=True)
+
+    def check(self) -> None:
+        """Notice that a server was replaced while nothing is appended, and then ``repair``. Raises as ``append``."""
+        try:
+            self._client.ping()
+        except StoreError:
+            self.repair()
+
+    def repair(self) -> None:
+        """Read where every log ends, and write again what the server has lost. Raises as ``append``."""
+        self._append([], is_known=False)
+
+    def _append(self, behind: list[WorkspaceLog], *, is_known: bool) -> None:
         outage: Outage | None = None
-        is_known = True
         while True:
             try:
                 if not is_known:

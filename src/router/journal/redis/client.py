@@ -38,9 +38,15 @@ class StoreClient:
     """Connections to the nodes of one store. Not thread-safe: every thread has its own client."""
 
     def __init__(
-        self, address: StoreAddress, options: StoreOptions, *, on_connect: Callable[[StoreConnection], None] | None = None
+        self,
+        address: StoreAddress,
+        options: StoreOptions,
+        *,
+        on_connect: Callable[[StoreConnection], None] | None = None,
+        new_connection: Callable[[Node, StoreOptions], StoreConnection] = StoreConnection,
     ) -> None:
         """``on_connect`` prepares each new connection; it raises StoreError, or JournalError for a server that cannot be used."""
+        self._new_connection = new_connection
         self._address = address
         self._options = options
         self._on_connect = on_connect
@@ -104,6 +110,15 @@ class StoreClient:
             raise
         self._follow_redirects(replies)
         return replies, waits
+
+    def ping(self) -> None:
+        """Check that the connections still lead to the same servers. Raises StoreError."""
+        for connection in [*self._connections.values()] or self.nodes():
+            try:
+                connection.call("PING")
+            except BaseException:
+                self.reset()
+                raise
 
     def nodes(self) -> list[StoreConnection]:
         """Return a connection to every master. Raises StoreError."""
@@ -203,7 +218,7 @@ class StoreClient:
         connection = self._connections.get(node)
         if connection is None:
             try:
-                connection = StoreConnection(node, self._options)
+                connection = self._new_connection(node, self._options)
                 self.connects += 1
                 self._check_role(connection)
                 if self._on_connect is not None:

@@ -265,6 +265,7 @@ class RedisJournal:
                 if self._closed.is_set():
                     return
                 self._leases.note_heartbeat()
+                await self._running(self._writer).run(self._appender.check)
                 await self._write_mark()
                 if time.monotonic() - checked_s >= _CHECK_INTERVAL_S:
                     self._server_problem = await asyncio.to_thread(self._find_server_problem)
