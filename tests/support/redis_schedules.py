@@ -33,6 +33,9 @@ _STEPS: Final = 40
 _FAULTS: Final = ("cut", "lost", "late", "part")
 
 
+__all__ = ["ALL", "RENEW", "Violation", "World", "run_schedules"]
+
+
 class Violation(AssertionError):
     """A schedule in which the log, or an answer, is wrong."""
 
@@ -265,7 +268,7 @@ class World:
             if node.log is not None and not self._leads(node):
                 # A node that was replaced tries to go on, and must notice.
                 node.append()
-        leader = next((node for node in self.nodes if self._leads(node)), None)
+        leader: Node | None = next((node for node in self.nodes if self._leads(node)), None)
         attempts = 0
         while self.inbound() < _COMMANDS:
             attempts += 1
@@ -280,9 +283,9 @@ class World:
         while self.in_flight:
             self._deliver()
         self._check_log()
-        for node in (*self.nodes, leader):
-            if node is not None and node.log is not None:
-                node.leave()
+        for one in (*self.nodes, leader):
+            if one is not None and one.log is not None:
+                one.leave()
 
     # --- what happened ------------------------------------------------------------------
 

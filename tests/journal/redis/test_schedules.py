@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from router.journal.redis import appender, lease, log
 from router.journal.redis.connection import StoreError
+from router.journal.redis.layout import Meta
 from router.journal.redis.log import WorkspaceLog
 from router.journal.redis.scripts import ACQUIRE, APPEND, RENEW, Script
 from tests.support import redis_schedules
@@ -65,10 +67,8 @@ def _no_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WorkspaceLog, "read_back", lambda self, meta: read_back(self, _with_owner(meta, self.owner)))
 
 
-def _with_owner(meta: object, owner: str) -> object:
-    from msgspec import structs
-
-    return None if meta is None else structs.replace(meta, owner=owner)  # type: ignore[type-var]
+def _with_owner(meta: Meta | None, owner: str) -> Meta | None:
+    return None if meta is None else structs.replace(meta, owner=owner)
 
 
 def _blind_retry(monkeypatch: pytest.MonkeyPatch) -> None:

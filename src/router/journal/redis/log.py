@@ -26,6 +26,8 @@ _SCRIPT_BYTES_MAX: Final = 1 << 20
 
 Command = tuple[str | bytes | int, ...]
 
+__all__ = ["WorkspaceLog", "KeptRecord", "Chunk", "APPEND", "TOUCH", "KEPT_RECORDS_MAX", "KEPT_BYTES_MAX"]
+
 
 class KeptRecord(Struct, frozen=True, gc=False):
     """A record in the form in which it is stored."""
