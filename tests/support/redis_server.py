@@ -49,12 +49,12 @@ def free_ports(count: int) -> list[int]:
 class RedisServer:
     """One server process in a directory of its own."""
 
-    def __init__(self, directory: Path, *, program: str | None = None, port: int | None = None, **options: str) -> None:
+    def __init__(self, directory: Path, *, program: str | None = None, port: int | None = None, **options: Any) -> None:
         self.directory = directory
         self.port = port if port is not None else free_ports(1)[0]
         self._program = program if program is not None else valkey_program()
         self.options: dict[str, str] = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
-        self.options |= {name.replace("_", "-"): value for name, value in options.items()}
+        self.options |= {name.replace("_", "-"): str(value) for name, value in options.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

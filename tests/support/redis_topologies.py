@@ -5,15 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import redis
-
 from tests.support.redis_server import RedisServer, free_ports, valkey_program, wait_until
 
 SERVICE: Final = "main"
 _SLOTS: Final = 16_384
 
 
-def start_replica(directory: Path, master: RedisServer, **options: str) -> RedisServer:
+def start_replica(directory: Path, master: RedisServer, **options: Any) -> RedisServer:
     """Start a replica and wait until its master sees it online."""
     replica = RedisServer(directory, replicaof=f"127.0.0.1 {master.port}", repl_diskless_sync_delay="0", **options).start()
     wait_until_online(master, 1)
@@ -120,7 +118,7 @@ class _Sentinel(RedisServer):
         return self
 
 
-def _knows(client: "redis.Redis", count: int) -> bool:
+def _knows(client: Any, count: int) -> bool:
     found = client.execute_command("SENTINEL", "MASTER", SERVICE)
     fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
     text = {_text(name): _text(value) for name, value in fields.items()}

@@ -184,7 +184,7 @@ async def test_a_lagging_replica_that_is_promoted_gets_the_rest_from_the_leader(
 
 
 async def test_durability_replica_waits_until_a_replica_has_confirmed(tmp_path: Path) -> None:
-    options = {"min_replicas_to_write": "1", "min_replicas_max_lag": "10"}
+    options: dict[str, Any] = {"min_replicas_to_write": "1", "min_replicas_max_lag": "10"}
     master = RedisServer(tmp_path / "master", **options).start()
     replica = start_replica(tmp_path / "replica", master, **options)
     wait_until_online(master, 1)

@@ -81,8 +81,10 @@ class Trimmer:
 
     def _source(self, view: LogView) -> ExportSource:
         def rows(number: int, first_key: int, last_seq: int, limit: int) -> list[Row]:
-            found = read_rows(self._client, view, from_seq=first_key, limit=limit)
-            return [(number, decode_envelope(row.data).seq, row.data) for row in found if row.last_seq <= last_seq]
+            # The key may be an event inside the last record read, which then comes again.
+            found = read_rows(self._client, view, from_seq=first_key, limit=limit + 1)
+            keyed = [(number, decode_envelope(row.data).seq, row.data) for row in found if row.last_seq <= last_seq]
+            return [row for row in keyed if row[1] >= first_key][:limit]
 
         async def read(number: int, first_key: int, last_seq: int, limit: int) -> list[Row]:
             return await self._run(partial(rows, number, first_key, last_seq, limit))

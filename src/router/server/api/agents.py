@@ -168,5 +168,12 @@ def _answer(
 ) -> ApiResponse:
     done = effected.result
     members: dict[str, str] = {id_field: done.subject}
-    body = receipt(state=done.state, history_id=effected.history_id, epoch=effected.epoch, seq=done.seq, **members)
+    body = receipt(
+        state=done.state,
+        history_id=effected.history_id,
+        epoch=effected.epoch,
+        seq=done.seq,
+        durability=effected.durability,
+        **members,
+    )
     return ApiResponse(body=body, headers=replay_headers(effected))

@@ -349,6 +349,9 @@ class _Receipt(_Response, frozen=True, kw_only=True):
     epoch: int
     seq: int
     """Sequence number of the event that the command caused."""
+    durability: str | UnsetType = UNSET
+    """With a store: what has confirmed the command (``leader``, ``fsync``, ``replica`` or ``replica_fsync``). Omitted with a
+    journal in files, which is always on the disk."""
 
 
 class ContactReceipt(_Receipt, frozen=True, kw_only=True):
@@ -401,6 +404,9 @@ class PolicyReceipt(_Response, frozen=True, kw_only=True):
     epoch: int
     seq: int
     """Sequence number of its event."""
+    durability: str | UnsetType = UNSET
+    """With a store: what has confirmed the command (``leader``, ``fsync``, ``replica`` or ``replica_fsync``). Omitted with a
+    journal in files, which is always on the disk."""
 
 
 class ShadowReceipt(_Receipt, frozen=True, kw_only=True):

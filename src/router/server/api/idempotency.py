@@ -7,7 +7,7 @@ this code: a retry may use either.
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from router.context.cards import CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, ContactContext
 from router.context.journey import nesting_depth, number_fault
@@ -205,6 +205,7 @@ def contact_receipt(applied: AppliedCommand) -> ContactReceipt:
         history_id=applied.history_id,
         epoch=applied.epoch,
         seq=applied.result.seq,
+        durability=applied.durability,
         due_at_ms=UNSET if applied.result.due_at_ms is None else applied.result.due_at_ms,
     )
 
@@ -214,7 +215,6 @@ async def with_first_epoch(journal: Journal, workspace: WorkspaceId, applied: Ap
 
     A repeat thereby gets the first response unchanged, even after a restart.
     """
-    done = applied.result
-    records = await journal.read(workspace, after_seq=done.seq - 1, limit=1)
+    records = await journal.read(workspace, after_seq=applied.result.seq - 1, limit=1)
     epoch = records[0].epoch if records else applied.epoch
-    return AppliedCommand(result=done, epoch=epoch, history_id=applied.history_id)
+    return structs.replace(applied, epoch=epoch)

@@ -49,7 +49,13 @@ async def put_policy(request: ApiRequest) -> ApiResponse:
         is_condition_required=True,
     )
     version = int(effected.result.state)
-    receipt = PolicyReceipt(version=version, history_id=effected.history_id, epoch=effected.epoch, seq=effected.result.seq)
+    receipt = PolicyReceipt(
+        version=version,
+        history_id=effected.history_id,
+        epoch=effected.epoch,
+        seq=effected.result.seq,
+        durability=effected.durability,
+    )
     return ApiResponse(body=receipt, headers={**replay_headers(effected), "ETag": f'"{version}"'})
 
 
@@ -150,5 +156,7 @@ async def delete_shadow(request: ApiRequest) -> ApiResponse:
 
 def _shadow_response(effected: AppliedCommand) -> ApiResponse:
     done = effected.result
-    receipt = ShadowReceipt(state=done.state, history_id=effected.history_id, epoch=effected.epoch, seq=done.seq)
+    receipt = ShadowReceipt(
+        state=done.state, history_id=effected.history_id, epoch=effected.epoch, seq=done.seq, durability=effected.durability
+    )
     return ApiResponse(body=receipt, headers=replay_headers(effected))

@@ -71,7 +71,12 @@ async def _set_open(request: ApiRequest, *, is_open: bool | None) -> ApiResponse
     done = effected.result
     return ApiResponse(
         body=QueueReceipt(
-            queue_id=done.subject, state=done.state, seq=done.seq, epoch=effected.epoch, history_id=effected.history_id
+            queue_id=done.subject,
+            state=done.state,
+            seq=done.seq,
+            epoch=effected.epoch,
+            history_id=effected.history_id,
+            durability=effected.durability,
         ),
         headers=replay_headers(effected),
     )

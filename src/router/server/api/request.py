@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from router.context.service import ContextService
 from router.engine.engine import Engine
@@ -75,9 +75,12 @@ class Services:
     request_polls: RequestPolls = field(init=False)
     customer_presence: CustomerPresence = field(init=False)
     auth_failures: AuthFailures = field(init=False)
+    store_durability: str | UnsetType = field(init=False)
+    """Level of the store, which receipts show; unset with a journal in files."""
 
     def __post_init__(self) -> None:
-        requests = self.settings.requests
+        requests, store = self.settings.requests, self.settings.store
+        object.__setattr__(self, "store_durability", UNSET if store.url is None else str(store.durability))
         object.__setattr__(self, "admission", AdmissionControl(self.settings))
         object.__setattr__(self, "request_watch", RequestWatch(self.writer))
         object.__setattr__(self, "customer_presence", CustomerPresence(self.writer))
@@ -124,6 +127,8 @@ class AppliedCommand(Struct, frozen=True, kw_only=True):
     result: Done
     epoch: int
     history_id: str
+    durability: str | UnsetType = UNSET
+    """Level of the store that has confirmed it; unset with a journal in files."""
 
 
 class ApiRequest:
@@ -201,7 +206,7 @@ class ApiRequest:
             # A repeat gets the first answer unchanged, even after a restart.
             records = await self.services.journal.read(self.workspace, after_seq=answer.seq - 1, limit=1)
             epoch = records[0].epoch if records else epoch
-        return AppliedCommand(result=answer, epoch=epoch, history_id=reply.history_id)
+        return AppliedCommand(result=answer, epoch=epoch, history_id=reply.history_id, durability=self.services.store_durability)
 
     async def execute_unguarded(self, command: PlainCommand) -> None:
         """Execute a further command of a request, without its idempotency key. Raises ProblemError as ``execute``."""

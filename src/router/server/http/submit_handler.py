@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import msgspec
+from msgspec import UnsetType
 
 from router.model.commands import EnqueueContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, RouterError, Stopping
@@ -60,7 +61,9 @@ class PendingSubmit:
             if isinstance(result, Refused):
                 self.fail(problem_from_refusal(result))
                 return
-            applied = AppliedCommand(result=result, epoch=reply.epoch, history_id=reply.history_id)
+            applied = AppliedCommand(
+                result=result, epoch=reply.epoch, history_id=reply.history_id, durability=self._handler.store_durability
+            )
             if result.replayed:
                 self._handler.load_first_result(self, applied)
             else:
@@ -133,6 +136,11 @@ class SubmitHandler(OperationHandler):
         """Submits in flight in the order of their start."""
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def store_durability(self) -> str | UnsetType:
+        """Level of the store for receipts; unset with a journal in files."""
+        return self._services.store_durability
 
     def check_load(self, request: HttpRequest, credential: Credential) -> bytes | None:
         """Refuse the submit if too many of the workspace are waiting."""
