@@ -85,7 +85,7 @@ async def test_an_older_copy_of_the_store_is_recognised(storage: RedisJournalSto
     await journal.close()
 
 
-async def test_an_emptied_store_starts_anew_after_it_is_accepted(storage: RedisJournalStorage) -> None:
+async def test_an_emptied_store_starts_again_after_it_is_accepted(storage: RedisJournalStorage) -> None:
     old_id = await filled(storage)
     storage.client.delete(*storage.client.keys(f"{storage.prefix}:*"))
     with pytest.raises(JournalCorrupt, match="is empty"):
