@@ -7,6 +7,7 @@ import pytest
 
 from router.journal.port import EventsArchived
 from router.journal.redis.journal import RedisJournal
+from router.journal.redis.snapshots import begin_snapshot, write_part
 from router.journal.sqlite.export import ExportReport
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalCorrupt, JournalError
@@ -119,3 +120,18 @@ async def test_trimmed_records_without_a_snapshot_are_refused(
         storage.client.delete(storage.keys.snapshot_part(seq, 0))
     with pytest.raises(JournalCorrupt, match="no snapshot can be read"):
         await a_journal(storage, tmp_path).open()
+
+
+async def test_the_parts_of_an_interrupted_snapshot_are_deleted(storage: RedisJournalStorage, tmp_path: Path) -> None:
+    journal = await filled(storage, tmp_path, snapshots=(SLICES[3], SLICES[4]))
+    log = journal._logs["main"]
+    # As a process that was killed while it wrote the second of three parts.
+    begin_snapshot(journal._read_client, log, SLICES[5], 3)
+    for part in range(2):
+        write_part(journal._read_client, log.keys, SLICES[5], part, b"part")
+    await journal.append([("main", record) for record in records(1, first_seq=SLICES[5] + 1)])
+    await journal.save_snapshot("main", a_snapshot(SLICES[5] + 1))
+    names = sorted(name.decode().split(":snap:")[1] for name in storage.client.keys(f"{storage.keys.base}:snap:*"))
+    kept = (SLICES[4], SLICES[5] + 1)
+    assert names == sorted(f"{seq}:{end}" for seq in kept for end in ("0", "1", "h"))
+    await journal.close()

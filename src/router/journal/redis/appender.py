@@ -108,6 +108,8 @@ class Appender:
     def add(self, log: WorkspaceLog) -> None:
         """Add a log, so that what a server loses of it is found even while nothing is appended to it."""
         self._logs.append(log)
+        for one in self._logs:
+            one.share_memory(len(self._logs))
 
     def append(self, logs: Iterable[WorkspaceLog]) -> None:
         """Write what these logs lack on the server, and return when it is as durable as asked for.

@@ -14,6 +14,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -32,7 +33,7 @@ from router.journal.redis.reading import PAGE_RECORDS, LogView, chain_at, read_r
 from router.journal.redis.recovery import OpenedWorkspace, StoreOpening
 from router.journal.redis.repair import accept_loss
 from router.journal.redis.scripts import ALL
-from router.journal.redis.snapshots import commit_snapshot, split_snapshot, write_part
+from router.journal.redis.snapshots import begin_snapshot, commit_snapshot, split_snapshot, write_part
 from router.journal.redis.trimming import Trimmer
 from router.journal.sqlite.export import ExportReport
 from router.journal.sqlite.recovery import HistoryLoss
@@ -44,6 +45,8 @@ from router.store_settings import StoreSettings
 T = TypeVar("T")
 
 _MARK_INTERVAL_S: Final = 1.0
+_HEARTBEAT_S: Final = 1.0
+_PING_INTERVAL_S: Final = 1.0
 _CHECK_INTERVAL_S: Final = 10.0
 
 
@@ -236,6 +239,9 @@ class RedisJournal:
         """Store a snapshot; the previous one is retained. Records can be appended meanwhile."""
         log, thread = self._logs[workspace], self._running(self._reader)
         parts = await asyncio.to_thread(split_snapshot, snapshot)
+        begin = partial(begin_snapshot, self._read_client, log, snapshot.seq, len(parts))
+        if not await thread.run(partial(self._repeat, begin)):
+            return
         for number, data in enumerate(parts):
             job = partial(write_part, self._read_client, log.keys, snapshot.seq, number, data)
             await thread.run(partial(self._repeat, job))
@@ -247,32 +253,48 @@ class RedisJournal:
     # --- maintenance -----------------------------------------------------------------------
 
     async def run_maintenance(self) -> None:
-        """Note the heartbeat of the loop, write the mark, check the server and trim the logs, until the journal is closed.
+        """Write the mark, check the server and trim the logs, until the journal is closed.
 
-        Raises JournalLocked where another node has taken over.
+        Raises JournalLocked where another node has taken over, and what an append would raise where the server lost events.
         """
         assert self._failure is not None
+        tasks = [asyncio.ensure_future(work) for work in (self._send_heartbeats(), self._check_connection(), self._maintain())]
+        try:
+            await asyncio.wait((*tasks, self._failure), return_when=asyncio.FIRST_COMPLETED)
+            for done in (self._failure, *tasks):
+                if done.done():
+                    done.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send_heartbeats(self) -> None:
+        """Tell the thread of the leases that the event loop turns."""
+        while not await self._is_closed_after(_HEARTBEAT_S):
+            self._leases.note_heartbeat()
+
+    async def _check_connection(self) -> None:
+        """Notice a server that was replaced while nothing is appended. In an outage this waits behind the appends."""
+        while not await self._is_closed_after(_PING_INTERVAL_S):
+            await self._running(self._writer).run(self._appender.check)
+
+    async def _maintain(self) -> None:
         trimmer = Trimmer(
             self._read_client, self._running(self._reader), self._archive_directory, event_count_max=self._settings.event_count_max
         )
         checked_s = time.monotonic()
-        closed = asyncio.ensure_future(self._closed.wait())
-        try:
-            while not self._closed.is_set():
-                await asyncio.wait((closed, self._failure), timeout=_MARK_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
-                if self._failure.done():
-                    self._failure.result()
-                if self._closed.is_set():
-                    return
-                self._leases.note_heartbeat()
-                await self._running(self._writer).run(self._appender.check)
-                await self._write_mark()
-                if time.monotonic() - checked_s >= _CHECK_INTERVAL_S:
-                    self._server_problem = await asyncio.to_thread(self._find_server_problem)
-                    await self._trim(trimmer)
-                    checked_s = time.monotonic()
-        finally:
-            closed.cancel()
+        while not await self._is_closed_after(_MARK_INTERVAL_S):
+            await self._write_mark()
+            if time.monotonic() - checked_s >= _CHECK_INTERVAL_S:
+                self._server_problem = await asyncio.to_thread(self._find_server_problem)
+                await self._trim(trimmer)
+                checked_s = time.monotonic()
+
+    async def _is_closed_after(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), seconds)
+        return self._closed.is_set()
 
     async def _trim(self, trimmer: Trimmer) -> None:
         for log in list(self._logs.values()):

@@ -18,7 +18,10 @@ from router.model.errors import JournalCorrupt, JournalLocked
 from router.model.states import WorkspaceId
 
 KEPT_RECORDS_MAX: Final = 10_000
-KEPT_BYTES_MAX: Final = 16 << 20
+# Of all workspaces together; each has an equal share within these bounds.
+KEPT_BYTES_TOTAL: Final = 128 << 20
+_KEPT_BYTES_MIN: Final = 64 << 10
+_KEPT_BYTES_MAX: Final = 16 << 20
 
 # A script blocks the server: 256 records of the usual size take about a millisecond.
 _SCRIPT_RECORDS_MAX: Final = 256
@@ -26,7 +29,7 @@ _SCRIPT_BYTES_MAX: Final = 1 << 20
 
 Command = tuple[str | bytes | int, ...]
 
-__all__ = ["WorkspaceLog", "KeptRecord", "Chunk", "APPEND", "TOUCH", "KEPT_RECORDS_MAX", "KEPT_BYTES_MAX"]
+__all__ = ["WorkspaceLog", "KeptRecord", "Chunk", "APPEND", "TOUCH", "KEPT_RECORDS_MAX", "KEPT_BYTES_TOTAL"]
 
 
 class KeptRecord(Struct, frozen=True, gc=False):
@@ -77,6 +80,7 @@ class WorkspaceLog:
         self._next_inbound = meta.inbound
         self._kept: deque[KeptRecord] = deque()
         self._kept_bytes = 0
+        self._kept_bytes_max = _KEPT_BYTES_MAX
         self._begin = (meta.seq, meta.chain)
         """Position and chain value before the oldest kept record."""
 
@@ -124,6 +128,10 @@ class WorkspaceLog:
             chunks.append(Chunk(evalsha(TOUCH, [self.keys.meta], self.epoch, self.owner, seq, chain), seq, chain, inbound))
         return chunks
 
+    def share_memory(self, workspaces: int) -> None:
+        """Keep no more than the share of one of so many workspaces."""
+        self._kept_bytes_max = min(_KEPT_BYTES_MAX, max(_KEPT_BYTES_MIN, KEPT_BYTES_TOTAL // workspaces))
+
     def note_stored(self, chunk: Chunk) -> None:
         """Note that the server has executed a script."""
         self.stored_seq, self._stored_chain, self.inbound = chunk.seq, chunk.chain, chunk.inbound
@@ -134,7 +142,11 @@ class WorkspaceLog:
             self.confirmed = Position(self.epoch, self.stored_seq)
             self.confirmed_chain = self._stored_chain
         kept = self._kept
-        while kept and (len(kept) > KEPT_RECORDS_MAX or self._kept_bytes > KEPT_BYTES_MAX) and kept[0].last_seq <= self.stored_seq:
+        while (
+            kept
+            and (len(kept) > KEPT_RECORDS_MAX or self._kept_bytes > self._kept_bytes_max)
+            and kept[0].last_seq <= self.stored_seq
+        ):
             oldest = kept.popleft()
             self._kept_bytes -= len(oldest.envelope)
             self._begin = (oldest.last_seq, oldest.chain)

@@ -9,6 +9,7 @@ import fcntl
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,7 @@ class NodeMark:
         self._lock: int | None = None
         self._file = NodeFile(node_id="")
         self._written = b""
+        self._writing = threading.Lock()
 
     @property
     def node_id(self) -> str:
@@ -100,9 +102,10 @@ class NodeMark:
 
     def write(self, store_id: str, positions: Mapping[WorkspaceId, SeenPosition]) -> None:
         """Replace the mark where something has changed. Raises JournalUnavailable."""
-        self._file.store_id = store_id
-        self._file.workspaces = {**self._file.workspaces, **positions}
-        self._write_file()
+        with self._writing:
+            self._file.store_id = store_id
+            self._file.workspaces = {**self._file.workspaces, **positions}
+            self._write_file()
 
     def forget(self, workspace: WorkspaceId | None = None) -> None:
         """Forget a workspace, or the whole store, whose loss the operator has accepted."""

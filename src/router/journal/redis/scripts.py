@@ -149,6 +149,19 @@ return {'OK'}
 """
 )
 
+# Notes the parts that are going to be written, so that those of an interrupted snapshot can be deleted.
+BEGIN_SNAPSHOT: Final = Script.of(
+    """#!lua
+-- KEYS 1 meta   ARGV 1 epoch 2 owner 3 seq 4 parts
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'snap', 'snap_prev', 'snap_new')
+if not m[1] then return {'LOST'} end
+if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] then return {'FENCED', m[1], m[2]} end
+if m[3] == ARGV[3] or m[4] == ARGV[3] then return {'DUP', m[3]} end
+redis.call('HSET', KEYS[1], 'snap_new', ARGV[3] .. ' ' .. ARGV[4])
+return {'OK', m[5] or '', m[3], m[4]}
+"""
+)
+
 COMMIT_SNAPSHOT: Final = Script.of(
     """#!lua
 -- KEYS 1 meta 2... header and parts   ARGV 1 epoch 2 owner 3 history id 4 seq
@@ -222,7 +235,7 @@ return {'OK'}
 """
 )
 
-ALL: Final = (APPEND, TOUCH, INIT, ACQUIRE, RENEW, RELEASE, COMMIT_SNAPSHOT, BEGIN_AT, RESET)
+ALL: Final = (APPEND, TOUCH, INIT, ACQUIRE, RENEW, RELEASE, BEGIN_SNAPSHOT, COMMIT_SNAPSHOT, BEGIN_AT, RESET)
 
 
 def evalsha(script: Script, keys: list[str], *arguments: str | bytes | int) -> tuple[str | bytes | int, ...]:

@@ -16,7 +16,7 @@ from router.journal.redis.client import Request, StoreClient
 from router.journal.redis.connection import StoreRefusal
 from router.journal.redis.layout import WorkspaceKeys
 from router.journal.redis.log import WorkspaceLog
-from router.journal.redis.scripts import COMMIT_SNAPSHOT, evalsha
+from router.journal.redis.scripts import BEGIN_SNAPSHOT, COMMIT_SNAPSHOT, evalsha
 from router.model.errors import JournalUnavailable
 
 PART_BYTES: Final = 1 << 20
@@ -50,6 +50,27 @@ def split_snapshot(snapshot: Snapshot) -> list[bytes]:
         for offset in range(0, len(data), PART_BYTES)
     ]
     return pieces or [b""]
+
+
+def begin_snapshot(client: StoreClient, log: WorkspaceLog, seq: int, parts: int) -> bool:
+    """Note a new snapshot and delete what an interrupted one has left. Return False where there is this one already.
+
+    Raises StoreError or JournalError.
+    """
+    keys = log.keys
+    reply = client.call(keys.meta, *evalsha(BEGIN_SNAPSHOT, [keys.meta], log.epoch, log.owner, seq, parts))
+    match reply[0]:
+        case b"OK":
+            left = reply[1].split()
+            if left and left[0] not in {reply[2], reply[3], b"%d" % seq}:
+                _delete_parts(client, keys, int(left[0]), int(left[1]))
+            return True
+        case b"DUP":
+            return False
+        case b"FENCED":
+            raise log.fenced(reply[1].decode(), reply[2].decode())
+        case _:
+            raise log.lost("the store has no log of this workspace any more")
 
 
 def write_part(client: StoreClient, keys: WorkspaceKeys, seq: int, part: int, data: bytes) -> None:
@@ -92,9 +113,13 @@ def commit_snapshot(client: StoreClient, log: WorkspaceLog, snapshot: Snapshot, 
 def delete_snapshot(client: StoreClient, keys: WorkspaceKeys, seq: int) -> None:
     """Delete a snapshot, header first. Raises StoreError."""
     header = _read_header(client, keys, seq)
-    names = [keys.snapshot_header(seq), *(keys.snapshot_part(seq, part) for part in range(header.parts if header else 0))]
-    for name in names:
-        client.call(keys.meta, "DEL", name)
+    client.call(keys.meta, "DEL", keys.snapshot_header(seq))
+    _delete_parts(client, keys, seq, header.parts if header else 0)
+
+
+def _delete_parts(client: StoreClient, keys: WorkspaceKeys, seq: int, parts: int) -> None:
+    for part in range(parts):
+        client.call(keys.meta, "DEL", keys.snapshot_part(seq, part))
 
 
 def load_snapshots(client: StoreClient, keys: WorkspaceKeys, history_ids: set[str], seqs: list[int]) -> Iterator[IntactSnapshot]:
