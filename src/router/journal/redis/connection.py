@@ -83,6 +83,7 @@ class StoreConnection:
         """Connect and authenticate. Raises StoreUnreachable or StoreRefusal."""
         self.node: Final = node
         self._timeout_s = options.timeout_s
+        self._is_closed = False
         # redis-py has no types for its connections.
         self._connection: Any = _new_connection(node, options)
         try:
@@ -112,6 +113,9 @@ class StoreConnection:
 
     def send(self, commands: Sequence[Command]) -> None:
         """Send commands in one write. Raises StoreUnreachable."""
+        if self._is_closed:
+            # redis-py would connect again, to a server that has not been prepared.
+            raise StoreUnreachable(f"{node_label(self.node)}: the connection is closed")
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         except (RedisError, OSError) as error:
@@ -138,6 +142,7 @@ class StoreConnection:
 
     def close(self) -> None:
         """Close. Idempotent."""
+        self._is_closed = True
         with suppress(RedisError, OSError):
             self._connection.disconnect()
 
