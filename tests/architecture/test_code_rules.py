@@ -33,7 +33,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "server/ws/write_buffer.py",
     "server/api/submit_customer.py",  # The customer of one contact cannot be read: it is logged, and the contact is routed.
     "server/api/request_watch.py",  # A view that fails is looked at again; polls and sockets go on.
-    "journal/thread.py",  # The exception of a job goes to the coroutine that waits for it.
+    "journal/sqlite/journal.py",  # The exception of a job goes to the coroutine that waits for it.
     "runtime/command_queue.py",
     "runtime/event_feed.py",  # A failing subscriber is isolated, counted and restarted.
     "context/service.py",  # A failing operation is answered with its error; a failing store ends alone, and routing goes on.

@@ -467,10 +467,11 @@ class App:
         error = task.exception()
         if error is None:
             return
-        _log.critical("an essential task has failed", action="task_failed", task=task.get_name(), exc_info=error)
+        # First what ends the process: the log may be a pipe that nothing reads any more.
         self.readiness.stopping = True
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)
+        _log.critical("an essential task has failed", action="task_failed", task=task.get_name(), exc_info=error)
 
 
 class RestorableStats:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,20 @@ class StoreRouter:
         events = self.request("GET", "/v1/events?limit=1000", role="admin")["events"]
         return [event["contact_id"] for event in events if event["type"] == "contact.queued"]
 
+    def close_log(self) -> None:
+        """Stop reading what it logs."""
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
     def kill(self, number: int = signal.SIGKILL) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.close_log()
         return code
+
+
+NewRouter = Callable[..., StoreRouter]
 
 
 @pytest.fixture
@@ -90,8 +97,24 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
-def test_receipts_and_health_show_the_durability_and_a_kill_loses_nothing(server: RedisServer, tmp_path: Path) -> None:
-    router = StoreRouter(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
+@pytest.fixture
+def routers() -> Iterator[NewRouter]:
+    made: list[StoreRouter] = []
+
+    def new_router(*arguments: Any, **options: Any) -> StoreRouter:
+        made.append(StoreRouter(*arguments, **options))
+        return made[-1]
+
+    yield new_router
+    for router in made:
+        if getattr(router, "process", None) is not None:
+            router.kill()
+
+
+def test_receipts_and_health_show_the_durability_and_a_kill_loses_nothing(
+    server: RedisServer, tmp_path: Path, routers: NewRouter
+) -> None:
+    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
     receipts = [router.submit() for _ in range(5)]
     assert {receipt["durability"] for receipt in receipts} == {"fsync"}
     assert router.request("GET", "/healthz")["durability"] == "fsync"
@@ -107,24 +130,26 @@ def test_receipts_and_health_show_the_durability_and_a_kill_loses_nothing(server
     assert router.kill(signal.SIGTERM) == 0
 
 
-def test_the_environment_selects_the_store_and_files_have_no_level_in_receipts(server: RedisServer, tmp_path: Path) -> None:
+def test_the_environment_selects_the_store_and_files_have_no_level_in_receipts(
+    server: RedisServer, tmp_path: Path, routers: NewRouter
+) -> None:
     environment = {"ROUTER__STORE__URL": server.url, "ROUTER__STORE__DURABILITY": "leader", "ROUTER__STORE__PREFIX": "other"}
-    router = StoreRouter(tmp_path / "node", environment=environment).start()
+    router = routers(tmp_path / "node", environment=environment).start()
     assert router.submit()["durability"] == "leader"
     router.kill(signal.SIGTERM)
     with server.client() as client:
         assert client.exists(WorkspaceKeys.of("other", "default").log) and not client.keys("rt:*")
-    router = StoreRouter(tmp_path / "files").start()
+    router = routers(tmp_path / "files").start()
     assert "durability" not in router.submit()
     assert router.request("GET", "/healthz")["durability"] == "fsync"
     router.kill(signal.SIGTERM)
     # A directory with a journal of its own is not used with a store.
-    code, output = StoreRouter(tmp_path / "files", "--store", server.url).run()
+    code, output = routers(tmp_path / "files", "--store", server.url).run()
     assert code == 2 and "the data directory has a journal of its own" in output
 
 
-def test_an_outage_is_waited_for_and_shown(server: RedisServer, tmp_path: Path) -> None:
-    router = StoreRouter(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
+def test_an_outage_is_waited_for_and_shown(server: RedisServer, tmp_path: Path, routers: NewRouter) -> None:
+    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
     first = router.submit()
     server.kill()
 
@@ -144,8 +169,8 @@ def test_an_outage_is_waited_for_and_shown(server: RedisServer, tmp_path: Path) 
     router.kill(signal.SIGTERM)
 
 
-def test_a_lost_history_is_never_silent(server: RedisServer, tmp_path: Path) -> None:
-    router = StoreRouter(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
+def test_a_lost_history_is_never_silent(server: RedisServer, tmp_path: Path, routers: NewRouter) -> None:
+    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
     first, second, third = (router.submit() for _ in range(3))
     router.kill(signal.SIGTERM)
     keys = WorkspaceKeys.of("rt", "default")
@@ -171,12 +196,12 @@ def test_a_lost_history_is_never_silent(server: RedisServer, tmp_path: Path) -> 
     router.kill(signal.SIGTERM)
 
 
-def test_the_start_is_refused_with_what_to_change(server: RedisServer, tmp_path: Path) -> None:
-    code, output = StoreRouter(tmp_path / "node", "--store", server.url).run()
+def test_the_start_is_refused_with_what_to_change(server: RedisServer, tmp_path: Path, routers: NewRouter) -> None:
+    code, output = routers(tmp_path / "node", "--store", server.url).run()
     assert code == 3 and "set store.durability to leader or fsync" in output
-    code, output = StoreRouter(tmp_path / "node", "--store", "http://word@host").run()
+    code, output = routers(tmp_path / "node", "--store", "http://word@host").run()
     assert code == 2 and "store.url: must be redis://" in output and "word" not in output
-    code, output = StoreRouter(tmp_path / "node", "--store", server.url, "--memory").run()
+    code, output = routers(tmp_path / "node", "--store", server.url, "--memory").run()
     assert code == 2 and "exclude each other" in output
 
 
@@ -185,3 +210,13 @@ def test_maintenance_commands_say_that_the_journal_is_elsewhere(server: RedisSer
     command = [sys.executable, "-m", "router", "backup", "--to", str(tmp_path / "copy"), "--data", str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and "the journal of these settings is on a server" in done.stderr
+
+
+def test_a_failure_ends_the_process_also_where_nothing_reads_its_log(
+    server: RedisServer, tmp_path: Path, routers: NewRouter
+) -> None:
+    environment = {"ROUTER__STORE__OUTAGE_S_MAX": "1"}
+    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync", environment=environment).start()
+    router.close_log()
+    server.kill()
+    assert router.process.wait(20) != 0

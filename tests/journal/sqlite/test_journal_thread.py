@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from router.journal.thread import JournalThread
+from router.journal.sqlite.journal import JournalThread
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ from router.journal.redis.scripts import ALL
 from router.journal.redis.snapshots import begin_snapshot, commit_snapshot, split_snapshot, write_part
 from router.journal.redis.trimming import Trimmer
 from router.journal.sqlite.export import ExportReport
+from router.journal.sqlite.journal import JournalThread, notify_loop
 from router.journal.sqlite.recovery import HistoryLoss
-from router.journal.thread import JournalThread, notify_loop
 from router.model.errors import JournalError, JournalUnavailable
 from router.model.states import WorkspaceId
 from router.store_settings import StoreSettings

@@ -20,8 +20,7 @@ from router.journal.redis.log import WorkspaceLog
 from router.journal.redis.reading import LogView, read_rows
 from router.journal.redis.scripts import BEGIN_AT, evalsha
 from router.journal.sqlite.export import ExportedWorkspace, ExportPlan, ExportReport, ExportSource, Row, export_journal
-from router.journal.sqlite.journal import check_archive
-from router.journal.thread import JournalThread
+from router.journal.sqlite.journal import JournalThread, check_archive
 from router.model.errors import JournalUnavailable
 
 T = TypeVar("T")
