@@ -27,8 +27,7 @@ from router.context.sqlite.opening import open_context
 from router.context_settings import ReferenceStorage
 from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
-from router.journal.port import Journal
-from router.journal.redis.journal import RedisJournal
+from router.journal.port import Journal, StoreJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
@@ -144,7 +143,7 @@ class App:
         SubscriptionMetrics(self._process.registry, self._writer.feed.statuses)
         try:
             await self._writer.recover()
-            if isinstance(self._storage, RedisJournal):
+            if isinstance(self._storage, StoreJournal):
                 log_store_opened(self._storage)
             wall_ms = self._writer.clock.now_ms() - self._writer.clock.drift_ms()
             check_clock(self.settings.runtime, wall_ms=wall_ms, newest_ms=self._writer.newest_ms)
@@ -352,7 +351,7 @@ class App:
                 "router_context_card_late_seconds", "Time by which cards followed their offers.", lambda: customers.late_seconds
             )
         add_journal_gauges(self._process, self._storage.status)
-        if isinstance(self._storage, RedisJournal):
+        if isinstance(self._storage, StoreJournal):
             add_store_metrics(self._process, self._storage)
 
     async def _publish_seed_policies(self) -> None:

@@ -20,7 +20,7 @@ import uvloop
 
 from router.app.composition import MISSING_POLICY_TEXT, App
 from router.journal.backends import open_journal
-from router.journal.redis.journal import RedisJournal
+from router.journal.port import StoreJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalCorrupt, JournalError, PolicyInvalid, RouterError, SettingsInvalid
 from router.runtime.clock import Clock
@@ -241,7 +241,7 @@ def main_accept_history_loss(settings: Settings) -> int:
     """Run ``router serve --accept-history-loss``: make a damaged journal usable and print what was lost."""
     try:
         journal = open_journal(settings.journal, settings.store)
-        if not isinstance(journal, SqliteJournal | RedisJournal):
+        if not isinstance(journal, SqliteJournal | StoreJournal):
             raise SettingsInvalid("journal.backend: a journal in memory cannot have lost records")
         losses = asyncio.run(journal.accept_history_loss())
     except SettingsInvalid as error:

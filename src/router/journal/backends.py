@@ -6,7 +6,6 @@ from pathlib import Path
 from router.journal.files import prepare_directory
 from router.journal.memory import MemoryJournal
 from router.journal.port import Journal
-from router.journal.redis.journal import RedisJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalUnavailable, SettingsInvalid
 from router.settings import JournalBackend, JournalSettings
@@ -39,7 +38,10 @@ def open_journal(settings: JournalSettings, store: StoreSettings = _NO_STORE) ->
     )
 
 
-def _open_store(settings: JournalSettings, store: StoreSettings) -> RedisJournal:
+def _open_store(settings: JournalSettings, store: StoreSettings) -> Journal:
+    # Its client library takes a tenth of a second to load.
+    from router.journal.redis.journal import RedisJournal
+
     if settings.backend is JournalBackend.MEMORY:
         raise SettingsInvalid("journal.backend: memory and store.url exclude each other; leave one of them out")
     path = Path(settings.path)

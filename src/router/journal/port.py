@@ -14,8 +14,8 @@ Every backend guarantees the following; the contract suite (``tests/contracts/jo
 5. A journal of a newer format raises ``JournalTooNew``, one of an older format ``JournalOutdated``; both are left unchanged.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -56,6 +56,16 @@ class WorkspaceHistory(Struct, frozen=True, kw_only=True):
     """First event that the journal has; a snapshot covers the events before it."""
     epoch: int | None = None
     """Epoch of this start, where the storage grants it; None: one more than that of the newest record."""
+
+
+class HistoryLoss(Struct, frozen=True, kw_only=True):
+    """The accepted loss of one workspace; ``kept_seq`` is the last event that remains."""
+
+    workspace: WorkspaceId
+    old_history_id: str
+    new_history_id: str
+    kept_seq: int
+    dropped_records: int
 
 
 class JournalStatus(Struct, frozen=True, kw_only=True):
@@ -123,4 +133,40 @@ class Journal(Protocol):
 
     async def close(self) -> None:
         """Flush everything to disk and release the lock. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class StoreJournal(Journal, Protocol):
+    """A ``Journal`` on a server, as the rest of the process sees it: its client library is loaded only where one is used."""
+
+    warnings: list[str]
+    """Advice of the checks at the start."""
+    on_trouble: Callable[[str | None], None] | None
+    """Called when commits begin to wait for the store (the reason), and when they go on (None)."""
+    on_archive_failed: Callable[[JournalError], None] | None
+    """Called where an archive could not be made; the records stay in the store."""
+
+    async def accept_history_loss(self) -> list[HistoryLoss]:
+        """Keep the intact records of each damaged workspace under a new history id, in place of ``open``."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Return the address without credentials."""
+        ...
+
+    @property
+    def read_backs(self) -> int:
+        """Return how often the outcome of a write had to be read back."""
+        ...
+
+    @property
+    def repaired_events(self) -> int:
+        """Return the number of confirmed events that a server had lost and that were written again."""
+        ...
+
+    @property
+    def lease_age_s(self) -> float:
+        """Return the time since the leases were renewed."""
         ...

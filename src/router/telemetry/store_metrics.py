@@ -5,8 +5,7 @@ from typing import Final
 
 import structlog
 
-from router.journal.port import JournalStatus
-from router.journal.redis.journal import RedisJournal
+from router.journal.port import JournalStatus, StoreJournal
 from router.model.errors import JournalError
 from router.telemetry.process_metrics import ProcessMetrics
 
@@ -25,7 +24,7 @@ def add_journal_gauges(metrics: ProcessMetrics, status: Callable[[], JournalStat
     )
 
 
-def add_store_metrics(metrics: ProcessMetrics, journal: RedisJournal) -> None:
+def add_store_metrics(metrics: ProcessMetrics, journal: StoreJournal) -> None:
     """Add what is known of a store, and log its archives."""
     metrics.add_counter(
         "router_store_read_backs",
@@ -44,11 +43,9 @@ def add_store_metrics(metrics: ProcessMetrics, journal: RedisJournal) -> None:
     journal.on_trouble = log_trouble
 
 
-def log_store_opened(journal: RedisJournal) -> None:
+def log_store_opened(journal: StoreJournal) -> None:
     """Log which store is used, and the advice of the checks."""
-    _log.info(
-        "the journal is in a store", action="store_opened", store=journal.address.label, durability=journal.status().durability
-    )
+    _log.info("the journal is in a store", action="store_opened", store=journal.label, durability=journal.status().durability)
     for advice in journal.warnings:
         _log.warning("the store should be set up otherwise", action="store_advice", advice=advice)
 

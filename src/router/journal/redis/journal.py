@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from router.journal.port import JournalStatus, Snapshot, WorkspaceHistory
+from router.journal.port import HistoryLoss, JournalStatus, Snapshot, WorkspaceHistory
 from router.journal.records import Record
 from router.journal.redis.address import StoreAddress, parse_address
 from router.journal.redis.appender import Appender, Outage
@@ -37,7 +37,6 @@ from router.journal.redis.snapshots import begin_snapshot, commit_snapshot, spli
 from router.journal.redis.trimming import Trimmer
 from router.journal.sqlite.export import ExportReport
 from router.journal.sqlite.journal import JournalThread, notify_loop
-from router.journal.sqlite.recovery import HistoryLoss
 from router.model.errors import JournalError, JournalUnavailable
 from router.model.states import WorkspaceId
 from router.store_settings import StoreSettings
@@ -97,6 +96,11 @@ class RedisJournal:
         """Called with each archive made by trimming."""
         self.on_archive_failed: Callable[[JournalError], None] | None = None
         """Called where an archive could not be made; the records stay in the store."""
+
+    @property
+    def label(self) -> str:
+        """Return the address without credentials."""
+        return self.address.label
 
     # --- state for metrics -----------------------------------------------------------------
 

@@ -10,13 +10,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from router.journal.port import HistoryLoss
 from router.journal.redis.client import StoreClient
 from router.journal.redis.layout import Meta, directory_key, store_key
 from router.journal.redis.mark import NodeMark
 from router.journal.redis.reading import verify_rows
 from router.journal.redis.recovery import StoreOpening
 from router.journal.redis.scripts import RESET, evalsha
-from router.journal.sqlite.recovery import HistoryLoss
 from router.model.errors import JournalCorrupt, JournalUnavailable
 from router.model.states import WorkspaceId
 

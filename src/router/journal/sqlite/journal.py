@@ -22,11 +22,10 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 from router.journal.files import JournalPaths
-from router.journal.port import JournalStatus, Snapshot, WorkspaceHistory
+from router.journal.port import HistoryLoss, JournalStatus, Snapshot, WorkspaceHistory
 from router.journal.records import CommitBuilder, Position, Record
 from router.journal.sqlite.export import ExportReport, ExportSource, export_journal
 from router.journal.sqlite.journal_file import SqliteJournalFile, new_history_id
-from router.journal.sqlite.recovery import HistoryLoss
 from router.journal.sqlite.second_mark import SecondMark
 from router.journal.sqlite.snapshots import split_snapshot
 from router.model.errors import JournalUnavailable

@@ -28,7 +28,7 @@ from router.journal.files import (
     sync_file,
 )
 from router.journal.highwater import HighWaterFile, HighWaterMark
-from router.journal.port import EventsArchived, JournalOutdated, Snapshot, WorkspaceHistory
+from router.journal.port import EventsArchived, HistoryLoss, JournalOutdated, Snapshot, WorkspaceHistory
 from router.journal.records import (
     CHAIN_BYTES,
     ChainVerifier,
@@ -69,7 +69,7 @@ from router.journal.sqlite.creation import (
     remove_database,
 )
 from router.journal.sqlite.export import ArchivePlan, ExportPlan, Row, plan_archive, plan_backup
-from router.journal.sqlite.recovery import HistoryLoss, chain_at, recover_journal, salvage
+from router.journal.sqlite.recovery import chain_at, recover_journal, salvage
 from router.journal.sqlite.second_mark import SecondMark
 from router.journal.sqlite.snapshots import (
     StoredSnapshot,

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from router.journal.highwater import HighWaterMark
-from router.journal.port import WorkspaceHistory
+from router.journal.port import HistoryLoss, WorkspaceHistory
 from router.journal.records import (
     _DIGEST_BYTES,
     COMMIT_INDEX_WORKSPACE,
@@ -89,16 +89,6 @@ class RecoveredJournal(Struct, kw_only=True):
     commit_index: CommitIndex
     tails: dict[WorkspaceId, WorkspaceTail]
     histories: list[WorkspaceHistory]
-
-
-class HistoryLoss(Struct, frozen=True, kw_only=True):
-    """The accepted loss of one workspace; ``kept_seq`` is the last event that remains."""
-
-    workspace: WorkspaceId
-    old_history_id: str
-    new_history_id: str
-    kept_seq: int
-    dropped_records: int
 
 
 def recover_journal(connection: sqlite3.Connection, mark: HighWaterMark, *, is_archive: bool = False) -> RecoveredJournal:
