@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,9 @@ def proxy(server: RedisServer) -> Iterator[RedisProxy]:
 
 
 def a_journal(storage: RedisJournalStorage, directory: Path, url: str, **settings: str) -> RedisJournal:
-    return RedisJournal(
-        StoreSettings(url=url, prefix=storage.prefix, durability=Durability.LEADER, call_timeout_ms=1_000, **settings),  # type: ignore[arg-type]
-        data_directory=directory / "node",
-        archive_directory=directory,
-    )
+    values: dict[str, Any] = {"durability": Durability.LEADER, "call_timeout_ms": 1_000, **settings}
+    store = StoreSettings(url=url, prefix=storage.prefix, **values)
+    return RedisJournal(store, data_directory=directory / "node", archive_directory=directory)
 
 
 async def test_replies_that_are_cut_at_any_byte_neither_lose_nor_repeat_a_record(

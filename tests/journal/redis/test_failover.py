@@ -98,6 +98,7 @@ async def test_a_full_server_refuses_the_append_whole_and_the_lease_stays(alone:
     assert seqs_of(alone) == [1]
 
 
+@pytest.mark.slow
 async def test_a_second_node_waits_for_the_lease_and_takes_over(alone: RedisServer, tmp_path: Path) -> None:
     first = await opened(a_journal(tmp_path / "one", alone.url), "main")
     await first.append([("main", a_record(1))])
@@ -183,6 +184,7 @@ async def test_a_lagging_replica_that_is_promoted_gets_the_rest_from_the_leader(
         await watching
 
 
+@pytest.mark.slow
 async def test_durability_replica_waits_until_a_replica_has_confirmed(tmp_path: Path) -> None:
     options: dict[str, Any] = {"min_replicas_to_write": "1", "min_replicas_max_lag": "10"}
     master = RedisServer(tmp_path / "master", **options).start()
@@ -213,6 +215,7 @@ async def test_durability_replica_waits_until_a_replica_has_confirmed(tmp_path: 
         master.kill()
 
 
+@pytest.mark.slow
 async def test_a_slot_that_moves_to_another_node_is_followed(tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster") as nodes:
         journal = await opened(a_journal(tmp_path / "node", cluster_url(nodes)), "main", "other", "third")

@@ -23,7 +23,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_schedules(server: RedisServer) -> None:
-    run_schedules(server, "s", range(150))
+    run_schedules(server, "s", range(80))
 
 
 @pytest.mark.slow
