@@ -37,11 +37,11 @@ PAGES: Final = ("README.md", "docs/tutorial/demo.md", "docs/how-to/run.md")
 ENVIRONMENT: Final = {k: v for k, v in os.environ.items() if not k.startswith(("ROUTER_", "COLUMNS"))} | {"TERM": "xterm-256color"}
 
 
-def run(directory: Path, *program: str, timeout_s: float = 90) -> "subprocess.CompletedProcess[str]":
+def run(directory: Path, *program: str, timeout_s: float = 90, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, *program, *STORY],
         cwd=directory,
-        env=ENVIRONMENT | {"COLUMNS": "80"},
+        env=ENVIRONMENT | {"COLUMNS": "80"} | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -189,8 +189,10 @@ def test_without_a_preference_for_the_last_agent_the_story_says_so_and_fails(tmp
 def test_what_the_router_refuses_ends_the_story_with_one_line(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY_PATH.read_text().replace("  channels: [chat]\n", ""))
-    done = run(tmp_path, "-c", WITH_POLICY, str(policy))
+    # An output without the characters of the lines and arrows shows question marks.
+    done = run(tmp_path, "-c", WITH_POLICY, str(policy), PYTHONIOENCODING="ascii")
     assert done.returncode == 1, done.stdout + done.stderr
+    assert "?? 3. Ann chooses a chat" in done.stdout
     assert "  NOT AS TOLD  Ann can wait for a call, chat, be called back, or stop" in done.stdout
     assert re.search(r"^  THE STORY ENDS HERE  .*option", done.stdout, re.MULTILINE), done.stdout[-800:]
     assert "Traceback" not in done.stdout + done.stderr

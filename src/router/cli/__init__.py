@@ -10,6 +10,8 @@ The commands contain no logic of their own; they call the packages below. Conven
 
 import errno
 import importlib.util
+import io
+import sys
 from typing import Any
 
 import click
@@ -82,4 +84,7 @@ _add_optional_commands()
 
 def main() -> None:
     """Run the console script ``router``."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the terminal does not have is shown as a question mark.
+        sys.stdout.reconfigure(errors="replace")
     cli(prog_name="router")

@@ -82,7 +82,10 @@ def run_demo(
     if only is DemoPart.STORY or story_code == EXIT_INTERRUPTED:
         return story_code
     if only is None:
-        console.print(Text("\nNow a small contact centre at work, from its first contact to a report of the day."), soft_wrap=True)
+        console.print(
+            Text("\nNow a small contact centre at work, up to a report. (`router demo --only story` shows the story alone.)"),
+            soft_wrap=True,
+        )
     day_code = _run_day(settings, console, seed=seed, speed=speed, exit_when_done=exit_when_done, json_path=json_path)
     return day_code or story_code
 
