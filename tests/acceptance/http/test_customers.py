@@ -113,6 +113,9 @@ async def test_search_export_and_erasure(make_router: MakeRouter) -> None:
         for search in ({"name": "mil"}, {"identity": {"type": "phone", "value": "+4915112345678"}}):
             found = await root.ok("POST", "/v1/customers/search", search)
             assert [one["customer_id"] for one in found["customers"]] == [customer_id]
+        await root.ok("PATCH", path, {"name": 'Jean-Luc "Bob" Miller'})
+        for name in ("luc", "jean-luc", "bob mil"):
+            assert (await root.ok("POST", "/v1/customers/search", {"name": name}))["customers"], name
         exported = await root.ok("POST", f"{path}/export", {})
         assert {one["value"] for one in exported["customer"]["identities"]} == {"user-7", "+4915112345678"}
         assert {one["purpose"] for one in exported["reads"]} == {"view"}

@@ -1,5 +1,6 @@
 """Profiles of customers in the SQLite backend: changes of fields and consents, and the search index of names."""
 
+import re
 import sqlite3
 import unicodedata
 from typing import Final
@@ -21,6 +22,7 @@ from router.context.sqlite.data_keys import KeyStore
 _TOKEN_LENGTH_MAX: Final = 12
 _TOKEN_LENGTH_MIN: Final = 2
 _NAME_WORDS_MAX: Final = 8
+_NAME_PARTS_MAX: Final = 16
 
 
 class ProfileTable:
@@ -96,4 +98,11 @@ def _words(name: str) -> list[str]:
 
 
 def _prefixes(name: str) -> set[str]:
-    return {word[:length] for word in _words(name) for length in range(_TOKEN_LENGTH_MIN, min(len(word), _TOKEN_LENGTH_MAX) + 1)}
+    """Return the beginnings of the words of a name, and of their parts: ``jean-luc`` is found by ``jean-luc`` and by ``luc``."""
+    words = _words(name)
+    parts = [part for word in words for part in re.findall(r"\w+", word)][:_NAME_PARTS_MAX]
+    return {
+        word[:length]
+        for word in dict.fromkeys([*words, *parts])
+        for length in range(_TOKEN_LENGTH_MIN, min(len(word), _TOKEN_LENGTH_MAX) + 1)
+    }
