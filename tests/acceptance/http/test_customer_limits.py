@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -122,14 +123,19 @@ async def test_a_flood_of_frames_is_limited_and_then_closed(make_router: MakeRou
         socket = await session.ws_connect(f"{router.url}/v1/customer", protocols=(JSON,))
         await socket.send_json({"type": "hello", "token": asked["token"]})
         codes: list[str] = []
+        began_s = time.monotonic()
         async with asyncio.timeout(PATIENCE_S):
             for number in range(60):
                 await socket.send_json({"type": "choose", "id": str(number), "option": "fax"})
             async for message in socket:
-                codes.append(json.loads(message.data).get("code", ""))  # noqa: PERF401
+                frame = json.loads(message.data)
+                if frame["type"] == "error":
+                    codes.append(frame["code"])
         assert socket.close_code == 4429
-        limited = codes.index("rate_limited")
-        assert codes[1:limited] == ["option_not_available"] * (limited - 1) and limited <= 21
+        answered = codes.index("rate_limited")
+        # The burst, and two a second meanwhile; the replies of commands may come after refusals.
+        assert set(codes) == {"option_not_available", "rate_limited"}
+        assert 1 <= answered <= codes.count("option_not_available") <= 20 + 2 * (time.monotonic() - began_s + 1)
 
 
 async def test_one_customer_has_few_polls_and_a_lost_one_frees_its_place(make_router: MakeRouter) -> None:
