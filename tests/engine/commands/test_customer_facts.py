@@ -240,6 +240,36 @@ def test_a_step_that_no_longer_applies_ends_when_the_fact_changes() -> None:
     assert [one.agent_id for one in events if isinstance(one, e.OfferMade)] == ["ada"]
 
 
+def test_a_step_that_stopped_to_apply_during_an_offer_ends_when_the_contact_waits_again() -> None:
+    steps = (
+        StepPolicy(duration_s=600, when="customer.open >= 2", skills={"english": 9}),
+        StepPolicy(duration_s=600, when="customer.open >= 5", skills={"english": 8}),
+        StepPolicy(),
+    )
+    world = World(chosen_policy(steps=steps))
+    world.do(an_agent("ada", skills={"english": 9}))
+    world.do(ready("ada"))
+    assert submitted(world, "c1", {"open": 2}, "support").step == 0
+    world.do(c.UpdateContact(contact_id="c1", customer_facts={"open": 1}))
+    assert world.engine.contact("c1").step == 0  # type: ignore[union-attr]
+    [offer] = world.reference.pending_offers()
+    events = world.do(c.DeclineOffer(offer_id=offer.offer_id, agent_id="ada")).events
+    assert [(one.step, one.reason) for one in events if isinstance(one, e.ContactStepEntered)] == [(2, "customer")]
+
+
+def test_why_shows_the_next_step_that_applies() -> None:
+    steps = (
+        StepPolicy(duration_s=60, skills={"english": 9}),
+        StepPolicy(duration_s=60, when="customer.open >= 5", skills={"english": 8}),
+        StepPolicy(skills={"english": 1}),
+    )
+    world = World(chosen_policy(steps=steps))
+    submitted(world, "c1", {"open": 2}, "support")
+    why = world.engine.why("c1")
+    assert why is not None and why.next_step is not None
+    assert (why.next_step.step, why.next_step.requirement) == (2, "voice/support:english>=1")
+
+
 def test_the_number_of_lines_does_not_grow_with_the_values_of_a_fact() -> None:
     world = World(chosen_policy(agents_when="customer.open >= 2 || agent.desk > 1"))
     for number in range(200):

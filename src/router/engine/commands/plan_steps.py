@@ -169,6 +169,8 @@ def begin_plan(tx: Transaction, contact: Contact) -> None:
     policy = tx.state.policy
     assert policy is not None
     if contact.step_until_ms is not None or _runs_while_closed(tx, contact.queue_id):
+        if tx.state.index.lines.tells_customers_apart:
+            skip_inapplicable_step(tx, contact)
         skip_absent_step(tx, contact)
         return
     plan = effective_plan(policy, contact.queue_id, contact.plan)

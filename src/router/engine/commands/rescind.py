@@ -8,7 +8,7 @@ from collections.abc import Set
 from typing import Final
 
 from router.engine.commands.overflow import apply_closing_after_requeue
-from router.engine.commands.plan_steps import overflow_without_agents
+from router.engine.commands.plan_steps import overflow_without_agents, skip_inapplicable_step
 from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.queue_moves import requeue_at_place
 from router.engine.commands.transaction import Transaction
@@ -138,6 +138,8 @@ def requeue_unaccepted(tx: Transaction, contact: Contact, reason: str) -> None:
         apply_closing_after_requeue(tx, contact)
     if was_reserved and preferred is None:
         overflow_without_agents(tx, contact, EntryWay.RETURN)
+    if tx.state.index.lines.tells_customers_apart:
+        skip_inapplicable_step(tx, contact)
 
 
 # Enum members are bound to module names: looking them up on the class is slow on the hot path.

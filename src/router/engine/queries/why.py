@@ -236,7 +236,9 @@ def _explain_step(state: RoutingState, contact: Contact, number: int) -> StepWhy
     if not plan:
         return None
     index = state.index
-    criteria = routing_criteria(contact)._replace(step=number, queue_id=plan[min(number, len(plan) - 1)].queue or contact.queue_id)
+    left_out = index.lines.inapplicable_steps(routing_criteria(contact))
+    moves_to = None if number in left_out else plan[min(number, len(plan) - 1)].queue
+    criteria = routing_criteria(contact)._replace(step=number, queue_id=moves_to or contact.queue_id)
     line = index.lines.line_for_requirements(criteria)
     if line.reserved_for is None:
         groups = index.qualification.groups_in(line.group_mask)
@@ -262,4 +264,5 @@ def _explain_next_step(state: RoutingState, contact: Contact) -> StepWhy | None:
     plan = effective_plan(state.policy, contact.queue_id, contact.plan)
     if contact.step + 1 >= len(plan):
         return None
-    return _explain_step(state, contact, contact.step + 1)
+    following = state.index.lines.first_applicable(routing_criteria(contact)._replace(step=contact.step + 1))
+    return _explain_step(state, contact, following.step)
