@@ -136,6 +136,71 @@ async def test_contacts_do_not_wait_one_after_another_for_a_stalled_store(tmp_pa
     await service.stop()
 
 
+async def test_what_a_contact_waits_for_runs_first_and_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await started(tmp_path)
+    order: list[str] = []
+    began, gate, disk = threading.Event(), threading.Event(), threading.Event()
+    commit = SqliteContextStore.commit
+
+    def slow_commit(self: SqliteContextStore) -> None:
+        disk.wait(5)
+        commit(self)
+
+    monkeypatch.setattr(SqliteContextStore, "commit", slow_commit)
+
+    def first(store: ContextStore) -> None:
+        began.set()
+        gate.wait(5)
+
+    others = [asyncio.ensure_future(service.run(first))]
+    await asyncio.to_thread(began.wait, 5)
+    others += [asyncio.ensure_future(service.run(lambda store, n=n: order.append(f"other {n}"))) for n in range(3)]  # type: ignore[misc]
+    await asyncio.sleep(0)
+
+    def read(store: ContextStore) -> str:
+        order.append("contact")
+        return "found"
+
+    waiting = asyncio.ensure_future(service.run_in_time(read, deadline_s=5))
+    await asyncio.sleep(0)
+    gate.set()
+    result, stored = await waiting
+    assert result == "found" and not stored.done(), "before the commit"
+    assert order[0] == "contact", "before those that came earlier"
+    assert not any(one.done() for one in others)
+    disk.set()
+    await stored
+    await asyncio.gather(*others)
+    await service.stop()
+
+
+async def test_a_failed_commit_is_told_to_who_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await started(tmp_path)
+
+    def fail(self: SqliteContextStore) -> None:
+        raise ContextUnavailable("the disk failed")
+
+    monkeypatch.setattr(SqliteContextStore, "commit", fail)
+    result, stored = await service.run_in_time(lambda store: 7, deadline_s=5)
+    assert result == 7
+    with pytest.raises(ContextUnavailable):
+        await stored
+    with pytest.raises(ContextUnavailable):
+        await service.run_in_time(lambda store: 7, deadline_s=5)
+    await service.stop()
+
+
+async def test_an_error_of_what_a_contact_waits_for_is_its_own(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+    await create(service, "u-1")
+    with pytest.raises(UnknownCustomer):
+        await service.run_in_time(lambda store: store.customer("default", "c_" + "0" * 32), deadline_s=5)
+    assert await service.run_in_time(lambda store: 8, deadline_s=5)
+    await service.stop()
+
+
 async def test_an_erasure_is_answered_when_the_key_is_gone(tmp_path: Path) -> None:
     service = await started(tmp_path)
     customer_id = await create(service, "u-1")

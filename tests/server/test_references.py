@@ -49,7 +49,9 @@ class StubContext:
     async def run_in_time(self, operation: Callable[[Any], Any], *, deadline_s: float) -> Any:
         try:
             async with asyncio.timeout(deadline_s):
-                return await self.run(operation)
+                stored = asyncio.get_running_loop().create_future()
+                stored.set_result(None)
+                return await self.run(operation), stored
         except TimeoutError:
             raise ContextUnavailable("it is late") from None
 

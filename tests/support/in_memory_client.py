@@ -50,9 +50,9 @@ _CLIENTS: Final[dict[Role, type[WebSocketClient]]] = {
 _ITERATIONS_MAX: Final = 400
 
 
-async def without_customer(workspace: str, command: EnqueueContact, fields: ContactFields) -> EnqueueContact:
+async def without_customer(workspace: str, command: EnqueueContact, fields: ContactFields) -> tuple[EnqueueContact, None]:
     """Submits of these clients name no customer."""
-    return command
+    return command, None
 
 
 class MemoryTransport(asyncio.Transport):

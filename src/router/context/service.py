@@ -4,6 +4,10 @@ Theory of operation. Callers hand functions to a queue and get futures. The thre
 operation of its own within one group, commits the group, and only then completes the futures: what a caller was told is on the
 disk. While one group is being committed the next one collects, so that the number of disk syncs falls as the load grows.
 
+An operation that a contact waits for (``run_in_time``) is urgent: it runs before all others that wait, also within a group that has
+begun, and its result does not wait for the commit. The contact is offered meanwhile; only the answer to its submit waits until
+what was stored for it is on the disk.
+
 An operation that raises is undone alone; the others of its group are committed. A commit that fails, or a store that finds its
 files damaged, ends the *store*, never the process: from then on every call raises ContextUnavailable, and routing goes on without
 customer context. The files are opened again after ``REOPEN_S``, then at longer intervals, as a start would open them; damaged files
@@ -80,7 +84,7 @@ class ContextClock(Protocol):
 class _Operation:
     """A function that waits for the thread, and the future of its result."""
 
-    __slots__ = ("erases", "future", "loop", "run")
+    __slots__ = ("early", "erases", "future", "loop", "run")
 
     def __init__(
         self, run: Callable[[ContextStore], Any], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", erases: bool
@@ -88,6 +92,9 @@ class _Operation:
         self.run = run
         self.loop = loop
         self.future = future
+        """Completed when the operation is durable."""
+        self.early: asyncio.Future[Any] | None = None
+        """Completed when the operation has run, before it is durable."""
         self.erases = erases
 
 
@@ -109,6 +116,8 @@ class ContextService:
         self._clock = clock
         self._queue_max = queue_max
         self._queue: deque[_Operation] = deque()
+        self._urgent: deque[_Operation] = deque()
+        """Operations that a contact waits for; they run before all others."""
         self._wake = threading.Condition()
         self._is_stopping = False
         self._failure: BaseException | None = None
@@ -153,7 +162,7 @@ class ContextService:
         return ContextStatus(
             stalled_s=0.0 if busy_since is None else time.monotonic() - busy_since,
             available=self.is_available,
-            queue_depth=len(self._queue),
+            queue_depth=len(self._queue) + len(self._urgent),
             groups=self._groups,
             operations=self._operations,
             failed_operations=self._failed,
@@ -189,19 +198,32 @@ class ContextService:
         except TimeoutError:
             raise ContextUnavailable(f"the customer context did not answer within {timeout_s} s") from None
 
-    async def run_in_time(self, operation: Callable[[ContextStore], T], *, deadline_s: float) -> T:
-        """Run an operation that something else waits for, such as a contact. Raises what ``run`` raises, within the deadline.
+    async def run_in_time(self, operation: Callable[[ContextStore], T], *, deadline_s: float) -> "tuple[T, asyncio.Future[None]]":
+        """Run an operation that a contact waits for; return its result, and a future that is done when it is durable.
 
-        After a missed deadline nothing is tried until an operation has been completed again, for at most ``PAUSE_S``, so that a
-        stalled disk does not cost every contact the whole deadline.
+        It runs before operations that nothing waits for, and its result does not wait for the disk: whoever tells others that it
+        was stored waits for the future, which gets an exception where the store fails. Raises what ``run`` raises, within the
+        deadline. After a missed one nothing is tried until an operation has been completed again, for at most ``PAUSE_S``, so that
+        a stalled disk does not cost every contact the whole deadline.
         """
         if self._paused_until > time.monotonic() and self._operations == self._operations_at_pause:
             raise ContextUnavailable("the customer context does not answer in time")
+        early: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            return await self.run(operation, timeout_s=deadline_s)
+            stored = self._enqueue(operation, erases=False, early=early)
+            # Not everyone asks whether it was stored.
+            stored.add_done_callback(lambda done: done.cancelled() or done.exception())
+            async with asyncio.timeout(deadline_s):
+                return await early, stored
+        except TimeoutError:
+            self._pause()
+            raise ContextUnavailable(f"the customer context did not answer within {deadline_s} s") from None
         except ContextUnavailable:
-            self._paused_until, self._operations_at_pause = time.monotonic() + PAUSE_S, self._operations
+            self._pause()
             raise
+
+    def _pause(self) -> None:
+        self._paused_until, self._operations_at_pause = time.monotonic() + PAUSE_S, self._operations
 
     def step_wait_s(self, workspace: str, steps: int) -> float | None:
         """Take the steps of a batch from the rate of a workspace; return None, or the seconds after which it fits."""
@@ -238,15 +260,19 @@ class ContextService:
             future.add_done_callback(lambda done: done.exception())
             return False
 
-    def _enqueue(self, operation: Callable[[ContextStore], Any], *, erases: bool) -> "asyncio.Future[Any]":
+    def _enqueue(
+        self, operation: Callable[[ContextStore], Any], *, erases: bool, early: "asyncio.Future[Any] | None" = None
+    ) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         with self._wake:
             if not self.is_available:
                 raise ContextUnavailable("the customer context is not available; routing goes on without it")
-            if len(self._queue) >= self._queue_max:
+            if len(self._queue) + len(self._urgent) >= self._queue_max:
                 raise ContextUnavailable(f"more than {self._queue_max} operations wait for the customer context; try again later")
-            self._queue.append(_Operation(operation, loop, future, erases))
+            queued = _Operation(operation, loop, future, erases)
+            queued.early = early
+            (self._queue if early is None else self._urgent).append(queued)
             self._wake.notify()
         return future
 
@@ -328,15 +354,23 @@ class ContextService:
                 self._announce(store)
                 maintained = time.monotonic()
             with self._wake:
-                if self._is_stopping and not self._queue:
+                if self._is_stopping and not self._queue and not self._urgent:
                     return
 
     def _take_group(self) -> list[_Operation]:
         """Return the operations that wait, after waiting for the first one; at most ``GROUP_MAX``."""
         with self._wake:
-            if not self._queue and not self._is_stopping:
+            if not self._queue and not self._urgent and not self._is_stopping:
                 self._wake.wait(ERASE_RETRY_S if self._pending_erasures or self._is_rotating else MAINTENANCE_S)
-            return [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
+            urgent = [self._urgent.popleft() for _ in range(len(self._urgent))]
+            return urgent + [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
+
+    def _run_urgent(self, store: ContextStore, results: list[tuple[_Operation, Any, BaseException | None]]) -> None:
+        """Run the urgent operations that have come since the group was taken, within the same group."""
+        while self._urgent and len(results) < 2 * GROUP_MAX:
+            with self._wake:
+                one = self._urgent.popleft()
+            results.append(self._attempt(store, one))
 
     def _commit_group(self, store: ContextStore, group: list[_Operation]) -> None:
         if not group:
@@ -344,18 +378,21 @@ class ContextService:
         results: list[tuple[_Operation, Any, BaseException | None]] = []
         try:
             store.begin()
-            results.extend(self._attempt(store, one) for one in group)
+            for one in group:
+                self._run_urgent(store, results)
+                results.append(self._attempt(store, one))
+            self._run_urgent(store, results)
             began = time.perf_counter()
             store.commit()
             self._commit_seconds += time.perf_counter() - began
         except BaseException as error:
             failure = ContextUnavailable("the customer context failed")
             failure.__cause__ = error
-            for one in group:
-                _complete(one.loop, one.future, error=failure)
+            for one in {*group, *(done for done, _, _ in results)}:
+                _fail(one, failure)
             raise
         self._groups += 1
-        self._operations += len(group)
+        self._operations += len(results)
         self._announce(store)
         for one, result, failed in results:
             _complete(one.loop, one.future, result=result, error=failed)
@@ -374,18 +411,24 @@ class ContextService:
 
         An operation whose caller has stopped waiting is left out, so that a backlog is worked off at once.
         """
-        if one.future.cancelled():
+        if (one.future if one.early is None else one.early).cancelled():
             return one, None, None
         store.attempt_began()
         try:
             result = one.run(store)
-        except ContextUnavailable:
+        except ContextUnavailable as error:
+            _fail(one, error)
             raise
         except Exception as error:
             store.attempt_failed()
             self._failed += 1
+            if one.early is not None:
+                _complete(one.loop, one.early, error=error)
             return one, None, error
         store.attempt_done()
+        if one.early is not None:
+            _complete(one.loop, one.early, result=result)
+            return one, None, None
         return one, result, None
 
     def _erase_pending(self, store: ContextStore) -> None:
@@ -410,11 +453,18 @@ class ContextService:
         failure = ContextUnavailable("the customer context has failed; routing goes on without it")
         failure.__cause__ = error
         with self._wake:
-            waiting = [*self._queue, *self._pending_erasures]
+            waiting = [*self._urgent, *self._queue, *self._pending_erasures]
+            self._urgent.clear()
             self._queue.clear()
             self._pending_erasures = []
         for one in waiting:
-            _complete(one.loop, one.future, error=failure)
+            _fail(one, failure)
+
+
+def _fail(one: _Operation, failure: BaseException) -> None:
+    if one.early is not None:
+        _complete(one.loop, one.early, error=failure)
+    _complete(one.loop, one.future, error=failure)
 
 
 def _complete(

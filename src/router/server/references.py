@@ -434,9 +434,10 @@ class References:
         """Return the references that the store has; None: it does not answer."""
         assert self._context is not None
         try:
-            return await self._context.run_in_time(
+            found, _ = await self._context.run_in_time(
                 lambda store: store.references.read(workspace, contact_ids), deadline_s=READ_TIMEOUT_S
             )
+            return found
         except ContextError:
             return None
 

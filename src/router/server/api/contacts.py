@@ -45,13 +45,16 @@ from router.server.api.idempotency import (
 )
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.submit_customer import wait_until_stored
 
 
 async def submit_contact(request: ApiRequest) -> ApiResponse:
     """Submit a contact. A repeat with the same ``Idempotency-Key`` returns the first result."""
     key = idempotency_key(request.header)
     command = enqueue_command(request.credential, request.body, key)
-    effected = await request.execute(await add_customer(request.services, request.workspace, command, request.body))
+    command, stored = await add_customer(request.services, request.workspace, command, request.body)
+    effected = await request.execute(command)
+    await wait_until_stored(stored)
     if effected.result.replayed:
         effected = await with_first_epoch(request.services.journal, request.workspace, effected)
     return submit_response(effected)

@@ -4,6 +4,7 @@ A submit has its key among its own fields; the other commands are guarded (``gua
 this code: a retry may use either.
 """
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -139,14 +140,20 @@ def _check_context(context: ContactContext) -> None:
         raise ProblemError("invalid_value", fault, field="context.data")
 
 
-async def add_customer(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> EnqueueContact:
-    """Return the command with the customer that the fields name, as far as the customer context knows in time."""
+async def add_customer(
+    services: Services, workspace: str, command: EnqueueContact, fields: ContactFields
+) -> "tuple[EnqueueContact, asyncio.Future[None] | None]":
+    """Return the command with the customer that the fields name, as far as the customer context knows in time.
+
+    The future, if any, is done when what was stored for the contact is on the disk: the answer to the submit waits for it.
+    """
     if fields.customer is None and fields.context is None:
-        return command
+        return command, None
     customer = await resolve_for_submit(services, workspace, command.contact_id, fields.customer, fields.context)
-    if customer is None:
-        return command
-    return msgspec.structs.replace(command, customer_id=customer.customer_id, customer_facts=customer.facts)
+    if customer.customer_id is None:
+        return command, customer.stored
+    command = msgspec.structs.replace(command, customer_id=customer.customer_id, customer_facts=customer.facts)
+    return command, customer.stored
 
 
 def fingerprint_of(fields: ContactFields) -> bytes:

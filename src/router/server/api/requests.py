@@ -35,6 +35,7 @@ from router.server.api.idempotency import add_customer, enqueue_command, fingerp
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
 from router.server.api.request_watch import view_tag
+from router.server.api.submit_customer import wait_until_stored
 from router.server.auth.credentials import Role
 from router.server.auth.customer_tokens import new_token, token_hash
 
@@ -162,13 +163,14 @@ async def create_request(request: ApiRequest) -> ApiResponse:
     fields: RequestFields = request.body
     contact = fields.contact()
     wanted = enqueue_command(request.credential, contact, None)
-    wanted = await add_customer(request.services, request.workspace, wanted, contact)
+    wanted, stored = await add_customer(request.services, request.workspace, wanted, contact)
     token = new_token()
     command = RequestContact(contact=wanted, token_hash=token_hash(token), ask=fields.choose == "ask")
     key = idempotency_key(request.header)
     effected = await request.execute(
         command, payload=None if key is None else b"request|" + fields.choose.encode() + fingerprint_of(contact)
     )
+    await wait_until_stored(stored)
     contact_id = effected.result.subject
     if effected.result.replayed:
         token = await _renew_token(request, contact_id)

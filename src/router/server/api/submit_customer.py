@@ -3,7 +3,13 @@
 The customer context is never a reason to refuse a contact or to hold it up: where the context has failed, is switched off or does
 not answer within ``context.submit_wait_ms_max``, and where the identities identify no customer, the contact is routed without one.
 The contact has the id of the **member** that has the deciding identity, so that an undone merge gives it back with its identity.
+
+The contact is queued as soon as the store knows the customer; the answer to the submit waits until that is on the disk as well. A
+router killed in between has a contact whose customer is unknown, and no answer was given for it.
 """
+
+import asyncio
+from typing import Final
 
 import structlog
 from msgspec import Struct
@@ -14,19 +20,68 @@ from router.context.identities import Assurance, IdentityInvalid, NormalIdentity
 from router.context.port import ContextStore
 from router.model.policy import FactValue
 from router.protocol.frames import ContactCustomer
+from router.runtime.workspace import Reply, ReplyTarget
 from router.server.api.request import Services
 from router.server.customers.live_customers import LiveCustomers
 
 _log = structlog.get_logger(__name__)
 
 
-class SubmitCustomer(Struct, frozen=True):
-    """The customer of a submitted contact."""
+STORED_WITHIN_S: Final = 0.5
+"""Longest time that the answer to a submit waits for its customer and context to be stored."""
 
-    customer_id: str
-    """Member that has the deciding identity."""
-    facts: dict[str, FactValue]
+
+class SubmitCustomer(Struct, frozen=True):
+    """What the customer context has found and stored for a submitted contact."""
+
+    customer_id: str | None = None
+    """Member that has the deciding identity; None: no customer is known."""
+    facts: dict[str, FactValue] = {}
     """Facts of the customer that the policy declares and that are known."""
+    stored: asyncio.Future[None] | None = None
+    """Done when it is on the disk; None: nothing was stored."""
+
+
+_NO_CUSTOMER: Final = SubmitCustomer()
+
+
+class ReplyWhenStored:
+    """Reply target of a submit that passes the reply on when the customer and context of the contact are on the disk too."""
+
+    __slots__ = ("_reply", "_stored")
+
+    def __init__(self, reply: ReplyTarget[Reply], stored: "asyncio.Future[None]") -> None:
+        self._reply = reply
+        self._stored = stored
+
+    def done(self) -> bool:
+        """Return whether the receiver no longer needs a reply."""
+        return self._reply.done()
+
+    def set_result(self, result: Reply, /) -> None:
+        """Pass the reply on when everything is stored, when the store has failed, or after ``STORED_WITHIN_S``."""
+        if self._stored.done():
+            self._reply.set_result(result)
+            return
+        stored, reply = self._stored, self._reply
+        timer = asyncio.get_running_loop().call_later(STORED_WITHIN_S, lambda: stored.done() or stored.cancel())
+
+        def pass_on(_: "asyncio.Future[None]") -> None:
+            timer.cancel()
+            if not reply.done():
+                reply.set_result(result)
+
+        stored.add_done_callback(pass_on)
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Pass on that there will be no reply."""
+        self._reply.set_exception(exception)
+
+
+async def wait_until_stored(stored: "asyncio.Future[None] | None") -> None:
+    """Wait until the customer and context of a contact are on the disk, the store has failed, or ``STORED_WITHIN_S`` has passed."""
+    if stored is not None:
+        await asyncio.wait({stored}, timeout=STORED_WITHIN_S)
 
 
 class _Read(Struct):
@@ -38,20 +93,20 @@ class _Read(Struct):
 
 async def resolve_for_submit(
     services: Services, workspace: str, contact_id: str, customer: ContactCustomer | None, context: ContactContext | None
-) -> SubmitCustomer | None:
-    """Return the customer of a submit, created where the identities are new; None where there is none or it takes too long.
+) -> SubmitCustomer:
+    """Return the customer of a submit, created where the identities are new, unless there is none or it takes too long.
 
     The context of the contact is stored in the same operation, and the customer's card and facts are read.
     """
     store_service, customers = services.context, services.customers
     if store_service is None or customers is None:
-        return None
+        return _NO_CUSTOMER
     customers.activate()
     identities = () if customer is None else _usable_identities(services, customer)
     customer_id = None if customer is None else customer.customer_id
     if customer_id is None and not identities and context is None:
         store_service.count("submits", "none")
-        return None
+        return _NO_CUSTOMER
     now_ms = services.writer.clock.now_ms()
 
     def operation(store: ContextStore) -> _Read:
@@ -68,36 +123,36 @@ async def resolve_for_submit(
         return _Read(found, store.contacts.content(workspace, contact_id, customer_id=member_id))
 
     try:
-        read = await store_service.run_in_time(operation, deadline_s=services.settings.context.submit_wait_ms_max / 1000)
+        read, stored = await store_service.run_in_time(operation, deadline_s=services.settings.context.submit_wait_ms_max / 1000)
     except ContextUnavailable:
         store_service.count("submits", "unavailable")
         return _from_memory(customers, workspace, contact_id, customer_id, context)
     except ContextError:
         store_service.count("submits", "refused")
-        return None
+        return _NO_CUSTOMER
     except Exception:
         # A value that the store cannot open, a fault of its code: an error of one customer's data is no reason to lose a contact.
         _log.exception("the customer of a submit could not be read", action="submit_customer_failed", workspace=workspace)
         store_service.count("submits", "failed")
-        return None
+        return _NO_CUSTOMER
     found = read.found
     member_id = None if found is None else found.member_id
     facts = customers.submitted(workspace, contact_id, member_id, read.content, context)
     if found is None or member_id is None:
         store_service.count("submits", "none")
-        return None
+        return SubmitCustomer(stored=stored)
     store_service.count_resolution(found)
     store_service.count("submits", "created" if found.created else "found")
-    return SubmitCustomer(member_id, facts)
+    return SubmitCustomer(member_id, facts, stored)
 
 
 def _from_memory(
     customers: LiveCustomers, workspace: str, contact_id: str, customer_id: str | None, context: ContactContext | None
-) -> SubmitCustomer | None:
+) -> SubmitCustomer:
     """Return a customer that the submit names by its id and that is in memory, while the store does not answer."""
     is_known = customer_id is not None and customers.facts.get(workspace, customer_id) is not None
     facts = customers.submitted(workspace, contact_id, customer_id if is_known else None, None, context)
-    return SubmitCustomer(customer_id, facts) if is_known and customer_id is not None else None
+    return SubmitCustomer(customer_id, facts) if is_known else _NO_CUSTOMER
 
 
 def _usable_identities(services: Services, customer: ContactCustomer) -> list[NormalIdentity]:

@@ -24,6 +24,7 @@ from router.server.api.idempotency import add_customer, enqueue_command, submit_
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import QUEUE_FULL_DETAIL, AppliedCommand, Services, new_request_id, problem_from_fault
 from router.server.api.routes import ROUTES
+from router.server.api.submit_customer import ReplyWhenStored
 from router.server.auth.credentials import Credential
 from router.server.http.application import HandlerResult, HttpApplication, HttpRequest
 from router.server.http.handlers import OperationHandler, decode_json
@@ -188,8 +189,9 @@ class SubmitHandler(OperationHandler):
     ) -> None:
         """Submit a contact once its customer is known, or the deadline for that has passed."""
         try:
-            command = await add_customer(self._services, credential.workspace, command, fields)
-            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
+            command, stored = await add_customer(self._services, credential.workspace, command, fields)
+            reply = pending if stored is None else ReplyWhenStored(pending, stored)
+            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=reply)
         except RouterError as error:
             pending.set_exception(error)
         except Exception as error:

@@ -23,6 +23,7 @@ from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, Serve
 from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket, error_frame
 from router.runtime.workspace import Reply
 from router.server.api.problems import ProblemError
+from router.server.api.submit_customer import ReplyWhenStored
 from router.server.auth.credentials import Credential
 from router.server.ws.frame_commands import (
     command_from_frame,
@@ -211,8 +212,9 @@ class WebSocketConnection(SessionSocket):
     ) -> None:
         """Submit a contact once its customer is known, or the deadline for that has passed."""
         try:
-            command = await self._context.add_customer(workspace, command, request.contact)
-            self._context.writer.submit(workspace, command, actor=self._actor, reply=pending)
+            command, stored = await self._context.add_customer(workspace, command, request.contact)
+            reply = pending if stored is None else ReplyWhenStored(pending, stored)
+            self._context.writer.submit(workspace, command, actor=self._actor, reply=reply)
         except Exception as error:
             self.send_reply(request, error)
 

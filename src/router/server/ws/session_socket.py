@@ -49,7 +49,7 @@ from router.settings import SocketSettings
 _log = structlog.get_logger(__name__)
 
 Redeem = Callable[[str], Credential | None]
-AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[EnqueueContact]]
+AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[tuple[EnqueueContact, asyncio.Future[None] | None]]]
 
 
 class ConnectionContext:
@@ -69,7 +69,7 @@ class ConnectionContext:
         add_customer: AddCustomer,
     ) -> None:
         self.add_customer = add_customer
-        """Returns the command of a submit with the customer that its fields name."""
+        """Returns the command of a submit with the customer that its fields name, and a future for what was stored of it."""
         self.hub = hub
         self.writer = writer
         self.authenticator = authenticator
