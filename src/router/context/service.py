@@ -433,21 +433,20 @@ class ContextService:
 
     def _erase_pending(self, store: ContextStore) -> None:
         """Try every erasure that is not complete yet."""
-        waiting, self._pending_erasures = self._pending_erasures, []
-        for one in waiting:
+        # Each stays in the list while it is tried, which may take a while: ``status`` counts them.
+        for one in tuple(self._pending_erasures):
             try:
                 done = one.run(store)
             except ContextUnavailable:
-                self._pending_erasures.append(one)
                 raise
             except ContextError as error:
+                self._pending_erasures.remove(one)
                 _complete(one.loop, one.future, error=error)
                 continue
             self._announce(store)
             if done:
+                self._pending_erasures.remove(one)
                 _complete(one.loop, one.future, result=True)
-            else:
-                self._pending_erasures.append(one)
 
     def _fail_waiting(self, error: BaseException) -> None:
         failure = ContextUnavailable("the customer context has failed; routing goes on without it")

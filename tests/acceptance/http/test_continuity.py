@@ -220,7 +220,7 @@ async def test_an_agent_without_capacity_keeps_the_chat_until_another_one_takes_
             refused = await web.call("POST", path, {"channel": "voice"})
             assert (refused.status, refused.code, refused.json["field"]) == (409, "channel_not_possible", "channel")
             await web.ok("POST", path, {"channel": "voice", "reference": "call-9", "if_unable": "queue"})
-            assert (await admin.ok("GET", f"/v1/contacts/{contact_id}"))["switch"] == {"channel": "voice"}
+            assert (await admin.ok("GET", f"/v1/contacts/{contact_id}"))["switch"] == {"channel": "voice", "if_unable": "queue"}
             await bob.ready()
             offer = await anext(event async for event in bob.events() if isinstance(event, e.OfferMade))
             assert (offer.channel, offer.reason) == ("voice", "channel")
