@@ -201,8 +201,8 @@ class ContextService:
     async def run_in_time(self, operation: Callable[[ContextStore], T], *, deadline_s: float) -> "tuple[T, asyncio.Future[None]]":
         """Run an operation that a contact waits for; return its result, and a future that is done when it is durable.
 
-        It runs before operations that nothing waits for, and its result does not wait for the disk: whoever tells others that it
-        was stored waits for the future, which gets an exception where the store fails. Raises what ``run`` raises, within the
+        It runs before operations that nothing waits for, and its result does not wait for the disk: a caller that tells others that
+        it was stored waits for the future, which gets an exception where the store fails. Raises what ``run`` raises, within the
         deadline. After a missed one nothing is tried until an operation has been completed again, for at most ``PAUSE_S``, so that
         a stalled disk does not cost every contact the whole deadline.
         """
