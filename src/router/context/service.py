@@ -6,7 +6,7 @@ disk. While one group is being committed the next one collects, so that the numb
 
 An operation that a contact waits for (``run_in_time``) is urgent: it runs before all others that wait, also within a group that has
 begun, and its result does not wait for the commit. The contact is offered meanwhile; only the answer to its submit waits until
-what was stored for it is on the disk.
+what was stored for it is on the disk. Commits are at least ``COMMIT_GAP_S`` apart, and urgent operations run while one is awaited.
 
 An operation that raises is undone alone; the others of its group are committed. A commit that fails, or a store that finds its
 files damaged, ends the *store*, never the process: from then on every call raises ContextUnavailable, and routing goes on without
@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 QUEUE_MAX: Final = 20_000
 GROUP_MAX: Final = 256
+COMMIT_GAP_S: Final = 0.005
+"""Shortest time between two commits: each competes with the journal for the disk. After a pause a group is committed at once."""
 MAINTENANCE_S: Final = 5.0
 PAUSE_S: Final = 1.0
 """Time after a missed deadline for which contacts do not wait for the context, unless it answers meanwhile."""
@@ -135,6 +137,7 @@ class ContextService:
         """Called on the event loop when the store can be used again after a failure."""
         self._busy_since: float | None = None
         self._commit_seconds = 0.0
+        self._committed_at = 0.0
         self._is_rotating = False
         self._paused_until, self._operations_at_pause = 0.0, 0
         self.counts: Final[dict[tuple[str, str], int]] = {}
@@ -372,6 +375,16 @@ class ContextService:
                 one = self._urgent.popleft()
             results.append(self._attempt(store, one))
 
+    def _wait_for_gap(self, store: ContextStore, results: list[tuple[_Operation, Any, BaseException | None]]) -> None:
+        """Wait until the next commit may begin; run urgent operations meanwhile, which join the group."""
+        while (left_s := self._committed_at + COMMIT_GAP_S - time.perf_counter()) > 0 and not self._is_stopping:
+            with self._wake:
+                if not self._urgent:
+                    self._wake.wait(left_s)
+            self._run_urgent(store, results)
+            if len(results) >= 2 * GROUP_MAX:
+                return
+
     def _commit_group(self, store: ContextStore, group: list[_Operation]) -> None:
         if not group:
             return
@@ -382,9 +395,11 @@ class ContextService:
                 self._run_urgent(store, results)
                 results.append(self._attempt(store, one))
             self._run_urgent(store, results)
+            self._wait_for_gap(store, results)
             began = time.perf_counter()
             store.commit()
-            self._commit_seconds += time.perf_counter() - began
+            self._committed_at = time.perf_counter()
+            self._commit_seconds += self._committed_at - began
         except BaseException as error:
             failure = ContextUnavailable("the customer context failed")
             failure.__cause__ = error
