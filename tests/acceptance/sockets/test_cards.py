@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from router.client import DesktopClient, RouterRefused, SupervisorClient
+from router.context import service
 from router.context.cards import Card, CardStatus
+from router.context.port import ContextStore
 from router.model import events as e
 from router.model.commands import PublishPolicy
 from router.model.policy import DerivePolicy, EntryCondition, EntryRule, FactPolicy, FactType, ProfileField, StepMatch
@@ -396,8 +398,14 @@ async def test_a_stalled_store_holds_up_no_submit_and_the_card_comes_when_it_ans
         waiting = (await app.ok("POST", "/v1/contacts", first))["contact_id"]
         assert router.services.context is not None and router.services.customers is not None
         router.services.customers.cards.ended("default", waiting)  # As after a restart: nothing is in memory.
-        gate = threading.Event()
-        stalled = asyncio.ensure_future(router.services.context.run(lambda store: gate.wait(10)))
+        gate, is_stalled = threading.Event(), threading.Event()
+
+        def stall(store: ContextStore) -> None:
+            is_stalled.set()
+            gate.wait(10)
+
+        stalled = asyncio.ensure_future(router.services.context.run(stall))
+        assert await asyncio.to_thread(is_stalled.wait, 5)
         await ada.ready()
         await until(lambda: waiting in ada.cards)
         assert ada.cards[waiting].status is CardStatus.LATE
@@ -411,6 +419,33 @@ async def test_a_stalled_store_holds_up_no_submit_and_the_card_comes_when_it_ans
         await until(lambda: ada.cards[waiting].status is CardStatus.COMPLETE)
         known = ada.cards[waiting].customer
         assert known is not None and known.name == "Ann Miller"
+
+
+async def test_a_step_that_a_submit_has_read_before_the_commit_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "COMMIT_GAP_S", 0.3)
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path, submit_wait_ms_max=5_000)) as router,
+        api(router) as app,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await router.do(facts_policy())
+        body = {"channel": "voice", "customer": {"identities": [USER]}}
+        first = (await app.ok("POST", "/v1/contacts", body))["contact_id"]
+        customer_id = (await app.ok("GET", f"/v1/contacts/{first}"))["customer_id"]
+        await asyncio.sleep(1)
+        # The first commit makes the next one wait; the submit comes in this time, after the step was written.
+        await app.ok("POST", "/v1/journey", {"steps": [{"identity": USER | {"value": "user-8"}, "type": "page"}]})
+        stored = asyncio.ensure_future(
+            app.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]})
+        )
+        await asyncio.sleep(0.1)
+        second = (await app.ok("POST", "/v1/contacts", body))["contact_id"]
+        await stored
+        assert (await app.ok("GET", f"/v1/contacts/{second}"))["customer_facts"]["failed"] == 1, "it was read before the commit"
+        customers = router.services.customers
+        assert customers is not None
+        state = customers.facts.get("default", customer_id)
+        assert state is not None and customers.facts.values("default", state)["failed"] == 1
 
 
 async def test_without_the_store_contacts_are_routed_and_cards_unavailable(tmp_path: Path) -> None:

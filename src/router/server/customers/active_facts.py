@@ -50,6 +50,8 @@ class ActiveFacts:
         self._states: OrderedDict[tuple[str, str], CustomerState] = OrderedDict()
         self._roots: dict[tuple[str, str], str] = {}
         """Root by workspace and member."""
+        self._read_as_of: dict[tuple[str, str], int] = {}
+        """Number of the newest change of the store that a state contained when it was read, by workspace and root; 0: not known."""
         self._due: dict[tuple[str, str], asyncio.TimerHandle] = {}
         """Timers of customers whose contacts are to be refreshed, by workspace and the id of a member."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,12 +75,17 @@ class ActiveFacts:
 
     # --- states --------------------------------------------------------------------------------
 
-    def put(self, workspace: str, customer: CustomerView, steps: Iterable[Step]) -> CustomerState:
-        """Keep the state of a customer as the store has it."""
+    def put(self, workspace: str, customer: CustomerView, steps: Iterable[Step], *, as_of: int = 0) -> CustomerState:
+        """Keep the state of a customer as the store has it.
+
+        ``as_of``: number of the newest change that it contains, where it was read before that change was announced.
+        """
         state = self.deriver(workspace).state_of(customer, steps)
         key = (workspace, state.customer_id)
         self._drop_state(key)
         self._states[key] = state
+        if as_of:
+            self._read_as_of[key] = as_of
         for member_id in state.member_ids:
             self._roots[workspace, member_id] = state.customer_id
         if len(self._states) > self._states_max:
@@ -105,6 +112,7 @@ class ActiveFacts:
 
     def _drop_state(self, key: tuple[str, str]) -> None:
         state = self._states.pop(key, None)
+        self._read_as_of.pop(key, None)
         if state is not None:
             for member_id in state.member_ids:
                 self._roots.pop((key[0], member_id), None)
@@ -120,12 +128,17 @@ class ActiveFacts:
 
     # --- changes -------------------------------------------------------------------------------
 
-    def step_stored(self, workspace: str, customer_id: str, step: Step) -> None:
-        """Fold a step into the state of its customer, if it is in memory."""
+    def changes_begin_again(self) -> None:
+        """Note that the store was opened again, and counts its changes from 1."""
+        self._read_as_of.clear()
+
+    def step_stored(self, workspace: str, customer_id: str, step: Step, *, number: int) -> None:
+        """Fold a step into the state of its customer, if that was read before the step; ``number``: of the change."""
         self._note_change(workspace, customer_id)
         state = self.get(workspace, customer_id)
         deriver = self.deriver(workspace)
-        if (state is None or deriver.fold(state, step)) and step.type in deriver.step_types:
+        is_contained = number <= self._read_as_of.get((workspace, self._roots.get((workspace, customer_id), "")), 0)
+        if (state is None or is_contained or deriver.fold(state, step)) and step.type in deriver.step_types:
             self.refresh(workspace, customer_id)
 
     def customer_changed(self, workspace: str, customer_id: str) -> None:

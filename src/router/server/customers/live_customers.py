@@ -125,7 +125,7 @@ class LiveCustomers:
         if not self.facts.deriver(workspace) or customer_id is None:
             return {}
         if content is not None and content.customer is not None:
-            state = self.facts.put(workspace, content.customer, content.steps)
+            state = self.facts.put(workspace, content.customer, content.steps, as_of=content.as_of)
             if not is_newest:
                 self.facts.drop(workspace, customer_id)
         else:
@@ -173,7 +173,7 @@ class LiveCustomers:
         for change in changes:
             workspace, customer_id = change.workspace, change.customer_id
             if change.kind is CustomerChangeKind.STEP and change.step is not None:
-                self.facts.step_stored(workspace, customer_id, change.step)
+                self.facts.step_stored(workspace, customer_id, change.step, number=change.number)
             elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.ERASED):
                 self.facts.customer_changed(workspace, customer_id)
             self.cards.customer_changed(workspace, customer_id, erased=change.kind is CustomerChangeKind.ERASED)
@@ -182,6 +182,7 @@ class LiveCustomers:
         """Remember which changes what was read before them does not contain."""
         if changes and changes[0].number < self._newest_change:
             self._announced.clear()  # The store was opened again: its numbers begin again.
+            self.facts.changes_begin_again()
         for change in changes:
             key = (change.workspace, change.customer_id)
             self._announced[key] = self._newest_change = change.number
