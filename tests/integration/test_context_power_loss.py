@@ -36,7 +36,7 @@ def user(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[RecordedRouter]:
-    made = RecordedRouter(tmp_path, workspaces="[]")
+    made = RecordedRouter(tmp_path, workspaces="[]", context__submit_wait_ms_max="5000")
     yield made
     made.process.kill()
 
@@ -321,7 +321,7 @@ async def test_a_wrong_context_is_convicted(router: RecordedRouter, sabotage: st
 async def test_a_context_that_does_not_store_its_logs_again_is_convicted(tmp_path: Path) -> None:
     """Only where the failed sync covers pages that the file has already: that depends on how the commits are gathered."""
     for at in range(15, 45, 3):
-        router = RecordedRouter(tmp_path / str(at), workspaces="[]")
+        router = RecordedRouter(tmp_path / str(at), workspaces="[]", context__submit_wait_ms_max="5000")
         try:
             sabotage = "context_not_stored_again"
             entries, began = await restarted_after(router, sabotage=sabotage, fault_files=WAL_OF_DATA, fail_sync=at)

@@ -53,6 +53,9 @@ class ReplyWhenStored:
     def __init__(self, reply: ReplyTarget[Reply], stored: "asyncio.Future[None]") -> None:
         self._reply = reply
         self._stored = stored
+        # From now on, as the wait for the reference and the journal does: the limits must not add up.
+        timer = asyncio.get_running_loop().call_later(STORED_WITHIN_S, lambda: stored.done() or stored.cancel())
+        stored.add_done_callback(lambda _: timer.cancel())
 
     def done(self) -> bool:
         """Return whether the receiver no longer needs a reply."""
@@ -63,15 +66,13 @@ class ReplyWhenStored:
         if self._stored.done():
             self._reply.set_result(result)
             return
-        stored, reply = self._stored, self._reply
-        timer = asyncio.get_running_loop().call_later(STORED_WITHIN_S, lambda: stored.done() or stored.cancel())
+        reply = self._reply
 
         def pass_on(_: "asyncio.Future[None]") -> None:
-            timer.cancel()
             if not reply.done():
                 reply.set_result(result)
 
-        stored.add_done_callback(pass_on)
+        self._stored.add_done_callback(pass_on)
 
     def set_exception(self, exception: Exception, /) -> None:
         """Pass on that there will be no reply."""
