@@ -156,7 +156,7 @@ async def test_what_a_contact_waits_for_runs_first_and_does_not_wait_for_the_dis
 
     others = [asyncio.ensure_future(service.run(first))]
     await asyncio.to_thread(began.wait, 5)
-    others += [asyncio.ensure_future(service.run(lambda store, n=n: order.append(f"other {n}"))) for n in range(3)]  # type: ignore[misc]
+    others += [asyncio.ensure_future(service.run(lambda store: order.append("other"))) for _ in range(3)]
     await asyncio.sleep(0)
 
     def read(store: ContextStore) -> str:

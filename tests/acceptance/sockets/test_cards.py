@@ -435,17 +435,15 @@ async def test_a_step_that_a_submit_has_read_before_the_commit_counts_once(tmp_p
         await asyncio.sleep(1)
         # The first commit makes the next one wait; the submit comes in this time, after the step was written.
         await app.ok("POST", "/v1/journey", {"steps": [{"identity": USER | {"value": "user-8"}, "type": "page"}]})
-        stored = asyncio.ensure_future(
-            app.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]})
-        )
+        failed = {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]}
+        stored = asyncio.ensure_future(app.ok("POST", "/v1/journey", failed))
         await asyncio.sleep(0.1)
         second = (await app.ok("POST", "/v1/contacts", body))["contact_id"]
         await stored
         assert (await app.ok("GET", f"/v1/contacts/{second}"))["customer_facts"]["failed"] == 1, "it was read before the commit"
         customers = router.services.customers
         assert customers is not None
-        state = customers.facts.get("default", customer_id)
-        assert state is not None and customers.facts.values("default", state)["failed"] == 1
+        assert (state := customers.facts.get("default", customer_id)) and customers.facts.values("default", state)["failed"] == 1
 
 
 async def test_without_the_store_contacts_are_routed_and_cards_unavailable(tmp_path: Path) -> None:

@@ -290,8 +290,8 @@ class Cards:
     async def _read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
         customer_id, changes = entry.customer_id, entry.changes
         try:
-            content = await self._context.run(
-                lambda store: store.contacts.content(workspace, contact_id, customer_id=customer_id), timeout_s=READ_TIMEOUT_S
+            content, _ = await self._context.run_in_time(
+                lambda store: store.contacts.content(workspace, contact_id, customer_id=customer_id), deadline_s=READ_TIMEOUT_S
             )
         except ContextError:
             content = None
