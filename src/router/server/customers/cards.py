@@ -204,7 +204,8 @@ class Cards:
             return _NONE
         card = self._card(contact_id, entry)
         if card is None:
-            entry.is_due, entry.offered_at = True, perf_counter()
+            entry.offered_at = perf_counter()
+            self._send_when_read(workspace, contact_id, entry)
             card = _LATE if entry.context is None else msgspec.structs.replace(_LATE, now=entry.context)
         else:
             self._note_shown(entry, [f"agent:{agent_id}"])
@@ -237,7 +238,8 @@ class Cards:
             return None
         card = self._card(contact_id, entry)
         if card is None:
-            entry.is_due, entry.sent = True, entry.sent or _LATE
+            entry.sent = entry.sent or _LATE
+            self._send_when_read(workspace, contact_id, entry)
             return None
         entry.sent, entry.sent_at = card, asyncio.get_running_loop().time()
         self._note_shown(entry, [actor])
@@ -283,6 +285,12 @@ class Cards:
             self._schedule(workspace, contact_id, entry, RETRY_S)
 
     # --- reading -------------------------------------------------------------------------------
+
+    def _send_when_read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
+        """Send the card when it has been read. What ``prepare`` began may have failed already, so it is begun again."""
+        entry.is_due = True
+        if entry.reading is None:
+            self._begin_reading(workspace, contact_id, entry)
 
     def _begin_reading(self, workspace: str, contact_id: str, entry: _Entry) -> None:
         entry.reading = self._start(self._read(workspace, contact_id, entry))
