@@ -10,6 +10,7 @@ RouterError
 │   ├── NotAJournal         a file that is to be verified or converted is none of the router's
 │   └── JournalTooNew       the journal was written by a newer version and is left unchanged
 ├── ClockImplausible      the machine's clock contradicts the journal: set the clock, or reset the journal
+├── SharedStateUnavailable  what the nodes share could not be read or changed: the store did not answer in time
 ├── CommandQueueFull      too many commands are waiting: the caller is refused immediately
 └── Stopping              the process drains: the caller should use another node
 
@@ -113,6 +114,10 @@ class JournalCorrupt(JournalError):
 
 class JournalLocked(JournalError):
     """Another process uses the journal."""
+
+
+class SharedStateUnavailable(RouterError):
+    """The store did not answer in time about what the nodes share. Whether a change had an effect is not known."""
 
 
 class NotAJournal(JournalError):

@@ -17,8 +17,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.retry import Retry
 
-from router.journal.redis.address import Node, node_label
+from router.journal.redis.address import Node, StoreAddress, node_label
 from router.settings import read_file_of_settings
+from router.store_settings import StoreSettings
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = Any
@@ -67,6 +68,21 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
     password_path: str | None = None
     ca_path: str | None = None
     timeout_s: float = 2.0
+
+    @classmethod
+    def of(cls, settings: StoreSettings, address: StoreAddress) -> "StoreOptions":
+        """Return the options of the settings. Raises SettingsInvalid where the password cannot be read."""
+        options = cls(
+            is_tls=address.is_tls,
+            database=address.database,
+            username=address.username,
+            password=address.password,
+            password_path=settings.password_path,
+            ca_path=settings.ca_path,
+            timeout_s=settings.call_timeout_ms / 1_000,
+        )
+        options.current_password()
+        return options
 
     def current_password(self) -> str | None:
         """Return the password, read from its file where there is one. Raises SettingsInvalid."""

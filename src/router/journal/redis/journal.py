@@ -58,16 +58,7 @@ class RedisJournal:
         self._settings = settings
         self._archive_directory = archive_directory
         self.address: Final[StoreAddress] = parse_address(settings.url)
-        self._options = StoreOptions(
-            is_tls=self.address.is_tls,
-            database=self.address.database,
-            username=self.address.username,
-            password=self.address.password,
-            password_path=settings.password_path,
-            ca_path=settings.ca_path,
-            timeout_s=settings.call_timeout_ms / 1_000,
-        )
-        self._options.current_password()
+        self._options = StoreOptions.of(settings, self.address)
         self._mark = NodeMark(data_directory)
         self._stopping = threading.Event()
         self._closed = asyncio.Event()

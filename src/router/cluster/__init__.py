@@ -1,0 +1,1 @@
+"""Several router processes on one store: one leader per workspace, every node takes connections."""

@@ -1,0 +1,1 @@
+"""The shared state on a Redis or Valkey server."""

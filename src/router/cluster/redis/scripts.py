@@ -1,0 +1,49 @@
+"""The scripts about what the nodes share. All times are those of the server, so the clocks of the nodes do not matter.
+
+They read the clock before they write; the server replicates the effects, not the scripts.
+"""
+
+from typing import Final
+
+from router.journal.redis.scripts import Script
+
+# A stamp from the future, by more than the bound, is from a server whose clock was ahead: it says nothing about now. Nodes that
+# were silent for long are removed, so that the hash stays small.
+ANNOUNCE: Final = Script.of(
+    """#!lua flags=allow-oom
+-- KEYS 1 nodes   ARGV 1 bound in ms 2 greatest number of nodes 3 node id, or none 4 what it says of itself
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local bound = tonumber(ARGV[1])
+if ARGV[3] then
+  if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[2]) and not redis.call('HGET', KEYS[1], ARGV[3]) then
+    return redis.error_reply('ERR as many nodes as a store may have')
+  end
+  redis.call('HSET', KEYS[1], ARGV[3], string.format('%.0f', now) .. ' ' .. ARGV[4])
+end
+local all = redis.call('HGETALL', KEYS[1])
+local live = {}
+for i = 1, #all, 2 do
+  local at, text = string.match(all[i + 1], '^(%d+) (.*)$')
+  local age = at and now - tonumber(at) or 100 * bound
+  if math.abs(age) >= 10 * bound then
+    redis.call('HDEL', KEYS[1], all[i])
+  elseif math.abs(age) < bound then
+    live[#live + 1] = text
+    live[#live + 1] = string.format('%.0f', math.max(0, age))
+  end
+end
+return live
+"""
+)
+
+LEAVE: Final = Script.of(
+    """#!lua flags=allow-oom
+-- KEYS 1 nodes   ARGV 1 node id 2 run
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found and string.find(found, '"run":"' .. ARGV[2] .. '"', 1, true) then redis.call('HDEL', KEYS[1], ARGV[1]) end
+return {'OK'}
+"""
+)
+
+SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE)
