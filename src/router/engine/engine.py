@@ -342,6 +342,10 @@ class Engine:
         contacts = self._state.contacts.values()
         return [one.contact_id for one in contacts if one.request is not None and one.request.is_here and not one.state.is_terminal]
 
+    def connected_clients(self) -> Slices[slices.ConnectedClients]:
+        """Return which desktops, and which apps of customers, are recorded as connected, each as of the turn that reads it."""
+        return slices.connected_clients(self._state)
+
     def queue(self, queue_id: str, at_ms: int | None = None) -> QueueView | None:
         """Return one queue; ``at_ms``: the present time, if the newest event may be long ago."""
         policy = self._state.policy

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from router.engine.engine import Engine
+from router.engine.queries.slices import run_to_end
 from router.model import commands as c
 from router.model import events as e
 from router.model.policy import CallbackPolicy, CallbackWindowsPolicy, Policy, RequestPolicy
@@ -194,3 +195,28 @@ def test_an_ended_contact_is_not_followed() -> None:
     world = a_waiting_customer(c.CancelRequest(contact_id="r1"))
     assert world.done(away()) == []
     assert world.engine.connected_customers() == []
+
+
+def on_node(run: str, *, is_here: bool) -> c.SetCustomerPresence:
+    return c.SetCustomerPresence(contact_id="r1", is_here=is_here, run=run)
+
+
+def test_what_a_node_says_of_a_customer_who_is_connected_to_another_one_changes_nothing() -> None:
+    world = a_waiting_customer(on_node("a", is_here=True))
+    (moved,) = world.done(on_node("b", is_here=True))
+    assert isinstance(moved, e.CustomerPresenceChanged) and (moved.is_here, moved.run) == (True, "b")
+    assert world.done(on_node("a", is_here=False)) == []
+    assert world.done(on_node("b", is_here=True)) == []
+    (left,) = world.done(on_node("b", is_here=False))
+    assert isinstance(left, e.CustomerPresenceChanged) and (left.is_here, left.run) == (False, "b")
+    assert left.leave_at_ms == world.at_ms + 1000 * GRACE_S
+    # The node where another socket is still open says so again.
+    (back,) = world.done(on_node("a", is_here=True))
+    assert isinstance(back, e.CustomerPresenceChanged) and (back.is_here, back.run, back.leave_at_ms) == (True, "a", None)
+
+
+def test_the_node_of_a_customer_survives_a_snapshot() -> None:
+    world = a_waiting_customer(on_node("a", is_here=True))
+    restored = Engine.restore(world.engine.snapshot())
+    assert run_to_end(restored.connected_clients()).customers == [("r1", "a")]
+    assert run_to_end(a_waiting_customer().engine.connected_clients()).customers == [("r1", "")]

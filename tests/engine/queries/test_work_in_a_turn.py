@@ -103,6 +103,7 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "why a contact waits": lambda centre: centre.engine.why_in_slices(centre.middle),
     "doctor": lambda centre: centre.engine.diagnose_in_slices(at_ms=START_MS + 1),
     "customers of live contacts": lambda centre: centre.engine.customers_of_live_contacts(),
+    "connected clients": lambda centre: centre.engine.connected_clients(),
     "requests with tokens of customers": lambda centre: centre.engine.requests_with_token_of({CUSTOMER_ID}),
     "metrics": metrics,
     "snapshot of statistics": snapshot,
@@ -120,6 +121,7 @@ MEASURED = {
     "why_in_slices",
     "diagnose_in_slices",
     "customers_of_live_contacts",
+    "connected_clients",
     "requests_with_token_of",
     "requests",  # of at most a page of named contacts
 }

@@ -111,3 +111,16 @@ async def test_nothing_is_told_at_the_end() -> None:
     writer.raises = None
     presence.enter("main", "r2")
     assert writer.told == []
+
+
+async def test_a_customer_that_another_node_takes_for_away_is_reported_as_here_again() -> None:
+    writer, presence = a_presence()
+    presence.note_away("main", "r1")
+    assert writer.told == [], "nothing is known of this customer"
+    leave = presence.enter("main", "r1")
+    presence.note_away("main", "r1")
+    assert writer.told == [("r1", True), ("r1", True)]
+    leave()
+    await until(lambda: len(writer.told) == 3)
+    presence.note_away("main", "r1")
+    assert writer.told[2:] == [("r1", False)]

@@ -31,12 +31,15 @@ def _set_presence(tx: Transaction, command: SetCustomerPresence) -> CommandResul
     if request.is_here is None:
         # Without a time of grace nothing depends on it, and a customer who was never seen cannot go away.
         is_new = command.is_here and grace_ms is not None
+    elif command.is_here:
+        is_new = not request.is_here or command.run != request.run
     else:
-        is_new = command.is_here is not request.is_here
+        # What another node says that the app has left is not news where it is connected by now.
+        is_new = request.is_here and command.run in ("", request.run)
     if contact.state.is_terminal or not is_new:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
     if command.is_here:
-        _emit(tx, contact, is_here=True, leave_at_ms=None)
+        _emit(tx, contact, is_here=True, leave_at_ms=None, run=command.run)
     else:
         _emit_away(tx, contact, command.away_ms)
     return tx.done(contact.contact_id, contact.state)
@@ -50,13 +53,15 @@ def _grace_ms(tx: Transaction, contact: Contact) -> int | None:
 
 def _emit_away(tx: Transaction, contact: Contact, away_ms: int) -> None:
     grace_ms = _grace_ms(tx, contact) if contact.waits_live else None
-    _emit(tx, contact, is_here=False, leave_at_ms=None if grace_ms is None else tx.at_ms + max(0, grace_ms - away_ms))
+    leave_at_ms = None if grace_ms is None else tx.at_ms + max(0, grace_ms - away_ms)
+    assert contact.request is not None
+    _emit(tx, contact, is_here=False, leave_at_ms=leave_at_ms, run=contact.request.run)
 
 
-def _emit(tx: Transaction, contact: Contact, *, is_here: bool, leave_at_ms: int | None) -> None:
+def _emit(tx: Transaction, contact: Contact, *, is_here: bool, leave_at_ms: int | None, run: str) -> None:
     tx.emit(
         CustomerPresenceChanged(
-            contact_id=contact.contact_id, is_here=is_here, leave_at_ms=leave_at_ms, gateway_id=contact.gateway_id
+            contact_id=contact.contact_id, is_here=is_here, leave_at_ms=leave_at_ms, gateway_id=contact.gateway_id, run=run
         )
     )
 

@@ -66,7 +66,7 @@ def _token_changed(state: RoutingState, event: CustomerTokenChanged) -> None:
 def _presence_changed(state: RoutingState, event: CustomerPresenceChanged) -> None:
     request = state.contacts[event.contact_id].request
     assert request is not None, "only the customer of a request can be away"
-    request.is_here, request.leave_until_ms = event.is_here, event.leave_at_ms
+    request.is_here, request.leave_until_ms, request.run = event.is_here, event.leave_at_ms, event.run
     if event.leave_at_ms is not None:
         state.timers.add(event.leave_at_ms, TimerKind.LEAVE, event.contact_id)
 

@@ -28,7 +28,7 @@ from router.engine.state.clocks import waited_ms
 from router.engine.state.contact import Contact
 from router.engine.wait.estimate import LINES_SAMPLED_MAX, queue_expected_wait_ms
 from router.model.forecasts import ForecastCounts, QueueWaits
-from router.model.states import AgentId, ContactId, ContactState, QueueId
+from router.model.states import AgentId, ContactId, ContactState, Presence, QueueId
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceCounts, WorkspaceView
 
 T = TypeVar("T")
@@ -77,6 +77,15 @@ class WorkMeter:
             return False
         self.in_turn = 0
         return True
+
+
+class ConnectedClients(NamedTuple):
+    """Clients that are recorded as connected."""
+
+    desktops: list[tuple[AgentId, str]]
+    """Agents, with the ids of their sessions."""
+    customers: list[tuple[ContactId, str]]
+    """Contacts whose customer's app is connected, with the start of the node that it is connected to."""
 
 
 def run_to_end(query: Slices[T]) -> T:
@@ -315,6 +324,22 @@ def customers_of_live_contacts(state: RoutingState) -> Slices[list[tuple[Contact
     for position, contact in enumerate(list(state.contacts.values())):
         if contact.customer_id is not None and not contact.state.is_terminal:
             found.append((contact.contact_id, contact.customer_id, contact.state))
+        if position % _LISTED_PER_TURN == 0:
+            yield
+    return found
+
+
+def connected_clients(state: RoutingState) -> Slices[ConnectedClients]:
+    """Return which desktops, and which apps of customers, are recorded as connected, each as of the turn that reads it."""
+    found = ConnectedClients([], [])
+    for position, agent in enumerate(list(state.agents.values())):
+        if agent.presence is Presence.ATTACHED:
+            found.desktops.append((agent.agent_id, agent.session_id or ""))
+        if position % _LISTED_PER_TURN == 0:
+            yield
+    for position, contact in enumerate(list(state.contacts.values())):
+        if contact.request is not None and contact.request.is_here and not contact.state.is_terminal:
+            found.customers.append((contact.contact_id, contact.request.run))
         if position % _LISTED_PER_TURN == 0:
             yield
     return found

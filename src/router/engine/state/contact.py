@@ -129,6 +129,7 @@ class RequestState(Struct, kw_only=True, gc=False):
     """Option that was chosen."""
     is_here: bool | None = None
     """Whether the app of the customer is connected; None: it has not been seen, or nothing depends on it."""
+    run: str = ""  # Start of the node to which the app was connected last; empty: there is one node.
     leave_until_ms: int | None = None
     """Until when the customer has to return, while the contact waits; None: nothing ends the wait for this."""
 

@@ -116,6 +116,8 @@ class SetCustomerPresence(CommandStruct, frozen=True, kw_only=True, tag="request
     is_here: bool
     away_ms: int = 0
     """How long it is no longer connected already."""
+    run: str = ""
+    """Start of the node that it is connected to, or was; empty: there is one node."""
 
 
 class UpdateContact(CommandStruct, frozen=True, kw_only=True, tag="contact.update"):

@@ -103,6 +103,8 @@ class CustomerPresenceChanged(EventStruct, frozen=True, kw_only=True, tag="reque
     leave_at_ms: int | None = None
     """When the contact is abandoned unless the customer returns; null: not for this."""
     gateway_id: GatewayId = ""
+    run: str = ""
+    """Start of the node to which the app is connected, or was; empty: there is one node."""
 
 
 class ContactQueued(EventStruct, frozen=True, kw_only=True, tag="contact.queued"):

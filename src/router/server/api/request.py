@@ -68,6 +68,8 @@ class Services:
     """Contacts by workspace whose reference an earlier version left in the journal, as far as they were counted."""
     customers: LiveCustomers | None = None
     """Facts and cards of the customers of live contacts; none where the customer context is switched off."""
+    run: str = ""
+    """Name of this start of the node among several on one store; empty: the router is alone."""
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)
@@ -83,7 +85,8 @@ class Services:
         object.__setattr__(self, "store_durability", UNSET if store.url is None else str(store.durability))
         object.__setattr__(self, "admission", AdmissionControl(self.settings))
         object.__setattr__(self, "request_watch", RequestWatch(self.writer))
-        object.__setattr__(self, "customer_presence", CustomerPresence(self.writer))
+        object.__setattr__(self, "customer_presence", CustomerPresence(self.writer, run=self.run))
+        self.request_watch.on_away = self.customer_presence.note_away
         object.__setattr__(
             self,
             "request_polls",

@@ -23,7 +23,7 @@ from msgspec import Struct
 from router.engine.engine import Engine
 from router.engine.queries.slices import Slices
 from router.model.errors import RouterError
-from router.model.events import CustomerTokenChanged
+from router.model.events import CustomerPresenceChanged, CustomerTokenChanged
 from router.model.request_views import RequestView
 from router.model.states import ContactId, WorkspaceId
 from router.runtime.event_feed import Subscription
@@ -108,6 +108,8 @@ class RequestWatch:
         self._turn: deque[_Key] = deque()
         """Requests in the order in which they are looked at; may still hold some without watchers."""
         self._wake = asyncio.Event()
+        self.on_away: Callable[[WorkspaceId, ContactId], None] | None = None
+        """Called where the engine takes the customer of a watched request for away."""
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -163,6 +165,8 @@ class RequestWatch:
             if watched is not None:
                 if type(event) is CustomerTokenChanged:
                     watched.tag = ""  # The view is the same, but a socket must learn of it.
+                elif type(event) is CustomerPresenceChanged and not event.is_here and self.on_away is not None:
+                    self.on_away(*key)
                 self._changed[key] = None
                 self._wake.set()
 

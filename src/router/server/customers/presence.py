@@ -5,7 +5,9 @@ them and after any other request: so an app that reconnects, or polls at least t
 for it. What the engine is told is the state at that moment, in the order of the loop, a few commands at a time: five thousand
 customers whose network fails at once do not fill the command queue. The engine counts the time that has passed already.
 
-After a restart the writer reports all customers as away, so nothing is kept here.
+After a restart the writer reports all customers as away, so nothing is kept here. With several nodes each says which start of a
+node (``run``) it speaks for: what a node says of a customer who has connected to another one meanwhile changes nothing, and a node
+whose customer is reported as away by another one says again that the customer is here.
 """
 
 import asyncio
@@ -32,8 +34,10 @@ _Key: TypeAlias = tuple[WorkspaceId, ContactId]
 class CustomerPresence:
     """Connections of customers by request; for the event loop only. It is also the reply object of its commands."""
 
-    def __init__(self, writer: Writer, *, absent_after_s: float = ABSENT_AFTER_S) -> None:
+    def __init__(self, writer: Writer, *, run: str = "", absent_after_s: float = ABSENT_AFTER_S) -> None:
+        """``run``: name of this start of the node; empty: there is one node."""
         self._writer = writer
+        self._run = run
         self._absent_after_s = absent_after_s
         self._connections: dict[_Key, int] = {}
         self._absent_since_s: dict[_Key, float] = {}
@@ -74,6 +78,13 @@ class CustomerPresence:
         """Note a request of the customer, who is connected at this moment."""
         self.enter(workspace, contact_id)()
 
+    def note_away(self, workspace: WorkspaceId, contact_id: ContactId) -> None:
+        """Note that the engine takes the customer for away; it is told again where that is wrong."""
+        key = (workspace, contact_id)
+        if self._is_here(key):
+            self._untold[key] = None
+            self._tell()
+
     def close(self) -> None:
         """Tell nothing any more: the connections that end now are ended by the router."""
         self._is_closed = True
@@ -113,7 +124,7 @@ class CustomerPresence:
             key = next(iter(self._untold))
             is_here, since_s = self._is_here(key), self._absent_since_s.get(key)
             away_ms = 0 if is_here or since_s is None else int(1000 * (self._now_s() - since_s))
-            command = SetCustomerPresence(contact_id=key[1], is_here=is_here, away_ms=away_ms)
+            command = SetCustomerPresence(contact_id=key[1], is_here=is_here, away_ms=away_ms, run=self._run)
             try:
                 self._writer.submit(key[0], command, actor="router", reply=self)
             except CommandQueueFull:
