@@ -26,6 +26,7 @@ from router.cli.policy import policy
 from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
 from router.cli.simulation import simulate
+from router.cli.transfer import discard_import, export_command, import_command
 from router.model.errors import RouterError
 
 
@@ -59,6 +60,9 @@ cli.add_command(verify)
 cli.add_command(backup)
 journal.add_command(redact)
 journal.add_command(audit_personal)
+journal.add_command(import_command)
+journal.add_command(export_command)
+journal.add_command(discard_import)
 cli.add_command(journal)
 cli.add_command(doctor)
 cli.add_command(shadow)

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +28,7 @@ from router.engine.engine import Engine
 from router.engine.shadow import Shadow
 from router.journal.files import JournalPaths
 from router.journal.port import Journal, Snapshot, WorkspaceHistory
+from router.journal.records import Record
 from router.journal.sqlite.connection import ARCHIVE_APPLICATION_ID, application_id, require_journal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.diagnosis import Diagnosis, with_journal_references
@@ -88,7 +90,7 @@ async def verify_journal_file(path: Path, *, scratch: Path | None = None) -> Jou
         try:
             is_archive = application_id(copy) == ARCHIVE_APPLICATION_ID
             for history in await journal.open(is_archive=is_archive):
-                report.workspaces.append(await _verify_workspace(journal, history))
+                report.workspaces.append(await verify_workspace(journal, history))
         except JournalError as error:
             report.problems.append(str(error).replace(f"{copy}: ", ""))
         finally:
@@ -131,7 +133,20 @@ def _shared_lock(paths: JournalPaths) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def _verify_workspace(journal: SqliteJournal, history: WorkspaceHistory) -> WorkspaceVerification:
+class ReplayedHistory(Protocol):
+    """What a verification reads: the records and the snapshots of a journal that nothing is appended to."""
+
+    def replay(self, workspace: WorkspaceId, *, after_seq: int = 0) -> Iterator[Record]:
+        """Iterate over the records after ``after_seq`` in order."""
+        ...
+
+    async def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
+        """Return the intact snapshots, newest first."""
+        ...
+
+
+async def verify_workspace(journal: ReplayedHistory, history: WorkspaceHistory) -> WorkspaceVerification:
+    """Replay the whole history of a workspace and return the problems found."""
     report = WorkspaceVerification(
         workspace=history.workspace,
         history_id=history.history_id,
@@ -157,7 +172,7 @@ async def _verify_workspace(journal: SqliteJournal, history: WorkspaceHistory) -
 
 
 def _replay_all(
-    journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification, start: Snapshot | None
+    journal: ReplayedHistory, history: WorkspaceHistory, report: WorkspaceVerification, start: Snapshot | None
 ) -> Engine | None:
     """Return the engine after all records, None where a record is damaged or cannot be replayed.
 
@@ -195,7 +210,7 @@ def _replay_all(
     return engine
 
 
-def _replay_tail(journal: Journal, history: WorkspaceHistory, report: WorkspaceVerification) -> None:
+def _replay_tail(journal: ReplayedHistory, history: WorkspaceHistory, report: WorkspaceVerification) -> None:
     assert history.snapshot is not None
     try:
         engine = Engine.restore(history.snapshot.engine_state)

@@ -5,7 +5,7 @@ keys of a workspace are in one slot of a cluster.
 
 | key | type | content |
 |---|---|---|
-| `rt:store` | hash | `fmt`, `id`: random, made with the store |
+| `rt:store` | hash | `fmt`, `id`: random, made with the store; `import`: what is being imported, until it is complete |
 | `rt:workspaces` | hash | name of each workspace → number in the order of creation |
 | `rt:{W}:meta` | hash | head of the log and its owner: the fields of ``Meta`` |
 | `rt:{W}:log` | stream | one entry for each record, with the id `<epoch>-<last seq>` and the envelope in the field `p` |
@@ -26,6 +26,7 @@ from msgspec import Struct
 from router.model.states import WorkspaceId
 
 NONCE_BYTES: Final = 12
+IMPORT_FIELD: Final = "import"
 
 
 class WorkspaceKeys(Struct, frozen=True):

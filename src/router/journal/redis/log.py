@@ -97,6 +97,12 @@ class WorkspaceLog:
         self._kept.append(KeptRecord(self.prepared_seq, self._prepared_chain, envelope))
         self._kept_bytes += len(envelope)
 
+    def adopt(self, last_seq: int, chain: bytes, envelope: bytes) -> None:
+        """Add a record of another journal as it is stored there; ``chain`` is the chain value after it."""
+        self.prepared_seq, self._prepared_chain = last_seq, chain
+        self._kept.append(KeptRecord(last_seq, chain, envelope))
+        self._kept_bytes += len(envelope)
+
     def consume(self, inbound: str) -> None:
         """Note that the records prepared so far are the effect of the commands up to this position of the inbound stream."""
         self._next_inbound = inbound

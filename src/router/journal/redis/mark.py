@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -94,6 +94,12 @@ class NodeMark:
             self.close()
             raise
 
+    def read_only(self) -> "NodeMark":
+        """Read the mark where there is one, also while another process writes it. Raises JournalUnavailable or JournalCorrupt."""
+        if (self._directory / _MARK_FILE).exists():
+            self._read()
+        return self
+
     def close(self) -> None:
         """Release the lock. Idempotent."""
         if self._lock is not None:
@@ -120,6 +126,12 @@ class NodeMark:
         if self.store_id and store_id != self.store_id:
             found = "is empty" if not store_id else "is another one"
             raise JournalCorrupt(f"the store {found}, but this node has seen events of its journal: {_HOW_TO}")
+
+    def check_lost(self, found: Collection[WorkspaceId]) -> None:
+        """Check that every workspace that this node has seen is among those found. Raises JournalCorrupt."""
+        for name in self._file.workspaces:
+            if name not in found:
+                self.check_history(name, None)
 
     def check_history(self, workspace: WorkspaceId, meta: Meta | None) -> None:
         """Check that a history is not shorter than this node has seen it, and not another one. Raises JournalCorrupt."""
@@ -153,7 +165,7 @@ class NodeMark:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise JournalCorrupt(f"{path}: the file is damaged; it is no part of the history: {_HOW_TO}") from error
         self._written = data
-        if self._file.host != socket.gethostname():
+        if self._lock is not None and self._file.host != socket.gethostname():
             self._rename()
 
     def _rename(self) -> None:

@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -12,7 +12,16 @@ from router.journal.port import JournalOutdated, WorkspaceHistory
 from router.journal.records import FORMAT, Position, Record, initial_chain
 from router.journal.redis.client import StoreClient
 from router.journal.redis.connection import StoreError, StoreRefusal
-from router.journal.redis.layout import META_FIELDS, EpochIndex, Meta, WorkspaceKeys, directory_key, new_owner, store_key
+from router.journal.redis.layout import (
+    IMPORT_FIELD,
+    META_FIELDS,
+    EpochIndex,
+    Meta,
+    WorkspaceKeys,
+    directory_key,
+    new_owner,
+    store_key,
+)
 from router.journal.redis.lease import LeaseHeld, acquire_leases, held_text, release_leases
 from router.journal.redis.log import WorkspaceLog
 from router.journal.redis.mark import NodeMark
@@ -74,8 +83,9 @@ class StoreOpening:
         store = self.fields(store_key(self._settings.prefix))
         self.store_id = store.get("id", b"").decode()
         self._mark.check_store(self.store_id)
+        check_no_import(store)
         if store:
-            _check_format("the store", store.get("fmt", b"0"))
+            check_format("the store", store.get("fmt", b"0"))
         directory = self.fields(directory_key(self._settings.prefix))
         lost = [name for name in self._mark.workspaces if name not in directory]
         for name in lost:
@@ -88,7 +98,7 @@ class StoreOpening:
             meta = self.meta(workspace)
             if meta is None:
                 raise JournalCorrupt(f"workspace {workspace}: the store has lost its log (docs/how-to/redis.md)")
-            _check_format(f"workspace {workspace}", str(meta.format).encode())
+            check_format(f"workspace {workspace}", str(meta.format).encode())
             self._mark.check_history(workspace, meta)
         until_s = time.monotonic() + self._settings.lease_s + _LEASE_GRACE_S
         wanted = [(name, self.keys(name), self._highest_epoch(name)) for name in workspaces]
@@ -139,12 +149,9 @@ class StoreOpening:
 
     def create_workspace(self, workspace: WorkspaceId) -> OpenedWorkspace:
         """Create a workspace, or take over one whose creation was interrupted. Raises JournalError."""
-        self._make_store()
-        keys, chain = self.keys(workspace), initial_chain(workspace)
-        arguments: tuple[str | bytes | int, ...] = (workspace, secrets.token_hex(16), FORMAT, chain)
-        reply = self.call(lambda: self._client.call(keys.meta, *evalsha(INIT, [keys.meta, keys.log], *arguments)))
-        if reply[0] not in {b"OK", b"EXISTS"}:
-            raise JournalCorrupt(f"workspace {workspace}: the store has records of it, but not the head of its log")
+        self.make_store()
+        chain = initial_chain(workspace)
+        self.make_head(workspace, history_id=secrets.token_hex(16), chain=chain, seq=0, epoch=0)
         self.take_over([workspace])
         try:
             opened = self.open_workspace(workspace, self.epochs[workspace])
@@ -156,8 +163,19 @@ class StoreOpening:
             raise
         return opened
 
-    def _make_store(self) -> None:
+    def make_head(self, workspace: WorkspaceId, *, history_id: str, chain: bytes, seq: int, epoch: int) -> None:
+        """Make the head of a log that begins after the event ``seq``, where there is none yet. Raises JournalError."""
+        keys = self.keys(workspace)
+        arguments: tuple[str | bytes | int, ...] = (workspace, history_id, FORMAT, chain, seq, epoch)
+        reply = self.call(lambda: self._client.call(keys.meta, *evalsha(INIT, [keys.meta, keys.log], *arguments)))
+        if reply[0] not in {b"OK", b"EXISTS"}:
+            raise JournalCorrupt(f"workspace {workspace}: the store has records of it, but not the head of its log")
+
+    def make_store(self, *, is_import: bool = False) -> None:
+        """Make the keys that identify the store, where they are missing. Raises JournalUnavailable beside an unfinished import."""
         key = store_key(self._settings.prefix)
+        if not is_import:
+            check_no_import(self.fields(key))
         if not self.store_id:
             self.call(lambda: self._client.call(key, "HSETNX", key, "fmt", FORMAT))
             self.call(lambda: self._client.call(key, "HSETNX", key, "id", secrets.token_hex(_STORE_ID_BYTES)))
@@ -238,7 +256,17 @@ class StoreOpening:
                     raise JournalUnavailable(f"the store cannot be used: {error}") from error
 
 
-def _check_format(what: str, text: bytes) -> None:
+def check_no_import(store: Mapping[str, bytes]) -> None:
+    """Check that no import into the store was interrupted, given the fields of its key. Raises JournalUnavailable."""
+    if IMPORT_FIELD in store:
+        raise JournalUnavailable(
+            "the store holds an import that is not finished: run `router journal import` again with the same file, or remove what "
+            "it has written with `router journal discard-import`"
+        )
+
+
+def check_format(what: str, text: bytes) -> None:
+    """Check that something in the store has the format of this version. Raises JournalTooNew or JournalOutdated."""
     version = int(text) if text.isdigit() else 0
     if version > FORMAT:
         raise JournalTooNew(f"{what} has format {version}; this version reads format {FORMAT}")

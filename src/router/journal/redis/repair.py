@@ -15,7 +15,7 @@ from router.journal.redis.client import StoreClient
 from router.journal.redis.layout import Meta, directory_key, store_key
 from router.journal.redis.mark import NodeMark
 from router.journal.redis.reading import verify_rows
-from router.journal.redis.recovery import StoreOpening
+from router.journal.redis.recovery import StoreOpening, check_no_import
 from router.journal.redis.scripts import RESET, evalsha
 from router.model.errors import JournalCorrupt, JournalUnavailable
 from router.model.states import WorkspaceId
@@ -54,7 +54,9 @@ def accept_loss(opening: StoreOpening, client: StoreClient, mark: NodeMark) -> l
 
 
 def _forget_other_store(opening: StoreOpening, mark: NodeMark) -> list[HistoryLoss]:
-    found = opening.fields(store_key(opening.prefix)).get("id", b"").decode()
+    store = opening.fields(store_key(opening.prefix))
+    check_no_import(store)
+    found = store.get("id", b"").decode()
     if not mark.store_id or found == mark.store_id:
         return []
     losses = [_forget_workspace(name, mark) for name in mark.workspaces]

@@ -95,14 +95,15 @@ return {'OK', m[3]}
 
 INIT: Final = Script.of(
     """#!lua
--- KEYS 1 meta 2 log   ARGV 1 name 2 history id 3 format 4 first chain value
+-- KEYS 1 meta 2 log   ARGV 1 name 2 history id 3 format 4 chain value before 5 last event before 6 last epoch before
 local name = redis.call('HGET', KEYS[1], 'name')
 if name and name ~= ARGV[1] then return {'TAKEN', name} end
 if name then return {'EXISTS'} end
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return {'LOST'} end
-redis.call('HSET', KEYS[1], 'name', ARGV[1], 'gen', ARGV[2], 'fmt', ARGV[3], 'epoch', '0', 'owner', '', 'seq', '0',
-  'chain', ARGV[4], 'in', '0-0', 'first', '1', 'base', ARGV[4], 'snap', '0', 'snap_prev', '0')
-return {'OK', '0'}
+redis.call('HSET', KEYS[1], 'name', ARGV[1], 'gen', ARGV[2], 'fmt', ARGV[3], 'epoch', ARGV[6], 'owner', '', 'seq', ARGV[5],
+  'chain', ARGV[4], 'in', '0-0', 'first', string.format('%.0f', tonumber(ARGV[5]) + 1), 'base', ARGV[4],
+  'snap', '0', 'snap_prev', '0')
+return {'OK', ARGV[5]}
 """
 )
 

@@ -174,11 +174,18 @@ class ExportSource(Struct, frozen=True, kw_only=True):
 
 
 async def export_journal(
-    plan: ExportPlan, source: ExportSource, directory: Path, *, name: str, companions: Sequence[Path] = ()
+    plan: ExportPlan,
+    source: ExportSource,
+    directory: Path,
+    *,
+    name: str,
+    companions: Sequence[Path] = (),
+    check: Callable[[], Awaitable[None]] | None = None,
 ) -> ExportReport:
     """Write a planned export into a new directory and return what it contains.
 
-    ``companions`` are further files to be copied into it where they exist.
+    ``companions`` are further files to be copied into it where they exist. ``check`` runs before the directory gets its name; an
+    error that it raises leaves nothing.
 
     Raises JournalUnavailable where the directory exists, cannot be created, or its disk is full; nothing is left then.
     """
@@ -192,6 +199,8 @@ async def export_journal(
                     await _copy_snapshot(workspace.tail.number, header, source, target)
         finally:
             await asyncio.to_thread(target.close)
+        if check is not None:
+            await check()
         size = await asyncio.to_thread(target.finish, plan.mark)
         for companion in companions:
             if companion.is_file():

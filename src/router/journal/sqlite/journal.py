@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 
 from router.journal.files import JournalPaths
 from router.journal.port import HistoryLoss, JournalStatus, Snapshot, WorkspaceHistory
-from router.journal.records import CommitBuilder, Position, Record
+from router.journal.records import CommitBuilder, Position, Record, WorkspaceTail
 from router.journal.sqlite.export import ExportReport, ExportSource, export_journal
 from router.journal.sqlite.journal_file import SqliteJournalFile, new_history_id
 from router.journal.sqlite.second_mark import SecondMark
@@ -331,8 +331,28 @@ class SqliteJournal:
         """Let workspaces begin again with a snapshot of their end; see ``SqliteJournalFile.rebase``. Close it then."""
         await self._run_guarded(partial(self._file.rebase, snapshots))
 
+    def tails(self) -> list[WorkspaceTail]:
+        """Return the ends of the workspaces as they were found at the opening, in the order of their creation."""
+        found = (self._file.tail(workspace) for workspace in self._file.workspaces)
+        return sorted((tail for tail in found if tail is not None), key=lambda tail: tail.number)
+
+    def stored_rows(self, tail: WorkspaceTail, *, after_seq: int) -> Iterator[bytes]:
+        """Iterate over the records after the one that ends with ``after_seq``, as they are stored.
+
+        Blocks on the disk: only for use before the writer runs.
+        """
+        next_seq = after_seq + 1
+        read = self._file.read_rows
+        while rows := self._running_thread.run_blocking(partial(read, tail.number, next_seq, tail.last_seq, _REPLAY_CHUNK_RECORDS)):
+            yield from (row[2] for row in rows)
+            next_seq = rows[-1][1] + 1
+
     async def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
         """Return the intact snapshots, newest first."""
+        return [snapshot for snapshot, _ in await self.load_stored_snapshots(workspace)]
+
+    async def load_stored_snapshots(self, workspace: WorkspaceId) -> list[tuple[Snapshot, bytes]]:
+        """Return the intact snapshots with the chain value after each, newest first."""
         return await self._running_thread.run(partial(self._file.load_snapshots, workspace))
 
     def _export_source(self) -> ExportSource:

@@ -509,11 +509,11 @@ class SqliteJournalFile:
         self._advance_mark(index.mark)
         self.checkpoint()
 
-    def load_snapshots(self, workspace: WorkspaceId) -> list[Snapshot]:
-        """Return the intact snapshots, newest first."""
+    def load_snapshots(self, workspace: WorkspaceId) -> list[tuple[Snapshot, bytes]]:
+        """Return the intact snapshots with the chain value after each, newest first."""
         self.check_usable()
         found = load_snapshots(self._open_connection, self._tails[workspace].number)
-        return [stored.snapshot for stored in found if isinstance(stored, StoredSnapshot)]
+        return [(stored.snapshot, stored.chain) for stored in found if isinstance(stored, StoredSnapshot)]
 
     @property
     def workspaces(self) -> list[WorkspaceId]:

@@ -57,14 +57,18 @@ def insert_snapshot_part(connection: sqlite3.Connection, workspace: int, seq: in
 
 def insert_snapshot_header(connection: sqlite3.Connection, workspace: int, snapshot: Snapshot, chain: bytes) -> None:
     """Write the header and delete all but the two newest snapshots, in one commit."""
-    digest = _snapshot_digest(workspace, snapshot, chain)
-    header = (workspace, snapshot.seq, snapshot.at_ms, len(snapshot.engine_state), chain, digest)
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(INSERT_SNAPSHOT, header)
+    connection.execute(INSERT_SNAPSHOT, (workspace, *snapshot_header(workspace, snapshot, chain)))
     rows = connection.execute(SELECT_SNAPSHOTS, (workspace,)).fetchall()
     for row in rows[SNAPSHOTS_KEPT:]:
         _delete_snapshot(connection, workspace, row[0])
     connection.execute("COMMIT")
+
+
+def snapshot_header(workspace: int, snapshot: Snapshot, chain: bytes) -> tuple[int, int, int, bytes, bytes]:
+    """Return the columns of a header after the number of its workspace."""
+    digest = _snapshot_digest(workspace, snapshot, chain)
+    return snapshot.seq, snapshot.at_ms, len(snapshot.engine_state), chain, digest
 
 
 def replace_snapshots(connection: sqlite3.Connection, workspace: int, snapshot: Snapshot, chain: bytes) -> None:
@@ -73,8 +77,7 @@ def replace_snapshots(connection: sqlite3.Connection, workspace: int, snapshot: 
         _delete_snapshot(connection, workspace, row[0])
     for part, data in enumerate(split_snapshot(snapshot)):
         connection.execute(INSERT_PART, (workspace, snapshot.seq, part, data))
-    digest = _snapshot_digest(workspace, snapshot, chain)
-    connection.execute(INSERT_SNAPSHOT, (workspace, snapshot.seq, snapshot.at_ms, len(snapshot.engine_state), chain, digest))
+    connection.execute(INSERT_SNAPSHOT, (workspace, *snapshot_header(workspace, snapshot, chain)))
 
 
 def load_snapshots(connection: sqlite3.Connection, workspace: int) -> Iterator[StoredSnapshot | int]:
