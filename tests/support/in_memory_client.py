@@ -212,6 +212,7 @@ class MemoryRouter:
             admission=AdmissionControl(_UNLIMITED),
             auth_failures=AuthFailures(ProcessMetrics().auth_failures, AuthSettings()),
             add_customer=without_customer,
+            add_customer_in_memory=lambda workspace, command, fields: (command, None),
         )
         self._running = asyncio.get_running_loop().create_task(self.writer.run())
 

@@ -261,7 +261,7 @@ class App:
             return None
         ContextMetrics(self._process.registry, service.status)
         service.on_failed = log_context_failed
-        service.on_reopened = log_context_reopened
+        service.on_reopened.append(log_context_reopened)
         try:
             await service.start()
         except RouterError as error:

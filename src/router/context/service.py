@@ -133,8 +133,8 @@ class ContextService:
         """Called after ``on_changed`` with the same changes."""
         self.on_failed: Callable[[BaseException], None] | None = None
         """Called on the event loop with the error that has ended the store, or that prevents that it is opened again."""
-        self.on_reopened: Callable[[], None] | None = None
-        """Called on the event loop when the store can be used again after a failure."""
+        self.on_reopened: Final[list[Callable[[], None]]] = []
+        """Called on the event loop when the store can be used again after a failure, without the group that has failed."""
         self._busy_since: float | None = None
         self._commit_seconds = 0.0
         self._committed_at = 0.0
@@ -192,14 +192,7 @@ class ContextService:
         Raises what the operation raises; ContextUnavailable where the store has failed, where too much waits, and after
         ``timeout_s``, in which case the operation is carried out or not.
         """
-        future = self._enqueue(operation, erases=False)
-        if timeout_s is None:
-            return cast(T, await future)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return cast(T, await future)
-        except TimeoutError:
-            raise ContextUnavailable(f"the customer context did not answer within {timeout_s} s") from None
+        return cast(T, await _within(timeout_s, self._enqueue(operation, erases=False)))
 
     async def run_in_time(self, operation: Callable[[ContextStore], T], *, deadline_s: float) -> "tuple[T, asyncio.Future[None]]":
         """Run an operation that a contact waits for; return its result, and a future that is done when it is durable.
@@ -209,21 +202,35 @@ class ContextService:
         deadline. After a missed one nothing is tried until an operation has been completed again, for at most ``PAUSE_S``, so that
         a stalled disk does not cost every contact the whole deadline.
         """
-        if self._paused_until > time.monotonic() and self._operations == self._operations_at_pause:
+        if self._is_paused:
             raise ContextUnavailable("the customer context does not answer in time")
-        early: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            stored = self._enqueue(operation, erases=False, early=early)
-            # Not everyone asks whether it was stored.
-            stored.add_done_callback(lambda done: done.cancelled() or done.exception())
-            async with asyncio.timeout(deadline_s):
-                return await early, stored
-        except TimeoutError:
-            self._pause()
-            raise ContextUnavailable(f"the customer context did not answer within {deadline_s} s") from None
+            early, stored = self.begin(operation)
+            return await _within(deadline_s, early), stored
         except ContextUnavailable:
             self._pause()
             raise
+
+    def begin(self, operation: Callable[[ContextStore], T]) -> "tuple[asyncio.Future[T], asyncio.Future[None]]":
+        """Begin an operation of a contact that does not wait for it: urgent, too, and with the futures of ``run_in_time``.
+
+        One whose first future is cancelled is not run. Raises ContextUnavailable.
+        """
+        early: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        stored = self._enqueue(operation, erases=False, early=early)
+        for future in (early, stored):
+            # Not everyone asks what became of it.
+            future.add_done_callback(_retrieve)
+        return early, stored
+
+    def answers_within(self, seconds: float) -> bool:
+        """Return whether operations are completed, as far as can be told: none has been in progress for longer."""
+        busy_since = self._busy_since
+        return not self._is_paused and (busy_since is None or time.monotonic() - busy_since <= seconds)
+
+    @property
+    def _is_paused(self) -> bool:
+        return self._paused_until > time.monotonic() and self._operations == self._operations_at_pause
 
     def _pause(self) -> None:
         self._paused_until, self._operations_at_pause = time.monotonic() + PAUSE_S, self._operations
@@ -305,7 +312,8 @@ class ContextService:
             if reopened is None:
                 return
             current, self._failure = reopened, None
-            self._notify(self.on_reopened)
+            for callback in self.on_reopened:
+                self._notify(callback)
 
     def _serve_until_failure(self, store: ContextStore) -> BaseException | None:
         """Serve until the service is stopped; return the error that has ended the store before, if any."""
@@ -473,6 +481,21 @@ class ContextService:
             self._pending_erasures = []
         for one in waiting:
             _fail(one, failure)
+
+
+async def _within(seconds: float | None, future: "asyncio.Future[T]") -> T:
+    """Return the result of an operation. Raises what it raises, and ContextUnavailable after this time; None: without limit."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await future
+    except TimeoutError:
+        raise ContextUnavailable(f"the customer context did not answer within {seconds} s") from None
+
+
+def _retrieve(done: "asyncio.Future[Any]") -> None:
+    """Take note of the exception of a future that may have no other reader."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _fail(one: _Operation, failure: BaseException) -> None:

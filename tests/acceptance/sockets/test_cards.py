@@ -11,6 +11,7 @@ import pytest
 from router.client import DesktopClient, RouterRefused, SupervisorClient
 from router.context import service
 from router.context.cards import Card, CardStatus
+from router.context.customers import ContextUnavailable
 from router.context.port import ContextStore
 from router.model import events as e
 from router.model.commands import PublishPolicy
@@ -397,7 +398,9 @@ async def test_a_stalled_store_holds_up_no_submit_and_the_card_comes_when_it_ans
         first = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": customer_id}}
         waiting = (await app.ok("POST", "/v1/contacts", first))["contact_id"]
         assert router.services.context is not None and router.services.customers is not None
-        router.services.customers.cards.ended("default", waiting)  # As after a restart: nothing is in memory.
+        # As after a restart: nothing is in memory.
+        router.services.customers.cards.ended("default", waiting)
+        router.services.customers.store_reopened()
         gate, is_stalled = threading.Event(), threading.Event()
 
         def stall(store: ContextStore) -> None:
@@ -419,6 +422,82 @@ async def test_a_stalled_store_holds_up_no_submit_and_the_card_comes_when_it_ans
         await until(lambda: ada.cards[waiting].status is CardStatus.COMPLETE)
         known = ada.cards[waiting].customer
         assert known is not None and known.name == "Ann Miller"
+
+
+async def test_a_customer_in_memory_is_routed_by_their_facts_without_the_store(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path)) as router,
+        api(router) as app,
+        api(router, "admin", "root") as admin,
+        router.desktop("a0") as ada,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await router.do(facts_policy())
+        await router.do(an_agent("a0", skills={"gold": 1}))
+        assert router.services.context is not None and router.services.customers is not None
+        customer_id = (await app.ok("POST", "/v1/customers/resolve", {"identities": [USER]}))["customer_id"]
+        await app.ok("PATCH", f"/v1/customers/{customer_id}", {"name": "Ann Miller"})
+        submit = {"channel": "voice", "customer": {"customer_id": customer_id}}
+        await app.ok("POST", "/v1/contacts", submit | {"skills": {"gold": 5}})
+        failed = {"customer_id": customer_id, "type": "payment", "result": "failed"}
+        await app.ok("POST", "/v1/journey", {"steps": [failed, failed]})
+        gate, is_stalled = threading.Event(), threading.Event()
+
+        def stall(store: ContextStore) -> None:
+            is_stalled.set()
+            gate.wait(10)
+
+        stalled = asyncio.ensure_future(router.services.context.run(stall))
+        assert await asyncio.to_thread(is_stalled.wait, 5)
+        answer = asyncio.ensure_future(app.ok("POST", "/v1/contacts", submit | {"context": {"summary": CANARY}}))
+        contacts = router.services.customers.live_contacts("default")
+        await until(lambda: len(contacts) == 2)
+        assert not answer.done(), "the answer waits until the context of the contact is stored"
+        gate.set()
+        await stalled
+        contact_id = (await answer)["contact_id"]
+        view = await app.ok("GET", f"/v1/contacts/{contact_id}")
+        # Two payments have failed, of which the second contact knows; the first one is an open contact besides.
+        assert (view["customer_id"], view["queue_id"]) == (customer_id, "vip")
+        assert (view["customer_facts"]["failed"], view["customer_facts"]["open"]) == (2, 1)
+        await ada.ready()
+        await until(lambda: contact_id in ada.cards and ada.cards[contact_id].status is CardStatus.COMPLETE)
+        card = ada.cards[contact_id]
+        assert card.customer is not None and card.customer.name == "Ann Miller"
+        assert card.now is not None and card.now.summary == CANARY and str(card.assurance) == "asserted"
+        # One who was erased is known no more when the erasure is answered, and the contact is routed without them.
+        await admin.ok("DELETE", f"/v1/customers/{customer_id}")
+        erased = (await app.ok("POST", "/v1/contacts", submit | {"queue_id": "support"}))["contact_id"]
+        assert (await app.ok("GET", f"/v1/contacts/{erased}")).get("customer_id") is None
+
+
+async def test_what_is_in_memory_of_customers_is_dropped_when_the_store_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REOPEN_S", 0.05)
+    async with running_router(tmp_path, context=context_at(tmp_path)) as router, api(router) as app, asyncio.timeout(PATIENCE_S):
+        await router.do(facts_policy())
+        customers, context = router.services.customers, router.services.context
+        assert customers is not None and context is not None
+        customer_id = (await app.ok("POST", "/v1/customers/resolve", {"identities": [USER]}))["customer_id"]
+        submit = {"channel": "voice", "customer": {"customer_id": customer_id}}
+        await app.ok("POST", "/v1/contacts", submit)
+        assert customers.has_in_memory("default", customer_id)
+
+        def fail_at_commit(store: ContextStore) -> None:
+            def commit() -> None:
+                raise ContextUnavailable("the disk has failed")
+
+            monkeypatch.setattr(store, "commit", commit)
+
+        with pytest.raises(ContextUnavailable):
+            await context.run(fail_at_commit)
+        await until(lambda: context.is_available)
+        await until(lambda: not customers.has_in_memory("default", customer_id))
+        assert not len(customers.facts)
+        again = (await app.ok("POST", "/v1/contacts", submit))["contact_id"]
+        assert (await app.ok("GET", f"/v1/contacts/{again}"))["customer_id"] == customer_id
+        assert customers.has_in_memory("default", customer_id)
 
 
 async def test_a_step_that_a_submit_has_read_before_the_commit_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from router.server.api.bodies import ContactReceipt
 from router.server.api.guards import hash_parts
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiResponse, AppliedCommand, AscendingIds, Services
-from router.server.api.submit_customer import resolve_for_submit
+from router.server.api.submit_customer import SubmitCustomer, customer_in_memory, resolve_for_submit
 from router.server.auth.credentials import Credential, Role
 
 _WITH_HASHES: Final = frozenset({ContactQueued, ContactChoosing, CustomerTokenChanged, IdempotencyKeyRecorded})
@@ -140,6 +140,16 @@ def _check_context(context: ContactContext) -> None:
         raise ProblemError("invalid_value", fault, field="context.data")
 
 
+def add_customer_in_memory(
+    services: Services, workspace: str, command: EnqueueContact, fields: ContactFields
+) -> "tuple[EnqueueContact, asyncio.Future[None] | None] | None":
+    """Return what ``add_customer`` returns where that needs no wait; None: it does."""
+    if fields.customer is None and fields.context is None:
+        return command, None
+    found = customer_in_memory(services, workspace, command.contact_id, fields.customer, fields.context)
+    return None if found is None else _with_customer(command, found)
+
+
 async def add_customer(
     services: Services, workspace: str, command: EnqueueContact, fields: ContactFields
 ) -> "tuple[EnqueueContact, asyncio.Future[None] | None]":
@@ -147,13 +157,17 @@ async def add_customer(
 
     The future, if any, is done when what was stored for the contact is on the disk: the answer to the submit waits for it.
     """
-    if fields.customer is None and fields.context is None:
-        return command, None
-    customer = await resolve_for_submit(services, workspace, command.contact_id, fields.customer, fields.context)
-    if customer.customer_id is None:
-        return command, customer.stored
-    command = msgspec.structs.replace(command, customer_id=customer.customer_id, customer_facts=customer.facts)
-    return command, customer.stored
+    ready = add_customer_in_memory(services, workspace, command, fields)
+    if ready is not None:
+        return ready
+    found = await resolve_for_submit(services, workspace, command.contact_id, fields.customer, fields.context)
+    return _with_customer(command, found)
+
+
+def _with_customer(command: EnqueueContact, found: SubmitCustomer) -> "tuple[EnqueueContact, asyncio.Future[None] | None]":
+    if found.customer_id is not None:
+        command = msgspec.structs.replace(command, customer_id=found.customer_id, customer_facts=found.facts)
+    return command, found.stored
 
 
 def fingerprint_of(fields: ContactFields) -> bytes:

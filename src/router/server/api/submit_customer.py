@@ -4,8 +4,10 @@ The customer context is never a reason to refuse a contact or to hold it up: whe
 not answer within ``context.submit_wait_ms_max``, and where the identities identify no customer, the contact is routed without one.
 The contact has the id of the **member** that has the deciding identity, so that an undone merge gives it back with its identity.
 
-The contact is queued as soon as the store knows the customer; the answer to the submit waits until that is on the disk as well. A
-router killed in between has a contact whose customer is unknown, and no answer was given for it.
+A customer who is named by the id, and is in memory with the facts that the policy declares, is not waited for: the
+store keeps the context of the contact and reads the card meanwhile. For others the contact is queued as soon as the store knows the
+customer. In both cases the answer to the submit waits until that is on the disk as well. A router killed in between has a contact
+whose customer is unknown, and no answer was given for it.
 """
 
 import asyncio
@@ -90,6 +92,49 @@ class _Read(Struct):
 
     found: Resolved | None
     content: CardContent | None
+
+
+def customer_in_memory(
+    services: Services, workspace: str, contact_id: str, customer: ContactCustomer | None, context: ContactContext | None
+) -> SubmitCustomer | None:
+    """Return the customer of a submit that names one who is in memory; None: the store has to be asked.
+
+    The context of the contact is stored and the card read meanwhile; no one waits for either but the answer to the submit.
+    """
+    store_service, customers = services.context, services.customers
+    customer_id = None if customer is None else customer.customer_id
+    if store_service is None or customers is None or customer_id is None or not store_service.is_available:
+        return None
+    if not customers.has_in_memory(workspace, customer_id):
+        return None
+    now_ms = services.writer.clock.now_ms()
+
+    def operation(store: ContextStore) -> CardContent:
+        if store.is_known(workspace, customer_id):
+            store.contacts.keep(
+                workspace, contact_id, customer_id=customer_id, assurance=Assurance.ASSERTED, context=context, now_ms=now_ms
+            )
+        # One who was erased since the caller looked has a card that says so.
+        return store.contacts.content(workspace, contact_id, customer_id=customer_id)
+
+    is_in_time = store_service.answers_within(services.settings.context.submit_wait_ms_max / 1000)
+    try:
+        reading, stored = store_service.begin(operation)
+    except ContextUnavailable:
+        return None
+    reading.add_done_callback(lambda done: _log_failure(workspace, done))
+    customers.activate()
+    facts = customers.submitted_from_memory(workspace, contact_id, customer_id, reading, context)
+    store_service.count("submits", "found")
+    return SubmitCustomer(customer_id, facts, stored if is_in_time else None)
+
+
+def _log_failure(workspace: str, done: asyncio.Future[CardContent]) -> None:
+    error = None if done.cancelled() else done.exception()
+    if error is not None and not isinstance(error, ContextError):
+        _log.error(
+            "the customer of a submit could not be read", action="submit_customer_failed", workspace=workspace, exc_info=error
+        )
 
 
 async def resolve_for_submit(

@@ -110,6 +110,11 @@ class ActiveFacts:
         if root is not None:
             self._drop_state((workspace, root))
 
+    def drop_all(self) -> None:
+        """Forget all customers."""
+        for states in (self._states, self._roots, self._read_as_of):
+            states.clear()
+
     def _drop_state(self, key: tuple[str, str]) -> None:
         state = self._states.pop(key, None)
         self._read_as_of.pop(key, None)

@@ -120,17 +120,28 @@ class Cards:
         """Sends a frame to the desktops of agents of a workspace."""
         self.send_to_sessions: Callable[[str, Iterable[str], ServerFrame], None] = lambda workspace, session_ids, frame: None
         """Sends a frame to connections of a workspace."""
+        self.is_newest: Callable[[str, CardContent], bool] = lambda workspace, content: True
+        """Returns whether what was read contains all changes of its customer that were announced."""
 
     # --- contents ------------------------------------------------------------------------------
 
     def submitted(
-        self, workspace: str, contact_id: str, customer_id: str | None, content: CardContent | None, context: ContactContext | None
+        self,
+        workspace: str,
+        contact_id: str,
+        customer_id: str | None,
+        content: CardContent | None,
+        context: ContactContext | None,
+        *,
+        reading: asyncio.Future[CardContent] | None = None,
     ) -> None:
-        """Keep what the submit of a contact has read; None: the store did not answer."""
+        """Keep what the submit of a contact has read, or wait for what it is ``reading``; neither: the store did not answer."""
         entry = self._entry(workspace, contact_id, customer_id)
         entry.context = context
         if content is not None:
             self._set_content(workspace, contact_id, entry, content)
+        elif reading is not None:
+            self._begin_reading(workspace, contact_id, entry, reading)
 
     def _entry(self, workspace: str, contact_id: str, customer_id: str | None) -> _Entry:
         key = (workspace, contact_id)
@@ -292,25 +303,42 @@ class Cards:
         if entry.reading is None:
             self._begin_reading(workspace, contact_id, entry)
 
-    def _begin_reading(self, workspace: str, contact_id: str, entry: _Entry) -> None:
-        entry.reading = self._start(self._read(workspace, contact_id, entry))
+    def _begin_reading(
+        self, workspace: str, contact_id: str, entry: _Entry, reading: asyncio.Future[CardContent] | None = None
+    ) -> None:
+        entry.reading = self._start(self._read(workspace, contact_id, entry, reading))
 
-    async def _read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
-        customer_id, changes = entry.customer_id, entry.changes
+    async def _content(
+        self, workspace: str, contact_id: str, customer_id: str | None, reading: asyncio.Future[CardContent] | None
+    ) -> CardContent | None:
+        """Return what the store has, or what is being read already; None: the store does not answer."""
+        if reading is not None:
+            # It is not cancelled after the time: it stores the context of the contact as well.
+            await asyncio.wait({reading}, timeout=READ_TIMEOUT_S)
+            return reading.result() if reading.done() and reading.exception() is None else None
         try:
             content, _ = await self._context.run_in_time(
                 lambda store: store.contacts.content(workspace, contact_id, customer_id=customer_id), deadline_s=READ_TIMEOUT_S
             )
         except ContextError:
-            content = None
+            return None
+        return content
+
+    async def _read(
+        self, workspace: str, contact_id: str, entry: _Entry, reading: asyncio.Future[CardContent] | None = None
+    ) -> None:
+        changes = entry.changes
+        try:
+            content = await self._content(workspace, contact_id, entry.customer_id, reading)
         finally:
             entry.reading = None
         if self._entries.get((workspace, contact_id)) is not entry:
             return
-        if changes != entry.changes and entry.content is None:
+        has_changed = changes != entry.changes or (content is not None and not self.is_newest(workspace, content))
+        if has_changed and entry.content is None:
             self._begin_reading(workspace, contact_id, entry)
             return
-        if content is not None and changes == entry.changes:
+        if content is not None and not has_changed:
             self._set_content(workspace, contact_id, entry, content)
         if entry.is_due:
             await self._push(workspace, contact_id, entry)

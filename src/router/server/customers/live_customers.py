@@ -32,6 +32,8 @@ SUBSCRIPTION: Final = "customers"
 ERASURE_ACTOR: Final = "router:erasure"
 ANNOUNCED_MAX: Final = 10_000
 """Customers whose latest change is remembered: those of the groups that were committed while a submit was read."""
+KNOWN_MAX: Final = 100_000
+"""Customers that are known to exist, about 250 bytes each."""
 GREETED_MAX: Final = 50
 """Cards sent to a desktop that connects."""
 
@@ -46,6 +48,8 @@ class LiveCustomers:
         self._announced: OrderedDict[tuple[str, str], int] = OrderedDict()
         """Customers that have changed lately, with the number of the change; the latest last."""
         self._newest_change = 0
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Customers, by workspace and id, that the store has; those seen last at the end."""
         self._start_seqs: dict[str, int] = {}
         """Newest event of each workspace at the start."""
         self._subscription: Subscription | None = None
@@ -56,6 +60,7 @@ class LiveCustomers:
         """Facts of active customers."""
         self.cards: Final = Cards(context, writer, sensitive=sensitive, observe_late=self._observe_late)
         """Cards of live contacts."""
+        self.cards.is_newest = self._is_newest
         self._work = WorkLog(context, writer.feed)
         self._tasks: set[asyncio.Task[None]] = set()
         self.late_count = 0
@@ -84,6 +89,7 @@ class LiveCustomers:
         self._policies = self._writer.feed.subscribe_inline(f"{SUBSCRIPTION}-policies", self._on_policy)
         self._policies.event_types = frozenset({PolicyPublished})
         self._context.on_changed = self.on_changed
+        self._context.on_reopened.append(self.store_reopened)
         if has_customers:
             self.activate()
         for workspace in workspaces:
@@ -102,6 +108,8 @@ class LiveCustomers:
         """Stop following and write what waits."""
         self._writer.on_decided = None
         self._context.on_changed = None
+        if self.store_reopened in self._context.on_reopened:
+            self._context.on_reopened.remove(self.store_reopened)
         for task in self._tasks:
             task.cancel()
         for subscription in (self._subscription, self._policies):
@@ -117,7 +125,9 @@ class LiveCustomers:
         self, workspace: str, contact_id: str, customer_id: str | None, content: CardContent | None, context: ContactContext | None
     ) -> dict[str, FactValue]:
         """Keep what a submit has read and return the facts of its customer; empty where the customer is not known."""
-        is_newest = content is None or content.as_of >= self._announced.get((workspace, customer_id or ""), 0)
+        is_newest = content is None or self._is_newest(workspace, content)
+        if is_newest and content is not None and content.customer is not None and customer_id is not None:
+            self._note_known((workspace, customer_id))
         self.cards.submitted(workspace, contact_id, customer_id, content if is_newest else None, context)
         if not is_newest:
             # Another operation of the same group may have changed the customer after it was read.
@@ -134,6 +144,49 @@ class LiveCustomers:
                 return {}
             state = known
         return self.facts.values(workspace, state, besides=contact_id)
+
+    def has_in_memory(self, workspace: str, customer_id: str) -> bool:
+        """Return whether a submit of this customer can be decided without the store: they exist, and their facts are known."""
+        is_known = (workspace, customer_id) in self._known
+        return is_known and (not self.facts.deriver(workspace) or self.facts.get(workspace, customer_id) is not None)
+
+    def submitted_from_memory(
+        self,
+        workspace: str,
+        contact_id: str,
+        customer_id: str,
+        content: asyncio.Future[CardContent],
+        context: ContactContext | None,
+    ) -> dict[str, FactValue]:
+        """Return the facts of a customer in memory; the submit is reading their card meanwhile."""
+        self._note_known((workspace, customer_id))
+        self.cards.submitted(workspace, contact_id, customer_id, None, context, reading=content)
+        state = self.facts.get(workspace, customer_id) if self.facts.deriver(workspace) else None
+        return {} if state is None else self.facts.values(workspace, state, besides=contact_id)
+
+    def _is_newest(self, workspace: str, content: CardContent) -> bool:
+        view = content.customer
+        if view is None:
+            return True
+        member_ids = (view.customer_id, view.merged_into or view.customer_id, *view.members)
+        return all(self._announced.get((workspace, member_id), 0) <= content.as_of for member_id in member_ids)
+
+    def _note_known(self, key: tuple[str, str]) -> None:
+        self._known[key] = None
+        self._known.move_to_end(key)
+        if len(self._known) > KNOWN_MAX:
+            self._known.popitem(last=False)
+
+    def store_reopened(self) -> None:
+        """Drop what is known of customers: the last group before the failure may not be in the store, which counts from 1 again."""
+        self._known.clear()
+        self._forget_announced()
+        self.facts.drop_all()
+
+    def _forget_announced(self) -> None:
+        self._announced.clear()
+        self._newest_change = 0
+        self.facts.changes_begin_again()
 
     # --- events --------------------------------------------------------------------------------
 
@@ -172,6 +225,10 @@ class LiveCustomers:
         self._end_tokens_soon([change for change in changes if change.kind is CustomerChangeKind.ERASED])
         for change in changes:
             workspace, customer_id = change.workspace, change.customer_id
+            if change.kind is CustomerChangeKind.ERASED:
+                self._known.pop((workspace, customer_id), None)
+            else:
+                self._note_known((workspace, customer_id))
             if change.kind is CustomerChangeKind.STEP and change.step is not None:
                 self.facts.step_stored(workspace, customer_id, change.step, number=change.number)
             elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.ERASED):
@@ -181,8 +238,7 @@ class LiveCustomers:
     def _note_announced(self, changes: Sequence[ContextChange]) -> None:
         """Remember which changes what was read before them does not contain."""
         if changes and changes[0].number < self._newest_change:
-            self._announced.clear()  # The store was opened again: its numbers begin again.
-            self.facts.changes_begin_again()
+            self._forget_announced()  # The store was opened again: its numbers begin again.
         for change in changes:
             key = (change.workspace, change.customer_id)
             self._announced[key] = self._newest_change = change.number

@@ -20,7 +20,7 @@ from router.protocol.frames import ContactFields
 from router.runtime.workspace import Reply
 from router.server.api.admission import AdmissionControl
 from router.server.api.guards import idempotency_key
-from router.server.api.idempotency import add_customer, enqueue_command, submit_response, with_first_epoch
+from router.server.api.idempotency import add_customer, add_customer_in_memory, enqueue_command, submit_response, with_first_epoch
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import QUEUE_FULL_DETAIL, AppliedCommand, Services, new_request_id, problem_from_fault
 from router.server.api.routes import ROUTES
@@ -174,11 +174,14 @@ class SubmitHandler(OperationHandler):
         self.in_flight[pending] = None
         if self._timer is None:
             self._start_timer(self._timeout_s)
-        if fields.customer is not None or fields.context is not None:
-            self._start_task(self._submit_with_customer(pending, credential, command, fields))
-            return None
         try:
-            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=pending)
+            ready = add_customer_in_memory(self._services, credential.workspace, command, fields)
+            if ready is None:
+                self._start_task(self._submit_with_customer(pending, credential, command, fields))
+                return None
+            command, stored = ready
+            reply = pending if stored is None else ReplyWhenStored(pending, stored)
+            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=reply)
         except RouterError as error:
             request.delays_next_submit = True
             pending.set_exception(error)

@@ -193,10 +193,9 @@ class WebSocketConnection(SessionSocket):
                     )
                     self.send_reply(request, refused)
                     return
-                if type(request) is SubmitFrame and (request.contact.customer is not None or request.contact.context is not None):
+                if type(request) is SubmitFrame:
                     assert type(command) is EnqueueContact
-                    work = self._submit_with_customer(pending, request, command, credential.workspace)
-                    self._hub.track_task(asyncio.get_running_loop().create_task(work))
+                    self._submit(pending, request, command, credential.workspace)
                 else:
                     self._context.writer.submit(credential.workspace, command, actor=self._actor, reply=pending)
             except ProblemError as raised:
@@ -206,6 +205,17 @@ class WebSocketConnection(SessionSocket):
             except RouterError as error:
                 self.send_reply(request, error)
         self._pause_at_limit()
+
+    def _submit(self, pending: PendingReply, request: SubmitFrame, command: EnqueueContact, workspace: str) -> None:
+        """Submit a contact, in a task where its customer is not in memory. Raises RouterError."""
+        ready = self._context.add_customer_in_memory(workspace, command, request.contact)
+        if ready is None:
+            work = self._submit_with_customer(pending, request, command, workspace)
+            self._hub.track_task(asyncio.get_running_loop().create_task(work))
+        else:
+            command, stored = ready
+            reply = pending if stored is None else ReplyWhenStored(pending, stored)
+            self._context.writer.submit(workspace, command, actor=self._actor, reply=reply)
 
     async def _submit_with_customer(
         self, pending: PendingReply, request: SubmitFrame, command: EnqueueContact, workspace: str

@@ -23,7 +23,7 @@ from typing import Final
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.session import Endpoint, TokenBucket
 from router.server.api.admission import whole_seconds
-from router.server.api.idempotency import add_customer
+from router.server.api.idempotency import add_customer, add_customer_in_memory
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services
 from router.server.auth.credentials import AuthFailed, Credential
@@ -73,6 +73,7 @@ class WebSocketEndpoints:
             admission=services.admission,
             auth_failures=services.auth_failures,
             add_customer=partial(add_customer, services),
+            add_customer_in_memory=partial(add_customer_in_memory, services),
         )
         self.customers = CustomerSockets(services)
         """Sockets of customers, which are among the connections as well."""

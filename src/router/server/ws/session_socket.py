@@ -49,7 +49,9 @@ from router.settings import SocketSettings
 _log = structlog.get_logger(__name__)
 
 Redeem = Callable[[str], Credential | None]
-AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[tuple[EnqueueContact, asyncio.Future[None] | None]]]
+WithCustomer = tuple[EnqueueContact, asyncio.Future[None] | None]
+AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[WithCustomer]]
+AddCustomerInMemory = Callable[[str, EnqueueContact, ContactFields], WithCustomer | None]
 
 
 class ConnectionContext:
@@ -67,9 +69,12 @@ class ConnectionContext:
         admission: AdmissionControl,
         auth_failures: AuthFailures,
         add_customer: AddCustomer,
+        add_customer_in_memory: AddCustomerInMemory,
     ) -> None:
         self.add_customer = add_customer
         """Returns the command of a submit with the customer that its fields name, and a future for what was stored of it."""
+        self.add_customer_in_memory = add_customer_in_memory
+        """Returns the same where that needs no wait, else None."""
         self.hub = hub
         self.writer = writer
         self.authenticator = authenticator
