@@ -77,6 +77,33 @@ class JournalStatus(Struct, frozen=True, kw_only=True):
     """Why commits wait or are in danger; None: all is well."""
 
 
+class LedFigures(Struct, frozen=True, kw_only=True):
+    """A workspace that this process leads in a store, for the metrics."""
+
+    workspace: WorkspaceId
+    epoch: int
+    events: int
+    """Events in the store, without those in archives."""
+    unconfirmed_events: int
+    """Events that have not been confirmed with the durability asked for."""
+
+
+class StoreFigures(Struct, frozen=True, kw_only=True):
+    """Figures of a store and of what this process has done with it, for the metrics."""
+
+    led: tuple[LedFigures, ...]
+    connects: int
+    archives: int
+    archived_events: int
+    archives_failed: int
+    memory_bytes: int
+    """Memory that the servers use; 0: not known yet."""
+    memory_max_bytes: int
+    """Memory that they may use; 0: without limit, or not known yet."""
+    replicas: int
+    """Replicas that are online, of the server that has the fewest."""
+
+
 class Journal(Protocol):
     """A storage backend of the event log, one per process for all workspaces.
 
@@ -144,11 +171,17 @@ class StoreJournal(Journal, Protocol):
     """Advice of the checks at the start."""
     on_trouble: Callable[[str | None], None] | None
     """Called when commits begin to wait for the store (the reason), and when they go on (None)."""
+    on_append: Callable[[float], None] | None
+    """Called on a thread with the time that each append took, its confirmation included."""
     on_archive_failed: Callable[[JournalError], None] | None
     """Called where an archive could not be made; the records stay in the store."""
 
     async def accept_history_loss(self) -> list[HistoryLoss]:
         """Keep the intact records of each damaged workspace under a new history id, in place of ``open``."""
+        ...
+
+    def figures(self) -> StoreFigures:
+        """Return figures for the metrics; may be called on any thread."""
         ...
 
     @property

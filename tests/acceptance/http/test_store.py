@@ -18,7 +18,7 @@ import pytest
 from router.journal.redis.layout import WorkspaceKeys
 from router.server.auth.credentials import mint_token
 from router.settings import load_settings
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, wait_until
 
 POLICY = "channels:\n  voice: {wrap_up_s: 60, offer_timeout_s: 60}\nqueues:\n  support: {}\n"
 
@@ -220,3 +220,36 @@ def test_a_failure_ends_the_process_also_where_nothing_reads_its_log(
     router.close_log()
     server.kill()
     assert router.process.wait(20) != 0
+
+
+def test_the_metrics_of_the_store(server: RedisServer, tmp_path: Path, routers: NewRouter) -> None:
+    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
+    for _ in range(4):
+        router.submit()
+
+    def metrics() -> dict[str, float]:
+        with urllib.request.urlopen(json.loads(router.lines[-1])["metrics_url"], timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return {
+            name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line.startswith("router_store_"))
+        }
+
+    found = metrics()
+    of_default = '{workspace="default"}'
+    assert found['router_store_durability_info{level="fsync"}'] == 1
+    assert found[f"router_store_leader{of_default}"] == 1 and found[f"router_store_unconfirmed_events{of_default}"] == 0
+    meta = server.client().hgetall(WorkspaceKeys.of("rt", "default").meta)
+    assert found[f"router_store_epoch{of_default}"] == int(meta[b"epoch"])
+    assert found[f"router_store_events{of_default}"] == int(meta[b"seq"])
+    assert found["router_store_append_seconds_count"] >= 4
+    assert found["router_store_append_seconds_sum"] < 5 * found["router_store_append_seconds_count"]
+    assert found["router_store_connects_total"] >= 1 and found["router_store_replicas"] == 0
+
+    server.kill()
+    server.start()
+    router.submit()
+    wait_until(lambda: metrics()["router_store_connects_total"] > found["router_store_connects_total"])
+    info = server.client().info("memory")
+    server.client().config_set("maxmemory", 500_000_000)
+    wait_until(lambda: metrics()["router_store_memory_max_bytes"] == 500_000_000, timeout_s=30)
+    assert 0.3 < metrics()["router_store_memory_bytes"] / info["used_memory"] < 3

@@ -68,6 +68,8 @@ async def test_old_records_are_archived_and_the_rest_starts(
     await journal.close()
 
     [report] = reports
+    figures = journal.figures()
+    assert (figures.archives, figures.archived_events, figures.archives_failed) == (1, first_seq - 1, 0)
     archive = SqliteJournal(Path(report.path), reserved_bytes=0)
     [history] = await archive.open(is_archive=True)
     archived = list(archive.replay("main"))
@@ -106,6 +108,7 @@ async def test_an_archive_that_cannot_be_written_leaves_the_records(
     watching = asyncio.create_task(journal.run_maintenance())
     await asyncio.to_thread(wait_until, lambda: errors)
     assert storage.client.xlen(storage.keys.log) == 1_500 and journal.first_seq("main") == 1
+    assert journal.figures().archives == 0 and journal.figures().archives_failed >= 1
     await journal.close()
     await watching
 

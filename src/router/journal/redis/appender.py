@@ -102,6 +102,8 @@ class Appender:
         """Times that the outcome of a write had to be read back."""
         self.repaired_events = 0
         """Confirmed events that a server had lost and that were written again."""
+        self.on_append: Callable[[float], None] | None = None
+        """Called on the thread with the time that an append took, its confirmation included."""
         self.on_trouble: Callable[[str | None], None] | None = None
         """Called on the thread when trouble begins (the reason) and ends (None)."""
 
@@ -116,7 +118,10 @@ class Appender:
 
         Raises JournalUnavailable, JournalLocked or JournalCorrupt; the process must then end.
         """
+        began_s = time.perf_counter()
         self._append(list(logs), is_known=True)
+        if self.on_append is not None:
+            self.on_append(time.perf_counter() - began_s)
 
     def check(self) -> None:
         """Notice that a server was replaced while nothing is appended, and then ``repair``. Raises as ``append``."""

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from router.journal.port import HistoryLoss, JournalStatus, Snapshot, WorkspaceHistory
+from router.journal.port import HistoryLoss, JournalStatus, LedFigures, Snapshot, StoreFigures, WorkspaceHistory
 from router.journal.records import Record
 from router.journal.redis.address import StoreAddress, parse_address
 from router.journal.redis.appender import Appender, Outage
@@ -28,7 +28,7 @@ from router.journal.redis.connection import StoreConnection, StoreError, StoreOp
 from router.journal.redis.lease import LeaseRenewal
 from router.journal.redis.log import WorkspaceLog
 from router.journal.redis.mark import NodeMark, SeenPosition
-from router.journal.redis.preflight import check_server, prepare_connection, warnings_of
+from router.journal.redis.preflight import ServerFigures, check_server, prepare_connection, read_figures, warnings_of
 from router.journal.redis.reading import PAGE_RECORDS, LogView, chain_at, read_records
 from router.journal.redis.recovery import OpenedWorkspace, StoreOpening
 from router.journal.redis.repair import accept_loss
@@ -79,6 +79,8 @@ class RedisJournal:
         )
         self._opening = StoreOpening(self._write_client, settings, self._mark, self._stopping)
         self._server_problem: str | None = None
+        self._servers: list[ServerFigures] = []
+        self._archives = self._archived_events = self._archives_failed = 0
         self.warnings: list[str] = []
         """Advice of the checks at the start."""
         self.on_trouble: Callable[[str | None], None] | None = None
@@ -108,6 +110,37 @@ class RedisJournal:
     def repaired_events(self) -> int:
         """Return the number of confirmed events that a server had lost and that were written again."""
         return self._appender.repaired_events
+
+    def figures(self) -> StoreFigures:
+        """Return figures for the metrics; may be called on any thread."""
+        servers = self._servers
+        return StoreFigures(
+            led=tuple(
+                LedFigures(
+                    workspace=log.workspace,
+                    epoch=log.epoch,
+                    events=log.confirmed.seq - log.first_seq + 1,
+                    unconfirmed_events=log.prepared_seq - log.confirmed.seq,
+                )
+                for log in list(self._logs.values())
+            ),
+            connects=self._write_client.connects + self._read_client.connects + self._leases.connects,
+            archives=self._archives,
+            archived_events=self._archived_events,
+            archives_failed=self._archives_failed,
+            memory_bytes=sum(one.memory_bytes for one in servers),
+            memory_max_bytes=sum(one.memory_max_bytes for one in servers),
+            replicas=min((one.replicas for one in servers), default=0),
+        )
+
+    @property
+    def on_append(self) -> Callable[[float], None] | None:
+        """Called on a thread with the time that each append took, its confirmation included."""
+        return self._appender.on_append
+
+    @on_append.setter
+    def on_append(self, call: Callable[[float], None] | None) -> None:
+        self._appender.on_append = call
 
     @property
     def lease_age_s(self) -> float:
@@ -281,7 +314,8 @@ class RedisJournal:
         checked_s = time.monotonic()
         while not await self._is_closed_after(_MARK_INTERVAL_S):
             await self._write_mark()
-            if time.monotonic() - checked_s >= _CHECK_INTERVAL_S:
+            # A problem that was corrected should not be shown any longer than that.
+            if time.monotonic() - checked_s >= _CHECK_INTERVAL_S or self._server_problem is not None:
                 self._server_problem = await asyncio.to_thread(self._find_server_problem)
                 await self._trim(trimmer)
                 checked_s = time.monotonic()
@@ -298,11 +332,15 @@ class RedisJournal:
             try:
                 report = await trimmer.trim(log, self._view(log))
             except JournalUnavailable as error:
+                self._archives_failed += 1
                 if self.on_archive_failed is not None:
                     self.on_archive_failed(error)
             else:
-                if report is not None and self.on_archived is not None:
-                    self.on_archived(report)
+                if report is not None:
+                    self._archives += 1
+                    self._archived_events += report.events
+                    if self.on_archived is not None:
+                        self.on_archived(report)
 
     async def _write_mark(self) -> None:
         positions = {
@@ -319,14 +357,15 @@ class RedisJournal:
 
     def _find_warnings(self) -> list[str]:
         try:
-            return [text for connection in self._write_client.nodes() for text in warnings_of(connection)]
+            nodes = self._write_client.nodes()
+            self._servers = [read_figures(connection) for connection in nodes]
+            return [text for connection in nodes for text in warnings_of(connection)]
         except StoreError:
             return []
 
     def _find_server_problem(self) -> str | None:
         try:
-            for connection in self._check_client.nodes():
-                check_server(connection, self.address, self._settings)
+            self._servers = [check_server(connection, self.address, self._settings) for connection in self._check_client.nodes()]
         except StoreError as error:
             self._check_client.reset()
             return str(error)

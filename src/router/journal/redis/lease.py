@@ -84,6 +84,11 @@ class LeaseRenewal:
         self.renewed_s = time.monotonic()
         """Time of the last renewal of all leases."""
 
+    @property
+    def connects(self) -> int:
+        """Return the number of connections made so far."""
+        return self._client.connects
+
     def add(self, log: WorkspaceLog) -> None:
         """Renew the lease of this workspace too."""
         self._logs = [*self._logs, log]

@@ -8,6 +8,8 @@ import secrets
 import time
 from typing import Final
 
+from msgspec import Struct
+
 from router.journal.redis.address import StoreAddress, StoreKind, node_label
 from router.journal.redis.connection import StoreConnection, StoreError, StoreRefusal
 from router.journal.redis.scripts import ALL, CANARY
@@ -37,8 +39,20 @@ def prepare_connection(connection: StoreConnection, address: StoreAddress, setti
             raise reply
 
 
-def check_server(connection: StoreConnection, address: StoreAddress, settings: StoreSettings) -> None:
-    """Check version, role, memory, persistence and replicas of a server. Raises ServerUnfit, StoreRefusal or StoreUnreachable."""
+class ServerFigures(Struct, frozen=True, kw_only=True):
+    """What a server says about itself."""
+
+    memory_bytes: int
+    memory_max_bytes: int
+    replicas: int
+    """Replicas that are online."""
+
+
+def check_server(connection: StoreConnection, address: StoreAddress, settings: StoreSettings) -> ServerFigures:
+    """Check version, role, memory, persistence and replicas of a server, and return its figures.
+
+    Raises ServerUnfit, StoreRefusal or StoreUnreachable.
+    """
     try:
         found = _parse_info(connection.call("INFO"))
     except StoreRefusal as error:
@@ -56,6 +70,28 @@ def check_server(connection: StoreConnection, address: StoreAddress, settings: S
             raise ServerUnfit(f"{place}: {problem}")
     if address.kind is StoreKind.CLUSTER:
         _check_cluster(connection)
+    return figures_of(found)
+
+
+def read_figures(connection: StoreConnection) -> ServerFigures:
+    """Return the figures of a server, however it is set up. Raises StoreError."""
+    return figures_of(_parse_info(connection.call("INFO")))
+
+
+def figures_of(found: dict[str, str]) -> ServerFigures:
+    """Return the figures in the answer to ``INFO``."""
+    return ServerFigures(
+        memory_bytes=_number(found, "used_memory"), memory_max_bytes=_number(found, "maxmemory"), replicas=_online_replicas(found)
+    )
+
+
+def _number(found: dict[str, str], name: str) -> int:
+    text = found.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _online_replicas(found: dict[str, str]) -> int:
+    return sum(1 for name, value in found.items() if name.startswith("slave") and name[5:].isdigit() and "state=online" in value)
 
 
 def warnings_of(connection: StoreConnection) -> list[str]:
@@ -133,8 +169,7 @@ def _persistence_problem(found: dict[str, str], settings: StoreSettings) -> str 
 def _replica_problem(found: dict[str, str], level: Durability) -> str | None:
     if level not in _REPLICA_LEVELS:
         return None
-    online = sum(1 for name, value in found.items() if name.startswith("slave") and name[5:].isdigit() and "state=online" in value)
-    if not online:
+    if not _online_replicas(found):
         return (
             f"the server has no replica that is online, but store.durability is {level}: "
             "add one (replicaof), or set store.durability to leader or fsync"

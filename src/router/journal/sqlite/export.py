@@ -159,6 +159,7 @@ class ExportReport(Struct, frozen=True, kw_only=True):
     commit: int
     """Newest commit that it contains."""
     records: int
+    events: int
     bytes: int
     workspaces: dict[str, int]
     """Last event by workspace."""
@@ -209,6 +210,7 @@ async def export_journal(
         path=str(directory / name),
         commit=plan.mark.number,
         records=target.records,
+        events=sum(one.tail.last_seq - one.first_seq + 1 for one in plan.workspaces),
         bytes=size,
         workspaces={one.tail.workspace: one.tail.last_seq for one in plan.workspaces},
     )
