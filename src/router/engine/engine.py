@@ -93,15 +93,20 @@ class Engine:
         tx.events = events
         index, heap = state.index, state.timers.heap
         kind = type(command)
-        if heap and heap[0][0] <= at_ms:
-            _fire_due_timers(tx, _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else None)
+        limit = _TIMERS_PER_ADVANCE_MAX if kind is AdvanceTime else -1
+        # Loops, because matching may set a deadline that has passed: a contact whose reservation ends may have to leave at once.
+        while limit and heap and heap[0][0] <= at_ms:
+            limit = _fire_due_timers(tx, limit)
             _match(tx)
         answer = COMMAND_HANDLERS[kind](tx, command)
         # A command may re-add a deadline that has already passed: it fires before matching.
-        if heap and heap[0][0] <= at_ms and kind is not AdvanceTime:
-            _fire_due_timers(tx, None)
+        if heap and heap[0][0] <= at_ms:
+            limit = _fire_due_timers(tx, limit)
         if index.agents.freed or index.contacts.to_match or index.agents.unavailable:
             _match(tx)
+            while limit and heap and heap[0][0] <= at_ms:
+                limit = _fire_due_timers(tx, limit)
+                _match(tx)
         if events:
             state.event_at_ms = at_ms
         return Outcome(answer, first_seq, at_ms, events)
@@ -461,10 +466,10 @@ def _match(tx: Transaction) -> None:
     match_all(tx)
 
 
-def _fire_due_timers(tx: Transaction, limit: int | None) -> None:
-    """Fire the timers that are due, at most ``limit`` of them; all if it is None."""
+def _fire_due_timers(tx: Transaction, limit: int) -> int:
+    """Fire the timers that are due, at most ``limit`` of them, and return how many more may fire; a negative limit is none."""
     timers, at_ms = tx.state.timers, tx.at_ms
-    while limit != 0 and (entry := timers.pop_due(at_ms)) is not None:
+    while limit and (entry := timers.pop_due(at_ms)) is not None:
         fire_timer(tx, entry)
-        if limit is not None:
-            limit -= 1
+        limit -= 1
+    return limit

@@ -2,8 +2,19 @@
 
 from router.model import commands as c
 from router.model import events as e
-from router.model.states import ContactState
-from tests.support.builders import a_contact, a_policy, a_policy_with_queue, an_agent, not_ready, published, ready
+from router.model.policy import WhenClosed
+from router.model.states import ContactState, MatchTrigger
+from tests.support.builders import (
+    a_channel,
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    a_queue,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
 from tests.support.engine_worlds import accept, kinds, offers_of, with_agents
 from tests.support.world import World, a_world
 
@@ -67,3 +78,26 @@ def test_an_arriving_contact_of_a_broadcast_queue_waits_on_while_it_is_offered()
     assert contact.state is ContactState.OFFERED and contact.order_key != 0
     with_agents(world, ("bob",))
     assert set(offers_of(world, "c1")) == {"ada", "bob"} and contact.order_key == 0
+
+
+def test_an_agent_whose_offer_interrupts_other_work_is_served_before_the_next_contact() -> None:
+    channels = {
+        "voice": a_channel(units=50, interrupts=("chat",)),
+        "chat": a_channel(units=50, per_agent_max=2),
+        "mail": a_channel(units=20),
+    }
+    world = a_world(
+        a_policy(channels=channels, queues={"support": a_queue(when_closed=WhenClosed.WAIT), "chats": a_queue()}),
+        an_agent(),
+        ready(),
+    )
+    for name in ("c1", "c2"):
+        world.done(a_contact(name, channel="chat", queue_id="chats"))
+        accept(world, name, "ada")
+    world.done(c.SetQueueOpen(queue_id="support", is_open=False))
+    world.done_all(a_contact("m1", channel="mail"), a_contact("v1"), a_contact("m2", channel="mail"))
+    events = world.done(c.SetQueueOpen(queue_id="support", is_open=True))
+    made = [(one.contact_id, one.match_trigger) for one in events if isinstance(one, e.OfferMade)]
+    assert made == [("v1", MatchTrigger.CONTACT), ("m1", MatchTrigger.AGENT)], "m1 waits longer than m2"
+    world.done(c.DeclineOffer(offer_id="m1.1", agent_id="ada"))
+    assert list(offers_of(world, "m2")) == ["ada"]

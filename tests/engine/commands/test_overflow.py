@@ -119,6 +119,23 @@ def test_a_policy_may_let_contacts_expire_and_takes_effect_at_once() -> None:
     assert isinstance(expired, e.ContactExpired) and (expired.contact_id, expired.reason) == ("c2", "no_agents_ready")
 
 
+@pytest.mark.parametrize("by_command", [False, True])
+def test_a_contact_whose_reservation_ends_without_agents_leaves_in_the_same_transaction(by_command: bool) -> None:
+    queue = QueuePolicy(no_agents_for_s=5, at_no_agents=AtNoAgents.EXPIRE)
+    world = a_world(a_policy(queues={"support": queue}), an_agent(), ready(), an_agent("bob"), ready("bob"), a_contact())
+    world.done_all(c.AcceptOffer(offer_id="c1.1", agent_id="ada"), not_ready("bob"))
+    world.done(c.TransferContact(contact_id="c1", to_agent_id="bob", agent_id="ada", wait_s=20, return_to_sender_s=10))
+    world.done(offline())
+    world.jump(20)
+    # The time of bob is over, and ada, who would get it back, is absent: nothing keeps it in a queue without agents.
+    events = world.done(c.AdvanceTime() if not by_command else an_agent("eve"))
+    kinds = ["ContactRequeued", "ContactPreferredAgentExpired", "ContactExpired"]
+    assert [type(one).__name__ for one in events] == kinds + ["AgentUpdated"] * by_command
+    due_ms = world.engine.next_deadline_ms()
+    assert due_ms is None or due_ms > world.at_ms
+    assert world.replayed().digest() == Engine.restore(world.engine.snapshot()).digest() == world.engine.digest()
+
+
 def test_a_contact_that_no_queue_admits_waits_on_and_is_looked_at_again() -> None:
     world = a_chain()
     world.done_all(a_contact("c1", queue_id="mid"), not_ready(), c.SetQueueOpen(queue_id="last", is_open=False))

@@ -3,10 +3,10 @@
 from router.engine.shadow import Shadow
 from router.model import commands as c
 from router.model.commands import CallbackFields
-from router.model.policy import CallbackMode, CallbackPolicy, Policy, Selection
+from router.model.policy import CallbackMode, CallbackPolicy, Policy, Selection, WhenClosed
 from router.model.states import CallbackOutcome
-from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, two_ready
-from tests.support.builders import a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
+from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
 from tests.support.world import World
 
 
@@ -78,3 +78,20 @@ def test_the_present_state_is_compared_without_a_further_event() -> None:
     (found,) = shadow.compare_current_state()
     assert (found.kind, found.contact_id, found.shadow_agent_id) == (K.SOONER, "c1", "ada")
     assert shadow.compare_current_state() == []
+
+
+def test_an_agent_whose_offer_interrupts_other_work_comes_before_the_contacts_that_are_left() -> None:
+    channels = {
+        "voice": a_channel(units=50, interrupts=("chat",)),
+        "chat": a_channel(units=50, per_agent_max=2),
+        "mail": a_channel(units=20),
+    }
+    policy = a_policy(channels=channels, queues={"support": a_queue(when_closed=WhenClosed.WAIT), "chats": a_queue()})
+    shadowed = ShadowedEngine(policy, policy, an_agent(), ready())
+    for name in ("c1", "c2"):
+        shadowed.do(a_contact(name, channel="chat", queue_id="chats"), accepted(name, "ada"))
+    shadowed.do(c.SetQueueOpen(queue_id="support", is_open=False))
+    shadowed.do(a_contact("m1", channel="mail"), a_contact("v1"), a_contact("m2", channel="mail"))
+    assert shadowed.do(c.SetQueueOpen(queue_id="support", is_open=True)) == []
+    report = shadowed.shadow.report()
+    assert (report.offers, report.same, report.overdue) == (4, 4, 0)

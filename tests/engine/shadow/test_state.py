@@ -3,6 +3,7 @@
 from router.engine.shadow import Shadow
 from router.model import commands as c
 from router.model.events import OfferMade
+from router.model.policy import AtClosing, DerivePolicy, FactPolicy, FactType, Policy, StepPolicy
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
 from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, ready
 from tests.support.world import World
@@ -43,3 +44,34 @@ def test_a_shadow_started_from_a_state_excludes_contacts_it_would_not_have() -> 
         shadow.apply_record(record, first_seq, at_ms)
     assert [one.contact_id for one in events if isinstance(one, OfferMade)] == ["c1"]
     assert shadow.report().not_judged == 1
+
+
+def with_first_step_for(condition: str) -> Policy:
+    steps = (StepPolicy(duration_s=60, when=condition), StepPolicy(remove_skills=("german",)))
+    derive = DerivePolicy(open_contacts=True)
+    fact = FactPolicy(type=FactType.INT, applies_to="customer", derive=derive, refresh_while_waiting=True)
+    queue = a_queue(requires={"german": 3}, plan="wider", at_closing=AtClosing.WAIT)
+    return a_policy(queues={"support": queue}, plans={"wider": steps}, facts={"open": fact})
+
+
+def test_a_step_ends_that_is_no_longer_for_the_customer() -> None:
+    often, always = with_first_step_for("customer.open < 3"), with_first_step_for("customer.open < 300")
+    start = an_agent(), ready(), a_contact(customer_facts={"open": 1})
+    change = c.UpdateContact(contact_id="c1", customer_facts={"open": 5})
+    same = ShadowedEngine(often, often, *start)
+    assert same.do(change) == [] and same.shadow.report().same == 1
+    step, offer = ShadowedEngine(often, always, *start).do(change)
+    assert (step.kind, step.why, offer.kind) == (K.STEP, ("would_stay",), K.NOT_ELIGIBLE)
+    step, offer = ShadowedEngine(always, often, *start).do(change)
+    assert (step.kind, step.why, offer.kind) == (K.STEP, ("would_go_on",), K.SOONER)
+
+
+def test_a_step_that_is_not_for_the_customer_ends_at_the_opening() -> None:
+    often, always = with_first_step_for("customer.open < 3"), with_first_step_for("customer.open < 300")
+    closed, opened = (c.SetQueueOpen(queue_id="support", is_open=one) for one in (False, True))
+    change = c.UpdateContact(contact_id="c1", customer_facts={"open": 5})
+    start = an_agent(), ready(), a_contact(customer_facts={"open": 1}), closed, change
+    for live, shadow, why in ((often, often, ()), (often, always, ("would_stay",)), (always, often, ("would_go_on",))):
+        shadowed = ShadowedEngine(live, shadow, *start)
+        found = shadowed.do(opened)
+        assert tuple(one.why[0] for one in found if one.kind is K.STEP) == why, (live is often, found)

@@ -154,6 +154,9 @@ def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
                     return
                 break
             _offer_pair(tx, contact, agent, line, _CONTACT)
+            if index.agents.freed:
+                # The offer interrupts other work of the agent, or frees agents of a broadcast: they come before the other contacts.
+                _match_freed_agents(tx, index)
 
 
 def _offer_pair(tx: Transaction, contact: Contact, agent: Agent, line: WaitingLine, match_trigger: MatchTrigger) -> None:

@@ -6,7 +6,7 @@ have passed by then.
 
 from typing import Final
 
-from router.engine.commands.overflow import contacts_without_agents
+from router.engine.commands.overflow import LEAVING_MAX, contacts_without_agents
 from router.engine.shadow.state import ShadowState
 from router.engine.state.clocks import TimerKind, is_clock_stopped
 from router.engine.state.contact import Contact
@@ -18,13 +18,14 @@ from router.model.events import (
     ContactRequeued,
     ContactStepEntered,
     Event,
+    OfferExpired,
     QueueClosed,
     QueueOpened,
 )
-from router.model.states import ContactId, ContactState
+from router.model.states import ContactId, ContactState, QueueId
 
-# A live AdvanceTime fires a limited number of timers and leaves the rest to the next one. So an overdue wait has this long to
-# end in live routing before the shadow ends it on its own.
+# A live AdvanceTime fires a limited number of timers and leaves the rest to the next one. So an overdue wait, and a queue without
+# ready agents, has this long to end, or be left, in live routing before the shadow decides on its own.
 _ADVANCE_GRACE_MS: Final = 1_000
 ADVANCE_TIME_COMMAND: Final = "time.advance"
 # Openings come before the admissions that they lead to.
@@ -40,37 +41,63 @@ class ShadowDeadlines:
         self._state = shadow.state
         self._overdue: dict[tuple[ContactId, int], int] = {}
         """When waits and plan steps ended that have ended here but not in live routing, by contact and kind of timer."""
+        self._checks: list[TimerEntry] = []
+        """Checks of queues without ready agents that are due here and not yet carried out."""
 
-    def open_rate_caps_before(self, event: Event) -> None:
-        """Open rate caps that were due before the deadline that caused this event.
+    def process_due_before(self, event: Event, cause: str) -> None:
+        """Open rate caps, and look at queues without ready agents, that were due before the deadline that caused this event.
 
-        The translation of the event may query which agents are available, so the caps must be open by then.
+        The translation of the event may query which agents are available, so the caps must be open by then; and a queue may
+        admit contacts after the event that it did not admit before.
         """
-        if not self._state.index.channels.has_caps:
+        if not (self._state.index.channels.has_caps or self._state.no_agents_since):
             return
         entry = self._timer_behind(event)
         if entry is not None:
             self._process_due_timers(entry)
+            if self._checks:
+                self._leave_queues_due(_grace_ms(cause))
 
     def admit_before(self, event: Event) -> None:
         """Admit the contacts that wait again before the next event, as live routing does, unless it is their own transition."""
         shadow = self._shadow
-        if not (shadow.returned_contacts or shadow.entered_contacts) or isinstance(event, _ADMISSION_EVENTS):
+        if isinstance(event, _ADMISSION_EVENTS):
             return
-        shadow.leave_closed_queues()
-        shadow.leave_queues_without_agents()
+        if shadow.returned_contacts or shadow.entered_contacts:
+            shadow.leave_closed_queues()
+            shadow.leave_queues_without_agents()
+        if shadow.changed_customers:
+            shadow.leave_inapplicable_steps()
 
     def process_due(self, cause: str) -> None:
         """Process everything that is due by now.
 
         ``cause`` is the tag of the live command, where it is known.
         """
-        self._process_due_timers(None)
-        if self._overdue:
-            self._end_overdue_waits(_ADVANCE_GRACE_MS if cause == ADVANCE_TIME_COMMAND else 0)
+        grace_ms = _grace_ms(cause)
+        while True:
+            self._process_due_timers(None)
+            if self._overdue:
+                self._end_overdue_waits(grace_ms)
+            if self._checks:
+                self._leave_queues_due(grace_ms)
+            self.process_transitions()
+            if not self.is_due:
+                return
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a deadline is due that has not been processed: a transition of this moment has set it."""
+        next_ms = self._state.timers.next_deadline_ms()
+        return next_ms is not None and next_ms <= self._state.at_ms
+
+    def process_transitions(self) -> None:
+        """Let contacts leave their queue or step that must not wait there any longer, without regard to deadlines."""
         self._shadow.leave_closed_queues()
         if self._shadow.entered_contacts:
             self._shadow.leave_queues_without_agents()
+        if self._shadow.changed_customers:
+            self._shadow.leave_inapplicable_steps()
         if self._state.index.agents.unavailable:
             self._shadow.leave_unserved_steps()
 
@@ -86,13 +113,32 @@ class ShadowDeadlines:
                 if not contact.waiting_for_opening:
                     state.index.contacts.to_match[subject] = contact
             elif kind == TimerKind.NO_AGENTS:
-                self._shadow.entered_contacts.update(c.contact_id for c in contacts_without_agents(state, subject))
+                self._checks.append(entry)
             elif kind == TimerKind.HOURS:
                 self._shadow.hours.process_due(subject)
             elif kind == TimerKind.CAP:
                 state.index.agents.refresh_open_channels(state.agents[subject])
             elif kind in _WAIT_TIMERS:
                 self._overdue[subject, kind] = due_ms
+
+    def _leave_queues_due(self, grace_ms: int) -> None:
+        """Let contacts leave the queues whose check is due, in the order of the checks, as live routing does."""
+        due, self._checks = self._checks, []
+        for entry in due:
+            if entry[0] + grace_ms <= self._state.at_ms:
+                self._leave_queue_without_agents(entry[2])
+            else:
+                self._checks.append(entry)
+
+    def _leave_queue_without_agents(self, queue_id: QueueId) -> None:
+        state, shadow = self._state, self._shadow
+        found, left = contacts_without_agents(state, queue_id), shadow.left_now(queue_id)
+        most = max(0, LEAVING_MAX - left)
+        moved = [contact for contact in found[:most] if shadow.leave_queue_without_agents(contact)]
+        if len(found) > most and (moved or left):
+            state.timers.add_check_at(state.at_ms + 1, queue_id)
+        if state.timers.is_check_due(queue_id, state.at_ms):
+            state.timers.add_check(queue_id)
 
     def _timer_behind(self, event: Event) -> TimerEntry | None:
         """Return the deadline that caused this event, where an agent's availability may matter to what follows."""
@@ -107,6 +153,10 @@ class ShadowDeadlines:
                 callback = self._state.contacts[event.contact_id].callback
                 until_ms = None if callback is None else callback.due_at_ms
                 return _timer_entry(until_ms, TimerKind.CALLBACK, event.contact_id)
+            case ContactExpired(reason="ttl" | "callback_expired"):
+                return _timer_entry(self._state.contacts[event.contact_id].ttl_at_ms, TimerKind.TTL, event.contact_id)
+            case OfferExpired():
+                return _timer_entry(self._state.offers[event.offer_id].deadline_ms, TimerKind.OFFER, event.offer_id)
             case ContactOverflowed() | ContactExpired() | ContactStepEntered():
                 contact = self._state.contacts[event.contact_id]
                 due = self._shadow.overdue_wait(contact)
@@ -129,6 +179,10 @@ class ShadowDeadlines:
             elif due_ms + grace_ms <= state.at_ms:
                 del self._overdue[contact_id, kind]
                 self._shadow.end_wait(contact)
+
+
+def _grace_ms(cause: str) -> int:
+    return _ADVANCE_GRACE_MS if cause == ADVANCE_TIME_COMMAND else 0
 
 
 def _timer_entry(due_ms: int | None, kind: TimerKind, subject: str) -> TimerEntry | None:

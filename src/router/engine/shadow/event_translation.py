@@ -212,7 +212,12 @@ def _translate_transition(shadow: ShadowState, event: WaitTransition) -> Event |
         return None  # Here, plans continue when the queue opens here.
     else:
         reason = None if isinstance(event, ContactRequeued) else event.reason
-        own = shadow.own_transition(contact, closing=reason == "closed", admission=reason == "no_agents_ready")
+        leaving = reason == "no_agents_ready"
+        own = shadow.own_transition(
+            contact, closing=reason == "closed", admission=leaving, leaving=leaving, by_customer=reason == "customer"
+        )
+        if leaving:
+            shadow.count_left(contact.queue_id)
         if not _is_same_transition(event, own):
             shadow.report_difference(
                 _difference_kind(event, own),

@@ -1,8 +1,8 @@
 """Shadow matcher: the rounds of ``match_all`` under the shadow policy, without making offers.
 
-**Theory of operation.** The live matcher serves freed agents in idle order, then seeking contacts in rank order, and starts the
-next round with the agents and contacts that have become free or waiting in the meantime. This class goes through the same
-rounds along the offers that were really made. Each offer is compared with what the shadow would have done at that point of the
+**Theory of operation.** The live matcher serves freed agents in idle order, then seeking contacts in rank order, agents that an
+offer frees before the next contact, and starts the next round with the contacts that wait since then. This class goes through the
+same rounds along the offers that were really made. Each offer is compared with what the shadow would have done at that point of the
 round; agents and contacts that live routing skips although the shadow would have matched them are remembered. ``finish_rounds``
 ends the rounds and returns the pairs that only the shadow would have made.
 
@@ -78,8 +78,13 @@ class ShadowMatcher:
 
         Returns a verdict if the shadow would have given the agent or the contact to another one before.
         """
+        freed = self._state.index.agents.freed
         if not self.is_started:
             self._start_round()
+        elif self._contacts and not self._agents and freed:
+            # The last offer has freed agents, who come before the contacts that are left.
+            self._agents = sorted(freed.values(), key=_idle_order)
+            freed.clear()
         verdict_before: OfferVerdict | None = None
         # A pair that is found neither in this round nor in the next one has no place in the shadow's rounds.
         for _ in range(2):

@@ -76,6 +76,8 @@ class ShadowHours:
         """Queues that have closed since ``take_contacts_to_move`` was last called."""
         self._contacts_to_admit: list[ContactId] = []
         """Contacts that have waited for an opening since ``take_contacts_to_admit`` was last called."""
+        self._contacts_with_plans: list[ContactId] = []
+        """Contacts whose plan continues since ``take_contacts_with_plans`` was last called."""
 
     def begin(self, live: Policy | None) -> None:
         """Take over the live state. No contact is moved because of a calendar that was never active."""
@@ -86,6 +88,7 @@ class ShadowHours:
         self._recompute()
         self._newly_closed.clear()
         self._contacts_to_admit.clear()
+        self._contacts_with_plans.clear()
 
     def on_live_policy(self, live: Policy | None) -> None:
         """Compare the calendars with those of a new active policy."""
@@ -137,6 +140,11 @@ class ShadowHours:
         found, self._contacts_to_admit = self._contacts_to_admit, []
         return found
 
+    def take_contacts_with_plans(self) -> list[ContactId]:
+        """Return and clear the contacts whose plan continues with an opening, where plans depend on the customer."""
+        found, self._contacts_with_plans = self._contacts_with_plans, []
+        return found
+
     def _compare_calendars(self, live: Policy | None) -> None:
         self._live_calendar_queues = frozenset(
             name
@@ -164,6 +172,10 @@ class ShadowHours:
     def _hours_events(self, queue_id: QueueId, now: OpeningState) -> list[Event]:
         if not (now.is_open or self._state.is_closed(queue_id)):
             self._newly_closed.add(queue_id)
+        if now.is_open and self._state.index.lines.tells_customers_apart:
+            lines = self._state.index.lines.by_queue.get(queue_id, ())
+            waiting = (contact for line in lines for contact in line.contacts_by_key.values())
+            self._contacts_with_plans += [contact.contact_id for contact in waiting if contact.waiting_for_opening]
         self._contacts_to_admit += [contact.contact_id for contact in contacts_to_admit(self._state, {queue_id: now})]
         dry_run = DryRunTransaction(self._state)
         apply_opening(dry_run, queue_id, now)

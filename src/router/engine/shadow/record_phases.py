@@ -1,8 +1,8 @@
 """Derive from a record's events in which phase of the live transaction each was emitted.
 
 A transaction fires due timers, runs the matcher, executes the command, fires the timers that have become due, and runs the
-matcher again. The journal's record is a flat list of events without these boundaries, but the kind and the reason of an event,
-together with the event before it, tell the phase.
+matcher again; timers that a run of the matcher has made due fire after it, and another run follows. The journal's record is a flat
+list of events without these boundaries, but the kind and the reason of an event, together with the event before it, tell the phase.
 """
 
 from typing import Final
@@ -58,7 +58,7 @@ _OWNER_RESCIND_REASONS: Final = frozenset({"moved", "owner_ended"})
 
 
 def is_matcher_event(event: Event, previous: Event | None) -> bool:
-    """Return whether the matcher may have emitted this event, between two consecutive offers."""
+    """Return whether the matcher, or a timer that it has made due, may have emitted this event, between two offers."""
     match event:
         case OfferMade():
             return event.from_agent_id is None
@@ -75,6 +75,8 @@ def is_matcher_event(event: Event, previous: Event | None) -> bool:
             return event.reason == "absent"
         case ContactOverflowed() | ContactPreferredAgentExpired():
             return True
+        case ContactExpired():
+            return event.reason == "no_agents_ready"
         case ContactRequeued():
             return event.reason == "transfer_back"
         case _:

@@ -172,7 +172,7 @@ class Shadow:
                 self._finish_rounds()
             if isinstance(event, OfferMade | CallbackDialRequested):
                 self._judge_offer(event)
-            self._deadlines.open_rate_caps_before(event)
+            self._deadlines.process_due_before(event, cause)
             self._apply_event(event, events[place + 1 :])
             previous = event
         self._finish_rounds()
@@ -265,7 +265,11 @@ class Shadow:
         agent_id = made.agent_id if isinstance(made, OfferMade) else made.for_agent_id
         if agent_id is None or (isinstance(made, OfferMade) and made.from_agent_id is not None):
             return
-        self._deadlines.process_due(self._cause_tag)
+        if self._matcher.is_started:
+            # What this run has made due comes after the run.
+            self._deadlines.process_transitions()
+        else:
+            self._deadlines.process_due(self._cause_tag)
         state, report = self._state.state, self.counters.report
         contact = state.contacts[made.contact_id]
         queue_id = self._state.live_queue_id(contact)
@@ -292,7 +296,16 @@ class Shadow:
 
     def _finish_rounds(self) -> None:
         """Finish the rounds of the matcher: end overdue waits, and report pairs that only the shadow would have made."""
-        self._deadlines.process_due(self._cause_tag)
+        if self._matcher.is_started:
+            self._report_pairs()
+        while True:
+            self._deadlines.process_due(self._cause_tag)
+            self._report_pairs()
+            if not self._deadlines.is_due:
+                return
+
+    def _report_pairs(self) -> None:
+        """End the run of the matcher and report the pairs that only the shadow would have made."""
         reported = self._state.reported_sooner
         pairs = self._matcher.finish_rounds()
         for contact in self._matcher.take_unserved_contacts():

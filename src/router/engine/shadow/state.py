@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from router.engine.commands.offers import advance_absent_steps
 from router.engine.commands.overflow import apply_at_closing, leave_without_agents
-from router.engine.commands.plan_steps import overflow_without_agents, resume_plan, skip_absent_step
+from router.engine.commands.plan_steps import overflow_without_agents, resume_plan, skip_absent_step, skip_inapplicable_step
 from router.engine.commands.queue_admission import EntryWay
 from router.engine.commands.timers import fire_timer
 from router.engine.events import EVENT_HANDLERS
@@ -83,6 +83,11 @@ class ShadowState:
         """Contacts that wait again because an offer has ended; their queue may have closed in the meantime."""
         self.entered_contacts: set[ContactId] = set()
         """Contacts that wait in their queue again, or since its opening; it may have no ready agent."""
+        self.changed_customers: set[ContactId] = set()
+        """Contacts whose step may no longer be for their customer: their facts have changed, or they wait again."""
+        self._left: dict[QueueId, int] = {}
+        """Contacts that left each queue without ready agents in live routing, at the time ``_left_at_ms``."""
+        self._left_at_ms = -1
         self.excluded: set[ContactId] = set()
         """Live contacts that the shadow policy would not have admitted."""
         self.reported_sooner: set[ContactId] = set()
@@ -228,9 +233,12 @@ class ShadowState:
         """Restore the invariants of the shadow's additional tables after an event."""
         self.hours.apply_pending()
         self.entered_contacts.update(self.hours.take_contacts_to_admit())
+        self.changed_customers.update(self.hours.take_contacts_with_plans())
         contact_id: ContactId | None = getattr(event, "contact_id", None)
         if contact_id is None:
             return
+        if self.state.index.lines.tells_customers_apart and isinstance(event, ContactUpdated | ContactRequeued):
+            self.changed_customers.add(contact_id)
         if isinstance(event, ContactPreferredAgentExpired) or (isinstance(event, CallbackConnected) and event.agent_id is None):
             self.entered_contacts.add(contact_id)
         elif isinstance(event, ContactOverflowed):
@@ -248,10 +256,13 @@ class ShadowState:
             self.state.index.contacts.leave_line(contact)
 
     # --- waits and steps that end under one policy alone --------------------------------------------------
-    def own_transition(self, contact: Contact, *, closing: bool = False, admission: bool = False) -> WaitTransition | None:
+    def own_transition(
+        self, contact: Contact, *, closing: bool = False, admission: bool = False, leaving: bool = False, by_customer: bool = False
+    ) -> WaitTransition | None:
         """Return what the shadow policy does with a contact whose wait or step has ended, or whose step no agent serves any more.
 
-        ``closing``: the contact's queue has closed. ``admission``: the contact waits in its queue again.
+        ``closing``: the contact's queue has closed. ``admission``: the contact waits in its queue again. ``leaving``: the queue
+        has had no ready agent for too long. ``by_customer``: the condition of its step may no longer hold for its customer.
         """
         if contact.contact_id in self.excluded or not contact.awaits_offers:
             return None
@@ -263,10 +274,13 @@ class ShadowState:
         if closing:
             if self.state.is_closed(contact.queue_id):
                 apply_at_closing(dry_run, contact)
-        elif admission:
-            overflow_without_agents(dry_run, contact, EntryWay.RETURN)
-            if not dry_run.events:
+        elif admission or leaving:
+            if admission:
+                overflow_without_agents(dry_run, contact, EntryWay.RETURN)
+            if leaving and not dry_run.events:
                 leave_without_agents(dry_run, contact)
+        elif by_customer:
+            skip_inapplicable_step(dry_run, contact)
         elif due is not None:
             fire_timer(dry_run, (*due, contact.contact_id, ""))
         else:
@@ -303,6 +317,29 @@ class ShadowState:
         contacts = [self.state.contacts[name] for name in found if name in self.state.contacts]
         for contact in sorted(contacts, key=_queued_seq):
             self._apply_own_transition(contact, self.own_transition(contact, admission=True))
+
+    def leave_inapplicable_steps(self) -> None:
+        """End the steps, here alone, whose condition does not hold for the customer."""
+        found, self.changed_customers = self.changed_customers, set()
+        contacts = [self.state.contacts[name] for name in found if name in self.state.contacts]
+        for contact in sorted(contacts, key=_queued_seq):
+            self._apply_own_transition(contact, self.own_transition(contact, by_customer=True))
+
+    def leave_queue_without_agents(self, contact: Contact) -> bool:
+        """Move a contact out of a queue that has had no ready agent for too long; return whether it left."""
+        transition = self.own_transition(contact, leaving=True)
+        self._apply_own_transition(contact, transition)
+        return transition is not None
+
+    def count_left(self, queue_id: QueueId) -> None:
+        """Count a contact that leaves a queue without ready agents in live routing."""
+        if self._left_at_ms != self.state.at_ms:
+            self._left, self._left_at_ms = {}, self.state.at_ms
+        self._left[queue_id] = self._left.get(queue_id, 0) + 1
+
+    def left_now(self, queue_id: QueueId) -> int:
+        """Return how many contacts have left such a queue in live routing at the present time."""
+        return self._left.get(queue_id, 0) if self._left_at_ms == self.state.at_ms else 0
 
     def leave_unserved_step(self, contact: Contact) -> None:
         """End the contact's step in the shadow state if no agent serves it."""
