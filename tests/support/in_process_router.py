@@ -1,7 +1,7 @@
 """A whole router in this process, on a port of its own: real writer, journal, hub, sockets; no command line."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +19,10 @@ from router.protocol.asyncapi import asyncapi_document
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Reply, Writer
 from router.server.api.request import Readiness, Services
-from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
+from router.server.auth.credentials import Authenticator, Role, mint_token, open_authenticator
 from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.keys import create_secret
+from router.server.auth.tickets import Tickets, TicketStore
 from router.server.customers.live_customers import LiveCustomers, sensitive_of
 from router.server.listeners import PublicServer
 from router.server.ws.endpoints import WebSocketEndpoints
@@ -101,6 +102,7 @@ async def running_router(
     auth: dict[str, Any] | None = None,
     context: dict[str, Any] | None = None,
     requests: dict[str, Any] | None = None,
+    tickets: Callable[[Authenticator], Tickets] | None = None,
 ) -> AsyncIterator[InProcessRouter]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order. With ``context`` it keeps customers."""
     settings = settings_from(
@@ -130,7 +132,7 @@ async def running_router(
     backend = Services(
         settings=settings,
         authenticator=authenticator,
-        tickets=TicketStore(lifetime_s=30, tickets_max=100),
+        tickets=TicketStore(lifetime_s=30, tickets_max=100) if tickets is None else tickets(authenticator),
         writer=writer,
         publisher=writer.publisher,
         journal=journal,

@@ -22,6 +22,7 @@ from router.app.conditions import (
     log_hash_secrets_failed,
     log_references_in_journal,
 )
+from router.app.shared_state import SharedState
 from router.context.service import ContextService
 from router.context.sqlite.opening import open_context
 from router.context_settings import ReferenceStorage
@@ -46,7 +47,7 @@ from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.server.api.request import Readiness, Services
-from router.server.auth.credentials import Role, TicketStore, mint_token, open_authenticator
+from router.server.auth.credentials import Role, mint_token, open_authenticator
 from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.hash_secrets import HashSecrets
 from router.server.auth.jwks import JwksRefresher
@@ -56,7 +57,7 @@ from router.server.listeners import MetricsServer, PublicServer, check_transport
 from router.server.references import NO_REFERENCES, References
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
-from router.settings import AuthSettings, JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
+from router.settings import JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
 from router.statistics.incremental import IncrementalStats
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.context_metrics import ContextMetrics
@@ -105,6 +106,7 @@ class App:
         self._spans = open_request_spans(settings.telemetry)
         self._clock = clock
         self._storage = journal if journal is not None else open_journal(settings.journal, settings.store)
+        self._shared = SharedState(settings)
         self._journal: Journal = TimedJournal(self._storage, self._process.commit_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer_task: asyncio.Task[None] | None = None
@@ -151,6 +153,7 @@ class App:
             self.is_first_start = create_secret(self.settings)
             authenticator = self._authenticator = open_authenticator(self.settings)
             report_secret_files(self.settings)
+            self._shared.start()
             self._start_hash_secrets()
             refresh_s = self.settings.auth.jwks_refresh_s
             self._jwks = JwksRefresher(authenticator, refresh_s, on_change=lambda: self._sockets.check_credentials())
@@ -167,7 +170,7 @@ class App:
             services = Services(
                 settings=self.settings,
                 authenticator=authenticator,
-                tickets=_ticket_store(self.settings.auth),
+                tickets=self._shared.tickets(authenticator),
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
@@ -380,6 +383,7 @@ class App:
             await admin.close()
         await self._stop_writer(fast=True)
         await self._stop_context()
+        await self._shared.close()
         await self._cancel_tasks()
 
     # --- stop --------------------------------------------------------------------------------------
@@ -400,6 +404,7 @@ class App:
         finally:
             await self._admin.close()
             await self._stop_context()
+            await self._shared.close()
             await self._cancel_tasks()
         _log.info("stopped", action="stopped")
 
@@ -416,6 +421,7 @@ class App:
         await self._hub.stop()
         await self._admin.close()
         await self._stop_context()
+        await self._shared.close()
         await self._cancel_tasks()
         _log.info("stopped at once", action="stopped_at_once")
 
@@ -498,12 +504,6 @@ class RestorableStats:
             self._replace(WorkspaceStats.restore(snapshot))
         except ValueError as error:
             raise msgspec.DecodeError(str(error)) from None
-
-
-def _ticket_store(settings: AuthSettings) -> TicketStore:
-    return TicketStore(
-        lifetime_s=settings.ticket_s, tickets_max=settings.tickets_max, credential_tickets_max=settings.credential_tickets_max
-    )
 
 
 def _workspace_stats(writer: Writer, workspace: str) -> WorkspaceStats:

@@ -189,7 +189,7 @@ async def test_a_ticket_is_valid_once(tmp_path: Path) -> None:
     async with running_router(tmp_path) as router, asyncio.timeout(TIMEOUT_S):
         token = router.token("a0", Role.AGENT)
         credential = router.endpoints.services.authenticator.verify(token)
-        ticket = router.endpoints.services.tickets.issue(credential)
+        ticket = await router.endpoints.services.tickets.issue(credential)
         async with plain(router) as socket:
             await socket.send_frame(type="hello", ticket=ticket)
             assert (await socket.receive())["agent"]["agent_id"] == "a0"

@@ -46,4 +46,43 @@ return {'OK'}
 """
 )
 
-SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE)
+# All unused tickets of one credential are in one hash: digest -> end of the lifetime, what the ticket stands for.
+ISSUE_TICKET: Final = Script.of(
+    """#!lua
+-- KEYS 1 tickets of a credential   ARGV 1 digest 2 what it stands for 3 lifetime in ms 4 greatest number of tickets
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local all = redis.call('HGETALL', KEYS[1])
+local count, first = 0, nil
+for i = 1, #all, 2 do
+  local ends = tonumber(string.match(all[i + 1], '^(%d+) '))
+  if not ends or ends <= now then
+    redis.call('HDEL', KEYS[1], all[i])
+  else
+    count = count + 1
+    first = math.min(first or ends, ends)
+  end
+end
+if count >= tonumber(ARGV[4]) then return {'FULL', string.format('%.0f', first - now)} end
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + tonumber(ARGV[3])) .. ' ' .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {'OK'}
+"""
+)
+
+# Removed first, returned then: the second one finds none.
+REDEEM_TICKET: Final = Script.of(
+    """#!lua flags=allow-oom
+-- KEYS 1 tickets of a credential   ARGV 1 digest
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if not found then return false end
+redis.call('HDEL', KEYS[1], ARGV[1])
+local place = string.find(found, ' ', 1, true)
+if tonumber(string.sub(found, 1, place - 1)) <= now then return false end
+return string.sub(found, place + 1)
+"""
+)
+
+SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE, ISSUE_TICKET, REDEEM_TICKET)

@@ -29,8 +29,9 @@ from router.server.api.admission import AdmissionControl, whole_seconds
 from router.server.api.guards import guarded, idempotency_key, precondition
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request_watch import RequestPolls, RequestWatch
-from router.server.auth.credentials import Authenticator, Credential, Role, TicketStore
+from router.server.auth.credentials import Authenticator, Credential, Role
 from router.server.auth.failures import AuthFailures
+from router.server.auth.tickets import Tickets
 from router.server.customers.live_customers import LiveCustomers
 from router.server.customers.presence import CustomerPresence
 from router.server.references import NO_REFERENCES, References
@@ -53,7 +54,7 @@ class Services:
 
     settings: Settings
     authenticator: Authenticator
-    tickets: TicketStore
+    tickets: Tickets
     writer: Writer
     publisher: Publisher
     journal: Journal

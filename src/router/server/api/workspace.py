@@ -11,6 +11,7 @@ from router.context.service import STALLED_S
 from router.engine.engine import digest_of
 from router.journal.records import Record
 from router.model.diagnosis import ContextHealth, with_clock_drift, with_failed_context, with_journal_references
+from router.model.errors import SharedStateUnavailable
 from router.runtime.clock import DRIFT_WARNED_MS
 from router.server.api.bodies import (
     DigestDocument,
@@ -23,7 +24,7 @@ from router.server.api.bodies import (
 from router.server.api.idempotency import public_event
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, encode_in_turns
-from router.server.auth.credentials import TicketsExhausted
+from router.server.auth.tickets import TICKETS_UNAVAILABLE_TEXT, TicketsExhausted
 from router.server.references import References
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -159,7 +160,7 @@ async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
             raise ProblemError("invalid_value", "this operation does not support it: each request issues a new ticket", field=name)
     tickets = request.services.tickets
     try:
-        ticket = tickets.issue(request.credential)
+        ticket = await tickets.issue(request.credential)
     except TicketsExhausted as error:
         if error.is_of_credential:
             detail = "this credential has as many unused tickets as `auth.credential_tickets_max` allows"
@@ -167,6 +168,8 @@ async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:
         raise ProblemError(
             "busy", "as many tickets are unused as `auth.tickets_max` allows", retry_after_s=error.retry_after_s
         ) from None
+    except SharedStateUnavailable:
+        raise ProblemError("busy", TICKETS_UNAVAILABLE_TEXT, retry_after_s=1) from None
     return ApiResponse(
         status=201, body=TicketDocument(ticket=ticket, expires_in_s=tickets.lifetime_s), headers={"Cache-Control": "no-store"}
     )

@@ -1,4 +1,4 @@
-"""Authentication and permissions: verify bearer tokens (JWT, RFC 7519) and issue single-use tickets for browsers.
+"""Authentication and permissions: verify bearer tokens (JWT, RFC 7519).
 
 A token is checked in a fixed order, each step before the next may use what it establishes: size, header, issuer, key and
 algorithm, signature and standard claims, lifetime, workspace. ``docs/explanation/security.md`` gives the reason for every
@@ -9,16 +9,12 @@ Verifying a signature is the most expensive step of a request. Verified credenti
 their token, never by the token itself, in a bounded cache with least-recently-used eviction. What can change about a verified
 token is its age, and whether its key is still one of its issuer: both are checked on every use.
 
-A browser cannot set headers on a WebSocket. It exchanges its token for a ticket (``POST /v1/ws-ticket``), which the
-``hello`` frame redeems once. Tickets are kept in memory only, as hashes.
-
 Roles and the operations that each may use are data; a test tries every role on every route. An operation without a row is
 permitted to no role. Operations that agents may use are limited to the agent's own work, those of gateways to the gateway's own
 contacts; the handlers enforce that.
 """
 
 import hashlib
-import math
 import re
 import secrets
 import time
@@ -495,85 +491,3 @@ def mint_token(
         algorithm = ALGORITHMS[KeyFamily.HMAC][0]
         return jwt.encode(payload, key.material, algorithm=algorithm, headers={"kid": kid})
     raise SettingsInvalid("auth.issuers: no `hmac` issuer without claim names of its own; create tokens with its own tool")
-
-
-class TicketsExhausted(RouterError):
-    """The limit of unredeemed tickets is reached: of one credential, or of all."""
-
-    def __init__(self, retry_after_s: int, *, is_of_credential: bool) -> None:
-        super().__init__("too many tickets")
-        self.retry_after_s = retry_after_s
-        """Time until the oldest of these tickets expires, rounded up."""
-        self.is_of_credential = is_of_credential
-
-
-class _IssuedTicket(Struct, frozen=True):
-    credential: Credential
-    expires_at_s: float
-
-
-class TicketStore:
-    """Issued tickets, at most ``tickets_max``, each valid once and for ``lifetime_s`` seconds."""
-
-    def __init__(
-        self, *, lifetime_s: int, tickets_max: int, credential_tickets_max: int = 10, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.lifetime_s = lifetime_s
-        self._tickets_max = tickets_max
-        self._credential_tickets_max = credential_tickets_max
-        self._by_credential: dict[str, dict[bytes, None]] = {}
-        """Hashes of the unused tickets of each credential, oldest first."""
-        self._now_s = now_s
-        self._issued: OrderedDict[bytes, _IssuedTicket] = OrderedDict()
-
-    def issue(self, credential: Credential) -> str:
-        """Issue a ticket for a credential. Raises TicketsExhausted."""
-        now_s = self._now_s()
-        self._remove_expired(now_s)
-        own = self._by_credential.get(_owner(credential), {})
-        if len(own) >= self._credential_tickets_max:
-            raise TicketsExhausted(self._lasts_s(next(iter(own)), now_s), is_of_credential=True)
-        if len(self._issued) >= self._tickets_max:
-            raise TicketsExhausted(self._lasts_s(next(iter(self._issued)), now_s), is_of_credential=False)
-        ticket = secrets.token_urlsafe(32)
-        digest = _hash(ticket)
-        self._issued[digest] = _IssuedTicket(credential, now_s + self.lifetime_s)
-        self._by_credential.setdefault(_owner(credential), {})[digest] = None
-        return ticket
-
-    def _lasts_s(self, digest: bytes, now_s: float) -> int:
-        return max(1, math.ceil(self._issued[digest].expires_at_s - now_s))
-
-    def redeem(self, ticket: str) -> Credential | None:
-        """Return the credential of a ticket and invalidate it; None for one that is unknown, used or expired."""
-        issued = self._remove(_hash(ticket))
-        if issued is None or self._now_s() >= issued.expires_at_s:
-            return None
-        return issued.credential
-
-    def _remove(self, digest: bytes) -> _IssuedTicket | None:
-        issued = self._issued.pop(digest, None)
-        if issued is not None:
-            owner = _owner(issued.credential)
-            own = self._by_credential[owner]
-            del own[digest]
-            if not own:
-                del self._by_credential[owner]
-        return issued
-
-    def _remove_expired(self, now_s: float) -> None:
-        # All tickets have the same lifetime, so the oldest come first.
-        while self._issued:
-            first = next(iter(self._issued))
-            if self._issued[first].expires_at_s > now_s:
-                return
-            self._remove(first)
-
-
-def _owner(credential: Credential) -> str:
-    return f"{credential.role}|{credential.rate_limit_key}"
-
-
-def _hash(ticket: str) -> bytes:
-    # The time of a lookup by hash does not depend on how much of a guessed ticket is right.
-    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()

@@ -241,7 +241,7 @@ class HeadCache:
         )
 
 
-HandlerResult: TypeAlias = HttpResponse | Coroutine[Any, Any, HttpResponse] | None
+HandlerResult: TypeAlias = HttpResponse | Coroutine[Any, Any, HttpResponse | None] | None
 
 
 class RequestHandler(Protocol):
@@ -255,7 +255,7 @@ class RequestHandler(Protocol):
         """Check the head; raises ProblemError. Encoded bytes are sent as the response, already counted."""
 
     def handle(self, request: HttpRequest) -> HandlerResult:
-        """Handle a complete request; raises ProblemError. None: the handler sends the response itself."""
+        """Handle a complete request; raises ProblemError. None, at once or later: the handler sends the response itself."""
 
 
 class _Node:
@@ -396,7 +396,7 @@ class HttpApplication:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _await(self, request: HttpRequest, result: Coroutine[Any, Any, HttpResponse]) -> None:
+    async def _await(self, request: HttpRequest, result: Coroutine[Any, Any, HttpResponse | None]) -> None:
         try:
             response = await result
         except ProblemError as raised:
@@ -404,7 +404,8 @@ class HttpApplication:
         except Exception:
             self.fail_unexpectedly(request)
         else:
-            self.respond(request, response)
+            if response is not None:
+                self.respond(request, response)
 
     # --- responses -------------------------------------------------------------------------------
     def respond(self, request: HttpRequest, response: HttpResponse) -> None:

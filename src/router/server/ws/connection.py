@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from router.model.commands import ConnectDesktop, EnqueueContact
-from router.model.errors import CommandQueueFull, RouterError
+from router.model.errors import CommandQueueFull, RouterError, SharedStateUnavailable
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, ServerFrame, SubmitFrame, WatchCardFrame
@@ -132,12 +132,32 @@ class WebSocketConnection(SessionSocket):
         return usage.frames
 
     def _authenticate(self, effect: Authenticate) -> list[Effect]:
-        if effect.ticket is not None:
-            credential = self._context.redeem(effect.ticket)
-            if credential is None:
-                self._count_failure("ticket")
-        else:
-            credential = self._verify_token(effect.token or "")
+        if effect.ticket is None:
+            return self._admit(self._verify_token(effect.token or ""))
+        redeemed = self._context.redeem(effect.ticket)
+        if isinstance(redeemed, Credential | None):
+            return self._admit(self._redeemed(redeemed))
+        # Nothing is received until the start of the stream, or the end of the connection.
+        self._socket.pause_delivery()
+        self._hub.track_task(asyncio.get_running_loop().create_task(self._admit_later(redeemed)))
+        return []
+
+    async def _admit_later(self, redeemed: Awaitable[Credential | None]) -> None:
+        try:
+            credential = self._redeemed(await redeemed)
+            if not self._closing:
+                self._execute(self._admit(credential))
+        except SharedStateUnavailable:
+            self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
+        except Exception:
+            self._fail("socket_failed", "the start of a WebSocket failed")
+
+    def _redeemed(self, credential: Credential | None) -> Credential | None:
+        if credential is None:
+            self._count_failure("ticket")
+        return credential
+
+    def _admit(self, credential: Credential | None) -> list[Effect]:
         if credential is None:
             return self._session.authentication_failed()
         self._credential = credential

@@ -2,7 +2,8 @@
 
 Whatever can be refused is refused before the upgrade, with a problem document and an HTTP status that proxies and clients
 understand. Tokens are accepted in the ``Authorization`` header or in ``hello``, never in the URL. A browser, which cannot set
-that header, may send a ticket as the subprotocol ``ticket.<ticket>`` beside the one that it wants to speak.
+that header, may send a ticket as the subprotocol ``ticket.<ticket>`` beside the one that it wants to speak. A ticket that several
+nodes share is redeemed once the request is complete; until then the upgrade counts as one without a credential.
 
 The credential is checked before any limit that clients share, so invalid ones use up nothing that valid ones need: upgrades
 with a credential, those without one, which are authenticated by ``hello`` later, and those of customers have limits of their own.
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from router.model.errors import SharedStateUnavailable
 from router.protocol.codec import SUBPROTOCOLS
 from router.protocol.session import Endpoint, TokenBucket
 from router.server.api.admission import whole_seconds
@@ -27,7 +29,8 @@ from router.server.api.idempotency import add_customer, add_customer_in_memory
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services
 from router.server.auth.credentials import AuthFailed, Credential
-from router.server.http.application import HttpApplication, HttpRequest
+from router.server.auth.tickets import TICKETS_UNAVAILABLE_TEXT
+from router.server.http.application import CONNECTIONS_FULL_DETAIL, HandlerResult, HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
 from router.server.http.handlers import count_failed_login
 from router.server.http.responses import SERVER_NAME, problem_response
@@ -239,14 +242,45 @@ class WebSocketEndpoints:
         """Return the credential of the header or the ticket; None if there is neither: then ``hello`` must carry one."""
         header = request.headers.get("authorization")
         ticket = _ticket(request)
-        if header is None and ticket is None:
+        if (header is None and ticket is None) or self.pending_ticket(request) is not None:
             return None
         try:
             credential = self._verified(header, ticket)
         except AuthFailed as failed:
-            self.services.auth_failures.record(str(failed))
-            count_failed_login(self.services, request)
-            raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
+            raise self._refused(request, failed) from None
+        return self._checked(request, credential, endpoint)
+
+    def pending_ticket(self, request: HttpRequest) -> str | None:
+        """Return the ticket that ``redeem`` has yet to redeem; None: ``credential`` knows the credential, or there is none."""
+        if not self.services.tickets.redeems_later or request.headers.get("authorization") is not None:
+            return None
+        return _ticket(request)
+
+    async def redeem(self, request: HttpRequest, ticket: str, endpoint: Endpoint) -> Credential:
+        """Redeem the ticket of an upgrade that was counted as one without a credential. Raises ProblemError."""
+        redeemed = self.services.tickets.redeem(ticket)
+        try:
+            credential = redeemed if isinstance(redeemed, Credential | None) else await redeemed
+        except SharedStateUnavailable:
+            raise ProblemError("busy", TICKETS_UNAVAILABLE_TEXT, retry_after_s=_retry_after_s()) from None
+        if credential is None or self.services.authenticator.is_expired(credential):
+            raise self._refused(request, AuthFailed("ticket"))
+        self._checked(request, credential, endpoint)
+        if (refusal := self._credential_refusal(credential)) is not None:
+            raise refusal
+        connection = request.connection
+        assert isinstance(connection, HttpConnection)
+        if not connection.authenticate():
+            raise ProblemError("busy", CONNECTIONS_FULL_DETAIL)
+        return credential
+
+    def _refused(self, request: HttpRequest, failed: AuthFailed) -> ProblemError:
+        self.services.auth_failures.record(str(failed))
+        count_failed_login(self.services, request)
+        return ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+
+    def _checked(self, request: HttpRequest, credential: Credential, endpoint: Endpoint) -> Credential:
+        """Return the credential if its role may use the endpoint. Raises ProblemError."""
         request.actor = credential.pseudonym
         if str(credential.role) not in endpoint.roles:
             self.services.admission.check_rate(self.services.admission.usage(credential))
@@ -256,6 +290,7 @@ class WebSocketEndpoints:
     def _verified(self, header: str | None, ticket: str | None) -> Credential:
         if header is None:
             credential = self.services.tickets.redeem(ticket or "")
+            assert isinstance(credential, Credential | None), "a ticket that is redeemed later is not verified here"
             if credential is None or self.services.authenticator.is_expired(credential):
                 raise AuthFailed("ticket")
             return credential
@@ -301,10 +336,23 @@ class UpgradeHandler:
         request.keep_alive = keep_alive
         return None
 
-    def handle(self, request: HttpRequest) -> None:
-        """Answer the handshake and pass the connection on."""
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Answer the handshake and pass the connection on, once its ticket is redeemed."""
         if request.body:
             raise ProblemError("malformed", "an upgrade request has no body")
+        ticket = None if request.credential is not None else self._endpoints.pending_ticket(request)
+        if ticket is None:
+            self._accept(request)
+            return None
+        return self._accept_later(request, ticket)
+
+    async def _accept_later(self, request: HttpRequest, ticket: str) -> None:
+        keep_alive, request.keep_alive = request.keep_alive, False
+        request.credential = await self._endpoints.redeem(request, ticket, self._endpoint)
+        request.keep_alive = keep_alive
+        self._accept(request)
+
+    def _accept(self, request: HttpRequest) -> None:
         subprotocol = _offered(request)
         request_id = request.id()
         key = request.headers["sec-websocket-key"].encode("ascii")

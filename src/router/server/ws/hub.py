@@ -27,7 +27,7 @@ import structlog
 
 from router.context.cards import Card
 from router.model.errors import CommandQueueFull, RouterError
-from router.model.events import AgentRemoved, ContactAssigned, DesktopConnected, Event, OfferMade, ParticipantAdded
+from router.model.events import AgentRemoved, ContactAssigned, DesktopConnected, DesktopLost, Event, OfferMade, ParticipantAdded
 from router.model.states import SEALED_REFERENCE
 from router.model.views import QueueView
 from router.protocol.audience import recipient_agents, recipient_gateways
@@ -282,6 +282,8 @@ class Hub:
             kind = type(event)
             if kind is DesktopConnected:
                 self._close_older_desktops(group, cast(DesktopConnected, event))
+            elif kind is DesktopLost:
+                self._close_lost_desktop(group, cast(DesktopLost, event))
             recipients = _recipients(group, event)
             if kind in _BRINGS_A_CONTACT and self.customers is not None and self.customers.is_active:
                 self._deliver_with_card(group, recipients, seq, record.at_ms, event)
@@ -399,6 +401,13 @@ class Hub:
             elif subscriber.attached:
                 subscriber.attached = False
                 subscriber.close(CloseCode.TAKEN_OVER, "another desktop took over")
+
+    def _close_lost_desktop(self, group: _WorkspaceSubscribers, event: DesktopLost) -> None:
+        """Close a desktop session that another node has reported as lost: this node was not heard of for too long."""
+        subscriber = group.by_session.get(event.session_id)
+        if subscriber is not None and subscriber.attached:
+            subscriber.attached = False
+            subscriber.close(CloseCode.SERVICE_RESTART, "the session was taken for lost")
 
     # --- background tasks -------------------------------------------------------------------------
     def track_task(self, task: asyncio.Task[None]) -> None:

@@ -48,7 +48,7 @@ from router.settings import SocketSettings
 
 _log = structlog.get_logger(__name__)
 
-Redeem = Callable[[str], Credential | None]
+Redeem = Callable[[str], Credential | Awaitable[Credential | None] | None]
 WithCustomer = tuple[EnqueueContact, asyncio.Future[None] | None]
 AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[WithCustomer]]
 AddCustomerInMemory = Callable[[str, EnqueueContact, ContactFields], WithCustomer | None]

@@ -1,0 +1,53 @@
+"""What this process shares with other nodes of its store, and what it keeps in memory where it has no store."""
+
+from typing import TYPE_CHECKING
+
+from router.server.auth.credentials import Authenticator
+from router.server.auth.tickets import Tickets, TicketStore
+from router.settings import Settings
+
+if TYPE_CHECKING:
+    from router.cluster.redis.shared_store import SharedStore
+
+
+class SharedState:
+    """The shared state of a process: ``start`` it before the parts that use it, and ``close`` it after them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.store: SharedStore | None = None
+        """Access to the store; None: the router is alone."""
+        if settings.store.url is not None:
+            # Its client library takes a tenth of a second to load.
+            from router.cluster.redis.shared_store import open_shared_store
+
+            self.store = open_shared_store(settings.store)
+
+    def start(self) -> None:
+        """Start the access to the store."""
+        if self.store is not None:
+            self.store.start()
+
+    async def close(self) -> None:
+        """Close the connections. Idempotent."""
+        if self.store is not None:
+            await self.store.close()
+
+    def tickets(self, authenticator: Authenticator) -> Tickets:
+        """Return the tickets for WebSockets."""
+        auth = self._settings.auth
+        if self.store is None:
+            return TicketStore(
+                lifetime_s=auth.ticket_s, tickets_max=auth.tickets_max, credential_tickets_max=auth.credential_tickets_max
+            )
+        from router.server.auth.shared_tickets import SharedTickets
+
+        return SharedTickets(
+            self.store,
+            authenticator,
+            prefix=self._settings.store.prefix,
+            workspaces=frozenset(self._settings.all_workspaces()),
+            lifetime_s=auth.ticket_s,
+            tickets_max=auth.tickets_max,
+            credential_tickets_max=auth.credential_tickets_max,
+        )
