@@ -57,7 +57,7 @@ FULL_BATCH_COUNT: Final = 32
 
 # A batch is executed in turns of the event loop: after this much time, other tasks run before its next command. A command takes
 # about 0.1 ms, so this costs one iteration of the loop for every ten or more.
-TURN_S: Final = 0.004
+TURN_S: Final = 0.003
 
 # A turn of a query in slices takes about as long as a turn of commands, so it is a turn of its own.
 _FRESH_TURN_S: Final = 0.0003
@@ -104,6 +104,10 @@ class Turns:
     def is_over(self) -> bool:
         """Return whether the turn has lasted ``TURN_S``, so that other tasks run next."""
         return self._now_s() - self._started_s > TURN_S
+
+    def is_half_over(self) -> bool:
+        """Return whether less than half of the turn is left, so that work of a millisecond begins another one."""
+        return self._now_s() - self._started_s > TURN_S / 2
 
     def is_fresh(self) -> bool:
         """Return whether the turn has just begun."""

@@ -31,7 +31,7 @@ SNAPSHOT_EVENT_COUNT: Final = 50_000
 SNAPSHOT_IDLE_MS: Final = 5_000
 
 # Encoding runs in slices with pauses in between: at most a fifth of the time of the event loop.
-_TIME_SLICE_S: Final = 0.001
+_TIME_SLICE_S: Final = 0.0005
 _PAUSE_S: Final = 4 * _TIME_SLICE_S
 # Interrupted attempts after which an image is made in one blocking step.
 _INTERRUPTIONS_MAX: Final = 5

@@ -375,6 +375,8 @@ class Writer:
         if self.on_decided is not None:
             for workspace, record in batch.records:
                 self.on_decided(workspace, record, self._workspaces[workspace].engine)
+        if self._turns.is_half_over():
+            await self._turns.end()  # The records of a large batch take a millisecond to encode.
         await self._turns.run(self._journal.append(batch.records))
         for count, (workspace, record) in enumerate(batch.records):
             if batch.refused_submits:

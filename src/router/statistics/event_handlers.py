@@ -69,7 +69,7 @@ def _queued(target: StatsTarget, event: ContactQueued, at_ms: int) -> None:
         target.record_entry_rules(event)
     if event.option is not None:
         target.record_choosing(-1)
-    target.contacts[event.contact_id] = LiveContact(event.queue_id, event.channel, at_ms)
+    target.add_contact(event.contact_id, LiveContact(event.queue_id, event.channel, at_ms))
     target.move_contact(event.queue_id, None, QUEUED, at_ms)
     flow = target.counters_for(event.contact_id, event.queue_id, event.channel).flow
     flow.submitted += 1
@@ -77,7 +77,7 @@ def _queued(target: StatsTarget, event: ContactQueued, at_ms: int) -> None:
 
 
 def _choosing(target: StatsTarget, event: ContactChoosing, at_ms: int) -> None:
-    target.contacts[event.contact_id] = LiveContact(event.queue_id, event.channel, at_ms, CHOOSING)
+    target.add_contact(event.contact_id, LiveContact(event.queue_id, event.channel, at_ms, CHOOSING))
     target.record_choosing(1)
 
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from router.model.events import Event, PolicyPublished
+from router.statistics.contact_log import ContactLog
+from router.statistics.open_records import LiveContact
 from router.statistics.state import StatsInterval, StatsState
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -62,6 +64,43 @@ class _Walk:
         early.clear()
 
 
+class _ContactWalk(_Walk):
+    """The map of the live contacts, whose keys are not copied, as there may be a hundred thousand."""
+
+    __slots__ = ("_early_contacts", "_length", "_slices")
+
+    def __init__(self, live: dict[str, LiveContact], log: ContactLog) -> None:
+        super().__init__({})
+        self._live = live
+        self._length = len(live)
+        self._slices = log.read(_ENTRIES)
+        self._early_contacts: dict[str, tuple[LiveContact, bytes]] = {}
+
+    def keep(self, key: str) -> None:
+        """Encode a contact that is about to change."""
+        if not self._is_done and key not in self._early_contacts and key in self._live:
+            self._early_contacts[key] = (self._live[key], _entry(key, self._live[key]))
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the map in pieces."""
+        yield _map_header(self._length)
+        for contacts in self._slices:
+            yield b"".join([self._encoded(key, contact) for key, contact in contacts])
+        self._is_done = True
+        self._early_contacts.clear()
+
+    def _encoded(self, key: str, contact: LiveContact) -> bytes:
+        """Return an entry as it was at the beginning; nothing for one that was over then."""
+        early = self._early_contacts.get(key)
+        if early is not None:
+            return early[1] if early[0] is contact else b""
+        return _entry(key, contact) if self._live.get(key) is contact else b""
+
+    def end(self) -> None:
+        """End a walk that is not complete."""
+        self._slices.close()
+
+
 class IncrementalStats:
     """A snapshot in progress, at most one for a state: call ``advance`` until it returns False, then take ``parts``."""
 
@@ -76,16 +115,14 @@ class IncrementalStats:
         series = state.snapshot.series
         running = series.intervals[-1] if series.intervals else StatsInterval(start_ms=0)
         self._closed = series.intervals[:-1]
+        self._contacts = _ContactWalk(state.contacts, state.contact_log)
         self._walks = {
-            name: _Walk(live)
-            for name, live in (
-                ("queues", state.queues),
-                ("contacts", state.contacts),
-                ("offers", state.offers),
-                ("assignments", state.assignments),
-                ("agents", state.agents),
-                ("cells", running.cells),
-            )
+            "queues": _Walk(state.queues),
+            "contacts": self._contacts,
+            "offers": _Walk(state.offers),
+            "assignments": _Walk(state.assignments),
+            "agents": _Walk(state.agents),
+            "cells": _Walk(running.cells),
         }
         self._parts: list[bytes] = []
         self._work = self._pieces(state)
@@ -145,6 +182,7 @@ class IncrementalStats:
         """End a snapshot that is not complete. Idempotent."""
         if not self.is_done and not self.is_cancelled:
             self.is_cancelled = True
+            self._contacts.end()
             self._state.incremental = None
 
     def before_event(self, event: Event) -> None:

@@ -130,6 +130,9 @@ class StatsTarget(Protocol):
     offers: dict[str, LiveOffer]
     assignments: dict[str, LiveAssignment]
 
+    def add_contact(self, contact_id: str, contact: LiveContact) -> None:
+        """Add a contact, in place of the one with the same id, if any."""
+
     def agent(self, agent_id: str) -> AgentCounters:
         """Return the counters of an agent, creating them if needed."""
 

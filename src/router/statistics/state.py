@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from router.model.events import ContactQueued, Event
 from router.model.policy import Policy
+from router.statistics.contact_log import ContactLog
 from router.statistics.counters import ContactCounters, add_to_all
 from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime
 from router.statistics.open_records import (
@@ -168,12 +169,24 @@ class StatsObserver(Protocol):
 class StatsState:
     """Snapshot content with pending counters; the target of the event handlers in a live workspace."""
 
-    __slots__ = ("_pending", "agents", "assignments", "contacts", "incremental", "interval_end_ms", "offers", "queues", "snapshot")
+    __slots__ = (
+        "_pending",
+        "agents",
+        "assignments",
+        "contact_log",
+        "contacts",
+        "incremental",
+        "interval_end_ms",
+        "offers",
+        "queues",
+        "snapshot",
+    )
 
     def __init__(self, snapshot: StatsSnapshot) -> None:
         self.snapshot = snapshot
         self.queues = snapshot.queues
         self.contacts = snapshot.contacts
+        self.contact_log = ContactLog(self.contacts)
         self.offers = snapshot.offers
         self.assignments = snapshot.assignments
         self.agents = snapshot.agents
@@ -235,6 +248,14 @@ class StatsState:
         self.interval_end_ms = series.end_ms()
 
     # --- contacts ----------------------------------------------------------------------------------------------------
+
+    def add_contact(self, contact_id: str, contact: LiveContact) -> None:
+        """Add a contact, in place of the one with the same id, if any."""
+        contacts = self.contacts
+        if contact_id in contacts:
+            del contacts[contact_id]  # So that it is the last one, as in the log.
+        contacts[contact_id] = contact
+        self.contact_log.append(contact_id, contact)
 
     def queue(self, queue_id: str) -> QueueCounters:
         """Return the counters of a queue, creating them if needed."""

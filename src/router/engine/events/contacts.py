@@ -350,12 +350,13 @@ def _drop_expired(state: RoutingState, contact_id: str) -> None:
     """
     assert state.policy is not None
     retention, ended, at_ms = state.policy.retention, state.ended_contacts, state.at_ms
-    ended.append((contact_id, at_ms))
+    ended.append(contact_id, at_ms)
     most, oldest_ms = retention.ended_contacts_max, at_ms - 1000 * retention.ended_contacts_s
     for _ in range(ENDED_DROPPED_PER_EVENT):
-        if not ended or (len(ended) <= most and ended[0][1] >= oldest_ms):
+        ended_ms = ended.oldest_ms
+        if ended_ms is None or (len(ended) <= most and ended_ms >= oldest_ms):
             break
-        forgotten = state.contacts.pop(ended.popleft()[0])
+        forgotten = state.contacts.pop(ended.pop_oldest())
         if forgotten.slot:
             state.index.directory.forget(forgotten)
         if forgotten.request is not None and forgotten.request.token_hash is not None:

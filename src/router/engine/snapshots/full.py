@@ -5,7 +5,6 @@ state gives the same bytes: contacts and agents in order of arrival and registra
 in key order. The incremental snapshot writes exactly the same bytes in pieces.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
@@ -16,6 +15,7 @@ from msgspec import Struct, field
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
+from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
@@ -158,7 +158,7 @@ def load(data: bytes) -> RoutingState:
         state.ended_counts[ContactState(name)] = total
     state.contact_log = image.contacts
     state.contacts = {c.contact_id: c for c in image.contacts}
-    state.ended_contacts = deque(image.ended)
+    state.ended_contacts = EndedContacts(image.ended)
     state.offers = {o.offer_id: o for o in image.offers}
     state.assignments = {a.assignment_id: a for a in image.assignments}
     state.agents = {a.agent_id: a for a in image.agents}

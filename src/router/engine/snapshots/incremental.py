@@ -14,7 +14,6 @@ affected.
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from msgspec import Raw
@@ -85,7 +84,9 @@ class IncrementalSnapshot:
         self._no_agents = SNAPSHOT_ENCODER.encode(state.no_agents_since)
         # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
         self._pending = dict(statistics.pending_forecasts)
-        self._ended = list(state.ended_contacts)
+        self._ended_first, self._ended_end = state.ended_contacts.first, state.ended_contacts.end
+        self._early_ended: dict[int, tuple[ContactId, int]] = {}
+        """Entries of ended contacts that may be dropped before they are read, by number."""
         self._keys = state.idempotency.keys()
         self._contacts = _RecordLog(state.contact_log, state.seq)
         self._agents = _RecordLog(state.agent_log, state.agents_registered)
@@ -133,7 +134,7 @@ class IncrementalSnapshot:
         contacts: list[bytes] = []
         contacts_count = yield from _gather(self._contact_rows(), contacts)
         ended: list[bytes] = []
-        yield from _gather(_slices(self._ended, _KEYS), ended)
+        ended_count = yield from _gather(self._ended_rows(), ended)
         sections = _AgentSections()
         for rows in self._agent_rows():
             sections.add(rows)
@@ -149,7 +150,7 @@ class IncrementalSnapshot:
             _array(len(self._leading) + 6 + len(self._trailing) + 2),
             *self._leading,
             *(_array(contacts_count), *contacts),
-            *(_array(len(self._ended)), *ended),
+            *(_array(ended_count), *ended),
             *(_array(sections.offers_count), *sections.offers),
             *(_array(sections.assignments_count), *sections.assignments),
             *(_array(sections.agents_count), *sections.agents),
@@ -177,6 +178,16 @@ class IncrementalSnapshot:
             self._contacts.processed_up_to = contacts[-1].queued_seq
             yield rows
         self._contacts.compact()
+
+    def _ended_rows(self) -> Iterator[list[tuple[ContactId, int]]]:
+        log, early = self._state.ended_contacts, self._early_ended
+        while self._ended_first < self._ended_end:
+            start, self._ended_first = self._ended_first, min(self._ended_first + _KEYS, self._ended_end)
+            dropped = range(start, min(log.first, self._ended_first))
+            rows = [early[number] for number in dropped] + log.between(start, self._ended_first)
+            for number in dropped:
+                del early[number]
+            yield rows
 
     def _agent_rows(self) -> Iterator[list[_AgentRows]]:
         known, early = self._state.agents, self._early_agents
@@ -217,10 +228,17 @@ class IncrementalSnapshot:
         for agent_id in agent_ids:
             self._save_agent(agent_id)
         if kind in _ENDING_EVENTS:
-            for name, _ in islice(self._state.ended_contacts, ENDED_DROPPED_PER_EVENT):
-                self._save_contact(name)
+            self._save_ended()
         elif kind is ContactQueued or kind is IdempotencyKeyRecorded:
             self._save_keys(event.gateway_id if isinstance(event, ContactQueued) else getattr(event, "client", ""))
+
+    def _save_ended(self) -> None:
+        """Save what is dropped if an end makes the oldest ended contacts pass their retention."""
+        log = self._state.ended_contacts
+        for number, entry in enumerate(log.between(log.first, log.first + ENDED_DROPPED_PER_EVENT), start=log.first):
+            self._save_contact(entry[0])
+            if self._ended_first <= number < self._ended_end:
+                self._early_ended[number] = entry
 
     def _save_keys(self, client: str) -> None:
         """Save the idempotency keys that a new key of this client may replace."""

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from router.engine.snapshots.full import dump, load
 from router.engine.state.contact import SuspensionState
+from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys
 from router.model.states import CallbackPhase
 
@@ -90,9 +91,7 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
     for contact_id, forecast in list(forecasts.items()):
         forecasts[contact_id] = shift_times(forecast, by_ms)
     state.rule_counts = shift_times(state.rule_counts, by_ms)
-    ended = [(contact_id, at_ms + by_ms) for contact_id, at_ms in state.ended_contacts]
-    state.ended_contacts.clear()
-    state.ended_contacts.extend(ended)
+    state.ended_contacts = EndedContacts((contact_id, at_ms + by_ms) for contact_id, at_ms in state.ended_contacts)
     state.no_agents_since = _shift_all(state.no_agents_since, by_ms)
     state.at_ms = state.event_at_ms = state.event_at_ms + by_ms
     for hours in state.hours.values():

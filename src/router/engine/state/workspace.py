@@ -8,11 +8,11 @@ Each record has primary and derived fields. Primary fields are written to a snap
 channels. Derived fields stand last, because a snapshot stores a record as an array of its primary fields, in this order.
 """
 
-from collections import deque
 from typing import Final
 
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
+from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
@@ -55,7 +55,7 @@ class WorkspaceRecords:
         """Contacts in order of arrival."""
         self.contact_log: list[Contact] = []
         """Derived: the contacts in order of arrival, for incremental iteration; may still hold contacts already forgotten."""
-        self.ended_contacts: deque[tuple[ContactId, int]] = deque()
+        self.ended_contacts = EndedContacts()
         self.offers: dict[OfferId, Offer] = {}
         self.assignments: dict[AssignmentId, Assignment] = {}
         self.agents: dict[AgentId, Agent] = {}

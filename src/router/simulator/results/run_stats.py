@@ -237,6 +237,10 @@ class _RunTarget:
 
     # --- agents ------------------------------------------------------------------------------------------------------
 
+    def add_contact(self, contact_id: str, contact: LiveContact) -> None:
+        """Add a contact, in place of the one with the same id, if any."""
+        self.contacts[contact_id] = contact
+
     def agent(self, agent_id: str) -> AgentCounters:
         """Return the counters of an agent, creating them and the integrals of the agent's group if needed."""
         try:

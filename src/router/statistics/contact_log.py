@@ -1,0 +1,73 @@
+"""The live contacts in order of their submit, for a walk in slices while contacts are added and removed.
+
+Theory of operation. A snapshot needs the contacts as they were at one moment. To copy the keys of a map of a hundred thousand
+contacts takes five to twenty milliseconds, because each key has to be fetched from memory, and the event loop waits. So every
+contact is also appended to a list, and the walk reads the list up to where it ended at that moment. A contact that has been removed
+stays in the list: an entry counts only while the map has the very same record for its id. What is removed or changed during the
+walk has been encoded before, by ``IncrementalStats.before_event``. The walk drops the entries that no longer count; where no
+snapshots are taken, the list is rebuilt when most of its entries do not count.
+"""
+
+from collections.abc import Generator
+from typing import Final
+
+from router.statistics.open_records import LiveContact
+
+_SLACK: Final = 1_000
+"""Entries beyond twice the number of live contacts before the list is rebuilt."""
+
+
+class ContactLog:
+    """Ids and records of contacts in order of their submit; some may no longer be live."""
+
+    __slots__ = ("_ids", "_is_read", "_live", "_records")
+
+    def __init__(self, live: dict[str, LiveContact]) -> None:
+        """``live`` is the map of the live contacts, which the caller changes."""
+        self._live = live
+        self._ids: list[str | None] = list(live)
+        self._records: list[LiveContact | None] = list(live.values())
+        self._is_read = False
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def append(self, contact_id: str, record: LiveContact) -> None:
+        """Add a contact that the map has received as its last one. Amortized constant time."""
+        self._ids.append(contact_id)
+        self._records.append(record)
+        if len(self._ids) > 2 * len(self._live) + _SLACK and not self._is_read:
+            self._ids, self._records = list(self._live), list(self._live.values())
+
+    def read(self, slice_size: int) -> Generator[list[tuple[str, LiveContact]]]:
+        """Yield the present entries in slices, also those that do not count; drop these. One walk at a time.
+
+        Close the iterator if it is not read to its end.
+        """
+        assert not self._is_read, "only one walk at a time"
+        self._is_read = True
+        slices = self._slices(len(self._ids), slice_size)
+        next(slices)  # From now on closing it ends the walk.
+        return slices
+
+    def _slices(self, end: int, slice_size: int) -> Generator[list[tuple[str, LiveContact]]]:
+        ids, records, live = self._ids, self._records, self._live
+        done = kept = 0
+        try:
+            yield []
+            while done < end:
+                taken: list[tuple[str, LiveContact]] = []
+                for place in range(done, min(done + slice_size, end)):
+                    contact_id, record = ids[place], records[place]
+                    assert contact_id is not None and record is not None
+                    taken.append((contact_id, record))
+                    # Dropped one by one: to free thousands at once would take milliseconds.
+                    ids[place] = records[place] = None
+                    if live.get(contact_id) is record:
+                        ids[kept], records[kept] = contact_id, record
+                        kept += 1
+                done += len(taken)
+                yield taken
+        finally:
+            del ids[kept:done], records[kept:done]
+            self._is_read = False
