@@ -46,6 +46,7 @@ from router.runtime.maintenance import Maintenance
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
+from router.server.api.admission import local_bucket
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, mint_token, open_authenticator
 from router.server.auth.customer_tokens import CustomerTokens
@@ -167,10 +168,12 @@ class App:
             self._customers = await self._start_customers()
             shadows = await self._start_shadows()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
+            rates = self._shared.rates()
             services = Services(
                 settings=self.settings,
                 authenticator=authenticator,
                 tickets=self._shared.tickets(authenticator),
+                new_bucket=local_bucket if rates is None else rates.bucket,
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
@@ -183,6 +186,8 @@ class App:
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
+            if rates is not None:
+                self._start_task(rates.run(), name="rates")
             authenticator.customers = CustomerTokens(self._writer)
             await self._start_servers(services)
         except BaseException:

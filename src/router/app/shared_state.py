@@ -8,6 +8,7 @@ from router.settings import Settings
 
 if TYPE_CHECKING:
     from router.cluster.redis.shared_store import SharedStore
+    from router.server.api.shared_rates import SharedRates
 
 
 class SharedState:
@@ -32,6 +33,14 @@ class SharedState:
         """Close the connections. Idempotent."""
         if self.store is not None:
             await self.store.close()
+
+    def rates(self) -> "SharedRates | None":
+        """Return the rates of clients over all nodes, to be exchanged by ``run``; None: each is of this process alone."""
+        if self.store is None:
+            return None
+        from router.server.api.shared_rates import SharedRates
+
+        return SharedRates(self.store, prefix=self._settings.store.prefix)
 
     def tickets(self, authenticator: Authenticator) -> Tickets:
         """Return the tickets for WebSockets."""

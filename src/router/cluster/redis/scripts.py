@@ -85,4 +85,24 @@ return string.sub(found, place + 1)
 """
 )
 
-SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE, ISSUE_TICKET, REDEEM_TICKET)
+# A token bucket that may be in debt: nodes tell what they have taken already.
+TAKE_TOKENS: Final = Script.of(
+    """#!lua flags=allow-oom
+-- KEYS 1 bucket   ARGV 1 tokens for each ms 2 tokens of a full bucket 3 tokens taken 4 greatest debt
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local found = redis.call('HMGET', KEYS[1], 'level', 'at')
+local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local level = burst
+if found[1] and found[2] then
+  level = math.min(burst, tonumber(found[1]) + math.max(0, now - tonumber(found[2])) * rate)
+end
+level = math.max(level - tonumber(ARGV[3]), -tonumber(ARGV[4]))
+local text = string.format('%.4f', level)
+redis.call('HSET', KEYS[1], 'level', text, 'at', string.format('%.3f', now))
+redis.call('PEXPIRE', KEYS[1], math.ceil((burst - level) / rate) + 1000)
+return text
+"""
+)
+
+SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE, ISSUE_TICKET, REDEEM_TICKET, TAKE_TOKENS)

@@ -22,7 +22,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from router.model.commands import (
     Command,
@@ -148,12 +148,25 @@ def _without_port(text: str) -> str:
     return text.partition(":")[0] if text.count(":") == 1 else text
 
 
+class NewBucket(Protocol):
+    """Maker of the token bucket of a key; ``key`` is the same for the same bound on every node, and for no other bound."""
+
+    def __call__(self, key: str, per_s: float, burst: float, *, now_ms: float, setting: str) -> TokenBucket:
+        """Return a bucket for a key of which none is known here."""
+        ...
+
+
+def local_bucket(key: str, per_s: float, burst: float, *, now_ms: float, setting: str) -> TokenBucket:
+    """Return a bucket of this process alone."""
+    return TokenBucket(per_s, burst, now_ms=now_ms, setting=setting)
+
+
 class RecentTable(Generic[T]):
     """Values by key, made on first use, at most ``keys_max``; the least recently used is dropped."""
 
     __slots__ = ("_entries", "_keys_max", "_make")
 
-    def __init__(self, keys_max: int, make: Callable[[], T]) -> None:
+    def __init__(self, keys_max: int, make: Callable[[str], T]) -> None:
         self._keys_max = keys_max
         self._make = make
         self._entries: OrderedDict[str, T] = OrderedDict()
@@ -163,7 +176,7 @@ class RecentTable(Generic[T]):
         entries = self._entries
         found = entries.get(key)
         if found is None:
-            found = entries[key] = self._make()
+            found = entries[key] = self._make(key)
             if len(entries) > self._keys_max:
                 entries.popitem(last=False)
         else:
@@ -175,10 +188,17 @@ class RateLimiter:
     """Token buckets by key, at most ``keys_max``; the least recently used is evicted."""
 
     def __init__(
-        self, *, per_s: float, burst: float, keys_max: int, setting: str = "", now_s: Callable[[], float] = time.monotonic
+        self,
+        *,
+        per_s: float,
+        burst: float,
+        keys_max: int,
+        setting: str = "",
+        now_s: Callable[[], float] = time.monotonic,
+        new_bucket: NewBucket = local_bucket,
     ) -> None:
-        def make() -> TokenBucket:
-            return TokenBucket(per_s, burst, now_ms=now_s() * 1000, setting=setting)
+        def make(key: str) -> TokenBucket:
+            return new_bucket(f"{setting}|{key}", per_s, burst, now_ms=now_s() * 1000, setting=setting)
 
         self._now_s = now_s
         self._buckets: RecentTable[TokenBucket] = RecentTable(keys_max, make)
@@ -234,8 +254,12 @@ class CredentialUsage:
 class AdmissionControl:
     """Limits of the server by credential, client address and in total."""
 
-    def __init__(self, settings: Settings, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, now_s: Callable[[], float] = time.monotonic, *, new_bucket: NewBucket = local_bucket
+    ) -> None:
+        """``new_bucket`` makes the buckets per credential, address and object; what all clients use together is of this process."""
         self._now_s = now_s
+        self._new_bucket = new_bucket
         self.in_flight = 0
         """Requests in execution."""
         self.bodies = 0
@@ -252,7 +276,9 @@ class AdmissionControl:
         self._usages = {role: self._new_usages(role, keys_max) for role in Role}
 
         def limiter(setting: str, per_s: float, burst: float) -> RateLimiter:
-            return RateLimiter(per_s=per_s, burst=burst, keys_max=keys_max, setting=setting, now_s=self._now_s)
+            return RateLimiter(
+                per_s=per_s, burst=burst, keys_max=keys_max, setting=setting, now_s=self._now_s, new_bucket=self._new_bucket
+            )
 
         changes_per_s, changes_burst = server.state_changes_per_s, server.state_changes_burst
         self._failures = limiter("server.failed_logins_per_s", server.failed_logins_per_s, server.failed_logins_per_s * 2)
@@ -268,34 +294,24 @@ class AdmissionControl:
     def _new_usages(self, role: Role, keys_max: int) -> RecentTable[CredentialUsage]:
         server, sockets = self._server, self._sockets
 
-        def make() -> CredentialUsage:
-            now_ms = self._now_s() * 1000
+        def bucket(key: str, setting: str, per_s: float, burst: float) -> TokenBucket:
+            return self._new_bucket(f"{setting}|{role}|{key}", per_s, burst, now_ms=self._now_s() * 1000, setting=setting)
+
+        def make(key: str) -> CredentialUsage:
             if role is Role.CUSTOMER:
-                frames = bucket = TokenBucket(
-                    self._requests.token_per_s, self._requests.token_burst, now_ms=now_ms, setting="requests.token_per_s"
-                )
-                connects_burst = self._requests.token_burst
+                requests = self._requests
+                frames = of_requests = bucket(key, "requests.token_per_s", requests.token_per_s, requests.token_burst)
+                connects_burst = requests.token_burst
             elif role is Role.AGENT:
-                frames = bucket = TokenBucket(
-                    sockets.frames_per_s, sockets.frames_burst, now_ms=now_ms, setting="sockets.frames_per_s"
-                )
+                frames = of_requests = bucket(key, "sockets.frames_per_s", sockets.frames_per_s, sockets.frames_burst)
                 connects_burst = sockets.connects_burst
             else:
-                frames = bucket = TokenBucket(
-                    server.requests_per_s, server.requests_burst, now_ms=now_ms, setting="server.requests_per_s"
-                )
+                frames = of_requests = bucket(key, "server.requests_per_s", server.requests_per_s, server.requests_burst)
                 connects_burst = max(sockets.connects_burst, sockets.credential_connections_max)
             if role is Role.GATEWAY:
-                frames = TokenBucket(
-                    sockets.gateway_frames_per_s,
-                    sockets.gateway_frames_burst,
-                    now_ms=now_ms,
-                    setting="sockets.gateway_frames_per_s",
-                )
-            connects = TokenBucket(
-                sockets.connects_per_minute / 60, connects_burst, now_ms=now_ms, setting="sockets.connects_per_minute"
-            )
-            return CredentialUsage(self, bucket, frames, connects)
+                frames = bucket(key, "sockets.gateway_frames_per_s", sockets.gateway_frames_per_s, sockets.gateway_frames_burst)
+            connects = bucket(key, "sockets.connects_per_minute", sockets.connects_per_minute / 60, connects_burst)
+            return CredentialUsage(self, of_requests, frames, connects)
 
         return RecentTable(keys_max, make)
 

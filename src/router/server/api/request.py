@@ -25,7 +25,7 @@ from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import StateImage
 from router.runtime.workspace import QueryResult, Reply
 from router.runtime.writer import Writer
-from router.server.api.admission import AdmissionControl, whole_seconds
+from router.server.api.admission import AdmissionControl, NewBucket, local_bucket, whole_seconds
 from router.server.api.guards import guarded, idempotency_key, precondition
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request_watch import RequestPolls, RequestWatch
@@ -69,6 +69,8 @@ class Services:
     """Contacts by workspace whose reference an earlier version left in the journal, as far as they were counted."""
     customers: LiveCustomers | None = None
     """Facts and cards of the customers of live contacts; none where the customer context is switched off."""
+    new_bucket: NewBucket = local_bucket
+    """Makes the buckets of the rates of clients."""
     run: str = ""
     """Name of this start of the node among several on one store; empty: the router is alone."""
     readiness: Readiness = field(default_factory=Readiness)
@@ -84,7 +86,7 @@ class Services:
     def __post_init__(self) -> None:
         requests, store = self.settings.requests, self.settings.store
         object.__setattr__(self, "store_durability", UNSET if store.url is None else str(store.durability))
-        object.__setattr__(self, "admission", AdmissionControl(self.settings))
+        object.__setattr__(self, "admission", AdmissionControl(self.settings, new_bucket=self.new_bucket))
         object.__setattr__(self, "request_watch", RequestWatch(self.writer))
         object.__setattr__(self, "customer_presence", CustomerPresence(self.writer, run=self.run))
         self.request_watch.on_away = self.customer_presence.note_away
