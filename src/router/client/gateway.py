@@ -5,7 +5,7 @@
 
 import secrets
 from collections.abc import Mapping
-from typing import Unpack
+from typing import Literal, Unpack
 
 from msgspec import UNSET, UnsetType
 
@@ -17,7 +17,7 @@ from router.context.cards import ContactContext
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
-from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable
+from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable, ResumeMode
 from router.protocol import frames as f
 
 
@@ -217,6 +217,7 @@ class GatewayClient(ContactCommands):
         continues_contact_id: str | None = None,
         customer: f.ContactCustomer | None = None,
         context: ContactContext | None = None,
+        resume: Literal["never", "auto", "ask"] = "never",
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> f.OkFrame:
@@ -229,6 +230,8 @@ class GatewayClient(ContactCommands):
         ``callback``: the customer is not on the line and is to be called. ``preferred_agents``, ``continues_contact_id``: named
         agents, and an earlier contact of the customer whose agent counts as the last one, for plan steps that prefer them.
         ``customer``: who the customer is, by identities or by an id. ``context``: what they want, for the card of the agent.
+        ``resume``: ``auto`` lets the only suspended conversation of the customer go on, ``ask`` lets them choose one; ``subject``
+        of the answer is the contact that goes on.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
         with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary.
@@ -247,6 +250,7 @@ class GatewayClient(ContactCommands):
             continues_contact_id=continues_contact_id,
             customer=customer,
             context=context,
+            resume=ResumeMode(resume),
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:

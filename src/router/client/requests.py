@@ -75,12 +75,14 @@ class RequestApi:
         customer: ContactCustomer | None = None,
         context: ContactContext | None = None,
         choose: Literal["ask", "first"] = "ask",
+        resume: Literal["never", "auto", "ask"] = "never",
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> CreatedRequest:
         """Ask for an agent; for gateways. The fields are those of a submit (``GatewayClient.submit``).
 
         ``choose``: ``ask`` shows the options; ``first`` takes the channel at once, and shows the others if that is not possible.
+        ``resume``: ``auto`` goes on with the only suspended conversation of the customer, ``ask`` shows them as options.
         Every request carries an idempotency key, generated if none is given: a repeat after NotConnected with the same key gets
         the same request, with a new token. ``retry_until_acknowledged`` repeats by itself until the router has answered.
         """
@@ -98,6 +100,7 @@ class RequestApi:
             "customer": customer,
             "context": context,
             "choose": choose,
+            "resume": None if resume == "never" else resume,
         }
         body = {name: value for name, value in fields.items() if value is not None}
         key = idempotency_key or secrets.token_urlsafe(16)

@@ -33,6 +33,12 @@ class OptionView(_CustomerView, frozen=True, kw_only=True):
     """Time windows of a callback; choose one of them, or none."""
     keeps_place: bool = True
     """Whether the customer keeps the place in the queue."""
+    resumes: ContactId | None = None
+    """Id of the suspended conversation that goes on; null: the option is something new."""
+    suspended_on: str | None = None
+    """Channel of that conversation before."""
+    suspended_at_ms: int | None = None
+    """When it was suspended, epoch milliseconds."""
 
 
 class AgentShown(_CustomerView, frozen=True, kw_only=True):
@@ -70,3 +76,5 @@ class RequestView(_CustomerView, frozen=True, kw_only=True):
     """The agent in the conversation."""
     outcome: RequestOutcome | None = None
     """How it ended; null: it has not ended."""
+    resumed_id: ContactId | None = None
+    """Request with which the customer goes on; null: none."""

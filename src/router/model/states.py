@@ -113,6 +113,17 @@ class EndedBy(StrEnum):
     """The router, by the policy: the queue closed, or no attempt of a callback is left."""
 
 
+class ResumeMode(StrEnum):
+    """Whether a new contact of a customer with suspended conversations goes on with one of them."""
+
+    NEVER = "never"
+    """It is a new contact."""
+    AUTO = "auto"
+    """The only suspended conversation is resumed; of several, the customer of a request chooses, and any other contact is new."""
+    ASK = "ask"
+    """The customer chooses one of them or something new; the newest is resumed where nothing is chosen in time."""
+
+
 class RequestPhase(StrEnum):
     """State of a request as its customer is told."""
 
@@ -145,6 +156,8 @@ class RequestOutcome(StrEnum):
     """The request was withdrawn for the customer."""
     REPLACED = "replaced"
     """The customer has made a new request."""
+    RESUMED = "resumed"
+    """The customer went on with an earlier conversation instead, that of ``resumed_id``."""
     NO_AGENT = "no_agent"
     """No agent could take it in time."""
     CLOSED = "closed"

@@ -27,7 +27,15 @@ from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
 from router.journal.port import Journal, WorkspaceHistory
 from router.journal.records import Record
-from router.model.commands import Command, EnqueueContact, GuardedCommand, LoseDesktop, RequestContact, SetCustomerPresence
+from router.model.commands import (
+    Command,
+    EnqueueContact,
+    GuardedCommand,
+    LoseDesktop,
+    RequestContact,
+    SetCustomerPresence,
+    SubmitOrResume,
+)
 from router.model.errors import JournalError, JournalUnavailable, Stopping
 from router.model.results import RefusalCode
 from router.model.states import WorkspaceId
@@ -55,7 +63,7 @@ T = TypeVar("T")
 _before_reply = crash_point("before_reply")
 _after_reply = crash_point("after_reply")
 
-_WRAPS_COMMAND: Final = frozenset({GuardedCommand, RequestContact})
+_WRAPS_COMMAND: Final = frozenset({GuardedCommand, RequestContact, SubmitOrResume})
 _HAVE_KEYS: Final = (EnqueueContact, GuardedCommand)
 
 

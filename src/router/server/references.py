@@ -18,7 +18,7 @@ Where it has failed, the setting ``context.references`` decides whether the refe
 contact whose reference cannot be found is shown without one.
 
 A contact that is to switch to another channel has two references until the switch ends: its own, and the one on the new channel,
-which is kept under ``_key_on_channel``. The events of the switch say which of them remains.
+which is kept under ``key_on_channel``. The events of the switch say which of them remains.
 
 An erasure of the customer drops the references from memory before it is acknowledged.
 """
@@ -36,7 +36,7 @@ from router.context.port import ContactReference, ContextChange, ContextStore, C
 from router.context.service import ContextService
 from router.context_settings import ReferenceStorage
 from router.engine.engine import Engine
-from router.model.commands import Command, EnqueueContact, GuardedCommand, RequestContact, SwitchChannel
+from router.model.commands import EnqueueContact, SwitchChannel
 from router.model.errors import RouterError
 from router.model.events import (
     ContactAbandoned,
@@ -47,6 +47,7 @@ from router.model.events import (
     ContactEnded,
     ContactExpired,
     ContactGatewayChanged,
+    ContactResumed,
     Event,
 )
 from router.model.results import Done
@@ -56,6 +57,7 @@ from router.protocol.frames import EventFrame, ServerFrame, StatePageFrame, Welc
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.workspace import QueuedCommand, Reply, ReplyTarget
 from router.runtime.writer import Writer
+from router.server.reference_commands import key_on_channel, sealed, with_reference
 
 DEADLINE_S: Final = 0.5
 """Longest time that the answer to a submit waits for its reference to be stored. A busy disk that works needs less."""
@@ -130,9 +132,9 @@ class References:
         switches = (await self._writer.query(workspace, lambda engine: engine.live_switches())).value
         for start in range(0, len(switches), _LOADED_AT_ONCE):
             part = switches[start : start + _LOADED_AT_ONCE]
-            found = await self._read(workspace, [_key_on_channel(contact_id, channel) for contact_id, channel, _ in part]) or {}
+            found = await self._read(workspace, [key_on_channel(contact_id, channel) for contact_id, channel, _ in part]) or {}
             for contact_id, channel, is_pending in part:
-                key = _key_on_channel(contact_id, channel)
+                key = key_on_channel(contact_id, channel)
                 if key in found:
                     self._add(found[key])
                     self._switching.setdefault(contact_id, set()).add(key)
@@ -151,7 +153,7 @@ class References:
 
     def intake(self, workspace: str, queued: QueuedCommand) -> None:
         """Take the reference out of a queued command and store it."""
-        target = _target(queued.command)
+        target = with_reference(queued.command)
         value = getattr(target, "reference", None)
         if value is None:
             return
@@ -161,7 +163,7 @@ class References:
         contact_id: str = target.contact_id
         is_switch = type(target) is SwitchChannel
         if is_switch:
-            contact_id = _key_on_channel(contact_id, target.channel)
+            contact_id = key_on_channel(contact_id, target.channel)
             self._switching.setdefault(target.contact_id, set()).add(contact_id)
         reference = ContactReference(contact_id, value, getattr(target, "customer_id", None))
         kept = queued.reply = _KeptReference(self, workspace, reference, self._in_memory(contact_id), queued.reply)
@@ -169,7 +171,7 @@ class References:
         kept.needs_customer = type(target) is not EnqueueContact
         if is_switch:
             kept.switches = target.contact_id
-        queued.command = _sealed(queued.command)
+        queued.command = sealed(queued.command)
         self._add(reference)
         self._store(kept)
 
@@ -199,11 +201,16 @@ class References:
         self._discarded.append((workspace, contact_id))
         self._flush()
 
-    def restore(self, kept: "_KeptReference", reference: ContactReference) -> None:
-        """Store another reference: the earlier one of the contact, or the same for the contact that the command concerned."""
+    def replace(self, kept: "_KeptReference") -> None:
+        """Store the reference of a contact that had another one; the reply waits for it."""
         self._remove(kept.reference.contact_id)
-        self._add(reference)
-        self._store(_KeptReference(self, kept.workspace, reference, None, None))
+        self._add(kept.reference)
+        self._store(kept)
+
+    def restore(self, kept: "_KeptReference", reference: ContactReference) -> None:
+        """Store the earlier reference of the contact."""
+        self._remove(kept.reference.contact_id)
+        self._keep(kept.workspace, reference)
 
     def repeat(self, kept: "_KeptReference") -> None:
         """Store the reference of a repeated submit for the contact of the first one, unless that is known."""
@@ -315,23 +322,27 @@ class References:
                 self._end_switch(published.workspace, event.contact_id, event.channel)
             elif self._switching and isinstance(event, ContactChannelFailed) and event.contact_id in self._switching:
                 if event.reason == "replaced":
-                    self.drop_switch(published.workspace, event.contact_id, _key_on_channel(event.contact_id, event.channel))
+                    self.drop_switch(published.workspace, event.contact_id, key_on_channel(event.contact_id, event.channel))
                 else:
                     self._end_switch(published.workspace, event.contact_id, None)
+            elif isinstance(event, ContactResumed) and event.option and (found := self._in_memory(event.submitted_as or "")):
+                self._keep(published.workspace, msgspec.structs.replace(found, contact_id=event.contact_id))
         if not self._live and self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
 
     def _end_switch(self, workspace: str, contact_id: str, channel: str | None) -> None:
         """Drop the references on other channels; that on ``channel``, if any, is the contact's from now on."""
-        key = None if channel is None else _key_on_channel(contact_id, channel)
+        key = None if channel is None else key_on_channel(contact_id, channel)
         found = None if key is None else self._in_memory(key)
         for name in self._switching.pop(contact_id, ()):
             self.discard(workspace, name)
         if found is not None:
-            own = msgspec.structs.replace(found, contact_id=contact_id)
-            self._add(own)
-            self._store(_KeptReference(self, workspace, own, None, None))
+            self._keep(workspace, msgspec.structs.replace(found, contact_id=contact_id))
+
+    def _keep(self, workspace: str, reference: ContactReference) -> None:
+        self._add(reference)
+        self._store(_KeptReference(self, workspace, reference, None, None))
 
     def drop_switch(self, workspace: str, contact_id: str, key: str) -> None:
         """Drop the reference of a switch that has not begun, or was given up."""
@@ -368,7 +379,9 @@ class References:
             return item
         value = None
         if self._switching and isinstance(item, _OF_A_SWITCH):
-            value = self.get(_key_on_channel(item.contact_id, item.channel))
+            value = self.get(key_on_channel(item.contact_id, item.channel))
+        elif type(item) is ContactResumed and item.submitted_as is not None:
+            value = self.get(item.submitted_as)
         return msgspec.structs.replace(item, reference=value or self.get(item.contact_id))
 
     def _contact(self, view: ContactView) -> ContactView:
@@ -510,20 +523,22 @@ class _KeptReference:
                 self._is_settled = True
             # Otherwise the first resume or report is repeated, and its reference was lost: it is stored like a new one.
             if first is not None and first != contact_id:
-                self._owner.repeat(self._repeated(first))
+                repeated = self._of_contact(first)
+                repeated.is_repeated = repeated.needs_customer = True
+                self._owner.repeat(repeated)
         elif answer.subject != contact_id:
+            # The command concerned another contact, such as a conversation that the submit resumes.
             self._owner.discard(self.workspace, contact_id)
-            self._owner.restore(self, msgspec.structs.replace(self.reference, contact_id=answer.subject))
+            self._owner.replace(self._of_contact(answer.subject))
         if self._is_settled:
             self._pass_on()
 
-    def _repeated(self, contact_id: str) -> "_KeptReference":
-        """Return the same reference for the contact of the first submit; it takes over the reply."""
+    def _of_contact(self, contact_id: str) -> "_KeptReference":
+        """Return the same reference for another contact; it takes over the reply."""
         reference = msgspec.structs.replace(self.reference, contact_id=contact_id)
-        repeated = _KeptReference(self._owner, self.workspace, reference, None, self._reply)
-        repeated._result, self._reply = self._result, None
-        repeated.is_repeated = repeated.needs_customer = True
-        return repeated
+        other = _KeptReference(self._owner, self.workspace, reference, None, self._reply)
+        other._result, self._reply = self._result, None
+        return other
 
     def set_exception(self, exception: Exception, /) -> None:
         """Pass on that there will be no result: the command may or may not have been carried out."""
@@ -550,22 +565,6 @@ def _settle(group: list[_KeptReference]) -> None:
         one.settle()
 
 
-def _target(command: Command) -> Any:
-    """Return the part of a command that may have a reference."""
-    if type(command) is GuardedCommand:
-        return _target(command.command)
-    return command.contact if type(command) is RequestContact else command
-
-
-def _sealed(command: Any) -> Any:
-    """Return a command without its reference."""
-    if type(command) is GuardedCommand:
-        return msgspec.structs.replace(command, command=_sealed(command.command))
-    if type(command) is RequestContact:
-        return msgspec.structs.replace(command, contact=_sealed(command.contact))
-    return msgspec.structs.replace(command, reference=SEALED_REFERENCE)
-
-
 def _operation(
     kept: list[_KeptReference], discarded: list[tuple[str, str]], now_ms: int
 ) -> Callable[[ContextStore], list[ContactReference]]:
@@ -589,11 +588,6 @@ def _operation(
         return found
 
     return operation
-
-
-def _key_on_channel(contact_id: str, channel: str) -> str:
-    """Return the key of a contact's reference on a channel to which it is to switch; no id of a contact has a space."""
-    return f"{contact_id} {channel}"
 
 
 def _sealed_contacts(engine: Engine) -> list[str]:

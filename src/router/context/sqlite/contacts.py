@@ -325,7 +325,8 @@ class SqliteContacts:
         if row is None or key is None:
             return CardContent(is_erased=row is not None)
         kept = contacts.get(contact_id, key)
-        return CardContent(context=None if kept is None else kept.context, notes=contacts.notes(row, key))
+        context, assurance = (None, None) if kept is None else (kept.context, kept.assurance)
+        return CardContent(context=context, assurance=assurance, notes=contacts.notes(row, key))
 
     def history(self, workspace: str, members: Sequence[int]) -> tuple[list[CardContact], list[CardNote]]:
         """Return the newest contacts and notes of a customer, given by the rows of all members."""

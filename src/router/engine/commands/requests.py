@@ -19,17 +19,27 @@ from router.engine.commands.channel_events import channels_offered
 from router.engine.commands.contacts import find_contact
 from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.presence import begin_grace
-from router.engine.commands.submit import continued_agent, decide_enqueue, requested_queue
+from router.engine.commands.resumption import resume_by_submit, resume_chosen, resume_options, suspended_conversations
+from router.engine.commands.submit import continued_agent, decide_enqueue, enqueue_contact, requested_queue
 from router.engine.commands.suspension import suspend_contact, suspension_limit_refusal
 from router.engine.commands.transaction import Transaction, already_done, requester_of, unknown_contact, wrong_contact_state
 from router.engine.commands.validation import listed
+from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact, RequestState
 from router.engine.state.plan_stages import RoutingCriteria
-from router.model.commands import CallbackFields, ChangeCustomerToken, ChooseOption, EnqueueContact, RequestContact, SuspendContact
+from router.model.commands import (
+    CallbackFields,
+    ChangeCustomerToken,
+    ChooseOption,
+    EnqueueContact,
+    RequestContact,
+    SubmitOrResume,
+    SuspendContact,
+)
 from router.model.events import ContactCancelled, ContactChoosing, ContactOption, ContactQueued, CustomerTokenChanged, TimeWindow
 from router.model.policy import Policy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
-from router.model.states import ContactState, EndedBy
+from router.model.states import ContactState, EndedBy, ResumeMode
 from router.policy.customer_facts import valid_customer_facts
 
 NOW: Final = "now"
@@ -57,17 +67,60 @@ def _request_contact(tx: Transaction, command: RequestContact) -> CommandResult:
     asked = decide_enqueue(tx, policy, wanted, last_agent_id)
     if isinstance(asked, Refused) and asked.code not in _UNAVAILABLE:
         return asked
-    options = _options(tx, policy, wanted, asked)
+    conversations = _conversations(tx.state, command)
+    if command.resume is ResumeMode.AUTO and len(conversations) == 1:
+        _cancel_earlier(tx, wanted)
+        if resume_by_submit(tx, conversations[0], wanted, command.token_hash):
+            return _resumed(tx, conversations[0])
+    options = resume_options(tx.state, conversations, wanted.channel) + _options(tx, policy, wanted, asked)
     if not options:
         assert isinstance(asked, Refused), "a contact that is admitted can wait"
         return asked
     _cancel_earlier(tx, wanted)
     takes_first = not command.ask and options[0].id == NOW
-    tx.emit(_choosing_event(tx, policy, command, last_agent_id, options))
+    tx.emit(_choosing_event(tx, policy, wanted, last_agent_id, options, command.token_hash))
     seq = state.seq
     if not takes_first:
         return Done(wanted.contact_id, ContactState.CHOOSING, seq)
     return _take(tx, state.contacts[wanted.contact_id], NOW, None, is_default=False)
+
+
+def _conversations(state: RoutingState, command: RequestContact | SubmitOrResume) -> list[Contact]:
+    """Return the suspended conversations with which the customer may go on; none where the submit asks for none."""
+    if command.resume is ResumeMode.NEVER:
+        return []
+    return suspended_conversations(state, command.contact, command.customer_ids)
+
+
+def _submit_or_resume(tx: Transaction, command: SubmitOrResume) -> CommandResult:
+    """Submit a contact, unless a suspended conversation of its customer goes on, or the customer is asked first."""
+    state, wanted = tx.state, command.contact
+    conversations = _conversations(state, command)
+    if not conversations or state.policy is None:
+        return enqueue_contact(tx, wanted)
+    last_agent_id = continued_agent(state, wanted)
+    asked = last_agent_id if isinstance(last_agent_id, Refused) else decide_enqueue(tx, state.policy, wanted, last_agent_id)
+    if isinstance(asked, Refused) and asked.code not in _UNAVAILABLE:
+        return asked  # What is wrong with a submit does not depend on the customer.
+    if command.resume is ResumeMode.AUTO:
+        if len(conversations) == 1 and resume_by_submit(tx, conversations[0], wanted):
+            return _resumed(tx, conversations[0])
+        return enqueue_contact(tx, wanted)
+    options = resume_options(state, conversations, wanted.channel)
+    if not options or len(state.choosing) >= CHOOSING_MAX:
+        return enqueue_contact(tx, wanted)
+    assert not isinstance(last_agent_id, Refused), "a refusal has been answered"
+    if isinstance(asked, ContactQueued):
+        options += (ContactOption(id=NOW, channel=wanted.channel),)
+    _cancel_earlier(tx, wanted)
+    tx.emit(_choosing_event(tx, state.policy, wanted, last_agent_id, options, None))
+    return tx.done(wanted.contact_id, ContactState.CHOOSING)
+
+
+def _resumed(tx: Transaction, contact: Contact) -> Done:
+    """Return the answer to a submit by which a suspended conversation goes on."""
+    begin_grace(tx, contact)
+    return Done(contact.contact_id, contact.state, tx.state.seq)
 
 
 def _cancel_earlier(tx: Transaction, wanted: EnqueueContact) -> None:
@@ -88,9 +141,13 @@ def _cancel_earlier(tx: Transaction, wanted: EnqueueContact) -> None:
 
 
 def _choosing_event(
-    tx: Transaction, policy: Policy, command: RequestContact, last_agent_id: str | None, options: tuple[ContactOption, ...]
+    tx: Transaction,
+    policy: Policy,
+    wanted: EnqueueContact,
+    last_agent_id: str | None,
+    options: tuple[ContactOption, ...],
+    token_hash: bytes | None,
 ) -> ContactChoosing:
-    wanted = command.contact
     queue_id = requested_queue(tx.state, policy, wanted)
     assert isinstance(queue_id, str), "the request has been validated"
     return ContactChoosing(
@@ -100,8 +157,8 @@ def _choosing_event(
         policy_version=tx.state.policy_version,
         options=options,
         choose_until_ms=tx.at_ms + 1000 * policy.requests.choose_s,
-        default_option=policy.requests.default_option,
-        token_hash=command.token_hash,
+        default_option=policy.requests.default_option if options[0].resumes is None else options[0].id,
+        token_hash=token_hash,
         named_queue_id=wanted.queue_id,
         skills=wanted.skills,
         priority_s=wanted.priority_s,
@@ -199,6 +256,9 @@ def _choose_option(tx: Transaction, command: ChooseOption) -> CommandResult:
     if contact is None:
         return unknown_contact()
     request = contact.request
+    if request is not None and request.resumed_id is not None:
+        contact = tx.state.contacts.get(request.resumed_id, contact)  # A repeat, by the id that was shown.
+        request = contact.request
     if contact.state is not ContactState.CHOOSING or request is None:
         if request is not None and request.chosen == command.option and not contact.state.is_terminal:
             due_at_ms = None if contact.callback is None else contact.callback.scheduled_at_ms
@@ -220,6 +280,9 @@ def _take(tx: Transaction, contact: Contact, name: str, window: TimeWindow | Non
     request = contact.request
     assert request is not None
     option = next(one for one in request.options if one.id == name)
+    if option.resumes is not None:
+        resumed = resume_chosen(tx, contact, option, is_default=is_default)
+        return resumed if isinstance(resumed, Refused) else _resumed(tx, resumed)
     event = decide_option(tx, contact, option, window)
     if isinstance(event, Refused):
         return event
@@ -273,6 +336,7 @@ def _change_token(tx: Transaction, command: ChangeCustomerToken) -> CommandResul
 
 
 REQUEST_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    SubmitOrResume: _submit_or_resume,
     RequestContact: _request_contact,
     ChooseOption: _choose_option,
     ChangeCustomerToken: _change_token,

@@ -10,7 +10,7 @@ waits, without earlier suspensions; a resumed contact continues from there, or f
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from router.engine.commands.assignments import release_assignment, release_participant, remove_all_participants
 from router.engine.commands.channel_events import pass_to_gateway
@@ -37,7 +37,7 @@ from router.model.commands import ResumeContact, SuspendContact
 from router.model.events.contact import ContactResumed, ContactResumeDue, ContactSuspended
 from router.model.policy import ResumePlace, SuspensionEnd, SuspensionPolicy
 from router.model.results import CommandResult, RefusalCode, Refused
-from router.model.states import AgentState, ContactState, Presence
+from router.model.states import AgentState, ContactId, ContactState, GatewayId, Presence
 
 
 # --- suspending -------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def _terms_refusal(tx: Transaction, contact: Contact, terms: SuspensionPolicy, c
 def suspension_limit_refusal(state: RoutingState, contact: Contact) -> Refused | None:
     """Refuse one more suspended contact than the workspace, or a customer, may have."""
     assert state.policy is not None
-    limits, mine = state.policy.retention, state.suspended_by_customer.get(contact.customer_id or "", 0)
+    limits, mine = state.policy.retention, len(state.suspended_by_customer.get(contact.customer_id or "", ()))
     if state.suspended_count >= limits.suspended_contacts_max:
         owner, name, count_max = "the workspace", "suspended_contacts_max", limits.suspended_contacts_max
     elif mine >= limits.suspended_per_customer_max:
@@ -140,17 +140,22 @@ def _resume_contact(tx: Transaction, command: ResumeContact) -> CommandResult:
     entry = find_queue(tx.state, contact, contact.queue_id, EntryWay.RESUME, channel)
     if isinstance(entry, Refused):
         return entry
-    emit_resumed(tx, contact, entry, "resumed", channel, command.reference or contact.reference)
+    emit_resumed(tx, contact, entry, ResumeDetails("resumed", channel, command.reference or contact.reference))
     return tx.done(contact.contact_id, contact.state)
 
 
 def _contact_to_take_over(tx: Transaction, command: ResumeContact) -> Contact | None:
     """Return a suspended contact of another gateway that the gateway of the command resumes on the channel that it serves."""
-    contact, policy = tx.state.contacts.get(command.contact_id), tx.state.policy
-    if contact is None or policy is None or contact.state is not ContactState.SUSPENDED:
+    contact = tx.state.contacts.get(command.contact_id)
+    if contact is None or contact.state is not ContactState.SUSPENDED:
         return None
-    channel = policy.channels.get(command.channel or contact.channel)
-    return contact if channel is not None and channel.gateway == command.gateway_id else None
+    return contact if serves_channel(tx.state, command.gateway_id, command.channel or contact.channel) else None
+
+
+def serves_channel(state: RoutingState, gateway_id: GatewayId | None, channel_name: str) -> bool:
+    """Return whether the policy names this gateway for the channel."""
+    channel = None if state.policy is None else state.policy.channels.get(channel_name)
+    return channel is not None and channel.gateway is not None and channel.gateway == gateway_id
 
 
 def _repeat_resume(tx: Transaction, contact: Contact, command: ResumeContact) -> CommandResult:
@@ -166,25 +171,38 @@ def _repeat_resume(tx: Transaction, contact: Contact, command: ResumeContact) ->
     return wrong_contact_state(tx, contact, requester_of(command), detail)
 
 
-def emit_resumed(tx: Transaction, contact: Contact, entry: QueueEntry, reason: str, channel: str, reference: str | None) -> None:
+class ResumeDetails(NamedTuple):
+    """How a suspended contact goes on."""
+
+    reason: str
+    """``resumed``, or ``resume_by`` for a task."""
+    channel: str
+    reference: str | None
+    submitted_as: ContactId | None = None
+    """Id of the submit or request by which the customer came back; None: it is resumed by its own id."""
+    option: str | None = None
+    """Option by which the customer chose it."""
+
+
+def emit_resumed(tx: Transaction, contact: Contact, entry: QueueEntry, how: ResumeDetails) -> None:
     """Put a suspended contact into the queue that admits it, at the place that the policy of its own queue says."""
     suspension, terms = contact.suspension, tx.state.queue_policy(contact.queue_id).suspension
     assert suspension is not None
     queue_id, overflow_count = entry
     plan = contact.plan if queue_id == contact.queue_id else None
-    criteria = routing_criteria(contact)._replace(queue_id=queue_id, channel=channel, plan=plan, step=0, reserved_agent_id=None)
+    criteria = routing_criteria(contact)._replace(queue_id=queue_id, channel=how.channel, plan=plan, step=0, reserved_agent_id=None)
     reservation = _reservation(tx, criteria, terms)
     until_ms = None if reservation is None else tx.at_ms + reservation.duration_ms
     criteria = criteria._replace(reserved_agent_id=None if reservation is None else reservation.agent_id)
     number, step_until_ms = first_plan_step(tx, criteria, until_ms or tx.at_ms)
     age_ms, closed_ms = _age_at_resume(contact, suspension, terms)
-    is_task = reason != "resumed"
+    is_task = how.reason != "resumed"
     tx.emit(
         ContactResumed(
             contact_id=contact.contact_id,
             queue_id=queue_id,
             requirement=tx.requirement_text(criteria._replace(step=number)),
-            reason=reason,
+            reason=how.reason,
             queued_seq=contact.queued_seq,
             wait_until_ms=tx.wait_until_ms(queue_id),
             preferred_agent_id=criteria.reserved_agent_id,
@@ -196,11 +214,13 @@ def emit_resumed(tx: Transaction, contact: Contact, entry: QueueEntry, reason: s
             step_until_ms=step_until_ms,
             named_queue_id=None if queue_id == contact.queue_id else contact.queue_id,
             overflow_count=overflow_count,
-            channel=channel,
-            reference=reference,
+            channel=how.channel,
+            reference=how.reference,
             suspended_ms=tx.at_ms - suspension.suspended_at_ms,
             closed_ms=closed_ms,
             ttl_at_ms=None if is_task or suspension.ttl_left_ms is None else tx.at_ms + suspension.ttl_left_ms,
+            submitted_as=how.submitted_as,
+            option=how.option,
         )
     )
     if not is_task:
@@ -261,7 +281,7 @@ def _queue_as_task(tx: Transaction, contact: Contact) -> None:
     entry = find_queue(state, contact, contact.queue_id, EntryWay.RESUME_DUE, channel)
     if isinstance(entry, Refused):
         entry = QueueEntry(contact.queue_id, 0)
-    emit_resumed(tx, contact, entry, "resume_by", channel, contact.reference)
+    emit_resumed(tx, contact, entry, ResumeDetails("resume_by", channel, contact.reference))
 
 
 SUSPENSION_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {

@@ -189,7 +189,8 @@ def _suspensions(state: RoutingState) -> Iterator[str]:
         if contact.agent_id is not None or contact.callback is not None or contact.waiting_line is not None:
             yield f"I22 contact {contact.contact_id} is suspended and has an agent, a callback or a waiting line"
     of_customers = Counter(contact.customer_id for contact in suspended if contact.customer_id is not None)
-    if state.suspended_count != len(suspended) or state.suspended_by_customer != of_customers:
+    counted = {name: len(contacts) for name, contacts in state.suspended_by_customer.items()}
+    if state.suspended_count != len(suspended) or counted != of_customers:
         yield "I41 the count of all suspended contacts is wrong"
 
 

@@ -325,6 +325,8 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
     if is_request:
         # It has waited in no queue: it counts in no statistics.
         end_choice(state, contact, None)
+        if isinstance(event, ContactCancelled) and contact.request is not None:
+            contact.request.resumed_id = event.resumed_contact_id
     elif kind is not ContactEnded:
         record_end(state, contact, abandoned=kind is ContactAbandoned)
     change_state(state, contact, _TERMINAL[kind])

@@ -8,6 +8,7 @@ from router.engine.state.clocks import TimerKind
 from router.engine.state.contact import Contact, RequestState
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.model.events import ContactChoosing, CustomerPresenceChanged, CustomerTokenChanged
+from router.model.states import ContactId
 
 _CHOOSING: Final = EventTransitions(CONTACT_TRANSITIONS, ContactChoosing)[None]
 
@@ -59,7 +60,10 @@ def end_choice(state: RoutingState, contact: Contact, option: str | None) -> Non
 def _token_changed(state: RoutingState, event: CustomerTokenChanged) -> None:
     contact = state.contacts[event.contact_id]
     if contact.request is None:
-        contact.request = RequestState()  # The customer of a contact without a request has got a link.
+        contact.request = RequestState()  # The customer of a contact without a request has got a link, or resumes it.
+    if event.former_contact_id is not None:
+        _take_token(state, event.former_contact_id)
+        contact.request.former_id = event.former_contact_id
     _set_token(state, contact, contact.request, event.token_hash)
 
 
@@ -69,6 +73,13 @@ def _presence_changed(state: RoutingState, event: CustomerPresenceChanged) -> No
     request.is_here, request.leave_until_ms, request.run = event.is_here, event.leave_at_ms, event.run
     if event.leave_at_ms is not None:
         state.timers.add(event.leave_at_ms, TimerKind.LEAVE, event.contact_id)
+
+
+def _take_token(state: RoutingState, contact_id: ContactId) -> None:
+    """Take the token from a request whose customer goes on with another contact."""
+    former = state.contacts.get(contact_id)
+    if former is not None and former.request is not None:
+        _set_token(state, former, former.request, None)
 
 
 def _set_token(state: RoutingState, contact: Contact, request: RequestState, token_hash: bytes | None) -> None:

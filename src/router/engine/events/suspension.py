@@ -17,7 +17,7 @@ from router.engine.events.contact_state import (
 )
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, end_closed_wait
-from router.engine.state.contact import Contact, SuspensionState
+from router.engine.state.contact import Contact, RequestState, SuspensionState
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_end
 from router.model.events import ContactResumed, ContactResumeDue, ContactSuspended
@@ -82,6 +82,9 @@ def _resumed(state: RoutingState, event: ContactResumed) -> None:
     contact.closed_ms, contact.ttl_at_ms, contact.wait_until_ms = event.closed_ms, event.ttl_at_ms, event.wait_until_ms
     contact.preferred_agent_id, contact.preferred_until_ms = event.preferred_agent_id, event.preferred_until_ms
     contact.plan, contact.step, contact.step_until_ms = event.plan, event.step, event.step_until_ms
+    if event.option is not None:
+        contact.request = contact.request or RequestState()
+        contact.request.chosen = event.option
     wait_for_opening_if_closed(state, contact)
     place_in_line(state, contact)
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from router.engine.commands.channel_events import channels_offered
 from router.engine.commands.requests import CALLBACK, LATER, decide_option
+from router.engine.commands.resumption import resumable
 from router.engine.commands.transaction import Transaction
 from router.engine.queries.views import queue_position
 from router.engine.routing_state import RoutingState
@@ -35,12 +36,17 @@ class TokenHolder(Struct, frozen=True):
     state: ContactState
     changed_at_ms: int
     """When the contact reached this state or was changed last."""
+    former_id: ContactId | None = None
+    """Request with which the customer began and which they know the contact by; None: no other."""
 
 
 def token_holder(state: RoutingState, token_hash: bytes) -> TokenHolder | None:
     """Return the contact of a token; None if the token is not known."""
     contact = state.contacts.get(state.contacts_by_token.get(token_hash, ""))
-    return None if contact is None else TokenHolder(contact.contact_id, contact.state, contact.changed_at_ms)
+    if contact is None:
+        return None
+    former_id = None if contact.request is None else contact.request.former_id
+    return TokenHolder(contact.contact_id, contact.state, contact.changed_at_ms, former_id)
 
 
 def request_views(state: RoutingState, contact_ids: Iterable[ContactId]) -> Generator[None, None, dict[ContactId, RequestView]]:
@@ -77,6 +83,7 @@ def request_view(state: RoutingState, contact_id: ContactId) -> RequestView | No
         callback_until_ms=callback.expires_at_ms if callback is not None and callback.has_window else None,
         agent=_agent_shown(state, contact) if phase in (RequestPhase.CONNECTED, RequestPhase.ON_HOLD) else None,
         outcome=_outcome(contact) if phase is RequestPhase.ENDED else None,
+        resumed_id=contact.request.resumed_id,
     )
 
 
@@ -106,6 +113,8 @@ def _agent_shown(state: RoutingState, contact: Contact) -> AgentShown:
 def _outcome(contact: Contact) -> RequestOutcome:
     if contact.reason == "replaced":
         return RequestOutcome.REPLACED
+    if contact.request is not None and contact.request.resumed_id is not None:
+        return RequestOutcome.RESUMED
     if contact.ended_by is EndedBy.CUSTOMER:
         return RequestOutcome.LEFT
     if contact.state is ContactState.ENDED:
@@ -120,6 +129,8 @@ def _outcome(contact: Contact) -> RequestOutcome:
 # --- options ----------------------------------------------------------------------------------------------------------
 def _option_view(state: RoutingState, contact: Contact, option: ContactOption) -> OptionView:
     """Return an option with what the customer would meet now."""
+    if option.resumes is not None:
+        return _conversation_shown(state, option, option.resumes)
     event = decide_option(Transaction(state, state.at_ms), contact, option)
     queue = state.queue_policy(event.queue_id if isinstance(event, ContactQueued) else contact.queue_id)
     if option.id in (CALLBACK, LATER) or not isinstance(event, ContactQueued):
@@ -139,6 +150,20 @@ def _option_view(state: RoutingState, contact: Contact, option: ContactOption) -
     # A free agent takes the customer; those before them wait for other agents.
     position = None if wait.p90_ms == 0 else _position_of(state, event, place)
     return OptionView(id=option.id, channel=option.channel, position=position, wait_s=_told(wait))
+
+
+def _conversation_shown(state: RoutingState, option: ContactOption, contact_id: ContactId) -> OptionView:
+    """Return the option to go on with a suspended conversation; one that has ended meanwhile is refused when it is chosen."""
+    suspended = resumable(state, contact_id)
+    if suspended is None or suspended.suspension is None:
+        return OptionView(id=option.id, channel=option.channel, resumes=contact_id)
+    return OptionView(
+        id=option.id,
+        channel=option.channel,
+        resumes=contact_id,
+        suspended_on=suspended.channel,
+        suspended_at_ms=suspended.suspension.suspended_at_ms,
+    )
 
 
 def _position_of(state: RoutingState, event: ContactQueued, place: tuple[int, int]) -> int:

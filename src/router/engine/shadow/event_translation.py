@@ -12,7 +12,7 @@ import msgspec
 from router.engine.commands.channel_switch import held_units
 from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.queue_moves import Reservation, requeue
-from router.engine.commands.suspension import emit_resumed
+from router.engine.commands.suspension import ResumeDetails, emit_resumed
 from router.engine.shadow.dry_run import REASON_STAYS, DryRunTransaction, WaitTransition
 from router.engine.shadow.state import ShadowState
 from router.engine.state.contact import Contact
@@ -148,7 +148,8 @@ def _translate_resume(shadow: ShadowState, event: ContactResumed) -> Event:
     dry_run = DryRunTransaction(shadow.state)
     if isinstance(entry, Refused):
         entry = QueueEntry(contact.queue_id, 0)
-    emit_resumed(dry_run, contact, entry, event.reason, event.channel, event.reference)
+    how = ResumeDetails(event.reason, event.channel, event.reference, event.submitted_as, event.option)
+    emit_resumed(dry_run, contact, entry, how)
     own = dry_run.events[0]
     assert isinstance(own, ContactResumed)
     if own.queue_id != event.queue_id or event.contact_id in shadow.live_values:

@@ -103,8 +103,7 @@ class SuspensionState(Struct, kw_only=True, gc=False):
     warning_ms: int | None = None
     """When the warning is due; None: there is none, or it has been given."""
     ttl_left_ms: int | None = None
-    resumed_seq: int = 0
-    """``seq`` of the event that ended it; 0: it has not been resumed."""
+    resumed_seq: int = 0  # 0: it has not been resumed.
 
     @property
     def due_ms(self) -> int:
@@ -126,12 +125,14 @@ class RequestState(Struct, kw_only=True, gc=False):
     """Queue named in the request; None: entry rules choose it."""
     ttl_s: int | None = None
     chosen: str | None = None
-    """Option that was chosen."""
     is_here: bool | None = None
     """Whether the app of the customer is connected; None: it has not been seen, or nothing depends on it."""
     run: str = ""  # Start of the node to which the app was connected last; empty: there is one node.
     leave_until_ms: int | None = None
     """Until when the customer has to return, while the contact waits; None: nothing ends the wait for this."""
+    former_id: ContactId | None = None
+    resumed_id: ContactId | None = None
+    """The request from which its token came, and the contact with which its customer goes on instead; None: none."""
 
 
 class ChannelSwitch(Struct, kw_only=True, gc=False):

@@ -82,8 +82,8 @@ class WorkspaceRecords:
         """Derived: calendars of the policy, compiled on first use."""
         self.suspended_count = 0
         """Derived: number of suspended contacts."""
-        self.suspended_by_customer: dict[str, int] = {}
-        """Derived: number of suspended contacts by customer; without the customers that have none."""
+        self.suspended_by_customer: dict[str, dict[ContactId, None]] = {}
+        """Derived: the suspended contacts by customer; without the customers that have none."""
         self.counts_by_queue: dict[QueueId, dict[ContactState, int]] = {}
         self.wait_statistics = WaitStatistics()
 
@@ -100,10 +100,14 @@ class WorkspaceRecords:
         """Count a contact that is suspended (1), or is suspended no more (-1)."""
         self.suspended_count += change
         name = contact.customer_id
-        if name is not None:
-            count = self.suspended_by_customer.pop(name, 0) + change
-            if count:
-                self.suspended_by_customer[name] = count
+        if name is None:
+            return
+        if change > 0:
+            self.suspended_by_customer.setdefault(name, {})[contact.contact_id] = None
+            return
+        del self.suspended_by_customer[name][contact.contact_id]
+        if not self.suspended_by_customer[name]:
+            del self.suspended_by_customer[name]
 
     def queue_counts(self, queue_id: QueueId) -> dict[ContactState, int]:
         """Return the queue's contacts by state, also for a removed queue; only the live states are meaningful."""

@@ -41,6 +41,7 @@ from router.model.commands.contact import (
     ResumeContact,
     SetCustomerPresence,
     StartConsult,
+    SubmitOrResume,
     SuspendContact,
     SwitchChannel,
     TimeMs,
@@ -76,6 +77,7 @@ __all__ = (
     "CallbackFields",
     "EnqueueContact",
     "RequestContact",
+    "SubmitOrResume",
     "ChooseOption",
     "CancelRequest",
     "ChangeCustomerToken",
@@ -169,6 +171,7 @@ class AdvanceTime(CommandStruct, frozen=True, kw_only=True, tag="time.advance"):
 
 PlainCommand: TypeAlias = (
     EnqueueContact
+    | SubmitOrResume
     | RequestContact
     | ChooseOption
     | CancelRequest

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.events.contact import TimeWindow
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
-from router.model.states import AgentId, CallbackOutcome, ChannelOutcome, ContactId, GatewayId, IfUnable, Name, QueueId
+from router.model.states import AgentId, CallbackOutcome, ChannelOutcome, ContactId, GatewayId, IfUnable, Name, QueueId, ResumeMode
 
 # End of the year 9999. A later time is a mistake in the unit.
 TIME_MAX_MS: Final = 253_402_300_799_999
@@ -66,6 +66,18 @@ class EnqueueContact(CommandStruct, frozen=True, kw_only=True, tag="contact.enqu
     """Random id of the customer, as the customer context gave it; None: not known."""
 
 
+class SubmitOrResume(CommandStruct, frozen=True, kw_only=True, tag="contact.submit_or_resume"):
+    """Submit a contact whose customer may have suspended conversations, one of which may go on instead.
+
+    The answer names the contact that goes on. Where its queue does not admit it now, the contact is a new one.
+    """
+
+    contact: EnqueueContact
+    resume: ResumeMode
+    customer_ids: tuple[str, ...] = ()
+    """Ids by which earlier contacts may name the customer: those of the merged members."""
+
+
 class RequestContact(CommandStruct, frozen=True, kw_only=True, tag="request.create"):
     """Submit a contact whose customer may choose how to reach an agent.
 
@@ -77,6 +89,10 @@ class RequestContact(CommandStruct, frozen=True, kw_only=True, tag="request.crea
     token_hash: bytes
     """Hash of the token by which the customer chooses."""
     ask: bool = True
+    resume: ResumeMode = ResumeMode.NEVER
+    """Whether the customer may go on with a suspended conversation."""
+    customer_ids: tuple[str, ...] = ()
+    """Ids by which earlier contacts may name the customer: those of the merged members."""
 
 
 class ChooseOption(CommandStruct, frozen=True, kw_only=True, tag="request.choose"):

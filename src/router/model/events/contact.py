@@ -39,11 +39,14 @@ class ContactOption(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
     """One option of a customer who is to choose how to reach an agent."""
 
     id: str
-    """``now`` (wait on the channel that was asked for), the name of another channel, ``callback`` or ``later``."""
+    """``now`` (wait on the channel that was asked for), the name of another channel, ``callback``, ``later``, or ``resume-1``,
+    ``resume-2``, … for the suspended conversations of the customer, the newest first."""
     channel: str
     """Channel on which the customer is served."""
     windows: tuple[TimeWindow, ...] = ()
     """Time windows of a callback; empty: it has no agreed time."""
+    resumes: ContactId | None = None
+    """Suspended contact that goes on; null: the option is something new."""
 
 
 class ContactChoosing(EventStruct, frozen=True, kw_only=True, tag="contact.choosing"):
@@ -92,6 +95,8 @@ class CustomerTokenChanged(EventStruct, frozen=True, kw_only=True, tag="request.
     token_hash: bytes | None = None
     """Hash of the new token, never sent to clients; null: the customer has none any more."""
     gateway_id: GatewayId = ""
+    former_contact_id: ContactId | None = None
+    """Request that had the token before: its customer goes on with this contact; null: the token is new."""
 
 
 class CustomerPresenceChanged(EventStruct, frozen=True, kw_only=True, tag="request.presence_changed"):
@@ -268,6 +273,10 @@ class ContactResumed(ContactRequeued, frozen=True, kw_only=True, tag="contact.re
     """Part of its age that it waited for openings and that does not count as waiting, in milliseconds."""
     ttl_at_ms: int | None = None
     """New end of its time to live; null: it has none."""
+    submitted_as: ContactId | None = None
+    """Id of the submit or request by which its customer came back; null: it was resumed by its own id."""
+    option: str | None = None
+    """Option by which the customer chose it; null: none was shown."""
 
 
 class ContactResumeDue(EventStruct, frozen=True, kw_only=True, tag="contact.resume_due"):
@@ -375,12 +384,15 @@ class ContactCancelled(EventStruct, frozen=True, kw_only=True, tag="contact.canc
     queue_id: QueueId
     waited_ms: int
     reason: str
-    """Reason given with the command; ``cancelled``, or ``ended`` for an end before an answer, if none was given."""
+    """Reason given with the command; ``cancelled``, or ``ended`` for an end before an answer, if none was given; ``resumed``: its
+    customer goes on with an earlier contact."""
     gateway_id: GatewayId = ""
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
     ended_by: EndedBy | None = None
     """Who or what ended it; null: in journals written before the field existed."""
+    resumed_contact_id: ContactId | None = None
+    """Suspended contact that goes on instead; null: none."""
 
 
 class ContactExpired(EventStruct, frozen=True, kw_only=True, tag="contact.expired"):

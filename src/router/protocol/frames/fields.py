@@ -9,7 +9,7 @@ from router.context.customers import CustomerId
 from router.context.identities import IDENTITIES_MAX, Identity
 from router.model.commands import CallbackFields
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
-from router.model.states import Ident, Name, SubjectId
+from router.model.states import Ident, Name, ResumeMode, SubjectId
 
 FrameId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -62,3 +62,6 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Customer. The contact is routed without one where the customer context does not answer in time. Omitted: not known."""
     context: ContactContext | None = None
     """Where the customer is and what they want, for the card of the agent; never part of a decision. At most 4 KiB of JSON."""
+    resume: ResumeMode = ResumeMode.NEVER
+    """Whether a suspended conversation of the customer goes on instead: ``auto`` resumes it if it is the only one, ``ask`` lets the
+    customer choose. The answer names the contact that goes on. Not with ``callback``."""

@@ -18,6 +18,7 @@ from router.model.commands import (
     ClaimCallback,
     CompleteConsult,
     EndContact,
+    GuardedCommand,
     HandOverContact,
     JoinConsult,
     LeaveContact,
@@ -52,8 +53,8 @@ async def submit_contact(request: ApiRequest) -> ApiResponse:
     """Submit a contact. A repeat with the same ``Idempotency-Key`` returns the first result."""
     key = idempotency_key(request.header)
     command = enqueue_command(request.credential, request.body, key)
-    command, stored = await add_customer(request.services, request.workspace, command, request.body)
-    effected = await request.execute(command)
+    submit, stored = await add_customer(request.services, request.workspace, command, request.body)
+    effected = await request.execute(submit.command if isinstance(submit, GuardedCommand) else submit)
     await wait_until_stored(stored)
     if effected.result.replayed:
         effected = await with_first_epoch(request.services.journal, request.workspace, effected)

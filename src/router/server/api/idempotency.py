@@ -13,11 +13,11 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from router.context.cards import CONTEXT_BYTES_MAX, CONTEXT_DEPTH_MAX, ContactContext
 from router.context.journey import nesting_depth, number_fault
 from router.journal.port import Journal
-from router.model.commands import CallbackFields, EnqueueContact
+from router.model.commands import CallbackFields, Command, EnqueueContact, GuardedCommand, SubmitOrResume
 from router.model.events import Event
 from router.model.events.contact import ContactChoosing, ContactQueued, CustomerTokenChanged
 from router.model.events.workspace import IdempotencyKeyRecorded
-from router.model.states import WorkspaceId
+from router.model.states import ResumeMode, WorkspaceId
 from router.policy.personal_data import is_personal_reference
 from router.protocol.frames import ContactCustomer, ContactFields
 from router.server.api.bodies import ContactReceipt
@@ -85,6 +85,7 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     customer: _FingerprintCustomer | UnsetType = UNSET
     has_context: bool | UnsetType = UNSET
     """Whether there is a context: what it says is personal, and a hash of a short text would give it away."""
+    resume: str | UnsetType = UNSET
 
 
 new_contact_id: Final = AscendingIds(16).next
@@ -106,6 +107,9 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
         raise ProblemError("invalid_value", "give either identities or customer_id", field="customer")
     if fields.context is not None:
         _check_context(fields.context)
+    if fields.callback is not None and fields.resume is not ResumeMode.NEVER:
+        detail = "a callback cannot resume a conversation, whose customer has to be there: omit one of the two"
+        raise ProblemError("invalid_value", detail, field="resume")
     dedupe_key = fingerprint = None
     if idempotency_key is not None:
         dedupe_key = hash_parts(credential.actor.encode(), idempotency_key.encode())
@@ -140,34 +144,70 @@ def _check_context(context: ContactContext) -> None:
         raise ProblemError("invalid_value", fault, field="context.data")
 
 
-def add_customer_in_memory(
-    services: Services, workspace: str, command: EnqueueContact, fields: ContactFields
-) -> "tuple[EnqueueContact, asyncio.Future[None] | None] | None":
-    """Return what ``add_customer`` returns where that needs no wait; None: it does."""
+class FoundCustomer(Struct, frozen=True):
+    """A submit with its customer."""
+
+    command: EnqueueContact
+    customer_ids: tuple[str, ...] = ()
+    """Ids of all members of the customer; known where a conversation may be resumed."""
+    stored: asyncio.Future[None] | None = None
+    """Done when what was stored for the contact is on the disk: the answer to the submit waits for it."""
+
+
+def _found_in_memory(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> FoundCustomer | None:
+    """Return the command with its customer where that needs no wait; None: it does."""
     if fields.customer is None and fields.context is None:
-        return command, None
+        return FoundCustomer(command)
+    if fields.resume is not ResumeMode.NEVER:
+        return None  # Only the store knows the other members of the customer.
     found = customer_in_memory(services, workspace, command.contact_id, fields.customer, fields.context)
     return None if found is None else _with_customer(command, found)
 
 
+def _with_customer(command: EnqueueContact, found: SubmitCustomer) -> FoundCustomer:
+    if found.customer_id is not None:
+        command = msgspec.structs.replace(command, customer_id=found.customer_id, customer_facts=found.facts)
+    return FoundCustomer(command, found.customer_ids, found.stored)
+
+
+async def find_customer(services: Services, workspace: str, command: EnqueueContact, fields: ContactFields) -> FoundCustomer:
+    """Return the command with the customer that the fields name, as far as the customer context knows in time."""
+    ready = _found_in_memory(services, workspace, command, fields)
+    if ready is not None:
+        return ready
+    return _with_customer(
+        command, await resolve_for_submit(services, workspace, command.contact_id, fields.customer, fields.context)
+    )
+
+
+def add_customer_in_memory(
+    services: Services, workspace: str, command: EnqueueContact, fields: ContactFields
+) -> "tuple[Command, asyncio.Future[None] | None] | None":
+    """Return what ``add_customer`` returns where that needs no wait; None: it does."""
+    if fields.customer is None and fields.context is None:
+        return command, None
+    found = _found_in_memory(services, workspace, command, fields)
+    return None if found is None else (found.command, found.stored)
+
+
 async def add_customer(
     services: Services, workspace: str, command: EnqueueContact, fields: ContactFields
-) -> "tuple[EnqueueContact, asyncio.Future[None] | None]":
-    """Return the command with the customer that the fields name, as far as the customer context knows in time.
+) -> "tuple[Command, asyncio.Future[None] | None]":
+    """Return the command that submits a contact with its customer, or resumes one of theirs.
 
     The future, if any, is done when what was stored for the contact is on the disk: the answer to the submit waits for it.
     """
-    ready = add_customer_in_memory(services, workspace, command, fields)
-    if ready is not None:
-        return ready
-    found = await resolve_for_submit(services, workspace, command.contact_id, fields.customer, fields.context)
-    return _with_customer(command, found)
-
-
-def _with_customer(command: EnqueueContact, found: SubmitCustomer) -> "tuple[EnqueueContact, asyncio.Future[None] | None]":
-    if found.customer_id is not None:
-        command = msgspec.structs.replace(command, customer_id=found.customer_id, customer_facts=found.facts)
-    return command, found.stored
+    found = await find_customer(services, workspace, command, fields)
+    if fields.resume is ResumeMode.NEVER or found.command.customer_id is None:
+        return found.command, found.stored
+    wanted = msgspec.structs.replace(found.command, dedupe_key=None, fingerprint=None)
+    resumes = SubmitOrResume(contact=wanted, resume=fields.resume, customer_ids=found.customer_ids)
+    if command.dedupe_key is None:
+        return resumes, found.stored
+    guarded = GuardedCommand(
+        command=resumes, client=command.gateway_id, dedupe_key=command.dedupe_key, fingerprint=command.fingerprint or b""
+    )
+    return guarded, found.stored
 
 
 def fingerprint_of(fields: ContactFields) -> bytes:
@@ -188,6 +228,7 @@ def fingerprint_of(fields: ContactFields) -> bytes:
                 fields.continues_contact_id,
                 UNSET if fields.customer is None else _customer_fingerprint(fields.customer),
                 UNSET if fields.context is None else True,
+                UNSET if fields.resume is ResumeMode.NEVER else str(fields.resume),
             )
         )
     )

@@ -28,10 +28,10 @@ from router.model.commands import (
 from router.model.events import TimeWindow
 from router.model.policy import Attributes, PriorityClass, PrioritySeconds, Skills
 from router.model.request_views import OptionView, RequestView, WaitTold
-from router.model.states import Ident, IfUnable, Name, RequestPhase
+from router.model.states import Ident, IfUnable, Name, RequestPhase, ResumeMode
 from router.protocol.frames import ContactCustomer, ContactFields, PreferredAgents
 from router.server.api.guards import entity_tags, idempotency_key
-from router.server.api.idempotency import add_customer, enqueue_command, fingerprint_of, replay_headers
+from router.server.api.idempotency import enqueue_command, find_customer, fingerprint_of, replay_headers
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
 from router.server.api.request_watch import view_tag
@@ -69,6 +69,9 @@ class RequestFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     choose: Literal["ask", "first"] = "ask"
     """``ask``: show the options. ``first``: take the channel that is asked for at once, and show the others only if that is not
     possible."""
+    resume: ResumeMode = ResumeMode.NEVER
+    """Whether the customer may go on with a suspended conversation: ``auto`` resumes it if it is the only one and otherwise shows
+    them, ``ask`` shows them as options."""
 
     def contact(self) -> ContactFields:
         """Return the fields of the contact."""
@@ -163,14 +166,20 @@ async def create_request(request: ApiRequest) -> ApiResponse:
     fields: RequestFields = request.body
     contact = fields.contact()
     wanted = enqueue_command(request.credential, contact, None)
-    wanted, stored = await add_customer(request.services, request.workspace, wanted, contact)
+    found = await find_customer(request.services, request.workspace, wanted, contact)
     token = new_token()
-    command = RequestContact(contact=wanted, token_hash=token_hash(token), ask=fields.choose == "ask")
+    command = RequestContact(
+        contact=found.command,
+        token_hash=token_hash(token),
+        ask=fields.choose == "ask",
+        resume=fields.resume,
+        customer_ids=found.customer_ids,
+    )
     key = idempotency_key(request.header)
     effected = await request.execute(
         command, payload=None if key is None else b"request|" + fields.choose.encode() + fingerprint_of(contact)
     )
-    await wait_until_stored(stored)
+    await wait_until_stored(found.stored)
     contact_id = effected.result.subject
     if effected.result.replayed:
         token = await _renew_token(request, contact_id)
@@ -232,12 +241,23 @@ async def _changed_view(request: ApiRequest, contact_id: str, view: RequestView,
             pass
         finally:
             unwatch()
+    followed = await _resumed_instead(request, new)
+    if followed is not None:
+        return followed, view_tag(followed)
     if services.authenticator.is_expired(request.credential):
         # The token was renewed, or has ended, while the poll waited.
         raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
     if new is None:
         raise problem_from_refusal(unknown_contact())
     return new, new_tag
+
+
+async def _resumed_instead(request: ApiRequest, new: RequestView | None) -> RequestView | None:
+    """Return the conversation with which the customer of a token goes on; None: the token is not valid for it."""
+    if new is None or new.resumed_id is None or request.credential.role is not Role.CUSTOMER:
+        return None
+    followed = request.services.authenticator.followed(request.credential)
+    return None if followed is None or followed.subject != new.resumed_id else await _view(request, new.resumed_id)
 
 
 async def choose_option(request: ApiRequest) -> ApiResponse:
@@ -335,8 +355,9 @@ def _own_id(request: ApiRequest) -> str:
     contact_id = request.path_params["request_id"]
     credential = request.credential
     if credential.role is Role.CUSTOMER:
-        if credential.subject != contact_id:
+        if contact_id not in (credential.subject, credential.former_subject):
             raise problem_from_refusal(unknown_contact())
+        contact_id = credential.subject
         request.services.customer_presence.note_request(request.workspace, contact_id)
     return contact_id
 

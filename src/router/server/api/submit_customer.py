@@ -42,6 +42,8 @@ class SubmitCustomer(Struct, frozen=True):
     """Facts of the customer that the policy declares and that are known."""
     stored: asyncio.Future[None] | None = None
     """Done when it is on the disk; None: nothing was stored."""
+    customer_ids: tuple[str, ...] = ()
+    """Ids of all members, by which earlier contacts may name the customer; empty: only the one above."""
 
 
 _NO_CUSTOMER: Final = SubmitCustomer()
@@ -189,7 +191,9 @@ async def resolve_for_submit(
         return SubmitCustomer(stored=stored)
     store_service.count_resolution(found)
     store_service.count("submits", "created" if found.created else "found")
-    return SubmitCustomer(member_id, facts, stored)
+    shown = None if read.content is None else read.content.customer
+    members = () if shown is None else (shown.merged_into or shown.customer_id, shown.customer_id, *shown.members)
+    return SubmitCustomer(member_id, facts, stored, members)
 
 
 def _from_memory(

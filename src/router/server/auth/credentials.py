@@ -215,6 +215,8 @@ class Credential(Struct, frozen=True, kw_only=True):
     expires_at_s: int
     token_hash: bytes = b""
     """Hash of a customer's token; empty for all others."""
+    former_subject: str = ""
+    """Request with which a customer began who goes on with an earlier conversation, the subject; empty: none."""
     key_id: str = ""
     """Key that has verified it; empty: none that could be removed."""
     actor: str = ""
@@ -264,6 +266,9 @@ class CustomerVerifier(Protocol):
 
     def verify(self, token: str) -> Credential:
         """Return the credential of a token. Raises AuthFailed."""
+
+    def followed(self, credential: Credential) -> Credential:
+        """Return the credential of the same token for the contact that it belongs to now. Raises AuthFailed."""
 
     def remaining_s(self, credential: Credential) -> float:
         """Return how long the token of a credential is valid from now on, in seconds; 0: no longer."""
@@ -348,6 +353,13 @@ class Authenticator:
         except (msgspec.ValidationError, ValueError, TypeError, OverflowError, RecursionError):
             raise AuthFailed("claims") from None
         return self._credential(claims, issuer, key)
+
+    def followed(self, credential: Credential) -> Credential | None:
+        """Return the credential of a customer's token for the contact that it belongs to now; None: it is not valid any more."""
+        try:
+            return None if self.customers is None else self.customers.followed(credential)
+        except AuthFailed:
+            return None
 
     def is_expired(self, credential: Credential) -> bool:
         """Return whether the credential has expired, clock leeway included, or its key was removed."""

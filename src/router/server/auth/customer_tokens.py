@@ -43,7 +43,13 @@ class CustomerTokens:
 
     def verify(self, token: str) -> Credential:
         """Return the credential of a token. Raises AuthFailed."""
-        digest = token_hash(token)
+        return self._credential(token_hash(token))
+
+    def followed(self, credential: Credential) -> Credential:
+        """Return the credential of the same token for the contact that it belongs to now. Raises AuthFailed."""
+        return self._credential(credential.token_hash)
+
+    def _credential(self, digest: bytes) -> Credential:
         found = self._writer.token_holder(digest)
         if found is None:
             raise AuthFailed("customer token")
@@ -58,6 +64,7 @@ class CustomerTokens:
             issuer="",
             expires_at_s=int(self._writer.clock.now_ms() / 1000 + remaining_s),
             token_hash=digest,
+            former_subject=holder.former_id or "",
         )
 
     def remaining_s(self, credential: Credential) -> float:

@@ -6,19 +6,20 @@ contacts are routed without either.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Coroutine, Generator, Sequence
 from contextlib import suppress
 from typing import Final
 
 from router.context.cards import CardContent, CardStatus, ContactContext, Sensitive
-from router.context.port import ContextChange, CustomerChangeKind
+from router.context.customers import ContextError
+from router.context.port import ContextChange, ContextStore, CustomerChangeKind
 from router.context.service import ContextService
 from router.context_settings import ContextSettings
 from router.engine.engine import Engine
 from router.journal.records import Record
 from router.model.commands import ChangeCustomerToken
 from router.model.errors import RouterError
-from router.model.events import ContactAssigned, ContactQueued, OfferMade, ParticipantAdded, PolicyPublished
+from router.model.events import ContactAssigned, ContactQueued, ContactResumed, OfferMade, ParticipantAdded, PolicyPublished
 from router.model.policy import FactValue, Policy
 from router.runtime.event_feed import Subscription
 from router.runtime.publisher import PublishedRecord
@@ -201,6 +202,31 @@ class LiveCustomers:
                 self.cards.ended(workspace, contact_id)
             elif kind is ContactQueued and changed is not None:
                 self.facts.refresh(workspace, changed.customer_id)
+            elif isinstance(event, ContactResumed) and event.submitted_as is not None:
+                self._start(self._carry_context(workspace, event.submitted_as, event.contact_id))
+
+    async def _carry_context(self, workspace: str, submitted_as: str, contact_id: str) -> None:
+        """Give a resumed contact what came with the submit by which its customer is back: the context, and how they are known."""
+        contact, now_ms = self.live_contacts(workspace).get(contact_id), self._writer.clock.now_ms()
+        customer_id = None if contact is None else contact.customer_id
+
+        def operation(store: ContextStore) -> None:
+            came = store.contacts.content(workspace, submitted_as, customer_id=None)
+            before = store.contacts.content(workspace, contact_id, customer_id=customer_id)
+            if not (came.is_erased or before.is_erased) and (came.context is not None or came.assurance is not None):
+                store.contacts.keep(
+                    workspace,
+                    contact_id,
+                    customer_id=customer_id,
+                    assurance=came.assurance or before.assurance,
+                    context=came.context or before.context,
+                    now_ms=now_ms,
+                )
+
+        with suppress(ContextError):  # The store does not answer: the card shows the conversation as it was.
+            await self._context.run(operation)
+        self.cards.ended(workspace, submitted_as)
+        self.cards.contact_changed(workspace, contact_id)
 
     def _on_policy(self, published: PublishedRecord) -> None:
         for event in published.record.events:
@@ -261,9 +287,12 @@ class LiveCustomers:
         """End the tokens of customers who were erased: by age, later than asked for, or with a contact that began meanwhile."""
         for workspace in {change.workspace for change in erased}:
             customer_ids = frozenset(change.customer_id for change in erased if change.workspace == workspace)
-            task = asyncio.get_running_loop().create_task(self._try_end_tokens(workspace, customer_ids), name="customer tokens")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._try_end_tokens(workspace, customer_ids))
+
+    def _start(self, work: "Coroutine[None, None, None]") -> None:
+        task = asyncio.get_running_loop().create_task(work, name="customers")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _try_end_tokens(self, workspace: str, customer_ids: Collection[str]) -> None:
         with suppress(RouterError):  # The writer has ended, or too many commands wait; the token shows nothing of the customer.

@@ -192,9 +192,9 @@ class SubmitHandler(OperationHandler):
     ) -> None:
         """Submit a contact once its customer is known, or the deadline for that has passed."""
         try:
-            command, stored = await add_customer(self._services, credential.workspace, command, fields)
+            submit, stored = await add_customer(self._services, credential.workspace, command, fields)
             reply = pending if stored is None else ReplyWhenStored(pending, stored)
-            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=reply)
+            self._writer.submit(credential.workspace, submit, actor=credential.actor, reply=reply)
         except RouterError as error:
             pending.set_exception(error)
         except Exception as error:

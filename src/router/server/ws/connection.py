@@ -242,9 +242,9 @@ class WebSocketConnection(SessionSocket):
     ) -> None:
         """Submit a contact once its customer is known, or the deadline for that has passed."""
         try:
-            command, stored = await self._context.add_customer(workspace, command, request.contact)
+            submit, stored = await self._context.add_customer(workspace, command, request.contact)
             reply = pending if stored is None else ReplyWhenStored(pending, stored)
-            self._context.writer.submit(workspace, command, actor=self._actor, reply=reply)
+            self._context.writer.submit(workspace, submit, actor=self._actor, reply=reply)
         except Exception as error:
             self.send_reply(request, error)
 

@@ -195,8 +195,15 @@ class CustomerConnection(SessionSocket):
         assert credential is not None
         if not self._is_admitted(credential):
             return
+        if self._hub.draining:
+            self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
+            return
+        self._attend(credential)
+
+    def _attend(self, credential: Credential) -> None:
+        """Begin to show the request of a credential."""
         self._leave_sockets = self._sockets.enter(credential)
-        if self._leave_sockets is None or self._hub.draining:
+        if self._leave_sockets is None:
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
             return
         self._session.started()
@@ -223,7 +230,7 @@ class CustomerConnection(SessionSocket):
     def _told(self, view: RequestView | None, tag: str) -> None:
         """Send what has changed; the end of the token may have moved with it."""
         credential = self._credential
-        if self._closing or credential is None:
+        if self._closing or credential is None or (view is not None and self._follows(credential, view)):
             return
         if view is None or self._services.authenticator.remaining_s(credential) <= 0:
             self.close(CloseCode.TOKEN_EXPIRED, "the token is no longer valid")
@@ -231,6 +238,18 @@ class CustomerConnection(SessionSocket):
         self._session.identity = self._identity(credential)
         self._reset_timer()
         self.send(StateFrame(request=view))
+
+    def _follows(self, credential: Credential, view: RequestView) -> bool:
+        """Show the conversation with which the customer goes on instead, if they do; return whether they do."""
+        followed = None if view.resumed_id is None else self._services.authenticator.followed(credential)
+        if followed is None or followed.subject != view.resumed_id:
+            return False
+        self._leave()
+        self._unwatch = self._end_presence = self._leave_sockets = None
+        self._credential = followed
+        self._session.identity = self._identity(followed)
+        self._attend(followed)
+        return True
 
 
 def _command_of(frame: CommandFrame, credential: Credential) -> Command:

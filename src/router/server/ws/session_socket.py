@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from router.model.commands import EnqueueContact
+from router.model.commands import Command, EnqueueContact
 from router.protocol.close_codes import CloseCode
 from router.protocol.codec import JSON, SUBPROTOCOLS, FrameDecoder, MalformedFrame
 from router.protocol.frames import ContactFields, ErrorFrame, OkFrame, PongFrame, ServerFrame
@@ -49,7 +49,7 @@ from router.settings import SocketSettings
 _log = structlog.get_logger(__name__)
 
 Redeem = Callable[[str], Credential | Awaitable[Credential | None] | None]
-WithCustomer = tuple[EnqueueContact, asyncio.Future[None] | None]
+WithCustomer = tuple[Command, asyncio.Future[None] | None]
 AddCustomer = Callable[[str, EnqueueContact, ContactFields], Awaitable[WithCustomer]]
 AddCustomerInMemory = Callable[[str, EnqueueContact, ContactFields], WithCustomer | None]
 
