@@ -75,3 +75,28 @@ async def test_the_time_of_grace_is_at_least_ten_seconds(make_router: MakeRouter
         policy = {"channels": {"voice": {"leave_grace_s": 9}}, "queues": {"support": {}}}
         refused = await admin.call("POST", "/v1/policy/check", policy)
         assert "leave_grace_s" in refused.body.decode() and "10" in refused.body.decode()
+
+
+async def test_a_customer_who_is_away_when_the_contact_is_requeued_has_the_whole_time(make_router: MakeRouter) -> None:
+    """The agent passes the conversation back while the app is closed; the deadline also survives a kill."""
+    router = make_router(policy=WITH_GRACE, **FAST).start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web, Api(router, "agent", "ada") as ada:
+        asked = await ask(web, choose="first")
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
+        async with a_client(router, asked):
+            await ada.ok("POST", f"/v1/offers/{asked['request_id']}.1/accept")
+            await ada.ok("POST", "/v1/agents/ada/state", {"state": "not_ready"})
+
+        async def presences() -> list[tuple[bool, bool]]:
+            events = [one for one in await admin.events() if one["type"] == "request.presence_changed"]
+            return [(one["is_here"], one.get("leave_at_ms") is not None) for one in events]
+
+        async with asyncio.timeout(60):
+            while (False, False) not in await presences():  # noqa: ASYNC110  (ten seconds after the socket)
+                await asyncio.sleep(0.2)
+        # In the conversation nothing ends because the app is closed.
+        await admin.ok("POST", f"/v1/contacts/{asked['request_id']}/requeue")
+        began_s = time.monotonic()
+        assert (await presences())[-1] == (False, True)
+        assert GRACE_S - 1 < await until_left(web, asked, began_s) < GRACE_S + 5

@@ -8,7 +8,7 @@ from router.engine.engine import Engine
 from router.engine.queries.slices import run_to_end
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import CallbackPolicy, CallbackWindowsPolicy, Policy, RequestPolicy
+from router.model.policy import CallbackPolicy, CallbackWindowsPolicy, LostDesktopAction, Policy, RequestPolicy
 from router.model.results import RefusalCode, Refused
 from router.model.states import AgentState, ContactState, RequestOutcome, RequestPhase
 from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
@@ -20,7 +20,10 @@ GRACE_S = 60
 def the_policy(grace_s: int | None = GRACE_S, **requests: Any) -> Policy:
     options: dict[str, Any] = {"channels": ("chat",), "callback": CallbackWindowsPolicy(), "later": True}
     return a_policy(
-        channels={"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3, leave_grace_s=grace_s)},
+        channels={
+            "voice": a_channel(),
+            "chat": a_channel(units=30, per_agent_max=3, leave_grace_s=grace_s, lost_desktop=LostDesktopAction.REQUEUE),
+        },
         queues={"support": a_queue(callback=CallbackPolicy(), cool_down_s=0)},
         requests=RequestPolicy(**(options | requests)),
     )
@@ -130,6 +133,39 @@ def test_an_answer_ends_the_time_of_grace() -> None:
     assert [type(one) for one in world.done_all(here(), away())] == [e.CustomerPresenceChanged] * 2
     world.later(10 * GRACE_S)
     assert state(world) is ContactState.ASSIGNED
+
+
+@pytest.mark.parametrize("way", ["desktop lost", "returned", "transferred"])
+def test_a_customer_who_is_away_when_they_wait_again_has_the_whole_time(way: str) -> None:
+    """The agent of the conversation fails or passes it on: the app has this long to return, also after a restart."""
+    world = a_waiting_customer(away(), ready("ada"))
+    world.done(c.AcceptOffer(offer_id="r1.2", agent_id="ada"))
+    world.later(3_600)
+    world.done(c.SetAgentState(agent_id="ada", state=AgentState.NOT_READY))
+    again: dict[str, tuple[c.Command, ...]] = {
+        "desktop lost": (c.ConnectDesktop(agent_id="ada", session_id="s"), c.LoseDesktop(agent_id="ada", session_id="s")),
+        "returned": (c.RequeueContact(contact_id="r1"),),
+        "transferred": (c.TransferContact(contact_id="r1", to_queue_id="support", agent_id="ada"),),
+    }
+    events = world.done_all(*again[way])
+    while not any(isinstance(one, e.ContactRequeued) for one in events):
+        events = world.later(1)  # The desktop has its own time to return.
+    told = [one for one in events if isinstance(one, e.CustomerPresenceChanged)]
+    assert [(one.is_here, one.leave_at_ms) for one in told] == [(False, world.at_ms + 1000 * GRACE_S)]
+    assert Engine.restore(world.engine.snapshot()).digest() == world.engine.digest() == world.replayed().digest()
+    world.later(GRACE_S - 1)
+    assert state(world) is ContactState.QUEUED
+    world.later(1)
+    assert state(world) is ContactState.ABANDONED
+
+
+def test_a_customer_who_is_connected_waits_again_without_a_deadline() -> None:
+    world = a_waiting_customer(ready("ada"))
+    world.done(c.AcceptOffer(offer_id="r1.2", agent_id="ada"))
+    world.done(c.SetAgentState(agent_id="ada", state=AgentState.NOT_READY))
+    world.done(c.RequeueContact(contact_id="r1"))
+    world.later(10 * GRACE_S)
+    assert state(world) is ContactState.QUEUED
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 A lost connection is no hang-up, so a customer who is away keeps the place for the time of grace. It runs while the customer waits
 for an agent: not while they choose, where the default option is taken in the end, and not for callbacks and suspensions, where they
-are not expected to be connected. In a conversation the gateway and the agent know more than the app's connection says.
+are not expected to be connected. In a conversation the gateway and the agent know more than the app's connection says; where the
+contact waits again afterwards, because its agent has failed, the whole time begins then.
 
 A customer whose connection was never seen is not away: their app may ask over its backend alone. Where the deadline is found much
 too late, because the router was stopped meanwhile, no customer could return, and the time of grace begins again.
@@ -12,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands.contacts import emit_abandoned, find_contact
+from router.engine.commands.grace import emit_away, emit_presence, grace_ms_of
 from router.engine.commands.transaction import Transaction, already_done, unknown_contact
 from router.engine.state.contact import Contact
 from router.model.commands import SetCustomerPresence
-from router.model.events import CustomerPresenceChanged
 from router.model.results import CommandResult
 
 _CUSTOMER_AWAY: Final = "customer_away"
@@ -27,7 +28,7 @@ def _set_presence(tx: Transaction, command: SetCustomerPresence) -> CommandResul
     contact = find_contact(tx, command)
     if contact is None or contact.request is None:
         return unknown_contact()
-    request, grace_ms = contact.request, _grace_ms(tx, contact)
+    request, grace_ms = contact.request, grace_ms_of(tx, contact)
     if request.is_here is None:
         # Without a time of grace nothing depends on it, and a customer who was never seen cannot go away.
         is_new = command.is_here and grace_ms is not None
@@ -39,45 +40,18 @@ def _set_presence(tx: Transaction, command: SetCustomerPresence) -> CommandResul
     if contact.state.is_terminal or not is_new:
         return already_done(contact.contact_id, contact.state, tx.state.seq)
     if command.is_here:
-        _emit(tx, contact, is_here=True, leave_at_ms=None, run=command.run)
+        emit_presence(tx, contact, is_here=True, leave_at_ms=None, run=command.run)
     else:
-        _emit_away(tx, contact, command.away_ms)
+        emit_away(tx, contact, command.away_ms)
     return tx.done(contact.contact_id, contact.state)
-
-
-def _grace_ms(tx: Transaction, contact: Contact) -> int | None:
-    policy = tx.state.policy
-    channel = None if policy is None else policy.channels.get(contact.channel)
-    return None if channel is None or channel.leave_grace_s is None else 1000 * channel.leave_grace_s
-
-
-def _emit_away(tx: Transaction, contact: Contact, away_ms: int) -> None:
-    grace_ms = _grace_ms(tx, contact) if contact.waits_live else None
-    leave_at_ms = None if grace_ms is None else tx.at_ms + max(0, grace_ms - away_ms)
-    assert contact.request is not None
-    _emit(tx, contact, is_here=False, leave_at_ms=leave_at_ms, run=contact.request.run)
-
-
-def _emit(tx: Transaction, contact: Contact, *, is_here: bool, leave_at_ms: int | None, run: str) -> None:
-    tx.emit(
-        CustomerPresenceChanged(
-            contact_id=contact.contact_id, is_here=is_here, leave_at_ms=leave_at_ms, gateway_id=contact.gateway_id, run=run
-        )
-    )
-
-
-def begin_grace(tx: Transaction, contact: Contact) -> None:
-    """Let the time of grace of a customer begin who is away and has begun to wait."""
-    if contact.request is not None and contact.request.is_here is False and contact.waits_live:
-        _emit_away(tx, contact, 0)
 
 
 def end_grace(tx: Transaction, contact: Contact) -> None:
     """Let a customer leave who has not returned in time."""
     request = contact.request
     assert request is not None and request.leave_until_ms is not None
-    if tx.at_ms - request.leave_until_ms >= _LATE_MS or _grace_ms(tx, contact) is None:
-        _emit_away(tx, contact, 0)
+    if tx.at_ms - request.leave_until_ms >= _LATE_MS or grace_ms_of(tx, contact) is None:
+        emit_away(tx, contact, 0)
     else:
         emit_abandoned(tx, contact, _CUSTOMER_AWAY)
 

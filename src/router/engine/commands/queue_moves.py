@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from router.engine.commands.grace import begin_grace
 from router.engine.commands.plan_steps import first_plan_step, overflow_without_agents
 from router.engine.commands.queue_admission import EntryWay, QueueEntry, find_queue
 from router.engine.commands.transaction import Transaction
@@ -84,6 +85,7 @@ def requeue(
             overflow_count=overflow_count,
         )
     )
+    begin_grace(tx, contact)
 
 
 def requeue_at_place(

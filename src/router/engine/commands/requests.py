@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from router.engine.commands.callbacks import callback_windows, convert_to_callback
 from router.engine.commands.channel_events import channels_offered
 from router.engine.commands.contacts import find_contact
+from router.engine.commands.grace import begin_grace
 from router.engine.commands.overflow import expire_waiting
-from router.engine.commands.presence import begin_grace
 from router.engine.commands.resumption import resume_by_submit, resume_chosen, resume_options, suspended_conversations
 from router.engine.commands.submit import continued_agent, decide_enqueue, enqueue_contact, requested_queue
 from router.engine.commands.suspension import suspend_contact, suspension_limit_refusal
@@ -71,7 +71,7 @@ def _request_contact(tx: Transaction, command: RequestContact) -> CommandResult:
     if command.resume is ResumeMode.AUTO and len(conversations) == 1:
         _cancel_earlier(tx, wanted)
         if resume_by_submit(tx, conversations[0], wanted, command.token_hash):
-            return _resumed(tx, conversations[0])
+            return tx.done(conversations[0].contact_id, conversations[0].state)
     options = resume_options(tx.state, conversations, wanted.channel) + _options(tx, policy, wanted, asked)
     if not options:
         assert isinstance(asked, Refused), "a contact that is admitted can wait"
@@ -104,7 +104,7 @@ def _submit_or_resume(tx: Transaction, command: SubmitOrResume) -> CommandResult
         return asked  # What is wrong with a submit does not depend on the customer.
     if command.resume is ResumeMode.AUTO:
         if len(conversations) == 1 and resume_by_submit(tx, conversations[0], wanted):
-            return _resumed(tx, conversations[0])
+            return tx.done(conversations[0].contact_id, conversations[0].state)
         return enqueue_contact(tx, wanted)
     options = resume_options(state, conversations, wanted.channel)
     if not options or len(state.choosing) >= CHOOSING_MAX:
@@ -115,12 +115,6 @@ def _submit_or_resume(tx: Transaction, command: SubmitOrResume) -> CommandResult
     _cancel_earlier(tx, wanted)
     tx.emit(_choosing_event(tx, state.policy, wanted, last_agent_id, options, None))
     return tx.done(wanted.contact_id, ContactState.CHOOSING)
-
-
-def _resumed(tx: Transaction, contact: Contact) -> Done:
-    """Return the answer to a submit by which a suspended conversation goes on."""
-    begin_grace(tx, contact)
-    return Done(contact.contact_id, contact.state, tx.state.seq)
 
 
 def _cancel_earlier(tx: Transaction, wanted: EnqueueContact) -> None:
@@ -282,7 +276,7 @@ def _take(tx: Transaction, contact: Contact, name: str, window: TimeWindow | Non
     option = next(one for one in request.options if one.id == name)
     if option.resumes is not None:
         resumed = resume_chosen(tx, contact, option, is_default=is_default)
-        return resumed if isinstance(resumed, Refused) else _resumed(tx, resumed)
+        return resumed if isinstance(resumed, Refused) else tx.done(resumed.contact_id, resumed.state)
     event = decide_option(tx, contact, option, window)
     if isinstance(event, Refused):
         return event

@@ -115,7 +115,6 @@ class RequestState(Struct, kw_only=True, gc=False):
     """What a contact keeps of the request of its customer."""
 
     token_hash: bytes | None = None
-    """Hash of the customer's token; None: the customer has none."""
     options: tuple[ContactOption, ...] = ()
     """Options that the customer is shown; empty once one is chosen."""
     default_option: str = ""
@@ -132,7 +131,7 @@ class RequestState(Struct, kw_only=True, gc=False):
     """Until when the customer has to return, while the contact waits; None: nothing ends the wait for this."""
     former_id: ContactId | None = None
     resumed_id: ContactId | None = None
-    """The request from which its token came, and the contact with which its customer goes on instead; None: none."""
+    """Former request of its token, and contact with which its customer goes on instead."""
 
 
 class ChannelSwitch(Struct, kw_only=True, gc=False):
