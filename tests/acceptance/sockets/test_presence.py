@@ -81,9 +81,9 @@ async def test_a_customer_who_is_away_when_the_contact_is_requeued_has_the_whole
     """The agent passes the conversation back while the app is closed; the deadline also survives a kill."""
     router = make_router(policy=WITH_GRACE, **FAST).start()
     async with Api(router) as admin, Api(router, "gateway", "web") as web, Api(router, "agent", "ada") as ada:
-        asked = await ask(web, choose="first")
         await admin.ok("PUT", "/v1/agents/ada", {})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
+        asked = await ask(web, choose="first")
         async with a_client(router, asked):
             await ada.ok("POST", f"/v1/offers/{asked['request_id']}.1/accept")
             await ada.ok("POST", "/v1/agents/ada/state", {"state": "not_ready"})

@@ -179,9 +179,9 @@ class SubmitHandler(OperationHandler):
             if ready is None:
                 self._start_task(self._submit_with_customer(pending, credential, command, fields))
                 return None
-            command, stored = ready
+            submit, stored = ready
             reply = pending if stored is None else ReplyWhenStored(pending, stored)
-            self._writer.submit(credential.workspace, command, actor=credential.actor, reply=reply)
+            self._writer.submit(credential.workspace, submit, actor=credential.actor, reply=reply)
         except RouterError as error:
             request.delays_next_submit = True
             pending.set_exception(error)

@@ -233,9 +233,9 @@ class WebSocketConnection(SessionSocket):
             work = self._submit_with_customer(pending, request, command, workspace)
             self._hub.track_task(asyncio.get_running_loop().create_task(work))
         else:
-            command, stored = ready
+            submit, stored = ready
             reply = pending if stored is None else ReplyWhenStored(pending, stored)
-            self._context.writer.submit(workspace, command, actor=self._actor, reply=reply)
+            self._context.writer.submit(workspace, submit, actor=self._actor, reply=reply)
 
     async def _submit_with_customer(
         self, pending: PendingReply, request: SubmitFrame, command: EnqueueContact, workspace: str
