@@ -14,6 +14,8 @@ affected.
 """
 
 from collections.abc import Generator, Iterable, Iterator
+from heapq import merge
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from msgspec import Raw
@@ -24,7 +26,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import ROW_GETTERS, SNAPSHOT_ENCODER, leading_fields, trailing_fields
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.engine.state.idempotency import IdempotencyRecord
+from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord, chunk_of
 from router.engine.state.records import Assignment, Offer
 from router.model.events import (
     ContactAbandoned,
@@ -82,19 +84,18 @@ class IncrementalSnapshot:
         ]
         self._statistics_tail = [SNAPSHOT_ENCODER.encode(value) for value in (statistics.second, statistics.forecasts_in_second)]
         self._no_agents = SNAPSHOT_ENCODER.encode(state.no_agents_since)
-        # Forecasts are never modified, so a copy of the table is enough; likewise for tables that only gain and lose entries.
+        # Forecasts are never modified, and there are 10,000 at most, so a copy of the table is enough.
         self._pending = dict(statistics.pending_forecasts)
         self._ended_first, self._ended_end = state.ended_contacts.first, state.ended_contacts.end
         self._early_ended: dict[int, tuple[ContactId, int]] = {}
         """Entries of ended contacts that may be dropped before they are read, by number."""
-        self._keys = state.idempotency.keys()
+        self._keys = _KeyWalk(state.idempotency)
         self._contacts = _RecordLog(state.contact_log, state.seq)
         self._agents = _RecordLog(state.agent_log, state.agents_registered)
         self._early_contacts: dict[int, bytes] = {}
         """Encoded contacts that changed before the walk reached them, by ``queued_seq``."""
         self._early_agents: dict[int, _AgentRows] = {}
         """The same for agents, by registration number."""
-        self._early_dedupe: dict[bytes, IdempotencyRecord] = {}
         self._parts: list[bytes] = []
         self._work = self._pieces()
         state.incremental_snapshot = self
@@ -140,11 +141,15 @@ class IncrementalSnapshot:
             sections.add(rows)
             yield
         dedupe: list[bytes] = []
-        yield from _gather(self._dedupe_rows(), dedupe)
-        contact_ids = sorted(self._pending)
+        keys_count = yield from _gather(self._keys.rows(), dedupe)
+        sorted_runs: list[list[str]] = []
+        for some_ids in _slices(list(self._pending), _KEYS):
+            sorted_runs.append(sorted(some_ids))
+            yield
         pending: list[bytes] = []
-        for some_ids in _slices(contact_ids, _KEYS):
-            pending.append(_map_items({name: self._pending[name] for name in some_ids}))
+        contact_ids = merge(*sorted_runs)
+        while some := {name: self._pending[name] for name in islice(contact_ids, _KEYS)}:
+            pending.append(_map_items(some))
             yield
         self._parts = [
             _array(len(self._leading) + 6 + len(self._trailing) + 2),
@@ -154,10 +159,10 @@ class IncrementalSnapshot:
             *(_array(sections.offers_count), *sections.offers),
             *(_array(sections.assignments_count), *sections.assignments),
             *(_array(sections.agents_count), *sections.agents),
-            *(_array(len(self._keys)), *dedupe),
+            *(_array(keys_count), *dedupe),
             *self._trailing,
             *(_array(len(self._statistics) + 1 + len(self._statistics_tail)), *self._statistics),
-            *(_map(len(contact_ids)), *pending),
+            *(_map(len(self._pending)), *pending),
             *self._statistics_tail,
             self._no_agents,
         ]
@@ -206,15 +211,6 @@ class IncrementalSnapshot:
             yield rows
         self._agents.compact()
 
-    def _dedupe_rows(self) -> Iterator[list[Any]]:
-        known, row = self._state.idempotency, ROW_GETTERS[IdempotencyRecord]
-        for keys in _slices(self._keys, _KEYS):
-            yield [
-                # A key that has been dropped since was saved early.
-                (key, row(self._early_dedupe.get(key) or known[key]))
-                for key in keys
-            ]
-
     # --- before an event is applied ---------------------------------------------------------------
     def before_event(self, event: Event) -> None:
         """Save the records that this event is about to change."""
@@ -230,7 +226,7 @@ class IncrementalSnapshot:
         if kind in _ENDING_EVENTS:
             self._save_ended()
         elif kind is ContactQueued or kind is IdempotencyKeyRecorded:
-            self._save_keys(event.gateway_id if isinstance(event, ContactQueued) else getattr(event, "client", ""))
+            self._keys.save(event.gateway_id if isinstance(event, ContactQueued) else getattr(event, "client", ""))
 
     def _save_ended(self) -> None:
         """Save what is dropped if an end makes the oldest ended contacts pass their retention."""
@@ -239,12 +235,6 @@ class IncrementalSnapshot:
             self._save_contact(entry[0])
             if self._ended_first <= number < self._ended_end:
                 self._early_ended[number] = entry
-
-    def _save_keys(self, client: str) -> None:
-        """Save the idempotency keys that a new key of this client may replace."""
-        known = self._state.idempotency
-        for key in known.may_drop(client):
-            self._early_dedupe[key] = known[key]
 
     def _save_contact(self, contact_id: ContactId) -> None:
         contact = self._state.contacts.get(contact_id)
@@ -294,6 +284,38 @@ class _RecordLog:
         del self._records[self._written : self._read]
         self._end = self._read = self._written
         self.processed_up_to = self._last
+
+
+class _KeyWalk:
+    """Walk over the idempotency keys that were stored when it began, a chunk at a time."""
+
+    def __init__(self, keys: IdempotencyKeys) -> None:
+        self._keys = keys
+        self._end = keys.next_number
+        self._chunk_numbers = keys.chunk_numbers()
+        self._walked = -1
+        """The last chunk that has been walked."""
+        self._early: dict[int, dict[int, tuple[bytes, IdempotencyRecord]]] = {}
+        """Keys that may be dropped before the walk reaches them: by chunk, then by number."""
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield the keys with their records."""
+        row = ROW_GETTERS[IdempotencyRecord]
+        for chunk_number in self._chunk_numbers:
+            left = [(number, key) for number, key in self._keys.chunk(chunk_number) if number < self._end]
+            early = self._early.pop(chunk_number, None)
+            self._walked = chunk_number
+            if early is None:
+                yield [(key, row(self._keys[key])) for _, key in left]
+                continue
+            early.update((number, (key, self._keys[key])) for number, key in left)
+            yield [(key, row(record)) for _, (key, record) in sorted(early.items())]
+
+    def save(self, client: str) -> None:
+        """Save the keys that a new key of this client may replace."""
+        for number, key in self._keys.may_drop(client):
+            if number < self._end and (chunk_number := chunk_of(number)) > self._walked:
+                self._early.setdefault(chunk_number, {})[number] = key, self._keys[key]
 
 
 class _AgentSections:
