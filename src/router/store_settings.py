@@ -47,5 +47,8 @@ class StoreSettings(SettingsStruct, frozen=True, kw_only=True):
     event_count_max: Annotated[int, Meta(ge=1_000, le=1_000_000_000)] = 1_000_000
     """Events of a workspace that stay in the store, about 0.5 KB each; older ones are moved to archive files below
     `journal.archive_path`, as far as a start does not need them."""
+    shared: bool = False
+    """Whether several routers use the store at once. Each workspace then has one leader, every router takes all connections, and
+    another one goes on where one ends. All of them need it. docs/how-to/cluster.md"""
     accept_volatile: bool = False
     """Whether a server without an append-only file is accepted. Its restart loses the history."""

@@ -8,7 +8,7 @@ that was acknowledged is on disk at every moment of either, so neither is needed
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -34,7 +34,7 @@ from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
 from router.model.events import Event
 from router.model.forecasts import QueueWaits
-from router.model.results import Refused
+from router.model.results import RefusalCode, Refused
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
 from router.runtime.clock import Clock
@@ -68,6 +68,9 @@ from router.telemetry.shadow_metrics import ShadowLog, ShadowMetrics
 from router.telemetry.spans import open_request_spans
 from router.telemetry.store_metrics import add_journal_gauges, add_store_metrics, log_store_opened
 from router.telemetry.subscription_metrics import SubscriptionLog, SubscriptionMetrics
+
+if TYPE_CHECKING:
+    from router.app.cluster import Cluster
 
 FIRST_TOKEN_LIFETIME_S: Final = 3600
 
@@ -115,6 +118,8 @@ class App:
         self._context: ContextService | None = None
         self._references = NO_REFERENCES
         self._customers: LiveCustomers | None = None
+        self.cluster: Cluster | None = None
+        """This process as one of several on a store; None: it is alone."""
 
     @property
     def url(self) -> str:
@@ -161,6 +166,7 @@ class App:
             for workspace in self.settings.all_workspaces():
                 await self._writer.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
+            await self._start_cluster()
             await self._publish_seed_policies()
             self._context = await self._start_context()
             self._references = References(self._context, self.settings.context.references)
@@ -183,6 +189,7 @@ class App:
                 references=self._references,
                 references_in_journal=self._start_journal_audit(),
                 customers=self._customers,
+                run="" if self.cluster is None else self.cluster.run,
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
@@ -239,6 +246,19 @@ class App:
         self._server.apply(merged)
         await self._jwks.refresh()
         return changed, ignored
+
+    async def _start_cluster(self) -> None:
+        """Take part among the nodes of a shared store."""
+        if not self.settings.store.shared:
+            return
+        # Their client library takes a tenth of a second to load.
+        from router.app.cluster import Cluster
+        from router.journal.redis.shared_journal import SharedRedisJournal
+
+        assert isinstance(self._storage, SharedRedisJournal)
+        assert self._shared.store is not None
+        self.cluster = Cluster(self.settings, self._writer, self._storage, self._shared.store)
+        await self.cluster.start(lambda work, name: self._start_task(work, name=name))
 
     def _start_hash_secrets(self) -> None:
         """Hash idempotency keys with secrets from now on."""
@@ -378,6 +398,8 @@ class App:
             reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
             answer = reply.outcome.result
             if isinstance(answer, Refused):
+                if self.cluster is not None and answer.code is RefusalCode.POLICY_VERSION_CONFLICT:
+                    continue  # Another node that started at the same time was first.
                 raise SettingsInvalid(f"policy.seed_path: refused: {answer.code.name.lower()}")
 
     async def _abandon_start(self) -> None:
@@ -399,6 +421,8 @@ class App:
         """
         self._mark_stopping()
         await self._server.stop_listening()
+        if self.cluster is not None:
+            await self.cluster.drain()
         self._sockets.customers.close_all()
         await self._hub.drain(float(self.settings.server.drain_s))
         await self._services.request_watch.close()
@@ -439,6 +463,8 @@ class App:
     async def _stop_writer(self, *, fast: bool) -> None:
         if self._control is not None:
             await self._control.close()
+        if self.cluster is not None:
+            await self.cluster.stop()
         if self._writer_task is None:
             await self._journal.close()
             return

@@ -146,6 +146,7 @@ def _next_steps(directory: Path, token_path: Path | None, url: str) -> str:
     type=click.Choice(["leader", "fsync", "replica", "replica_fsync"]),
     help="With --store: what confirms a command before it is acknowledged. Default: replica.",
 )
+@click.option("--shared", is_flag=True, default=None, help="With --store: several routers use the store at once; all need it.")
 @click.option("--policy", "policy_path", type=INPUT_FILE, help="Initial policy of workspaces that have none.")
 @click.option(
     "--accept-history-loss",
@@ -163,6 +164,7 @@ def serve(
     memory: bool,
     store: str | None,
     durability: str | None,
+    shared: bool | None,
     policy_path: Path | None,
     accept_history_loss: bool,
     log_level: str | None,
@@ -184,6 +186,7 @@ def serve(
         journal__backend="memory" if memory else None,
         store__url=store,
         store__durability=durability,
+        store__shared=shared,
         policy__seed_path=str(policy_path) if policy_path else None,
     )
     settings = load()

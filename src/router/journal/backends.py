@@ -41,6 +41,7 @@ def open_journal(settings: JournalSettings, store: StoreSettings = _NO_STORE) ->
 def _open_store(settings: JournalSettings, store: StoreSettings) -> Journal:
     # Its client library takes a tenth of a second to load.
     from router.journal.redis.journal import RedisJournal
+    from router.journal.redis.shared_journal import SharedRedisJournal
 
     if settings.backend is JournalBackend.MEMORY:
         raise SettingsInvalid("journal.backend: memory and store.url exclude each other; leave one of them out")
@@ -53,7 +54,8 @@ def _open_store(settings: JournalSettings, store: StoreSettings) -> Journal:
     if settings.archive_path is not None:
         _check_archive_path(Path(settings.archive_path))
     archives = Path(settings.archive_path) if settings.archive_path is not None else path.absolute().with_name("archive")
-    return RedisJournal(store, data_directory=path.absolute().parent, archive_directory=archives)
+    kind = SharedRedisJournal if store.shared else RedisJournal
+    return kind(store, data_directory=path.absolute().parent, archive_directory=archives)
 
 
 def _check_archive_path(path: Path) -> None:

@@ -56,6 +56,17 @@ class WorkspaceHistory(Struct, frozen=True, kw_only=True):
     """First event that the journal has; a snapshot covers the events before it."""
     epoch: int | None = None
     """Epoch of this start, where the storage grants it; None: one more than that of the newest record."""
+    is_led: bool = True
+    """Whether this process may append to it; no: another one may, and this one follows."""
+
+
+class Consumed(Struct, frozen=True, gc=False):
+    """A command from another node that is carried out with the record at this place of a batch, or without any record before it."""
+
+    place: int
+    workspace: WorkspaceId
+    entry_id: str
+    """Its position in the inbound stream of the workspace."""
 
 
 class HistoryLoss(Struct, frozen=True, kw_only=True):

@@ -27,20 +27,22 @@ queued the fixed cost is shared well enough, and the commit starts without delay
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from msgspec import Struct
 
 from router.journal.crash_points import crash_point
+from router.journal.port import Consumed
 from router.journal.records import Record
 from router.model.commands import AdvanceTime, Command, EnqueueContact, GuardedCommand
 from router.model.errors import CommandQueueFull
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import WorkspaceId
 from router.runtime.clock import WakeupSchedule
-from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, Reply, ReplyTarget, WorkspaceRuntime
+from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, RemoteCommands, Reply, ReplyTarget, WorkspaceRuntime
 
 ROUTER_ACTOR: Final = "router"
 """Actor of commands that the router issues itself: timers, and desktops lost at a restart."""
@@ -82,8 +84,25 @@ class Batch(Struct):
     """Refused submits, each with the number of records of the batch before it."""
     pending_replies: list[ReplyTarget[Any]] = []
     """Reply targets of all items taken from the queue, which must be completed or failed in any case."""
+    consumed: list[Consumed] = []
+    """Commands of other nodes that were carried out."""
+    followed: list[tuple[WorkspaceId, Record]] = []
+    """Records of workspaces that other nodes lead, applied and already durable."""
     continued: list[tuple[WorkspaceId, QueuedQuery]] = []
     """Queries in slices that are not complete yet; they are queued again after the batch."""
+
+
+class QueuedWork(ABC):
+    """Work of a node that shares its workspaces with others, in order with commands and queries."""
+
+    reply: ReplyTarget[Any] | None = None
+
+    @abstractmethod
+    def execute(self, batch: Batch, workspace: WorkspaceRuntime) -> None:
+        """Do the work as part of a batch; it must be quick."""
+
+
+QueuedItem: TypeAlias = QueuedCommand | QueuedQuery | QueuedWork
 
 
 class Turns:
@@ -281,7 +300,7 @@ class BatchProcessor:
         self,
         workspaces: Mapping[WorkspaceId, WorkspaceRuntime],
         wakeups: WakeupSchedule,
-        queue: CommandQueue[QueuedCommand | QueuedQuery],
+        queue: CommandQueue[QueuedItem],
         *,
         count_max: int,
         ms_max: int,
@@ -292,6 +311,8 @@ class BatchProcessor:
         self._queue = queue
         self._count_max = count_max
         self._ms_max = ms_max
+        self.remote: RemoteCommands | None = None
+        """Where commands go that were queued before another node began to lead their workspace."""
 
     def process(self, batch: Batch, turns: Turns) -> Iterator[None]:
         """Execute one batch at ``batch.at_ms``: first the workspaces with due timers, then queued items round-robin.
@@ -315,9 +336,9 @@ class BatchProcessor:
         for workspace in touched:
             if not turns.is_fresh():
                 yield
-            engine = self._workspaces[workspace].engine
-            engine.list_new_contacts()
-            self._wakeups.set(workspace, engine.next_deadline_ms())
+            runtime = self._workspaces[workspace]
+            runtime.engine.list_new_contacts()
+            self._wakeups.set(workspace, runtime.engine.next_deadline_ms() if runtime.is_led else None)
         if _after_decide is not None and batch.records:
             _after_decide()
 
@@ -332,8 +353,15 @@ class BatchProcessor:
             if item.reply is not None:
                 batch.pending_replies.append(item.reply)
             if isinstance(item, QueuedCommand):
+                runtime = self._workspaces[workspace]
+                if runtime.is_led:
+                    touched[workspace] = None
+                    execute_command(batch, runtime, item)
+                elif self.remote is not None:
+                    self.remote.send(workspace, item)
+            elif isinstance(item, QueuedWork):
                 touched[workspace] = None
-                _execute_command(batch, self._workspaces[workspace], item)
+                item.execute(batch, self._workspaces[workspace])
             else:
                 if not turns.is_fresh():
                     yield
@@ -349,7 +377,7 @@ class BatchProcessor:
         """Fire due timers and return whether more are due."""
         for _ in range(_TIMER_COMMANDS_MAX):
             seq = workspace.engine.seq
-            _execute_command(batch, workspace, QueuedCommand(_ADVANCE_TIME, ROUTER_ACTOR, None))
+            execute_command(batch, workspace, QueuedCommand(_ADVANCE_TIME, ROUTER_ACTOR, None))
             if turns.is_over():
                 yield
             next_ms = workspace.engine.next_deadline_ms()
@@ -361,7 +389,8 @@ class BatchProcessor:
         return (time.perf_counter() - started_s) * 1000 > self._ms_max
 
 
-def _execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCommand) -> None:
+def execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCommand) -> None:
+    """Execute a command as part of a batch."""
     outcome = workspace.engine.handle(queued.command, batch.at_ms)
     if outcome.events:
         batch.records.append((workspace.workspace, _build_record(workspace, queued, outcome)))

@@ -149,7 +149,7 @@ class SnapshotScheduler:
         if self._task is not None:
             await self._task
         for workspace in workspaces:
-            if workspace.events_since_snapshot:
+            if workspace.is_led and workspace.events_since_snapshot:
                 await self._save(workspace)
 
     async def cancel(self) -> None:
@@ -163,7 +163,7 @@ class SnapshotScheduler:
                 await self._task
 
     def _is_due(self, workspace: WorkspaceRuntime, now_ms: int) -> bool:
-        return self._schedule.is_due(
+        return workspace.is_led and self._schedule.is_due(
             events=workspace.events_since_snapshot, idle_ms=now_ms - workspace.quiet_since_ms, records=workspace.engine.record_count
         )
 

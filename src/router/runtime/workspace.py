@@ -70,6 +70,26 @@ class QueuedQuery(Struct):
     """The rest of a query in slices that has begun."""
 
 
+class HeldReply(Struct, frozen=True):
+    """A reply of the leader that is passed on when this node has the events up to ``seq``."""
+
+    seq: int
+    reply: ReplyTarget[Reply]
+    result: Reply
+
+
+class RemoteCommands(Protocol):
+    """The way to the leaders of the workspaces that other nodes lead."""
+
+    def admit(self, workspace: WorkspaceId) -> None:
+        """Raise CommandQueueFull where as many commands wait for an answer as may."""
+        ...
+
+    def send(self, workspace: WorkspaceId, queued: QueuedCommand) -> None:
+        """Send a command to the leader, and complete its reply with the answer."""
+        ...
+
+
 class WorkspaceRuntime(Struct, kw_only=True):
     """The engine, statistics and bookkeeping of one workspace."""
 
@@ -80,3 +100,6 @@ class WorkspaceRuntime(Struct, kw_only=True):
     stats: StatsProjection
     events_since_snapshot: int = 0
     quiet_since_ms: int = 0
+    is_led: bool = True
+    """Whether this process decides; no: the engine follows the log that another node writes."""
+    held_replies: list[HeldReply] = []

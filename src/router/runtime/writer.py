@@ -25,7 +25,7 @@ from msgspec import Struct
 from router.engine.engine import Engine
 from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
-from router.journal.port import Journal, WorkspaceHistory
+from router.journal.port import Consumed, Journal, WorkspaceHistory
 from router.journal.records import Record
 from router.model.commands import (
     Command,
@@ -48,13 +48,15 @@ from router.runtime.command_queue import (
     BatchProcessor,
     CommandQueue,
     CommitPacer,
+    QueuedItem,
+    QueuedWork,
     Turns,
 )
 from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
-from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, Reply, ReplyTarget, WorkspaceRuntime
+from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, RemoteCommands, Reply, ReplyTarget, WorkspaceRuntime
 
 __all__ = ["Writer", "WriterLimits", "Reply", "QueryResult"]
 
@@ -109,7 +111,7 @@ class Writer:
         self._new_engine = new_engine
         self._workspaces: dict[WorkspaceId, WorkspaceRuntime] = {}
         self._wakeups = WakeupSchedule()
-        self._queue: CommandQueue[QueuedCommand | QueuedQuery] = CommandQueue(
+        self._queue: CommandQueue[QueuedItem] = CommandQueue(
             count_max=self._limits.queue_count_max, is_submit=_is_submit, submit_wait_ms_max=self._limits.submit_wait_ms_max
         )
         self._processor = BatchProcessor(
@@ -134,6 +136,13 @@ class Writer:
         """Positions reported by clients, since the start, that are later than the newest event of their history."""
         self.on_position_ahead: Callable[[WorkspaceId, int, int], None] | None = None
         """Callback for such a position: workspace, sequence number, newest sequence number. Must be quick and must not raise."""
+        self.on_consumed: Callable[[list[Consumed]], None] | None = None
+        """Called before a commit with the commands of other nodes whose effect is in it."""
+        self.session_prefix = ""
+        """Beginning of the ids of sessions that this process opens: among several nodes, the name of its run."""
+        self._remote: RemoteCommands | None = None
+        self._changes: list[tuple[Callable[[], None], asyncio.Future[None]]] = []
+        """What is to be done between two batches."""
         self._stopping = False
         self._started = False
         self._ended = asyncio.Event()
@@ -172,8 +181,11 @@ class Writer:
             stats=recovered.stats,
             events_since_snapshot=engine.seq - recovered.snapshot_seq,
             quiet_since_ms=self.clock.now_ms(),
+            is_led=history.is_led,
         )
         self._workspaces[history.workspace] = runtime
+        if not history.is_led:
+            return
         self._wakeups.set(runtime.workspace, engine.next_deadline_ms())
         # Sessions of the previous process are lost: their connections ended with it.
         for agent_id, session_id in engine.attached_sessions():
@@ -269,7 +281,16 @@ class Writer:
         if self.key_hashes is not None and isinstance(command, _HAVE_KEYS) and command.dedupe_key is not None:
             command = self.key_hashes(command)
         queued = QueuedCommand(command, actor, reply)
+        if self._remote is not None and not self._workspaces[workspace].is_led:
+            self._remote.admit(workspace)
+            self._take_in(workspace, queued)
+            self._remote.send(workspace, queued)
+            return
         self._queue.put(workspace, queued)
+        self._take_in(workspace, queued)
+
+    def _take_in(self, workspace: WorkspaceId, queued: QueuedCommand) -> None:
+        command = queued.command
         if self.intake is not None and (type(command) in _WRAPS_COMMAND or getattr(command, "reference", None) is not None):
             self.intake(workspace, queued)
 
@@ -305,6 +326,54 @@ class Writer:
         self._snapshot_scheduler.request_image(self._workspaces[workspace], image)
         return await image
 
+    # --- workspaces shared with other nodes --------------------------------------------------
+
+    def share(self, remote: RemoteCommands) -> None:
+        """Send the commands of workspaces that this process does not lead to their leaders."""
+        self._remote = self._processor.remote = remote
+
+    def is_led(self, workspace: WorkspaceId) -> bool:
+        """Return whether this process decides in a workspace. Raises KeyError for an unknown workspace."""
+        return self._workspaces[workspace].is_led
+
+    def put_work(self, workspace: WorkspaceId, work: QueuedWork) -> None:
+        """Queue work of a shared workspace, whatever waits already."""
+        self._queue.put(workspace, work, ignore_limit=True)
+
+    async def lead(self, workspace: WorkspaceId, take: Callable[[], int]) -> None:
+        """Begin to decide in a workspace, between two batches; ``take`` makes the log writable and returns the epoch."""
+
+        def change() -> None:
+            runtime = self._workspaces[workspace]
+            runtime.epoch = take()
+            runtime.is_led = True
+            self.clock.set_minimum(runtime.engine.at_ms)
+            self._wakeups.set(workspace, runtime.engine.next_deadline_ms())
+
+        await self._change(change)
+
+    async def follow(self, workspace: WorkspaceId) -> None:
+        """Decide no more in a workspace, between two batches; its commands go to the leader from now on."""
+
+        def change() -> None:
+            self._workspaces[workspace].is_led = False
+            self._wakeups.set(workspace, None)
+
+        await self._change(change)
+
+    async def _change(self, change: Callable[[], None]) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changes.append((change, done))
+        self.wake()
+        await done
+
+    def _make_changes(self) -> None:
+        changes, self._changes = self._changes, []
+        for change, done in changes:
+            change()
+            if not done.done():
+                done.set_result(None)
+
     def _check_open(self, workspace: WorkspaceId) -> None:
         if self._broken:
             raise JournalUnavailable("the writer has ended")
@@ -337,6 +406,8 @@ class Writer:
                 if delay_s > 0 and not self._stopping:
                     await asyncio.sleep(delay_s)
                     self._turns.begin()
+                if self._changes:
+                    self._make_changes()
                 batch = Batch(self.clock.now_ms(), self.on_refused_submit is not None)
                 for _ in self._processor.process(batch, self._turns):
                     await self._turns.end()
@@ -374,11 +445,15 @@ class Writer:
         return idle_s if deadline_ms is None else min(self.clock.delay_s(deadline_ms), idle_s)
 
     async def _commit(self, batch: Batch) -> None:
-        if not batch.records:
+        if batch.followed:
+            await self._publish_followed(batch)
+        if not batch.records and not batch.consumed:
             self._notify_refused_submits(batch, 0)
             # A caller that sends queries without pause must not starve the event loop.
             await self._turns.end()
             return
+        if batch.consumed and self.on_consumed is not None:
+            self.on_consumed(batch.consumed)
         self._pacer.commit_started()
         if self.on_decided is not None:
             for workspace, record in batch.records:
@@ -389,16 +464,28 @@ class Writer:
         for count, (workspace, record) in enumerate(batch.records):
             if batch.refused_submits:
                 self._notify_refused_submits(batch, count)
-            runtime = self._workspaces[workspace]
-            self._snapshot_scheduler.count_events(runtime, events=len(record.events), at_ms=batch.at_ms)
-            apply, seq = runtime.stats.apply, record.first_seq
-            for event in record.events:
-                apply(event, seq, record.at_ms)
-                seq += 1
-            self.publisher.publish(workspace, record)
+            self._publish(workspace, record, batch.at_ms)
             if self._turns.is_over():
                 await self._turns.end()
         self._notify_refused_submits(batch, len(batch.records))
+
+    def _publish(self, workspace: WorkspaceId, record: Record, at_ms: int) -> None:
+        runtime = self._workspaces[workspace]
+        self._snapshot_scheduler.count_events(runtime, events=len(record.events), at_ms=at_ms)
+        apply, seq = runtime.stats.apply, record.first_seq
+        for event in record.events:
+            apply(event, seq, record.at_ms)
+            seq += 1
+        self.publisher.publish(workspace, record)
+
+    async def _publish_followed(self, batch: Batch) -> None:
+        """Publish what other nodes have decided and made durable."""
+        for workspace, record in batch.followed:
+            if self.on_decided is not None:
+                self.on_decided(workspace, record, self._workspaces[workspace].engine)
+            self._publish(workspace, record, batch.at_ms)
+            if self._turns.is_over():
+                await self._turns.end()
 
     def _notify_refused_submits(self, batch: Batch, records: int) -> None:
         while batch.refused_submits and batch.refused_submits[0][0] <= records:
@@ -421,10 +508,13 @@ class Writer:
     def _fail_pending_replies(self, batch: Batch | None) -> None:
         pending = batch.pending_replies if batch is not None else []
         pending += [item.reply for item in self._queue.drain() if item.reply is not None]
+        pending += [held.reply for runtime in self._workspaces.values() for held in runtime.held_replies]
+        for _, done in self._changes:
+            done.cancel()
         for reply in pending:
             if not reply.done():
                 reply.set_exception(JournalUnavailable("the writer has ended"))
 
 
-def _is_submit(item: QueuedCommand | QueuedQuery) -> bool:
+def _is_submit(item: QueuedItem) -> bool:
     return type(item) is QueuedCommand and type(item.command) is EnqueueContact

@@ -113,6 +113,10 @@ class Appender:
         for one in self._logs:
             one.share_memory(len(self._logs))
 
+    def remove(self, log: WorkspaceLog) -> None:
+        """Leave out a log that another node leads from now on."""
+        self._logs = [one for one in self._logs if one is not log]
+
     def append(self, logs: Iterable[WorkspaceLog]) -> None:
         """Write what these logs lack on the server, and return when it is as durable as asked for.
 

@@ -37,7 +37,7 @@ from router.journal.redis.snapshots import begin_snapshot, commit_snapshot, spli
 from router.journal.redis.trimming import Trimmer
 from router.journal.sqlite.export import ExportReport
 from router.journal.sqlite.journal import JournalThread, notify_loop
-from router.model.errors import JournalError, JournalUnavailable
+from router.model.errors import JournalError, JournalLocked, JournalUnavailable
 from router.model.states import WorkspaceId
 from router.store_settings import StoreSettings
 
@@ -67,15 +67,13 @@ class RedisJournal:
         self._writer: JournalThread | None = None
         self._reader: JournalThread | None = None
         self._write_client = StoreClient(self.address, self._options, on_connect=self._prepare)
-        self._read_client = StoreClient(self.address, self._options, on_connect=_load_scripts)
+        self._read_client = StoreClient(self.address, self._options, on_connect=load_scripts)
         self._check_client = StoreClient(self.address, self._options)
         self._appender = Appender(
             self._write_client, settings.durability, outage_s=float(settings.outage_s_max), stopping=self._stopping
         )
         self._leases = LeaseRenewal(
-            StoreClient(self.address, self._options, on_connect=_load_scripts),
-            lease_s=settings.lease_s,
-            on_lost=self._on_lease_lost,
+            StoreClient(self.address, self._options, on_connect=load_scripts), lease_s=settings.lease_s, on_lost=self._on_lease_lost
         )
         self._opening = StoreOpening(self._write_client, settings, self._mark, self._stopping)
         self._server_problem: str | None = None
@@ -157,17 +155,20 @@ class RedisJournal:
         self._mark.open()
         self._writer, self._reader = JournalThread(), JournalThread()
         try:
-            opened = await self._writer.run(self._opening.open_all)
+            histories = await self._open_workspaces()
             self.warnings = await self._writer.run(self._find_warnings)
         except BaseException:
             await self._close_threads()
             self._mark.close()
             raise
-        histories = [self._lead(one) for one in opened]
         self._leases.note_heartbeat()
         self._leases.start()
         await self._write_mark()
         return histories
+
+    async def _open_workspaces(self) -> list[WorkspaceHistory]:
+        opened = await self._running(self._writer).run(self._opening.open_all)
+        return [self._lead(one) for one in opened]
 
     def _lead(self, opened: OpenedWorkspace) -> WorkspaceHistory:
         log = opened.log
@@ -206,8 +207,7 @@ class RedisJournal:
             await asyncio.to_thread(self._leases.stop)
         keys = list(self._logs)
         await self._writer.run(partial(self._opening.give_back, keys))
-        if self._logs:
-            await self._write_mark()
+        await self._write_mark()
         await self._close_threads()
         self._mark.close()
 
@@ -331,6 +331,9 @@ class RedisJournal:
                 continue
             try:
                 report = await trimmer.trim(log, self._view(log))
+            except JournalLocked:
+                if self._logs.get(log.workspace) is log:
+                    raise
             except JournalUnavailable as error:
                 self._archives_failed += 1
                 if self.on_archive_failed is not None:
@@ -342,11 +345,14 @@ class RedisJournal:
                     if self.on_archived is not None:
                         self.on_archived(report)
 
-    async def _write_mark(self) -> None:
-        positions = {
+    def _seen_positions(self) -> dict[WorkspaceId, SeenPosition]:
+        return {
             name: SeenPosition(history_id=log.history_id, epoch=log.epoch, seq=log.confirmed.seq, chain=log.confirmed_chain)
             for name, log in self._logs.items()
         }
+
+    async def _write_mark(self) -> None:
+        positions = self._seen_positions()
         if positions:
             await asyncio.to_thread(self._mark.write, self._opening.store_id, positions)
 
@@ -414,7 +420,8 @@ class RedisJournal:
         return thread
 
 
-def _load_scripts(connection: StoreConnection) -> None:
+def load_scripts(connection: StoreConnection) -> None:
+    """Load the scripts into a server to which a connection was made. Raises StoreError."""
     for reply in connection.run([("SCRIPT", "LOAD", script.text) for script in ALL]):
         if isinstance(reply, StoreRefusal):
             raise reply

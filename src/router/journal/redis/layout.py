@@ -12,7 +12,10 @@ keys of a workspace are in one slot of a cluster.
 | `rt:{W}:epochs` | hash | epoch → first event that it can have written |
 | `rt:{W}:lease` | string | owner, with a lifetime |
 | `rt:{W}:snap:<seq>:h`, `…:<n>` | strings | header and parts of a snapshot |
-| `rt:{W}:in` | stream | commands from other nodes; reserved |
+| `rt:{W}:in` | stream | commands for the leader: run of the sender `r`, its number `c`, the command `p` |
+| `rt:{W}:senders` | hash | node → its run, and the number of its last command in `in` |
+| `rt:{W}:readers` | hash | node → newest event that it has read; written so that it can wait for its durability |
+| `rt:{run}:replies` | stream | answers to commands of one run of a node, with a lifetime |
 """
 
 import secrets
@@ -38,12 +41,14 @@ class WorkspaceKeys(Struct, frozen=True):
     epochs: str
     lease: str
     inbound: str
+    senders: str
+    readers: str
 
     @classmethod
     def of(cls, prefix: str, workspace: WorkspaceId) -> "WorkspaceKeys":
         """Return the names for a workspace."""
         base = f"{prefix}:{{{workspace_tag(workspace)}}}"
-        return cls(base, f"{base}:meta", f"{base}:log", f"{base}:epochs", f"{base}:lease", f"{base}:in")
+        return cls(base, *(f"{base}:{name}" for name in ("meta", "log", "epochs", "lease", "in", "senders", "readers")))
 
     def snapshot_header(self, seq: int) -> str:
         """Return the key of the header of a snapshot."""
@@ -62,6 +67,11 @@ def store_key(prefix: str) -> str:
 def directory_key(prefix: str) -> str:
     """Return the key of the list of workspaces."""
     return f"{prefix}:workspaces"
+
+
+def replies_key(prefix: str, run: str) -> str:
+    """Return the key of the answers to the commands of one run of a node."""
+    return f"{prefix}:{{{run}}}:replies"
 
 
 def workspace_tag(workspace: WorkspaceId) -> str:
@@ -138,11 +148,14 @@ class EpochIndex:
         """Add the newest epoch."""
         self._starts.append((first_seq, epoch))
 
+    def epoch_of(self, seq: int) -> int:
+        """Return the epoch that wrote an event; 0: none is known."""
+        place = bisect_right(self._starts, seq, key=lambda start: start[0])
+        return self._starts[place - 1][1] if place else 0
+
     def entry_id(self, seq: int) -> str:
         """Return the smallest id that the record with this event can have; ``XRANGE`` from there begins with that record."""
-        place = bisect_right(self._starts, seq, key=lambda start: start[0])
-        epoch = self._starts[place - 1][1] if place else 0
-        return f"{epoch}-{seq}"
+        return f"{self.epoch_of(seq)}-{seq}"
 
 
 def parse_entry(entry: Any) -> tuple[int, int, bytes]:

@@ -78,6 +78,7 @@ class LeaseRenewal:
         self._lease_s = lease_s
         self._on_lost = on_lost
         self._logs: list[WorkspaceLog] = []
+        self._renewing = threading.Lock()
         self._stopping = threading.Event()
         self._heard_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -92,6 +93,11 @@ class LeaseRenewal:
     def add(self, log: WorkspaceLog) -> None:
         """Renew the lease of this workspace too."""
         self._logs = [*self._logs, log]
+
+    def remove(self, log: WorkspaceLog) -> None:
+        """Renew this lease no more; blocks until a renewal that is under way has ended."""
+        with self._renewing:
+            self._logs = [one for one in self._logs if one is not log]
 
     def start(self) -> None:
         """Start the thread."""
@@ -115,7 +121,8 @@ class LeaseRenewal:
                 pause_s = _RETRY_S
                 continue
             try:
-                self._renew()
+                with self._renewing:
+                    self._renew()
                 pause_s = self._interval_s()
             except StoreError:
                 # The writer reports an outage; here only the next attempt matters.

@@ -39,6 +39,8 @@ class KeptRecord(Struct, frozen=True, gc=False):
     chain: bytes
     """Chain value after it."""
     envelope: bytes
+    inbound: str
+    """Position of the inbound stream up to which the commands have had their effect with this record."""
 
 
 class Chunk(Struct, frozen=True):
@@ -48,6 +50,12 @@ class Chunk(Struct, frozen=True):
     seq: int
     chain: bytes
     inbound: str
+
+
+def stream_position(entry_id: str) -> tuple[int, int]:
+    """Return the id of an entry of a stream in a form that can be compared."""
+    ms, _, number = entry_id.partition("-")
+    return int(ms), int(number)
 
 
 class WorkspaceLog:
@@ -94,17 +102,20 @@ class WorkspaceLog:
         envelope = encode_envelope(seq=record.first_seq, at_ms=record.at_ms, count=count, previous=previous, body=body)
         self.prepared_seq = record.first_seq + count - 1
         self._prepared_chain = next_chain(previous, body)
-        self._kept.append(KeptRecord(self.prepared_seq, self._prepared_chain, envelope))
+        self._kept.append(KeptRecord(self.prepared_seq, self._prepared_chain, envelope, self._next_inbound))
         self._kept_bytes += len(envelope)
 
     def adopt(self, last_seq: int, chain: bytes, envelope: bytes) -> None:
         """Add a record of another journal as it is stored there; ``chain`` is the chain value after it."""
         self.prepared_seq, self._prepared_chain = last_seq, chain
-        self._kept.append(KeptRecord(last_seq, chain, envelope))
+        self._kept.append(KeptRecord(last_seq, chain, envelope, self._next_inbound))
         self._kept_bytes += len(envelope)
 
     def consume(self, inbound: str) -> None:
-        """Note that the records prepared so far are the effect of the commands up to this position of the inbound stream."""
+        """Note that the commands up to this position of the inbound stream have their effect in the next record, or have none.
+
+        The position is stored with that record, in one step.
+        """
         self._next_inbound = inbound
 
     # --- on the thread -------------------------------------------------------------------
@@ -120,7 +131,8 @@ class WorkspaceLog:
         seq, chain, inbound = self.stored_seq, self._stored_chain, self.inbound
         for records in self._slices():
             is_last = records[-1].last_seq == self.prepared_seq
-            after = self._next_inbound if is_last else inbound
+            # Records that come after a server lost its end carry positions that it may have reached already.
+            after = self._next_inbound if is_last else max(inbound, records[-1].inbound, key=stream_position)
             arguments: list[str | bytes | int] = [self.epoch, self.owner, seq, chain]
             arguments += [records[-1].last_seq, records[-1].chain, inbound, after]
             for record in records:

@@ -71,7 +71,7 @@ def read_records(client: StoreClient, view: LogView, *, after_seq: int, limit: i
     if first.seq > after_seq + 1:
         raise corrupt_record(view.workspace, after_seq + 1, "a record is missing")
     verifier = ChainVerifier(view.workspace, next_seq=first.seq, chain=view.base_chain if first.seq == view.first_seq else None)
-    return [_verify(view, verifier, row)[1] for row in rows]
+    return [verify_row(view, verifier, row) for row in rows]
 
 
 def verify_rows(client: StoreClient, view: LogView, verifier: ChainVerifier) -> Iterator[tuple[StoredRow, Record]]:
@@ -79,7 +79,7 @@ def verify_rows(client: StoreClient, view: LogView, verifier: ChainVerifier) -> 
     while True:
         rows = read_rows(client, view, from_seq=verifier.next_seq, limit=PAGE_RECORDS)
         for row in rows:
-            yield _verify(view, verifier, row)
+            yield row, verify_row(view, verifier, row)
         if len(rows) < PAGE_RECORDS:
             return
 
@@ -104,14 +104,15 @@ def newest_record(client: StoreClient, view: LogView) -> Record | None:
         raise JournalCorrupt(f"workspace {view.workspace}: the newest record: {error}") from error
 
 
-def _verify(view: LogView, verifier: ChainVerifier, row: StoredRow) -> tuple[StoredRow, Record]:
+def verify_row(view: LogView, verifier: ChainVerifier, row: StoredRow) -> Record:
+    """Check the next entry of a log and return its record. Raises JournalCorrupt."""
     seq = verifier.next_seq
     envelope = _envelope(view, row, seq)
     verifier.verify(envelope.seq, row.data)
     if envelope.last_seq != row.last_seq:
         raise corrupt_record(view.workspace, seq, "the id of the entry is not that of its record")
     try:
-        return row, decode_record(envelope)
+        return decode_record(envelope)
     except DamagedRecord as error:
         raise corrupt_record(view.workspace, seq, str(error)) from error
 
@@ -123,4 +124,7 @@ def _envelope(view: LogView, row: StoredRow, seq: int) -> Envelope:
         raise corrupt_record(view.workspace, seq, str(error)) from error
 
 
-__all__ = ["LogView", "StoredRow", "read_rows", "read_records", "verify_rows", "chain_at", "newest_record", "PAGE_RECORDS"]
+__all__ = [
+    *("LogView", "StoredRow", "read_rows", "read_records", "verify_row", "verify_rows", "chain_at", "newest_record"),
+    "PAGE_RECORDS",
+]

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from router.journal.port import JournalOutdated, WorkspaceHistory
-from router.journal.records import FORMAT, Position, Record, initial_chain
+from router.journal.records import FORMAT, ChainVerifier, Position, Record, initial_chain
 from router.journal.redis.client import StoreClient
 from router.journal.redis.connection import StoreError, StoreRefusal
 from router.journal.redis.layout import (
@@ -28,6 +28,7 @@ from router.journal.redis.mark import NodeMark
 from router.journal.redis.preflight import ServerUnfit
 from router.journal.redis.reading import LogView, newest_record, verify_rows
 from router.journal.redis.scripts import INIT, evalsha
+from router.journal.redis.shared import FollowedLog
 from router.journal.redis.snapshots import IntactSnapshot, load_snapshots
 from router.model.errors import JournalCorrupt, JournalTooNew, JournalUnavailable
 from router.model.states import WorkspaceId
@@ -39,12 +40,21 @@ T = TypeVar("T")
 _LEASE_GRACE_S: Final = 2.0
 _RETRY_S: Final = 0.25
 _STORE_ID_BYTES: Final = 16
+# Times that a log is read again from its beginning because its leader archived what was being read.
+_FOLLOW_ATTEMPTS: Final = 5
 
 
 class OpenedWorkspace(Struct, frozen=True):
     """A workspace that this process leads now."""
 
     log: WorkspaceLog
+    history: WorkspaceHistory
+
+
+class FollowedWorkspace(Struct, frozen=True):
+    """A workspace that another node may lead."""
+
+    log: FollowedLog
     history: WorkspaceHistory
 
 
@@ -71,6 +81,52 @@ class StoreOpening:
             self.give_back(found)
             raise
         return opened
+
+    def follow_all(self) -> list[FollowedWorkspace]:
+        """Read and verify every workspace in the store without taking it over. Raises JournalError."""
+        return [self.follow_workspace(workspace) for workspace in self.identify()]
+
+    def follow_workspace(self, workspace: WorkspaceId) -> FollowedWorkspace:
+        """Verify a workspace up to where it ends now; its leader may append and trim meanwhile. Raises JournalError."""
+        for attempt in range(_FOLLOW_ATTEMPTS):
+            meta = self.meta(workspace)
+            if meta is None:
+                raise JournalCorrupt(f"workspace {workspace}: the store has lost its log (docs/how-to/redis.md)")
+            check_format(f"workspace {workspace}", str(meta.format).encode())
+            self._mark.check_history(workspace, meta)
+            try:
+                return self._follow(workspace, meta)
+            except JournalCorrupt:
+                # The leader may have replaced the snapshot, or archived the records after it, while they were read.
+                now = self.meta(workspace)
+                is_same = now is not None and (now.first_seq, now.snapshot_seq) == (meta.first_seq, meta.snapshot_seq)
+                if is_same or attempt == _FOLLOW_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    def _follow(self, workspace: WorkspaceId, meta: Meta) -> FollowedWorkspace:
+        view = self.view(workspace, meta)
+        stored = self.newest_snapshot(workspace, meta)
+        verifier = self.call(lambda: self._verify_until(view, meta, stored))
+        position = Position(view.epochs.epoch_of(meta.seq) if meta.seq else 0, meta.seq)
+        log = FollowedLog(view, verifier, position=position, history_id=meta.history_id, chain=meta.chain)
+        history = WorkspaceHistory(
+            workspace=workspace,
+            history_id=meta.history_id,
+            last_position=position,
+            snapshot=None if stored is None else stored.snapshot,
+            first_seq=meta.first_seq,
+            epoch=position.epoch,
+            is_led=False,
+        )
+        return FollowedWorkspace(log, history)
+
+    def create_followed(self, workspace: WorkspaceId) -> FollowedWorkspace:
+        """Create a workspace where it does not exist yet, without taking it over. Raises JournalError."""
+        self.make_store()
+        self._make_log(workspace)
+        self._add_to_directory(workspace)
+        return self.follow_workspace(workspace)
 
     def begin(self) -> None:
         """Choose the owner of this start; call it once the mark is open."""
@@ -101,7 +157,7 @@ class StoreOpening:
             check_format(f"workspace {workspace}", str(meta.format).encode())
             self._mark.check_history(workspace, meta)
         until_s = time.monotonic() + self._settings.lease_s + _LEASE_GRACE_S
-        wanted = [(name, self.keys(name), self._highest_epoch(name)) for name in workspaces]
+        wanted = [(name, self.keys(name), self.highest_epoch(name)) for name in workspaces]
         while True:
             try:
                 self.epochs = self.call(
@@ -150,18 +206,23 @@ class StoreOpening:
     def create_workspace(self, workspace: WorkspaceId) -> OpenedWorkspace:
         """Create a workspace, or take over one whose creation was interrupted. Raises JournalError."""
         self.make_store()
-        chain = initial_chain(workspace)
-        self.make_head(workspace, history_id=secrets.token_hex(16), chain=chain, seq=0, epoch=0)
+        self._make_log(workspace)
         self.take_over([workspace])
         try:
             opened = self.open_workspace(workspace, self.epochs[workspace])
-            name = directory_key(self._settings.prefix)
-            number = self.call(lambda: self._client.call(name, "HLEN", name))
-            self.call(lambda: self._client.call(name, "HSETNX", name, workspace, number + 1))
+            self._add_to_directory(workspace)
         except BaseException:
             self.give_back([workspace])
             raise
         return opened
+
+    def _make_log(self, workspace: WorkspaceId) -> None:
+        self.make_head(workspace, history_id=secrets.token_hex(16), chain=initial_chain(workspace), seq=0, epoch=0)
+
+    def _add_to_directory(self, workspace: WorkspaceId) -> None:
+        name = directory_key(self._settings.prefix)
+        number = self.call(lambda: self._client.call(name, "HLEN", name))
+        self.call(lambda: self._client.call(name, "HSETNX", name, workspace, number + 1))
 
     def make_head(self, workspace: WorkspaceId, *, history_id: str, chain: bytes, seq: int, epoch: int) -> None:
         """Make the head of a log that begins after the event ``seq``, where there is none yet. Raises JournalError."""
@@ -231,7 +292,20 @@ class StoreOpening:
         verifier.check_end(last_seq=meta.seq, chain=meta.chain)
         return newest
 
-    def _highest_epoch(self, workspace: WorkspaceId) -> int:
+    def _verify_until(self, view: LogView, meta: Meta, stored: IntactSnapshot | None) -> ChainVerifier:
+        """Verify the records after a snapshot up to where the head says that they end; there may be newer ones already."""
+        verifier = view.verifier()
+        if stored is not None and stored.snapshot.seq >= view.first_seq:
+            verifier.next_seq, verifier.chain = stored.snapshot.seq + 1, stored.chain
+        if verifier.next_seq <= meta.seq:
+            for row, _ in verify_rows(self._client, view, verifier):
+                if row.last_seq >= meta.seq:
+                    break
+        verifier.check_end(last_seq=meta.seq, chain=meta.chain)
+        return verifier
+
+    def highest_epoch(self, workspace: WorkspaceId) -> int:
+        """Return the highest epoch of a workspace that this node has seen."""
         seen = self._mark.seen(workspace)
         return 0 if seen is None else seen.epoch
 

@@ -26,6 +26,7 @@ Answers are lists whose first element says what happened:
 | `TORN` | the stream does not end where the head says |
 | `LOST` | there is no log, or no head |
 | `HELD`, owner, ms | another node holds the lease for that long |
+| `BUSY`, number | as many commands wait as may |
 """
 
 from hashlib import sha1
@@ -150,6 +151,40 @@ return {'OK'}
 """
 )
 
+# The leader gives a workspace away: from here on nothing that it sends is accepted, and the lease is free.
+RESIGN: Final = Script.of(
+    """#!lua flags=allow-oom
+-- KEYS 1 meta 2 lease   ARGV 1 epoch 2 owner
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
+if not m[1] then return {'LOST'} end
+if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] then return {'FENCED', m[1], m[2]} end
+redis.call('HSET', KEYS[1], 'owner', '')
+if redis.call('GET', KEYS[2]) == ARGV[2] then redis.call('DEL', KEYS[2]) end
+return {'OK', m[1]}
+"""
+)
+
+# Commands for the leader, each with a number that only grows for its sender. Numbers that were written before are skipped, so a
+# sender whose reply was lost sends again. One field for each node that ever sent: its present run, and the last number of that.
+ENQUEUE: Final = Script.of(
+    """#!lua
+-- KEYS 1 inbound 2 senders   ARGV 1 node 2 run 3 commands that may wait 4... number, command, ...
+local known = redis.call('HGET', KEYS[2], ARGV[1])
+local run, last = string.match(known or '', '^(%S+) (%d+)$')
+last = run == ARGV[2] and tonumber(last) or 0
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[3]) then return {'BUSY', last} end
+for i = 4, #ARGV, 2 do
+  local number = tonumber(ARGV[i])
+  if number > last then
+    redis.call('XADD', KEYS[1], '*', 'r', ARGV[2], 'c', ARGV[i], 'p', ARGV[i + 1])
+    last = number
+  end
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', last))
+return {'OK', last}
+"""
+)
+
 # Notes the parts that are going to be written, so that those of an interrupted snapshot can be deleted.
 BEGIN_SNAPSHOT: Final = Script.of(
     """#!lua
@@ -236,7 +271,7 @@ return {'OK'}
 """
 )
 
-ALL: Final = (APPEND, TOUCH, INIT, ACQUIRE, RENEW, RELEASE, BEGIN_SNAPSHOT, COMMIT_SNAPSHOT, BEGIN_AT, RESET)
+ALL: Final = (APPEND, TOUCH, INIT, ACQUIRE, RENEW, RELEASE, BEGIN_SNAPSHOT, COMMIT_SNAPSHOT, BEGIN_AT, RESET, RESIGN, ENQUEUE)
 
 
 def evalsha(script: Script, keys: list[str], *arguments: str | bytes | int) -> tuple[str | bytes | int, ...]:

@@ -12,7 +12,6 @@ import asyncio
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import Any, Final
 
 from router.model.commands import ConnectDesktop, EnqueueContact
@@ -40,7 +39,12 @@ from router.server.ws.websocket import WebSocket
 # Bytes that are encoded and written for a client that is not live yet before other tasks run.
 _BYTES_PER_TURN: Final = 256 * 1024
 
-_new_session_id: Final = partial(secrets.token_hex, 12)
+_SESSION_DIGITS: Final = 24
+
+
+def _new_session_id(prefix: str) -> str:
+    """Return a random id that begins with the name of the run of this node, if it is one of several."""
+    return prefix + secrets.token_hex((_SESSION_DIGITS - len(prefix)) // 2)
 
 
 class WebSocketConnection(SessionSocket):
@@ -75,7 +79,7 @@ class WebSocketConnection(SessionSocket):
         on_lost: Callable[["WebSocketConnection"], None],
     ) -> None:
         """``address``: key of the client's address. ``on_authenticated`` is called when ``hello`` has brought the credential."""
-        self.session_id = _new_session_id()
+        self.session_id = _new_session_id(context.writer.session_prefix)
         self.workspace = self.role = self.subject = self._actor = ""
         self.live = self.attached = self.has_full_stats = self._connected = False
         self._connect_delay_s = 0.0

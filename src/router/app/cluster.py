@@ -1,0 +1,88 @@
+"""The process as one of several on a store: membership, presence and leadership, started and stopped by the composition root."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from router import __version__
+from router.cluster.membership import Member, Membership
+from router.cluster.node import ClusterNode
+from router.cluster.redis.membership import RedisMemberDirectory
+from router.cluster.redis.shared_store import SharedStore
+from router.cluster.sessions import PresenceSweep
+from router.journal.redis.shared_journal import SharedRedisJournal
+from router.runtime.writer import Writer
+from router.settings import Settings
+
+# Within this share of the lifetime of a lease a node is heard of again, so it is gone before its leases can be taken.
+_BOUND_SHARE: Final = 0.6
+
+StartTask = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+_log: Final = structlog.get_logger("router.app")
+
+
+class Cluster:
+    """The parts that make this process a node. The journal must be open."""
+
+    def __init__(self, settings: Settings, writer: Writer, journal: SharedRedisJournal, store: SharedStore) -> None:
+        """``store`` is started and closed by the caller."""
+        directory = RedisMemberDirectory(store, prefix=settings.store.prefix, bound_s=_BOUND_SHARE * settings.store.lease_s)
+        member = Member(node_id=journal.node_id, run=journal.run, url=_url_of(settings), version=__version__)
+        self.membership: Final = Membership(directory, member)
+        self.node: Final = ClusterNode(
+            writer,
+            journal,
+            candidates=self._candidates,
+            on_led=lambda workspace: self.sweep.sweep(workspace),
+            answer_s=float(settings.server.answer_timeout_s),
+            on_change=_log_leadership,
+        )
+        self.sweep: Final = PresenceSweep(writer, self.membership, self.node.leadership.led)
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def run(self) -> str:
+        """The name of this start of the node."""
+        return self.membership.run
+
+    def _candidates(self) -> list[str]:
+        return [name for name, member in self.membership.live().items() if not member.is_draining]
+
+    async def start(self, start_task: StartTask) -> None:
+        """Join the members and begin to follow and lead; call when the writer runs. Raises SharedStateUnavailable."""
+        await self.membership.start()
+        self._running = start_task(self.node.run(), "cluster")
+
+    async def drain(self) -> None:
+        """Tell the others that this node stops, and hand its workspaces over."""
+        await self.membership.set_draining()
+        await self.node.drain()
+
+    async def stop(self) -> None:
+        """End, before the writer does. Idempotent."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        await self.sweep.stop()
+        await self.membership.stop()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await self.node.close()
+
+
+def _url_of(settings: Settings) -> str:
+    server = settings.server
+    if not server.port:
+        return ""
+    scheme = "http" if server.tls_certificate_path is None else "https"
+    return f"{scheme}://{server.host}:{server.port}"
+
+
+def _log_leadership(workspace: str, is_led: bool) -> None:
+    if is_led:
+        _log.info("this node leads the workspace", action="lead", workspace=workspace)
+    else:
+        _log.info("this node has handed the workspace over", action="handed_over", workspace=workspace)

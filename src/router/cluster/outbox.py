@@ -1,0 +1,170 @@
+"""Commands on their way to the leaders of their workspaces, and the answers to them.
+
+Each command has a number that only grows. The store writes each number once, so a request whose reply was lost is sent again. An
+answer may be lost, with the leader that had carried the command out: then the caller gets JournalUnavailable after a while, as for
+a command that is in progress when a process dies, and a repetition with the same idempotency key finds the result.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from router.cluster.messages import AnswerMessage, encode_command, error_of
+from router.cluster.work import LeaderAnswer
+from router.journal.redis.client import StoreClient
+from router.journal.redis.connection import StoreError
+from router.journal.redis.layout import WorkspaceKeys
+from router.journal.redis.scripts import ENQUEUE, evalsha
+from router.journal.sqlite.journal import JournalThread
+from router.model.errors import CommandQueueFull, JournalUnavailable
+from router.model.states import WorkspaceId
+from router.runtime.command_queue import QueuedWork
+from router.runtime.workspace import HeldReply, QueuedCommand, Reply, ReplyTarget
+
+PENDING_MAX: Final = 10_000
+"""Commands without an answer, of all workspaces; further ones are refused at once."""
+INBOUND_MAX: Final = 20_000
+"""Entries of the inbound stream of a workspace; it is trimmed once a second."""
+_AT_ONCE: Final = 128
+_RETRY_S: Final = 0.1
+_CHECK_S: Final = 1.0
+_UNKNOWN: Final = "the leader of the workspace did not answer in time; the command may or may not have been carried out"
+
+
+class _Pending(Struct, frozen=True):
+    workspace: WorkspaceId
+    reply: ReplyTarget[Reply]
+    sent_s: float
+
+
+class Outbox:
+    """Sends commands. It is the writer's ``RemoteCommands``; for the event loop only."""
+
+    def __init__(
+        self,
+        client: StoreClient,
+        *,
+        node_id: str,
+        run: str,
+        keys: Callable[[WorkspaceId], WorkspaceKeys],
+        put_work: Callable[[WorkspaceId, QueuedWork], None],
+        answer_s: float,
+    ) -> None:
+        """``answer_s``: time after which a command without an answer fails."""
+        self._client = client
+        self._node_id = node_id
+        self._run = run
+        self._keys = keys
+        self._put_work = put_work
+        self._answer_s = answer_s
+        self._thread = JournalThread()
+        self._waiting: dict[WorkspaceId, deque[tuple[int, bytes]]] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._number = 0
+        self._more = asyncio.Event()
+        self.failures = 0
+        """Commands that got no answer in time."""
+
+    @property
+    def pending_count(self) -> int:
+        """Number of commands without an answer."""
+        return len(self._pending)
+
+    def admit(self, workspace: WorkspaceId) -> None:
+        """Raise CommandQueueFull where as many commands wait for an answer as may."""
+        if len(self._pending) >= PENDING_MAX:
+            raise CommandQueueFull("too many commands wait for the leaders of their workspaces; retry later")
+
+    def send(self, workspace: WorkspaceId, queued: QueuedCommand) -> None:
+        """Send a command to the leader, and complete its reply with the answer."""
+        self._number += 1
+        if queued.reply is not None:
+            self._pending[self._number] = _Pending(workspace, queued.reply, time.monotonic())
+        self._waiting.setdefault(workspace, deque()).append((self._number, encode_command(queued.command, queued.actor)))
+        self._more.set()
+
+    def on_answer(self, answer: AnswerMessage) -> None:
+        """Take an answer of a leader; one that is not expected any more is ignored."""
+        pending = self._pending.pop(answer.number, None)
+        if pending is None:
+            return
+        if answer.error is not None:
+            _fail(pending, error_of(answer.error))
+        else:
+            self._put_work(pending.workspace, LeaderAnswer(HeldReply(answer.last_seq, pending.reply, answer.reply())))
+
+    async def run(self) -> None:
+        """Send what comes until cancelled."""
+        tasks: dict[WorkspaceId, asyncio.Task[None]] = {}
+        checking = asyncio.get_running_loop().create_task(self._check())
+        try:
+            while True:
+                await self._more.wait()
+                self._more.clear()
+                for workspace, waiting in self._waiting.items():
+                    if waiting and (workspace not in tasks or tasks[workspace].done()):
+                        # One at a time for each workspace, so that the commands keep their order.
+                        tasks[workspace] = asyncio.get_running_loop().create_task(self._send_all(workspace, waiting))
+        finally:
+            checking.cancel()
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(checking, *tasks.values(), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Fail what has no answer, and end the thread. Call when ``run`` has ended."""
+        for number in list(self._pending):
+            _fail(self._pending.pop(number), JournalUnavailable("the router is stopping"))
+        await self._thread.run(self._client.close)
+        self._thread.stop()
+
+    async def _send_all(self, workspace: WorkspaceId, waiting: deque[tuple[int, bytes]]) -> None:
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(_AT_ONCE, len(waiting)))]
+            until_s = time.monotonic() + self._answer_s
+            while not await self._thread.run(partial(self._enqueue, workspace, batch)):
+                if time.monotonic() > until_s:
+                    for number, _ in batch:
+                        self._give_up(number)
+                    break
+                await asyncio.sleep(_RETRY_S)
+
+    async def _check(self) -> None:
+        """Fail the commands whose answer does not come."""
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            before_s = time.monotonic() - self._answer_s
+            for number, pending in list(self._pending.items()):
+                if pending.sent_s > before_s:
+                    break
+                self._give_up(number)
+
+    def _give_up(self, number: int) -> None:
+        pending = self._pending.pop(number, None)
+        if pending is not None:
+            self.failures += 1
+            _fail(pending, JournalUnavailable(_UNKNOWN))
+
+    # --- on the thread -----------------------------------------------------------------------
+
+    def _enqueue(self, workspace: WorkspaceId, batch: list[tuple[int, bytes]]) -> bool:
+        """Write commands to the inbound stream; False: not, or perhaps not, so they are to be sent again."""
+        keys = self._keys(workspace)
+        arguments: list[str | bytes | int] = [self._node_id, self._run, INBOUND_MAX]
+        for number, data in batch:
+            arguments += (number, data)
+        try:
+            reply = self._client.call(keys.inbound, *evalsha(ENQUEUE, [keys.inbound, keys.senders], *arguments))
+        except StoreError:
+            return False
+        return bool(reply[0] == b"OK")
+
+
+def _fail(pending: _Pending, error: Exception) -> None:
+    if not pending.reply.done():
+        pending.reply.set_exception(error)

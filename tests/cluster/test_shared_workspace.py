@@ -1,0 +1,216 @@
+"""Several nodes on one store: who leads, how commands reach the leader, and what a take-over keeps. On a real server."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from router.cluster.node import ClusterNode
+from router.cluster.rendezvous import rank
+from router.engine.engine import Engine
+from router.journal.redis.shared_journal import SharedRedisJournal
+from router.model.commands import LoseDesktop
+from router.model.results import Done, Refused
+from router.runtime.snapshots import SnapshotSchedule
+from router.runtime.writer import Writer
+from router.store_settings import Durability, StoreSettings
+from tests.support.builders import a_contact, a_policy, an_agent, published, ready
+from tests.support.redis_server import RedisServer
+from tests.support.redis_storage import abandon
+
+WORKSPACE = "main"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("server")).start()
+    yield server
+    server.stop()
+
+
+class Node:
+    """A router process without its server, in this process."""
+
+    def __init__(self, settings: StoreSettings, directory: Path, names: "list[Node]") -> None:
+        self.journal = SharedRedisJournal(settings, data_directory=directory, archive_directory=directory / "archive")
+        self.writer = Writer(self.journal, snapshots=SnapshotSchedule(events=50, events_when_idle=10))
+        self._names = names
+        self.node: ClusterNode | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        await self.writer.recover()
+        self._names.append(self)
+        self.node = ClusterNode(self.writer, self.journal, candidates=self.candidates, on_led=self._on_led, answer_s=20.0)
+        await self.writer.add_workspace(WORKSPACE)
+        self.tasks = [asyncio.create_task(self.writer.run()), asyncio.create_task(self.node.run())]
+
+    def candidates(self) -> list[str]:
+        """Return the ids of the nodes that are there."""
+        return [one.journal.node_id for one in self._names]
+
+    def _on_led(self, workspace: str) -> None:
+        """Leave the sessions as they are."""
+
+    @property
+    def engine(self) -> Engine:
+        return self.writer._workspaces[WORKSPACE].engine
+
+    @property
+    def is_leader(self) -> bool:
+        return self.writer.is_led(WORKSPACE)
+
+    async def stop(self) -> None:
+        assert self.node is not None
+        self._names.remove(self)
+        await self.node.drain()
+        await self.writer.stop()
+        await self._end()
+
+    async def crash(self) -> None:
+        """End as if the process had been killed: nothing is given back."""
+        self._names.remove(self)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert self.node is not None
+        await self.node.close()
+        await abandon(self.journal)
+
+    async def _end(self) -> None:
+        self.tasks[1].cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert self.node is not None
+        await self.node.close()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (conditions of engines and tasks)
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def settings(server: RedisServer) -> StoreSettings:
+    return StoreSettings(
+        url=server.url, prefix=f"t{secrets.token_hex(4)}", durability=Durability.FSYNC, lease_s=5, outage_s_max=10, shared=True
+    )
+
+
+@asynccontextmanager
+async def cluster(settings: StoreSettings, directory: Path, count: int) -> AsyncIterator[list[Node]]:
+    names: list[Node] = []
+    nodes = [Node(settings, directory / f"node{number}", names) for number in range(count)]
+    async with AsyncExitStack() as stack:
+        for node in nodes:
+            await node.start()
+            stack.push_async_callback(_stop_if_live, node, names)
+        [preferred] = [node for node in nodes if node.journal.node_id == rank(WORKSPACE, nodes[0].candidates())[0]]
+        await until(lambda: preferred.is_leader)
+        yield nodes
+
+
+async def _stop_if_live(node: Node, names: list[Node]) -> None:
+    if node in names:
+        await node.stop()
+
+
+async def done(node: Node, command: object) -> Done:
+    reply = await node.writer.execute(WORKSPACE, command, actor="admin:test")  # type: ignore[arg-type]
+    assert isinstance(reply.outcome.result, Done), reply.outcome.result
+    return reply.outcome.result
+
+
+async def test_every_node_takes_commands_and_sees_their_effect(settings: StoreSettings, tmp_path: Path) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [leader] = [node for node in nodes if node.is_leader]
+        [follower] = [node for node in nodes if not node.is_leader]
+        await done(follower, published(a_policy()))
+        assert follower.engine.policy_version == 1
+        await done(leader, an_agent("ada"))
+        await done(follower, a_contact("c1"))
+        assert follower.engine.contact("c1") is not None, "the answer comes after the effect"
+        refused = await follower.writer.execute(WORKSPACE, a_contact("c1"), actor="gateway:web")
+        assert isinstance(refused.outcome.result, Refused)
+        await until(lambda: leader.engine.seq == follower.engine.seq)
+        assert leader.engine.digest() == follower.engine.digest()
+
+
+async def test_the_follower_takes_over_from_a_leader_that_died(settings: StoreSettings, tmp_path: Path) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [leader] = [node for node in nodes if node.is_leader]
+        [follower] = [node for node in nodes if not node.is_leader]
+        await done(leader, published(a_policy()))
+        for number in range(100):
+            await done(nodes[number % 2], a_contact(f"c{number}"))
+        await leader.crash()
+        began_s = asyncio.get_running_loop().time()
+        # It waits in the store for the next leader.
+        await done(follower, a_contact("late"))
+        assert follower.is_leader
+        assert asyncio.get_running_loop().time() - began_s < settings.lease_s + 5
+        names = {f"c{number}" for number in range(100)} | {"late"}
+        await until(lambda: all(follower.engine.contact(name) is not None for name in names))
+        assert follower.engine.check_invariants() == []
+
+
+async def test_a_command_has_its_effect_once_over_many_changes_of_the_leader(settings: StoreSettings, tmp_path: Path) -> None:
+    async with cluster(settings, tmp_path, 3) as nodes:
+        await done(nodes[0], published(a_policy()))
+        answers: list[object] = []
+
+        async def submit(number: int) -> None:
+            node = nodes[number % 3]
+            reply = await node.writer.execute(WORKSPACE, a_contact(f"c{number}"), actor="gateway:web")
+            answers.append(reply.outcome.result)
+
+        tasks = []
+        for number in range(300):
+            tasks.append(asyncio.create_task(submit(number)))
+            await asyncio.sleep(0.005)
+            if number % 60 == 30:
+                [leader] = [node for node in nodes if node.is_leader] or [nodes[0]]
+                assert leader.node is not None
+                async with leader.node.leadership._busy:
+                    await leader.node.leadership._hand_over(WORKSPACE)
+        await asyncio.gather(*tasks)
+        # A command that was carried out twice would be refused the second time: the contact exists.
+        assert [one for one in answers if not isinstance(one, Done)] == []
+        await until(lambda: len({node.engine.seq for node in nodes}) == 1)
+        assert len({node.engine.digest() for node in nodes}) == 1
+
+
+async def test_a_leader_that_was_replaced_is_fenced(settings: StoreSettings, tmp_path: Path) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [leader] = [node for node in nodes if node.is_leader]
+        [follower] = [node for node in nodes if not node.is_leader]
+        await done(leader, published(a_policy()))
+        # Its lease is not renewed any more, as when its event loop stands still.
+        await asyncio.to_thread(leader.journal._leases.stop)
+        await until(lambda: follower.is_leader)
+        with pytest.raises(Exception, match=r"ended|taken over"):
+            await asyncio.wait_for(done(leader, a_contact("c1")), 10)
+        assert follower.engine.contact("c1") is None
+        with pytest.raises(Exception, match="taken over"):
+            await leader.tasks[0]
+        await leader.crash()
+
+
+async def test_a_drained_leader_gives_way_at_once(settings: StoreSettings, tmp_path: Path) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [leader] = [node for node in nodes if node.is_leader]
+        [follower] = [node for node in nodes if not node.is_leader]
+        await done(leader, published(a_policy()))
+        leader._names.remove(leader)
+        assert leader.node is not None
+        await leader.node.drain()
+        began_s = asyncio.get_running_loop().time()
+        await done(leader, an_agent("ada"))
+        assert follower.is_leader
+        assert asyncio.get_running_loop().time() - began_s < 2
+        await done(leader, ready("ada"))
+        await done(leader, LoseDesktop(agent_id="ada", session_id="none"))
+        leader._names.append(leader)
