@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from router import __version__
+from router.cli.cluster import cluster
 from router.cli.customers import customer, customer_journey
 from router.cli.diagnosis import doctor, journal, verify
 from router.cli.maintenance import backup
@@ -64,6 +65,7 @@ journal.add_command(import_command)
 journal.add_command(export_command)
 journal.add_command(discard_import)
 cli.add_command(journal)
+cli.add_command(cluster)
 cli.add_command(doctor)
 cli.add_command(shadow)
 cli.add_command(simulate)

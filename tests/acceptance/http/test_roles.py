@@ -106,6 +106,7 @@ EXPECTED = {
     "list_events": "supervisor admin",
     "get_state": "supervisor admin",
     "get_digest": "supervisor admin",
+    "get_cluster": "admin",
     "diagnose": "supervisor admin",
     "issue_ws_ticket": "agent gateway supervisor admin",
     "healthz": "",

@@ -78,6 +78,14 @@ def read_figures(connection: StoreConnection) -> ServerFigures:
     return figures_of(_parse_info(connection.call("INFO")))
 
 
+def server_version(connection: StoreConnection) -> str:
+    """Return the name and version of a server. Raises StoreError."""
+    found = _parse_info(connection.call("INFO"))
+    if "valkey_version" in found:
+        return f"Valkey {found['valkey_version']}"
+    return f"Redis {found.get('redis_version', 'of unknown version')}"
+
+
 def figures_of(found: dict[str, str]) -> ServerFigures:
     """Return the figures in the answer to ``INFO``."""
     return ServerFigures(

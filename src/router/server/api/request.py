@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from router.cluster.view import ClusterView
 from router.context.service import ContextService
 from router.engine.engine import Engine
 from router.journal.port import Journal
@@ -80,6 +81,7 @@ class Services:
     request_polls: RequestPolls = field(init=False)
     customer_presence: CustomerPresence = field(init=False)
     auth_failures: AuthFailures = field(init=False)
+    cluster: ClusterView = field(init=False)
     store_durability: str | UnsetType = field(init=False)
     """Level of the store, which receipts show; unset with a journal in files."""
 
@@ -97,6 +99,7 @@ class Services:
                 credential_max=requests.credential_polls_max, token_max=requests.token_connections_max, count_max=requests.polls_max
             ),
         )
+        object.__setattr__(self, "cluster", ClusterView(store, self.journal))
         object.__setattr__(self, "auth_failures", AuthFailures(self.process_metrics.auth_failures, self.settings.auth))
 
 

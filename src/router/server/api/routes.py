@@ -6,6 +6,7 @@ problem code.
 
 from typing import Any, Final
 
+from router.cluster.status import ClusterStatus
 from router.model.commands import CallbackFields
 from router.model.diagnosis import Diagnosis
 from router.model.policy import Policy
@@ -131,7 +132,7 @@ from router.server.api.queues import (
 from router.server.api.request import Operation
 from router.server.api.request_routes import REQUEST_ROUTES
 from router.server.api.route import Route
-from router.server.api.workspace import diagnose, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
+from router.server.api.workspace import diagnose, get_cluster, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
 
 def _contact(action: str, operation: Operation, request: Any, *codes: str, response_type: Any = ContactReceipt) -> Route:
@@ -500,6 +501,7 @@ _CENTRE: Final = (
         problem_codes=("event_not_reached",),
     ),
     Route(method="GET", path="/v1/digest", operation=get_digest, response_type=DigestDocument, tag="history"),
+    Route(method="GET", path="/v1/cluster", operation=get_cluster, response_type=ClusterStatus, tag="cluster"),
     Route(method="GET", path="/v1/doctor", operation=diagnose, response_type=Diagnosis, tag="doctor"),
     Route(
         method="POST",

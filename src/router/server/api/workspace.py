@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
+from router.cluster.status import WorkspaceStatus
 from router.context.service import STALLED_S
 from router.engine.engine import digest_of
 from router.journal.records import Record
@@ -151,6 +152,20 @@ def _context_health(request: ApiRequest) -> ContextHealth | None:
     if not status.available:
         return ContextHealth.FAILED
     return ContextHealth.STALLED if status.stalled_s >= STALLED_S else ContextHealth.AVAILABLE
+
+
+async def get_cluster(request: ApiRequest) -> ApiResponse:
+    """Get the state of the routers on the store: members, leader, lag, durability and servers."""
+    position = await request.query_engine(lambda _engine: None)
+    first_seq = request.services.journal.first_seq(request.workspace)
+    own = WorkspaceStatus(
+        workspace=request.workspace,
+        leader=request.services.run or "(this router)",
+        epoch=position.epoch,
+        seq=position.seq,
+        first_seq=first_seq,
+    )
+    return ApiResponse(body=await request.services.cluster.status(own))
 
 
 async def issue_ws_ticket(request: ApiRequest) -> ApiResponse:

@@ -144,6 +144,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "delete_shadow": _ADMIN,
     "list_events": _SUPERVISORS,
     "get_state": _SUPERVISORS,
+    "get_cluster": _ADMIN,
     "get_digest": _SUPERVISORS,
     "diagnose": _SUPERVISORS,
     "resolve_customer": _GATEWAYS,
