@@ -31,6 +31,9 @@ class StoreSettings(SettingsStruct, frozen=True, kw_only=True):
     """File with the password, read at each connection, so that it can be changed while the router runs. Null: the one in `url`."""
     ca_path: str | None = None
     """PEM file with the certificates that sign the server's; null: those of the system."""
+    secret_path: str | None = None
+    """File with at least 32 bytes, the same on all nodes, with which what the nodes share of secrets is encrypted: those of the
+    hashes of idempotency keys. Null: they are in the store as they are, and a copy of it is enough to try keys against hashes."""
     prefix: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}(?!\n)$", extra={"rule": "must be 1 to 32 of a-z, 0-9 and -"})] = "rt"
     """First part of all key names. Routers with different prefixes can use one server."""
     durability: Durability = Durability.REPLICA

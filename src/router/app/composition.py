@@ -160,7 +160,7 @@ class App:
             authenticator = self._authenticator = open_authenticator(self.settings)
             report_secret_files(self.settings)
             self._shared.start()
-            self._start_hash_secrets()
+            await self._start_hash_secrets()
             refresh_s = self.settings.auth.jwks_refresh_s
             self._jwks = JwksRefresher(authenticator, refresh_s, on_change=lambda: self._sockets.check_credentials())
             for workspace in self.settings.all_workspaces():
@@ -260,12 +260,13 @@ class App:
         self.cluster = Cluster(self.settings, self._writer, self._storage, self._shared.store)
         await self.cluster.start(lambda work, name: self._start_task(work, name=name))
 
-    def _start_hash_secrets(self) -> None:
+    async def _start_hash_secrets(self) -> None:
         """Hash idempotency keys with secrets from now on."""
         journal = self.settings.journal
         path = Path(journal.hash_secrets_path or Path(journal.path).with_name("hash-secrets.json"))
         is_durable = journal.backend is not JournalBackend.MEMORY
         hash_secrets = HashSecrets(path if is_durable else None, self._writer.clock.now_ms)
+        await self._shared.share_hash_secrets(hash_secrets)
         self._writer.key_hashes = hash_secrets.hashed
         self._start_task(hash_secrets.run(log_hash_secrets_failed), name="hash secrets")
 

@@ -1,14 +1,21 @@
 """What this process shares with other nodes of its store, and what it keeps in memory where it has no store."""
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
+from router.model.errors import JournalUnavailable, SharedStateUnavailable
 from router.server.auth.credentials import Authenticator
+from router.server.auth.hash_secrets import HashSecrets
 from router.server.auth.tickets import Tickets, TicketStore
 from router.settings import Settings
 
 if TYPE_CHECKING:
     from router.cluster.redis.shared_store import SharedStore
     from router.server.api.shared_rates import SharedRates
+
+# At the start the store has just answered; a master may be replaced at that moment.
+_START_ATTEMPTS: Final = 10
+_START_PAUSE_S: Final = 1.0
 
 
 class SharedState:
@@ -33,6 +40,26 @@ class SharedState:
         """Close the connections. Idempotent."""
         if self.store is not None:
             await self.store.close()
+
+    async def share_hash_secrets(self, hash_secrets: HashSecrets) -> None:
+        """Use the same secrets of hashes as all nodes. Raises SettingsInvalid, JournalUnavailable."""
+        if self.store is None:
+            return
+        from router.cluster.redis.secret import SharedSecret
+
+        settings = self._settings.store
+        shared = SharedSecret(self.store, prefix=settings.prefix, name="hashes", key_path=settings.secret_path)
+        attempts = _START_ATTEMPTS
+        while True:
+            try:
+                await hash_secrets.share(shared)
+            except SharedStateUnavailable as error:
+                attempts -= 1
+                if not attempts:
+                    raise JournalUnavailable(f"the secrets of hashes, which the nodes share, cannot be read: {error}") from None
+                await asyncio.sleep(_START_PAUSE_S)
+            else:
+                return
 
     def rates(self) -> "SharedRates | None":
         """Return the rates of clients over all nodes, to be exchanged by ``run``; None: each is of this process alone."""

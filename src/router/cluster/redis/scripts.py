@@ -105,4 +105,15 @@ return text
 """
 )
 
-SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE, ISSUE_TICKET, REDEEM_TICKET, TAKE_TOKENS)
+# Replaces a value that is as the sender knows it; answers with what is there then.
+SWAP: Final = Script.of(
+    """#!lua
+-- KEYS 1 hash   ARGV 1 field 2 value expected, empty: none 3 new value
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if (found or '') ~= ARGV[2] then return found end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return ARGV[3]
+"""
+)
+
+SHARED_SCRIPTS: Final = (ANNOUNCE, LEAVE, ISSUE_TICKET, REDEEM_TICKET, TAKE_TOKENS, SWAP)
