@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 OPERATIONS_MAX: Final = 100_000_000
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=OPERATIONS_MAX)]
 
+StepType: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
+
 
 class SettingsStruct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the settings structs: frozen, keyword-only; unknown keys are errors."""
@@ -41,6 +43,9 @@ class ContextSettings(SettingsStruct, frozen=True, kw_only=True):
     """Maximum number of operations that wait for the store; beyond it: 503."""
     idle_customer_days: Annotated[int, Meta(ge=1, le=10_000)] = 400
     """Customers that were not seen for this long are erased."""
+    step_type_days: Annotated[dict[StepType, Annotated[int, Meta(ge=1, le=10_000)]], Meta(max_length=256)] = {}
+    """Types of steps that are kept for a time of their own, in days, for example `{login: 30, payment: 400}`; they are deleted
+    within two days after it. Others are kept as long as their customer. A customer has the newest 200 steps of all types."""
     agents_verify_for_good: bool = False
     """Whether an identity that an agent verifies is verified for later contacts too. False: for this contact only."""
     agents_confirm_merges: bool = False

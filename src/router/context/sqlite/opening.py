@@ -30,6 +30,7 @@ def open_context(settings: Settings, clock: ContextClock) -> ContextService | No
             now_ms=clock.now_ms(),
             idle_customer_ms=context.idle_customer_days * day_ms,
             contact_kept_ms=context.contact_days * day_ms,
+            steps_kept_ms={name: days * day_ms for name, days in context.step_type_days.items()},
             steps_per_minute=context.customer_steps_per_minute,
             key_path=key_path,
         )

@@ -2,7 +2,7 @@
 
 import itertools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,12 +47,15 @@ from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.profiles import ProfileTable, searched_words
 from router.context.sqlite.references import SqliteReferences
 from router.context.sqlite.rotation import KeyRotation
+from router.context.sqlite.step_retention import StepRetention
 from router.context.sqlite.verification import SqliteVerifications
 
 IDLE_FOLD_MS: Final = 10 * 60_000
 LOG_BYTES_MAX: Final = 16 << 20
 _FOLD_SLICE: Final = 50
 _RETENTION_SLICE: Final = 500
+# Journeys unpacked in one call of ``maintain``, about 20 µs each.
+_STEP_SLICE: Final = 200
 
 
 class SqliteContextStore:
@@ -68,11 +71,12 @@ class SqliteContextStore:
         steps_per_minute: int | None = None,
         key_path: Path | None = None,
         contact_kept_ms: int = CONTACT_KEPT_MS,
+        steps_kept_ms: Mapping[str, int] | None = None,
     ) -> None:
         """Open or create the files and repair what an end of the process left behind, as of the time ``now_ms``.
 
         ``idle_customer_ms``: customers not seen for this long are erased. ``steps_per_minute``: limit of each customer.
-        ``contact_kept_ms``: time for which what is stored about a contact is kept.
+        ``contact_kept_ms``: time for which what is stored about a contact is kept. ``steps_kept_ms``: the same of steps, by type.
 
         Raises ContextUnavailable or ContextCorrupt.
         """
@@ -99,6 +103,7 @@ class SqliteContextStore:
                 self._rotation = KeyRotation(self._files, self._keys, lambda: self._workspaces.values(), key_path)
                 self._profiles = ProfileTable(self._data, self._keys)
                 self._journeys = JourneyTable(self._data, key_of=self._key_of)
+                self._step_retention = StepRetention(self._data, self._journeys, steps_kept_ms or {})
                 self._references = SqliteReferences(self._data, self._table, kept_ms=contact_kept_ms)
                 self._contacts = SqliteContacts(
                     self._data,
@@ -499,11 +504,15 @@ class SqliteContextStore:
                 for workspace in self._workspaces:
                     self._contacts.expire(workspace, now_ms=now_ms)
                 self._references.expire(now_ms=now_ms, limit=_RETENTION_SLICE)
+                changed = self._step_retention.expire(now_ms=now_ms, limit=_STEP_SLICE)
                 self._files.commit()
             except BaseException:
                 self._files.rollback()
                 self._journeys.reload()
                 raise
+            names = {table.number: name for name, table in self._workspaces.items()}
+            for number, row in changed:
+                self._changed(names[number], row)
             if idle := self._idle_rows(now_ms):
                 # All at once: each erasure alone would empty both logs.
                 self._erasure.erase(idle, now_ms=now_ms)

@@ -1,0 +1,99 @@
+"""Steps of a type with a time of its own: deleted when it is over, from the file too; those of other types stay."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from router.context.journey import Step
+from router.context.keys import new_master_keys
+from router.context.port import CustomerChangeKind
+from router.context.sqlite.step_retention import ROUND_MS
+from router.context.sqlite.store import IDLE_FOLD_MS, SqliteContextStore
+from tests.context.sqlite.test_store import create, identity
+
+NOW = 1_800_000_000_000
+DAY_MS = 86_400_000
+KEPT = {"login": DAY_MS, "payment": 400 * DAY_MS}
+MASTER = new_master_keys()
+
+
+def opened(directory: Path, kept_ms: Mapping[str, int] = KEPT) -> SqliteContextStore:
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW, steps_kept_ms=kept_ms)
+    store.begin()
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteContextStore]:
+    found = opened(tmp_path)
+    yield found
+    found.close()
+
+
+def some_steps(store: SqliteContextStore, customer_id: str, *types: str) -> None:
+    for number, name in enumerate(types):
+        step = Step(NOW + number, name, id=f"{customer_id}-{number}")
+        store.append_step("default", step, customer_id=customer_id, identity=None, now_ms=NOW)
+
+
+def maintain(store: SqliteContextStore, at_ms: int) -> None:
+    store.commit()
+    store.maintain(now_ms=at_ms)
+    store.begin()
+
+
+def types(store: SqliteContextStore, customer_id: str) -> list[str]:
+    return sorted(step.type for step in store.steps("default", customer_id, limit=200))
+
+
+def test_a_step_is_deleted_when_the_time_of_its_type_is_over_and_not_before(store: SqliteContextStore) -> None:
+    ann = create(store, identity("app_user", "ann"))
+    some_steps(store, ann, "login", "payment", "search")
+    maintain(store, NOW + DAY_MS - 1)
+    assert types(store, ann) == ["login", "payment", "search"]
+    store.take_changes()
+    maintain(store, NOW + ROUND_MS + DAY_MS)
+    assert types(store, ann) == ["payment", "search"]
+    assert [(one.customer_id, one.kind) for one in store.take_changes()] == [(ann, CustomerChangeKind.PROFILE)]
+    maintain(store, NOW + 399 * DAY_MS)
+    assert "payment" in types(store, ann)
+
+
+def test_a_round_goes_over_all_customers_in_slices(store: SqliteContextStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.context.sqlite.store._STEP_SLICE", 2)
+    names = [create(store, identity("app_user", f"user-{number}")) for number in range(5)]
+    for name in names:
+        some_steps(store, name, "login")
+    late_ms = NOW + 2 * DAY_MS
+    left = []
+    for _ in range(4):
+        maintain(store, late_ms)
+        left.append(sum(len(types(store, name)) for name in names))
+    assert left == [3, 1, 0, 0]
+    # A new round begins a day later, also for those that were visited.
+    some_steps(store, names[0], "login")
+    maintain(store, late_ms + ROUND_MS - 1)
+    assert types(store, names[0]) == ["login"]
+    maintain(store, late_ms + ROUND_MS)
+    assert types(store, names[0]) == []
+
+
+def test_what_is_deleted_stays_deleted_after_a_start(store: SqliteContextStore, tmp_path: Path) -> None:
+    ann = create(store, identity("app_user", "ann"))
+    some_steps(store, ann, "login", "search")
+    maintain(store, NOW + IDLE_FOLD_MS + 2 * DAY_MS)
+    store.commit()
+    store.close()
+    again = opened(tmp_path, {})
+    assert types(again, ann) == ["search"]
+    again.close()
+
+
+def test_without_types_nothing_is_visited(tmp_path: Path) -> None:
+    store = opened(tmp_path, {})
+    ann = create(store, identity("app_user", "ann"))
+    some_steps(store, ann, "login")
+    maintain(store, NOW + 300 * DAY_MS)
+    assert types(store, ann) == ["login"]
+    store.close()
