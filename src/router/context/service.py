@@ -20,6 +20,7 @@ An erasure runs between two groups. It is complete, and its future done, only wh
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections import deque
@@ -39,6 +40,8 @@ QUEUE_MAX: Final = 20_000
 GROUP_MAX: Final = 256
 COMMIT_GAP_S: Final = 0.005
 """Shortest time between two commits: each competes with the journal for the disk. After a pause a group is committed at once."""
+THREAD_NICENESS: Final = 3
+"""Priority of the thread, as of ``nice``: half the share of a thread with the default, where both want the processor."""
 MAINTENANCE_S: Final = 5.0
 PAUSE_S: Final = 1.0
 """Time after a missed deadline for which contacts do not wait for the context, unless it answers meanwhile."""
@@ -95,9 +98,33 @@ class _Operation:
         self.loop = loop
         self.future = future
         """Completed when the operation is durable."""
-        self.early: asyncio.Future[Any] | None = None
+        self.early: asyncio.Future[Any] | _Callback | None = None
         """Completed when the operation has run, before it is durable."""
         self.erases = erases
+
+
+class _Callback:
+    """Takes the place of a future whose result is wanted at once, without a further iteration of the event loop."""
+
+    __slots__ = ("_is_done", "_then")
+
+    def __init__(self, then: Callable[[Any, BaseException | None], None]) -> None:
+        self._then = then
+        self._is_done = False
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, result: object) -> None:
+        self._is_done = True
+        self._then(result, None)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._is_done = True
+        self._then(None, error)
 
 
 class ContextService:
@@ -205,23 +232,29 @@ class ContextService:
         if self._is_paused:
             raise ContextUnavailable("the customer context does not answer in time")
         try:
-            early, stored = self.begin(operation)
+            early: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            # After the deadline, no one asks what became of it.
+            early.add_done_callback(_retrieve)
+            stored = self._begin(operation, early)
             return await _within(deadline_s, early), stored
         except ContextUnavailable:
             self._pause()
             raise
 
-    def begin(self, operation: Callable[[ContextStore], T]) -> "tuple[asyncio.Future[T], asyncio.Future[None]]":
-        """Begin an operation of a contact that does not wait for it: urgent, too, and with the futures of ``run_in_time``.
+    def begin(
+        self, operation: Callable[[ContextStore], T], then: "Callable[[T | None, BaseException | None], None]"
+    ) -> "asyncio.Future[None]":
+        """Begin an operation of a contact that does not wait for it; return a future that is done when it is durable.
 
-        One whose first future is cancelled is not run. Raises ContextUnavailable.
+        It is urgent as with ``run_in_time``; ``then`` is called on the event loop with its result, or with what it raises. Raises
+        ContextUnavailable.
         """
-        early: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        return self._begin(operation, _Callback(then))
+
+    def _begin(self, operation: Callable[[ContextStore], Any], early: "asyncio.Future[Any] | _Callback") -> "asyncio.Future[None]":
         stored = self._enqueue(operation, erases=False, early=early)
-        for future in (early, stored):
-            # Not everyone asks what became of it.
-            future.add_done_callback(_retrieve)
-        return early, stored
+        stored.add_done_callback(_retrieve)
+        return stored
 
     def answers_within(self, seconds: float) -> bool:
         """Return whether operations are completed, as far as can be told: none has been in progress for longer."""
@@ -271,7 +304,7 @@ class ContextService:
             return False
 
     def _enqueue(
-        self, operation: Callable[[ContextStore], Any], *, erases: bool, early: "asyncio.Future[Any] | None" = None
+        self, operation: Callable[[ContextStore], Any], *, erases: bool, early: "asyncio.Future[Any] | _Callback | None" = None
     ) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -289,6 +322,10 @@ class ContextService:
     # --- the thread ----------------------------------------------------------------------------
 
     def _run(self, loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]") -> None:
+        # The event loop and the journal come first where they share a processor with this thread. SQLite releases the interpreter
+        # lock in each statement, but the thread would take it again before those that wait for it get to run.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), THREAD_NICENESS)
         try:
             store = self._open_store()
         except BaseException as error:
@@ -505,7 +542,11 @@ def _fail(one: _Operation, failure: BaseException) -> None:
 
 
 def _complete(
-    loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", *, result: object = None, error: BaseException | None = None
+    loop: asyncio.AbstractEventLoop,
+    future: "asyncio.Future[Any] | _Callback",
+    *,
+    result: object = None,
+    error: BaseException | None = None,
 ) -> None:
     def complete() -> None:
         if future.done():

@@ -21,7 +21,7 @@ async def submit(web: Api, *identities: dict[str, Any], **members: Any) -> dict[
 
 
 async def test_a_contact_has_its_customer_also_after_a_kill(make_router: MakeRouter) -> None:
-    router = make_router().start()
+    router = make_router(context__submit_wait_ms_max=5_000).start()
     async with Api(router, "gateway", "web") as web, Api(router) as admin:
         first = await submit(web, USER, PHONE)
         customer_id = first["customer_id"]

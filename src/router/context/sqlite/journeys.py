@@ -68,9 +68,8 @@ class JourneyTable:
             tail.ids = recent_ids(self.steps(row), now_ms=now_ms)
         return tail.ids
 
-    def append(self, row: int, step: Step, *, now_ms: int) -> None:
-        """Store a step that is no repeat. Raises SealBroken. O(1), with a fold now and then."""
-        key = self._key_of(row)
+    def append(self, row: int, step: Step, key: DataKey | None, *, now_ms: int) -> None:
+        """Store a step that is no repeat, sealed with the key of its row. Raises SealBroken. O(1), with a fold now and then."""
         if key is None:
             raise SealBroken("the customer was erased")
         tail = self._tails.get(row)
@@ -100,11 +99,13 @@ class JourneyTable:
         return kept if tail is None else merge_steps(kept, self._tail_steps(key, tail))
 
     def _tail_steps(self, key: DataKey, tail: _Tail) -> list[Step]:
-        found = []
-        for number in tail.numbers:
-            [(sealed,)] = self._connection.execute("SELECT step FROM tail WHERE number = ?", (number,)).fetchall()
-            found.append(unpack_step(key.open(_TAIL_COLUMN, sealed)))
-        return found
+        if not tail.numbers:
+            return []
+        places = ",".join("?" * len(tail.numbers))
+        found = self._connection.execute(
+            f"SELECT step FROM tail WHERE number IN ({places}) ORDER BY number", tail.numbers
+        ).fetchall()
+        return [unpack_step(key.open(_TAIL_COLUMN, sealed)) for (sealed,) in found]
 
     def replace(self, row: int, steps: Sequence[Step]) -> None:
         """Replace all steps of a customer; for retention and import."""

@@ -138,10 +138,10 @@ class SqliteContextStore:
         taken, self._changes = self._changes, []
         return taken
 
-    def _changed(
-        self, workspace: str, row: int, kind: CustomerChangeKind = CustomerChangeKind.PROFILE, step: Step | None = None
-    ) -> None:
-        customer_id = self._workspaces[workspace].id_of(row)
+    def _changed(self, workspace: str, row: int, kind: CustomerChangeKind = CustomerChangeKind.PROFILE) -> None:
+        self._note_change(workspace, self._workspaces[workspace].id_of(row), kind)
+
+    def _note_change(self, workspace: str, customer_id: str, kind: CustomerChangeKind, step: Step | None = None) -> None:
         self._change_count += 1
         self._changes.append(
             ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step, number=self._change_count)
@@ -319,21 +319,21 @@ class SqliteContextStore:
         """Store a step of a customer, who is created where an identity is new. Raises UnknownCustomer or ErasedCustomer."""
         table = self._table(workspace)
         if customer_id is not None:
-            row = table.row_of(customer_id)
+            row, root = table.row_and_root_of(customer_id)
         else:
             assert identity is not None
             found_row = self._row_of_identity(table, identity, step, now_ms)
             if found_row is None:
                 return StepResult(None, False)
-            row = found_row
-        root = table.root_of(row)
-        root_id = table.id_of(root)
+            row, root = found_row, table.root_of(found_row)
+            customer_id = table.id_of(row)
+        root_id = customer_id if root == row else table.id_of(root)
         if self._is_repeat(table, root, step, now_ms):
             return StepResult(root_id, False)
         if self._rates is not None and not self._rates.try_take(root, now_ms=now_ms):
             return StepResult(root_id, False, is_limited=True)
-        self._journeys.append(row, step, now_ms=now_ms)
-        self._changed(workspace, row, CustomerChangeKind.STEP, step)
+        self._journeys.append(row, step, table.key_of(row), now_ms=now_ms)
+        self._note_change(workspace, customer_id, CustomerChangeKind.STEP, step)
         if identity is not None and step.type == LOGOUT:
             table.release(identity, at_ms=step.at_ms)
         return StepResult(root_id, True)

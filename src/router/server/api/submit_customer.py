@@ -119,24 +119,25 @@ def customer_in_memory(
         # One who was erased since the caller looked has a card that says so.
         return store.contacts.content(workspace, contact_id, customer_id=customer_id)
 
+    arrived = customers.cards.expect(workspace, contact_id, customer_id, context)
+
+    def done(content: CardContent | None, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, ContextError):
+            action = "submit_customer_failed"
+            _log.error("the customer of a submit could not be read", action=action, workspace=workspace, exc_info=error)
+        arrived(content)
+
     is_in_time = store_service.answers_within(services.settings.context.submit_wait_ms_max / 1000)
     try:
-        reading, stored = store_service.begin(operation)
+        stored = store_service.begin(operation, done)
     except ContextUnavailable:
+        arrived(None)
         return None
-    reading.add_done_callback(lambda done: _log_failure(workspace, done))
     customers.activate()
-    facts = customers.submitted_from_memory(workspace, contact_id, customer_id, reading, context)
     store_service.count("submits", "found")
-    return SubmitCustomer(customer_id, facts, stored if is_in_time else None)
-
-
-def _log_failure(workspace: str, done: asyncio.Future[CardContent]) -> None:
-    error = None if done.cancelled() else done.exception()
-    if error is not None and not isinstance(error, ContextError):
-        _log.error(
-            "the customer of a submit could not be read", action="submit_customer_failed", workspace=workspace, exc_info=error
-        )
+    return SubmitCustomer(
+        customer_id, customers.facts_in_memory(workspace, contact_id, customer_id), stored if is_in_time else None
+    )
 
 
 async def resolve_for_submit(

@@ -74,7 +74,8 @@ class _Entry:
         self.context: ContactContext | None = None
         """Context of the submit, which is shown even if the store cannot be used."""
         self.member_ids: tuple[str, ...] = () if customer_id is None else (customer_id,)
-        self.reading: asyncio.Task[None] | None = None
+        self.reading: object | None = None
+        """What is being read: a task, or a token of the submit that does so."""
         self.sent: Card | None = None
         """Card that the agents have; None: no agent has one."""
         self.sent_at = 0.0
@@ -126,22 +127,28 @@ class Cards:
     # --- contents ------------------------------------------------------------------------------
 
     def submitted(
-        self,
-        workspace: str,
-        contact_id: str,
-        customer_id: str | None,
-        content: CardContent | None,
-        context: ContactContext | None,
-        *,
-        reading: asyncio.Future[CardContent] | None = None,
+        self, workspace: str, contact_id: str, customer_id: str | None, content: CardContent | None, context: ContactContext | None
     ) -> None:
-        """Keep what the submit of a contact has read, or wait for what it is ``reading``; neither: the store did not answer."""
+        """Keep what the submit of a contact has read; None: the store did not answer."""
         entry = self._entry(workspace, contact_id, customer_id)
         entry.context = context
         if content is not None:
             self._set_content(workspace, contact_id, entry, content)
-        elif reading is not None:
-            self._begin_reading(workspace, contact_id, entry, reading)
+
+    def expect(
+        self, workspace: str, contact_id: str, customer_id: str, context: ContactContext | None
+    ) -> Callable[[CardContent | None], None]:
+        """Expect what the submit of a contact is reading; return what is to be called with it, or with None where that failed."""
+        entry = self._entry(workspace, contact_id, customer_id)
+        entry.context, changes = context, entry.changes
+        entry.reading = token = object()
+
+        def arrived(content: CardContent | None) -> None:
+            if entry.reading is token:
+                entry.reading = None
+            self._read_done(workspace, contact_id, entry, changes, content)
+
+        return arrived
 
     def _entry(self, workspace: str, contact_id: str, customer_id: str | None) -> _Entry:
         key = (workspace, contact_id)
@@ -300,48 +307,46 @@ class Cards:
     def _send_when_read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
         """Send the card when it has been read. What ``prepare`` began may have failed already, so it is begun again."""
         entry.is_due = True
-        if entry.reading is None:
+        reading = entry.reading
+        if reading is None:
             self._begin_reading(workspace, contact_id, entry)
+        elif not isinstance(reading, asyncio.Task):
+            asyncio.get_running_loop().call_later(READ_TIMEOUT_S, self._give_up, workspace, contact_id, entry, reading)
 
-    def _begin_reading(
-        self, workspace: str, contact_id: str, entry: _Entry, reading: asyncio.Future[CardContent] | None = None
-    ) -> None:
-        entry.reading = self._start(self._read(workspace, contact_id, entry, reading))
+    def _give_up(self, workspace: str, contact_id: str, entry: _Entry, reading: object) -> None:
+        """Send a card without what the submit is still reading."""
+        if entry.reading is reading:
+            entry.reading = None
+            self._read_done(workspace, contact_id, entry, entry.changes, None)
 
-    async def _content(
-        self, workspace: str, contact_id: str, customer_id: str | None, reading: asyncio.Future[CardContent] | None
-    ) -> CardContent | None:
-        """Return what the store has, or what is being read already; None: the store does not answer."""
-        if reading is not None:
-            # It is not cancelled after the time: it stores the context of the contact as well.
-            await asyncio.wait({reading}, timeout=READ_TIMEOUT_S)
-            return reading.result() if reading.done() and reading.exception() is None else None
+    def _begin_reading(self, workspace: str, contact_id: str, entry: _Entry) -> None:
+        entry.reading = self._start(self._read(workspace, contact_id, entry))
+
+    async def _read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
+        customer_id, changes = entry.customer_id, entry.changes
         try:
             content, _ = await self._context.run_in_time(
                 lambda store: store.contacts.content(workspace, contact_id, customer_id=customer_id), deadline_s=READ_TIMEOUT_S
             )
         except ContextError:
-            return None
-        return content
-
-    async def _read(
-        self, workspace: str, contact_id: str, entry: _Entry, reading: asyncio.Future[CardContent] | None = None
-    ) -> None:
-        changes = entry.changes
-        try:
-            content = await self._content(workspace, contact_id, entry.customer_id, reading)
+            content = None
         finally:
             entry.reading = None
-        if self._entries.get((workspace, contact_id)) is not entry:
+        self._read_done(workspace, contact_id, entry, changes, content)
+
+    def _read_done(self, workspace: str, contact_id: str, entry: _Entry, changes: int, content: CardContent | None) -> None:
+        """Use what was read after this number of changes, or read again where there were more; None: the store does not answer."""
+        if self._entries.get((workspace, contact_id)) is not entry or self._is_stopping:
             return
         has_changed = changes != entry.changes or (content is not None and not self.is_newest(workspace, content))
         if has_changed and entry.content is None:
-            self._begin_reading(workspace, contact_id, entry)
+            if entry.reading is None:
+                self._begin_reading(workspace, contact_id, entry)
             return
         if content is not None and not has_changed:
             self._set_content(workspace, contact_id, entry, content)
         if entry.is_due:
-            await self._push(workspace, contact_id, entry)
+            self._start(self._push(workspace, contact_id, entry))
 
     async def _push(self, workspace: str, contact_id: str, entry: _Entry) -> None:
         """Send what is new about a card to the agents who have the contact now."""

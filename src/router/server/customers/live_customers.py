@@ -151,17 +151,9 @@ class LiveCustomers:
         is_known = (workspace, customer_id) in self._known
         return is_known and (not self.facts.deriver(workspace) or self.facts.get(workspace, customer_id) is not None)
 
-    def submitted_from_memory(
-        self,
-        workspace: str,
-        contact_id: str,
-        customer_id: str,
-        content: asyncio.Future[CardContent],
-        context: ContactContext | None,
-    ) -> dict[str, FactValue]:
-        """Return the facts of a customer in memory; the submit is reading their card meanwhile."""
+    def facts_in_memory(self, workspace: str, contact_id: str, customer_id: str) -> dict[str, FactValue]:
+        """Return the facts of a customer in memory for a contact that is submitted."""
         self._note_known((workspace, customer_id))
-        self.cards.submitted(workspace, contact_id, customer_id, None, context, reading=content)
         state = self.facts.get(workspace, customer_id) if self.facts.deriver(workspace) else None
         return {} if state is None else self.facts.values(workspace, state, besides=contact_id)
 
