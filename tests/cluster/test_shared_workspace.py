@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,17 @@ from router.cluster.rendezvous import rank
 from router.engine.engine import Engine
 from router.journal.redis.shared_journal import SharedRedisJournal
 from router.model.commands import LoseDesktop
+from router.model.events import AgentStateChanged
 from router.model.results import Done, Refused
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer
 from router.store_settings import Durability, StoreSettings
-from tests.support.builders import a_contact, a_policy, an_agent, published, ready
+from tests.support.builders import a_contact, a_policy, an_agent, not_ready, published, ready
 from tests.support.redis_server import RedisServer
 from tests.support.redis_storage import abandon
 
 WORKSPACE = "main"
+TOGGLES = 200
 
 
 @pytest.fixture(scope="module")
@@ -167,20 +170,32 @@ async def test_a_command_has_its_effect_once_over_many_changes_of_the_leader(set
             reply = await node.writer.execute(WORKSPACE, a_contact(f"c{number}"), actor="gateway:web")
             answers.append(reply.outcome.result)
 
+        await done(nodes[0], an_agent("ada"))
+
+        async def toggle() -> None:
+            # Carried out again, each of these would leave another event.
+            for number in range(TOGGLES):
+                command = ready("ada") if number % 2 == 0 else not_ready("ada")
+                await done(nodes[number % 3], command)
+
+        toggling = asyncio.create_task(toggle())
         tasks = []
         for number in range(300):
             tasks.append(asyncio.create_task(submit(number)))
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.01)
             if number % 60 == 30:
                 [leader] = [node for node in nodes if node.is_leader] or [nodes[0]]
                 assert leader.node is not None
                 async with leader.node.leadership._busy:
                     await leader.node.leadership._hand_over(WORKSPACE)
-        await asyncio.gather(*tasks)
-        # A command that was carried out twice would be refused the second time: the contact exists.
+        await asyncio.gather(*tasks, toggling)
         assert [one for one in answers if not isinstance(one, Done)] == []
         await until(lambda: len({node.engine.seq for node in nodes}) == 1)
         assert len({node.engine.digest() for node in nodes}) == 1
+        records = await nodes[0].journal.read(WORKSPACE, after_seq=0, limit=10_000)
+        changes = [event for record in records for event in record.events if isinstance(event, AgentStateChanged)]
+        assert len(changes) == TOGGLES
+        assert sum(node.node.leadership.hand_overs for node in nodes if node.node is not None) >= 5
 
 
 async def test_a_leader_that_was_replaced_is_fenced(settings: StoreSettings, tmp_path: Path) -> None:
@@ -214,3 +229,25 @@ async def test_a_drained_leader_gives_way_at_once(settings: StoreSettings, tmp_p
         await done(leader, ready("ada"))
         await done(leader, LoseDesktop(agent_id="ada", session_id="none"))
         leader._names.append(leader)
+
+
+async def test_an_answer_waits_for_the_events_that_it_is_about(
+    settings: StoreSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [follower] = [node for node in nodes if not node.is_leader]
+        await done(follower, published(a_policy()))
+        assert follower.node is not None
+        reader = follower.node.follower._reader
+        read = reader.read
+
+        async def read_late(*arguments: Any, **options: Any) -> Any:
+            found = await read(*arguments, **options)
+            await asyncio.sleep(0.3)
+            return found
+
+        monkeypatch.setattr(reader, "read", read_late)
+        await asyncio.sleep(0.3)  # A read that began before ends.
+        contact = await done(follower, a_contact("c1"))
+        assert follower.engine.contact(contact.subject) is not None
+        assert follower.writer.publisher.last_seq(WORKSPACE) >= contact.seq

@@ -11,6 +11,7 @@ from typing import Final
 from router.cluster.work import RECORDS_AT_ONCE, FollowRecords
 from router.journal.redis.connection import StoreError
 from router.journal.redis.shared_journal import SharedRedisJournal
+from router.model.errors import JournalCorrupt
 from router.model.states import WorkspaceId
 from router.runtime.command_queue import QueuedWork
 
@@ -32,8 +33,6 @@ class Follower:
         self._is_below.set()
         self.records = 0
         """Records of other nodes that were read."""
-        self.trouble: str | None = None
-        """Why the logs cannot be read at this moment."""
 
     async def run(self) -> None:
         """Read until cancelled. Raises JournalCorrupt where a log is not the history that this node has read so far."""
@@ -44,12 +43,16 @@ class Follower:
                     self._journal.log_positions(), limit=_READ_MAX, noted=self._journal.notes_of_reading()
                 )
             except StoreError as error:
-                self.trouble = str(error)
+                self._journal.reading_problem = str(error)
                 await asyncio.sleep(_RETRY_S)
                 continue
-            self.trouble = None
+            self._journal.reading_problem = None
             for key, entries in found.items():
-                read = self._journal.read_entries(key, entries)
+                try:
+                    read = self._journal.read_entries(key, entries)
+                except JournalCorrupt as error:
+                    await self._journal.check_archived(key, error)
+                    raise
                 if read is None:
                     continue
                 workspace, records = read

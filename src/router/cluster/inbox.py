@@ -96,6 +96,10 @@ class Inbox:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
+    async def flush(self) -> None:
+        """Wait until the answers to all commands carried out so far are written, as far as the store answers."""
+        await self._answers.flush()
+
     async def close(self) -> None:
         """End the threads. Call when ``run`` has ended."""
         await self._answers.close()
@@ -183,11 +187,16 @@ class AnswerWriter:
                 self._more.set()
                 await asyncio.sleep(_RETRY_S)
 
-    async def close(self) -> None:
-        """Write what is left, as far as the store answers, and end the thread."""
+    async def flush(self) -> None:
+        """Write what is left, as far as the store answers."""
         unsent, self._unsent = self._unsent, []
         with suppress(StoreError):
+            # The thread does this behind what was given to it before.
             await self._thread.run(partial(self._write, unsent, {}))
+
+    async def close(self) -> None:
+        """Write what is left, as far as the store answers, and end the thread."""
+        await self.flush()
         await self._thread.run(self._client.close)
         self._thread.stop()
 

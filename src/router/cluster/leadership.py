@@ -138,6 +138,8 @@ class Leadership:
     async def _hand_over(self, workspace: WorkspaceId) -> None:
         self._inbox.remove(workspace)
         await self._writer.follow(workspace)
+        # The next leader's answers must not come before these.
+        await self._inbox.flush()
         await self._journal.hand_over(workspace)
         self._free_since_s.pop(workspace, None)
         self.hand_overs += 1

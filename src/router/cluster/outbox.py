@@ -1,8 +1,9 @@
 """Commands on their way to the leaders of their workspaces, and the answers to them.
 
 Each command has a number that only grows. The store writes each number once, so a request whose reply was lost is sent again. An
-answer may be lost, with the leader that had carried the command out: then the caller gets JournalUnavailable after a while, as for
-a command that is in progress when a process dies, and a repetition with the same idempotency key finds the result.
+answer may be lost, with the leader that had carried the command out: then the caller gets JournalUnavailable, as for a command that
+is in progress when a process dies, and a repetition with the same idempotency key finds the result. As the commands of a workspace
+are answered in their order, an answer to a later one says that this one's is lost; otherwise it is the time limit that does.
 """
 
 import asyncio
@@ -37,7 +38,6 @@ _UNKNOWN: Final = "the leader of the workspace did not answer in time; the comma
 
 
 class _Pending(Struct, frozen=True):
-    workspace: WorkspaceId
     reply: ReplyTarget[Reply]
     sent_s: float
 
@@ -64,7 +64,10 @@ class Outbox:
         self._answer_s = answer_s
         self._thread = JournalThread()
         self._waiting: dict[WorkspaceId, deque[tuple[int, bytes]]] = {}
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[WorkspaceId, dict[int, _Pending]] = {}
+        """Commands without an answer by workspace and number, in their order."""
+        self._workspaces: dict[int, WorkspaceId] = {}
+        """The workspace of each of them."""
         self._number = 0
         self._more = asyncio.Event()
         self.failures = 0
@@ -73,30 +76,37 @@ class Outbox:
     @property
     def pending_count(self) -> int:
         """Number of commands without an answer."""
-        return len(self._pending)
+        return len(self._workspaces)
 
     def admit(self, workspace: WorkspaceId) -> None:
         """Raise CommandQueueFull where as many commands wait for an answer as may."""
-        if len(self._pending) >= PENDING_MAX:
+        if len(self._workspaces) >= PENDING_MAX:
             raise CommandQueueFull("too many commands wait for the leaders of their workspaces; retry later")
 
     def send(self, workspace: WorkspaceId, queued: QueuedCommand) -> None:
         """Send a command to the leader, and complete its reply with the answer."""
         self._number += 1
         if queued.reply is not None:
-            self._pending[self._number] = _Pending(workspace, queued.reply, time.monotonic())
+            self._pending.setdefault(workspace, {})[self._number] = _Pending(queued.reply, time.monotonic())
+            self._workspaces[self._number] = workspace
         self._waiting.setdefault(workspace, deque()).append((self._number, encode_command(queued.command, queued.actor)))
         self._more.set()
 
     def on_answer(self, answer: AnswerMessage) -> None:
         """Take an answer of a leader; one that is not expected any more is ignored."""
-        pending = self._pending.pop(answer.number, None)
-        if pending is None:
+        workspace = self._workspaces.get(answer.number)
+        if workspace is None:
             return
         if answer.error is not None:
-            _fail(pending, error_of(answer.error))
-        else:
-            self._put_work(pending.workspace, LeaderAnswer(HeldReply(answer.last_seq, pending.reply, answer.reply())))
+            # It did not go through the queue of the leader, so it may be ahead of others.
+            self._fail(answer.number, error_of(answer.error))
+            return
+        waiting = self._pending[workspace]
+        while (number := next(iter(waiting))) < answer.number:
+            self._give_up(number)
+        pending = waiting.pop(answer.number)
+        del self._workspaces[answer.number]
+        self._put_work(workspace, LeaderAnswer(HeldReply(answer.last_seq, pending.reply, answer.reply())))
 
     async def run(self) -> None:
         """Send what comes until cancelled."""
@@ -118,8 +128,8 @@ class Outbox:
 
     async def close(self) -> None:
         """Fail what has no answer, and end the thread. Call when ``run`` has ended."""
-        for number in list(self._pending):
-            _fail(self._pending.pop(number), JournalUnavailable("the router is stopping"))
+        for number in list(self._workspaces):
+            self._fail(number, JournalUnavailable("the router is stopping"))
         await self._thread.run(self._client.close)
         self._thread.stop()
 
@@ -139,16 +149,20 @@ class Outbox:
         while True:
             await asyncio.sleep(_CHECK_S)
             before_s = time.monotonic() - self._answer_s
-            for number, pending in list(self._pending.items()):
-                if pending.sent_s > before_s:
+            for number, workspace in list(self._workspaces.items()):
+                if self._pending[workspace][number].sent_s > before_s:
                     break
                 self._give_up(number)
 
     def _give_up(self, number: int) -> None:
-        pending = self._pending.pop(number, None)
-        if pending is not None:
+        if number in self._workspaces:
             self.failures += 1
-            _fail(pending, JournalUnavailable(_UNKNOWN))
+            self._fail(number, JournalUnavailable(_UNKNOWN))
+
+    def _fail(self, number: int, error: Exception) -> None:
+        pending = self._pending[self._workspaces.pop(number)].pop(number)
+        if not pending.reply.done():
+            pending.reply.set_exception(error)
 
     # --- on the thread -----------------------------------------------------------------------
 
@@ -163,8 +177,3 @@ class Outbox:
         except StoreError:
             return False
         return bool(reply[0] == b"OK")
-
-
-def _fail(pending: _Pending, error: Exception) -> None:
-    if not pending.reply.done():
-        pending.reply.set_exception(error)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from router.journal.port import Consumed, Snapshot, WorkspaceHistory
+from router.journal.port import Consumed, JournalStatus, Snapshot, WorkspaceHistory
 from router.journal.records import Record
 from router.journal.redis.appender import WaitRule
 from router.journal.redis.client import Request, StoreClient
@@ -19,7 +19,7 @@ from router.journal.redis.reading import LogView, read_records
 from router.journal.redis.recovery import FollowedWorkspace
 from router.journal.redis.shared import FollowedLog, Held, acquire, check_caught_up, resign
 from router.journal.redis.streams import Entry, StreamReader
-from router.model.errors import JournalCorrupt, JournalLocked
+from router.model.errors import JournalCorrupt, JournalLocked, JournalUnavailable
 from router.model.states import WorkspaceId
 from router.store_settings import StoreSettings
 
@@ -37,6 +37,8 @@ class SharedRedisJournal(RedisJournal):
         self._taking: dict[WorkspaceId, WorkspaceLog] = {}
         """Workspaces taken over whose log has not been read to its end yet."""
         self._consumed: list[Consumed] = []
+        self.reading_problem: str | None = None
+        """Why the logs that are followed cannot be read at this moment."""
 
     @property
     def node_id(self) -> str:
@@ -109,6 +111,26 @@ class SharedRedisJournal(RedisJournal):
         """Verify the next entries of a log and return their records; None: it is not followed any more. Raises JournalCorrupt."""
         log = next((one for one in self._followed.values() if one.view.keys.log == key), None)
         return None if log is None else (log.workspace, log.read(entries))
+
+    async def check_archived(self, key: str, error: JournalCorrupt) -> None:
+        """Raise JournalUnavailable where records are missing because the leader archived them before this node read them.
+
+        A node that stood still for that long has to start again from the snapshot.
+        """
+        log = next(one for one in self._followed.values() if one.view.keys.log == key)
+        meta = await self._running(self._reader).run(partial(self._opening.meta, log.workspace))
+        if meta is not None and meta.first_seq > log.position.seq + 1:
+            raise JournalUnavailable(
+                f"workspace {log.workspace}: this node stood still after event {log.position.seq}, and the events before "
+                f"{meta.first_seq} have been archived since; it has to start again"
+            ) from error
+
+    def status(self) -> JournalStatus:
+        """Return the level of durability, and why commits wait or logs are not read."""
+        status = super().status()
+        if status.problem is None and self.reading_problem is not None:
+            return JournalStatus(durability=status.durability, problem=self.reading_problem)
+        return status
 
     def followed_seq(self, workspace: WorkspaceId) -> int:
         """Return the newest event of a log that is followed that was read."""
