@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -79,7 +80,8 @@ async def _ask_node(node: "NodeStatus") -> "NodeStatus":
     from router.client.errors import ClientError
     from router.client.http_query import request
 
-    if not node.url:
+    # A router that listens on all addresses does not know the one at which others reach it.
+    if not node.url or urlsplit(node.url).hostname in {"0.0.0.0", "::"}:
         return node
     try:
         async with asyncio.timeout(_ANSWER_S):
