@@ -45,6 +45,23 @@ async def test_waits_are_queried_for_each_workspace() -> None:
     assert 'router_queue_oldest_wait_seconds{queue="support",workspace="b"}' not in text
 
 
+async def test_only_the_leader_shows_a_workspace() -> None:
+    led = {"a"}
+    stats = {"a": stats_of("c1"), "b": stats_of("c1")}
+    pages = [
+        MetricsPage(ProcessMetrics(), stats, label_sets_max=10, is_led=lambda name: name in led),
+        MetricsPage(ProcessMetrics(), stats, label_sets_max=10, is_led=lambda name: name not in led),
+    ]
+
+    async def sums() -> list[int]:
+        text = "".join([(await page.render()).decode() for page in pages])
+        return [text.count(f'router_contacts_submitted_total{{workspace="{name}"}} 1.0') for name in stats]
+
+    assert await sums() == [1, 1]
+    led.add("b")
+    assert await sums() == [1, 1]
+
+
 async def test_a_later_page_shows_later_events() -> None:
     stats = {"a": stats_of()}
     page = MetricsPage(ProcessMetrics(), stats, label_sets_max=10)

@@ -212,7 +212,11 @@ class App:
 
         self._server = PublicServer(services, websockets=sockets, asyncapi_document=asyncapi_document, spans=self._spans)
         page = MetricsPage(
-            self._process, services.stats, label_sets_max=self.settings.telemetry.label_sets_max, waits=self._query_waits
+            self._process,
+            services.stats,
+            label_sets_max=self.settings.telemetry.label_sets_max,
+            waits=self._query_waits,
+            is_led=self._writer.is_led,
         )
         self._admin = MetricsServer(self.settings.telemetry, page)
         self._add_gauges(sockets)
@@ -378,6 +382,14 @@ class App:
             gauge("router_context_cards_in_memory", "Contacts whose card is in memory.", lambda: len(customers.cards))
             self._process.add_counter(
                 "router_context_card_late_seconds", "Time by which cards followed their offers.", lambda: customers.late_seconds
+            )
+        self._shared.add_metrics(self._process)
+        if (cluster := self.cluster) is not None:
+            gauge("router_cluster_members", "Routers on the store that are alive.", lambda: len(cluster.membership.live()))
+            self._process.add_counter(
+                "router_cluster_sessions_ended",
+                "Sessions that this router ended because their router had died.",
+                lambda: cluster.sweep.ended_sessions,
             )
         add_journal_gauges(self._process, self._storage.status)
         if isinstance(self._storage, StoreJournal):

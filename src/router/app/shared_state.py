@@ -8,6 +8,7 @@ from router.server.auth.credentials import Authenticator
 from router.server.auth.hash_secrets import HashSecrets
 from router.server.auth.tickets import Tickets, TicketStore
 from router.settings import Settings
+from router.telemetry.process_metrics import ProcessMetrics
 
 if TYPE_CHECKING:
     from router.cluster.redis.shared_store import SharedStore
@@ -40,6 +41,16 @@ class SharedState:
         """Close the connections. Idempotent."""
         if self.store is not None:
             await self.store.close()
+
+    def add_metrics(self, process: ProcessMetrics) -> None:
+        """Add the metrics of the access to the store."""
+        if (store := self.store) is not None:
+            process.add_counter(
+                "router_shared_state_failures",
+                "Requests about shared state that the store did not answer in time.",
+                lambda: store.failures,
+            )
+            process.add_gauge("router_shared_state_away", "1: the store does not answer about shared state.", lambda: store.is_away)
 
     async def share_hash_secrets(self, hash_secrets: HashSecrets) -> None:
         """Use the same secrets of hashes as all nodes. Raises SettingsInvalid, JournalUnavailable."""

@@ -25,12 +25,21 @@ class MetricsPage:
     """The metrics page in the Prometheus text format."""
 
     def __init__(
-        self, process: ProcessMetrics, stats: Mapping[str, WorkspaceStats], *, label_sets_max: int, waits: WaitsQuery | None = None
+        self,
+        process: ProcessMetrics,
+        stats: Mapping[str, WorkspaceStats],
+        *,
+        label_sets_max: int,
+        waits: WaitsQuery | None = None,
+        is_led: Callable[[str], bool] = lambda _workspace: True,
     ) -> None:
         """Make the page of these workspaces.
 
         ``waits`` queries the engine for the waits of a workspace by queue; it returns none if the engine cannot answer now.
+        ``is_led``: whether this process leads a workspace. Only its leader shows it, so that a sum over all nodes counts nothing
+        twice; the counters come from the events of the workspace, so the next leader goes on where the last one ended.
         """
+        self._is_led = is_led
         self._waits = waits
         self._process = process
         self._stats = stats
@@ -43,6 +52,8 @@ class MetricsPage:
         async with self._render_lock:
             samples: list[WorkspaceSample] = []
             for workspace, stats in list(self._stats.items()):
+                if not self._is_led(workspace):
+                    continue
                 waits = await self._waits(workspace) if self._waits else None
                 now_ms = int(time.time() * 1000)
                 sampling = take_sample(workspace, stats, now_ms, self._label_limit, waits)
