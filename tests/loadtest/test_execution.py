@@ -19,7 +19,7 @@ async def test_sleeping_until_a_time_of_the_day_takes_the_scaled_time() -> None:
     began = asyncio.get_running_loop().time()
     await clock.sleep_until(30_000)
     took_s = asyncio.get_running_loop().time() - began
-    assert 0.029 <= took_s < 0.5
+    assert 0.029 <= took_s < 10, "30 ms, and not the 30 s of the day"
     assert clock.lateness_s(30_000) >= -0.001
     assert clock.now_ms >= 29_000
 

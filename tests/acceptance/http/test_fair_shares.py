@@ -133,7 +133,7 @@ def test_a_connection_without_a_request_ends_soon(make_router: MakeRouter) -> No
         used.sendall(a_request(router))
         assert statuses(used.recv(65_536)) == [200]
         assert read_all(silent) == b"" and read_all(slow) == b""
-        assert 0.9 < time.monotonic() - began_s < 2.5
+        assert 0.9 < time.monotonic() - began_s < 8, "one second, and no default time"
         used.sendall(a_request(router))
         assert statuses(used.recv(65_536)) == [200], "between requests, keepalive_s applies"
 
@@ -447,9 +447,9 @@ def test_a_client_that_does_not_finish_the_tls_handshake_is_closed(make_router: 
     tls = {f"server__{name}": value for name, value in a_certificate(tmp_path).items()}
     router = make_router(**tls, server__first_request_timeout_s=1).start()
     began_s = time.monotonic()
-    with a_socket(router, timeout_s=10) as silent:
+    with a_socket(router, timeout_s=30) as silent:
         assert read_all(silent) == b""
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 8, "one second, and no default time"
     with a_socket(router) as sock, trusting().wrap_socket(sock) as secured:
         secured.sendall(PROBE)
         assert statuses(secured.recv(65_536)) == [200]

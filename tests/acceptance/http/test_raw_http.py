@@ -407,7 +407,7 @@ def test_slow_senders_time_out(make_router: MakeRouter) -> None:
         assert statuses(answer) == [408]
         for sock in (idle, half):
             assert statuses(read_all(sock)) in ([], [400])
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 25, "keepalive_s is 30 by default"
 
 
 @pytest.mark.slow

@@ -212,7 +212,7 @@ async def test_a_long_poll_answers_at_a_change_and_holds_nothing_up(make_router:
             polls = []
             for caller in (web, web, customer):
                 polls.append(asyncio.create_task(caller.call("GET", f"{path}?wait_s=25")))
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(1)
             # Three polls wait, more than may be in execution: everything else is answered.
             assert (await web.call("GET", "/readyz")).status == 200
             assert (await web.call("GET", f"{path}?wait_s=5")).code == "rate_limited"
@@ -221,7 +221,7 @@ async def test_a_long_poll_answers_at_a_change_and_holds_nothing_up(make_router:
             began = time.monotonic()
             await customer.ok("POST", f"{path}/choose", {"option": "now"})
             answers = await asyncio.gather(*polls)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15, "not until the polls end after 25 s"
         assert {(one.status, one.json["state"]) for one in answers} == {(200, "waiting")}
         assert (await web.call("GET", f"{path}?wait_s=31")).code == "invalid_value"
 

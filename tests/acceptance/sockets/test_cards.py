@@ -405,16 +405,16 @@ async def test_a_stalled_store_holds_up_no_submit_and_the_card_comes_when_it_ans
 
         def stall(store: ContextStore) -> None:
             is_stalled.set()
-            gate.wait(10)
+            gate.wait(60)
 
         stalled = asyncio.ensure_future(router.services.context.run(stall))
-        assert await asyncio.to_thread(is_stalled.wait, 5)
+        assert await asyncio.to_thread(is_stalled.wait, 20)
         await ada.ready()
         await until(lambda: waiting in ada.cards)
         assert ada.cards[waiting].status is CardStatus.LATE
         began = asyncio.get_running_loop().time()
         second = (await app.ok("POST", "/v1/contacts", first | {"context": {"summary": CANARY}}))["contact_id"]
-        assert asyncio.get_running_loop().time() - began < 2
+        assert asyncio.get_running_loop().time() - began < 30, "not until the store goes on"
         view = await app.ok("GET", f"/v1/contacts/{second}")
         assert view.get("customer_id") is None and view["queue_id"] == "support"
         gate.set()

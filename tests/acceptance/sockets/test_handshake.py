@@ -269,7 +269,7 @@ async def test_a_socket_ends_exactly_when_requests_are_refused(tmp_path: Path) -
     from router.server.auth.credentials import mint_token
 
     async with (
-        running_router(tmp_path, auth={"leeway_s": 2}) as router,
+        running_router(tmp_path, auth={"leeway_s": 5}) as router,
         asyncio.timeout(TIMEOUT_S),
         aiohttp.ClientSession() as http,
     ):
@@ -290,7 +290,7 @@ async def test_a_socket_ends_exactly_when_requests_are_refused(tmp_path: Path) -
             for socket in (first, second):
                 assert (await socket.receive())["type"] == "welcome"
             assert await first.close_code() == CloseCode.TOKEN_EXPIRED
-            assert 1.9 < time.time() - expires_s < 2.8
+            assert 4.9 < time.time() - expires_s < 15, "not before, and without a request"
             assert await status() == 401
             assert await second.close_code() == CloseCode.TOKEN_EXPIRED
 
