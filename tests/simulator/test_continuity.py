@@ -86,6 +86,33 @@ def test_a_day_with_suspensions_and_switches_passes_the_audit(tmp_path: Path, se
     assert (again.digest, again.state_digest) == (report.digest, report.state_digest)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_day_with_switches_that_wait_passes_the_audit(tmp_path: Path, seed: int) -> None:
+    """Agents in calls cannot take another one: the switch waits, and some are taken over by another agent."""
+    taken_over: list[e.ContactChannelSwitched] = []
+    waiting: dict[str, str] = {}
+
+    class TakenOver(Counted):
+        def on_outcome(self, command: Command, outcome: Outcome) -> None:
+            super().on_outcome(command, outcome)
+            for event in outcome.events:
+                if isinstance(event, e.ContactChannelRequested) and event.deadline_ms is None:
+                    waiting[event.contact_id] = event.agent_id
+                elif (
+                    isinstance(event, e.ContactChannelSwitched) and waiting.get(event.contact_id, event.agent_id) != event.agent_id
+                ):
+                    taken_over.append(event)
+
+    path = tmp_path / "waits.yaml"
+    text = WORKLOAD.replace("PLACE", "keep_age").replace("connect_s: 10}", "connect_s: 10, if_unable: queue}")
+    path.write_text(text.replace("{per_hour: 20}", "{per_hour: 90}"))
+    spec = SimulationSpec(workload=str(path), seed=seed)
+    report = simulate(spec, make_listener=lambda _: TakenOver())
+    assert report.audit.violations == ()
+    assert len(waiting) >= 5 and len(taken_over) >= 2, (len(waiting), len(taken_over))
+    assert simulate(spec).state_digest == report.state_digest
+
+
 def test_a_stream_without_these_keys_has_the_same_customers(tmp_path: Path) -> None:
     """Each source of chance has a generator of its own, so that further keys change no arrival, handle time or patience."""
     workload = load_workload(a_file(tmp_path))

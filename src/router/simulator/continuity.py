@@ -3,7 +3,8 @@
 A customer who suspends does so in the middle of the conversation, is away for an exponential time, and resumes on the planned
 channel; the rest of the conversation follows then. Where the queue does not admit the contact again, the customer gives up. A
 customer who switches asks for the other channel after a quarter of the conversation; the gateway connects them a while later. Where
-the agent cannot take it, the conversation goes on as it is.
+the agent cannot take it, the conversation goes on as it is, or the switch waits; another agent who takes it then ends the
+conversation when the first one would have.
 
 Suspensions and switches are planned with the contact, so that a policy sees the same customers as any other.
 """
@@ -95,7 +96,8 @@ class ReturningCustomers:
             case ContinuityStep.SWITCH:
                 assert plan.switch is not None
                 # Refused where the agent has no capacity for it, or the conversation is not one any more.
-                self._handle(SwitchChannel(contact_id=contact_id, channel=plan.switch.channel))
+                switch = plan.switch
+                self._handle(SwitchChannel(contact_id=contact_id, channel=switch.channel, if_unable=switch.if_unable))
             case ContinuityStep.CONNECT:
                 # Refused if the switch has ended meanwhile.
                 self._handle(ReportChannel(contact_id=contact_id, outcome=ChannelOutcome.CONNECTED))
@@ -112,4 +114,6 @@ class ReturningCustomers:
         assert isinstance(event, ContactChannelRequested)
         plan = self._plans[event.contact_id]
         assert plan.switch is not None
+        if event.deadline_ms is None:
+            return  # The switch waits for capacity: the gateway is not asked to connect the customer yet.
         self._schedule(plan.switch.connect_ms, PlannedStep(event.contact_id, ContinuityStep.CONNECT))

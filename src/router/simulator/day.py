@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from router.model.errors import RouterError
 from router.model.policy import CallbackMode, FactValue, Policy
-from router.model.states import AgentId, ContactId, QueueId
+from router.model.states import AgentId, ContactId, IfUnable, QueueId
 
 
 class WorkloadInvalid(RouterError):
@@ -40,12 +40,14 @@ class PlannedSuspension(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlannedSwitch(Struct, frozen=True, kw_only=True, gc=False):
-    """A switch to another channel in the conversation; without effect where the agent has no capacity for it."""
+    """A switch to another channel in the conversation."""
 
     channel: str
     """Channel on which the customer wants to go on."""
     connect_ms: int = 0
     """Time that the gateway takes to connect them; one that is too long fails by the timeout."""
+    if_unable: IfUnable = IfUnable.REFUSE
+    """What happens where the agent has no capacity for it: nothing, or the switch waits for this agent or another."""
 
 
 class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):

@@ -374,8 +374,11 @@ class Simulation:
     def _offer_accepted(self, event: Event) -> None:
         assert isinstance(event, OfferAccepted)
         self._unanswered_offers.pop(event.offer_id, None)
+        takes_over = event.contact_id in self._answered
         self._answered[event.contact_id] = event.agent_id
         self._open_work += 1
+        if takes_over:
+            return  # By a switch of the channel: the conversation lasts as long as before.
         if not self._callback_customers.is_off_the_line(event.contact_id):
             self._start_conversation(event.contact_id)
 

@@ -10,7 +10,7 @@ from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 from random import Random
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, structs
 
@@ -25,7 +25,7 @@ from router.model.policy import (
     RetentionPolicy,
     Skills,
 )
-from router.model.states import Name
+from router.model.states import IfUnable, Name
 from router.simulator import yaml_documents as documents
 from router.simulator.day import (
     AgentBehaviour,
@@ -124,6 +124,9 @@ class SwitchSpec(_Document, frozen=True, kw_only=True):
     """Channel on which they go on."""
     connect_s: NonNegative = 0
     """Time that the gateway takes to connect them."""
+    if_unable: Literal["refuse", "queue"] = "refuse"
+    """Where the agent has no capacity for it: ``refuse``, the conversation goes on as it is; ``queue``, the switch waits until the
+    agent has, or another agent of the queue takes the conversation on the new channel."""
 
 
 class RedialSpec(_Document, frozen=True, kw_only=True):
@@ -385,7 +388,7 @@ def _planned_suspension(spec: SuspensionSpec | None, rng: Random) -> PlannedSusp
 def _planned_switch(spec: SwitchSpec | None, rng: Random) -> PlannedSwitch | None:
     if spec is None or rng.random() >= spec.share:
         return None
-    return PlannedSwitch(channel=spec.channel, connect_ms=to_ms(spec.connect_s))
+    return PlannedSwitch(channel=spec.channel, connect_ms=to_ms(spec.connect_s), if_unable=IfUnable(spec.if_unable))
 
 
 def _callback_share(stream: ArrivalStream) -> float:
