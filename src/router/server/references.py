@@ -10,7 +10,7 @@ A router killed between the two commits has a contact without its reference, and
 submit; the answer to the repetition stores the reference, where the store has none.
 
 Each operation of the store costs the same few statements and one sync, however many references it writes, and competes with the
-journal for the disk. Operations therefore begin at least ``GATHER_S`` apart; one that comes after a pause is written at once.
+journal for the disk. Operations therefore begin at least ``COMMIT_GAP_S`` apart; one that comes after a pause is written at once.
 
 Routing does not depend on it. A store that works is waited for, however busy. Where it does not answer within ``DEADLINE_S``, the
 submit is answered all the same, and the next ones at once until the store has answered; the references wait in memory meanwhile.
@@ -33,7 +33,7 @@ import msgspec
 
 from router.context.customers import ContextError, ContextUnavailable
 from router.context.port import ContactReference, ContextChange, ContextStore, CustomerChangeKind
-from router.context.service import ContextService
+from router.context.service import COMMIT_GAP_S, ContextService
 from router.context_settings import ReferenceStorage
 from router.engine.engine import Engine
 from router.model.commands import EnqueueContact, SwitchChannel
@@ -64,8 +64,6 @@ DEADLINE_S: Final = 0.5
 RETRY_S: Final = 1.0
 """Pause before references that the store was too busy to take are offered to it again."""
 READ_TIMEOUT_S: Final = 2.0
-GATHER_S: Final = 0.005
-"""Shortest time between the beginnings of two operations."""
 WAITING_MAX: Final = 20_000
 """References that wait to be stored; further ones are held in memory alone."""
 RECENT_MAX: Final = 20_000
@@ -244,7 +242,7 @@ class References:
                 self._discarded = discarded + self._discarded
                 await asyncio.sleep(RETRY_S)
             else:
-                await asyncio.sleep(began_at + GATHER_S - loop.time())
+                await asyncio.sleep(began_at + COMMIT_GAP_S - loop.time())
 
     async def _write_group(self, kept: list["_KeptReference"], discarded: list[tuple[str, str]]) -> bool:
         """Write references and settle them; return whether they are to be written again later."""

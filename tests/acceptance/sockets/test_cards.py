@@ -471,6 +471,23 @@ async def test_a_customer_in_memory_is_routed_by_their_facts_without_the_store(t
         assert (await app.ok("GET", f"/v1/contacts/{erased}")).get("customer_id") is None
 
 
+async def test_a_customer_who_was_erased_is_not_in_memory_when_the_erasure_is_answered(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path)) as router,
+        api(router) as app,
+        api(router, "admin", "root") as admin,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        customer_id = (await app.ok("POST", "/v1/customers/resolve", {"identities": [USER]}))["customer_id"]
+        await app.ok("POST", "/v1/journey", {"steps": [{"customer_id": customer_id, "type": "page"}]})
+        assert router.services.customers is not None
+        assert router.services.customers.has_in_memory("default", customer_id), "a step makes them known"
+        await admin.ok("DELETE", f"/v1/customers/{customer_id}")
+        body = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": customer_id}}
+        contact_id = (await app.ok("POST", "/v1/contacts", body))["contact_id"]
+        assert (await app.ok("GET", f"/v1/contacts/{contact_id}")).get("customer_id") is None
+
+
 async def test_what_is_in_memory_of_customers_is_dropped_when_the_store_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

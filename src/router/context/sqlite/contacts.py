@@ -301,16 +301,16 @@ class SqliteContacts:
         if customer_id is None:
             return self._content_without_customer(customers, contacts, contact_id)
         try:
-            row = customers.row_of(customer_id)
+            row, root = customers.row_and_root_of(customer_id)
         except ErasedCustomer:
             return CardContent(is_erased=True)
         except UnknownCustomer:
             return CardContent()
         kept = contacts.get(contact_id, customers.key_of(row))
-        members = customers.members_of(customers.root_of(row))
+        members = customers.members_of(root)
         work, notes = self.history(workspace, members)
         return CardContent(
-            customer=customers.view(row),
+            customer=customers.view(row, members=members),
             assurance=None if kept is None else kept.assurance,
             context=None if kept is None else kept.context,
             steps=self._steps(members),
@@ -341,8 +341,9 @@ class SqliteContacts:
     def customer(self, workspace: str, customer_id: str) -> tuple[CustomerView, list[Step]]:
         """Return a customer with the newest steps of all members, oldest first. Raises UnknownCustomer or ErasedCustomer."""
         customers = self._table_of(workspace)
-        row = customers.row_of(customer_id)
-        return customers.view(row), self._steps(customers.members_of(customers.root_of(row)))
+        row, root = customers.row_and_root_of(customer_id)
+        members = customers.members_of(root)
+        return customers.view(row, members=members), self._steps(members)
 
     def _steps(self, members: Sequence[int]) -> list[Step]:
         found: list[Step] = []

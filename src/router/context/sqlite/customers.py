@@ -261,7 +261,9 @@ class CustomerTable:
             raise TooManyIdentities(f"a customer has at most {STRONG_AND_ADDRESS_MAX} strong identities and addresses")
 
     def _count(self, root: int, *, weak: bool) -> int:
-        members = self.members_of(root)
+        return self._count_of(self.members_of(root), weak=weak)
+
+    def _count_of(self, members: Sequence[int], *, weak: bool) -> int:
         sign = "=" if weak else ">"
         [(count,)] = self._connection.execute(
             f"SELECT count(*) FROM identity WHERE row IN ({','.join('?' * len(members))}) AND strength {sign} 0", members
@@ -438,10 +440,13 @@ class CustomerTable:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def view(self, row: int, *, unmasked: bool = False) -> CustomerView:
-        """Return a customer; of a merged one the root with ``merged_into``. O(members and identities)."""
-        root = self.root_of(row)
-        members = self.members_of(root)
+    def view(self, row: int, *, unmasked: bool = False, members: Sequence[int] = ()) -> CustomerView:
+        """Return a customer; of a merged one the root with ``merged_into``. O(members and identities).
+
+        ``members``: as ``members_of`` returns them, where they were read already.
+        """
+        members = members or self.members_of(self.root_of(row))
+        root = members[0]
         stored = self._connection.execute("SELECT created_ms, seen_ms, version FROM customer WHERE row = ?", (root,)).fetchone()
         profile = self.profile(root)
         for member in members[1:]:
@@ -453,7 +458,7 @@ class CustomerTable:
             version=stored[2],
             created_ms=stored[0],
             seen_ms=stored[1],
-            is_anonymous=self._count(root, weak=False) == 0,
+            is_anonymous=self._count_of(members, weak=False) == 0,
             name=profile.name,
             tier=profile.tier,
             time_zone=profile.time_zone,

@@ -11,13 +11,14 @@ whose customer is unknown, and no answer was given for it.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
 from msgspec import Struct
 
 from router.context.cards import CardContent, ContactContext
-from router.context.customers import ContextError, ContextUnavailable, Resolved
+from router.context.customers import ContextError, ContextUnavailable, ErasedCustomer, Resolved, UnknownCustomer
 from router.context.identities import Assurance, IdentityInvalid, NormalIdentity, normalise
 from router.context.port import ContextStore
 from router.model.policy import FactValue
@@ -112,11 +113,11 @@ def customer_in_memory(
     now_ms = services.writer.clock.now_ms()
 
     def operation(store: ContextStore) -> CardContent:
-        if store.is_known(workspace, customer_id):
+        # One who was erased since the caller looked has a card that says so.
+        with suppress(UnknownCustomer, ErasedCustomer):
             store.contacts.keep(
                 workspace, contact_id, customer_id=customer_id, assurance=Assurance.ASSERTED, context=context, now_ms=now_ms
             )
-        # One who was erased since the caller looked has a card that says so.
         return store.contacts.content(workspace, contact_id, customer_id=customer_id)
 
     arrived = customers.cards.expect(workspace, contact_id, customer_id, context)
