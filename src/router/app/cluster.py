@@ -13,11 +13,14 @@ from router.cluster.redis.membership import RedisMemberDirectory
 from router.cluster.redis.shared_store import SharedStore
 from router.cluster.sessions import PresenceSweep
 from router.journal.redis.shared_journal import SharedRedisJournal
+from router.model.errors import JournalError
 from router.runtime.writer import Writer
 from router.settings import Settings
 
 # Within this share of the lifetime of a lease a node is heard of again, so it is gone before its leases can be taken.
 _BOUND_SHARE: Final = 0.6
+# A store that works needs a few milliseconds for each workspace.
+_DRAIN_S: Final = 10.0
 
 StartTask = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
@@ -57,9 +60,14 @@ class Cluster:
         self._running = start_task(self.node.run(), "cluster")
 
     async def drain(self) -> None:
-        """Tell the others that this node stops, and hand its workspaces over."""
-        await self.membership.set_draining()
-        await self.node.drain()
+        """Tell the others that this node stops, and hand its workspaces over; where the store is away, their leases expire."""
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                await self.membership.set_draining()
+                await self.node.drain()
+        except (TimeoutError, JournalError) as error:
+            reason = str(error) or f"the store did not answer within {_DRAIN_S:g} s"
+            _log.warning("the workspaces were not handed over", action="hand_over_failed", reason=reason)
 
     async def stop(self) -> None:
         """End, before the writer does. Idempotent."""

@@ -5,12 +5,13 @@ import contextlib
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from router.client import DesktopClient, GatewayClient, OutcomeUnknown, RouterRefused
+from router.client import DesktopClient, GatewayClient, OutcomeUnknown, RouterRefused, SupervisorClient
 from router.client.connection import ConnectionOptions
 from router.model.states import AgentState
 from router.protocol import frames as f
@@ -67,12 +68,9 @@ def port_of(node: RouterProcess) -> int:
 
 
 def _copy_secrets(source: RouterProcess, target: RouterProcess) -> None:
-    """Give a node the secrets of tokens and of idempotency keys of another one."""
-    for name in ("token.secret", "hash-secrets.json"):
-        path = source.directory / "var" / name
-        (target.directory / "var").mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            shutil.copy2(path, target.directory / "var" / name)
+    """Give a node the secret of tokens of another one."""
+    (target.directory / "var").mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source.directory / "var" / "token.secret", target.directory / "var" / "token.secret")
 
 
 @pytest.fixture
@@ -86,6 +84,10 @@ async def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110  (what is looked at is another task's plain data)
             await asyncio.sleep(0.02)
+
+
+def _has_seen(seen: list[int], seq: int) -> bool:
+    return bool(seen) and seen[-1] >= seq
 
 
 async def work(desktop: DesktopClient) -> None:
@@ -120,8 +122,18 @@ async def test_nothing_is_lost_when_leaders_die_stop_and_drain(server: RedisServ
         url = f"ws://{balancer.address}"
         gateway = GatewayClient(url, first.token("gateway", "web"), options=PATIENT)
         desktops = [DesktopClient(url, first.token("agent", f"d{number}"), options=PATIENT) for number in range(DESKTOPS)]
-        for client in (gateway, *desktops):
+        supervisors = [SupervisorClient(url, first.token("supervisor", f"s{number}"), options=PATIENT) for number in range(3)]
+        for client in (*supervisors, gateway, *desktops):
             await stack.enter_async_context(client)
+
+        async def watch(supervisor: SupervisorClient, seen: list[int]) -> None:
+            async for frame in supervisor:
+                assert not isinstance(frame, f.WelcomeFrame), "every router has what was missed"
+                if isinstance(frame, f.EventFrame):
+                    seen.append(frame.seq)
+
+        watched = [(supervisor, list[int]()) for supervisor in supervisors]
+
         stopping = asyncio.Event()
         submits: list[asyncio.Task[None]] = []
 
@@ -142,6 +154,7 @@ async def test_nothing_is_lost_when_leaders_die_stop_and_drain(server: RedisServ
             await eventually(lambda: len(acknowledged) >= before + 20, BOUND_S)
 
         working = [asyncio.create_task(work(desktop)) for desktop in desktops]
+        working += [asyncio.create_task(watch(supervisor, seen)) for supervisor, seen in watched]
         loading = asyncio.create_task(load())
         await goes_on()
 
@@ -176,7 +189,13 @@ async def test_nothing_is_lost_when_leaders_die_stop_and_drain(server: RedisServ
         await loading
         await asyncio.wait_for(asyncio.gather(*submits), 60)
         await eventually(lambda: not any(one.state.offers or one.state.assignments for one in desktops))
-        assert not any(task.done() for task in working), "a desktop failed"
+        for supervisor, seen in watched:
+            last = (await supervisor.ping()).seq
+            await eventually(partial(_has_seen, seen, last))
+            assert seen == list(range(seen[0], seen[-1] + 1)), "each event once, over all the routers that it was connected to"
+        assert sum(supervisor.connection_count for supervisor in supervisors) > len(supervisors)
+        for task in working:
+            assert not task.done(), task.exception()
         for task in working:
             task.cancel()
         async with Api(nodes.others(leader)[0]) as api, Api(nodes.others(leader)[1]) as other:
