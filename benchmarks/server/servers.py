@@ -31,7 +31,7 @@ queues: {support: {cool_down_s: 0}}
 _HERE: Final = Path(__file__).parent
 _ADMINISTRATORS: Final = 8
 _START_S: Final = 30
-_SERVE: Final = (
+SERVE: Final = (
     "import os, sys; from router.app import main_serve; from router.settings import load_settings; "
     "sys.exit(main_serve(load_settings(environment=os.environ)))"
 )
@@ -168,7 +168,7 @@ async def router(
         **({"ROUTER__SOCKETS__UPGRADES_PER_S": "100000"} if fast_upgrades else {}),
         **(settings or {}),
     }
-    process = Process(command or [sys.executable, "-c", _SERVE], environment, directory / "server.log")
+    process = Process(command or [sys.executable, "-c", SERVE], environment, directory / "server.log")
     try:
         port = process.wait_for(lambda line: int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None)
         started = (json.loads(line) for line in process.log().splitlines() if '"started"' in line)
@@ -188,7 +188,7 @@ async def router(
             administrators=[token for _, token in administrators],
             metrics_url=metrics_url,
         )
-        await _create_agents(target, agent_record)
+        await create_agents(target, agent_record)
         yield target
     finally:
         process.stop()
@@ -217,7 +217,8 @@ def path_in(directory: Path, name: str) -> Path:
     return directory / name
 
 
-async def _create_agents(target: Target, agent_record: Callable[[int], bytes]) -> None:
+async def create_agents(target: Target, agent_record: Callable[[int], bytes]) -> None:
+    """Create the agents of the desktops, with the record (JSON) of each by number."""
     agents = [(name, agent_record(number)) for number, (name, _) in enumerate(target.desktops)]
     count = len(target.administrators)
     await asyncio.gather(
