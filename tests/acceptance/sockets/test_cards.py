@@ -18,6 +18,7 @@ from router.model.commands import PublishPolicy
 from router.model.policy import DerivePolicy, EntryCondition, EntryRule, FactPolicy, FactType, ProfileField, StepMatch
 from router.protocol import frames as f
 from router.server.auth.credentials import Role
+from router.server.customers import active_facts
 from tests.acceptance.sockets.test_isolation import everything_received
 from tests.support.builders import a_channel, a_policy, a_queue, an_agent
 from tests.support.http_api import Api
@@ -500,6 +501,9 @@ async def test_what_is_in_memory_of_customers_is_dropped_when_the_store_is_opene
         submit = {"channel": "voice", "customer": {"customer_id": customer_id}}
         await app.ok("POST", "/v1/contacts", submit)
         assert customers.has_in_memory("default", customer_id)
+        with monkeypatch.context() as patched:
+            patched.setattr(active_facts, "READ_AGAIN_S", 0.0)
+            assert not customers.has_in_memory("default", customer_id), "facts that are old are read again"
 
         def fail_at_commit(store: ContextStore) -> None:
             def commit() -> None:

@@ -11,6 +11,7 @@ compares with what it has, so that sending too often is harmless; sending is lim
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -27,6 +28,8 @@ from router.server.customers.live_contacts import CustomerContact, LiveContacts
 
 STATES_MAX: Final = 100_000
 """Active customers kept in memory, about 600 bytes each."""
+READ_AGAIN_S: Final = 3_600.0
+"""Time after which a submit reads its customer again, so that what was deleted by age is not in memory for longer."""
 REFRESH_S: Final = 0.1
 """Time for which changes of a customer are collected before waiting contacts are refreshed."""
 REFRESH_ACTOR: Final = "router:customer-facts"
@@ -52,6 +55,8 @@ class ActiveFacts:
         """Root by workspace and member."""
         self._read_as_of: dict[tuple[str, str], int] = {}
         """Number of the newest change of the store that a state contained when it was read, by workspace and root; 0: not known."""
+        self._read_at: dict[tuple[str, str], float] = {}
+        """When a state was read, by workspace and root, in seconds of the monotonic clock."""
         self._due: dict[tuple[str, str], asyncio.TimerHandle] = {}
         """Timers of customers whose contacts are to be refreshed, by workspace and the id of a member."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +89,7 @@ class ActiveFacts:
         key = (workspace, state.customer_id)
         self._drop_state(key)
         self._states[key] = state
+        self._read_at[key] = time.monotonic()
         if as_of:
             self._read_as_of[key] = as_of
         for member_id in state.member_ids:
@@ -100,6 +106,12 @@ class ActiveFacts:
         self._states.move_to_end((workspace, root))
         return self._states[workspace, root]
 
+    def get_recent(self, workspace: str, customer_id: str) -> CustomerState | None:
+        """Return the state of the customer of a member as ``get``, if it was read within ``READ_AGAIN_S``."""
+        state = self.get(workspace, customer_id)
+        is_recent = state is not None and time.monotonic() - self._read_at[workspace, state.customer_id] < READ_AGAIN_S
+        return state if is_recent else None
+
     def __len__(self) -> int:
         """Return the number of customers in memory."""
         return len(self._states)
@@ -112,12 +124,13 @@ class ActiveFacts:
 
     def drop_all(self) -> None:
         """Forget all customers."""
-        for states in (self._states, self._roots, self._read_as_of):
+        for states in (self._states, self._roots, self._read_as_of, self._read_at):
             states.clear()
 
     def _drop_state(self, key: tuple[str, str]) -> None:
         state = self._states.pop(key, None)
         self._read_as_of.pop(key, None)
+        self._read_at.pop(key, None)
         if state is not None:
             for member_id in state.member_ids:
                 self._roots.pop((key[0], member_id), None)

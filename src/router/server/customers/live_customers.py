@@ -149,7 +149,7 @@ class LiveCustomers:
     def has_in_memory(self, workspace: str, customer_id: str) -> bool:
         """Return whether a submit of this customer can be decided without the store: they exist, and their facts are known."""
         is_known = (workspace, customer_id) in self._known
-        return is_known and (not self.facts.deriver(workspace) or self.facts.get(workspace, customer_id) is not None)
+        return is_known and (not self.facts.deriver(workspace) or self.facts.get_recent(workspace, customer_id) is not None)
 
     def facts_in_memory(self, workspace: str, contact_id: str, customer_id: str) -> dict[str, FactValue]:
         """Return the facts of a customer in memory for a contact that is submitted."""
