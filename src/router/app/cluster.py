@@ -51,6 +51,11 @@ class Cluster:
         """The name of this start of the node."""
         return self.membership.run
 
+    @property
+    def is_started(self) -> bool:
+        """Whether it follows and leads."""
+        return self._running is not None
+
     def _candidates(self) -> list[str]:
         return [name for name, member in self.membership.live().items() if not member.is_draining]
 

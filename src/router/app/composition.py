@@ -166,13 +166,15 @@ class App:
             for workspace in self.settings.all_workspaces():
                 await self._writer.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
-            await self._start_cluster()
+            self._make_cluster()
             await self._publish_seed_policies()
             self._context = await self._start_context()
             self._references = References(self._context, self.settings.context.references)
             await self._references.start(self._writer)
             self._customers = await self._start_customers()
             shadows = await self._start_shadows()
+            # Only now, so that what was loaded above is still the present state when records of other nodes come.
+            await self._start_cluster()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
             rates = self._shared.rates()
             services = Services(
@@ -251,8 +253,8 @@ class App:
         await self._jwks.refresh()
         return changed, ignored
 
-    async def _start_cluster(self) -> None:
-        """Take part among the nodes of a shared store."""
+    def _make_cluster(self) -> None:
+        """Prepare to take part among the nodes of a shared store."""
         if not self.settings.store.shared:
             return
         # Their client library takes a tenth of a second to load.
@@ -262,7 +264,11 @@ class App:
         assert isinstance(self._storage, SharedRedisJournal)
         assert self._shared.store is not None
         self.cluster = Cluster(self.settings, self._writer, self._storage, self._shared.store)
-        await self.cluster.start(lambda work, name: self._start_task(work, name=name))
+
+    async def _start_cluster(self) -> None:
+        """Follow the logs of other nodes and lead workspaces, if the store is shared. Idempotent."""
+        if self.cluster is not None and not self.cluster.is_started:
+            await self.cluster.start(lambda work, name: self._start_task(work, name=name))
 
     async def _start_hash_secrets(self) -> None:
         """Hash idempotency keys with secrets from now on."""
@@ -307,6 +313,9 @@ class App:
             return None
         customers = LiveCustomers(self._context, self._writer, sensitive=sensitive_of(self.settings.context))
         await customers.start()
+        if self.settings.store.shared:
+            # Contacts with customers also come from other nodes.
+            customers.activate()
         return customers
 
     async def _start_shadows(self) -> ShadowRunner:
@@ -408,6 +417,7 @@ class App:
                 continue
             policy = await asyncio.to_thread(parse_policy, document)
             command = PublishPolicy(policy=policy, expected_version=0)
+            await self._start_cluster()
             reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
             answer = reply.outcome.result
             if isinstance(answer, Refused):
