@@ -16,7 +16,8 @@ from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import Transaction, already_done, requester_of, unknown_contact, wrong_contact_state
 from router.engine.commands.validation import unknown_channel
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import CallbackState, Contact
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import CallbackState
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
 from router.model.commands import CallbackFields, ClaimCallback, MoveCallback, ReportCallback, RequestCallback

@@ -41,7 +41,8 @@ from router.engine.commands.transaction import (
 from router.engine.commands.validation import listed, unknown_channel
 from router.engine.matching.selection import select_agent
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import ChannelSwitch, Contact
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import ChannelSwitch
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import conversation_roles_if_shared
 from router.model.commands import ReportChannel, SwitchChannel

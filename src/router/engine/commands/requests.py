@@ -25,7 +25,8 @@ from router.engine.commands.suspension import suspend_contact, suspension_limit_
 from router.engine.commands.transaction import Transaction, already_done, requester_of, unknown_contact, wrong_contact_state
 from router.engine.commands.validation import listed
 from router.engine.routing_state import RoutingState
-from router.engine.state.contact import Contact, RequestState
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import RequestState
 from router.engine.state.plan_stages import RoutingCriteria
 from router.model.commands import (
     CallbackFields,

@@ -30,7 +30,8 @@ from router.engine.commands.transaction import (
 from router.engine.commands.validation import unknown_channel
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, closed_time_ms, is_clock_stopped
-from router.engine.state.contact import Contact, SuspensionState
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import SuspensionState
 from router.engine.state.plan_stages import RoutingCriteria, routing_criteria
 from router.engine.state.records import Assignment
 from router.model.commands import ResumeContact, SuspendContact

@@ -26,7 +26,8 @@ from router.engine.commands.transaction import (
 from router.engine.matching.eligibility import is_available_now
 from router.engine.state.agent import Agent
 from router.engine.state.clocks import closed_time_ms
-from router.engine.state.contact import Contact, phase_when_taken
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import phase_when_taken
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import active_consult, participant_assignment, roles_under_new_owner
 from router.model.commands import AssignContact, CancelTransfer, RequeueContact, TransferContact

@@ -6,7 +6,8 @@ from typing import Any, Final
 from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept, wait_for_opening_if_closed
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, end_closed_wait
-from router.engine.state.contact import CallbackState, Contact, phase_when_taken
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import CallbackState, phase_when_taken
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events import (

@@ -10,7 +10,7 @@ from typing import Any, Final
 from router.engine.events.contact_state import change_state, end_switch, place_in_line
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind
-from router.engine.state.contact import ChannelSwitch
+from router.engine.state.contact_parts import ChannelSwitch
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import discard_forecast
 from router.model.events import ContactChannelFailed, ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged

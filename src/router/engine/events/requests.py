@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind
-from router.engine.state.contact import Contact, RequestState
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import RequestState
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.model.events import ContactChoosing, CustomerPresenceChanged, CustomerTokenChanged
 from router.model.states import ContactId

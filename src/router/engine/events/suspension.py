@@ -17,7 +17,8 @@ from router.engine.events.contact_state import (
 )
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind, end_closed_wait
-from router.engine.state.contact import Contact, RequestState, SuspensionState
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import RequestState, SuspensionState
 from router.engine.transitions import CONTACT_TRANSITIONS, EventTransitions
 from router.engine.wait.learning import record_end
 from router.model.events import ContactResumed, ContactResumeDue, ContactSuspended

@@ -12,7 +12,8 @@ from router.engine.index.routing_index import RoutingIndex
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.clocks import TimerKind, is_clock_stopped, waited_ms
-from router.engine.state.contact import CallbackState, Contact
+from router.engine.state.contact import Contact
+from router.engine.state.contact_parts import CallbackState
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
 from router.engine.state.workspace import conversation_roles, operations_on

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from router.engine.snapshots.full import dump, load
-from router.engine.state.contact import SuspensionState
+from router.engine.state.contact_parts import SuspensionState
 from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys
 from router.model.states import CallbackPhase
