@@ -26,11 +26,23 @@ class ReferenceStorage(StrEnum):
     JOURNAL = "journal"
 
 
+class ContextStorage(StrEnum):
+    """Where the customer context is kept."""
+
+    AUTO = "auto"
+    STORE = "store"
+    FILES = "files"
+
+
 class ContextSettings(SettingsStruct, frozen=True, kw_only=True):
-    """Customer context: who customers are and what they did, encrypted, in files of its own."""
+    """Customer context: who customers are and what they did, encrypted, in files of its own or in the store."""
 
     enabled: bool = True
     """Whether customers, identities and journeys are stored. False: their operations answer `context_unavailable`."""
+    storage: ContextStorage = ContextStorage.AUTO
+    """Where it is kept: `store` (in the server of `store.url`, shared by all nodes; they need the same file of master keys),
+    `files` (in `context.path` of this node, known to this node only) or `auto`: in the store where `store.url` is set, unless this
+    node has files of a customer context already."""
     path: str | None = None
     """Directory of `context.db` and `context-keys.db`; null: `context` beside the journal. Nothing is stored with the journal
     backend `memory` unless a directory is given."""

@@ -17,8 +17,8 @@ import pytest
 
 from router.context.customers import ErasedCustomer
 from router.context.identities import Assurance, Identity, normalise
+from router.context.opening import open_context
 from router.context.port import ContextStore
-from router.context.sqlite.opening import open_context
 from router.runtime.clock import SystemClock
 from router.server.references import RETRY_S
 from router.settings import settings_from

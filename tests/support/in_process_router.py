@@ -10,7 +10,7 @@ import msgspec
 
 from router.client import DesktopClient, GatewayClient, SupervisorClient
 from router.client.connection import ConnectionOptions
-from router.context.sqlite.opening import open_context
+from router.context.opening import open_context
 from router.journal.memory import MemoryJournal
 from router.model.commands import Command, PublishPolicy
 from router.model.policy import FactPolicy, FactType

@@ -23,8 +23,8 @@ from router.app.conditions import (
     log_references_in_journal,
 )
 from router.app.shared_state import SharedState
+from router.context.opening import context_is_shared, open_context
 from router.context.service import ContextService
-from router.context.sqlite.opening import open_context
 from router.context_settings import ReferenceStorage
 from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
@@ -298,6 +298,11 @@ class App:
                     action="references_in_journal",
                 )
             return None
+        if self.settings.store.url is not None and not context_is_shared(self.settings):
+            _log.warning(
+                "the customer context is in files of this node, which the other nodes of the store do not see: context.storage",
+                action="context_not_shared",
+            )
         ContextMetrics(self._process.registry, service.status)
         service.on_failed = log_context_failed
         service.on_reopened.append(log_context_reopened)

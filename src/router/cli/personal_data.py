@@ -77,7 +77,7 @@ def _print_report(report: "RedactionReport", *, dropped: bool, deleted: bool) ->
 
 async def _redact(settings: "Settings", *, drop: bool, progress: Callable[[float], None]) -> "RedactionReport | None":
     from router.cli.diagnosis import find_problems
-    from router.context.sqlite.opening import open_context
+    from router.context.opening import open_context
     from router.journal.sqlite.redaction import redact_journal
     from router.runtime.clock import SystemClock
 

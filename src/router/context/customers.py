@@ -44,6 +44,10 @@ class ContextUnavailable(ContextError):
     """The context store cannot be used at present: its disk or its thread has failed, or it is too busy."""
 
 
+class ContextConflict(ContextError):
+    """Another router has changed the same customer at the same time; the operation left nothing behind and can run again."""
+
+
 class ContextCorrupt(ContextError):
     """The files of the context store are damaged, or do not belong together."""
 

@@ -3,7 +3,8 @@
 All methods are synchronous and called on one thread, within a group that ``commit`` makes durable; ``service.ContextService`` runs
 them for the event loop. Every backend guarantees the following, which ``tests/contracts/context_contract.py`` checks:
 
-1. After ``commit`` everything that was written since ``begin`` is durable; after ``rollback`` none of it is there.
+1. After ``commit`` everything that was written since ``begin`` is durable. What no operation of the group has completed
+   (``attempt_done``) is not there after ``close``; a storage that several nodes share shows them a completed operation before that.
 2. A value of a customer is stored only sealed with the customer's own data key, and found only by keyed hashes.
 3. ``erase`` returns True only when the wrapped key is gone from the storage, in every file of it.
 4. A merge changes no customer's own data, and undoing it restores what each customer shows.
@@ -249,11 +250,20 @@ class ContextStore(Protocol):
         ...
 
     def attempt_done(self) -> None:
-        """Keep the changes of the operation."""
+        """Keep the changes of the operation. Raises ContextConflict where another node came between: run it again."""
         ...
 
     def attempt_failed(self) -> None:
-        """Discard the changes of the operation."""
+        """Discard the changes of the operation. Raises ContextConflict where it failed because another node came between."""
+        ...
+
+    @property
+    def poll_s(self) -> float | None:
+        """Return how often ``poll`` is to be called; None: never, as no one else writes to the storage."""
+        ...
+
+    def poll(self) -> None:
+        """Read what other nodes have changed, for ``take_changes``; call outside a group. Raises ContextUnavailable."""
         ...
 
     def resolve(self, workspace: str, identities: Sequence[NormalIdentity], *, at_ms: int, create: bool, now_ms: int) -> Resolved:
@@ -305,6 +315,10 @@ class ContextStore(Protocol):
         """Undo a merge. Raises UnknownMerge or MergeRefused."""
         ...
 
+    def read_ahead(self, workspace: str, *, identities: Sequence[NormalIdentity], customer_ids: Sequence[str]) -> None:
+        """Read at once what the operations that follow need of many customers; never needed, only faster."""
+        ...
+
     def append_step(
         self, workspace: str, step: Step, *, customer_id: str | None, identity: NormalIdentity | None, now_ms: int
     ) -> StepResult:
@@ -326,7 +340,7 @@ class ContextStore(Protocol):
         ...
 
     def erase(self, workspace: str, customer_id: str, *, now_ms: int) -> bool:
-        """Erase a customer with all members; call outside a group. False: a reader still holds the key's page, call again."""
+        """Erase a customer with all members; call outside a group. False: a file still holds the key, call again."""
         ...
 
     def export(self, workspace: str, customer_id: str) -> CustomerExport:

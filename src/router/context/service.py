@@ -30,7 +30,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
-from router.context.customers import ContextCorrupt, ContextError, ContextUnavailable, Resolved
+from router.context.customers import ContextConflict, ContextCorrupt, ContextError, ContextUnavailable, Resolved
 from router.context.limits import StepBudget
 from router.context.port import ContextChange, ContextStore
 
@@ -43,6 +43,8 @@ COMMIT_GAP_S: Final = 0.005
 THREAD_NICENESS: Final = 3
 """Priority of the thread, as of ``nice``: half the share of a thread with the default, where both want the processor."""
 MAINTENANCE_S: Final = 5.0
+CONFLICTS_MAX: Final = 20
+"""Attempts of one operation, where other nodes change the same customer at the same time."""
 PAUSE_S: Final = 1.0
 """Time after a missed deadline for which contacts do not wait for the context, unless it answers meanwhile."""
 ERASE_RETRY_S: Final = 0.05
@@ -166,6 +168,7 @@ class ContextService:
         self._commit_seconds = 0.0
         self._committed_at = 0.0
         self._is_rotating = False
+        self._poll_s: float | None = None
         self._paused_until, self._operations_at_pause = 0.0, 0
         self.counts: Final[dict[tuple[str, str], int]] = {}
         """Results since the start, by subject (``steps``, ``submits``, ``merges``, ``conflicts``) and result."""
@@ -384,7 +387,8 @@ class ContextService:
                 self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _serve(self, store: ContextStore) -> None:
-        maintained = rewrapped = time.monotonic()
+        maintained = rewrapped = polled = time.monotonic()
+        self._poll_s = store.poll_s
         while True:
             self._busy_since = None
             group = self._take_group()
@@ -393,6 +397,10 @@ class ContextService:
                 self._commit_group(store, [one for one in group if not one.erases])
                 self._pending_erasures += [one for one in group if one.erases]
             self._erase_pending(store)
+            if self._poll_s is not None and time.monotonic() - polled > self._poll_s:
+                store.poll()
+                self._announce(store)
+                polled = time.monotonic()
             self._is_rotating = store.rotation.is_rotating
             if self._is_rotating and time.monotonic() - rewrapped > REWRAP_PAUSE_S:
                 store.rotation.rewrap_slice()
@@ -409,7 +417,8 @@ class ContextService:
         """Return the operations that wait, after waiting for the first one; at most ``GROUP_MAX``."""
         with self._wake:
             if not self._queue and not self._urgent and not self._is_stopping:
-                self._wake.wait(ERASE_RETRY_S if self._pending_erasures or self._is_rotating else MAINTENANCE_S)
+                idle_s = MAINTENANCE_S if self._poll_s is None else self._poll_s
+                self._wake.wait(ERASE_RETRY_S if self._pending_erasures or self._is_rotating else idle_s)
             urgent = [self._urgent.popleft() for _ in range(len(self._urgent))]
             return urgent + [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
 
@@ -473,23 +482,33 @@ class ContextService:
         """
         if (one.future if one.early is None else one.early).cancelled():
             return one, None, None
-        store.attempt_began()
         try:
-            result = one.run(store)
-        except ContextUnavailable as error:
-            _fail(one, error)
+            result, error = self._run_until_done(store, one)
+        except ContextUnavailable as failure:
+            _fail(one, failure)
             raise
-        except Exception as error:
-            store.attempt_failed()
+        if error is not None:
             self._failed += 1
-            if one.early is not None:
-                _complete(one.loop, one.early, error=error)
-            return one, None, error
-        store.attempt_done()
         if one.early is not None:
-            _complete(one.loop, one.early, result=result)
-            return one, None, None
-        return one, result, None
+            _complete(one.loop, one.early, result=result, error=error)
+            return one, None, error
+        return one, result, error
+
+    def _run_until_done(self, store: ContextStore, one: _Operation) -> tuple[Any, BaseException | None]:
+        """Run one operation, again where another node comes between; return its result, or what it raises."""
+        for _ in range(CONFLICTS_MAX):
+            with suppress(ContextConflict):
+                store.attempt_began()
+                try:
+                    result = one.run(store)
+                except ContextUnavailable:
+                    raise
+                except Exception as error:
+                    store.attempt_failed()
+                    return None, error
+                store.attempt_done()
+                return result, None
+        return None, ContextUnavailable("other routers change the same customer all the time; try again later")
 
     def _erase_pending(self, store: ContextStore) -> None:
         """Try every erasure that is not complete yet."""

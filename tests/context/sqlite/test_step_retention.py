@@ -61,7 +61,7 @@ def test_a_step_is_deleted_when_the_time_of_its_type_is_over_and_not_before(stor
 
 
 def test_a_round_goes_over_all_customers_in_slices(store: SqliteContextStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.context.sqlite.store._STEP_SLICE", 2)
+    monkeypatch.setattr("router.context.sqlite.store.STEP_SLICE", 2)
     names = [create(store, identity("app_user", f"user-{number}")) for number in range(5)]
     for name in names:
         some_steps(store, name, "login")

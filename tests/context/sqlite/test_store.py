@@ -21,6 +21,7 @@ from router.context.customers import (
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import STEPS_MAX, Step
 from router.context.keys import SealBroken, new_master_keys
+from router.context.sqlite.database import ContextFiles
 from router.context.sqlite.store import SqliteContextStore
 
 NOW = 1_800_000_000_000
@@ -232,6 +233,7 @@ def test_an_erasure_that_skips_the_checkpoint_is_noticed(
 def test_an_erasure_waits_for_a_reader(store: SqliteContextStore, directory: Path) -> None:
     customer_id = create(store, identity("app_user", "u-1"))
     store.commit()
+    assert isinstance(store._files, ContextFiles)
     reader = store._files.open_key_reader()
     reader.execute("BEGIN")
     assert reader.execute("SELECT count(*) FROM customer_key").fetchall() == [(1,)]

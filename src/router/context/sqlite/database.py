@@ -26,7 +26,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from router.context.customers import ContextCorrupt, ContextUnavailable
 from router.journal.files import FILE_MODE, create_private_file, prepare_directory, rewrite_file, sync_directory_path, sync_file
@@ -150,6 +150,48 @@ def translate_errors() -> Iterator[None]:
         raise ContextUnavailable(f"the disk of the customer context failed ({error})") from error
     except OSError as error:
         raise ContextUnavailable(f"the disk of the customer context failed ({error.strerror})") from error
+
+
+class ContextDatabase(Protocol):
+    """Where the tables of the context are: the connections that run the statements, and groups of them."""
+
+    @property
+    def data(self) -> sqlite3.Connection:
+        """Return the connection to the data of customers."""
+        ...
+
+    @property
+    def keys(self) -> sqlite3.Connection:
+        """Return the connection to the wrapped keys."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a group of statements."""
+        ...
+
+    def commit(self) -> None:
+        """Make the group durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Discard the group, if there is one."""
+        ...
+
+    def begin_recording(self) -> None:
+        """Note that data and keys agree."""
+        ...
+
+    def truncate_log(self, connection: sqlite3.Connection) -> bool:
+        """Remove what was deleted from the log; return False where that has to be tried again."""
+        ...
+
+    def log_bytes(self) -> int:
+        """Return the size of the larger log."""
+        ...
+
+    def close(self, *, has_failed: bool = False) -> None:
+        """Close. Idempotent."""
+        ...
 
 
 class ContextFiles:

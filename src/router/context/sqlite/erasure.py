@@ -17,7 +17,7 @@ from typing import Final
 
 from router.context.customers import ContextCorrupt
 from router.context.sqlite.data_keys import KeyStore
-from router.context.sqlite.database import DATA_FILE, KEY_FILE, ContextFiles
+from router.context.sqlite.database import DATA_FILE, KEY_FILE, ContextDatabase
 from router.context.sqlite.journeys import JourneyTable
 
 SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
@@ -33,7 +33,7 @@ class Erasure:
     """Deletes customers from both files. Confined to the thread of the store; calls are outside a group."""
 
     def __init__(
-        self, files: ContextFiles, keys: KeyStore, journeys: Callable[[], JourneyTable | None], next_change: Callable[[], int]
+        self, files: ContextDatabase, keys: KeyStore, journeys: Callable[[], JourneyTable | None], next_change: Callable[[], int]
     ) -> None:
         """``next_change`` returns the position of a change in the order of all changes of customers."""
         self._files = files
@@ -55,7 +55,7 @@ class Erasure:
         keys.executemany("INSERT OR IGNORE INTO deleted_key VALUES (?)", [(row,) for row in rows])
         keys.execute("COMMIT")
         self._data.execute("BEGIN IMMEDIATE")
-        self._delete_rows(rows, now_ms=now_ms)
+        self.delete_rows(rows, now_ms=now_ms)
         self._data.execute("COMMIT")
         return self.empty_logs()
 
@@ -76,7 +76,7 @@ class Erasure:
             self._files.begin()
             try:
                 self._keys.delete(sorted(with_key - with_data))
-                self._delete_rows(sorted(with_data - with_key), now_ms=now_ms)
+                self.delete_rows(sorted(with_data - with_key), now_ms=now_ms)
                 self._files.commit()
             except BaseException:
                 self._files.rollback()
@@ -99,7 +99,7 @@ class Erasure:
         """Delete the hashes whose time has passed."""
         self._data.execute("DELETE FROM suppressed WHERE until_ms < ?", (now_ms,))
 
-    def _delete_rows(self, rows: Sequence[int], *, now_ms: int) -> None:
+    def delete_rows(self, rows: Sequence[int], *, now_ms: int) -> None:
         """Delete the data of customers."""
         journeys = self._journeys()
         for row in rows:

@@ -15,8 +15,8 @@ from router.context.keys import DataKey, SealBroken
 FOLD_STEPS: Final = 32
 """Steps of one customer in the tail before they are folded."""
 
-_TAIL_COLUMN: Final = "tail.step"
-_JOURNEY_COLUMN: Final = "journey.steps"
+TAIL_COLUMN: Final = "tail.step"
+JOURNEY_COLUMN: Final = "journey.steps"
 
 
 class _Tail:
@@ -40,8 +40,7 @@ class JourneyTable:
         self._key_of = key_of
         self._codec = JourneyCodec()
         self._tails: dict[int, _Tail] = {}
-        for number, row in connection.execute("SELECT number, row FROM tail ORDER BY number"):
-            self._tails.setdefault(row, _Tail()).numbers.append(number)
+        self.reload()
 
     def is_repeat(self, row: int, step: Step, *, now_ms: int) -> bool:
         """Return whether a step has an id that was seen within a day.
@@ -80,7 +79,7 @@ class JourneyTable:
             ids[step.id] = now_ms
             if len(ids) > IDS_MAX:
                 ids.pop(next(iter(ids)))
-        sealed = key.seal(_TAIL_COLUMN, pack_step(step))
+        sealed = key.seal(TAIL_COLUMN, pack_step(step))
         number = self._connection.execute("INSERT INTO tail (row, step) VALUES (?, ?)", (row, sealed)).lastrowid
         assert number is not None
         tail.numbers.append(number)
@@ -94,7 +93,7 @@ class JourneyTable:
         if key is None:
             return []
         found = self._connection.execute("SELECT steps FROM journey WHERE row = ?", (row,)).fetchone()
-        kept = [] if found is None else self._codec.unpack(key.open(_JOURNEY_COLUMN, found[0]))
+        kept = [] if found is None else self._codec.unpack(key.open(JOURNEY_COLUMN, found[0]))
         tail = self._tails.get(row)
         return kept if tail is None else merge_steps(kept, self._tail_steps(key, tail))
 
@@ -105,7 +104,7 @@ class JourneyTable:
         found = self._connection.execute(
             f"SELECT step FROM tail WHERE number IN ({places}) ORDER BY number", tail.numbers
         ).fetchall()
-        return [unpack_step(key.open(_TAIL_COLUMN, sealed)) for (sealed,) in found]
+        return [unpack_step(key.open(TAIL_COLUMN, sealed)) for (sealed,) in found]
 
     def replace(self, row: int, steps: Sequence[Step]) -> None:
         """Replace all steps of a customer; for retention and import."""
@@ -131,7 +130,7 @@ class JourneyTable:
     def _write(self, row: int, key: DataKey, steps: Sequence[Step]) -> None:
         self._delete_tail(row)
         if steps:
-            sealed = key.seal(_JOURNEY_COLUMN, self._codec.pack(steps))
+            sealed = key.seal(JOURNEY_COLUMN, self._codec.pack(steps))
             self._connection.execute("INSERT OR REPLACE INTO journey VALUES (?, ?)", (row, sealed))
         else:
             self._connection.execute("DELETE FROM journey WHERE row = ?", (row,))

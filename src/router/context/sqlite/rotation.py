@@ -11,7 +11,7 @@ from typing import Final
 from router.context.keys import KeyStatus, RotationRunning
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
-from router.context.sqlite.database import ContextFiles, translate_errors
+from router.context.sqlite.database import ContextDatabase, translate_errors
 
 _REWRAP_SLICE: Final = 1_000
 """Keys that are wrapped again at once, in about 15 ms."""
@@ -21,7 +21,7 @@ class KeyRotation:
     """The rotation of the master keys. Confined to the thread of the store."""
 
     def __init__(
-        self, files: ContextFiles, keys: KeyStore, tables: Callable[[], Iterable[CustomerTable]], key_path: Path | None
+        self, files: ContextDatabase, keys: KeyStore, tables: Callable[[], Iterable[CustomerTable]], key_path: Path | None
     ) -> None:
         """``tables`` returns the tables of all workspaces; without a ``key_path`` there is no rotation."""
         self._files = files

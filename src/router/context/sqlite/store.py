@@ -2,7 +2,7 @@
 
 import itertools
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,7 @@ from router.context.port import (
 from router.context.sqlite.contacts import CONTACT_KEPT_MS, SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
-from router.context.sqlite.database import ContextFiles, translate_errors
+from router.context.sqlite.database import ContextDatabase, ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.profiles import ProfileTable, searched_words
@@ -55,11 +55,17 @@ LOG_BYTES_MAX: Final = 16 << 20
 _FOLD_SLICE: Final = 50
 _RETENTION_SLICE: Final = 500
 # Journeys unpacked in one call of ``maintain``, about 20 µs each.
-_STEP_SLICE: Final = 200
+STEP_SLICE: Final = 200
 
 
 class SqliteContextStore:
     """The customer context in ``context.db`` and ``context-keys.db``. Confined to one thread."""
+
+    _erasure_type: type[Erasure] = Erasure
+    _keys_type: type[KeyStore] = KeyStore
+    _contacts_type: type[SqliteContacts] = SqliteContacts
+    _references_type: type[SqliteReferences] = SqliteReferences
+    _rotation_type: type[KeyRotation] = KeyRotation
 
     def __init__(
         self,
@@ -80,7 +86,30 @@ class SqliteContextStore:
 
         Raises ContextUnavailable or ContextCorrupt.
         """
-        self._files = ContextFiles(directory)
+        self._build(
+            ContextFiles(directory),
+            master,
+            now_ms=now_ms,
+            idle_customer_ms=idle_customer_ms,
+            steps_per_minute=steps_per_minute,
+            key_path=key_path,
+            contact_kept_ms=contact_kept_ms,
+            steps_kept_ms=steps_kept_ms,
+        )
+
+    def _build(
+        self,
+        files: ContextDatabase,
+        master: MasterKeys,
+        *,
+        now_ms: int,
+        idle_customer_ms: int,
+        steps_per_minute: int | None,
+        key_path: Path | None,
+        contact_kept_ms: int,
+        steps_kept_ms: Mapping[str, int] | None,
+    ) -> None:
+        self._files = files
         self._idle_customer_ms = idle_customer_ms
         self._rates = None if steps_per_minute is None else CustomerRates(steps_per_minute)
         self._workspaces: dict[str, CustomerTable] = {}
@@ -89,23 +118,19 @@ class SqliteContextStore:
         self._change_count = 0
         try:
             with translate_errors():
-                self._keys = KeyStore(self._files.keys, master)
-                self._erasure = Erasure(
+                self._keys = self._keys_type(self._files.keys, master)
+                self._erasure = self._erasure_type(
                     self._files, self._keys, lambda: getattr(self, "_journeys", None), lambda: self._next_change()
                 )
-                [(newest,)] = self._data.execute(
-                    "SELECT ifnull(max(newest), 0) FROM"
-                    " (SELECT max(changed) AS newest FROM customer UNION ALL SELECT max(changed) FROM erased_change)"
-                ).fetchall()
-                self._next_change = itertools.count(newest + 1).__next__
+                self._next_change = self._changes_from()
                 self._load_workspaces()
                 self._erasure.repair(now_ms=now_ms)
-                self._rotation = KeyRotation(self._files, self._keys, lambda: self._workspaces.values(), key_path)
+                self._rotation = self._rotation_type(self._files, self._keys, lambda: self._workspaces.values(), key_path)
                 self._profiles = ProfileTable(self._data, self._keys)
-                self._journeys = JourneyTable(self._data, key_of=self._key_of)
+                self._journeys = self._new_journeys()
                 self._step_retention = StepRetention(self._data, self._journeys, steps_kept_ms or {})
-                self._references = SqliteReferences(self._data, self._table, kept_ms=contact_kept_ms)
-                self._contacts = SqliteContacts(
+                self._references = self._references_type(self._data, self._table, kept_ms=contact_kept_ms)
+                self._contacts = self._contacts_type(
                     self._data,
                     table_of=self._table,
                     journeys=lambda: self._journeys,
@@ -117,6 +142,17 @@ class SqliteContextStore:
         except BaseException:
             self._files.close()
             raise
+
+    def _changes_from(self) -> Callable[[], int]:
+        """Return a function that gives the position of each change in the order of all changes of customers."""
+        [(newest,)] = self._data.execute(
+            "SELECT ifnull(max(newest), 0) FROM"
+            " (SELECT max(changed) AS newest FROM customer UNION ALL SELECT max(changed) FROM erased_change)"
+        ).fetchall()
+        return itertools.count(int(newest) + 1).__next__
+
+    def _new_journeys(self) -> JourneyTable:
+        return JourneyTable(self._data, key_of=self._key_of)
 
     @property
     def verifications(self) -> SqliteVerifications:
@@ -313,6 +349,9 @@ class SqliteContextStore:
 
     # --- journey -------------------------------------------------------------------------------
 
+    def read_ahead(self, workspace: str, *, identities: Sequence[NormalIdentity], customer_ids: Sequence[str]) -> None:
+        """Do nothing: reading one customer after the other from files costs no more."""
+
     def append_step(
         self, workspace: str, step: Step, *, customer_id: str | None, identity: NormalIdentity | None, now_ms: int
     ) -> StepResult:
@@ -504,7 +543,7 @@ class SqliteContextStore:
                 for workspace in self._workspaces:
                     self._contacts.expire(workspace, now_ms=now_ms)
                 self._references.expire(now_ms=now_ms, limit=_RETENTION_SLICE)
-                changed = self._step_retention.expire(now_ms=now_ms, limit=_STEP_SLICE)
+                changed = self._step_retention.expire(now_ms=now_ms, limit=STEP_SLICE)
                 self._files.commit()
             except BaseException:
                 self._files.rollback()
@@ -534,6 +573,14 @@ class SqliteContextStore:
                     self._changed(table.name, row, CustomerChangeKind.ERASED)
                 found |= members
         return list(found)
+
+    @property
+    def poll_s(self) -> float | None:
+        """Return None: only this store writes to the files."""
+        return None
+
+    def poll(self) -> None:
+        """Do nothing: only this store writes to the files."""
 
     def close(self, *, has_failed: bool = False) -> None:
         """Close the storage; after a failure without writing anything. Idempotent."""

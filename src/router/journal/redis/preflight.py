@@ -54,7 +54,7 @@ def check_server(connection: StoreConnection, address: StoreAddress, settings: S
     Raises ServerUnfit, StoreRefusal or StoreUnreachable.
     """
     try:
-        found = _parse_info(connection.call("INFO"))
+        found = parse_info(connection.call("INFO"))
     except StoreRefusal as error:
         raise _lacks_right(connection, error) from error
     place = node_label(connection.node)
@@ -75,12 +75,12 @@ def check_server(connection: StoreConnection, address: StoreAddress, settings: S
 
 def read_figures(connection: StoreConnection) -> ServerFigures:
     """Return the figures of a server, however it is set up. Raises StoreError."""
-    return figures_of(_parse_info(connection.call("INFO")))
+    return figures_of(parse_info(connection.call("INFO")))
 
 
 def server_version(connection: StoreConnection) -> str:
     """Return the name and version of a server. Raises StoreError."""
-    found = _parse_info(connection.call("INFO"))
+    found = parse_info(connection.call("INFO"))
     if "valkey_version" in found:
         return f"Valkey {found['valkey_version']}"
     return f"Redis {found.get('redis_version', 'of unknown version')}"
@@ -106,7 +106,7 @@ def warnings_of(connection: StoreConnection) -> list[str]:
     """Return what is not wrong, but advised to be changed. Raises StoreError."""
     seconds, microseconds = connection.call("TIME")
     difference_s = abs(int(seconds) + int(microseconds) / 1e6 - time.time())
-    found = _parse_info(connection.call("INFO"))
+    found = parse_info(connection.call("INFO"))
     place = node_label(connection.node)
     warnings = []
     if difference_s > _CLOCK_DIFFERENCE_S_MAX:
@@ -191,7 +191,7 @@ def _replica_problem(found: dict[str, str], level: Durability) -> str | None:
 
 
 def _check_cluster(connection: StoreConnection) -> None:
-    found = _parse_info(connection.call("CLUSTER", "INFO"))
+    found = parse_info(connection.call("CLUSTER", "INFO"))
     place = node_label(connection.node)
     if found.get("cluster_slots_assigned") != str(_SLOT_COUNT):
         raise ServerUnfit(
@@ -226,6 +226,6 @@ def _lacks_right(connection: StoreConnection, error: StoreRefusal) -> StoreError
     )
 
 
-def _parse_info(text: bytes) -> dict[str, str]:
+def parse_info(text: bytes) -> dict[str, str]:
     lines = (line.partition(":") for line in text.decode(errors="replace").splitlines() if not line.startswith("#"))
     return {name: value.strip() for name, separator, value in lines if separator}

@@ -161,6 +161,11 @@ def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_
     stored = repeated = 0
     dropped, rejected = parsed.too_old, list(parsed.rejected)
     per_minute = request.services.settings.context.customer_steps_per_minute
+    store.read_ahead(
+        request.workspace,
+        identities=[identity for _, _, identity, _ in parsed.steps if identity is not None],
+        customer_ids=[customer_id for _, customer_id, _, _ in parsed.steps if customer_id is not None],
+    )
     for step, customer_id, identity, index in parsed.steps:
         try:
             result = store.append_step(request.workspace, step, customer_id=customer_id, identity=identity, now_ms=now_ms)

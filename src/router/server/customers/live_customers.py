@@ -249,7 +249,8 @@ class LiveCustomers:
                 self._note_known((workspace, customer_id))
             if change.kind is CustomerChangeKind.STEP and change.step is not None:
                 self.facts.step_stored(workspace, customer_id, change.step, number=change.number)
-            elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.ERASED):
+            elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.STEP, CustomerChangeKind.ERASED):
+                # A step without content was stored by another node: its facts are read again.
                 self.facts.customer_changed(workspace, customer_id)
             self.cards.customer_changed(workspace, customer_id, erased=change.kind is CustomerChangeKind.ERASED)
 
