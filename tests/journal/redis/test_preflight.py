@@ -1,13 +1,16 @@
 """Servers that must not hold a journal as they are set up are refused, with what to change."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from router.journal.redis.address import parse_address
 from router.journal.redis.journal import RedisJournal
+from router.journal.redis.preflight import ServerUnfit, check_server, warnings_of
 from router.model.errors import JournalUnavailable
 from router.store_settings import Durability, StoreSettings
 from tests.support.journal_records import a_record
@@ -151,3 +154,35 @@ async def test_a_setting_that_changes_while_it_runs_is_shown(
     assert "maxmemory-policy is allkeys-lru" in str(journal.status().problem)
     await journal.close()
     await watching
+
+
+class DebianServer:
+    """What the server of Debian 12 answers, set up as the page says."""
+
+    node = ("debian", 6379)
+
+    def call(self, *command: str | bytes | int) -> Any:
+        if command == ("TIME",):
+            return [str(int(time.time())).encode(), b"0"]
+        assert command == ("INFO",)
+        lines = ("redis_version:7.0.15", "redis_mode:standalone", "role:master", "maxmemory:1000", "maxmemory_policy:noeviction")
+        replica = (
+            "aof_enabled:1",
+            "connected_slaves:1",
+            "slave0:ip=1,port=1,state=online,offset=1,lag=0",
+            "min_slaves_good_slaves:1",
+        )
+        return "\r\n".join((*lines, *replica)).encode()
+
+
+@pytest.mark.parametrize(("level", "is_fit"), [("leader", True), ("replica", True), ("fsync", False), ("replica_fsync", False)])
+def test_redis_7_0_of_debian_gives_the_levels_without_waitaof(level: str, is_fit: bool) -> None:
+    connection: Any = DebianServer()
+    settings = StoreSettings(url="redis://debian", durability=Durability(level))
+    address = parse_address("redis://debian")
+    if is_fit:
+        assert check_server(connection, address, settings).replicas == 1
+    else:
+        with pytest.raises(ServerUnfit, match=f"store.durability {level} needs Redis 7.2 or later, or Valkey"):
+            check_server(connection, address, settings)
+    assert warnings_of(connection) == ["debian:6379: Redis 7.0.15 has known defects; update it to 8.6.3 or later"]
