@@ -83,9 +83,8 @@ def routers(valkey: RedisServer, tmp_path: Path) -> Iterator[dict[str, RouterPro
         environment = dict(document()["services"][name]["environment"])
         environment["ROUTER__STORE__URL"] = valkey.url
         environment["ROUTER__STORE__LEASE_S"] = "5"
-        environment["ROUTER__AUTH__ISSUERS"] = environment["ROUTER__AUTH__ISSUERS"].replace(
-            "/run/secrets/token", str(tmp_path / "token.secret")
-        )
+        for place in ("ROUTER__AUTH__ISSUERS", "ROUTER__STORE__SECRET_PATH"):
+            environment[place] = environment[place].replace("/run/secrets/token", str(tmp_path / "token.secret"))
         environment["ROUTER__TELEMETRY__METRICS_HOST"] = "127.0.0.1"
         settings = {key.removeprefix("ROUTER__").lower(): value for key, value in environment.items()}
         found[name] = RouterProcess(tmp_path / name, **settings)
