@@ -139,3 +139,14 @@ def test_a_customer_of_a_full_queue_is_not_asked() -> None:
     world.done(a_contact("full"))
     refused = world.do(comes(resume=ResumeMode.ASK)).result
     assert isinstance(refused, Refused) and refused.code is RefusalCode.QUEUE_FULL
+
+
+def test_a_request_that_is_refused_leaves_an_earlier_one_as_it_was() -> None:
+    """Its conversation is not admitted, and no option is left: nothing has changed."""
+    policy = a_policy(channels={"voice": a_channel()}, queues={"support": a_queue(length_max=1)})
+    world = a_world(policy, a_contact("old", gateway_id="web", **ANN))
+    world.done(c.SuspendContact(contact_id="old"))
+    world.done(asks("earlier", ResumeMode.NEVER))
+    world.done(a_contact("full"))
+    assert world.refused(asks("later", ResumeMode.AUTO)).code is RefusalCode.QUEUE_FULL
+    assert state(world, "earlier") is ContactState.CHOOSING

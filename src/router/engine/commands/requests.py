@@ -69,10 +69,10 @@ def _request_contact(tx: Transaction, command: RequestContact) -> CommandResult:
     if isinstance(asked, Refused) and asked.code not in _UNAVAILABLE:
         return asked
     conversations = _conversations(tx.state, command)
-    if command.resume is ResumeMode.AUTO and len(conversations) == 1:
+    is_only = command.resume is ResumeMode.AUTO and len(conversations) == 1
+    if is_only and resume_by_submit(tx, conversations[0], wanted, command.token_hash):
         _cancel_earlier(tx, wanted)
-        if resume_by_submit(tx, conversations[0], wanted, command.token_hash):
-            return tx.done(conversations[0].contact_id, conversations[0].state)
+        return tx.done(conversations[0].contact_id, conversations[0].state)
     options = resume_options(tx.state, conversations, wanted.channel) + _options(tx, policy, wanted, asked)
     if not options:
         assert isinstance(asked, Refused), "a contact that is admitted can wait"
