@@ -18,6 +18,8 @@ def open_journal(settings: JournalSettings, store: StoreSettings = _NO_STORE) ->
     """Return the configured journal, not yet open. Raises SettingsInvalid where its directory cannot be created or written to."""
     if store.url is not None:
         return _open_store(settings, store)
+    if store.shared:
+        raise SettingsInvalid("store.shared: must be false where store.url names no server; give one with --store")
     if settings.backend is JournalBackend.MEMORY:
         return MemoryJournal()
     path = Path(settings.path)

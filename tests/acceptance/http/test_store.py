@@ -205,6 +205,11 @@ def test_the_start_is_refused_with_what_to_change(server: RedisServer, tmp_path:
     assert code == 2 and "exclude each other" in output
 
 
+def test_a_shared_store_needs_a_server(tmp_path: Path) -> None:
+    code, output = StoreRouter(tmp_path, "--shared").run()
+    assert (code, "store.shared: must be false where store.url names no server" in output) == (2, True), output
+
+
 def test_maintenance_commands_say_that_the_journal_is_elsewhere(server: RedisServer, tmp_path: Path) -> None:
     environment = {**os.environ, "ROUTER__STORE__URL": server.url}
     command = [sys.executable, "-m", "router", "backup", "--to", str(tmp_path / "copy"), "--data", str(tmp_path)]
