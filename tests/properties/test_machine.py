@@ -14,7 +14,7 @@ from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode, SuspensionEnd
-from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable, ResumeMode
 from tests.properties import strategies as some
 from tests.support.checks.views import compare_views
 from tests.support.world import World
@@ -121,7 +121,26 @@ class ContactCentre(RuleBasedStateMachine):
         contact = c.EnqueueContact(contact_id=f"c{self.count}", **asked)
         self._do(c.RequestContact(contact=contact, token_hash=contact.contact_id.encode(), ask=ask))
 
-    @rule(position=positions, option=st.sampled_from(("now", "now", "chat", "callback", "smoke")))
+    @rule(
+        channel=channel_ids,
+        queue_id=some.maybe(queue_ids),
+        customer_id=st.sampled_from(("c_ann", "c_ann", "c_bob")),
+        resume=st.sampled_from(ResumeMode),
+        is_request=st.booleans(),
+        is_suspended=st.booleans(),
+    )
+    def a_known_customer_comes(self, *, resume: ResumeMode, is_request: bool, is_suspended: bool, **asked: Any) -> None:
+        """Submit a contact of a customer who may have suspended conversations; suspend it, so that the next one finds it."""
+        self.count += 1
+        contact = c.EnqueueContact(contact_id=f"c{self.count}", **asked)
+        if is_request:
+            self._do(c.RequestContact(contact=contact, token_hash=contact.contact_id.encode(), resume=resume))
+        else:
+            self._do(c.SubmitOrResume(contact=contact, resume=resume, customer_ids=("c_ann",)))
+        if is_suspended:
+            self._do(c.SuspendContact(contact_id=contact.contact_id))
+
+    @rule(position=positions, option=st.sampled_from(("now", "now", "chat", "callback", "smoke", "resume-1", "resume-2")))
     def a_customer_chooses(self, position: int, option: str) -> None:
         """Choose an option, sometimes one that was not shown."""
         choosing = [*self.world.reference.choosing, "nothing"]
