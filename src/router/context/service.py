@@ -211,6 +211,11 @@ class ContextService:
         return self._failure is None and not self._is_stopping and self._thread is not None
 
     @property
+    def is_shared(self) -> bool:
+        """Return whether other nodes change the store too, which this one learns a moment later."""
+        return self._poll_s is not None
+
+    @property
     def is_reopening(self) -> bool:
         """Return whether the store has failed and its files are opened again later."""
         failure, thread = self._failure, self._thread

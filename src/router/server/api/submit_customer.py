@@ -108,7 +108,8 @@ def customer_in_memory(
     customer_id = None if customer is None else customer.customer_id
     if store_service is None or customers is None or customer_id is None or not store_service.is_available:
         return None
-    if not customers.has_in_memory(workspace, customer_id):
+    # What another node has changed a moment ago, for example an erasure that was answered, may not be known here yet.
+    if store_service.is_shared or not customers.has_in_memory(workspace, customer_id):
         return None
     now_ms = services.writer.clock.now_ms()
 
