@@ -11,7 +11,13 @@ from msgspec import Meta, Struct
 OPERATIONS_MAX: Final = 100_000_000
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=OPERATIONS_MAX)]
 
-StepType: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$")]
+StepType: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$",
+        extra={"rule": "must be a letter or digit, then at most 63 of A-Z, a-z, 0-9, and _ . : / -"},
+    ),
+]
 
 
 class SettingsStruct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
