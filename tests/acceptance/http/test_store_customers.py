@@ -163,3 +163,18 @@ def test_customers_are_back_after_an_outage_of_the_store(routers: Any, server: R
             assert time.monotonic() < until_s
             time.sleep(0.2)
     assert router.submit(timeout_s=60)["contact_id"]
+
+
+def test_two_routers_at_once_know_the_same_customers(routers: Any, tmp_path: Path) -> None:
+    one = routers("one", ROUTER__STORE__SHARED="true")
+    give_keys(one, tmp_path / "other" / "var")
+    other = routers("other", ROUTER__STORE__SHARED="true")
+    customer_id = resolve(one, "u-1")["customer_id"]
+    assert resolve(other, "u-1")["customer_id"] == customer_id
+    assert send_step(other, "u-1")["accepted"] == 1
+    steps = one.request("GET", f"/v1/customers/{customer_id}/journey", role="admin")["steps"]
+    assert [step["name"] for step in steps] == ["invoice"]
+    body = {"channel": "voice", "queue_id": "support", "customer": {"identities": [user("u-1")]}, "reference": "call-1"}
+    contact = other.request("POST", "/v1/contacts", body)["contact_id"]
+    shown = one.request("GET", f"/v1/contacts/{contact}/card")
+    assert shown["customer"]["customer_id"] == customer_id and [step["name"] for step in shown["steps"]] == ["invoice"]
