@@ -74,16 +74,34 @@ class Tracer:
         return changes
 
 
+class WholeRequests(HTTPConnection):
+    """Sends head and body of a request in one piece, so that the trace does not depend on when the body arrives."""
+
+    def __init__(self, host: str, *, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._pieces: list[bytes] = []
+
+    def send(self, data: Any) -> None:
+        """Keep a piece until ``flush``."""
+        self._pieces.append(data)
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        data, self._pieces = b"".join(self._pieces), []
+        super().send(data)
+
+
 class ApiClient:
     """An HTTP client with one keep-alive connection."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._connection = HTTPConnection(url.removeprefix("http://"), timeout=WAIT_S)
+        self._connection = WholeRequests(url.removeprefix("http://"), timeout=WAIT_S)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the JSON answer. Raises SystemExit with the answer if it is an error."""
         self._connection.request(method, path, msgspec.json.encode(body), self._headers)
+        self._connection.flush()
         response = self._connection.getresponse()
         answer = response.read()
         if response.status >= 400:

@@ -14,30 +14,29 @@ from typing import Final
 from router.statistics.open_records import LiveContact
 
 _SLACK: Final = 1_000
-"""Entries beyond twice the number of live contacts before the list is rebuilt."""
+"""Entries that are added between two looks at how many still count."""
 
 
 class ContactLog:
     """Ids and records of contacts in order of their submit; some may no longer be live."""
 
-    __slots__ = ("_ids", "_is_read", "_live", "_records")
+    __slots__ = ("_is_read", "_live", "ids", "length_max", "records")
 
     def __init__(self, live: dict[str, LiveContact]) -> None:
         """``live`` is the map of the live contacts, which the caller changes."""
         self._live = live
-        self._ids: list[str | None] = list(live)
-        self._records: list[LiveContact | None] = list(live.values())
+        self.ids: list[str | None] = list(live)
+        """The caller appends each contact that the map has received as its last one, its id here and its record below."""
+        self.records: list[LiveContact | None] = list(live.values())
+        self.length_max = len(live) + _SLACK
+        """Length beyond which the caller calls ``trim``."""
         self._is_read = False
 
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def append(self, contact_id: str, record: LiveContact) -> None:
-        """Add a contact that the map has received as its last one. Amortized constant time."""
-        self._ids.append(contact_id)
-        self._records.append(record)
-        if len(self._ids) > 2 * len(self._live) + _SLACK and not self._is_read:
-            self._ids, self._records = list(self._live), list(self._live.values())
+    def trim(self) -> None:
+        """Rebuild the list if most of its entries do not count, and set the next length. Amortized constant time per entry."""
+        if len(self.ids) > 2 * len(self._live) + _SLACK and not self._is_read:
+            self.ids, self.records = list(self._live), list(self._live.values())
+        self.length_max = len(self.ids) + _SLACK
 
     def read(self, slice_size: int) -> Generator[list[tuple[str, LiveContact]]]:
         """Yield the present entries in slices, also those that do not count; drop these. One walk at a time.
@@ -46,12 +45,12 @@ class ContactLog:
         """
         assert not self._is_read, "only one walk at a time"
         self._is_read = True
-        slices = self._slices(len(self._ids), slice_size)
+        slices = self._slices(len(self.ids), slice_size)
         next(slices)  # From now on closing it ends the walk.
         return slices
 
     def _slices(self, end: int, slice_size: int) -> Generator[list[tuple[str, LiveContact]]]:
-        ids, records, live = self._ids, self._records, self._live
+        ids, records, live = self.ids, self.records, self._live
         done = kept = 0
         try:
             yield []

@@ -255,7 +255,11 @@ class StatsState:
         if contact_id in contacts:
             del contacts[contact_id]  # So that it is the last one, as in the log.
         contacts[contact_id] = contact
-        self.contact_log.append(contact_id, contact)
+        log = self.contact_log
+        log.ids.append(contact_id)
+        log.records.append(contact)
+        if len(log.ids) > log.length_max:
+            log.trim()
 
     def queue(self, queue_id: str) -> QueueCounters:
         """Return the counters of a queue, creating them if needed."""
