@@ -148,3 +148,17 @@ def test_a_contact_that_leaves_after_the_matching_of_its_transaction_is_no_diffe
     assert shadowed.do(published(policy)) == []
     view = shadowed.world.engine.contact("c1")
     assert view is not None and view.state == "expired"
+
+
+def test_a_rate_cap_that_opened_before_a_check_lets_contacts_leave_for_its_agent() -> None:
+    """The next queue takes a contact only where an agent is available, who has been since the cap opened."""
+    cap = RateCapPolicy(contacts_max=1, window_s=60)
+    channels = {"voice": a_channel(rate_cap=cap)}
+    needs = a_queue(requires={"german": 1}, no_agents_for_s=10, overflow_to="last", at_no_agents=AtNoAgents.OVERFLOW)
+    policy = a_policy(channels=channels, queues={"mid": needs, "last": a_queue(length_max=0)})
+    shadowed = ShadowedEngine(policy, policy, an_agent(), ready(), a_contact("c1", queue_id="last"), accepted("c1", "ada"))
+    shadowed.do(c.EndContact(contact_id="c1", agent_id="ada"), a_contact("c2", queue_id="mid"))
+    assert shadowed.later(55) == []
+    shadowed.world.jump(17)  # The cap opens after 60 s, the check that succeeds was due after 70 s.
+    assert shadowed.do(an_agent("eve")) == []
+    assert shadowed.world.engine.contact("c2").queue_id == "last"  # type: ignore[union-attr]

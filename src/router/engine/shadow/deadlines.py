@@ -55,7 +55,8 @@ class ShadowDeadlines:
         entry = self._timer_behind(event)
         if entry is not None:
             self._process_due_timers(entry)
-            if self._checks:
+            # A check has caused the event itself: what it leaves to the shadow alone follows at the end of the record.
+            if self._checks and entry[1] != TimerKind.NO_AGENTS:
                 self._leave_queues_due(_grace_ms(cause))
 
     def admit_before(self, event: Event) -> None:
@@ -143,8 +144,10 @@ class ShadowDeadlines:
     def _timer_behind(self, event: Event) -> TimerEntry | None:
         """Return the deadline that caused this event, where an agent's availability may matter to what follows."""
         match event:
-            case ContactOverflowed(reason="closed" | "no_agents_ready") | ContactExpired(reason="closed" | "no_agents_ready"):
-                return None  # The closing of the queue, or another event of the contact, caused it.
+            case ContactOverflowed(reason="closed") | ContactExpired(reason="closed"):
+                return None  # The closing of the queue caused it.
+            case ContactOverflowed(reason="no_agents_ready") | ContactExpired(reason="no_agents_ready"):
+                return self._last_check_of(self._state.contacts[event.contact_id].queue_id)
             case QueueOpened() | QueueClosed():
                 hours = self._state.hours.get(event.queue_id)
                 until_ms = None if hours is None else hours.next_check_at_ms
@@ -169,6 +172,14 @@ class ShadowDeadlines:
                 return _timer_entry(until_ms, TimerKind.GRACE, event.agent_id)
             case _:
                 return None
+
+    def _last_check_of(self, queue_id: QueueId) -> TimerEntry | None:
+        """Return the last time at which a queue without ready agents was looked at; None: it has agents, or no time has passed."""
+        state = self._state
+        since_ms, after_s = state.no_agents_since.get(queue_id), state.queue_policy(queue_id).no_agents_for_s
+        if since_ms is None or after_s is None or since_ms + 1000 * after_s > state.at_ms:
+            return None
+        return _timer_entry(state.at_ms - (state.at_ms - since_ms) % (1000 * after_s), TimerKind.NO_AGENTS, queue_id)
 
     def _end_overdue_waits(self, grace_ms: int) -> None:
         state = self._state
