@@ -46,7 +46,7 @@ from router.runtime.maintenance import Maintenance
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
-from router.server.api.admission import local_bucket
+from router.server.api.admission import NewBucket, local_bucket
 from router.server.api.request import Readiness, Services
 from router.server.auth.credentials import Role, mint_token, open_authenticator
 from router.server.auth.customer_tokens import CustomerTokens
@@ -176,12 +176,11 @@ class App:
             # Only now, so that what was loaded above is still the present state when records of other nodes come.
             await self._start_cluster()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
-            rates = self._shared.rates()
             services = Services(
                 settings=self.settings,
                 authenticator=authenticator,
                 tickets=self._shared.tickets(authenticator),
-                new_bucket=local_bucket if rates is None else rates.bucket,
+                new_bucket=self._start_rates(),
                 writer=self._writer,
                 publisher=self._writer.publisher,
                 journal=self._journal,
@@ -195,8 +194,6 @@ class App:
                 readiness=self.readiness,
                 process_metrics=self._process,
             )
-            if rates is not None:
-                self._start_task(rates.run(), name="rates")
             authenticator.customers = CustomerTokens(self._writer)
             await self._start_servers(services)
         except BaseException:
@@ -269,6 +266,14 @@ class App:
         """Follow the logs of other nodes and lead workspaces, if the store is shared. Idempotent."""
         if self.cluster is not None and not self.cluster.is_started:
             await self.cluster.start(lambda work, name: self._start_task(work, name=name))
+
+    def _start_rates(self) -> NewBucket:
+        """Return the maker of the buckets of clients' rates, which several routers on one store exchange."""
+        rates = self._shared.rates()
+        if rates is None:
+            return local_bucket
+        self._start_task(rates.run(), name="rates")
+        return rates.bucket
 
     async def _start_hash_secrets(self) -> None:
         """Hash idempotency keys with secrets from now on."""
