@@ -196,7 +196,7 @@ class World:
         """Run the schedule and check the log. Raises Violation."""
         self._scripts = [log_module.APPEND, log_module.TOUCH, *ALL]
         self.admin.script_load(INIT.text)
-        arguments = evalsha(INIT, [self.keys.meta, self.keys.log], WORKSPACE, "history", 2, initial_chain(WORKSPACE))
+        arguments = evalsha(INIT, [self.keys.meta, self.keys.log], WORKSPACE, "history", 2, initial_chain(WORKSPACE), 0, 0)
         self.admin.execute_command(*arguments)
         for _ in range(_STEPS):
             self._step()

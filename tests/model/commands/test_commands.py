@@ -47,6 +47,7 @@ TAGS = {
     "UnparkContact": "contact.unpark",
     "SuspendContact": "contact.suspend",
     "ResumeContact": "contact.resume",
+    "SubmitOrResume": "contact.submit_or_resume",
     "SwitchChannel": "contact.switch_channel",
     "ReportChannel": "contact.report_channel",
     "ExtendWrapUp": "assignment.extend_wrap_up",

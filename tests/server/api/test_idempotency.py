@@ -5,6 +5,7 @@ from typing import Any
 from router.context.cards import ContactContext
 from router.context.identities import Identity
 from router.model.commands import CallbackFields
+from router.model.states import ResumeMode
 from router.protocol.frames import ContactCustomer, ContactFields
 from router.server.api.idempotency import enqueue_command, fingerprint_of
 from router.server.auth.credentials import Credential, Role
@@ -68,6 +69,7 @@ def test_every_field_of_a_submit_is_in_the_fingerprint() -> None:
         "continues_contact_id": "c",
         "customer": ContactCustomer(customer_id="c_1"),
         "context": ContactContext(screen="loans"),
+        "resume": ResumeMode.ASK,
     }
     assert {"channel", *changed} == set(ContactFields.__struct_fields__)
     plain = fingerprint_of(ContactFields(channel="voice"))
