@@ -78,6 +78,34 @@ def test_nothing_is_written_before_the_iteration_ends() -> None:
     assert len(bench.tick.due) == 1
 
 
+def test_frames_wait_behind_a_reserved_place_and_leave_in_order() -> None:
+    bench = Bench()
+    bench.buffer.put(b"a")
+    place, second = bench.buffer.reserve(), bench.buffer.reserve()
+    bench.put(b"d")
+    assert bench.transport.writes == [b"a"] and bench.buffer.pending_frame_count == 1 + 3
+    bench.put(b"e")
+    second.fill(b"c")
+    bench.tick.run()
+    assert bench.transport.writes == [b"a"]
+    place.fill(b"b")
+    bench.tick.run()
+    assert bench.transport.writes == [b"a", b"bcde"]
+    bench.put(b"f")
+    assert bench.transport.writes == [b"a", b"bcde", b"f"]
+
+
+def test_a_place_of_a_closed_buffer_may_still_be_filled() -> None:
+    bench = Bench()
+    place = bench.buffer.reserve()
+    bench.put(b"a")
+    bench.buffer.close()
+    place.fill(b"b")
+    bench.buffer.reserve().fill(b"c")
+    bench.tick.run()
+    assert bench.transport.writes == [] and bench.overflows == 0
+
+
 def test_a_client_that_keeps_up_may_get_any_number_of_frames() -> None:
     bench = Bench(count_max=4, bytes_max=100)
     bench.put(*[b"x" * 50] * 40)

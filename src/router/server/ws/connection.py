@@ -60,6 +60,7 @@ class WebSocketConnection(SessionSocket):
         "deliver",
         "has_full_stats",
         "live",
+        "reserve",
         "role",
         "session_id",
         "subject",
@@ -106,6 +107,7 @@ class WebSocketConnection(SessionSocket):
             write_bytes_max=settings.write_buffer_bytes_max,
         )
         self.deliver = self._write_buffer.put
+        self.reserve = self._write_buffer.reserve
 
     # --- closing ------------------------------------------------------------------------------------
     def _note_closing(self) -> None:

@@ -43,7 +43,7 @@ from router.server.customers.live_customers import LiveCustomers
 from router.server.references import NO_REFERENCES, References
 from router.server.ws.disconnects import DisconnectQueue
 from router.server.ws.replay_index import ReplayIndex, StampedEvent
-from router.server.ws.write_buffer import FlushScheduler
+from router.server.ws.write_buffer import FlushScheduler, ReservedPlace
 from router.settings import SocketSettings
 
 _log = structlog.get_logger(__name__)
@@ -71,6 +71,9 @@ class Subscriber(Protocol):
 
     def deliver(self, frame: bytes) -> None:
         """Put a complete frame into the write buffer."""
+
+    def reserve(self) -> ReservedPlace:
+        """Reserve the next place of the write buffer for a frame that is not known yet."""
 
     def close(self, code: CloseCode, text: str) -> None:
         """Start closing without waiting for the client."""
@@ -312,12 +315,33 @@ class Hub:
             return
         workspace, contact_id = agents[0].workspace, event.contact_id
         if isinstance(event, OfferMade):
-            card = self.customers.cards.card_for_offer(workspace, contact_id, event.agent_id)
-            self._deliver(group, agents, seq, at_ms, event, card)
+            self._deliver_offer(group, agents, seq, at_ms, event)
             self._deliver(group, [one for one in recipients if one not in agents], seq, at_ms, event)
         else:
             self._deliver(group, recipients, seq, at_ms, event)
             self.customers.cards.send_to(workspace, contact_id, event.agent_id)
+
+    def _deliver_offer(
+        self, group: _WorkspaceSubscribers, agents: list[Subscriber], seq: int, at_ms: int, event: OfferMade
+    ) -> None:
+        """Deliver an offer with its card. One that is being read is waited for a few milliseconds, by these desktops alone."""
+        assert self.customers is not None
+        cards, workspace = self.customers.cards, agents[0].workspace
+        places: list[tuple[Subscriber, ReservedPlace]] = []
+
+        def fill() -> None:
+            card = cards.card_for_offer(workspace, event.contact_id, event.agent_id)
+            for subscriber, place in places:
+                try:
+                    place.fill(self._event_frame(subscriber.subprotocol, seq, at_ms, event, card))
+                except Exception:
+                    self._delivery_failed(subscriber, seq)
+
+        if cards.when_read(workspace, event.contact_id, fill):
+            places += [(one, one.reserve()) for one in agents if seq > group.ahead.get(one.session_id, 0)]
+        else:
+            card = cards.card_for_offer(workspace, event.contact_id, event.agent_id)
+            self._deliver(group, agents, seq, at_ms, event, card)
 
     def send_to_agents(self, workspace: str, agent_ids: Iterable[str], frame: ServerFrame) -> None:
         """Send a frame to the live desktops of agents, encoding it at most once per codec."""
@@ -357,15 +381,20 @@ class Hub:
             try:
                 frame = encoded.get(subscriber.subprotocol)
                 if frame is None:
-                    shown = public_event(event)
-                    if getattr(shown, "reference", None) == SEALED_REFERENCE:
-                        shown = self.references.event(shown)
-                    frame_content = EventFrame(seq=seq, at_ms=at_ms, event=shown, card=card)
-                    frame = encoded[subscriber.subprotocol] = self.encode(frame_content, subscriber.subprotocol)
+                    frame = encoded[subscriber.subprotocol] = self._event_frame(subscriber.subprotocol, seq, at_ms, event, card)
                 subscriber.deliver(frame)
             except Exception:
-                _log.exception("an event could not be sent to a client", action="delivery_failed", role=subscriber.role, seq=seq)
-                self._reload([subscriber], subscriber.workspace, seq)
+                self._delivery_failed(subscriber, seq)
+
+    def _event_frame(self, subprotocol: str, seq: int, at_ms: int, event: Event, card: Card | None) -> bytes:
+        shown = public_event(event)
+        if getattr(shown, "reference", None) == SEALED_REFERENCE:
+            shown = self.references.event(shown)
+        return self.encode(EventFrame(seq=seq, at_ms=at_ms, event=shown, card=card), subprotocol)
+
+    def _delivery_failed(self, subscriber: Subscriber, seq: int) -> None:
+        _log.exception("an event could not be sent to a client", action="delivery_failed", role=subscriber.role, seq=seq)
+        self._reload([subscriber], subscriber.workspace, seq)
 
     def on_skipped(self, published: PublishedRecord) -> None:
         """Close the clients of a workspace, which load their state again, because a record could not be delivered to them."""

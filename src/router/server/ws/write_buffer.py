@@ -4,10 +4,13 @@ Frames put in the same iteration leave in one write. Data that the kernel does n
 When more frames or bytes wait there than the limits allow, the client is too slow: its connection is closed with a code
 after which it may resume, and no other client is delayed. Server frames are neither masked nor compressed, so a frame sent
 to many clients is encoded once.
+
+A place may be reserved for a frame whose content is not known yet. Later frames of the connection wait behind it, so that the
+order stays; the caller fills the place soon.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -54,6 +57,22 @@ class FlushScheduler:
                 _log.exception("flushing a write buffer failed", action="outbox_failed")
 
 
+class ReservedPlace:
+    """The place of a frame in a write buffer that is not known yet."""
+
+    __slots__ = ("_buffer", "frame")
+
+    def __init__(self, buffer: "WriteBuffer") -> None:
+        self._buffer = buffer
+        self.frame: bytes | None = None
+
+    def fill(self, frame: bytes) -> None:
+        """Give the frame, once; it leaves with those that wait behind it."""
+        assert self.frame is None, "a place is filled once"
+        self.frame = frame
+        self._buffer.place_filled()
+
+
 class WriteBuffer:
     """Write buffer of one connection. Synchronous; used by the connection only."""
 
@@ -64,6 +83,7 @@ class WriteBuffer:
         "_count_max",
         "_on_overflow",
         "_pending",
+        "_places",
         "_transport",
         "_waiting_count",
         "_writes",
@@ -84,7 +104,9 @@ class WriteBuffer:
         self._count_max = count_max
         self._bytes_max = bytes_max
         self._on_overflow = on_overflow
-        self._pending: list[bytes] = []
+        self._pending: list[bytes | ReservedPlace] = []
+        self._places = 0
+        """Reserved places among the pending frames."""
         self._closed = False
         # Writes that the kernel may not have accepted yet: end offset in the stream and number of frames.
         self._writes: list[tuple[int, int]] = []
@@ -104,10 +126,37 @@ class WriteBuffer:
             self._call_soon(self.flush)
         self._pending.append(frame)
 
+    def reserve(self) -> ReservedPlace:
+        """Reserve the next place for a frame that is not known yet. It must be filled soon: later frames wait for it."""
+        place = ReservedPlace(self)
+        if not self._closed:
+            self._pending.append(place)
+            self._places += 1
+        return place
+
+    def place_filled(self) -> None:
+        """Write what a place that is filled now has held up, at the end of this loop iteration."""
+        if not self._closed:
+            self._call_soon(self.flush)
+
+    def _take_frames(self) -> list[bytes]:
+        """Remove and return the frames up to the first place that is not filled."""
+        taken: list[bytes] = []
+        for one in self._pending:
+            frame = one.frame if isinstance(one, ReservedPlace) else one
+            if frame is None:
+                break
+            self._places -= frame is not one
+            taken.append(frame)
+        del self._pending[: len(taken)]
+        return taken
+
     def flush(self) -> None:
-        """Write the frames put since the last flush."""
-        frames = self._pending
-        if not frames or self._closed:
+        """Write the frames put since the last flush, up to the first reserved place that is not filled."""
+        if not self._pending or self._closed:
+            return
+        frames = self._take_frames() if self._places else cast(list[bytes], self._pending)
+        if not frames:
             return
         transport = self._transport
         if transport.is_closing():
@@ -130,6 +179,7 @@ class WriteBuffer:
         """Drop unwritten frames and accept no more."""
         self._closed = True
         self._pending = []
+        self._places = 0
         self._writes.clear()
         self._waiting_count = 0
         # Break the reference cycle with the owner, so that both are freed immediately.
