@@ -1,17 +1,19 @@
 """A shadow beside a running writer: it follows, skips and restarts, and its errors do not affect routing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from router.engine.shadow import Shadow
 from router.journal.memory import MemoryJournal
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.commands import ClearShadowPolicy, SetShadowPolicy
+from router.model.commands import ClearShadowPolicy, Command, GuardedCommand, SetShadowPolicy, SubmitOrResume
 from router.model.policy import Policy
 from router.model.shadow import Difference, DifferenceKind, ShadowReport
-from router.model.states import WorkspaceId
+from router.model.states import ResumeMode, WorkspaceId
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Writer
 from tests.support.builders import START_MS, a_contact, a_policy, a_policy_with_queue, an_agent, published, ready
@@ -90,7 +92,16 @@ async def test_a_shadow_can_be_set_replaced_and_cleared() -> None:
         assert shadows.report("main") is None
 
 
-async def test_refused_submits_are_processed_in_order() -> None:
+def resuming(contact_id: str) -> Command:
+    return SubmitOrResume(contact=a_contact(contact_id), resume=ResumeMode.AUTO)
+
+
+def resuming_once(contact_id: str) -> Command:
+    return GuardedCommand(command=resuming(contact_id), client="g", dedupe_key=b"k")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("submit", [a_contact, resuming, resuming_once])
+async def test_refused_submits_are_processed_in_order(submit: Callable[[str], Command]) -> None:
     async with (
         running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer,
         running_shadows(writer, RecordingObserver()) as shadows,
@@ -99,7 +110,7 @@ async def test_refused_submits_are_processed_in_order() -> None:
         await execute_done(writer, SetShadowPolicy(policy=a_policy()))
         await execute_done(writer, a_contact())
         await report_of(shadows)
-        await writer.execute("main", a_contact("c2"), actor="gateway:test")
+        await writer.execute("main", submit("c2"), actor="gateway:test")
         report = await report_of(shadows)
         assert report.differences == {"taken": 1}
         assert report.examples["taken"][0].why == ("queue_full",)

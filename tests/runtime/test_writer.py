@@ -10,11 +10,11 @@ import pytest
 from router.engine.engine import Engine
 from router.journal.memory import MemoryJournal, MemoryStorage
 from router.journal.records import Record
-from router.model.commands import AcceptOffer, ConnectDesktop
+from router.model.commands import AcceptOffer, Command, ConnectDesktop, GuardedCommand, RequestContact, SubmitOrResume
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.events import ContactQueued, DesktopLost, OfferExpired, OfferMade
 from router.model.results import Done, Refused
-from router.model.states import WorkspaceId
+from router.model.states import ResumeMode, WorkspaceId
 from router.runtime.clock import SystemClock
 from router.runtime.command_queue import OVERLOAD_SUBMIT_COUNT
 from router.runtime.publisher import PublishedRecord
@@ -217,7 +217,20 @@ async def test_a_full_queue_refuses_only_the_workspace_that_filled_it() -> None:
         assert late.value is None
 
 
-async def test_under_overload_agent_commands_go_first_and_only_submits_are_refused() -> None:
+def resuming(contact_id: str) -> Command:
+    return SubmitOrResume(contact=a_contact(contact_id), resume=ResumeMode.AUTO)
+
+
+def resuming_once(contact_id: str) -> Command:
+    return GuardedCommand(command=resuming(contact_id), client="g", dedupe_key=contact_id.encode())  # type: ignore[arg-type]
+
+
+def requested(contact_id: str) -> Command:
+    return RequestContact(contact=a_contact(contact_id), token_hash=contact_id.encode(), ask=False)
+
+
+@pytest.mark.parametrize("submit", [a_contact, resuming, resuming_once, requested])
+async def test_under_overload_agent_commands_go_first_and_only_submits_are_refused(submit: Callable[[str], Command]) -> None:
     journal = SlowJournal()
     limits = WriterLimits(submit_wait_ms_max=0, batch_count_max=4)
     async with running_writer(journal, clock=ManualClock(START_MS), limits=limits) as writer:
@@ -228,10 +241,10 @@ async def test_under_overload_agent_commands_go_first_and_only_submits_are_refus
         journal.committing.clear()
         in_progress = asyncio.create_task(execute_done(writer, a_contact("in-progress")))
         await journal.committing.wait()
-        waiting = [asyncio.create_task(execute_done(writer, a_contact(f"c{n}"))) for n in range(OVERLOAD_SUBMIT_COUNT)]
+        waiting = [asyncio.create_task(execute_done(writer, submit(f"c{n}"))) for n in range(OVERLOAD_SUBMIT_COUNT)]
         await asyncio.sleep(0)
         with pytest.raises(CommandQueueFull):
-            await writer.execute("main", a_contact("late"), actor="g")
+            await writer.execute("main", submit("late"), actor="g")
         with pytest.raises(CommandQueueFull):
             writer.admit_submit("main")
         assert writer.is_submit_refused("main")

@@ -5,10 +5,10 @@ The queue is bounded, fair between workspaces, refusing at once when full.
 Every workspace has its own queue with its own limit, and the writer takes one item of each workspace in turn (round-robin). A
 workspace that floods the router therefore fills only its own queue and does not delay the others.
 
-Within a workspace items are served in order of arrival until so many **submits** are queued that the workspace counts as
-overloaded (``OVERLOAD_SUBMIT_COUNT``). From then on all other items are served first: an offer that is not accepted in time is
-wasted work, and the number of agent commands is bounded by the number of admitted contacts. Submits still get one turn in
-``SUBMIT_SHARE``, so they are never starved.
+Within a workspace items are served in order of arrival until so many **submits**, which are all commands that bring a new contact,
+are queued that the workspace counts as overloaded (``OVERLOAD_SUBMIT_COUNT``). From then on all other items are served first: an
+offer that is not accepted in time is wasted work, and the number of agent commands is bounded by the number of admitted contacts.
+Submits still get one turn in ``SUBMIT_SHARE``, so they are never starved.
 
 Back-pressure applies to submits only. When the workspace is overloaded and the oldest submit has waited longer than the limit,
 or when submits fill half of the queue, the next submit is refused immediately instead of queued. Other items are refused only
@@ -37,7 +37,7 @@ from msgspec import Struct
 from router.journal.crash_points import crash_point
 from router.journal.port import Consumed
 from router.journal.records import Record
-from router.model.commands import AdvanceTime, Command, EnqueueContact, GuardedCommand
+from router.model.commands import AdvanceTime, Command, EnqueueContact, GuardedCommand, RequestContact, SubmitOrResume
 from router.model.errors import CommandQueueFull
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import WorkspaceId
@@ -50,6 +50,8 @@ ROUTER_ACTOR: Final = "router"
 _ADVANCE_TIME: Final = AdvanceTime()
 
 _COMMAND_TAGS: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Command)}
+
+_SUBMITS: Final[frozenset[type]] = frozenset({EnqueueContact, SubmitOrResume, RequestContact})
 
 # AdvanceTime commands of one workspace in one batch; each fires at most 64 timers.
 _TIMER_COMMANDS_MAX: Final = 4
@@ -395,10 +397,27 @@ def execute_command(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedCom
     if outcome.events:
         batch.records.append((workspace.workspace, _build_record(workspace, queued, outcome)))
     result, command = outcome.result, queued.command
-    if type(result) is Refused and type(command) is EnqueueContact and batch.collects_refused_submits:
-        batch.refused_submits.append((len(batch.records), workspace.workspace, command, result.code))
+    if type(result) is Refused and batch.collects_refused_submits and (wanted := _refused_contact(command)) is not None:
+        batch.refused_submits.append((len(batch.records), workspace.workspace, wanted, result.code))
     if queued.reply is not None:
         batch.replies.append((queued.reply, Reply(outcome, workspace.epoch, workspace.history_id)))
+
+
+def is_submit(command: Command) -> bool:
+    """Return whether a command brings a new contact, so that back-pressure applies to it."""
+    kind = type(command)
+    if kind is GuardedCommand:
+        kind = type(command.command)  # type: ignore[union-attr]
+    return kind in _SUBMITS
+
+
+def _refused_contact(command: Command) -> EnqueueContact | None:
+    """Return the contact of a refused submit. Requests have several answers, which a shadow does not compare."""
+    if type(command) is GuardedCommand:
+        command = command.command
+    if type(command) is SubmitOrResume:
+        command = command.contact
+    return command if type(command) is EnqueueContact else None
 
 
 def _execute_query(batch: Batch, workspace: WorkspaceRuntime, queued: QueuedQuery) -> None:

@@ -51,6 +51,7 @@ from router.runtime.command_queue import (
     QueuedItem,
     QueuedWork,
     Turns,
+    is_submit,
 )
 from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
@@ -517,4 +518,4 @@ class Writer:
 
 
 def _is_submit(item: QueuedItem) -> bool:
-    return type(item) is QueuedCommand and type(item.command) is EnqueueContact
+    return type(item) is QueuedCommand and is_submit(item.command)
