@@ -1,6 +1,6 @@
 """What a node knows of the others: joins, crashes, restarts, doubts, and a store that is away."""
 
-from router.cluster.membership import Member, Membership, MemoryMemberDirectory
+from router.cluster.membership import Member, Membership, MemoryMemberDirectory, digests_of
 from router.model.errors import SharedStateUnavailable
 
 BOUND_S = 6.0
@@ -135,3 +135,10 @@ async def test_a_draining_node_says_so_and_a_stopped_one_leaves() -> None:
     await bob.stop()
     assert [member.node_id for member in await world.directory.members()] == ["ada"]
     await ada.stop()
+
+
+def test_a_member_may_lead_what_it_follows_unless_it_drains_and_one_that_does_not_say_may_lead_anything() -> None:
+    some = Member(node_id="ada", run="a1", url="", follows=digests_of(["main", "second"]))
+    assert [some.can_lead(name) for name in ("main", "second", "third")] == [True, True, False]
+    assert Member(node_id="old", run="b1", url="").can_lead("third")
+    assert not Member(node_id="old", run="b1", url="", is_draining=True).can_lead("third")

@@ -51,7 +51,7 @@ class Node:
         await self.writer.add_workspace(WORKSPACE)
         self.tasks = [asyncio.create_task(self.writer.run()), asyncio.create_task(self.node.run())]
 
-    def candidates(self) -> list[str]:
+    def candidates(self, _workspace: str = WORKSPACE) -> list[str]:
         """Return the ids of the nodes that are there."""
         return [one.journal.node_id for one in self._names]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 
 from router import __version__
-from router.cluster.membership import Member, Membership
+from router.cluster.membership import Member, Membership, digests_of
 from router.cluster.node import ClusterNode
 from router.cluster.redis.membership import RedisMemberDirectory
 from router.cluster.redis.shared_store import SharedStore
@@ -28,17 +28,23 @@ _log: Final = structlog.get_logger("router.app")
 
 
 class Cluster:
-    """The parts that make this process a node. The journal must be open."""
+    """The parts that make this process a node. The writer must have all workspaces."""
 
     def __init__(self, settings: Settings, writer: Writer, journal: SharedRedisJournal, store: SharedStore) -> None:
         """``store`` is started and closed by the caller."""
         directory = RedisMemberDirectory(store, prefix=settings.store.prefix, bound_s=_BOUND_SHARE * settings.store.lease_s)
-        member = Member(node_id=journal.node_id, run=journal.run, url=_url_of(settings), version=__version__)
+        member = Member(
+            node_id=journal.node_id,
+            run=journal.run,
+            url=_url_of(settings),
+            version=__version__,
+            follows=digests_of(writer.workspaces),
+        )
         self.membership: Final = Membership(directory, member)
         self.node: Final = ClusterNode(
             writer,
             journal,
-            candidates=self._candidates,
+            candidates=self.membership.candidates,
             on_led=lambda workspace: self.sweep.sweep(workspace),
             answer_s=float(settings.server.answer_timeout_s),
             on_change=_log_leadership,
@@ -55,9 +61,6 @@ class Cluster:
     def is_started(self) -> bool:
         """Whether it follows and leads."""
         return self._running is not None
-
-    def _candidates(self) -> list[str]:
-        return [name for name, member in self.membership.live().items() if not member.is_draining]
 
     async def start(self, start_task: StartTask) -> None:
         """Join the members and begin to follow and lead; call when the writer runs. Raises SharedStateUnavailable."""

@@ -1,8 +1,8 @@
 """Which workspaces this node leads: taking them over when their lease is free, handing them over to the node that is preferred.
 
-The preferred node of a workspace is the first by rendezvous hashing among the live members that do not drain. It takes a free lease
-at once; any other node waits half a lifetime of the lease more, so that two nodes that see different members do not race. What is
-safe does not depend on that: the epoch and the compare-and-set of the append do it.
+The preferred node of a workspace is the first by rendezvous hashing among the live members that follow it and do not drain. It
+takes a free lease at once; any other node waits half a lifetime of the lease more, so that two nodes that see different members do
+not race. What is safe does not depend on that: the epoch and the compare-and-set of the append do it.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class Leadership:
         journal: SharedRedisJournal,
         inbox: Inbox,
         *,
-        candidates: Callable[[], Iterable[str]],
+        candidates: Callable[[WorkspaceId], Iterable[str]],
         on_led: Callable[[WorkspaceId], None],
         on_change: Callable[[WorkspaceId, bool], None] = lambda _workspace, _is_led: None,
     ) -> None:
-        """``candidates``: ids of the nodes that may lead. ``on_led`` is called after each take-over."""
+        """``candidates``: ids of the nodes that follow a workspace and may lead it. ``on_led`` is called after each take-over."""
         self._writer = writer
         self._journal = journal
         self._inbox = inbox
@@ -70,12 +70,12 @@ class Leadership:
         """Hand everything over, if another node can lead, and take nothing any more."""
         self._is_draining = True
         async with self._busy:
-            if any(node_id != self._journal.node_id for node_id in self._candidates()):
-                for workspace in self.led():
+            for workspace in self.led():
+                if any(node_id != self._journal.node_id for node_id in self._candidates(workspace)):
                     await self._hand_over(workspace)
 
     def _preferred(self, workspace: WorkspaceId) -> str:
-        return next(iter(rank(workspace, self._candidates())), self._journal.node_id)
+        return next(iter(rank(workspace, self._candidates(workspace))), self._journal.node_id)
 
     async def _take_free(self) -> None:
         holders = await self._journal.lease_holders()

@@ -14,17 +14,21 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from router.model.errors import SharedStateUnavailable
+from router.model.states import WorkspaceId
 
 MEMBERS_MAX: Final = 1_000
 RUN_BYTES: Final = 4
+# Of two workspaces with one digest, one may be given to a node that does not follow it, which gives it back.
+_DIGEST_BYTES: Final = 5
 
 _ANNOUNCES_PER_BOUND: Final = 3
 _JITTER: Final = 0.1
@@ -45,8 +49,23 @@ class Member(Struct, frozen=True, kw_only=True):
     version: str = ""
     is_draining: bool = False
     """Whether it is about to stop: it should get no further workspaces and connections."""
+    follows: frozenset[str] | None = None
+    """Digests of the workspaces that it follows and so can lead; None: an older version that does not say."""
     silent_ms: int = 0
     """Time since it was last heard of."""
+
+    def can_lead(self, workspace: WorkspaceId) -> bool:
+        """Return whether it may be given a workspace."""
+        return not self.is_draining and (self.follows is None or _digest(workspace) in self.follows)
+
+
+def digests_of(workspaces: Iterable[WorkspaceId]) -> frozenset[str]:
+    """Return what a member says of the workspaces that it follows: short, as every announcement reads that of every member."""
+    return frozenset(map(_digest, workspaces))
+
+
+def _digest(workspace: WorkspaceId) -> str:
+    return blake2b(workspace.encode(), digest_size=_DIGEST_BYTES, person=b"router-follows").hexdigest()
 
 
 def new_run() -> str:
@@ -129,6 +148,10 @@ class Membership:
     def live(self) -> Mapping[str, Member]:
         """Return the live members by id, this node always among them."""
         return self._live
+
+    def candidates(self, workspace: WorkspaceId) -> list[str]:
+        """Return the ids of the live members that may lead a workspace."""
+        return [node_id for node_id, member in self._live.items() if member.can_lead(workspace)]
 
     @property
     def is_current(self) -> bool:

@@ -25,12 +25,12 @@ class ClusterNode:
         writer: Writer,
         journal: SharedRedisJournal,
         *,
-        candidates: Callable[[], Iterable[str]],
+        candidates: Callable[[WorkspaceId], Iterable[str]],
         on_led: Callable[[WorkspaceId], None],
         answer_s: float,
         on_change: Callable[[WorkspaceId, bool], None] = lambda _workspace, _is_led: None,
     ) -> None:
-        """``candidates``: ids of the live nodes that may lead. ``on_led`` is called after each take-over of a workspace.
+        """``candidates``: ids of the live nodes that may lead a workspace. ``on_led`` is called after each take-over.
 
         ``answer_s``: time after which a command without an answer fails.
         """
