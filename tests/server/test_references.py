@@ -11,10 +11,13 @@ from router.context.customers import ContextUnavailable
 from router.context.port import ContactReference, ContextChange, CustomerChangeKind
 from router.context_settings import ReferenceStorage
 from router.journal.memory import MemoryJournal
+from router.model.commands import GuardedCommand, ResumeContact, SubmitOrResume, SuspendContact
 from router.model.events import ContactQueued
-from router.model.states import SEALED_REFERENCE
+from router.model.policy import SuspensionPolicy
+from router.model.results import Done
+from router.model.states import SEALED_REFERENCE, ResumeMode
 from router.server.references import DEADLINE_S, References
-from tests.support.builders import a_contact, published
+from tests.support.builders import a_contact, a_policy_with_queue, published
 from tests.support.manual_clock import ManualClock
 from tests.support.running_writer import execute_done, running_writer
 
@@ -36,6 +39,7 @@ class StubContext:
         return self
 
     def read(self, workspace: str, contact_ids: list[str]) -> dict[str, ContactReference]:
+        # Of several that were kept for a contact, the last one counts.
         return {one.contact_id: one for one in self.kept if one.contact_id in contact_ids}
 
     def keep(self, workspace: str, references: list[ContactReference], *, now_ms: int) -> None:
@@ -67,6 +71,11 @@ class StubContext:
 def references_of(writer: Any) -> list[str | None]:
     records = writer.publisher.records_between("main", 0, 10_000)
     return [event.reference for record in records for event in record.events if isinstance(event, ContactQueued)]
+
+
+def stored(context: StubContext, contact_id: str) -> str:
+    """Return the reference that the store has in the end."""
+    return [one.reference for one in context.kept if one.contact_id == contact_id][-1]
 
 
 async def view_of(writer: Any) -> Any:
@@ -163,6 +172,39 @@ async def test_a_repeated_submit_does_not_replace_what_the_store_has() -> None:
         assert references.get("c1") == "mail-7"
         await references.stop()
         assert [one.reference for one in context.kept if one.contact_id == "c1"] == ["mail-7"]
+
+
+@pytest.mark.parametrize("way", ["submit", "own id"])
+@pytest.mark.parametrize("is_resumed_again", [False, True])
+async def test_a_repeated_resume_brings_back_the_reference_that_a_crash_has_lost(way: str, is_resumed_again: bool) -> None:
+    """The journal has the resumed contact; the store, killed before, has the reference of the time before."""
+    context, clock, ann = StubContext(), ManualClock(1_000_000), {"customer_id": "c_" + "1" * 32}
+    context.answers.set()
+
+    def comes(contact_id: str, reference: str, key: bytes) -> GuardedCommand:
+        command: Any = ResumeContact(contact_id="c1", channel="voice", reference=reference)
+        if way == "submit":
+            command = SubmitOrResume(contact=a_contact(contact_id, reference=reference, **ann), resume=ResumeMode.AUTO)
+        return GuardedCommand(command=command, client="web", dedupe_key=key, fingerprint=b"body")
+
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published(a_policy_with_queue(suspension=SuspensionPolicy())))
+        for command in (a_contact("c1", reference="@", **ann), SuspendContact(contact_id="c1"), comes("c2", "@", b"key")):
+            await execute_done(writer, command)
+        context.kept = [ContactReference("c1", "yesterday", ann["customer_id"])]
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        expected = "call-9"
+        if is_resumed_again:
+            await execute_done(writer, SuspendContact(contact_id="c1"))
+            await execute_done(writer, comes("c3", "call-10", b"other"))
+            expected = "call-10"
+        again = await execute_done(writer, comes("c4", "call-9", b"key"))
+        assert isinstance(again.outcome.result, Done) and again.outcome.result.replayed
+        assert (references.get("c1"), stored(context, "c1")) == (expected, expected), "durable before the answer"
+        await references.stop()
+        assert [references.get("c4"), stored(context, "c1")] == [None, expected]
 
 
 async def test_a_busy_store_is_waited_for_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,6 +272,13 @@ class Engine:
         contact = self._state.contacts.get(contact_id)
         return None if contact is None else contact.customer_id
 
+    def has_reference_since(self, contact_id: str, seq: int) -> bool:
+        """Return whether a contact has had its reference since this event: it was neither resumed nor switched after it."""
+        contact = self._state.contacts.get(contact_id)
+        if contact is None:
+            return False
+        return max(contact.switched_seq, 0 if contact.suspension is None else contact.suspension.resumed_seq) <= seq
+
     def live_contacts_with_reference(self, reference: str) -> list[str]:
         """Return the ids of the contacts that are not over and have this reference; for the start, in one turn."""
         contacts = self._state.contacts.values()

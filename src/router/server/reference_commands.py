@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from router.model.commands import Command, GuardedCommand, RequestContact, SubmitOrResume
-from router.model.states import SEALED_REFERENCE
+from router.model.commands import Command, GuardedCommand, RequestContact, ResumeContact, SubmitOrResume
+from router.model.states import SEALED_REFERENCE, ResumeMode
 
 _SUBMITS: Final = (RequestContact, SubmitOrResume)
 
@@ -24,6 +24,14 @@ def sealed(command: Any) -> Any:
     if type(command) in _SUBMITS:
         return msgspec.structs.replace(command, contact=sealed(command.contact))
     return msgspec.structs.replace(command, reference=SEALED_REFERENCE)
+
+
+def is_keyed_resume(command: Command) -> bool:
+    """Return whether a command can resume a contact and has an idempotency key."""
+    if type(command) is not GuardedCommand or command.dedupe_key is None:
+        return False
+    resumes = command.command
+    return isinstance(resumes, ResumeContact) or (isinstance(resumes, _SUBMITS) and resumes.resume is not ResumeMode.NEVER)
 
 
 def key_on_channel(contact_id: str, channel: str) -> str:

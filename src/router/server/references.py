@@ -6,8 +6,9 @@ in its place and stores the value, sealed, while the journal commits the command
 way out, events and views get the value back. The references of live contacts are all in memory, so an offer never waits for the
 store; those of contacts that are over are kept in memory up to ``RECENT_MAX`` and otherwise read from the store.
 
-A router killed between the two commits has a contact without its reference, and no answer was given for it. The gateway repeats the
-submit; the answer to the repetition stores the reference, where the store has none.
+A router killed between the two commits has a contact without its reference, or a resumed one with that of the time before, and no
+answer was given for it. The gateway repeats the submit; the answer to the repetition stores the reference where the store has none,
+or where the contact has been neither resumed nor switched since the first time.
 
 Each operation of the store costs the same few statements and one sync, however many references it writes, and competes with the
 journal for the disk. Operations therefore begin at least ``COMMIT_GAP_S`` apart; one that comes after a pause is written at once.
@@ -32,7 +33,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from router.context.customers import ContextError, ContextUnavailable
-from router.context.port import ContactReference, ContextChange, ContextStore, CustomerChangeKind
+from router.context.port import ContactReference, ContextChange, CustomerChangeKind
 from router.context.service import COMMIT_GAP_S, ContextService
 from router.context_settings import ReferenceStorage
 from router.engine.engine import Engine
@@ -50,14 +51,14 @@ from router.model.events import (
     ContactResumed,
     Event,
 )
-from router.model.results import Done
 from router.model.states import SEALED_REFERENCE
 from router.model.views import AgentView, ContactView
 from router.protocol.frames import EventFrame, ServerFrame, StatePageFrame, WelcomeFrame
 from router.runtime.publisher import PublishedRecord, Publisher
-from router.runtime.workspace import QueuedCommand, Reply, ReplyTarget
+from router.runtime.workspace import QueuedCommand
 from router.runtime.writer import Writer
-from router.server.reference_commands import key_on_channel, sealed, with_reference
+from router.server.kept_references import KeptReference, settle, storing
+from router.server.reference_commands import is_keyed_resume, key_on_channel, sealed, with_reference
 
 DEADLINE_S: Final = 0.5
 """Longest time that the answer to a submit waits for its reference to be stored. A busy disk that works needs less."""
@@ -91,7 +92,7 @@ class References:
         self._erased: OrderedDict[str, None] = OrderedDict()
         self._switching: dict[str, set[str]] = {}
         """Keys of the references on the channels to which contacts are to switch, by contact."""
-        self._waiting: list[_KeptReference] = []
+        self._waiting: list[KeptReference] = []
         self._deadline: asyncio.TimerHandle | None = None
         """Lets the answers of those that wait go; None while the list above is empty."""
         self._discarded: list[tuple[str, str]] = []
@@ -164,7 +165,8 @@ class References:
             contact_id = key_on_channel(contact_id, target.channel)
             self._switching.setdefault(target.contact_id, set()).add(contact_id)
         reference = ContactReference(contact_id, value, getattr(target, "customer_id", None))
-        kept = queued.reply = _KeptReference(self, workspace, reference, self._in_memory(contact_id), queued.reply)
+        kept = queued.reply = KeptReference(self, workspace, reference, self._in_memory(contact_id), queued.reply)
+        kept.may_resume = is_keyed_resume(queued.command)
         # Other commands than a submit do not name the customer.
         kept.needs_customer = type(target) is not EnqueueContact
         if is_switch:
@@ -173,7 +175,7 @@ class References:
         self._add(reference)
         self._store(kept)
 
-    def _store(self, kept: "_KeptReference") -> None:
+    def _store(self, kept: KeptReference) -> None:
         if self._deadline is None:
             # One timer for all that wait together: a timer each would cost as much as the rest of this method.
             self._deadline = asyncio.get_running_loop().call_later(DEADLINE_S, self._pass_deadline, self._waiting)
@@ -186,12 +188,12 @@ class References:
         if self._is_late or len(self._waiting) >= WAITING_MAX:
             kept.settle()
 
-    def _pass_deadline(self, group: list["_KeptReference"]) -> None:
+    def _pass_deadline(self, group: list[KeptReference]) -> None:
         """Let the answers of a group go that the store has not taken in time."""
         self._is_late = True
         if group is self._waiting:
             self._deadline = None
-        _settle(group)
+        settle(group)
 
     def discard(self, workspace: str, contact_id: str) -> None:
         """Forget the reference of a contact that was not accepted."""
@@ -199,20 +201,24 @@ class References:
         self._discarded.append((workspace, contact_id))
         self._flush()
 
-    def replace(self, kept: "_KeptReference") -> None:
+    def replace(self, kept: KeptReference) -> None:
         """Store the reference of a contact that had another one; the reply waits for it."""
         self._remove(kept.reference.contact_id)
         self._add(kept.reference)
         self._store(kept)
 
-    def restore(self, kept: "_KeptReference", reference: ContactReference) -> None:
+    def restore(self, kept: KeptReference, reference: ContactReference) -> None:
         """Store the earlier reference of the contact."""
         self._remove(kept.reference.contact_id)
         self._keep(kept.workspace, reference)
 
-    def repeat(self, kept: "_KeptReference") -> None:
-        """Store the reference of a repeated submit for the contact of the first one, unless that is known."""
-        if self._in_memory(kept.reference.contact_id) is not None:
+    def repeat(self, kept: KeptReference) -> None:
+        """Store the reference of a repeated submit for the contact of the first one, unless that is known.
+
+        What is known of a contact that it has resumed may be the reference of the time before.
+        """
+        known = kept.in_memory = self._in_memory(kept.reference.contact_id)
+        if known is not None and (kept.answer_seq is None or known.reference == kept.reference.reference):
             kept.settle()
         else:
             self._store(kept)
@@ -244,13 +250,18 @@ class References:
             else:
                 await asyncio.sleep(began_at + COMMIT_GAP_S - loop.time())
 
-    async def _write_group(self, kept: list["_KeptReference"], discarded: list[tuple[str, str]]) -> bool:
+    async def _write_group(self, kept: list[KeptReference], discarded: list[tuple[str, str]]) -> bool:
         """Write references and settle them; return whether they are to be written again later."""
         context = self._context
         assert context is not None
         try:
-            for found in await context.run(_operation(kept, discarded, self._now_ms())):
-                self._remember(found.contact_id, found)
+            before = {one.reference.contact_id: one.in_memory for one in kept if one.is_repeated}
+            for found in await context.run(storing(kept, discarded, self._now_ms())):
+                live = self._live.get(found.contact_id)
+                if live is None:
+                    self._remember(found.contact_id, found)
+                elif live is before.get(found.contact_id):
+                    self._add(found)
             context.count("references", "stored", len(kept))
             self._is_late = False
         except ContextError as error:
@@ -258,10 +269,10 @@ class References:
             self._is_late = True
             return isinstance(error, ContextUnavailable) and (context.is_available or context.is_reopening)
         finally:
-            _settle(kept)
+            settle(kept)
         return False
 
-    async def _find_customer(self, kept: "_KeptReference") -> None:
+    async def _find_customer(self, kept: KeptReference) -> None:
         """Set the customer of a contact that was submitted before."""
         assert self._writer is not None
         contact_id = kept.reference.contact_id
@@ -269,6 +280,9 @@ class References:
         with suppress(RouterError):
             found = (await self._writer.query(kept.workspace, lambda engine: engine.customer_id_of(subject))).value
             kept.reference = msgspec.structs.replace(kept.reference, customer_id=found)
+            if (answer_seq := kept.answer_seq) is not None:
+                asked = await self._writer.query(kept.workspace, lambda engine: engine.has_reference_since(subject, answer_seq))
+                kept.overwrites = asked.value
             if not kept.is_repeated and self.get(contact_id) == kept.reference.reference:
                 self._add(kept.reference)
 
@@ -340,7 +354,7 @@ class References:
 
     def _keep(self, workspace: str, reference: ContactReference) -> None:
         self._add(reference)
-        self._store(_KeptReference(self, workspace, reference, None, None))
+        self._store(KeptReference(self, workspace, reference, None, None))
 
     def drop_switch(self, workspace: str, contact_id: str, key: str) -> None:
         """Drop the reference of a switch that has not begun, or was given up."""
@@ -455,137 +469,6 @@ class References:
 
 NO_REFERENCES: Final = References()
 """References where there is no customer context: they are in the journal."""
-
-
-class _KeptReference:
-    """A reference that is being stored, and the reply that waits for it. It is the writer's reply target."""
-
-    __slots__ = (
-        "_earlier",
-        "_is_settled",
-        "_owner",
-        "_reply",
-        "_result",
-        "is_repeated",
-        "needs_customer",
-        "reference",
-        "switches",
-        "workspace",
-    )
-
-    def __init__(
-        self,
-        owner: References,
-        workspace: str,
-        reference: ContactReference,
-        earlier: ContactReference | None,
-        reply: ReplyTarget[Reply] | None,
-    ) -> None:
-        """``earlier``: the reference that the contact had before."""
-        self._owner = owner
-        self.workspace = workspace
-        self.reference = reference
-        self._earlier = earlier
-        self._reply = reply
-        self._result: Reply | None = None
-        self._is_settled = False
-        self.needs_customer = False
-        """Whether the customer of the contact is still to be asked for."""
-        self.is_repeated = False
-        """Whether it is that of a repeated submit, which is stored only where the store has none."""
-        self.switches: str | None = None
-        """The contact that it is to have on another channel; None: it is not that of a switch."""
-
-    def done(self) -> bool:
-        """Return False: whether the contact was accepted must be known even if the client no longer waits."""
-        return False
-
-    def set_result(self, result: Reply, /) -> None:
-        """Handle the durable result; it is passed on when the reference is stored, or was given up."""
-        answer, contact_id = result.outcome.result, self.reference.contact_id
-        self._result = result
-        if self.switches is not None:
-            if not isinstance(answer, Done) or answer.replayed:
-                if self._earlier is not None:
-                    self._owner.restore(self, self._earlier)
-                else:
-                    self._owner.drop_switch(self.workspace, self.switches, contact_id)
-                self._is_settled = True
-        elif not isinstance(answer, Done) or answer.replayed:
-            first = answer.subject if isinstance(answer, Done) else None
-            if self._earlier is not None:
-                self._owner.restore(self, self._earlier)
-                self._is_settled = True
-            elif first != contact_id:
-                self._owner.discard(self.workspace, contact_id)
-                self._is_settled = True
-            # Otherwise the first resume or report is repeated, and its reference was lost: it is stored like a new one.
-            if first is not None and first != contact_id:
-                repeated = self._of_contact(first)
-                repeated.is_repeated = repeated.needs_customer = True
-                self._owner.repeat(repeated)
-        elif answer.subject != contact_id:
-            # The command concerned another contact, such as a conversation that the submit resumes.
-            self._owner.discard(self.workspace, contact_id)
-            self._owner.replace(self._of_contact(answer.subject))
-        if self._is_settled:
-            self._pass_on()
-
-    def _of_contact(self, contact_id: str) -> "_KeptReference":
-        """Return the same reference for another contact; it takes over the reply."""
-        reference = msgspec.structs.replace(self.reference, contact_id=contact_id)
-        other = _KeptReference(self._owner, self.workspace, reference, None, self._reply)
-        other._result, self._reply = self._result, None
-        return other
-
-    def set_exception(self, exception: Exception, /) -> None:
-        """Pass on that there will be no result: the command may or may not have been carried out."""
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(exception)
-        self._reply = None
-
-    def settle(self) -> None:
-        """Note that the reference is stored, or that nothing waits for it any more."""
-        if not self._is_settled:
-            self._is_settled = True
-            if self._result is not None:
-                self._pass_on()
-
-    def _pass_on(self) -> None:
-        reply, self._reply = self._reply, None
-        if reply is not None and not reply.done():
-            assert self._result is not None
-            reply.set_result(self._result)
-
-
-def _settle(group: list[_KeptReference]) -> None:
-    for one in group:
-        one.settle()
-
-
-def _operation(
-    kept: list[_KeptReference], discarded: list[tuple[str, str]], now_ms: int
-) -> Callable[[ContextStore], list[ContactReference]]:
-    """Return the operation that stores and deletes references, and returns those of repeated submits as they are stored."""
-    stored: dict[str, list[ContactReference]] = {}
-    repeated: dict[str, list[ContactReference]] = {}
-    for one in kept:
-        (repeated if one.is_repeated else stored).setdefault(one.workspace, []).append(one.reference)
-
-    def operation(store: ContextStore) -> list[ContactReference]:
-        for workspace, references in stored.items():
-            store.references.keep(workspace, references, now_ms=now_ms)
-        for workspace, contact_id in discarded:
-            store.references.discard(workspace, [contact_id])
-        found: list[ContactReference] = []
-        for workspace, references in repeated.items():
-            names = [one.contact_id for one in references]
-            known = store.references.read(workspace, names)
-            store.references.keep(workspace, [one for one in references if one.contact_id not in known], now_ms=now_ms)
-            found += store.references.read(workspace, names).values()
-        return found
-
-    return operation
 
 
 def _sealed_contacts(engine: Engine) -> list[str]:
