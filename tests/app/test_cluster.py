@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from router.app import App
+from router.cluster.redis.status import read_cluster_status
 from router.cluster.rendezvous import rank
+from router.cluster.status import ClusterStatus
 from router.settings import settings_from
+from tests.support.builders import an_agent
 from tests.support.redis_server import RedisServer
 
 MakeApp = Callable[..., App]
@@ -27,14 +30,14 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def make_app(server: RedisServer, tmp_path: Path) -> MakeApp:
-    def make(name: str, **sections: Any) -> App:
+    def make(name: str, *, durability: str = "leader", **sections: Any) -> App:
         defaults = {
             "journal": {"path": str(tmp_path / name / "journal.db")},
-            "store": {"url": server.url, "durability": "leader", "shared": True, "lease_s": 5},
+            "store": {"url": server.url, "durability": durability, "shared": True, "lease_s": 5},
             "server": {"port": 0, "drain_s": 1},
             "telemetry": {"metrics_port": None, "access_log": False},
         }
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(exist_ok=True)
         return App(settings_from(defaults | sections))
 
     return make
@@ -50,6 +53,19 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  (plain data of other tasks)
             await asyncio.sleep(0.02)
+
+
+async def status_of(app: App) -> ClusterStatus:
+    return await asyncio.to_thread(read_cluster_status, app.settings.store)
+
+
+async def settled_leader(first: App, second: App) -> App:
+    """Return the one that leads ``default``, when it is the one that is preferred."""
+    assert first.cluster is not None and second.cluster is not None
+    by_name = {one.cluster.membership.node_id: one for one in (first, second) if one.cluster is not None}
+    preferred = by_name[rank("default", by_name)[0]]
+    await until(lambda: preferred._writer.is_led("default"))
+    return preferred
 
 
 async def test_a_workspace_that_one_router_follows_stays_with_it(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +85,36 @@ async def test_a_workspace_that_one_router_follows_stays_with_it(make_app: MakeA
         # Also when it stops: nothing else can lead them.
         await new.drain()
         assert set(ADDED) <= set(new.node.leadership.led())
+
+
+async def test_the_status_counts_what_members_have_read_and_nothing_that_is_not_noted_any_more(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what a router has noted that is gone, that has led meanwhile, and before the level of durability was changed."""
+    monkeypatch.setattr("router.cluster.leadership._STABLE_S", 0.0)
+    monkeypatch.setattr("router.cluster.status.LAG_EVENTS_MAX", 0)
+    async with AsyncExitStack() as stack:
+        first = await started(stack, make_app("first", durability="fsync"))
+        async with AsyncExitStack() as short:
+            await started(short, make_app("gone", durability="fsync"))
+        second = await started(stack, make_app("second", durability="fsync"))
+        leader = await settled_leader(first, second)
+        [follower] = [one for one in (first, second) if one is not leader]
+        assert leader.cluster is not None and follower.cluster is not None
+        await leader._writer.execute("default", an_agent("ada"), actor="admin:test")
+        await until(lambda: follower._writer.publisher.last_seq("default") == leader._writer.publisher.last_seq("default"))
+        [default] = (await status_of(leader)).workspaces
+        assert [one.node_id for one in default.followers] == [follower.cluster.membership.node_id]
+        # From now on nothing is written, so nothing repairs what is noted of the one that has led.
+        await leader.cluster.drain()
+        await until(lambda: follower._writer.is_led("default"))
+        found = await status_of(leader)
+        assert found.problems == ()
+        [default] = found.workspaces
+        assert [(one.node_id, one.lag_events) for one in default.followers] == [(leader.cluster.membership.node_id, 0)]
+    async with AsyncExitStack() as stack:
+        first, second = [await started(stack, make_app(name)) for name in ("first", "second")]
+        leader = await settled_leader(first, second)
+        await leader._writer.execute("default", an_agent("bob"), actor="admin:test")
+        found = await status_of(leader)
+        assert found.problems == () and found.workspaces[0].followers == ()

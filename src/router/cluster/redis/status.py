@@ -51,7 +51,7 @@ class _StatusReader:
         try:
             servers = [self._server(connection) for connection in self._client.nodes()]
             members = self._members()
-            workspaces = self._workspaces()
+            workspaces = self._workspaces(frozenset(node.node_id for node in members))
         except (StoreError, ValueError) as error:
             self._problems.append(f"the store cannot be read: {error}")
         known = {node.node_id for node in members}
@@ -99,7 +99,7 @@ class _StatusReader:
             key=lambda node: node.node_id,
         )
 
-    def _workspaces(self) -> list[WorkspaceStatus]:
+    def _workspaces(self, members: frozenset[str]) -> list[WorkspaceStatus]:
         store = self._fields(store_key(self._settings.prefix))
         if IMPORT_FIELD in store:
             self._problems.append("the store holds an import that is not finished: no router serves it (router journal import)")
@@ -121,10 +121,10 @@ class _StatusReader:
         for reply in replies:
             if isinstance(reply, StoreRefusal):
                 raise reply
-        found = (self._workspace(name, replies[5 * place : 5 * place + 5]) for place, name in enumerate(names))
+        found = (self._workspace(name, replies[5 * place : 5 * place + 5], members) for place, name in enumerate(names))
         return [one for one in found if one is not None]
 
-    def _workspace(self, name: str, replies: list[Any]) -> WorkspaceStatus | None:
+    def _workspace(self, name: str, replies: list[Any], members: frozenset[str]) -> WorkspaceStatus | None:
         fields, holder, lease_ms, waiting, readers = replies
         meta = Meta.from_reply(fields)
         if meta is None:
@@ -132,10 +132,11 @@ class _StatusReader:
             return None
         leader = None if holder is None else holder.decode().partition(".")[0]
         followers = []
-        for node_id, entry_id in zip(readers[::2], readers[1::2], strict=True):
-            seq = int(entry_id.rpartition(b"-")[2])
-            if node_id.decode() != leader:
-                followers.append(FollowerStatus(node_id=node_id.decode(), seq=seq, lag_events=max(0, meta.seq - seq)))
+        for reader, entry_id in zip(readers[::2], readers[1::2], strict=True):
+            node_id, seq = reader.decode(), int(entry_id.rpartition(b"-")[2])
+            # What a node has noted stays when it is gone, and lags more and more.
+            if node_id in members and node_id != leader:
+                followers.append(FollowerStatus(node_id=node_id, seq=seq, lag_events=max(0, meta.seq - seq)))
         return WorkspaceStatus(
             workspace=name,
             leader=leader,

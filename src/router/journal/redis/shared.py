@@ -6,7 +6,7 @@ then ends where its head says, and the follower leads when it has read that far.
 """
 
 from router.journal.records import ChainVerifier, Position, Record
-from router.journal.redis.client import StoreClient
+from router.journal.redis.client import Request, StoreClient
 from router.journal.redis.layout import META_FIELDS, Meta
 from router.journal.redis.log import WorkspaceLog
 from router.journal.redis.reading import LogView, StoredRow, verify_row
@@ -95,8 +95,12 @@ def acquire(
     return WorkspaceLog(log.workspace, keys, meta, epoch=epoch, owner=owner, epochs=log.view.epochs)
 
 
-def resign(client: StoreClient, log: WorkspaceLog) -> None:
-    """Give the lease back; nothing that this node still sent would be accepted. Raises StoreError."""
+def resign(client: StoreClient, log: WorkspaceLog, note: Request) -> None:
+    """Give the lease back; nothing that this node still sent would be accepted. Raises StoreError.
+
+    ``note`` says how far this node has read, which nothing has said while it led. Whether the store takes it decides nothing.
+    """
+    client.run([note])
     client.call(log.keys.meta, *evalsha(RESIGN, [log.keys.meta, log.keys.lease], log.epoch, log.owner))
 
 

@@ -89,13 +89,19 @@ class SharedRedisJournal(RedisJournal):
 
     def _confirm(self, log: FollowedLog) -> None:
         rule = WaitRule.of(self._settings.durability)
-        request = Request(log.view.keys.readers, ("HSET", log.view.keys.readers, self.node_id, log.entry_id))
-        replies, waits = self._read_client.run_and_wait([request], rule.command, wait_s=1.0)
+        replies, waits = self._read_client.run_and_wait([self._note_of_reading(log)], rule.command, wait_s=1.0)
         for reply in replies:
             if isinstance(reply, StoreRefusal):
                 raise reply
         for reply in waits:
             rule.check(reply)
+
+    def _note_of_reading(self, log: FollowedLog) -> Request:
+        """Return the request that notes how far a log was read; where nothing is noted, it removes what an earlier start noted."""
+        key = log.view.keys.readers
+        if WaitRule.of(self._settings.durability).command is None:
+            return Request(key, ("HDEL", key, self.node_id))
+        return Request(key, ("HSET", key, self.node_id, log.entry_id))
 
     # --- following ---------------------------------------------------------------------------
 
@@ -193,11 +199,12 @@ class SharedRedisJournal(RedisJournal):
         """Let another node lead a workspace, to which nothing is being appended, and follow it. Raises JournalError."""
         log = self._logs.pop(workspace)
         view = LogView(log.workspace, log.keys, log.epochs, log.first_seq, log.base_chain)
-        self._followed[workspace] = FollowedLog.after(log, view)
+        followed = self._followed[workspace] = FollowedLog.after(log, view)
+        note = self._note_of_reading(followed)
         thread = self._running(self._writer)
         await thread.run(partial(self._appender.remove, log))
         await self._running(self._reader).run(partial(self._leases.remove, log))
-        await self._running(self._reader).run(partial(self._repeat, partial(resign, self._read_client, log)))
+        await self._running(self._reader).run(partial(self._repeat, partial(resign, self._read_client, log, note)))
 
     # --- records -----------------------------------------------------------------------------
 
