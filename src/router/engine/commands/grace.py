@@ -30,6 +30,10 @@ def emit_presence(tx: Transaction, contact: Contact, *, is_here: bool, leave_at_
 
 
 def begin_grace(tx: Transaction, contact: Contact) -> None:
-    """Let the time of grace of a customer begin who is away and has begun to wait."""
-    if contact.request is not None and contact.request.is_here is False and contact.waits_live:
+    """Let the time of grace of a customer begin who is away and has begun to wait; one that runs already goes on.
+
+    It runs on where a waiting contact is moved: otherwise one that is moved often would wait for its customer without end.
+    """
+    request = contact.request
+    if request is not None and request.is_here is False and request.leave_until_ms is None and contact.waits_live:
         emit_away(tx, contact, 0)

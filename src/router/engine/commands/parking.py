@@ -32,7 +32,7 @@ from router.model.commands import ParkAssignment, ParkContact, UnparkAssignment,
 from router.model.events import AssignmentParked, AssignmentUnparked
 from router.model.operations import Requester
 from router.model.policy import LostDesktopAction
-from router.model.results import CommandResult
+from router.model.results import CommandResult, Done
 from router.model.states import AgentState, AssignmentRole, AssignmentState, ContactState, EndedBy
 
 _PARKED: Final = AssignmentState.PARKED
@@ -106,8 +106,8 @@ def _is_owner_away(tx: Transaction, assignment: Assignment) -> bool:
 def _requeue_parked(tx: Transaction, contact: Contact, assignment: Assignment) -> CommandResult:
     """Requeue the contact at its age and complete the owner's assignment without wrap-up."""
     rescind_contact_offers(tx, contact, "moved")
-    requeue(tx, contact, contact.queue_id, "owner_away", owner=assignment)
-    answer = tx.done(contact.contact_id, contact.state)
+    seq = requeue(tx, contact, contact.queue_id, "owner_away", owner=assignment)
+    answer = Done(contact.contact_id, contact.state, seq)
     complete_assignment(tx, assignment, "owner_away")
     return answer
 

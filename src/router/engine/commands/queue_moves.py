@@ -41,10 +41,11 @@ def requeue(
     cool_down_until_ms: int | None = None,
     reservation: Reservation | None = None,
     queued_at_ms: int | None = None,
-) -> None:
+) -> int:
     """Start a new wait: the plan starts over when the reservation ends; in another queue that queue's plan applies.
 
-    The contact enters the queue that admits it (``queue_admission``); with a reservation that is decided when it ends.
+    The contact enters the queue that admits it (``queue_admission``); with a reservation that is decided when it ends. Returns
+    the sequence number of the event, which that of the time of grace may follow.
     """
     at_ms, named, overflow_count = tx.at_ms, queue_id, 0
     if reservation is None:
@@ -85,7 +86,9 @@ def requeue(
             overflow_count=overflow_count,
         )
     )
+    seq = tx.state.seq
     begin_grace(tx, contact)
+    return seq
 
 
 def requeue_at_place(

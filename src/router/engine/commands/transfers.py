@@ -33,7 +33,7 @@ from router.engine.state.workspace import active_consult, participant_assignment
 from router.model.commands import AssignContact, CancelTransfer, RequeueContact, TransferContact
 from router.model.events.contact import ContactAssigned
 from router.model.operations import Requester
-from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import AgentState, ContactState
 
 _ASSIGNED: Final = ContactState.ASSIGNED
@@ -73,8 +73,9 @@ def move_to_queue(tx: Transaction, contact: Contact, queue_id: str, reason: str)
     rescind_contact_offers(tx, contact, "policy" if reason == "drained" else "moved")
     participants = remove_all_participants(tx, contact, "contact_moved")
     cool_down_s = state.queue_policy(queue_id).cool_down_s if owner is not None else 0
-    requeue(tx, contact, queue_id, reason, owner=owner, cool_down_until_ms=tx.at_ms + 1000 * cool_down_s if cool_down_s else None)
-    answer = tx.done(contact.contact_id, contact.state)
+    until_ms = tx.at_ms + 1000 * cool_down_s if cool_down_s else None
+    seq = requeue(tx, contact, queue_id, reason, owner=owner, cool_down_until_ms=until_ms)
+    answer = Done(contact.contact_id, contact.state, seq)
     if owner is not None:
         release_assignment(tx, owner)
     for participant in participants:
@@ -167,8 +168,8 @@ def _wait_for_agent(tx: Transaction, contact: Contact, agent: Agent, command: Tr
         fallback = owner.agent_id, 1000 * command.return_to_sender_s
     reservation = Reservation(agent.agent_id, 1000 * command.wait_s, fallback)
     participants = remove_all_participants(tx, contact, "contact_moved")
-    requeue(tx, contact, contact.queue_id, "transferred", owner=owner, reservation=reservation)
-    answer = tx.done(contact.contact_id, contact.state)
+    seq = requeue(tx, contact, contact.queue_id, "transferred", owner=owner, reservation=reservation)
+    answer = Done(contact.contact_id, contact.state, seq)
     release_assignment(tx, owner)
     for participant in participants:
         release_participant(tx, participant)
