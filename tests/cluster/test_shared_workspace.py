@@ -17,7 +17,7 @@ from router.model.commands import LoseDesktop
 from router.model.events import AgentStateChanged
 from router.model.results import Done, Refused
 from router.runtime.snapshots import SnapshotSchedule
-from router.runtime.writer import Writer
+from router.runtime.writer import Reply, Writer
 from router.store_settings import Durability, StoreSettings
 from tests.support.builders import a_contact, a_policy, an_agent, not_ready, published, ready
 from tests.support.redis_server import RedisServer
@@ -185,9 +185,7 @@ async def test_a_command_has_its_effect_once_over_many_changes_of_the_leader(set
             await asyncio.sleep(0.01)
             if number % 60 == 30:
                 [leader] = [node for node in nodes if node.is_leader] or [nodes[0]]
-                assert leader.node is not None
-                async with leader.node.leadership._busy:
-                    await leader.node.leadership._hand_over(WORKSPACE)
+                await hand_over(leader)
         await asyncio.gather(*tasks, toggling)
         assert [one for one in answers if not isinstance(one, Done)] == []
         await until(lambda: len({node.engine.seq for node in nodes}) == 1)
@@ -196,6 +194,50 @@ async def test_a_command_has_its_effect_once_over_many_changes_of_the_leader(set
         changes = [event for record in records for event in record.events if isinstance(event, AgentStateChanged)]
         assert len(changes) == TOGGLES
         assert sum(node.node.leadership.hand_overs for node in nodes if node.node is not None) >= 5
+
+
+async def test_commands_of_one_connection_keep_their_order_over_take_over_and_hand_over(
+    settings: StoreSettings, tmp_path: Path
+) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [first] = [node for node in nodes if node.is_leader]
+        [second] = [node for node in nodes if not node.is_leader]
+        await done(first, published(a_policy()))
+        replies: list[asyncio.Future[Reply]] = []
+
+        async def send_without_waiting() -> None:
+            while True:
+                for _ in range(3):
+                    reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+                    second.writer.submit(WORKSPACE, a_contact(f"c{len(replies)}"), actor="gateway:web", reply=reply)
+                    replies.append(reply)
+                await asyncio.sleep(0.01)
+
+        sending = asyncio.create_task(send_without_waiting())
+        await until(lambda: len(replies) > 30)
+        first._names.remove(first)
+        await hand_over(first)
+        await until(lambda: second.is_leader)
+        led_from = len(replies)
+        await until(lambda: len(replies) > led_from + 60)
+        first._names.append(first)
+        await hand_over(second)
+        await until(lambda: first.is_leader)
+        led_from = len(replies)
+        await until(lambda: len(replies) > led_from + 30)
+        sending.cancel()
+        places = []
+        for reply in await asyncio.gather(*replies):
+            assert isinstance(reply.outcome.result, Done)
+            places.append(reply.outcome.first_seq)
+        assert places == sorted(places)
+
+
+async def hand_over(leader: Node) -> None:
+    """Give the workspace away."""
+    assert leader.node is not None
+    async with leader.node.leadership._busy:
+        await leader.node.leadership._hand_over(WORKSPACE)
 
 
 async def test_a_leader_that_was_replaced_is_fenced(settings: StoreSettings, tmp_path: Path) -> None:

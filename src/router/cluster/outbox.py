@@ -69,6 +69,10 @@ class Outbox:
         self._workspaces: dict[int, WorkspaceId] = {}
         """The workspace of each of them."""
         self._number = 0
+        self._sent: dict[WorkspaceId, int] = {}
+        """The last number of each workspace."""
+        self._settled: dict[WorkspaceId, int] = {}
+        """The last number of each workspace of which it is known that it and those before were carried out."""
         self._more = asyncio.Event()
         self.failures = 0
         """Commands that got no answer in time."""
@@ -86,11 +90,16 @@ class Outbox:
     def send(self, workspace: WorkspaceId, queued: QueuedCommand) -> None:
         """Send a command to the leader, and complete its reply with the answer."""
         self._number += 1
+        self._sent[workspace] = self._number
         if queued.reply is not None:
             self._pending.setdefault(workspace, {})[self._number] = _Pending(queued.reply, time.monotonic())
             self._workspaces[self._number] = workspace
         self._waiting.setdefault(workspace, deque()).append((self._number, encode_command(queued.command, queued.actor)))
         self._more.set()
+
+    def is_settled(self, workspace: WorkspaceId) -> bool:
+        """Return whether every command of a workspace that was sent is known to be carried out."""
+        return self._sent.get(workspace, 0) == self._settled.get(workspace, 0)
 
     def on_answer(self, answer: AnswerMessage) -> None:
         """Take an answer of a leader; one that is not expected any more is ignored."""
@@ -101,6 +110,7 @@ class Outbox:
             # It did not go through the queue of the leader, so it may be ahead of others.
             self._fail(answer.number, error_of(answer.error))
             return
+        self._settled[workspace] = answer.number
         waiting = self._pending[workspace]
         while (number := next(iter(waiting))) < answer.number:
             self._give_up(number)

@@ -30,6 +30,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from msgspec import Struct
@@ -42,7 +43,7 @@ from router.model.errors import CommandQueueFull
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import WorkspaceId
 from router.runtime.clock import WakeupSchedule
-from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, RemoteCommands, Reply, ReplyTarget, WorkspaceRuntime
+from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, Reply, ReplyTarget, WorkspaceRuntime
 
 ROUTER_ACTOR: Final = "router"
 """Actor of commands that the router issues itself: timers, and desktops lost at a restart."""
@@ -177,6 +178,7 @@ COUNT_MAX: Final = 10_000
 SUBMIT_WAIT_MS_MAX: Final = 50
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class CommandQueue(Generic[T]):
@@ -269,6 +271,21 @@ class CommandQueue(Generic[T]):
         """Remove and return at most ``count_max`` items in round-robin order."""
         return [item for _, item in zip(range(count_max), iter(self.pop, None), strict=False)]
 
+    def take(self, workspace: WorkspaceId, kind: type[U]) -> list[U]:
+        """Remove and return the items of one kind of a workspace in the order of their arrival."""
+        queue = self._queues.get(workspace)
+        if queue is None:
+            return []
+        arrived = [*queue.other_items, *((number, item) for number, item, _ in queue.submits)]
+        taken = [item for _, item in sorted(arrived, key=itemgetter(0)) if isinstance(item, kind)]
+        queue.other_items = deque(one for one in queue.other_items if not isinstance(one[1], kind))
+        queue.submits = deque(one for one in queue.submits if not isinstance(one[1], kind))
+        self._count -= len(taken)
+        if not len(queue):
+            del self._queues[workspace]
+            self._order.remove(workspace)
+        return taken
+
     def drain(self) -> Iterator[T]:
         """Remove and return all items, which will not be served."""
         while (popped := self.pop()) is not None:
@@ -313,8 +330,6 @@ class BatchProcessor:
         self._queue = queue
         self._count_max = count_max
         self._ms_max = ms_max
-        self.remote: RemoteCommands | None = None
-        """Where commands go that were queued before another node began to lead their workspace."""
 
     def process(self, batch: Batch, turns: Turns) -> Iterator[None]:
         """Execute one batch at ``batch.at_ms``: first the workspaces with due timers, then queued items round-robin.
@@ -355,12 +370,8 @@ class BatchProcessor:
             if item.reply is not None:
                 batch.pending_replies.append(item.reply)
             if isinstance(item, QueuedCommand):
-                runtime = self._workspaces[workspace]
-                if runtime.is_led:
-                    touched[workspace] = None
-                    execute_command(batch, runtime, item)
-                elif self.remote is not None:
-                    self.remote.send(workspace, item)
+                touched[workspace] = None
+                execute_command(batch, self._workspaces[workspace], item)
             elif isinstance(item, QueuedWork):
                 touched[workspace] = None
                 item.execute(batch, self._workspaces[workspace])

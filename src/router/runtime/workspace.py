@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from router.engine.engine import Engine
 from router.model.commands import Command
+from router.model.errors import CommandQueueFull
 from router.model.results import Outcome
 from router.model.states import WorkspaceId
 from router.runtime.recovery import StatsProjection
@@ -89,6 +90,37 @@ class RemoteCommands(Protocol):
         """Send a command to the leader, and complete its reply with the answer."""
         ...
 
+    def is_settled(self, workspace: WorkspaceId) -> bool:
+        """Return whether every command of a workspace that was sent is known to be carried out."""
+        ...
+
+
+class HeldCommands:
+    """Commands that came after a node began to lead and before those that it had sent to the leader are carried out.
+
+    It is also the reply target of the last command that was sent.
+    """
+
+    def __init__(self, release: Callable[["HeldCommands"], None], *, count_max: int) -> None:
+        """``release`` is called when the last command was answered, or will not be."""
+        self.commands: list[QueuedCommand] = []
+        self._release = release
+        self._count_max = count_max
+
+    def admit(self) -> None:
+        """Raise CommandQueueFull where as many commands wait as may."""
+        if len(self.commands) >= self._count_max:
+            raise CommandQueueFull("the command queue is full; retry later")
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Reply, /) -> None:
+        self._release(self)
+
+    def set_exception(self, exception: Exception, /) -> None:
+        self._release(self)
+
 
 class WorkspaceRuntime(Struct, kw_only=True):
     """The engine, statistics and bookkeeping of one workspace."""
@@ -102,4 +134,7 @@ class WorkspaceRuntime(Struct, kw_only=True):
     quiet_since_ms: int = 0
     is_led: bool = True
     """Whether this process decides; no: the engine follows the log that another node writes."""
+    takes_commands: bool = True
+    """Whether commands are put into the queue; no: they are sent to the leader, or held until what was sent is carried out."""
+    held_commands: "HeldCommands | None" = None
     held_replies: list[HeldReply] = []

@@ -18,6 +18,7 @@ The writer makes no routing decisions. Only its ``BatchProcessor`` calls ``Engin
 import asyncio
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ from router.journal.crash_points import crash_point
 from router.journal.port import Consumed, Journal, WorkspaceHistory
 from router.journal.records import Record
 from router.model.commands import (
+    AdvanceTime,
     Command,
     EnqueueContact,
     GuardedCommand,
@@ -57,7 +59,16 @@ from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
-from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, RemoteCommands, Reply, ReplyTarget, WorkspaceRuntime
+from router.runtime.workspace import (
+    HeldCommands,
+    QueryResult,
+    QueuedCommand,
+    QueuedQuery,
+    RemoteCommands,
+    Reply,
+    ReplyTarget,
+    WorkspaceRuntime,
+)
 
 __all__ = ["Writer", "WriterLimits", "Reply", "QueryResult"]
 
@@ -183,6 +194,7 @@ class Writer:
             events_since_snapshot=engine.seq - recovered.snapshot_seq,
             quiet_since_ms=self.clock.now_ms(),
             is_led=history.is_led,
+            takes_commands=history.is_led,
         )
         self._workspaces[history.workspace] = runtime
         if not history.is_led:
@@ -282,10 +294,16 @@ class Writer:
         if self.key_hashes is not None and isinstance(command, _HAVE_KEYS) and command.dedupe_key is not None:
             command = self.key_hashes(command)
         queued = QueuedCommand(command, actor, reply)
-        if self._remote is not None and not self._workspaces[workspace].is_led:
-            self._remote.admit(workspace)
-            self._take_in(workspace, queued)
-            self._remote.send(workspace, queued)
+        if self._remote is not None and not (runtime := self._workspaces[workspace]).takes_commands:
+            held = runtime.held_commands
+            if held is not None:
+                held.admit()
+                self._take_in(workspace, queued)
+                held.commands.append(queued)
+            else:
+                self._remote.admit(workspace)
+                self._take_in(workspace, queued)
+                self._remote.send(workspace, queued)
             return
         self._queue.put(workspace, queued)
         self._take_in(workspace, queued)
@@ -331,7 +349,7 @@ class Writer:
 
     def share(self, remote: RemoteCommands) -> None:
         """Send the commands of workspaces that this process does not lead to their leaders."""
-        self._remote = self._processor.remote = remote
+        self._remote = remote
 
     def is_led(self, workspace: WorkspaceId) -> bool:
         """Return whether this process decides in a workspace. Raises KeyError for an unknown workspace."""
@@ -342,7 +360,12 @@ class Writer:
         self._queue.put(workspace, work, ignore_limit=True)
 
     async def lead(self, workspace: WorkspaceId, take: Callable[[], int]) -> None:
-        """Begin to decide in a workspace, between two batches; ``take`` makes the log writable and returns the epoch."""
+        """Begin to decide in a workspace, between two batches; ``take`` makes the log writable and returns the epoch.
+
+        Commands that this process sent to the former leader may still wait in the store. New ones are held until those are carried
+        out, so that the commands of one connection keep their order. The last one sent tells when that is: its answer comes behind
+        all others.
+        """
 
         def change() -> None:
             runtime = self._workspaces[workspace]
@@ -350,15 +373,35 @@ class Writer:
             runtime.is_led = True
             self.clock.set_minimum(runtime.engine.at_ms)
             self._wakeups.set(workspace, runtime.engine.next_deadline_ms())
+            if self._remote is None or self._remote.is_settled(workspace):
+                runtime.takes_commands = True
+                return
+            held = HeldCommands(partial(self._release, runtime), count_max=self._limits.queue_count_max)
+            runtime.held_commands = held
+            self._remote.send(workspace, QueuedCommand(AdvanceTime(), ROUTER_ACTOR, held))
 
         await self._change(change)
 
+    def _release(self, runtime: WorkspaceRuntime, held: HeldCommands) -> None:
+        if runtime.held_commands is not held:
+            return
+        runtime.held_commands = None
+        runtime.takes_commands = True
+        for queued in held.commands:
+            self._queue.put(runtime.workspace, queued, ignore_limit=True)
+
     async def follow(self, workspace: WorkspaceId) -> None:
-        """Decide no more in a workspace, between two batches; its commands go to the leader from now on."""
+        """Decide no more in a workspace, between two batches; its commands go to the leader from now on, the queued ones first."""
 
         def change() -> None:
-            self._workspaces[workspace].is_led = False
+            runtime = self._workspaces[workspace]
+            runtime.is_led = runtime.takes_commands = False
             self._wakeups.set(workspace, None)
+            held, runtime.held_commands = runtime.held_commands, None
+            waiting = self._queue.take(workspace, QueuedCommand) + ([] if held is None else held.commands)
+            if self._remote is not None:
+                for queued in waiting:
+                    self._remote.send(workspace, queued)
 
         await self._change(change)
 
@@ -440,6 +483,8 @@ class Writer:
         self._queue.wake()
 
     def _idle_s(self) -> float:
+        if self._changes:
+            return 0.0  # It came while a batch was carried out, when nothing waits that could be woken.
         # Wake up from time to time so that idle workspaces get their snapshots.
         idle_s = self._schedule.idle_ms / 1000
         deadline_ms = self._wakeups.next_ms()
@@ -509,7 +554,10 @@ class Writer:
     def _fail_pending_replies(self, batch: Batch | None) -> None:
         pending = batch.pending_replies if batch is not None else []
         pending += [item.reply for item in self._queue.drain() if item.reply is not None]
-        pending += [held.reply for runtime in self._workspaces.values() for held in runtime.held_replies]
+        for runtime in self._workspaces.values():
+            pending += [held.reply for held in runtime.held_replies]
+            if runtime.held_commands is not None:
+                pending += [queued.reply for queued in runtime.held_commands.commands if queued.reply is not None]
         for _, done in self._changes:
             done.cancel()
         for reply in pending:
