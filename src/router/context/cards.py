@@ -198,6 +198,8 @@ class WorkChange(Struct, frozen=True, kw_only=True):
     disposition: str | None = None
     customer_id: str | None = None
     """Customer; set by the first event of a contact alone."""
+    submitted_as: str | None = None
+    """Submit by which the customer of a suspended contact is back; set where the contact was resumed by one."""
 
 
 class Sensitive(Struct, frozen=True, kw_only=True):

@@ -78,6 +78,13 @@ class ContactContexts(Protocol):
         """Store the context of a contact. Raises UnknownCustomer or ErasedCustomer."""
         ...
 
+    def resume(self, workspace: str, contact_id: str, *, customer_id: str, submitted_as: str, at_ms: int) -> CardContent:
+        """Give a resumed contact what came with the submit by which its customer is back; return what its card shows then.
+
+        That is how the customer is known, asserted where nothing was stored for the submit, and the context, if there is one.
+        """
+        ...
+
     def add_note(self, workspace: str, contact_id: str, *, customer_id: str | None, author: str, text: str, now_ms: int) -> None:
         """Store a note on a contact. Raises TooManyNotes, UnknownCustomer or ErasedCustomer."""
         ...

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from router.context.cards import NOTES_MAX, CardStatus, ContactContext, TooManyNotes, WorkChange, card_of
+from router.context.cards import NOTES_MAX, CardContent, CardStatus, ContactContext, TooManyNotes, WorkChange, card_of
 from router.context.customers import ErasedCustomer
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import Step
@@ -171,3 +172,37 @@ def test_durable_changes_are_announced_and_those_of_a_failed_operation_are_not(s
     note(store, "c1", first, "y")
     store.attempt_failed()
     assert store.take_changes() == []
+
+
+def test_a_resumed_contact_has_what_came_with_the_submit_and_no_older_proof(store: SqliteContextStore) -> None:
+    customer_id = create(store, identity("u-1"))
+    later = NOW + 1_000
+
+    def content(contact_id: str = "c1") -> CardContent:
+        return store.contacts.content("default", contact_id, customer_id=customer_id)
+
+    def verified(text: str = SECRET) -> None:
+        context = ContactContext(summary=text)
+        store.contacts.keep("default", "c1", customer_id=customer_id, assurance=Assurance.VERIFIED, context=context, now_ms=NOW)
+
+    verified()
+    keep(store, "c2", customer_id, "wants a loan")
+    resumed = store.contacts.resume("default", "c1", customer_id=customer_id, submitted_as="c2", at_ms=later)
+    assert resumed == content() and resumed.assurance is Assurance.ASSERTED
+    assert resumed.context is not None and resumed.context.summary == "wants a loan"
+    verified()
+    nothing = store.contacts.resume("default", "c1", customer_id=customer_id, submitted_as="unknown", at_ms=later)
+    assert nothing == content() and nothing.assurance is Assurance.ASSERTED
+    assert nothing.context is not None and nothing.context.summary == SECRET
+
+    def read_from_the_feed() -> None:
+        change = msgspec.structs.replace(work("c1", state="open", submitted_as="c2"), at_ms=later)
+        store.contacts.record_work("default", [change], history_id="h", seq=1)
+
+    # The router was killed before it was stored: the feed says so after the start. What is proved later stays.
+    verified()
+    read_from_the_feed()
+    assert content().assurance is Assurance.ASSERTED
+    store.contacts.raise_assurance("default", "c1", customer_id=customer_id, assurance=Assurance.VERIFIED, now_ms=later)
+    read_from_the_feed()
+    assert content().assurance is Assurance.VERIFIED

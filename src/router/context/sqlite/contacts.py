@@ -9,6 +9,7 @@ after a crash, or after the store was away, reading on from there repairs the ta
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -26,7 +27,7 @@ from router.context.cards import (
 from router.context.customers import CustomerView, ErasedCustomer, UnknownCustomer
 from router.context.identities import Assurance
 from router.context.journey import STEPS_MAX, Step, merge_steps
-from router.context.keys import DataKey
+from router.context.keys import DataKey, SealBroken
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.journeys import JourneyTable
 
@@ -72,6 +73,13 @@ class ContactTable:
         """Return the row whose key seals what is stored about a contact; None: nothing is stored."""
         found = self._connection.execute(
             "SELECT row FROM contact WHERE workspace = ? AND contact_id = ?", (self._workspace, contact_id)
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def kept_ms(self, contact_id: str) -> int | None:
+        """Return when what is stored about a contact was stored; None: nothing is stored."""
+        found = self._connection.execute(
+            "SELECT at_ms FROM contact WHERE workspace = ? AND contact_id = ?", (self._workspace, contact_id)
         ).fetchone()
         return None if found is None else int(found[0])
 
@@ -274,6 +282,36 @@ class SqliteContacts:
         assert key is not None
         contacts.keep(contact_id, row, key, is_owned=customer_id is not None, assurance=assurance, context=context, at_ms=now_ms)
 
+    def resume(self, workspace: str, contact_id: str, *, customer_id: str, submitted_as: str, at_ms: int) -> CardContent:
+        """Give a resumed contact what came with the submit by which its customer is back; return what its card shows then.
+
+        That is how the customer is known, asserted where nothing was stored for the submit, and the context, if there is one.
+        """
+        before = self.content(workspace, contact_id, customer_id=customer_id)
+        if before.customer is None:
+            return before
+        try:
+            came = self.content(workspace, submitted_as, customer_id=None)
+        except (SealBroken, ValueError):  # What cannot be read is no proof either.
+            came = CardContent()
+        # How the customer was known before they were away proves nothing of the one who is back.
+        assurance, context = came.assurance or Assurance.ASSERTED, came.context or before.context
+        self.keep(workspace, contact_id, customer_id=customer_id, assurance=assurance, context=context, now_ms=at_ms)
+        return msgspec.structs.replace(before, assurance=assurance, context=context)
+
+    def _resume_again(self, workspace: str, change: WorkChange) -> None:
+        """Resume a contact as ``resume`` does, if the router has ended, or the store has failed, before that was stored."""
+        customers, contacts = self._contacts(workspace)
+        row, kept_ms = contacts.row_of(change.contact_id), contacts.kept_ms(change.contact_id)
+        if change.submitted_as is None or row is None or kept_ms is None or kept_ms >= change.at_ms:
+            return
+        if customers.key_of(row) is not None:
+            customer_id = customers.id_of(row)
+            with suppress(SealBroken, UnknownCustomer, ErasedCustomer):
+                self.resume(
+                    workspace, change.contact_id, customer_id=customer_id, submitted_as=change.submitted_as, at_ms=change.at_ms
+                )
+
     def raise_assurance(self, workspace: str, contact_id: str, *, customer_id: str, assurance: Assurance, now_ms: int) -> None:
         """Record how the customer of a contact is known from now on. Raises UnknownCustomer or ErasedCustomer."""
         customers, contacts = self._contacts(workspace)
@@ -363,6 +401,9 @@ class SqliteContacts:
             except (UnknownCustomer, ErasedCustomer):
                 return None
 
+        for change in changes:
+            if change.submitted_as is not None:
+                self._resume_again(workspace, change)
         for row in contacts.record_work(changes, row_of):
             self._on_change(workspace, row, "work")
         if is_complete:

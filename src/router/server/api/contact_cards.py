@@ -47,6 +47,7 @@ async def get_contact_card(request: ApiRequest) -> ApiResponse:
     except ContextUnavailable:
         card = Card(status=CardStatus.UNAVAILABLE, now=customers.cards.context_of(request.workspace, contact_id))
     else:
+        content = customers.cards.proven(request.workspace, contact_id, content)
         card = card_of(content, contact_id=contact_id, sensitive=customers.cards.sensitive)
     customers.count_card(card.status)
     return ApiResponse(body=card)

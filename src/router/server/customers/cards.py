@@ -24,6 +24,7 @@ import msgspec
 
 from router.context.cards import Card, CardContent, CardStatus, ContactContext, Sensitive, card_of, changed_parts
 from router.context.customers import ContextError
+from router.context.identities import Assurance
 from router.context.port import ContextStore
 from router.context.service import ContextService
 from router.model.errors import RouterError
@@ -131,6 +132,8 @@ class Cards:
         """Sends a frame to connections of a workspace."""
         self.is_newest: Callable[[str, CardContent], bool] = lambda workspace, content: True
         """Returns whether what was read contains all changes of its customer that were announced."""
+        self.unproven: Final[set[tuple[str, str]]] = set()
+        """Resumed contacts for which the store does not have yet how their customer is known now: asserted until then."""
 
     # --- contents ------------------------------------------------------------------------------
 
@@ -158,6 +161,36 @@ class Cards:
 
         return arrived
 
+    def expect_resumed(
+        self, workspace: str, contact_id: str, customer_id: str, submitted_as: str
+    ) -> Callable[[CardContent | None], None]:
+        """Expect what a submit has brought for a suspended contact that it resumes, as ``expect``; drop the card from before.
+
+        Whatever is read until it has arrived does not show the customer as verified: that was proved before they were away.
+        """
+        key, context = (workspace, contact_id), self.context_of(workspace, submitted_as)
+        self.ended(workspace, submitted_as)
+        self.unproven.add(key)
+        entry = self._entry(workspace, contact_id, customer_id)
+        entry.changes += 1
+        entry.content = None
+        arrived = self.expect(workspace, contact_id, customer_id, context or entry.context)
+
+        def carried(content: CardContent | None) -> None:
+            if content is not None:
+                self.unproven.discard(key)
+            # Watching supervisors have the card from before, or one that was read meanwhile.
+            entry.is_due = entry.is_due or entry.sent is not None
+            arrived(content)
+
+        return carried
+
+    def proven(self, workspace: str, contact_id: str, content: CardContent) -> CardContent:
+        """Return what the store has of a contact with no better assurance than is proved."""
+        if content.assurance is None or (workspace, contact_id) not in self.unproven:
+            return content
+        return msgspec.structs.replace(content, assurance=Assurance.ASSERTED)
+
     def _entry(self, workspace: str, contact_id: str, customer_id: str | None) -> _Entry:
         key = (workspace, contact_id)
         entry = self._entries.get(key)
@@ -171,7 +204,7 @@ class Cards:
         return entry
 
     def _set_content(self, workspace: str, contact_id: str, entry: _Entry, content: CardContent) -> None:
-        entry.content = content
+        entry.content = self.proven(workspace, contact_id, content)
         if content.customer is not None:
             self._unindex(workspace, contact_id, entry)
             root = content.customer.merged_into or content.customer.customer_id
@@ -356,7 +389,8 @@ class Cards:
         except ContextError:
             content = None
         finally:
-            entry.reading = None
+            if entry.reading is asyncio.current_task():
+                entry.reading = None
         self._read_done(workspace, contact_id, entry, changes, content)
 
     def _read_done(self, workspace: str, contact_id: str, entry: _Entry, changes: int, content: CardContent | None) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Collection, Coroutine, Generator, Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from router.context.cards import CardContent, CardStatus, ContactContext, Sensitive
-from router.context.customers import ContextError
-from router.context.port import ContextChange, ContextStore, CustomerChangeKind
+from router.context.customers import ContextError, ContextUnavailable
+from router.context.port import ContextChange, CustomerChangeKind
 from router.context.service import ContextService
 from router.context_settings import ContextSettings
 from router.engine.engine import Engine
@@ -29,12 +31,16 @@ from router.server.customers.cards import Cards
 from router.server.customers.live_contacts import ENDING_EVENTS, LiveContacts, load_live_contacts
 from router.server.customers.work_log import WorkLog
 
+_log = structlog.get_logger(__name__)
+
 SUBSCRIPTION: Final = "customers"
 ERASURE_ACTOR: Final = "router:erasure"
 ANNOUNCED_MAX: Final = 10_000
 """Customers whose latest change is remembered: those of the groups that were committed while a submit was read."""
 KNOWN_MAX: Final = 100_000
 """Customers that are known to exist, about 250 bytes each."""
+RESUME_RETRY_S: Final = 5.0
+"""Time after which it is stored again how the customer of a resumed contact is known, where that has failed."""
 GREETED_MAX: Final = 50
 """Cards sent to a desktop that connects."""
 
@@ -191,34 +197,53 @@ class LiveCustomers:
             if changed is not None:
                 self.facts.contacts_changed(workspace, changed.customer_id)
             if kind in ENDING_EVENTS and isinstance(contact_id := getattr(event, "contact_id", None), str):
+                self.cards.unproven.discard((workspace, contact_id))
                 self.cards.ended(workspace, contact_id)
             elif kind is ContactQueued and changed is not None:
                 self.facts.refresh(workspace, changed.customer_id)
-            elif isinstance(event, ContactResumed) and event.submitted_as is not None:
-                self._start(self._carry_context(workspace, event.submitted_as, event.contact_id))
 
-    async def _carry_context(self, workspace: str, submitted_as: str, contact_id: str) -> None:
-        """Give a resumed contact what came with the submit by which its customer is back: the context, and how they are known."""
-        contact, now_ms = self.live_contacts(workspace).get(contact_id), self._writer.clock.now_ms()
-        customer_id = None if contact is None else contact.customer_id
+    def _resume(self, workspace: str, event: ContactResumed, customer_id: str | None, at_ms: int) -> None:
+        """Give a resumed contact what came with the submit by which its customer is back: the context, and how they are known.
 
-        def operation(store: ContextStore) -> None:
-            came = store.contacts.content(workspace, submitted_as, customer_id=None)
-            before = store.contacts.content(workspace, contact_id, customer_id=customer_id)
-            if not (came.is_erased or before.is_erased) and (came.context is not None or came.assurance is not None):
-                store.contacts.keep(
-                    workspace,
-                    contact_id,
-                    customer_id=customer_id,
-                    assurance=came.assurance or before.assurance,
-                    context=came.context or before.context,
-                    now_ms=now_ms,
-                )
+        Its card from before is not shown from now on. Until the store has done it, the customer counts as asserted.
+        """
+        contact_id, submitted_as = event.contact_id, event.submitted_as
+        if customer_id is None or submitted_as is None:
+            return
+        carried = self.cards.expect_resumed(workspace, contact_id, customer_id, submitted_as)
 
-        with suppress(ContextError):  # The store does not answer: the card shows the conversation as it was.
-            await self._context.run(operation)
-        self.cards.ended(workspace, submitted_as)
-        self.cards.contact_changed(workspace, contact_id)
+        def done(content: CardContent | None, error: BaseException | None) -> None:
+            if error is not None and not isinstance(error, ContextError):
+                action = "resume_customer_failed"
+                _log.error("what came with a submit could not be stored", action=action, workspace=workspace, exc_info=error)
+            carried(content)
+
+        def stored(future: "asyncio.Future[None]") -> None:
+            if not future.cancelled() and isinstance(future.exception(), ContextUnavailable):
+                self._resume_again(workspace, event, customer_id, at_ms)
+
+        try:
+            future = self._context.begin(
+                lambda store: store.contacts.resume(
+                    workspace, contact_id, customer_id=customer_id, submitted_as=submitted_as, at_ms=at_ms
+                ),
+                done,
+            )
+        except ContextUnavailable:
+            carried(None)
+            self._resume_again(workspace, event, customer_id, at_ms)
+        else:
+            future.add_done_callback(stored)
+
+    def _resume_again(self, workspace: str, event: ContactResumed, customer_id: str, at_ms: int) -> None:
+        """Try again later to store how the customer of a resumed contact is known, while it is open."""
+        self.cards.unproven.add((workspace, event.contact_id))
+        self._start(self._resume_later(workspace, event, customer_id, at_ms))
+
+    async def _resume_later(self, workspace: str, event: ContactResumed, customer_id: str, at_ms: int) -> None:
+        await asyncio.sleep(RESUME_RETRY_S)
+        if (workspace, event.contact_id) in self.cards.unproven:
+            self._resume(workspace, event, customer_id, at_ms)
 
     def _on_policy(self, published: PublishedRecord) -> None:
         for event in published.record.events:
@@ -226,9 +251,11 @@ class LiveCustomers:
                 self.facts.use_policy(published.workspace, event.policy)
 
     def _on_decided(self, workspace: str, record: Record, engine: Engine) -> None:
-        """Begin to read the cards of offers while they are being made durable."""
+        """Begin to read the cards of offers while they are being made durable; after a resume, not as they were before."""
         for event in record.events:
-            if isinstance(event, OfferMade | ContactAssigned | ParticipantAdded):
+            if isinstance(event, ContactResumed):
+                self._resume(workspace, event, engine.customer_of(event.contact_id)[0], record.at_ms)
+            elif isinstance(event, OfferMade | ContactAssigned | ParticipantAdded):
                 customer_id, queued_seq = engine.customer_of(event.contact_id)
                 self._prepare(workspace, event.contact_id, customer_id, queued_seq)
 

@@ -68,7 +68,12 @@ def work_change(event: Event, at_ms: int) -> WorkChange | None:
             return WorkChange(contact_id=event.contact_id, at_ms=at_ms, state="suspended", queue_id=event.queue_id)
         case ContactResumed():
             return WorkChange(
-                contact_id=event.contact_id, at_ms=at_ms, state="open", channel=event.channel, queue_id=event.queue_id
+                contact_id=event.contact_id,
+                at_ms=at_ms,
+                state="open",
+                channel=event.channel,
+                queue_id=event.queue_id,
+                submitted_as=event.submitted_as,
             )
         case ContactRequeued() | ContactOverflowed():
             return WorkChange(contact_id=event.contact_id, at_ms=at_ms, queue_id=event.queue_id)

@@ -1,0 +1,140 @@
+"""The card of a conversation that a submit resumes: what was proved before the customer was away is not shown to anyone."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.client import DesktopClient
+from router.context import service
+from router.context.cards import Card, CardStatus
+from router.context.customers import ContextUnavailable
+from router.context.port import ContextStore
+from router.protocol.frames import ServerFrame
+from router.server.customers import cards, live_customers
+from tests.support.card_centre import PATIENCE_S, PHONE, USER, api, context_at, facts_policy, until
+from tests.support.http_api import Api
+from tests.support.in_process_router import InProcessRouter, running_router
+
+NAME = "canary-ann-miller"
+
+
+@asynccontextmanager
+async def a_suspended_chat(path: Path, **settings: Any) -> AsyncIterator[tuple[InProcessRouter, Api, DesktopClient, str, str]]:
+    """A chat of a customer who was verified, which is suspended; their name is sensitive."""
+    async with (
+        running_router(path, context=context_at(path, sensitive_fields=["name"], **settings)) as router,
+        api(router) as app,
+        router.desktop("a0") as ada,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await router.do(facts_policy())
+        proved = [USER, PHONE | {"assurance": "verified"}]
+        customer_id = (await app.ok("POST", "/v1/customers/resolve", {"identities": proved}))["customer_id"]
+        await app.ok("PATCH", f"/v1/customers/{customer_id}", {"name": NAME})
+        chat = await app.submit(channel="chat", queue_id="support", customer={"identities": [USER]})
+        contact_id = chat["contact_id"]
+        shown = await app.ok("GET", f"/v1/contacts/{contact_id}/card")
+        assert (shown["assurance"], shown["customer"]["name"]) == ("verified", NAME)
+        await app.ok("POST", f"/v1/contacts/{contact_id}/suspend", {})
+        await ada.ready()
+        yield router, app, ada, contact_id, customer_id
+
+
+def watch_frames(router: InProcessRouter, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return everything that the router sends to desktops from now on."""
+    sent: list[str] = []
+    encode = router.hub.encode
+
+    def watched(frame: ServerFrame, subprotocol: Any) -> bytes:
+        sent.append(repr(frame))
+        return encode(frame, subprotocol)
+
+    monkeypatch.setattr(router.hub, "encode", watched)
+    return sent
+
+
+async def until_asserted(ada: DesktopClient, contact_id: str) -> Card:
+    """The card of the contact, once it says how the caller is known."""
+    await until(lambda: contact_id in ada.cards and ada.cards[contact_id].assurance is not None)
+    card = ada.cards[contact_id]
+    assert str(card.assurance) == "asserted" and card.hidden == ("name",)
+    return card
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+async def test_no_card_shows_a_caller_what_the_writer_had_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_in_memory: bool
+) -> None:
+    async with a_suspended_chat(tmp_path) as (router, app, ada, chat, _):
+        assert router.services.customers is not None
+        if not is_in_memory:
+            router.services.customers.cards.ended("default", chat)
+        sent = watch_frames(router, monkeypatch)
+        call: dict[str, Any] = {
+            "channel": "voice",
+            "queue_id": "support",
+            "customer": {"identities": [PHONE]},
+            "context": {"intent": "loan"},
+        }
+        assert (await app.submit(**call, resume="auto"))["contact_id"] == chat
+        card = await until_asserted(ada, chat)
+        assert card.now is not None and card.now.intent == "loan"
+        assert any("OfferMade" in frame for frame in sent) and not [frame for frame in sent if NAME in frame]
+        shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+        assert shown["assurance"] == "asserted" and "name" not in shown["customer"]
+        assert not router.services.customers.cards.unproven
+
+
+async def test_a_caller_who_is_verified_is_shown_as_verified(tmp_path: Path) -> None:
+    async with a_suspended_chat(tmp_path) as (_, app, ada, chat, _):
+        call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"identities": [USER]}}
+        assert (await app.submit(**call, resume="auto"))["contact_id"] == chat
+        await until(lambda: chat in ada.cards and ada.cards[chat].status is CardStatus.COMPLETE)
+        customer = ada.cards[chat].customer
+        assert customer is not None and customer.name == NAME
+
+
+async def test_what_was_proved_is_not_shown_either_if_the_store_fails_at_the_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((service, "REOPEN_S"), (cards, "RETRY_S")):
+        monkeypatch.setattr(module, name, 0.02)
+    monkeypatch.setattr(live_customers, "RESUME_RETRY_S", 0.5)
+    async with a_suspended_chat(tmp_path, submit_wait_ms_max=1_000) as (router, app, ada, chat, customer_id):
+        context, customers = router.services.context, router.services.customers
+        assert context is not None and customers is not None
+        await until(lambda: customers.facts.get("default", customer_id) is not None)
+        gate, is_stalled = threading.Event(), threading.Event()
+
+        def fail_at_commit(store: ContextStore) -> None:
+            def commit() -> None:
+                raise ContextUnavailable("the disk has failed")
+
+            monkeypatch.setattr(store, "commit", commit)
+            is_stalled.set()
+            gate.wait(20)
+
+        failed = asyncio.ensure_future(context.run(fail_at_commit))
+        assert await asyncio.to_thread(is_stalled.wait, 5)
+        sent = watch_frames(router, monkeypatch)
+        call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": customer_id}}
+        answer = asyncio.create_task(app.submit(**call, resume="auto"))
+        await until(lambda: chat in ada.cards)
+        gate.set()
+        with pytest.raises(ContextUnavailable):
+            await failed
+        assert (await answer)["contact_id"] == chat
+        await until_asserted(ada, chat)
+        # The store was opened again without what the resume has changed, which is stored again a moment later.
+        await until(lambda: context.is_available)
+        shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+        assert shown["assurance"] == "asserted" and "name" not in shown["customer"]
+        await until(lambda: not customers.cards.unproven)
+        stored = await context.run(lambda store: store.contacts.content("default", chat, customer_id=customer_id))
+        assert str(stored.assurance) == "asserted"
+        assert any("OfferMade" in frame for frame in sent) and not [frame for frame in sent if NAME in frame]
