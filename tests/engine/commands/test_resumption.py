@@ -1,5 +1,6 @@
 """Suspended conversations that a submit or a request of their customer resumes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,6 +108,26 @@ def test_a_customer_chooses_among_them_and_the_token_goes_along() -> None:
     for name in ("new", "old"):
         again = world.do(c.ChooseOption(contact_id=name, option="resume-2")).result
         assert isinstance(again, Done) and (again.subject, again.replayed) == ("old", True)
+    compare_views(world)
+
+
+def an_auto_request() -> c.RequestContact:
+    return asks("new", ResumeMode.AUTO)
+
+
+@pytest.mark.parametrize("come", [comes, an_auto_request])
+def test_one_that_goes_on_ends_an_earlier_request_of_its_customer(come: Callable[[], c.Command]) -> None:
+    """The customer would otherwise be served twice: the earlier request takes its default option in the end."""
+    world = with_conversations("old", choose_s=60, channels=("chat",))
+    world.done(asks("asking"))
+    world.done(asks("another", customer_id="c_bob"))
+    assert state(world, "asking") is ContactState.CHOOSING
+    outcome = world.do(come())
+    (cancelled,) = [one for one in outcome.events if isinstance(one, e.ContactCancelled)]
+    assert (cancelled.contact_id, cancelled.reason) == ("asking", "replaced")
+    assert isinstance(outcome.result, Done) and outcome.result.subject == "old"
+    assert isinstance(outcome.events[outcome.result.seq - outcome.first_seq], e.ContactResumed)
+    assert state(world, "another") is ContactState.CHOOSING
     compare_views(world)
 
 

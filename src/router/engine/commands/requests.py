@@ -71,8 +71,7 @@ def _request_contact(tx: Transaction, command: RequestContact) -> CommandResult:
     conversations = _conversations(tx.state, command)
     is_only = command.resume is ResumeMode.AUTO and len(conversations) == 1
     if is_only and resume_by_submit(tx, conversations[0], wanted, command.token_hash):
-        _cancel_earlier(tx, wanted)
-        return tx.done(conversations[0].contact_id, conversations[0].state)
+        return _resumed(tx, conversations[0], wanted)
     options = resume_options(tx.state, conversations, wanted.channel) + _options(tx, policy, wanted, asked)
     if not options:
         assert isinstance(asked, Refused), "a contact that is admitted can wait"
@@ -105,7 +104,7 @@ def _submit_or_resume(tx: Transaction, command: SubmitOrResume) -> CommandResult
         return asked  # What is wrong with a submit does not depend on the customer.
     if command.resume is ResumeMode.AUTO:
         if len(conversations) == 1 and resume_by_submit(tx, conversations[0], wanted):
-            return tx.done(conversations[0].contact_id, conversations[0].state)
+            return _resumed(tx, conversations[0], wanted)
         return enqueue_contact(tx, wanted)
     options = resume_options(state, conversations, wanted.channel)
     if not options or len(state.choosing) >= CHOOSING_MAX:
@@ -116,6 +115,13 @@ def _submit_or_resume(tx: Transaction, command: SubmitOrResume) -> CommandResult
     _cancel_earlier(tx, wanted)
     tx.emit(_choosing_event(tx, state.policy, wanted, last_agent_id, options, None))
     return tx.done(wanted.contact_id, ContactState.CHOOSING)
+
+
+def _resumed(tx: Transaction, contact: Contact, wanted: EnqueueContact) -> Done:
+    """Return the answer that names the conversation that goes on, with which the customer has nothing more to choose."""
+    answer = tx.done(contact.contact_id, contact.state)
+    _cancel_earlier(tx, wanted)
+    return answer
 
 
 def _cancel_earlier(tx: Transaction, wanted: EnqueueContact) -> None:
