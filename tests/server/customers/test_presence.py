@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from router.model.commands import SetCustomerPresence
-from router.model.errors import CommandQueueFull, Stopping
+from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.runtime.writer import Writer
 from router.server.customers.presence import CustomerPresence
 
@@ -21,6 +21,7 @@ class AnsweringWriter:
         self.told: list[tuple[str, bool]] = []
         self.away_ms: list[int] = []
         self.raises: Exception | None = None
+        self.fails = False
         self.unanswered = self.most_unanswered = 0
 
     def submit(self, workspace: str, command: SetCustomerPresence, *, actor: str, reply: Any) -> None:
@@ -35,7 +36,10 @@ class AnsweringWriter:
 
     def _answer(self, reply: Any) -> None:
         self.unanswered -= 1
-        reply.set_result(None)
+        if self.fails:
+            reply.set_exception(JournalUnavailable("the leader of the workspace did not answer in time"))
+        else:
+            reply.set_result(None)
 
 
 def a_presence() -> tuple[AnsweringWriter, CustomerPresence]:
@@ -96,6 +100,27 @@ async def test_nothing_is_lost_while_the_command_queue_is_full() -> None:
     writer.raises = None
     await until(lambda: len(writer.told) == 2)
     assert dict(writer.told) == {"r1": False, "r2": True}, "it is told what holds then"
+
+
+async def test_what_was_told_in_vain_is_told_again() -> None:
+    writer, presence = a_presence()
+    writer.fails = True
+    leave = presence.enter("main", "r1")
+    presence.enter("main", "r2")
+    await asyncio.sleep(0)
+    leave()
+    await until(lambda: ("r1", False) in writer.told)
+    first_ms = writer.away_ms[writer.told.index(("r1", False))]
+    await asyncio.sleep(0)
+    writer.fails = False
+    before = len(writer.told)
+    await until(lambda: len(writer.told) > before)
+    told = dict(writer.told[before:])
+    assert told["r1"] is False
+    assert writer.away_ms[len(writer.told) - 1 - [one for one, _ in reversed(writer.told)].index("r1")] > first_ms, "since when"
+    assert ("r2", True) in writer.told[2:]
+    presence.enter("main", "r1")
+    await until(lambda: writer.told[-1] == ("r1", True))
 
 
 async def test_nothing_is_told_at_the_end() -> None:

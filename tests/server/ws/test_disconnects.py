@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from router.model.commands import LoseDesktop
-from router.model.errors import CommandQueueFull, Stopping
+from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.runtime.writer import Writer
 from router.server.ws.disconnects import DisconnectQueue
 
@@ -29,6 +29,11 @@ class FakeWriter:
         self.taken.append(command.session_id)
         self.unanswered.append(reply)
         self.most_unanswered = max(self.most_unanswered, len(self.unanswered))
+
+    def fail(self) -> None:
+        unanswered, self.unanswered = self.unanswered, []
+        for reply in unanswered:
+            reply.set_exception(JournalUnavailable("the leader of the workspace did not answer in time"))
 
     def answer(self) -> None:
         unanswered, self.unanswered = self.unanswered, []
@@ -80,6 +85,23 @@ async def test_a_full_command_queue_delays_losses_but_drops_none() -> None:
         queue.add_lost_desktop("main", "ada", name)
     await answered_until(writer, len(names))
     assert writer.taken == names
+
+
+async def test_a_loss_without_an_answer_is_submitted_again_and_the_others_go_on() -> None:
+    writer, queue = a_queue()
+    names = lose(queue, MANY)
+    failed = list(writer.taken)
+    writer.fail()
+    await answered_until(writer, MANY + len(failed))
+    assert sorted(writer.taken) == sorted(names + failed)
+    queue.add_lost_desktop("main", "ada", "only")
+    await answered_until(writer, MANY + len(failed) + 1)
+    writer.answer()
+    queue.add_lost_desktop("main", "ada", "alone")
+    await answered_until(writer, MANY + len(failed) + 1)
+    writer.fail()
+    await answered_until(writer, MANY + len(failed) + 3)
+    assert writer.taken[-2:] == ["alone", "alone"]
 
 
 async def test_draining_submits_everything_at_once() -> None:

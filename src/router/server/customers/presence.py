@@ -31,8 +31,30 @@ _RETRY_S: Final = 0.2
 _Key: TypeAlias = tuple[WorkspaceId, ContactId]
 
 
+class _Told:
+    """What the engine was told of a customer, and the reply object of that."""
+
+    __slots__ = ("_presence", "key", "since_s")
+
+    def __init__(self, presence: "CustomerPresence", key: _Key, since_s: float | None) -> None:
+        """``since_s``: since when the customer is away; None: the customer is here."""
+        self._presence = presence
+        self.key = key
+        self.since_s = since_s
+
+    def done(self) -> bool:
+        """Return False: every reply is needed, since it permits the next command."""
+        return False
+
+    def set_result(self, reply: Reply, /) -> None:
+        self._presence.on_answered()
+
+    def set_exception(self, error: Exception, /) -> None:
+        self._presence.on_failed(self)
+
+
 class CustomerPresence:
-    """Connections of customers by request; for the event loop only. It is also the reply object of its commands."""
+    """Connections of customers by request; for the event loop only."""
 
     def __init__(self, writer: Writer, *, run: str = "", absent_after_s: float = ABSENT_AFTER_S) -> None:
         """``run``: name of this start of the node; empty: there is one node."""
@@ -125,8 +147,9 @@ class CustomerPresence:
             is_here, since_s = self._is_here(key), self._absent_since_s.get(key)
             away_ms = 0 if is_here or since_s is None else int(1000 * (self._now_s() - since_s))
             command = SetCustomerPresence(contact_id=key[1], is_here=is_here, away_ms=away_ms, run=self._run)
+            told = _Told(self, key, None if is_here else since_s)
             try:
-                self._writer.submit(key[0], command, actor="router", reply=self)
+                self._writer.submit(key[0], command, actor="router", reply=told)
             except CommandQueueFull:
                 self._wake_after(_RETRY_S)
                 return
@@ -141,17 +164,17 @@ class CustomerPresence:
             first_s = next(iter(self._absent_since_s.values()))
             self._wake_after(max(_GAP_S, first_s + self._absent_after_s - self._now_s()))
 
-    def done(self) -> bool:
-        """Return False: every reply is needed, since it permits the next command."""
-        return False
+    def on_failed(self, told: _Told) -> None:
+        """Tell the engine again, which may or may not have been told: what is then the state, and away since when."""
+        self._unanswered -= 1
+        if told.since_s is not None and not self._is_here(told.key):
+            # The first, as the others have been absent for a shorter time.
+            self._absent_since_s = {told.key: told.since_s} | self._absent_since_s
+        self._untold[told.key] = None
+        self._wake_after(_RETRY_S)
 
-    def set_result(self, reply: Reply) -> None:
-        self._note_answer()
-
-    def set_exception(self, error: Exception) -> None:
-        self._note_answer()
-
-    def _note_answer(self) -> None:
+    def on_answered(self) -> None:
+        """Go on: the engine was told."""
         self._unanswered -= 1
         if not self._unanswered and self._untold:
             self._wake_after(_GAP_S)

@@ -4,7 +4,8 @@ A network failure can disconnect ten thousand clients at once. Cleanup is intern
 keep the loop free for the remaining clients. Removing connections takes about a second in total. The loss of a desktop is a
 command like any other and is submitted to the writer at a limited rate, with a few unanswered commands at a time. Until its
 command is executed the agent counts as connected, so the agent's grace period may start a few seconds late. An agent who
-reconnects sooner was never absent: the engine ignores the loss of a session that is no longer the agent's current one.
+reconnects sooner was never absent: the engine ignores the loss of a session that is no longer the agent's current one. So a loss
+whose answer does not come, because the leader of several nodes died or the store is away, is submitted again.
 """
 
 import asyncio
@@ -27,13 +28,34 @@ _RETRY_S: Final = 0.2
 _FINISH_S: Final = 5.0
 
 
+class _LostDesktop:
+    """The loss of a desktop session, and the reply object of its command."""
+
+    __slots__ = ("_queue", "command", "workspace")
+
+    def __init__(self, queue: "DisconnectQueue", workspace: str, command: LoseDesktop) -> None:
+        self._queue = queue
+        self.workspace = workspace
+        self.command = command
+
+    def done(self) -> bool:
+        """Return False: every reply is needed, since it permits the next command."""
+        return False
+
+    def set_result(self, result: Reply, /) -> None:
+        self._queue.on_answered()
+
+    def set_exception(self, exception: Exception, /) -> None:
+        self._queue.on_failed(self)
+
+
 class DisconnectQueue:
-    """Queue of pending cleanups. It is also the reply object of the ``LoseDesktop`` commands it submits."""
+    """Queue of pending cleanups, and of lost desktops."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._cleanups: deque[Callable[[], None]] = deque()
-        self._lost: deque[tuple[str, LoseDesktop]] = deque()
+        self._lost: deque[_LostDesktop] = deque()
         self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
         self._finishing = False
@@ -56,17 +78,17 @@ class DisconnectQueue:
 
     # --- desktops ---------------------------------------------------------------------------------
     def add_lost_desktop(self, workspace: str, agent_id: str, session_id: str) -> None:
-        """Submit the loss of a desktop session to the writer. Losses keep their order and none is dropped."""
-        self._lost.append((workspace, LoseDesktop(agent_id=agent_id, session_id=session_id)))
+        """Submit the loss of a desktop session to the writer. None is dropped before it is carried out."""
+        self._lost.append(_LostDesktop(self, workspace, LoseDesktop(agent_id=agent_id, session_id=session_id)))
         if self._timer is None:
             self._submit_lost()
 
     def _submit_lost(self) -> None:
         self._timer = None
         while self._lost and (self._unanswered < _UNANSWERED_MAX or self._finishing):
-            workspace, command = self._lost[0]
+            lost = self._lost[0]
             try:
-                self._writer.submit(workspace, command, actor="router", reply=self)
+                self._writer.submit(lost.workspace, lost.command, actor="router", reply=lost)
             except CommandQueueFull:
                 self._submit_lost_after(_RETRY_S)
                 return
@@ -81,17 +103,17 @@ class DisconnectQueue:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._submit_lost)
 
-    def done(self) -> bool:
-        """Return False: every reply is needed, since it permits the next command."""
-        return False
-
-    def set_result(self, result: Reply) -> None:
+    def on_answered(self) -> None:
+        """Go on: a loss was carried out."""
         self._unanswered -= 1
         if not self._unanswered and self._lost:
             self._submit_lost_after(_GAP_S)
 
-    def set_exception(self, exception: Exception) -> None:
+    def on_failed(self, lost: _LostDesktop) -> None:
+        """Submit a loss again that may or may not have been carried out; a second time it has no effect."""
         self._unanswered -= 1
+        self._lost.append(lost)
+        self._submit_lost_after(_RETRY_S)
 
     # --- shutdown --------------------------------------------------------------------------------
     async def drain(self) -> None:
