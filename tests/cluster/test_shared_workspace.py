@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from router.cluster.node import ClusterNode
 from router.cluster.rendezvous import rank
 from router.engine.engine import Engine
+from router.journal.redis.appender import NotDurable
 from router.journal.redis.shared_journal import SharedRedisJournal
 from router.model.commands import LoseDesktop
+from router.model.errors import JournalUnavailable
 from router.model.events import AgentStateChanged
 from router.model.results import Done, Refused
 from router.runtime.snapshots import SnapshotSchedule
@@ -293,3 +296,60 @@ async def test_an_answer_waits_for_the_events_that_it_is_about(
         contact = await done(follower, a_contact("c1"))
         assert follower.engine.contact(contact.subject) is not None
         assert follower.writer.publisher.last_seq(WORKSPACE) >= contact.seq
+
+
+async def stop_reading(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a node reads be confirmed no more, as when the last replica is gone; returns when nothing is being read."""
+    failing = asyncio.Event()
+
+    async def read(*_arguments: Any, **_options: Any) -> Any:
+        failing.set()
+        await asyncio.sleep(0.01)
+        raise NotDurable("no replica has confirmed the write")
+
+    assert node.node is not None
+    monkeypatch.setattr(node.node.follower._reader, "read", read)
+    async with asyncio.timeout(15):
+        await failing.wait()
+
+
+async def test_a_node_that_cannot_read_a_log_leads_the_others_and_gives_it_back(
+    settings: StoreSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(settings, tmp_path, 2) as nodes:
+        [leader] = [node for node in nodes if node.is_leader]
+        [follower] = [node for node in nodes if not node.is_leader]
+        assert leader.node is not None and follower.node is not None
+        names = (f"w{number}" for number in range(1_000))
+        other = next(name for name in names if rank(name, leader.candidates())[0] == leader.journal.node_id)
+        for node in (leader, follower):
+            await node.writer.add_workspace(other)
+        await until(lambda: leader.writer.is_led(other))
+        await stop_reading(follower, monkeypatch)
+        await done(leader, published(a_policy()))
+        await leader.node.drain()
+        leadership = follower.node.leadership
+        await until(lambda: follower.writer.is_led(other) and WORKSPACE in leadership._catching_up)
+        assert not follower.is_leader
+        # As if nothing had come for the lifetime of a lease.
+        position, since_s = leadership._catching_up[WORKSPACE]
+        leadership._catching_up[WORKSPACE] = (position, since_s - settings.lease_s)
+        await until(lambda: leadership.given_up == 1)
+        assert (await follower.journal.lease_holders())[WORKSPACE] is None
+        monkeypatch.undo()
+        leadership._not_before_s.clear()
+        await until(lambda: follower.is_leader)
+        assert follower.engine.digest() == leader.engine.digest()
+        await done(leader, an_agent("ada"))
+
+
+async def test_a_node_that_cannot_read_ends_after_the_limit(
+    settings: StoreSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(structs.replace(settings, outage_s_max=1), tmp_path, 2) as nodes:
+        [follower] = [node for node in nodes if not node.is_leader]
+        await stop_reading(follower, monkeypatch)
+        async with asyncio.timeout(30):
+            with pytest.raises(JournalUnavailable, match=r"for 1 s \(store.outage_s_max\): no replica"):
+                await follower.tasks[1]
+        await follower.crash()

@@ -5,13 +5,14 @@ is applied, then published, then the answers that depend on it are given.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
 from router.cluster.work import RECORDS_AT_ONCE, FollowRecords
 from router.journal.redis.connection import StoreError
 from router.journal.redis.shared_journal import SharedRedisJournal
-from router.model.errors import JournalCorrupt
+from router.model.errors import JournalCorrupt, JournalUnavailable
 from router.model.states import WorkspaceId
 from router.runtime.command_queue import QueuedWork
 
@@ -35,7 +36,11 @@ class Follower:
         """Records of other nodes that were read."""
 
     async def run(self) -> None:
-        """Read until cancelled. Raises JournalCorrupt where a log is not the history that this node has read so far."""
+        """Read until cancelled. Raises JournalCorrupt where a log is not the history that this node has read so far.
+
+        Raises JournalUnavailable where nothing can be read, or nothing as durable as asked for, for ``store.outage_s_max``.
+        """
+        failing_since_s: float | None = None
         while True:
             await self._is_below.wait()
             try:
@@ -44,8 +49,15 @@ class Follower:
                 )
             except StoreError as error:
                 self._journal.reading_problem = str(error)
+                now_s, limit_s = time.monotonic(), self._journal.settings.outage_s_max
+                failing_since_s = now_s if failing_since_s is None else failing_since_s
+                if now_s - failing_since_s >= limit_s:
+                    raise JournalUnavailable(
+                        f"what other nodes decide could not be read for {limit_s:g} s (store.outage_s_max): {error}"
+                    ) from error
                 await asyncio.sleep(_RETRY_S)
                 continue
+            failing_since_s = None
             self._journal.reading_problem = None
             for key, entries in found.items():
                 try:

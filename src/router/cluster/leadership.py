@@ -3,6 +3,9 @@
 The preferred node of a workspace is the first by rendezvous hashing among the live members that follow it and do not drain. It
 takes a free lease at once; any other node waits half a lifetime of the lease more, so that two nodes that see different members do
 not race. What is safe does not depend on that: the epoch and the compare-and-set of the append do it.
+
+A workspace that was taken over is led when its log has been read to its end. Where reading does not go on, for example because no
+replica confirms what was read, the lease is given back; the other workspaces do not wait for it.
 """
 
 import asyncio
@@ -46,12 +49,18 @@ class Leadership:
         self._free_since_s: dict[WorkspaceId, float] = {}
         self._preferred_since_s: dict[WorkspaceId, tuple[str, float]] = {}
         self._patience_s: dict[WorkspaceId, float] = {}
+        self._catching_up: dict[WorkspaceId, tuple[int, float]] = {}
+        """Workspaces taken over whose log is not read to its end: how far it is read and applied, and since when."""
+        self._not_before_s: dict[WorkspaceId, float] = {}
+        """When a workspace that was given back may be taken again."""
         self._is_draining = False
         self._busy = asyncio.Lock()
         self.leaders: dict[WorkspaceId, str | None] = {}
         """The node that leads each workspace, as far as known; None: the lease is free."""
         self.take_overs = 0
         self.hand_overs = 0
+        self.given_up = 0
+        """Times that a lease was given back because the log could not be read to its end."""
 
     def led(self) -> list[WorkspaceId]:
         """Return the workspaces that this node leads."""
@@ -63,13 +72,16 @@ class Leadership:
             async with self._busy:
                 if not self._is_draining:
                     await self._take_free()
+                    await self._lead_read()
                     await self._hand_over_to_preferred()
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(_CATCH_UP_PAUSE_S if self._catching_up else POLL_S)
 
     async def drain(self) -> None:
         """Hand everything over, if another node can lead, and take nothing any more."""
         self._is_draining = True
         async with self._busy:
+            for workspace in list(self._catching_up):
+                await self._give_up(workspace)
             for workspace in self.led():
                 if any(node_id != self._journal.node_id for node_id in self._candidates(workspace)):
                     await self._hand_over(workspace)
@@ -80,16 +92,21 @@ class Leadership:
     async def _take_free(self) -> None:
         holders = await self._journal.lease_holders()
         own, now_s = self._journal.node_id, time.monotonic()
-        self.leaders = {**dict.fromkeys(self.led(), own), **holders}
+        self.leaders = {**dict.fromkeys(self.led(), own), **dict.fromkeys(self._catching_up), **holders}
         for workspace, holder in holders.items():
             if holder is not None and holder != own:
                 self._free_since_s.pop(workspace, None)
+                continue
+            if now_s < self._not_before_s.get(workspace, now_s):
                 continue
             since_s = self._free_since_s.setdefault(workspace, now_s)
             if self._preferred(workspace) != own and now_s - since_s < self._patience(workspace):
                 continue
             if await self._journal.take_over(workspace):
-                await self._lead(workspace)
+                if self._is_read(workspace):
+                    await self._lead(workspace)
+                else:
+                    self._catching_up[workspace] = (0, now_s)
             self._free_since_s.pop(workspace, None)
             self._patience_s.pop(workspace, None)
 
@@ -97,10 +114,40 @@ class Leadership:
         """Return how long a node that is not preferred leaves a free lease to the one that is."""
         return self._patience_s.setdefault(workspace, self._journal.settings.lease_s * random.uniform(0.25, 0.5))
 
-    async def _lead(self, workspace: WorkspaceId) -> None:
-        """Lead a workspace that was taken over, when its log has been read and applied to its end."""
-        while not self._is_applied(workspace):  # noqa: ASYNC110  (the records come through two queues)
+    async def _lead_read(self) -> None:
+        """Lead what has been read to its end, waiting a moment for the rest, and give back what does not go on."""
+        until_s = time.monotonic() + POLL_S
+        while self._catching_up:
+            for workspace in list(self._catching_up):
+                if self._is_read(workspace):
+                    del self._catching_up[workspace]
+                    await self._lead(workspace)
+                elif self._stands_still(workspace):
+                    await self._give_up(workspace)
+            if time.monotonic() >= until_s:
+                return
             await asyncio.sleep(_CATCH_UP_PAUSE_S)
+
+    def _stands_still(self, workspace: WorkspaceId) -> bool:
+        """Return whether nothing more has been read and applied for the lifetime of a lease."""
+        position = self._journal.followed_seq(workspace) + self._writer.publisher.last_seq(workspace)
+        known, since_s = self._catching_up[workspace]
+        if position != known:
+            self._catching_up[workspace] = (position, time.monotonic())
+            return False
+        return time.monotonic() - since_s >= self._journal.settings.lease_s
+
+    async def _give_up(self, workspace: WorkspaceId) -> None:
+        """Let another node take over; this one tries again if none has within the lifetime of a lease."""
+        del self._catching_up[workspace]
+        await self._journal.give_up(workspace)
+        self._not_before_s[workspace] = time.monotonic() + self._journal.settings.lease_s
+        self.given_up += 1
+        self.leaders[workspace] = None
+
+    async def _lead(self, workspace: WorkspaceId) -> None:
+        """Lead a workspace that was taken over and whose log has been read and applied to its end."""
+        self._not_before_s.pop(workspace, None)
         position = ""
 
         def take() -> int:
@@ -115,7 +162,7 @@ class Leadership:
         self._on_change(workspace, True)
         self._on_led(workspace)
 
-    def _is_applied(self, workspace: WorkspaceId) -> bool:
+    def _is_read(self, workspace: WorkspaceId) -> bool:
         read_seq = self._journal.followed_seq(workspace)
         return self._journal.is_caught_up(workspace) and self._writer.publisher.last_seq(workspace) == read_seq
 

@@ -19,7 +19,7 @@ keys of a workspace are in one slot of a cluster.
 """
 
 import secrets
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -145,8 +145,8 @@ class EpochIndex:
         self._starts = sorted((first_seq, epoch) for epoch, first_seq in starts)
 
     def add(self, epoch: int, first_seq: int) -> None:
-        """Add the newest epoch."""
-        self._starts.append((first_seq, epoch))
+        """Add an epoch, in any order: a node that takes over knows its own epoch before it has read those before."""
+        insort(self._starts, (first_seq, epoch))
 
     def epoch_of(self, seq: int) -> int:
         """Return the epoch that wrote an event; 0: none is known."""

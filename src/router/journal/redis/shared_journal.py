@@ -187,6 +187,12 @@ class SharedRedisJournal(RedisJournal):
         """Return whether the log of a workspace that was taken over has been read to its end. Raises JournalCorrupt."""
         return check_caught_up(self._followed[workspace], self._taking[workspace])
 
+    async def give_up(self, workspace: WorkspaceId) -> None:
+        """Give the lease of a workspace back that was taken over and is not led yet. Raises JournalError."""
+        log = self._taking[workspace]
+        await self._resign(log, self._followed[workspace])
+        del self._taking[workspace]
+
     def lead(self, workspace: WorkspaceId) -> tuple[int, str]:
         """Append to a workspace from now on; return its epoch and the position of its inbound stream."""
         log = self._taking.pop(workspace)
@@ -200,9 +206,11 @@ class SharedRedisJournal(RedisJournal):
         log = self._logs.pop(workspace)
         view = LogView(log.workspace, log.keys, log.epochs, log.first_seq, log.base_chain)
         followed = self._followed[workspace] = FollowedLog.after(log, view)
+        await self._running(self._writer).run(partial(self._appender.remove, log))
+        await self._resign(log, followed)
+
+    async def _resign(self, log: WorkspaceLog, followed: FollowedLog) -> None:
         note = self._note_of_reading(followed)
-        thread = self._running(self._writer)
-        await thread.run(partial(self._appender.remove, log))
         await self._running(self._reader).run(partial(self._leases.remove, log))
         await self._running(self._reader).run(partial(self._repeat, partial(resign, self._read_client, log, note)))
 
