@@ -9,7 +9,7 @@ from router.context.cards import ContactContext, WorkChange
 from router.context.customers import ContextUnavailable, ErasedCustomer, ProfileChange, UnknownCustomer
 from router.context.identities import Assurance
 from router.context.journey import Step
-from router.context.keys import MasterKeys, load_master_keys, new_master_keys
+from router.context.keys import MasterKeys, SealBroken, load_master_keys, new_master_keys
 from router.context.port import ContactReference
 from router.context.redis.database import ContextRows
 from router.context.redis.layout import FILE_TABLES, PLANS
@@ -192,6 +192,26 @@ def test_steps_of_a_type_have_a_time_of_their_own(server: RedisServer, master: M
     store.maintain(now_ms=NOW + 8 * DAY_MS)
     assert [step.type for step in run(store, lambda: store.steps("default", customer_id, limit=10))] == ["view"]
     assert [change.customer_id for change in store.take_changes()] == [customer_id]
+    store.close()
+
+
+@pytest.mark.parametrize("table", ["tail", "journey"])
+def test_steps_that_cannot_be_read_do_not_keep_those_of_others(
+    server: RedisServer, master: MasterKeys, prefix: str, table: str
+) -> None:
+    store = open_redis_context(server, master, prefix, steps_kept_ms={"payment": 7 * DAY_MS})
+    damaged, other = (run(store, lambda name=name: resolve(store, identity(name))) for name in ("u-1", "u-2"))  # type: ignore[misc]
+    for name in (damaged, other):
+        for type in ("payment", "view"):
+            append(store, name, Step(NOW, type))
+    row = run(store, lambda: store._table("default").row_of(damaged))
+    insert = "INSERT INTO tail (row, step) VALUES (?, ?)" if table == "tail" else "INSERT INTO journey VALUES (?, ?)"
+    run(store, lambda: store._data.execute(insert, (row, b"damaged")))
+    for late_ms in (0, 1, 2 * DAY_MS):
+        store.maintain(now_ms=NOW + 8 * DAY_MS + late_ms)
+    assert [step.type for step in run(store, lambda: store.steps("default", other, limit=10))] == ["view"]
+    with pytest.raises(SealBroken):
+        run(store, lambda: store.steps("default", damaged, limit=10))
     store.close()
 
 

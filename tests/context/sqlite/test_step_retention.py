@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import structlog
 
 from router.context.journey import Step
-from router.context.keys import new_master_keys
+from router.context.keys import SealBroken, new_master_keys
 from router.context.port import CustomerChangeKind
+from router.context.sqlite.journeys import JOURNEY_COLUMN, TAIL_COLUMN
 from router.context.sqlite.step_retention import ROUND_MS
 from router.context.sqlite.store import IDLE_FOLD_MS, SqliteContextStore
 from tests.context.sqlite.test_store import create, identity
@@ -97,3 +99,34 @@ def test_without_types_nothing_is_visited(tmp_path: Path) -> None:
     maintain(store, NOW + 300 * DAY_MS)
     assert types(store, ann) == ["login"]
     store.close()
+
+
+def damage(store: SqliteContextStore, customer_id: str, table: str, *, opens: bool) -> int:
+    """Damage what is stored about the steps of a customer: the seal, or what is sealed where ``opens``; return the row."""
+    customers = store._table("default")
+    row = customers.row_of(customer_id)
+    key = customers.key_of(row)
+    assert key is not None
+    column, name = (TAIL_COLUMN, "step") if table == "tail" else (JOURNEY_COLUMN, "steps")
+    content = key.seal(column, b"\xc1damaged") if opens else b"damaged"
+    assert store._data.execute(f"UPDATE {table} SET {name} = ? WHERE row = ?", (content, row)).rowcount
+    return row
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_steps_that_cannot_be_read_are_left_and_do_not_keep_those_of_others(store: SqliteContextStore, opens: bool) -> None:
+    ann, bob, cy = (create(store, identity("app_user", name)) for name in ("ann", "bob", "cy"))
+    for name in (ann, cy):
+        some_steps(store, name, "login", "search")
+    maintain(store, NOW + IDLE_FOLD_MS + 1)  # They are folded.
+    some_steps(store, bob, "login", "search")
+    rows = [damage(store, ann, "journey", opens=opens), damage(store, bob, "tail", opens=opens)]
+    with structlog.testing.capture_logs() as logs:
+        maintain(store, NOW + 2 * DAY_MS)
+        maintain(store, NOW + 2 * DAY_MS + 1)
+    assert types(store, cy) == ["search"]
+    assert [(one["action"], one["row"]) for one in logs] == [("journey_unreadable", row) for row in reversed(rows)]
+    for name in (ann, bob):  # Nothing is deleted: after a repair of the file they are there again.
+        with pytest.raises((SealBroken, ValueError)):
+            types(store, name)
+    assert store._journeys.tail_length == 2

@@ -11,7 +11,14 @@ from typing import Final
 from router.context.journey import IDS_MAX, Step, merge_steps, pack_step, recent_ids, unpack_step
 from router.context.keys import DataKey, SealBroken
 from router.context.redis.rows import RowBuffer
-from router.context.sqlite.journeys import JOURNEY_COLUMN, TAIL_COLUMN, JourneyTable
+from router.context.sqlite.journeys import (
+    JOURNEY_COLUMN,
+    TAIL_COLUMN,
+    UNREADABLE,
+    UNREADABLE_AGAIN_MS,
+    JourneyTable,
+    log_unreadable,
+)
 
 SHARED_FOLD_STEPS: Final = 16
 """Steps of one customer in the tail before they are folded."""
@@ -67,6 +74,14 @@ class SharedJourneys(JourneyTable):
         key = self._key_of(row)
         if key is not None:
             self._write(row, key, self.steps(row))
+
+    def fold_idle_row(self, row: int, *, now_ms: int) -> None:
+        """Fold the tail of a customer without new steps; steps that cannot be read stay as they are."""
+        try:
+            self.fold(row)
+        except UNREADABLE as error:
+            log_unreadable(row, error)
+            self._buffer.score(_TOUCHED, str(row).encode(), now_ms + UNREADABLE_AGAIN_MS)
 
     def idle_rows(self, *, before_ms: int, limit: int) -> list[int]:
         """Return customers with steps that are not folded, and none since ``before_ms``."""

@@ -438,7 +438,7 @@ class RedisContextStore(SqliteContextStore):
         """Fold and expire a slice; call outside a group from time to time. Raises ContextUnavailable."""
         self._load_workspaces()
         for row in self._shared.idle_rows(before_ms=now_ms - IDLE_FOLD_MS, limit=_FOLD_SLICE):
-            self._try(lambda row=row: self._shared.fold(row))  # type: ignore[misc]
+            self._try(lambda row=row: self._shared.fold_idle_row(row, now_ms=now_ms))  # type: ignore[misc]
         self._try(lambda: self._erasure.forget_suppressed(now_ms=now_ms))
         self._try(lambda: self._verifications.expire(now_ms=now_ms, limit=_SLICE))
         for workspace in [*self._workspaces]:

@@ -9,14 +9,32 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import structlog
+
 from router.context.journey import ID_WINDOW_MS, IDS_MAX, JourneyCodec, Step, merge_steps, pack_step, recent_ids, unpack_step
 from router.context.keys import DataKey, SealBroken
 
 FOLD_STEPS: Final = 32
 """Steps of one customer in the tail before they are folded."""
 
+UNREADABLE: Final = (SealBroken, ValueError)
+"""Raised where the stored steps of a customer cannot be opened or decoded."""
+UNREADABLE_AGAIN_MS: Final = 24 * 3_600_000
+"""Time after which steps that could not be read are folded, if they can be read then."""
 TAIL_COLUMN: Final = "tail.step"
 JOURNEY_COLUMN: Final = "journey.steps"
+_log = structlog.get_logger(__name__)
+
+
+def log_unreadable(row: int, error: Exception) -> None:
+    """Log that the steps of one customer cannot be read, by the number of the row; those of others are not concerned."""
+    action = "journey_unreadable"
+    _log.error(
+        "the stored steps of a customer cannot be read; they are left as they are",
+        action=action,
+        row=row,
+        error=type(error).__name__,
+    )
 
 
 class _Tail:
@@ -113,12 +131,20 @@ class JourneyTable:
             self._write(row, key, steps)
 
     def fold_idle(self, *, before_ms: int, limit: int) -> int:
-        """Fold the tails of at most ``limit`` customers without a step since ``before_ms``; return how many."""
+        """Fold the tails of at most ``limit`` customers without a step since ``before_ms``; return how many.
+
+        Steps that cannot be read stay as they are.
+        """
         idle = [row for row, tail in self._tails.items() if tail.touched_ms < before_ms][:limit]
         for row in idle:
             tail = self._tails[row]
-            if tail.numbers:
-                self._fold(row, tail)
+            try:
+                if tail.numbers:
+                    self._fold(row, tail)
+            except UNREADABLE as error:
+                log_unreadable(row, error)
+                tail.touched_ms = before_ms + UNREADABLE_AGAIN_MS
+                continue
             del self._tails[row]
         return len(idle)
 

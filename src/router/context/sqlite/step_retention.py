@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from router.context.journey import Step
-from router.context.sqlite.journeys import JourneyTable
+from router.context.sqlite.journeys import UNREADABLE, JourneyTable, log_unreadable
 
 ROUND_MS: Final = 24 * 3_600_000
 """Time from the beginning of one round to that of the next."""
@@ -48,7 +48,12 @@ class StepRetention:
         return [(number, row) for row, number in found if self._drop_old(row, now_ms)]
 
     def _drop_old(self, row: int, now_ms: int) -> bool:
-        steps = self._journeys.steps(row)
+        try:
+            steps = self._journeys.steps(row)
+        except UNREADABLE as error:
+            # One damaged value must not end the store for all others, nor the round.
+            log_unreadable(row, error)
+            return False
         kept = [step for step in steps if not self._is_over(step, now_ms)]
         if len(kept) == len(steps):
             return False
