@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from router.app import App
+from router.app.cluster import Cluster
 from router.cluster.redis.status import read_cluster_status
 from router.cluster.rendezvous import rank
 from router.cluster.status import ClusterStatus
 from router.settings import settings_from
 from tests.support.builders import an_agent
 from tests.support.redis_server import RedisServer
+from tests.support.router_process import POLICY
 
 MakeApp = Callable[..., App]
 # That none of them prefers one of two routers has the probability 2^-20.
@@ -118,3 +120,31 @@ async def test_the_status_counts_what_members_have_read_and_nothing_that_is_not_
         await leader._writer.execute("default", an_agent("bob"), actor="admin:test")
         found = await status_of(leader)
         assert found.problems == () and found.workspaces[0].followers == ()
+
+
+async def test_a_seed_policy_is_published_when_what_follows_the_events_has_been_loaded(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of other nodes that came between would be missing from it."""
+    seed = tmp_path / "policy.yaml"
+    seed.write_text(POLICY)
+    steps: list[str] = []
+
+    def note(of: type, name: str) -> None:
+        original = getattr(of, name)
+
+        async def noted(self: Any, *arguments: Any) -> Any:
+            steps.append(name)
+            return await original(self, *arguments)
+
+        monkeypatch.setattr(of, name, noted)
+
+    note(App, "_start_customers")
+    note(App, "_start_shadows")
+    note(Cluster, "start")
+    async with AsyncExitStack() as stack:
+        app = await started(stack, make_app("one", policy={"seed_path": str(seed)}))
+        assert steps == ["_start_customers", "_start_shadows", "start"]
+        assert (await app._writer.query("default", lambda engine: engine.policy_version)).value == 1
+        second = await started(stack, make_app("two", policy={"seed_path": str(seed)}))
+        assert (await second._writer.query("default", lambda engine: engine.policy_version)).value == 1

@@ -57,11 +57,6 @@ class Cluster:
         """The name of this start of the node."""
         return self.membership.run
 
-    @property
-    def is_started(self) -> bool:
-        """Whether it follows and leads."""
-        return self._running is not None
-
     async def start(self, start_task: StartTask) -> None:
         """Join the members and begin to follow and lead; call when the writer runs. Raises SharedStateUnavailable."""
         await self.membership.start()

@@ -1,8 +1,9 @@
 """Composition root: the one module that knows every part. It builds them in order, connects and supervises them.
 
-Start: journal, recovery, writer, seed policy, WebSocket hub, HTTP server, admin listener. Stop, on SIGTERM: not ready, no new
-connections, WebSockets closed, command queue finished, snapshot, journal closed. A second signal skips the waiting. Everything
-that was acknowledged is on disk at every moment of either, so neither is needed for durability.
+Start: journal, recovery, writer, seed policy, WebSocket hub, HTTP server, admin listener; one of several nodes follows the others
+before it publishes the seed policy. Stop, on SIGTERM: not ready, no new connections, WebSockets closed, command queue finished,
+snapshot, journal closed. A second signal skips the waiting. Everything that was acknowledged is on disk at every moment of either,
+so neither is needed for durability.
 """
 
 import asyncio
@@ -167,14 +168,17 @@ class App:
                 await self._writer.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
             self._make_cluster()
-            await self._publish_seed_policies()
+            if self.cluster is None:
+                await self._publish_seed_policies()
             self._context = await self._start_context()
             self._references = References(self._context, self.settings.context.references)
             await self._references.start(self._writer)
             self._customers = await self._start_customers()
             shadows = await self._start_shadows()
-            # Only now, so that what was loaded above is still the present state when records of other nodes come.
-            await self._start_cluster()
+            if self.cluster is not None:
+                # Only now, so that what was loaded above is still the present state when records of other nodes come.
+                await self.cluster.start(lambda work, name: self._start_task(work, name=name))
+                await self._publish_seed_policies()
             stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
             services = Services(
                 settings=self.settings,
@@ -261,11 +265,6 @@ class App:
         assert isinstance(self._storage, SharedRedisJournal)
         assert self._shared.store is not None
         self.cluster = Cluster(self.settings, self._writer, self._storage, self._shared.store)
-
-    async def _start_cluster(self) -> None:
-        """Follow the logs of other nodes and lead workspaces, if the store is shared. Idempotent."""
-        if self.cluster is not None and not self.cluster.is_started:
-            await self.cluster.start(lambda work, name: self._start_task(work, name=name))
 
     def _start_rates(self) -> NewBucket:
         """Return the maker of the buckets of clients' rates, which several routers on one store exchange."""
@@ -415,7 +414,7 @@ class App:
             add_store_metrics(self._process, self._storage)
 
     async def _publish_seed_policies(self) -> None:
-        """Publish the policy of the settings in each workspace that has none."""
+        """Publish the policy of the settings in each workspace that has none. Of several nodes, the leader carries it out."""
         for workspace in self.settings.all_workspaces():
             answered = await self._writer.query(workspace, lambda engine: engine.policy_version)
             if answered.value:
@@ -427,7 +426,6 @@ class App:
                 continue
             policy = await asyncio.to_thread(parse_policy, document)
             command = PublishPolicy(policy=policy, expected_version=0)
-            await self._start_cluster()
             reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
             answer = reply.outcome.result
             if isinstance(answer, Refused):
