@@ -41,6 +41,7 @@ class ClusterNode:
             keys=journal.keys,
             put_work=writer.put_work,
             answer_s=answer_s,
+            outage_s=float(journal.settings.outage_s_max),
         )
         self.inbox: Final = Inbox(journal, writer.put_work, self.outbox.on_answer)
         self.follower: Final = Follower(journal, writer.put_work)
@@ -58,7 +59,10 @@ class ClusterNode:
                 group.create_task(self.follower.run(), name="follower")
                 group.create_task(self.leadership.run(), name="leadership")
         except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+            error = failed.exceptions[0]
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
 
     async def drain(self) -> None:
         """Hand the workspaces over to other nodes, if there are any."""

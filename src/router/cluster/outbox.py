@@ -4,13 +4,16 @@ Each command has a number that only grows. The store writes each number once, so
 answer may be lost, with the leader that had carried the command out: then the caller gets JournalUnavailable, as for a command that
 is in progress when a process dies, and a repetition with the same idempotency key finds the result. As the commands of a workspace
 are answered in their order, an answer to a later one says that this one's is lost; otherwise it is the time limit that does.
+
+A command whose caller was told so is not sent any more, as far as that has not been done: while the store is away nothing gathers
+that would be carried out long after its callers have given up. A command without a caller waits for as long as an outage may last.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -22,7 +25,7 @@ from router.journal.redis.connection import StoreError
 from router.journal.redis.layout import WorkspaceKeys
 from router.journal.redis.scripts import ENQUEUE, evalsha
 from router.journal.sqlite.journal import JournalThread
-from router.model.errors import CommandQueueFull, JournalUnavailable
+from router.model.errors import CommandQueueFull, JournalUnavailable, RouterError
 from router.model.states import WorkspaceId
 from router.runtime.command_queue import QueuedWork
 from router.runtime.workspace import HeldReply, QueuedCommand, Reply, ReplyTarget
@@ -38,8 +41,8 @@ _UNKNOWN: Final = "the leader of the workspace did not answer in time; the comma
 
 
 class _Pending(Struct, frozen=True):
-    reply: ReplyTarget[Reply]
-    sent_s: float
+    reply: ReplyTarget[Reply] | None
+    until_s: float
 
 
 class Outbox:
@@ -54,16 +57,22 @@ class Outbox:
         keys: Callable[[WorkspaceId], WorkspaceKeys],
         put_work: Callable[[WorkspaceId, QueuedWork], None],
         answer_s: float,
+        outage_s: float,
     ) -> None:
-        """``answer_s``: time after which a command without an answer fails."""
+        """``answer_s``: time after which a command without an answer fails.
+
+        ``outage_s``: time after which a command that has no caller is dropped.
+        """
         self._client = client
         self._node_id = node_id
         self._run = run
         self._keys = keys
         self._put_work = put_work
         self._answer_s = answer_s
+        self._outage_s = outage_s
         self._thread = JournalThread()
-        self._waiting: dict[WorkspaceId, deque[tuple[int, bytes]]] = {}
+        self._unsent: dict[WorkspaceId, dict[int, QueuedCommand]] = {}
+        """Commands of which no batch has been made yet, in their order; each is also among the pending ones."""
         self._pending: dict[WorkspaceId, dict[int, _Pending]] = {}
         """Commands without an answer by workspace and number, in their order."""
         self._workspaces: dict[int, WorkspaceId] = {}
@@ -91,10 +100,10 @@ class Outbox:
         """Send a command to the leader, and complete its reply with the answer."""
         self._number += 1
         self._sent[workspace] = self._number
-        if queued.reply is not None:
-            self._pending.setdefault(workspace, {})[self._number] = _Pending(queued.reply, time.monotonic())
-            self._workspaces[self._number] = workspace
-        self._waiting.setdefault(workspace, deque()).append((self._number, encode_command(queued.command, queued.actor)))
+        until_s = time.monotonic() + (self._outage_s if queued.reply is None else self._answer_s)
+        self._pending.setdefault(workspace, {})[self._number] = _Pending(queued.reply, until_s)
+        self._workspaces[self._number] = workspace
+        self._unsent.setdefault(workspace, {})[self._number] = queued
         self._more.set()
 
     def is_settled(self, workspace: WorkspaceId) -> bool:
@@ -116,25 +125,21 @@ class Outbox:
             self._give_up(number)
         pending = waiting.pop(answer.number)
         del self._workspaces[answer.number]
-        self._put_work(workspace, LeaderAnswer(HeldReply(answer.last_seq, pending.reply, answer.reply())))
+        if pending.reply is not None:
+            self._put_work(workspace, LeaderAnswer(HeldReply(answer.last_seq, pending.reply, answer.reply())))
 
     async def run(self) -> None:
-        """Send what comes until cancelled."""
+        """Send what comes until cancelled. Raises a group with the error of the part that failed."""
         tasks: dict[WorkspaceId, asyncio.Task[None]] = {}
-        checking = asyncio.get_running_loop().create_task(self._check())
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._check())
             while True:
                 await self._more.wait()
                 self._more.clear()
-                for workspace, waiting in self._waiting.items():
-                    if waiting and (workspace not in tasks or tasks[workspace].done()):
+                for workspace, unsent in self._unsent.items():
+                    if unsent and (workspace not in tasks or tasks[workspace].done()):
                         # One at a time for each workspace, so that the commands keep their order.
-                        tasks[workspace] = asyncio.get_running_loop().create_task(self._send_all(workspace, waiting))
-        finally:
-            checking.cancel()
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.gather(checking, *tasks.values(), return_exceptions=True)
+                        tasks[workspace] = group.create_task(self._send_all(workspace, unsent))
 
     async def close(self) -> None:
         """Fail what has no answer, and end the thread. Call when ``run`` has ended."""
@@ -143,26 +148,25 @@ class Outbox:
         await self._thread.run(self._client.close)
         self._thread.stop()
 
-    async def _send_all(self, workspace: WorkspaceId, waiting: deque[tuple[int, bytes]]) -> None:
-        while waiting:
-            batch = [waiting.popleft() for _ in range(min(_AT_ONCE, len(waiting)))]
-            until_s = time.monotonic() + self._answer_s
-            while not await self._thread.run(partial(self._enqueue, workspace, batch)):
-                if time.monotonic() > until_s:
-                    for number, _ in batch:
-                        self._give_up(number)
-                    break
+    async def _send_all(self, workspace: WorkspaceId, unsent: dict[int, QueuedCommand]) -> None:
+        while unsent:
+            batch: list[tuple[int, bytes]] = []
+            for number in list(islice(unsent, _AT_ONCE)):
+                queued = unsent.pop(number)
+                batch.append((number, encode_command(queued.command, queued.actor)))
+            while batch and not await self._thread.run(partial(self._enqueue, workspace, batch)):
                 await asyncio.sleep(_RETRY_S)
+                # Some may have been written; the store skips these, and further ones of those that were given up are not.
+                batch = [one for one in batch if one[0] in self._workspaces]
 
     async def _check(self) -> None:
         """Fail the commands whose answer does not come."""
         while True:
             await asyncio.sleep(_CHECK_S)
-            before_s = time.monotonic() - self._answer_s
+            now_s = time.monotonic()
             for number, workspace in list(self._workspaces.items()):
-                if self._pending[workspace][number].sent_s > before_s:
-                    break
-                self._give_up(number)
+                if self._pending[workspace][number].until_s <= now_s:
+                    self._give_up(number)
 
     def _give_up(self, number: int) -> None:
         if number in self._workspaces:
@@ -170,8 +174,10 @@ class Outbox:
             self._fail(number, JournalUnavailable(_UNKNOWN))
 
     def _fail(self, number: int, error: Exception) -> None:
-        pending = self._pending[self._workspaces.pop(number)].pop(number)
-        if not pending.reply.done():
+        workspace = self._workspaces.pop(number)
+        pending = self._pending[workspace].pop(number)
+        self._unsent[workspace].pop(number, None)
+        if pending.reply is not None and not pending.reply.done():
             pending.reply.set_exception(error)
 
     # --- on the thread -----------------------------------------------------------------------
@@ -184,6 +190,7 @@ class Outbox:
             arguments += (number, data)
         try:
             reply = self._client.call(keys.inbound, *evalsha(ENQUEUE, [keys.inbound, keys.senders], *arguments))
-        except StoreError:
+        except (StoreError, RouterError, OSError):
+            # Also where a new connection cannot be prepared: the script, or the file of the password.
             return False
         return bool(reply[0] == b"OK")
