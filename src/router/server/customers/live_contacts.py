@@ -38,7 +38,8 @@ ENDING_EVENTS: Final = {
 }
 """Events after which a contact is over, with the word for its end."""
 
-_WAITS_AGAIN: Final = (ContactRequeued, ContactOverflowed, CallbackConnected, ContactResumed)
+WAITS_AGAIN: Final = (ContactRequeued, ContactOverflowed, CallbackConnected, ContactResumed)
+"""Events after which a contact may be matched that may have had an owner, or was suspended, before."""
 _DOES_NOT_WAIT: Final = (ContactAssigned, OfferAccepted, ContactSuspended)
 
 
@@ -107,7 +108,7 @@ class LiveContacts:
         if kind in ENDING_EVENTS:
             assert isinstance(event, ContactEnded | ContactAbandoned | ContactCancelled | ContactExpired)
             return self.remove(event.contact_id) if self._contacts else None
-        if self._contacts and isinstance(event, _WAITS_AGAIN + _DOES_NOT_WAIT):
+        if self._contacts and isinstance(event, WAITS_AGAIN + _DOES_NOT_WAIT):
             known = self._contacts.get(event.contact_id)
             if known is not None:
                 known.waits = kind not in _DOES_NOT_WAIT

@@ -28,7 +28,7 @@ from router.runtime.publisher import PublishedRecord
 from router.runtime.writer import Writer
 from router.server.customers.active_facts import ActiveFacts
 from router.server.customers.cards import Cards
-from router.server.customers.live_contacts import ENDING_EVENTS, LiveContacts, load_live_contacts
+from router.server.customers.live_contacts import ENDING_EVENTS, WAITS_AGAIN, LiveContacts, load_live_contacts
 from router.server.customers.work_log import WorkLog
 
 _log = structlog.get_logger(__name__)
@@ -201,6 +201,9 @@ class LiveCustomers:
                 self.cards.ended(workspace, contact_id)
             elif kind is ContactQueued and changed is not None:
                 self.facts.refresh(workspace, changed.customer_id)
+            elif isinstance(event, WAITS_AGAIN) and (known := contacts.get(event.contact_id)) is not None:
+                # What changed while it did not wait was not sent to the engine.
+                self.facts.refresh(workspace, known.customer_id)
 
     def _resume(self, workspace: str, event: ContactResumed, customer_id: str | None, at_ms: int) -> None:
         """Give a resumed contact what came with the submit by which its customer is back: the context, and how they are known.
