@@ -132,3 +132,22 @@ async def test_while_the_store_is_away_no_session_is_ended(world: World) -> None
         world.sweep.sweep("main")
         await asyncio.sleep(0.05)
     assert len((await world.connected()).desktops) == 1
+
+
+async def test_sessions_in_doubt_while_the_store_was_away_are_ended_when_it_answers_again(world: World) -> None:
+    await world.beat()
+    await world.connect("a1", DEAD)
+    world.sweep.sweep("main")
+    await asyncio.sleep(0.1)
+    await world.beat()
+    await world.beat()
+    await world.until_connected(0)
+    # That the run has ended is known; only that the store is away casts doubt on it.
+    world.now_s += 60.0
+    await world.connect("a2", DEAD)
+    world.sweep.sweep("main")
+    assert world.sweep._task is not None
+    await world.sweep._task
+    assert len((await world.connected()).desktops) == 1
+    await world.beat()
+    await world.until_connected(0)

@@ -133,7 +133,8 @@ class Membership:
         self._heard_s: float | None = None
         self._task: asyncio.Task[None] | None = None
         self.on_change: list[Callable[[], None]] = []
-        """Called when members have joined, are gone, or have started again, and when a run has turned out not to be live."""
+        """Called when members have joined, are gone, or have started again, when a run has turned out not to be live, and when the
+        store answers again."""
 
     @property
     def node_id(self) -> str:
@@ -197,8 +198,11 @@ class Membership:
         """Announce this node once, and learn who is there. Raises SharedStateUnavailable."""
         sent_s = self._now_s()
         found = await self._directory.announce(self._member)
+        was_away = self._heard_s is not None and not self.is_current
         self._heard_s = sent_s
-        self._learn({member.node_id: member for member in found} | {self.node_id: self._member})
+        # While the store was away, every run was in doubt.
+        is_back = was_away and self.is_current
+        self._learn({member.node_id: member for member in found} | {self.node_id: self._member}, is_back=is_back)
 
     async def _run(self) -> None:
         while True:
@@ -207,7 +211,7 @@ class Membership:
                 # `is_current` says that the store is away; the next one may succeed.
                 await self.announce()
 
-    def _learn(self, found: dict[str, Member]) -> None:
+    def _learn(self, found: dict[str, Member], *, is_back: bool) -> None:
         before = self._live
         self._missing = {node_id: self._missing.get(node_id, 0) + 1 for node_id in before if node_id not in found}
         doubtful = {node_id: before[node_id] for node_id, misses in self._missing.items() if misses < _MISSES}
@@ -219,7 +223,7 @@ class Membership:
         self._suspects |= {member.run: _MISSES for member in before.values() if member.run not in runs}
         while len(self._suspects) > _SUSPECTS_MAX:
             del self._suspects[next(iter(self._suspects))]
-        if has_dead_suspect or _without_age(before) != _without_age(self._live):
+        if is_back or has_dead_suspect or _without_age(before) != _without_age(self._live):
             for call in self.on_change:
                 call()
 
