@@ -203,9 +203,13 @@ def _from_memory(
     customers: LiveCustomers, workspace: str, contact_id: str, customer_id: str | None, context: ContactContext | None
 ) -> SubmitCustomer:
     """Return a customer that the submit names by its id and that is in memory, while the store does not answer."""
-    is_known = customer_id is not None and customers.facts.get(workspace, customer_id) is not None
-    facts = customers.submitted(workspace, contact_id, customer_id if is_known else None, None, context)
-    return SubmitCustomer(customer_id, facts) if is_known else _NO_CUSTOMER
+    state = None if customer_id is None else customers.facts.get(workspace, customer_id)
+    if state is None:
+        customers.submitted(workspace, contact_id, None, None, context)
+        return _NO_CUSTOMER
+    facts = customers.submitted(workspace, contact_id, customer_id, None, context)
+    # Without the other members, one of several conversations would look like the only one, and go on by itself.
+    return SubmitCustomer(customer_id, facts, customer_ids=state.member_ids)
 
 
 def _usable_identities(services: Services, customer: ContactCustomer) -> list[NormalIdentity]:
