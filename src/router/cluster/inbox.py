@@ -81,14 +81,15 @@ class Inbox:
         trimmed_s = time.monotonic()
         try:
             while True:
-                positions = {key: one.position for key, one in self._streams.items() if one.queued < _QUEUED_MAX}
+                streams = {key: one for key, one in self._streams.items() if one.queued < _QUEUED_MAX}
+                positions = {key: one.position for key, one in streams.items()}
                 positions[self._replies_key] = self._replies_position
                 try:
                     found = await self._reader.read(positions, limit=_READ_MAX)
                 except StoreError:
                     await asyncio.sleep(_RETRY_S)
                     continue
-                self._take(found)
+                self._take(found, streams)
                 if time.monotonic() - trimmed_s > _TRIM_S:
                     trimmed_s = time.monotonic()
                     self._answers.trim({key: self._journal.inbound_position(one.workspace) for key, one in self._streams.items()})
@@ -105,7 +106,8 @@ class Inbox:
         await self._answers.close()
         await self._reader.close()
 
-    def _take(self, found: Mapping[str, list[Entry]]) -> None:
+    def _take(self, found: Mapping[str, list[Entry]], streams: Mapping[str, _Stream]) -> None:
+        """Take what was read. ``streams`` are those that it was read for."""
         for key, entries in found.items():
             if key == self._replies_key:
                 self._replies_position = entries[-1][0]
@@ -113,7 +115,8 @@ class Inbox:
                     answer = decode_answer(fields_of(fields)[b"p"])
                     if answer is not None:
                         self._on_answer(answer)
-            elif (stream := self._streams.get(key)) is not None:
+            elif (stream := streams[key]) is self._streams.get(key):
+                # Otherwise this node has ended to lead meanwhile; if it leads again, it reads from another position.
                 for entry_id, fields in entries:
                     self._take_command(stream, entry_id, fields_of(fields))
                 stream.position = entries[-1][0]

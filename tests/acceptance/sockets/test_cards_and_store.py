@@ -16,7 +16,7 @@ from router.model import events as e
 from router.protocol import frames as f
 from router.server.customers import active_facts, cards
 from tests.support.builders import an_agent
-from tests.support.card_centre import CANARY, PATIENCE_S, USER, api, context_at, facts_policy, until
+from tests.support.card_centre import CANARY, PATIENCE_S, PHONE, USER, api, context_at, facts_policy, until
 from tests.support.in_process_router import running_router
 
 
@@ -103,6 +103,40 @@ async def test_a_customer_in_memory_is_routed_by_their_facts_without_the_store(t
         await admin.ok("DELETE", f"/v1/customers/{customer_id}")
         erased = (await app.ok("POST", "/v1/contacts", submit | {"queue_id": "support"}))["contact_id"]
         assert (await app.ok("GET", f"/v1/contacts/{erased}")).get("customer_id") is None
+
+
+async def test_while_the_store_is_late_no_conversation_goes_on_that_is_not_the_only_one(tmp_path: Path) -> None:
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path, submit_wait_ms_max=1_000)) as router,
+        api(router) as app,
+        api(router, "admin", "root") as admin,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await router.do(facts_policy())
+        assert router.services.context is not None and router.services.customers is not None
+        names, chats, facts = [], [], router.services.customers.facts
+        for identity in (USER, PHONE):
+            names.append((await app.ok("POST", "/v1/customers/resolve", {"identities": [identity]}))["customer_id"])
+            chats.append((await app.submit(channel="chat", customer={"customer_id": names[-1]}))["contact_id"])
+            await app.ok("POST", f"/v1/contacts/{chats[-1]}/suspend", {})
+        merged = {"from": names[1], "reason": "agent_confirmed"}
+        await admin.ok("POST", f"/v1/customers/{names[0]}/merge", merged)
+        while (state := facts.get("default", names[1])) is None or len(state.member_ids) < 2:
+            await app.submit(channel="voice", customer={"customer_id": names[1]})
+        gate, is_stalled = threading.Event(), threading.Event()
+
+        def stall(store: ContextStore) -> None:
+            is_stalled.set()
+            gate.wait(20)
+
+        stalled = asyncio.ensure_future(router.services.context.run(stall))
+        assert await asyncio.to_thread(is_stalled.wait, 5)
+        call = await app.submit(channel="voice", customer={"customer_id": names[1]}, resume="auto")
+        gate.set()
+        await stalled
+        assert call["contact_id"] not in chats
+        assert (await app.ok("GET", f"/v1/contacts/{call['contact_id']}"))["customer_id"] == names[1]
+        assert [(await app.ok("GET", f"/v1/contacts/{chat}"))["state"] for chat in chats] == ["suspended"] * 2
 
 
 async def test_a_customer_who_was_erased_is_not_in_memory_when_the_erasure_is_answered(tmp_path: Path) -> None:
