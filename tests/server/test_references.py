@@ -27,9 +27,10 @@ class StubContext:
 
     def __init__(self) -> None:
         self.is_available = True
-        self.is_reopening = False
+        self.is_reopening = self.is_shared = False
         self.is_full = False
         self.observers: list[Any] = []
+        self.on_reopened: list[Any] = []
         self.answers = asyncio.Event()
         self.kept: list[ContactReference] = []
         self.discarded: list[str] = []
@@ -243,6 +244,54 @@ async def test_a_reference_that_could_not_be_read_once_is_shown_when_the_store_a
         context.answers.set()
         [view] = await references.contacts("main", [await view_of(writer)])
         assert view.reference == "call-1"
+        await references.stop()
+
+
+async def until(references: References, contact_id: str, expected: str) -> None:
+    """Wait until what is being read is there."""
+    async with asyncio.timeout(5):
+        while references.get(contact_id) != expected:  # noqa: ASYNC110  (plain data of another task)
+            await asyncio.sleep(0)
+
+
+def a_change(contact_id: str) -> ContextChange:
+    return ContextChange(workspace="main", customer_id="", kind=CustomerChangeKind.REFERENCE, number=1, contact_id=contact_id)
+
+
+async def test_what_another_node_has_taken_is_read_and_read_again_when_it_changes() -> None:
+    """The contacts are those of another node: this one has neither their commands nor, at first, their references."""
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    context.is_shared = True
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        context.kept = [ContactReference("c1", "call-1", None)]
+        intake, writer.intake = writer.intake, None
+        for contact_id in ("c1", "c2"):
+            await execute_done(writer, a_contact(contact_id, reference=SEALED_REFERENCE))
+        writer.intake = intake
+        # With the first event: no view has asked for it.
+        await until(references, "c1", "call-1")
+        view = (await writer.query("main", lambda engine: engine.contact("c2"))).value
+        assert view is not None
+        assert [one.reference for one in await references.contacts("main", [view])] == [None], "not stored yet"
+        context.kept.append(ContactReference("c2", "call-2", None))
+        assert [one.reference for one in await references.contacts("main", [view])] == ["call-2"]
+        context.kept += [ContactReference("c1", "mail-1", None), ContactReference("c2", "mail-2", None)]
+        references._on_changed([a_change("c1"), a_change("c2")])
+        await until(references, "c1", "mail-1")
+        assert [one.reference for one in await references.contacts("main", [view])] == ["mail-2"]
+        # What this node has taken itself is not read again while it is being stored.
+        context.answers.clear()
+        again = asyncio.ensure_future(execute_done(writer, a_contact("c3", reference="call-3")))
+        await until(references, "c3", "call-3")
+        references._on_changed([a_change("c3")])
+        context.answers.set()
+        await again
+        assert references.get("c3") == "call-3"
         await references.stop()
 
 

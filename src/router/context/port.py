@@ -46,6 +46,8 @@ class CustomerChangeKind(StrEnum):
     NOTE = "note"
     WORK = "work"
     """How a contact went."""
+    REFERENCE = "reference"
+    """Another node has stored the reference of a contact; the customer is not named."""
     ERASED = "erased"
 
 
@@ -60,6 +62,8 @@ class ContextChange(Struct, frozen=True, kw_only=True):
     """The step that was stored."""
     number: int = 0
     """Number of the change: 1, 2, 3, … since the store was opened."""
+    contact_id: str | None = None
+    """Contact whose reference was stored, or the key of one of its references; null: another kind of change."""
 
 
 class ContactContexts(Protocol):

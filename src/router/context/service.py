@@ -340,6 +340,7 @@ class ContextService:
             self._failure = error
             _complete(loop, opened, error=error)
             return
+        self._poll_s = store.poll_s
         _complete(loop, opened, result=None)
         wait_s, current = REOPEN_S, store
         while True:
@@ -393,7 +394,6 @@ class ContextService:
 
     def _serve(self, store: ContextStore) -> None:
         maintained = rewrapped = polled = time.monotonic()
-        self._poll_s = store.poll_s
         while True:
             self._busy_since = None
             group = self._take_group()

@@ -21,6 +21,9 @@ contact whose reference cannot be found is shown without one.
 A contact that is to switch to another channel has two references until the switch ends: its own, and the one on the new channel,
 which is kept under ``key_on_channel``. The events of the switch say which of them remains.
 
+Where several nodes share the context, each knows at once what it has taken itself. The references of contacts that others accept,
+resume or switch are read as ``followed_references`` describes; until then they are shown as not known.
+
 An erasure of the customer drops the references from memory before it is acknowledged.
 """
 
@@ -57,6 +60,7 @@ from router.protocol.frames import EventFrame, ServerFrame, StatePageFrame, Welc
 from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.workspace import QueuedCommand
 from router.runtime.writer import Writer
+from router.server.followed_references import FollowedReferences
 from router.server.kept_references import KeptReference, settle, storing
 from router.server.reference_commands import is_keyed_resume, key_on_channel, sealed, with_reference
 
@@ -72,6 +76,7 @@ RECENT_MAX: Final = 20_000
 ERASED_MAX: Final = 10_000
 """Erased customers that are remembered, so that what was under way at the erasure brings no reference of theirs back."""
 _LOADED_AT_ONCE: Final = 500
+_READS_MAX: Final = 3
 _ENDINGS: Final = frozenset({ContactEnded, ContactAbandoned, ContactCancelled, ContactExpired})
 # Events that show the reference on the new channel of a contact.
 _OF_A_SWITCH: Final = (ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged)
@@ -104,7 +109,13 @@ class References:
         self._writer: Writer | None = None
         self._publisher: Publisher | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        """Set while a live contact has a reference."""
+        """Set while a live contact has a reference, and always where the context is shared."""
+        self._followed: FollowedReferences | None = None
+        """Set where the context is shared."""
+        self._read_here: dict[str, str] = {}
+        """Contacts, with their workspace, whose reference in memory another node has taken; that one moves it, too."""
+        self._writing: list[KeptReference] = []
+        """What the store is writing now."""
 
     # --- start and stop ------------------------------------------------------------------------
 
@@ -114,14 +125,22 @@ class References:
             return
         self._writer = writer
         self._now_ms, self._publisher = writer.clock.now_ms, writer.publisher
+        if self._context.is_shared:
+            self._followed = FollowedReferences(self._read, self._on_read)
+            self._unsubscribe = self._publisher.subscribe(self._on_record)
+            self._context.on_reopened.append(self._read_again)
+        self._context.observers.append(self._on_changed)
         for workspace in writer.workspaces:
             names = (await writer.query(workspace, _sealed_contacts)).value
             for start in range(0, len(names), _LOADED_AT_ONCE):
-                found = await self._read(workspace, names[start : start + _LOADED_AT_ONCE])
-                for one in (found or {}).values():
-                    self._add(one)
+                part = names[start : start + _LOADED_AT_ONCE]
+                found = await self._read_newest(workspace, part) or {}
+                for name in part:
+                    if name in found:
+                        self._add(found[name], read_in=workspace)
+                    elif self._followed is not None:
+                        self._followed.want(workspace, name)
             await self._load_switches(workspace)
-        self._context.observers.append(self._on_changed)
         if self._storage is not ReferenceStorage.JOURNAL:
             writer.intake = self.intake
 
@@ -145,6 +164,8 @@ class References:
         self._is_stopping = True
         if self._unsubscribe is not None:
             self._unsubscribe()
+        if self._followed is not None:
+            self._followed.stop()
         if self._task is not None:
             await self._task
 
@@ -237,8 +258,9 @@ class References:
                 if one.needs_customer:
                     await self._find_customer(one)
             discarded, self._discarded = self._discarded, []
-            began_at = loop.time()
+            began_at, self._writing = loop.time(), kept
             is_refused = await self._write_group(kept, discarded)
+            self._writing = []
             if deadline is not None:
                 deadline.cancel()
             if self._is_stopping:
@@ -288,7 +310,13 @@ class References:
 
     # --- memory --------------------------------------------------------------------------------
 
-    def _add(self, reference: ContactReference) -> None:
+    def _add(self, reference: ContactReference, *, read_in: str | None = None) -> None:
+        """Keep the reference of a live contact. ``read_in``: another node has taken it, in this workspace."""
+        self._read_here.pop(reference.contact_id, None)
+        if self._followed is not None:
+            self._followed.drop(reference.contact_id)
+            if read_in is not None:
+                self._read_here[reference.contact_id] = read_in
         if reference.customer_id in self._erased:
             self._recent[reference.contact_id] = None
             return
@@ -312,6 +340,7 @@ class References:
     def _remove(self, contact_id: str) -> None:
         found = self._live.pop(contact_id, None) or self._recent.pop(contact_id, None)
         self._recent.pop(contact_id, None)
+        self._read_here.pop(contact_id, None)
         if found is not None and found.customer_id is not None:
             others = self._of_customer.get(found.customer_id)
             if others is not None:
@@ -323,6 +352,8 @@ class References:
         """Move the references of contacts that are over to those that may be forgotten."""
         for event in published.record.events:
             kind = type(event)
+            if self._followed is not None:
+                self._follow(published.workspace, event)
             if kind in _ENDINGS:
                 contact_id: str = getattr(event, "contact_id", "")
                 if contact_id in self._switching:
@@ -338,8 +369,8 @@ class References:
                 else:
                     self._end_switch(published.workspace, event.contact_id, None)
             elif isinstance(event, ContactResumed) and event.option and (found := self._in_memory(event.submitted_as or "")):
-                self._keep(published.workspace, msgspec.structs.replace(found, contact_id=event.contact_id))
-        if not self._live and self._unsubscribe is not None:
+                self._move(published.workspace, found, event.contact_id)
+        if self._followed is None and not self._live and self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
 
@@ -352,6 +383,14 @@ class References:
         if found is not None:
             self._keep(workspace, msgspec.structs.replace(found, contact_id=contact_id))
 
+    def _move(self, workspace: str, found: ContactReference, contact_id: str) -> None:
+        """Let a contact have the reference of another one. The node that has taken it stores that, and the one that leads."""
+        moved = msgspec.structs.replace(found, contact_id=contact_id)
+        if found.contact_id in self._read_here and not (self._writer is not None and self._writer.is_led(workspace)):
+            self._add(moved, read_in=workspace)
+        else:
+            self._keep(workspace, moved)
+
     def _keep(self, workspace: str, reference: ContactReference) -> None:
         self._add(reference)
         self._store(KeptReference(self, workspace, reference, None, None))
@@ -361,7 +400,59 @@ class References:
         self._switching.get(contact_id, set()).discard(key)
         self.discard(workspace, key)
 
+    # --- other nodes ---------------------------------------------------------------------------
+
+    def _follow(self, workspace: str, event: Event) -> None:
+        """Read the reference of an event that another node has taken."""
+        assert self._followed is not None
+        contact_id: str = getattr(event, "contact_id", "")
+        if type(event) in _ENDINGS:
+            self._followed.drop(contact_id)
+            return
+        if isinstance(event, (*_OF_A_SWITCH, ContactChannelFailed)) and contact_id not in self._switching:
+            key = key_on_channel(contact_id, event.channel)
+            if isinstance(event, ContactChannelRequested):
+                self._followed.want(workspace, key)
+            elif not isinstance(event, ContactGatewayChanged):
+                found = self._in_memory(key)
+                if isinstance(event, ContactChannelSwitched) and found is not None:
+                    self._move(workspace, found, contact_id)
+                self._followed.drop(key)
+                self._remove(key)
+        if getattr(event, "reference", None) == SEALED_REFERENCE and contact_id not in self._live:
+            self._followed.want(workspace, contact_id)
+
+    def _hear(self, changes: Sequence[ContextChange]) -> None:
+        """Read again what other nodes have stored, as far as it is in memory or was asked for."""
+        assert self._followed is not None
+        self._followed.changes += 1
+        own = {one.reference.contact_id for one in (*self._waiting, *self._writing)}
+        for change in changes:
+            name = change.contact_id or ""
+            if name in own:
+                continue
+            if name in self._live or self._followed.is_wanted(name):
+                self._followed.want(change.workspace, name)
+            else:
+                self._remove(name)
+
+    def _on_read(self, workspace: str, found: ContactReference) -> None:
+        name = found.contact_id
+        if all(one.reference.contact_id != name for one in (*self._waiting, *self._writing)):
+            self._remove(name)
+            self._add(found, read_in=workspace)
+
+    def _read_again(self) -> None:
+        """Read what other nodes have taken: the changes of a while were missed."""
+        assert self._followed is not None
+        for name, workspace in self._read_here.items():
+            if name in self._live:
+                self._followed.want(workspace, name)
+
     def _on_changed(self, changes: Sequence[ContextChange]) -> None:
+        stored = [change for change in changes if change.kind is CustomerChangeKind.REFERENCE]
+        if stored and self._followed is not None:
+            self._hear(stored)
         for change in changes:
             if change.kind is CustomerChangeKind.ERASED:
                 self._erased[change.customer_id] = None
@@ -390,7 +481,7 @@ class References:
         if getattr(item, "reference", None) != SEALED_REFERENCE:
             return item
         value = None
-        if self._switching and isinstance(item, _OF_A_SWITCH):
+        if (self._switching or self._followed is not None) and isinstance(item, _OF_A_SWITCH):
             value = self.get(key_on_channel(item.contact_id, item.channel))
         elif type(item) is ContactResumed and item.submitted_as is not None:
             value = self.get(item.submitted_as)
@@ -443,17 +534,28 @@ class References:
         names = self._missing(items)
         for start in range(0, len(names), _LOADED_AT_ONCE):
             part = names[start : start + _LOADED_AT_ONCE]
-            found = await self._read(workspace, part)
+            found = await self._read_newest(workspace, part)
             if found is None:
                 return  # Asked for again next time: a store that was slow once must not hide them until the next start.
             for contact_id in part:
-                self._remember(contact_id, found.get(contact_id))
+                if contact_id in found or self._followed is None:
+                    self._remember(contact_id, found.get(contact_id))
+                # Otherwise another node may be about to store it.
 
     def _missing(self, items: Iterable[Any]) -> list[str]:
         if self._context is None:
             return []
         names = {one.contact_id: None for one in items if getattr(one, "reference", None) == SEALED_REFERENCE}
         return [name for name in names if name not in self._live and name not in self._recent]
+
+    async def _read_newest(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference] | None:
+        """Read references; again, a few times, where other nodes have told changes meanwhile."""
+        for _ in range(_READS_MAX):
+            changes = 0 if self._followed is None else self._followed.changes
+            found = await self._read(workspace, contact_ids)
+            if self._followed is None or self._followed.changes == changes:
+                break
+        return found
 
     async def _read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference] | None:
         """Return the references that the store has; None: it does not answer."""

@@ -12,7 +12,7 @@ from router.context.customers import ContextConflict, ContextCorrupt, ErasedCust
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import Step
 from router.context.keys import MasterKeys, new_master_keys
-from router.context.port import ContextChange, ContextStore, CustomerChangeKind
+from router.context.port import ContactReference, ContextChange, ContextStore, CustomerChangeKind
 from router.context.redis.store import RedisContextStore
 from router.context.service import ContextService
 from router.runtime.clock import SystemClock
@@ -228,3 +228,23 @@ def test_a_node_that_was_cut_off_follows_again(open_node: OpenNode) -> None:
     other._polled_at = time.monotonic() - 60
     other.poll()
     assert len(other.take_changes()) == 3
+
+
+def test_a_stored_reference_is_told_to_the_other_nodes_by_the_id_of_its_contact(
+    open_node: OpenNode, server: RedisServer, prefix: str
+) -> None:
+    one, other = open_node(), open_node()
+    customer_id = run(one, lambda: resolve(one, identity("u-1")))
+    kept = [ContactReference("k1", "call-of-ann", customer_id), ContactReference("k2", "call-of-bob")]
+    run(one, lambda: one.references.keep("default", kept, now_ms=NOW))
+    other.poll()
+    told = [change for change in other.take_changes() if change.kind is CustomerChangeKind.REFERENCE]
+    assert [(change.workspace, change.contact_id, change.customer_id) for change in told] == [
+        ("default", "k1", ""),
+        ("default", "k2", ""),
+    ]
+    with server.client() as client:
+        [key] = [key for key in client.keys("*") if prefix.encode() in key and key.endswith(b":changes")]
+        assert b"call-of" not in repr(client.xrange(key)).encode()
+    one.poll()
+    assert all(change.kind is not CustomerChangeKind.REFERENCE for change in one.take_changes()), "it knows its own"

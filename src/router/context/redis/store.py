@@ -21,7 +21,7 @@ from router.context.customers import ContextConflict, ContextCorrupt, ContextErr
 from router.context.identities import NormalIdentity
 from router.context.journey import Step
 from router.context.keys import DataKey, MasterKeys, SealBroken
-from router.context.port import ContactReference, CustomerChangeKind
+from router.context.port import ContactReference, ContextChange, CustomerChangeKind
 from router.context.redis.database import ContextRows
 from router.context.redis.journeys import SharedJourneys
 from router.context.redis.layout import hash_name, split_place
@@ -64,6 +64,7 @@ class _Announcement(Struct, frozen=True, array_like=True):
 
 _change_encoder: Final = msgspec.msgpack.Encoder()
 _change_decoder: Final = msgspec.msgpack.Decoder(list[_Announcement])
+_reference_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, str]])
 
 
 def was_begun(rows: ContextRows) -> bool:
@@ -83,6 +84,8 @@ class SharedReferences(SqliteReferences):
     """Operations on references, for many contacts at once."""
 
     buffer: RowBuffer
+    told: dict[tuple[str, str], None]
+    """Workspace and contact of the references that the operation has stored, for the other nodes."""
 
     def keep(self, workspace: str, references: Sequence[ContactReference], *, now_ms: int) -> None:
         """Store references; that of a customer who was erased meanwhile is dropped."""
@@ -92,6 +95,7 @@ class SharedReferences(SqliteReferences):
         self.buffer.load((hash_name("r", (number, one.contact_id)) for one in references), places)
         read_owners(self.buffer, places, kinds="c")
         super().keep(workspace, references, now_ms=now_ms)
+        self.told.update(((workspace, one.contact_id), None) for one in references)
 
     def read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference]:
         """Return the references of those of these contacts that have one, by contact."""
@@ -201,6 +205,7 @@ class RedisContextStore(SqliteContextStore):
         self._polled_at = 0.0
         self._told: dict[tuple[str, str, CustomerChangeKind], int] = {}
         """What the operation tells the other nodes, with the row of the customer where it is known."""
+        self._told_references: dict[tuple[str, str], None] = {}
         try:
             self._check_master(master)
             self._position = self._last_change()
@@ -218,6 +223,7 @@ class RedisContextStore(SqliteContextStore):
             steps_kept_ms=steps_kept_ms,
         )
         self._contacts.buffer = self._references.buffer = rows.buffer
+        self._references.told = self._told_references
         self._idle_deletion = rows.wanted_rewrite()
         rows.rollback()
 
@@ -276,7 +282,7 @@ class RedisContextStore(SqliteContextStore):
 
     def begin(self) -> None:
         """Begin a group of operations."""
-        self._told.clear()
+        self._forget_told()
         self._rows.begin()
         self._journeys.reload()
 
@@ -304,21 +310,27 @@ class RedisContextStore(SqliteContextStore):
         self._rows.discard()
 
     def _flush(self) -> None:
-        if self._told:
+        if self._told or self._told_references:
             told = _change_encoder.encode([_Announcement(*change, row) for change, row in self._told.items()])
-            entry = ("MAXLEN", "~", CHANGES_MAX, "*", "node", self._node, "p", told)
+            # A field of their own: a node of an earlier version, beside this one, passes over it.
+            references = ("r", _change_encoder.encode([*self._told_references])) if self._told_references else ()
+            entry = ("MAXLEN", "~", CHANGES_MAX, "*", "node", self._node, "p", told, *references)
             self._rows.buffer.add(("XADD", f"{self._rows.buffer.base}:changes", *entry))
-        self._told.clear()
+        self._forget_told()
         self._rows.flush()
         self._journeys.reload()
 
     def _forget_attempt(self) -> None:
         del self._changes[self._changes_before_attempt :]
-        self._told.clear()
+        self._forget_told()
         self._journeys.reload()
         if self._writes() != self._writes_before_attempt:
             self._keys.forget()
             self._workspaces.clear()
+
+    def _forget_told(self) -> None:
+        self._told.clear()
+        self._told_references.clear()
 
     def _try(self, work: Callable[[], T]) -> T:
         """Run work as a group of its own, again where another node comes between. Raises ContextUnavailable."""
@@ -371,6 +383,8 @@ class RedisContextStore(SqliteContextStore):
                 if found[b"node"] != self._node:
                     for change in _change_decoder.decode(found[b"p"]):
                         self._hear(change)
+                    for workspace, contact_id in _reference_decoder.decode(found[b"r"]) if b"r" in found else ():
+                        self._hear_reference(workspace, contact_id)
             if len(entries) < _SLICE:
                 return
 
@@ -379,6 +393,18 @@ class RedisContextStore(SqliteContextStore):
         if change.kind is CustomerChangeKind.ERASED:
             self._keys.drop(change.row)
         super()._note_change(change.workspace, change.customer_id, change.kind)
+
+    def _hear_reference(self, workspace: str, contact_id: str) -> None:
+        self._change_count += 1
+        self._changes.append(
+            ContextChange(
+                workspace=workspace,
+                customer_id="",
+                kind=CustomerChangeKind.REFERENCE,
+                number=self._change_count,
+                contact_id=contact_id,
+            )
+        )
 
     def _note_change(self, workspace: str, customer_id: str, kind: CustomerChangeKind, step: Step | None = None) -> None:
         super()._note_change(workspace, customer_id, kind, step)

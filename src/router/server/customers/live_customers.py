@@ -270,6 +270,7 @@ class LiveCustomers:
     def on_changed(self, changes: Sequence[ContextChange]) -> None:
         """Handle durable changes of customers."""
         self._note_announced(changes)
+        changes = [change for change in changes if change.kind is not CustomerChangeKind.REFERENCE]
         self._end_tokens_soon([change for change in changes if change.kind is CustomerChangeKind.ERASED])
         for change in changes:
             workspace, customer_id = change.workspace, change.customer_id
@@ -289,8 +290,11 @@ class LiveCustomers:
         if changes and changes[0].number < self._newest_change:
             self._forget_announced()  # The store was opened again: its numbers begin again.
         for change in changes:
+            self._newest_change = change.number
+            if change.kind is CustomerChangeKind.REFERENCE:
+                continue
             key = (change.workspace, change.customer_id)
-            self._announced[key] = self._newest_change = change.number
+            self._announced[key] = change.number
             self._announced.move_to_end(key)
         while len(self._announced) > ANNOUNCED_MAX:
             self._announced.popitem(last=False)
