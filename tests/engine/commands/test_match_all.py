@@ -2,7 +2,7 @@
 
 from router.model import commands as c
 from router.model import events as e
-from router.model.policy import WhenClosed
+from router.model.policy import Policy, WhenClosed
 from router.model.states import ContactState, MatchTrigger
 from tests.support.builders import (
     a_channel,
@@ -101,3 +101,46 @@ def test_an_agent_whose_offer_interrupts_other_work_is_served_before_the_next_co
     assert made == [("v1", MatchTrigger.CONTACT), ("m1", MatchTrigger.AGENT)], "m1 waits longer than m2"
     world.done(c.DeclineOffer(offer_id="m1.1", agent_id="ada"))
     assert list(offers_of(world, "m2")) == ["ada"]
+
+
+def mails(*, auto_accept: bool = False) -> Policy:
+    """Return a policy with one mail for each agent, and a broadcast queue of mails."""
+    channels = {
+        "voice": a_channel(units=50, interrupts=("chat",)),
+        "chat": a_channel(units=50, per_agent_max=2),
+        "mail": a_channel(units=20, per_agent_max=1),
+    }
+    queues = {
+        "support": a_queue(when_closed=WhenClosed.WAIT),
+        "chats": a_queue(),
+        "all": a_queue(broadcast=2, auto_accept=auto_accept),
+    }
+    return a_policy(channels=channels, queues=queues)
+
+
+def test_agents_that_an_offer_to_a_freed_agent_frees_come_before_the_next_contact() -> None:
+    """Ada is freed by an offer to her, and takes a mail that was offered to bob; bob takes what has waited longest."""
+    world = with_agents(a_world(mails(), an_agent("ada", skills={"german": 1}), ready("ada")), ("bob",))
+    for name in ("c1", "c2"):
+        world.done(a_contact(name, channel="chat", queue_id="chats", skills={"german": 1}))
+        accept(world, name, "ada")
+    world.done(a_contact("b1", channel="mail", queue_id="all"))
+    assert list(offers_of(world, "b1")) == ["bob"]
+    world.done_all(published(mails(auto_accept=True)), c.SetQueueOpen(queue_id="support", is_open=False))
+    world.done_all(a_contact("m1", channel="mail"), a_contact("v1", skills={"german": 1}), a_contact("m2", channel="mail"))
+    events = world.done(c.SetQueueOpen(queue_id="support", is_open=True))
+    made = [(one.contact_id, one.agent_id) for one in events if isinstance(one, e.OfferMade)]
+    assert made == [("v1", "ada"), ("b1", "ada"), ("m1", "bob")]
+
+
+def test_agents_that_an_offer_to_a_freed_agent_frees_come_before_the_first_contact() -> None:
+    world = with_agents(a_world(mails()), ("ada",))
+    world.done(a_contact("last", channel="mail", priority_s=-600))
+    accept(world, "last", "ada")
+    with_agents(world, ("bob",))
+    world.done_all(a_contact("b1", channel="mail", queue_id="all"), a_contact("m1", channel="mail"))
+    assert list(offers_of(world, "b1")) == ["bob"]
+    world.done(published(mails(auto_accept=True)))
+    events = world.done(c.RequeueContact(contact_id="last"))
+    made = [(one.contact_id, one.agent_id) for one in events if isinstance(one, e.OfferMade)]
+    assert made == [("b1", "ada"), ("m1", "bob")]

@@ -6,7 +6,17 @@ from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode, CallbackPolicy, Policy, Selection, WhenClosed
 from router.model.states import CallbackOutcome
 from tests.engine.shadow.shadowed_engine import K, ShadowedEngine, accepted, two_ready
-from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, not_ready, ready
+from tests.support.builders import (
+    a_channel,
+    a_contact,
+    a_policy,
+    a_policy_with_queue,
+    a_queue,
+    an_agent,
+    not_ready,
+    published,
+    ready,
+)
 from tests.support.world import World
 
 
@@ -95,3 +105,48 @@ def test_an_agent_whose_offer_interrupts_other_work_comes_before_the_contacts_th
     assert shadowed.do(c.SetQueueOpen(queue_id="support", is_open=True)) == []
     report = shadowed.shadow.report()
     assert (report.offers, report.same, report.overdue) == (4, 4, 0)
+
+
+def mails(*, auto_accept: bool) -> Policy:
+    """Return a policy with one mail for each agent, and a broadcast queue of mails."""
+    channels = {
+        "voice": a_channel(units=50, interrupts=("chat",)),
+        "chat": a_channel(units=50, per_agent_max=2),
+        "mail": a_channel(units=20, per_agent_max=1),
+    }
+    queues = {
+        "support": a_queue(when_closed=WhenClosed.WAIT),
+        "chats": a_queue(),
+        "all": a_queue(broadcast=2, auto_accept=auto_accept),
+    }
+    return a_policy(channels=channels, queues=queues)
+
+
+def shadowed_mails(*commands: c.Command) -> ShadowedEngine:
+    return ShadowedEngine(mails(auto_accept=False), mails(auto_accept=True), *commands)
+
+
+GERMAN = {"german": 1}
+
+
+def test_agents_that_an_offer_to_a_freed_agent_frees_come_before_the_next_contact() -> None:
+    shadowed = shadowed_mails(an_agent(skills=GERMAN), ready())
+    for name in ("c1", "c2"):
+        shadowed.do(a_contact(name, channel="chat", queue_id="chats", skills=GERMAN), accepted(name, "ada"))
+    shadowed.do(an_agent("bob"), ready("bob"), a_contact("b1", channel="mail", queue_id="all"))
+    shadowed.do(published(mails(auto_accept=True)), c.SetQueueOpen(queue_id="support", is_open=False))
+    shadowed.do(a_contact("m1", channel="mail"), a_contact("v1", skills=GERMAN), a_contact("m2", channel="mail"))
+    before = shadowed.shadow.report()
+    assert shadowed.do(c.SetQueueOpen(queue_id="support", is_open=True)) == []
+    after_it = shadowed.shadow.report()
+    assert (after_it.same - before.same, after_it.overdue - before.overdue) == (3, 0)
+
+
+def test_agents_that_an_offer_to_a_freed_agent_frees_come_before_the_first_contact() -> None:
+    shadowed = shadowed_mails(an_agent(), ready(), a_contact("last", channel="mail", priority_s=-600), accepted("last", "ada"))
+    shadowed.do(an_agent("bob"), ready("bob"), a_contact("b1", channel="mail", queue_id="all"), a_contact("m1", channel="mail"))
+    shadowed.do(published(mails(auto_accept=True)))
+    before = shadowed.shadow.report()
+    assert shadowed.do(c.RequeueContact(contact_id="last")) == []
+    after_it = shadowed.shadow.report()
+    assert (after_it.same - before.same, after_it.overdue - before.overdue) == (2, 0)

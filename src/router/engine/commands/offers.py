@@ -97,7 +97,7 @@ def match_all(tx: Transaction) -> None:
     while True:
         if index.agents.unavailable:
             advance_absent_steps(tx)
-        if freed_agents:
+        while freed_agents:
             _match_freed_agents(tx, index)
         if contacts_to_match:
             _match_waiting_contacts(tx, index)
@@ -119,6 +119,11 @@ def match_arriving_contact(tx: Transaction, contact: Contact) -> None:
 
 
 def _match_freed_agents(tx: Transaction, index: RoutingIndex) -> None:
+    """Offer contacts to the freed agents. The offers may free further agents, who are served in the same way before any contact.
+
+    That ends: only an offer frees agents here, each uses up one of the offers that a waiting contact may get, and none lets another
+    contact wait.
+    """
     freed = index.agents.freed
     if len(freed) == 1:
         agents = [freed.popitem()[1]]
@@ -154,7 +159,7 @@ def _match_waiting_contacts(tx: Transaction, index: RoutingIndex) -> None:
                     return
                 break
             _offer_pair(tx, contact, agent, line, _CONTACT)
-            if index.agents.freed:
+            while index.agents.freed:
                 # The offer interrupts other work of the agent, or frees agents of a broadcast: they come before the other contacts.
                 _match_freed_agents(tx, index)
 

@@ -78,20 +78,15 @@ class ShadowMatcher:
 
         Returns a verdict if the shadow would have given the agent or the contact to another one before.
         """
-        freed = self._state.index.agents.freed
         if not self.is_started:
             self._start_round()
-        elif self._contacts and not self._agents and freed:
-            # The last offer has freed agents, who come before the contacts that are left.
-            self._agents = sorted(freed.values(), key=_idle_order)
-            freed.clear()
         verdict_before: OfferVerdict | None = None
         # A pair that is found neither in this round nor in the next one has no place in the shadow's rounds.
         for _ in range(2):
-            place = _index_of(self._agents, agent)
-            verdict_before = self._skip_agents(place, contact) or verdict_before
-            if self._agents:
-                return verdict_before
+            while self._agents or self._take_freed_agents():
+                verdict_before = self._skip_agents(_index_of(self._agents, agent), contact) or verdict_before
+                if self._agents:
+                    return verdict_before
             contacts = self._round_contacts()
             verdict_before = self._skip_contacts(_index_of(contacts, contact), agent) or verdict_before
             if self._contacts or not self._start_round():
@@ -100,11 +95,15 @@ class ShadowMatcher:
 
     def _start_round(self) -> bool:
         """Start the next round; false if there is nothing to match."""
-        index = self._state.index
         self.is_started, self._contacts = True, None
-        self._agents = sorted(index.agents.freed.values(), key=_idle_order)
-        index.agents.freed.clear()
-        return bool(self._agents or index.contacts.to_match)
+        return self._take_freed_agents() or bool(self._state.index.contacts.to_match)
+
+    def _take_freed_agents(self) -> bool:
+        """Continue with the agents that the last offers have freed, who come before the contacts that are left; false if none."""
+        freed = self._state.index.agents.freed
+        self._agents = sorted(freed.values(), key=_idle_order)
+        freed.clear()
+        return bool(self._agents)
 
     def _round_contacts(self) -> list[Contact]:
         """Return the contacts of this round, which follow its agents."""
