@@ -28,6 +28,9 @@ from tests.support.redis_storage import abandon
 
 WORKSPACE = "main"
 TOGGLES = 200
+LEASE_S = 5
+# A busy machine needs longer than the lease and 5 s.
+BOUND_S = 3.0 * (LEASE_S + 5)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ class Node:
     async def start(self) -> None:
         await self.writer.recover()
         self._names.append(self)
-        self.node = ClusterNode(self.writer, self.journal, candidates=self.candidates, on_led=self._on_led, answer_s=20.0)
+        self.node = ClusterNode(self.writer, self.journal, candidates=self.candidates, on_led=self._on_led, answer_s=2 * BOUND_S)
         await self.writer.add_workspace(WORKSPACE)
         self.tasks = [asyncio.create_task(self.writer.run()), asyncio.create_task(self.node.run())]
 
@@ -93,7 +96,7 @@ class Node:
         await self.node.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = BOUND_S) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (conditions of engines and tasks)
             await asyncio.sleep(0.01)
@@ -102,7 +105,12 @@ async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 @pytest.fixture
 def settings(server: RedisServer) -> StoreSettings:
     return StoreSettings(
-        url=server.url, prefix=f"t{secrets.token_hex(4)}", durability=Durability.FSYNC, lease_s=5, outage_s_max=10, shared=True
+        url=server.url,
+        prefix=f"t{secrets.token_hex(4)}",
+        durability=Durability.FSYNC,
+        lease_s=LEASE_S,
+        outage_s_max=10,
+        shared=True,
     )
 
 
@@ -157,7 +165,7 @@ async def test_the_follower_takes_over_from_a_leader_that_died(settings: StoreSe
         # It waits in the store for the next leader.
         await done(follower, a_contact("late"))
         assert follower.is_leader
-        assert asyncio.get_running_loop().time() - began_s < settings.lease_s + 5
+        assert asyncio.get_running_loop().time() - began_s < BOUND_S
         names = {f"c{number}" for number in range(100)} | {"late"}
         await until(lambda: all(follower.engine.contact(name) is not None for name in names))
         assert follower.engine.check_invariants() == []
@@ -267,10 +275,11 @@ async def test_a_drained_leader_gives_way_at_once(settings: StoreSettings, tmp_p
         leader._names.remove(leader)
         assert leader.node is not None
         await leader.node.drain()
-        began_s = asyncio.get_running_loop().time()
+        # Nothing has to expire.
+        assert leader.node.leadership.hand_overs == 1
+        assert (await leader.journal.lease_holders())[WORKSPACE] in (None, follower.journal.node_id)
         await done(leader, an_agent("ada"))
         assert follower.is_leader
-        assert asyncio.get_running_loop().time() - began_s < 2
         await done(leader, ready("ada"))
         await done(leader, LoseDesktop(agent_id="ada", session_id="none"))
         leader._names.append(leader)
@@ -309,7 +318,7 @@ async def stop_reading(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert node.node is not None
     monkeypatch.setattr(node.node.follower._reader, "read", read)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(BOUND_S):
         await failing.wait()
 
 
