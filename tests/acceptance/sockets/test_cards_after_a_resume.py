@@ -99,6 +99,21 @@ async def test_a_caller_who_is_verified_is_shown_as_verified(tmp_path: Path) -> 
         assert customer is not None and customer.name == NAME
 
 
+async def test_a_resume_that_was_lost_in_a_crash_is_stored_from_the_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_suspended_chat(tmp_path) as (router, app, _, chat, customer_id):
+        context = router.services.context
+        assert context is not None
+        # As if the router had been killed between the commit of the journal and that of the store.
+        monkeypatch.setattr(live_customers.LiveCustomers, "_resume", lambda *_: None)
+        call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"identities": [PHONE]}}
+        assert (await app.submit(**call, resume="auto"))["contact_id"] == chat
+        while True:
+            stored = await context.run(lambda store: store.contacts.content("default", chat, customer_id=customer_id))
+            if str(stored.assurance) == "asserted":
+                break
+            await asyncio.sleep(0.02)
+
+
 async def test_what_was_proved_is_not_shown_either_if_the_store_fails_at_the_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

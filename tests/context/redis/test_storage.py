@@ -163,6 +163,26 @@ def test_what_is_old_is_deleted(open_node: OpenNode) -> None:
         run(store, lambda: store.customer("default", customer_id))
 
 
+def test_a_resumed_contact_has_no_older_proof(open_node: OpenNode) -> None:
+    one, other = open_node(), open_node()
+    customer_id = fill(one)
+
+    def assurance() -> Assurance | None:
+        return run(other, lambda: other.contacts.content("default", "k", customer_id=customer_id)).assurance
+
+    assert assurance() is Assurance.VERIFIED
+    change = WorkChange(contact_id="k", at_ms=NOW + 1, state="open", submitted_as="unknown")
+    run(other, lambda: other.contacts.record_work("default", [change], history_id="h", seq=2))
+    assert assurance() is Assurance.ASSERTED
+    run(
+        one,
+        lambda: one.contacts.raise_assurance("default", "k", customer_id=customer_id, assurance=Assurance.VERIFIED, now_ms=NOW + 2),
+    )
+    resumed = run(one, lambda: one.contacts.resume("default", "k", customer_id=customer_id, submitted_as="unknown", at_ms=NOW + 3))
+    assert resumed.assurance is assurance() is Assurance.ASSERTED
+    assert resumed.context == ContactContext(intent="canary-intent")
+
+
 def test_steps_are_folded_by_whichever_node_is_there(open_node: OpenNode) -> None:
     one, other = open_node(), open_node()
     customer_id = run(one, lambda: resolve(one, identity("u-1")))

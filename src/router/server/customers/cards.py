@@ -174,6 +174,8 @@ class Cards:
         entry = self._entry(workspace, contact_id, customer_id)
         entry.changes += 1
         entry.content = None
+        if key not in self._watchers:
+            entry.sent = None  # No agent has it: the next one gets its card with the offer, and not before.
         arrived = self.expect(workspace, contact_id, customer_id, context or entry.context)
 
         def carried(content: CardContent | None) -> None:
