@@ -143,6 +143,10 @@ class Node:
             "ROUTER__POLICY__SEED_PATH": str(directory / "policy.yaml"),
             "ROUTER__SOCKETS__CONNECTIONS_MAX": "20000",
             "ROUTER__SOCKETS__UPGRADES_PER_S": "100000",
+            **{
+                f"ROUTER__SOCKETS__{name}": "1000000"
+                for name in ("FRAMES_PER_S", "FRAMES_BURST", "GATEWAY_FRAMES_PER_S", "GATEWAY_FRAMES_BURST")
+            },
             "ROUTER__WORKSPACES": json.dumps(WORKSPACES[1 : arrangement.workspaces]),
         }
         if store is not None and arrangement.level is not None:

@@ -10,7 +10,7 @@ from tests.validation.cases import CASES, Case, findings
 from tests.validation.markov_chain import solve
 from tests.validation.print_tables import EXPLANATION, row
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # A case is up to 45 s of computation.
 
 DEVIATION_MAX = 1.5
 
