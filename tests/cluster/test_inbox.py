@@ -1,16 +1,22 @@
-"""Commands of other nodes that are read while this node ends to lead and leads again."""
+"""Commands of other nodes that are read while this node ends to lead and leads again, and answers that the store refuses."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from router.cluster.inbox import Inbox
+import pytest
+
+from router.cluster import inbox as module
+from router.cluster.inbox import AnswerWriter, Inbox
 from router.cluster.messages import encode_command
 from router.cluster.work import InboundCommand
+from router.journal.redis.client import Request, StoreClient
+from router.journal.redis.connection import StoreRefusal, StoreUnreachable
 from router.journal.redis.layout import WorkspaceKeys, replies_key
 from router.journal.redis.shared_journal import SharedRedisJournal
 from router.journal.redis.streams import Entry
+from router.model.errors import JournalUnavailable, SettingsInvalid
 from tests.support.builders import an_agent
 
 WORKSPACE = "main"
@@ -39,7 +45,25 @@ class Reader:
 
 
 class Client:
-    """A client of the store that is not used."""
+    """A client of the store that refuses the first request of the next pipelines with these errors."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.written: list[tuple[str, Any]] = []
+
+    def run(self, requests: Sequence[Request]) -> list[Any]:
+        replies: list[Any] = []
+        for request in requests:
+            if self._errors and not replies:
+                error = self._errors.pop(0)
+                if not isinstance(error, StoreRefusal):
+                    raise error
+                replies.append(error)
+                continue
+            replies.append(1)
+            if request.command[0] == "XADD":
+                self.written.append((request.key, request.command[-1]))
+        return replies
 
     def close(self) -> None:
         """Nothing is open."""
@@ -74,6 +98,49 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  (plain data of another task)
             await asyncio.sleep(0.002)
+
+
+@pytest.fixture(autouse=True)
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+
+
+@pytest.mark.parametrize("code", ["NOREPLICAS", "OOM", "READONLY", "MOVED", "LOADING"])
+async def test_answers_that_the_store_refuses_for_a_while_are_sent_again_in_order(code: str) -> None:
+    client = Client(
+        StoreRefusal(f"{code} for a while"), StoreUnreachable("away"), SettingsInvalid("no password"), OSError("no file")
+    )
+    answers = AnswerWriter(cast(StoreClient, client), lambda run: run)
+    running = asyncio.create_task(answers.run())
+    for run, answer in (("a", b"1"), ("b", b"2"), ("a", b"3")):
+        answers.add(run, answer)
+    await until(lambda: ("a", b"1") in client.written)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await answers.close()
+    assert client.written == [("b", b"2"), ("a", b"3"), ("a", b"1"), ("a", b"3")]
+
+
+async def test_a_flush_at_a_hand_over_drops_nothing() -> None:
+    client = Client(StoreRefusal("NOREPLICAS for a while"))
+    answers = AnswerWriter(cast(StoreClient, client), lambda run: run)
+    answers.add("a", b"1")
+    await answers.flush()
+    assert client.written == []
+    await answers.close()
+    assert client.written == [("a", b"1")]
+
+
+async def test_a_refusal_for_good_ends_the_node() -> None:
+    journal = JournalOfStore(Client(StoreRefusal("WRONGTYPE Operation against a key holding the wrong kind of value")))
+    inbox = Inbox(cast(SharedRedisJournal, journal), lambda _workspace, _work: None, lambda _answer: None)
+    running = asyncio.create_task(inbox.run())
+    inbox._answers.add("a", b"1")
+    with pytest.raises(ExceptionGroup) as raised:
+        await asyncio.wait_for(running, 10)
+    assert isinstance(raised.value.exceptions[0], JournalUnavailable)
+    await inbox.close()
 
 
 async def test_what_was_read_for_an_earlier_term_is_ignored() -> None:

@@ -14,10 +14,11 @@ from typing import Final
 from router.cluster.messages import UNREADABLE, AnswerMessage, decode_answer, decode_command, encode_answer, encode_error
 from router.cluster.work import InboundCommand
 from router.journal.redis.client import Request, StoreClient
-from router.journal.redis.connection import StoreError
+from router.journal.redis.connection import StoreError, StoreRefusal
 from router.journal.redis.shared_journal import SharedRedisJournal
 from router.journal.redis.streams import Entry, StreamReader, fields_of
 from router.journal.sqlite.journal import JournalThread
+from router.model.errors import JournalUnavailable, RouterError
 from router.model.states import WorkspaceId
 from router.runtime.command_queue import QueuedWork
 from router.runtime.workspace import Reply
@@ -31,6 +32,8 @@ ANSWERS_MAX: Final = 20_000
 """Answers that wait in the store for a node; the oldest are dropped beyond that."""
 _ANSWERS_LIFETIME_MS: Final = 60_000
 _UNSENT_MAX: Final = 20_000
+# Also where a new connection cannot be prepared: its scripts, or the file of the password.
+_RETRYABLE: Final = (StoreError, RouterError, OSError)
 
 
 class _Stream:
@@ -76,26 +79,26 @@ class Inbox:
         self._streams.pop(self._journal.keys(workspace).inbound, None)
 
     async def run(self) -> None:
-        """Read until cancelled."""
-        sending = asyncio.get_running_loop().create_task(self._answers.run())
+        """Read and answer until cancelled. Raises a group with the error of the part that failed."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._answers.run())
+            group.create_task(self._read())
+
+    async def _read(self) -> None:
         trimmed_s = time.monotonic()
-        try:
-            while True:
-                streams = {key: one for key, one in self._streams.items() if one.queued < _QUEUED_MAX}
-                positions = {key: one.position for key, one in streams.items()}
-                positions[self._replies_key] = self._replies_position
-                try:
-                    found = await self._reader.read(positions, limit=_READ_MAX)
-                except StoreError:
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                self._take(found, streams)
-                if time.monotonic() - trimmed_s > _TRIM_S:
-                    trimmed_s = time.monotonic()
-                    self._answers.trim({key: self._journal.inbound_position(one.workspace) for key, one in self._streams.items()})
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+        while True:
+            streams = {key: one for key, one in self._streams.items() if one.queued < _QUEUED_MAX}
+            positions = {key: one.position for key, one in streams.items()}
+            positions[self._replies_key] = self._replies_position
+            try:
+                found = await self._reader.read(positions, limit=_READ_MAX)
+            except _RETRYABLE:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self._take(found, streams)
+            if time.monotonic() - trimmed_s > _TRIM_S:
+                trimmed_s = time.monotonic()
+                self._answers.trim({key: self._journal.inbound_position(one.workspace) for key, one in self._streams.items()})
 
     async def flush(self) -> None:
         """Wait until the answers to all commands carried out so far are written, as far as the store answers."""
@@ -163,6 +166,8 @@ class AnswerWriter:
         self._unsent: list[tuple[str, bytes]] = []
         self._trims: dict[str, str] = {}
         self._more = asyncio.Event()
+        self._sending = asyncio.Lock()
+        """What could not be written goes before what came meanwhile."""
 
     def add(self, run: str, answer: bytes) -> None:
         """Send an answer to a run of a node; beyond a limit it is dropped, and its sender waits in vain."""
@@ -176,34 +181,45 @@ class AnswerWriter:
         self._more.set()
 
     async def run(self) -> None:
-        """Write what comes until cancelled."""
+        """Write what comes until cancelled. Raises JournalUnavailable where the store refuses it for good."""
         while True:
             await self._more.wait()
             self._more.clear()
-            unsent, self._unsent = self._unsent, []
             trims, self._trims = self._trims, {}
-            try:
-                await self._thread.run(partial(self._write, unsent, trims))
-            except StoreError:
-                # An answer that is sent twice is ignored by its receiver.
-                self._unsent = (unsent + self._unsent)[:_UNSENT_MAX]
-                self._more.set()
+            if not await self._send(trims):
                 await asyncio.sleep(_RETRY_S)
 
     async def flush(self) -> None:
-        """Write what is left, as far as the store answers."""
-        unsent, self._unsent = self._unsent, []
-        with suppress(StoreError):
-            # The thread does this behind what was given to it before.
-            await self._thread.run(partial(self._write, unsent, {}))
+        """Write what is left, as far as the store answers. Raises JournalUnavailable where the store refuses it for good."""
+        await self._send({})
+
+    async def _send(self, trims: Mapping[str, str]) -> bool:
+        """Write what waits; False: some of it waits still."""
+        async with self._sending:
+            unsent, self._unsent = self._unsent, []
+            try:
+                again, refusal = await self._thread.run(partial(self._write, unsent, trims))
+            except _RETRYABLE:
+                again, refusal = unsent, None
+            if refusal is not None:
+                raise JournalUnavailable(f"the store refuses the answers to other nodes: {refusal}")
+            if again:
+                # An answer that is sent twice is ignored by its receiver.
+                self._unsent = (again + self._unsent)[:_UNSENT_MAX]
+                self._more.set()
+            return not again
 
     async def close(self) -> None:
         """Write what is left, as far as the store answers, and end the thread."""
-        await self.flush()
+        with suppress(JournalUnavailable):
+            await self.flush()
         await self._thread.run(self._client.close)
         self._thread.stop()
 
-    def _write(self, unsent: list[tuple[str, bytes]], trims: dict[str, str]) -> None:
+    def _write(
+        self, unsent: list[tuple[str, bytes]], trims: Mapping[str, str]
+    ) -> tuple[list[tuple[str, bytes]], StoreRefusal | None]:
+        """Return the answers that are to be sent again, and a refusal that will not end."""
         requests: list[Request] = []
         for run, answer in unsent:
             key = self._replies_key(run)
@@ -212,5 +228,14 @@ class AnswerWriter:
             key = self._replies_key(run)
             requests.append(Request(key, ("PEXPIRE", key, _ANSWERS_LIFETIME_MS)))
         requests += [Request(key, ("XTRIM", key, "MINID", position)) for key, position in trims.items()]
-        if requests:
-            self._client.run(requests)
+        replies = self._client.run(requests) if requests else []
+        refused_runs: set[str] = set()
+        again: list[tuple[str, bytes]] = []
+        for (run, answer), reply in zip(unsent, replies, strict=False):
+            if isinstance(reply, StoreRefusal):
+                refused_runs.add(run)
+            if run in refused_runs:
+                # Also those behind it: an answer to a later command says that this one's is lost.
+                again.append((run, answer))
+        refusals = (reply for reply in replies if isinstance(reply, StoreRefusal) and not reply.is_temporary)
+        return again, next(refusals, None)
