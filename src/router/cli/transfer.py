@@ -4,9 +4,9 @@ They work on a stopped router. The settings name the store as for ``router serve
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -17,6 +17,10 @@ from router.cli.output import CommandUsageFailure, print_json, print_renderable,
 if TYPE_CHECKING:
     from router.runtime.journal_transfer import TransferReport
     from router.settings import Settings
+
+
+_SECRETS: Final = ("token.secret", "hash-secrets.json")
+"""Files beside a journal that a router needs to go on with it, and that an import does not copy."""
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,10 +70,15 @@ def import_command(
             )
         )
     _print_report(report, as_json)
-    if not as_json and file.absolute() == Path(settings.journal.path).absolute():
+    if as_json:
+        return
+    if file.absolute() == Path(settings.journal.path).absolute():
         click.echo(
-            f"next: move {file.name} and its files out of {directory}; `router serve` refuses a store beside a journal in files"
+            f"next: move {file.name} and its files out of {directory}, but leave {' and '.join(_SECRETS)} there; "
+            "`router serve` refuses a store beside a journal in files"
         )
+    else:
+        _print_copy_hint(file.absolute().parent, directory, _SECRETS)
 
 
 @click.command(name="export")
@@ -111,6 +120,19 @@ def export_command(
             )
         )
     _print_report(report, as_json)
+    if not as_json:
+        # A backup must not have the secrets of the idempotency keys, so they are not copied.
+        _print_copy_hint(Path(settings.journal.path).absolute().parent, directory.absolute(), _SECRETS[1:])
+
+
+def _print_copy_hint(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Tell which secrets a router needs beside the journal in its new place."""
+    found = [name for name in names if (source / name).exists() and source != target]
+    if found:
+        click.echo(
+            f"next: copy {' and '.join(found)} from {source} to {target} before `router serve`; without hash-secrets.json, "
+            "commands that are repeated with an idempotency key are carried out again"
+        )
 
 
 @click.command(name="discard-import")

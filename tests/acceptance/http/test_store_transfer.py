@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +137,41 @@ async def test_a_journal_moves_into_a_store_and_back(server: RedisServer, tmp_pa
     process = RouterProcess(tmp_path / "back").start()
     assert await waiting(process) == made
     assert await submitted(process, 1)
+    process.stop()
+
+
+async def submitted_once(process: RouterProcess) -> str:
+    """Submit a contact, always with the same idempotency key, and return its id."""
+    headers = {"Authorization": f"Bearer {process.token('gateway')}", "Idempotency-Key": "k-1"}
+    body = {"channel": "voice", "queue_id": "support"}
+    async with aiohttp.ClientSession(process.url, headers=headers) as http, http.post("/v1/contacts", json=body) as answer:
+        return str((await answer.json())["contact_id"])
+
+
+async def test_idempotency_keys_match_where_the_files_that_are_named_were_copied(server: RedisServer, tmp_path: Path) -> None:
+    files, node, back = (tmp_path / name / "var" for name in ("files", "node", "back"))
+    process = RouterProcess(files.parent).start()
+    made = await submitted_once(process)
+    process.stop()
+
+    def move(command: str, *arguments: str, source: Path, target: Path) -> list[str]:
+        """Carry out the command and copy what it says; return the names."""
+        done = router("journal", command, *arguments, "--store", server.url, "--durability", "fsync")
+        assert done.returncode == 0, done.stderr
+        said = re.search(r"next: copy (.+) from (\S+) to (\S+) before", " ".join(done.stdout.split()))
+        assert said is not None and (Path(said[2]), Path(said[3])) == (source, target), done.stdout
+        for name in (names := said[1].split(" and ")):
+            shutil.copy(source / name, target / name)
+        return names
+
+    moved_in = move("import", str(files / "journal.db"), "--data", str(node), source=files, target=node)
+    assert moved_in == ["token.secret", "hash-secrets.json"]
+    process = RouterProcess(node.parent, **in_store(server)).start()
+    assert await submitted_once(process) == made
+    process.stop()
+    assert move("export", "--data", str(node), "--to", str(back), source=node, target=back) == ["hash-secrets.json"]
+    process = RouterProcess(back.parent).start()
+    assert await submitted_once(process) == made
     process.stop()
 
 
