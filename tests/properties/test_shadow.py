@@ -70,8 +70,9 @@ class ShadowedWorld:
         return blake2b(snapshot.dump(self.shadow.state), digest_size=16).hexdigest()
 
 
-# The last ones have found differences: in an order of checks (16, 33), and in steps that end because of the customer (20).
-@pytest.mark.parametrize("seeds", [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11), (16, 20, 33)])
+# The last ones have found differences: in an order of checks (16, 33), and in steps that end because of the customer (20);
+# 37 makes many offers.
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11), (16, 20, 33, 37)])
 def test_a_shadow_of_the_same_policy_equals_the_live_state_and_finds_nothing(seeds: tuple[int, ...]) -> None:
     offers = submits = 0
     for one in seeds:
