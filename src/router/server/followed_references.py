@@ -31,6 +31,8 @@ class FollowedReferences:
         self._asked: dict[str, dict[str, None]] = {}
         """By workspace, what is to be read next."""
         self._task: asyncio.Task[None] | None = None
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
+        """By name, what is called when it is read."""
         self.changes = 0
         """Number of changes heard of; a read during which it grows may be older than one of them."""
 
@@ -46,6 +48,22 @@ class FollowedReferences:
         self._asked.setdefault(workspace, {})[name] = None
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._read(), name="followed-references")
+
+    def when_read(self, workspace: str, name: str, then: Callable[[], None], *, wait_s: float) -> None:
+        """Read a reference and call ``then``, once: when it is there, or after this time."""
+
+        def call() -> None:
+            timer.cancel()
+            waiting = self._waiting.get(name, [])
+            if call in waiting:
+                waiting.remove(call)
+                if not waiting:
+                    del self._waiting[name]
+                then()
+
+        timer = asyncio.get_running_loop().call_later(wait_s, call)
+        self._waiting.setdefault(name, []).append(call)
+        self.want(workspace, name)
 
     def drop(self, name: str) -> None:
         """Follow a reference no longer: its contact is over, or it was taken here."""
@@ -71,3 +89,5 @@ class FollowedReferences:
                 if one.contact_id in self._wanted:
                     del self._wanted[one.contact_id]
                     self._on_read(workspace, one)
+                for call in tuple(self._waiting.get(one.contact_id, ())):
+                    call()

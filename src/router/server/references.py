@@ -69,6 +69,8 @@ DEADLINE_S: Final = 0.5
 RETRY_S: Final = 1.0
 """Pause before references that the store was too busy to take are offered to it again."""
 READ_TIMEOUT_S: Final = 2.0
+READ_WAIT_S: Final = 0.003
+"""Longest time that an event waits for the reference that another node has taken."""
 WAITING_MAX: Final = 20_000
 """References that wait to be stored; further ones are held in memory alone."""
 RECENT_MAX: Final = 20_000
@@ -419,7 +421,7 @@ class References:
                     self._move(workspace, found, contact_id)
                 self._followed.drop(key)
                 self._remove(key)
-        if getattr(event, "reference", None) == SEALED_REFERENCE and contact_id not in self._live:
+        if getattr(event, "reference", None) == SEALED_REFERENCE and self._in_memory(contact_id) is None:
             self._followed.want(workspace, contact_id)
 
     def _hear(self, changes: Sequence[ContextChange]) -> None:
@@ -476,6 +478,16 @@ class References:
     def event(self, event: Event) -> Event:
         """Return an event with its reference, as far as that is in memory."""
         return event if getattr(event, "reference", None) != SEALED_REFERENCE else self._shown(event)
+
+    def when_read(self, workspace: str, event: Event, then: Callable[[], None]) -> bool:
+        """Call ``then`` once the reference of an event is read, or some milliseconds later; False: none is to be read."""
+        if self._followed is None or getattr(event, "reference", None) != SEALED_REFERENCE or type(event) in _ENDINGS:
+            return False
+        contact_id: str = getattr(event, "contact_id", "")
+        if self._in_memory(contact_id) is not None or self._context is None or not self._context.answers_within(READ_WAIT_S):
+            return False
+        self._followed.when_read(workspace, contact_id, then, wait_s=READ_WAIT_S)
+        return True
 
     def _shown(self, item: Any) -> Any:
         if getattr(item, "reference", None) != SEALED_REFERENCE:

@@ -2,7 +2,8 @@
 
 Theory of operation. The hub subscribes to the event feed, so everything it delivers is durable. For each event it looks up the
 recipients by agent, gateway or role, encodes the event at most once per codec, and puts the frame into the write buffers of
-the recipients. It never waits for a client: a client that does not keep up overflows its own write buffer and is closed.
+the recipients. An event whose reference another node has taken keeps its place for a few milliseconds, until that is read. The hub
+never waits for a client: a client that does not keep up overflows its own write buffer and is closed.
 
 The hub also decides which desktop session of an agent stays open (the one whose ``DesktopConnected`` event is latest in the
 log; older ones are closed), sends changed queue statistics to supervisors at a fixed interval, and drains connections at
@@ -375,9 +376,10 @@ class Hub:
     ) -> None:
         """Deliver an event to live subscribers, encoding it at most once per codec."""
         encoded: dict[str, bytes] = {}
+        recipients = [one for one in recipients if one.live and not (group.ahead and seq <= group.ahead.get(one.session_id, 0))]
+        if recipients and self._deliver_when_read(recipients, seq, at_ms, event, card):
+            return
         for subscriber in recipients:
-            if not subscriber.live or (group.ahead and seq <= group.ahead.get(subscriber.session_id, 0)):
-                continue
             try:
                 frame = encoded.get(subscriber.subprotocol)
                 if frame is None:
@@ -385,6 +387,26 @@ class Hub:
                 subscriber.deliver(frame)
             except Exception:
                 self._delivery_failed(subscriber, seq)
+
+    def _deliver_when_read(self, recipients: list[Subscriber], seq: int, at_ms: int, event: Event, card: Card | None) -> bool:
+        """Deliver an event whose reference is being read in a moment, at its place; return False where none is."""
+        places: list[tuple[Subscriber, ReservedPlace]] = []
+
+        def fill() -> None:
+            encoded: dict[str, bytes] = {}
+            for subscriber, place in places:
+                try:
+                    frame = encoded.get(subscriber.subprotocol)
+                    if frame is None:
+                        frame = encoded[subscriber.subprotocol] = self._event_frame(subscriber.subprotocol, seq, at_ms, event, card)
+                    place.fill(frame)
+                except Exception:
+                    self._delivery_failed(subscriber, seq)
+
+        if not self.references.when_read(recipients[0].workspace, event, fill):
+            return False
+        places += [(one, one.reserve()) for one in recipients]
+        return True
 
     def _event_frame(self, subprotocol: str, seq: int, at_ms: int, event: Event, card: Card | None) -> bytes:
         shown = public_event(event)
