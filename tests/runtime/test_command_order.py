@@ -13,7 +13,7 @@ from router.model.commands import AdvanceTime, PutAgent
 from router.model.errors import CommandQueueFull
 from router.runtime.workspace import QueuedCommand, Reply
 from router.runtime.writer import Writer, WriterLimits
-from tests.support.builders import an_agent
+from tests.support.builders import a_contact, an_agent
 
 WORKSPACE = "main"
 BATCH = 8
@@ -129,3 +129,20 @@ async def test_held_commands_have_the_limit_of_the_queue(tmp_path: Path) -> None
     for reply in replies:
         with pytest.raises(Exception, match="ended"):
             await reply
+
+
+async def test_held_submits_are_not_refused_when_they_are_released(tmp_path: Path) -> None:
+    async with a_writer(tmp_path) as (writer, remote):
+        await writer.follow(WORKSPACE)
+        remote.is_all_settled = False
+        await writer.lead(WORKSPACE, lambda: 7)
+        replies = []
+        for number in range(QUEUE):
+            reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            writer.submit(WORKSPACE, a_contact(f"c{number}"), actor="gateway:web", reply=reply)
+            replies.append(reply)
+        last = remote.sent[-1].reply
+        assert last is not None
+        last.set_exception(Exception("lost"))
+        assert len(await asyncio.gather(*replies)) == QUEUE
+        assert writer.refused_submits == 0

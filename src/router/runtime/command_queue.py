@@ -213,7 +213,7 @@ class CommandQueue(Generic[T]):
     def put(self, workspace: WorkspaceId, item: T, *, ignore_limit: bool = False) -> None:
         """Append an item. Raises CommandQueueFull at a limit.
 
-        ``ignore_limit`` is for commands that the router issues itself after a start.
+        ``ignore_limit`` is for commands that the router issues itself after a start, and for those that it has admitted before.
         """
         queue = self._queues.get(workspace)
         if not ignore_limit and (
@@ -221,7 +221,7 @@ class CommandQueue(Generic[T]):
         ):
             raise CommandQueueFull("the command queue is full; retry later")
         is_submit = self._is_submit(item)
-        if is_submit:
+        if is_submit and not ignore_limit:
             self.admit_submit(workspace)
         if queue is None:
             queue = self._queues[workspace] = _WorkspaceQueue(deque(), deque())
