@@ -49,7 +49,7 @@ from router.runtime.snapshots import SnapshotSchedule
 from router.runtime.writer import Writer, WriterLimits
 from router.server.api.admission import NewBucket, local_bucket
 from router.server.api.request import Readiness, Services
-from router.server.auth.credentials import Role, mint_token, open_authenticator
+from router.server.auth.credentials import Authenticator, Role, mint_token, open_authenticator
 from router.server.auth.customer_tokens import CustomerTokens
 from router.server.auth.hash_secrets import HashSecrets
 from router.server.auth.jwks import JwksRefresher
@@ -179,25 +179,7 @@ class App:
                 # Only now, so that what was loaded above is still the present state when records of other nodes come.
                 await self.cluster.start(lambda work, name: self._start_task(work, name=name))
                 await self._publish_seed_policies()
-            stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
-            services = Services(
-                settings=self.settings,
-                authenticator=authenticator,
-                tickets=self._shared.tickets(authenticator),
-                new_bucket=self._start_rates(),
-                writer=self._writer,
-                publisher=self._writer.publisher,
-                journal=self._journal,
-                shadow_runner=shadows,
-                stats=stats,
-                context=self._context,
-                references=self._references,
-                references_in_journal=self._start_journal_audit(),
-                customers=self._customers,
-                run="" if self.cluster is None else self.cluster.run,
-                readiness=self.readiness,
-                process_metrics=self._process,
-            )
+            services = self._make_services(authenticator, shadows)
             authenticator.customers = CustomerTokens(self._writer)
             await self._start_servers(services)
         except BaseException:
@@ -205,6 +187,27 @@ class App:
             raise
         self.readiness.ready = True
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
+
+    def _make_services(self, authenticator: Authenticator, shadows: ShadowRunner) -> Services:
+        stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
+        return Services(
+            settings=self.settings,
+            authenticator=authenticator,
+            tickets=self._shared.tickets(authenticator),
+            new_bucket=self._start_rates(),
+            writer=self._writer,
+            publisher=self._writer.publisher,
+            journal=self._journal,
+            shadow_runner=shadows,
+            stats=stats,
+            context=self._context,
+            references=self._references,
+            references_in_journal=self._start_journal_audit(),
+            customers=self._customers,
+            run="" if self.cluster is None else self.cluster.run,
+            readiness=self.readiness,
+            process_metrics=self._process,
+        )
 
     async def _start_servers(self, services: Services) -> None:
         self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets, self._references, self._customers)
