@@ -146,3 +146,11 @@ async def test_held_submits_are_not_refused_when_they_are_released(tmp_path: Pat
         last.set_exception(Exception("lost"))
         assert len(await asyncio.gather(*replies)) == QUEUE
         assert writer.refused_submits == 0
+
+
+async def test_a_change_during_a_commit_does_not_wait_for_the_idle_time(tmp_path: Path) -> None:
+    async with a_writer(tmp_path) as (writer, _), asyncio.timeout(8):
+        # Each begins before the turn in which the writer has made the one before is over; the idle time is ten seconds.
+        for epoch in range(2, 5):
+            await writer.follow(WORKSPACE)
+            await writer.lead(WORKSPACE, lambda epoch=epoch: epoch)  # type: ignore[misc]
