@@ -11,10 +11,7 @@ from router.context import service
 from router.context.cards import CardStatus
 from router.context.customers import ContextUnavailable
 from router.context.port import ContextStore
-from router.model import commands as c
-from router.model import events as e
-from router.protocol import frames as f
-from router.server.customers import active_facts, cards
+from router.server.customers import active_facts
 from tests.support.builders import an_agent
 from tests.support.card_centre import CANARY, PATIENCE_S, PHONE, USER, api, context_at, facts_policy, until
 from tests.support.in_process_router import running_router
@@ -283,56 +280,3 @@ async def test_a_step_and_an_erasure_during_a_read_are_not_lost(tmp_path: Path) 
         gate.set()
         await asyncio.sleep(0.5)
         assert customers.facts.get("default", customer_id) is None
-
-
-@pytest.mark.parametrize("hold_s", [10.0, 0.01])
-async def test_an_offer_is_held_a_moment_for_a_card_that_is_being_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold_s: float
-) -> None:
-    monkeypatch.setattr(cards, "HOLD_S", hold_s)
-    monkeypatch.setattr(cards, "HOLD_IF_BUSY_S", 60.0)
-    async with (
-        running_router(tmp_path, context=context_at(tmp_path)) as router,
-        api(router) as app,
-        router.desktop("a0") as ada,
-        asyncio.timeout(PATIENCE_S),
-    ):
-        await ada.ready()
-        assert router.services.context is not None and router.services.customers is not None
-        customer_id = (await app.ok("POST", "/v1/customers/resolve", {"identities": [USER]}))["customer_id"]
-        await app.ok("PATCH", f"/v1/customers/{customer_id}", {"name": "Ann Miller"})
-        await until(lambda: router.services.customers.has_in_memory("default", customer_id))
-        contacts = router.services.customers.live_contacts("default")
-        gate, is_stalled = threading.Event(), threading.Event()
-
-        def stall(store: ContextStore) -> None:
-            is_stalled.set()
-            gate.wait(10)
-
-        stalled = asyncio.ensure_future(router.services.context.run(stall))
-        assert await asyncio.to_thread(is_stalled.wait, 5)
-        submit = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": customer_id}}
-        answer = asyncio.ensure_future(app.ok("POST", "/v1/contacts", submit))
-        await until(lambda: len(contacts) == 1)
-        contact_id = contacts.all()[0].contact_id
-        await router.do(c.UpdateContact(contact_id=contact_id, attributes={"tier": "gold"}))  # Waits behind the offer, in order.
-        if hold_s < 1:
-            await until(lambda: ada.cards)
-            assert ada.cards[contact_id].status is CardStatus.LATE
-        else:
-            await asyncio.sleep(0.1)
-            assert not ada.state.offers and not ada.cards
-        gate.set()
-        await stalled
-        await answer
-        frames = ada.__aiter__()
-        events: list[f.EventFrame] = []
-        while not events or not isinstance(events[-1].event, e.ContactUpdated):
-            frame = await anext(frames)
-            if isinstance(frame, f.EventFrame) and getattr(frame.event, "contact_id", "") == contact_id:
-                events.append(frame)
-        assert [type(one.event) for one in events] == [e.OfferMade, e.ContactUpdated]
-        card = events[0].card
-        assert card is not None and card.status is (CardStatus.LATE if hold_s < 1 else CardStatus.COMPLETE)
-        await until(lambda: ada.cards[contact_id].status is CardStatus.COMPLETE)
-        assert [offer.attributes for offer in ada.state.offers.values()] == [{"tier": "gold"}]

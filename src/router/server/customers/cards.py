@@ -2,9 +2,8 @@
 
 Theory of operation. The submit of a contact reads its customer anyway; what a card shows is kept here from that read, and dropped
 when the customer changes. So the card of an offer is usually in memory. Where it is not, reading starts when the offer is decided,
-together with the commit of the journal, and is over before it in most cases. An offer is sent when it is durable, with the card if
-it is there. One that is being read is waited for, at most ``HOLD_S`` and only while the store answers as usual. Otherwise the offer
-leaves with the status ``late``, and a ``card`` frame follows.
+together with the commit of the journal, and is over before it in most cases. An offer never waits for its card: it is sent when it
+is durable, with the card if it is there, otherwise with the status ``late``, and a ``card`` frame follows.
 
 A card is sent to the agents who have the contact or an offer of it, as the engine says at that moment, and to connections of
 supervisors that have asked for it: it is in no event, no log and no other client's frames. A change of the customer sends the parts
@@ -34,10 +33,6 @@ from router.runtime.writer import Writer
 CONTENTS_MAX: Final = 10_000
 """Contacts whose card is kept in memory."""
 PUSH_INTERVAL_S: Final = 0.5
-HOLD_S: Final = 0.003
-"""Longest time that an offer is held for a card that is being read when the offer could leave."""
-HOLD_IF_BUSY_S: Final = 0.02
-"""Time of the operations of the store in progress beyond which no offer is held: it does not answer as usual."""
 REREAD_S: Final = 0.1
 """Time after a change until the card of a contact that waits is read again."""
 RETRY_S: Final = 5.0
@@ -69,7 +64,6 @@ class _Entry:
         "sent",
         "sent_at",
         "timer",
-        "waiters",
     )
 
     def __init__(self, customer_id: str | None) -> None:
@@ -91,8 +85,6 @@ class _Entry:
         self.offered_at: float | None = None
         """When an offer was sent without its card."""
         self.timer: asyncio.TimerHandle | None = None
-        self.waiters: list[Callable[[], None]] = []
-        """Called when the card has been read."""
 
 
 class Cards:
@@ -257,23 +249,6 @@ class Cards:
         if entry.content is None and entry.reading is None:
             self._begin_reading(workspace, contact_id, entry)
 
-    def when_read(self, workspace: str, contact_id: str, callback: Callable[[], None]) -> bool:
-        """Call back when a card that is being read is in memory, at the latest after ``HOLD_S``; False: there is none."""
-        entry = self._entries.get((workspace, contact_id))
-        if entry is None or entry.content is not None or entry.reading is None or not self._context.answers_within(HOLD_IF_BUSY_S):
-            return False
-        waiters = entry.waiters
-
-        def once() -> None:
-            timer.cancel()
-            if once in waiters:
-                waiters.remove(once)
-                callback()
-
-        timer = asyncio.get_running_loop().call_later(HOLD_S, once)
-        waiters.append(once)
-        return True
-
     def card_for_offer(self, workspace: str, contact_id: str, agent_id: str) -> Card:
         """Return the card that an offer is sent with; where it is late, a frame follows."""
         entry = self._entries.get((workspace, contact_id))
@@ -406,8 +381,6 @@ class Cards:
             return
         if content is not None and not has_changed:
             self._set_content(workspace, contact_id, entry, content)
-            for waiter in tuple(entry.waiters):
-                waiter()
         if entry.is_due:
             self._start(self._push(workspace, contact_id, entry))
 

@@ -316,33 +316,12 @@ class Hub:
             return
         workspace, contact_id = agents[0].workspace, event.contact_id
         if isinstance(event, OfferMade):
-            self._deliver_offer(group, agents, seq, at_ms, event)
+            card = self.customers.cards.card_for_offer(workspace, contact_id, event.agent_id)
+            self._deliver(group, agents, seq, at_ms, event, card)
             self._deliver(group, [one for one in recipients if one not in agents], seq, at_ms, event)
         else:
             self._deliver(group, recipients, seq, at_ms, event)
             self.customers.cards.send_to(workspace, contact_id, event.agent_id)
-
-    def _deliver_offer(
-        self, group: _WorkspaceSubscribers, agents: list[Subscriber], seq: int, at_ms: int, event: OfferMade
-    ) -> None:
-        """Deliver an offer with its card. One that is being read is waited for a few milliseconds, by these desktops alone."""
-        assert self.customers is not None
-        cards, workspace = self.customers.cards, agents[0].workspace
-        places: list[tuple[Subscriber, ReservedPlace]] = []
-
-        def fill() -> None:
-            card = cards.card_for_offer(workspace, event.contact_id, event.agent_id)
-            for subscriber, place in places:
-                try:
-                    place.fill(self._event_frame(subscriber.subprotocol, seq, at_ms, event, card))
-                except Exception:
-                    self._delivery_failed(subscriber, seq)
-
-        if cards.when_read(workspace, event.contact_id, fill):
-            places += [(one, one.reserve()) for one in agents if seq > group.ahead.get(one.session_id, 0)]
-        else:
-            card = cards.card_for_offer(workspace, event.contact_id, event.agent_id)
-            self._deliver(group, agents, seq, at_ms, event, card)
 
     def send_to_agents(self, workspace: str, agent_ids: Iterable[str], frame: ServerFrame) -> None:
         """Send a frame to the live desktops of agents, encoding it at most once per codec."""
