@@ -355,10 +355,13 @@ class Hub:
     ) -> None:
         """Deliver an event to live subscribers, encoding it at most once per codec."""
         encoded: dict[str, bytes] = {}
-        recipients = [one for one in recipients if one.live and not (group.ahead and seq <= group.ahead.get(one.session_id, 0))]
-        if recipients and self._deliver_when_read(recipients, seq, at_ms, event, card):
+        if getattr(event, "reference", None) == SEALED_REFERENCE and self._deliver_when_read(
+            group, recipients, seq, at_ms, event, card
+        ):
             return
         for subscriber in recipients:
+            if not subscriber.live or (group.ahead and seq <= group.ahead.get(subscriber.session_id, 0)):
+                continue
             try:
                 frame = encoded.get(subscriber.subprotocol)
                 if frame is None:
@@ -367,8 +370,13 @@ class Hub:
             except Exception:
                 self._delivery_failed(subscriber, seq)
 
-    def _deliver_when_read(self, recipients: list[Subscriber], seq: int, at_ms: int, event: Event, card: Card | None) -> bool:
+    def _deliver_when_read(
+        self, group: _WorkspaceSubscribers, recipients: list[Subscriber], seq: int, at_ms: int, event: Event, card: Card | None
+    ) -> bool:
         """Deliver an event whose reference is being read in a moment, at its place; return False where none is."""
+        recipients = [one for one in recipients if one.live and seq > group.ahead.get(one.session_id, 0)]
+        if not recipients:
+            return False
         places: list[tuple[Subscriber, ReservedPlace]] = []
 
         def fill() -> None:
