@@ -81,3 +81,23 @@ def test_a_random_walk_equals_a_sorted_list(seed: int) -> None:
         if expected:
             assert order.first() is expected[0]
             assert next(order.iter_front(1_000)) is expected[0]
+
+
+@pytest.mark.parametrize("returning", [0.0, 0.2, 1.0])
+def test_stale_entries_are_dropped_in_steps(returning: float) -> None:
+    random, order = Random(1), IdleOrder(0)
+    agents = [Agent(agent_id=f"a{n}", idle_number=n) for n in range(1, 3_001)]
+    for agent in agents:
+        open_channel(order, agent)
+    last_number, most, longest_step = len(agents), 0, 0
+    for n in range(20_000):
+        agent = agents[n % len(agents)]
+        close_channel(order, agent)
+        if random.random() >= returning:
+            last_number += 1
+            agent.idle_number = last_number
+        before = order.entry_count
+        open_channel(order, agent)
+        most, longest_step = max(most, order.entry_count), max(longest_step, before + 1 - order.entry_count)
+    assert longest_step <= 16 and most < 7_000
+    assert list(order) == sorted(agents, key=lambda one: one.idle_number)

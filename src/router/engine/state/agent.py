@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
@@ -177,6 +177,12 @@ def agent_group_key(agent: Agent, qualification: AgentConditions, ordering: Rank
 # Stale entries that an order may hold in addition to one for each current entry.
 _STALE_MAX: Final = 64
 
+# Entries that a step of a compaction examines: more than the one that the same call may add, so that it ends.
+_COMPACTED_PER_STEP: Final = 8
+
+# Stale entries that are dropped from the front with each agent added, so that the longest idle agent is found without many.
+_DROPPED_PER_ADD: Final = 2
+
 
 class IdleOrder:
     """Agents with one channel open, by idle number.
@@ -184,19 +190,39 @@ class IdleOrder:
     Almost every agent is appended at the end. An agent who returns to an earlier number (its offer ended without an accept) goes
     into a short sorted list beside the main one. An agent who leaves is not removed: its entry has become stale, because the idle
     number, the open channels or the group differ, and is dropped when it reaches the front. So leaving costs O(1), adding costs
-    O(1) or, for a returning agent, an insertion into the short list. When stale entries outnumber current ones, both lists are
-    compacted.
+    O(1) or, for a returning agent, an insertion into the short list.
+
+    When stale entries outnumber current ones, the order is compacted in steps, one with each agent added, because thousands of
+    entries at once take milliseconds. The entries so far are then the front. New ones are appended to a second pair of deques, and
+    each step moves the last current entries of the front to the beginning of that pair and drops the stale ones. So the front stays
+    where the longest idle agent is read, until the second pair takes its place.
     """
 
-    __slots__ = ("_appended_agents", "_appended_numbers", "_bit", "_group", "_last_number", "_returned", "size")
+    __slots__ = (
+        *(
+            "_appended_agents",
+            "_appended_numbers",
+            "_bit",
+            "_front_agents",
+            "_front_numbers",
+            "_group",
+            "_last_number",
+            "_returned",
+        ),
+        *("_returned_left", "size"),
+    )
 
     def __init__(self, channel_index: int, group: AgentGroup | None = None) -> None:
         self._bit = 1 << channel_index
         self._group = group
         # Two parallel deques: a tuple for each entry would be one more object for the garbage collector to visit.
-        self._appended_numbers: deque[int] = deque()
-        self._appended_agents: deque[Agent] = deque()
+        self._front_numbers: deque[int] = deque()
+        self._front_agents: deque[Agent] = deque()
+        self._appended_numbers, self._appended_agents = self._front_numbers, self._front_agents
+        """Where agents are appended: the front itself unless the order is being compacted."""
         self._returned: list[tuple[int, Agent]] = []
+        self._returned_left = 0
+        """Entries at the beginning of ``_returned`` that the compaction has not reached."""
         self._last_number = 0
         self.size = 0
         """Number of current entries; leaving only decrements it."""
@@ -206,43 +232,65 @@ class IdleOrder:
 
     def add(self, agent: Agent) -> None:
         """Add an agent at its idle number; its open channels must already include this one."""
-        numbers, agents, returned = self._appended_numbers, self._appended_agents, self._returned
         if not self.size:
-            # All remaining entries are stale.
-            numbers.clear()
-            agents.clear()
-            if returned:
-                returned.clear()
+            self._drop_all()
+        numbers = self._appended_numbers
         self.size += 1
         number = agent.idle_number
         if number >= self._last_number:
             numbers.append(number)
-            agents.append(agent)
+            self._appended_agents.append(agent)
             self._last_number = number
         else:
-            insort(returned, (number, agent), key=_number)
-        if len(numbers) + len(returned) > 2 * self.size + _STALE_MAX:
+            insort(self._returned, (number, agent), key=_number)
+        front_numbers, front_agents = self._front_numbers, self._front_agents
+        for _ in range(min(_DROPPED_PER_ADD, len(front_numbers))):
+            if self._is_current((front_numbers[0], front_agents[0])):
+                break
+            front_numbers.popleft()
+            front_agents.popleft()
+        if self._front_numbers is not numbers:
             self._compact()
+        elif len(numbers) + len(self._returned) > 2 * self.size + _STALE_MAX:
+            self._appended_numbers, self._appended_agents = deque(), deque()
+            self._returned_left = len(self._returned)
+
+    @property
+    def entry_count(self) -> int:
+        """Return the number of entries, stale ones included."""
+        appended = 0 if self._front_numbers is self._appended_numbers else len(self._appended_numbers)
+        return len(self._front_numbers) + appended + len(self._returned)
+
+    def _drop_all(self) -> None:
+        """Drop all entries, which are stale when there is no agent."""
+        self._appended_numbers.clear()
+        self._appended_agents.clear()
+        self._front_numbers, self._front_agents = self._appended_numbers, self._appended_agents
+        if self._returned:
+            self._returned.clear()
 
     def _compact(self) -> None:
-        # Keep each number once: an agent who has returned repeatedly has several entries.
-        main = self._current(self._appended())
-        returned = self._current(self._returned)
-        self._appended_numbers, self._appended_agents = deque(main), deque(main.values())
-        self._returned = [entry for entry in returned.items() if entry[0] not in main]
-
-    def _current(self, entries: Iterable[tuple[int, Agent]]) -> dict[int, Agent]:
-        """Return the entries that are current, in order; without calls, because there may be thousands."""
-        bit, group = self._bit, self._group
-        if group is None:
-            return {n: agent for n, agent in entries if agent.idle_number == n and agent.open_channel_bits & bit}
-        return {
-            n: agent for n, agent in entries if agent.idle_number == n and agent.open_channel_bits & bit and agent.group is group
-        }
+        """Take one step of the compaction: O(1)."""
+        numbers, agents, kept, returned = self._front_numbers, self._front_agents, self._appended_numbers, self._returned
+        for _ in range(min(_COMPACTED_PER_STEP, len(numbers))):
+            entry = numbers.pop(), agents.pop()
+            # An agent who left and returned with the last number has several entries with it, one beside the other.
+            if self._is_current(entry) and not (kept and kept[0] == entry[0]):
+                kept.appendleft(entry[0])
+                self._appended_agents.appendleft(entry[1])
+        # An agent who returns meanwhile may move an entry out of reach: the next compaction finds it.
+        left = min(self._returned_left, len(returned))
+        for i in range(left - 1, max(0, left - _COMPACTED_PER_STEP) - 1, -1):
+            is_repeated = i + 1 < len(returned) and returned[i + 1][0] == returned[i][0]
+            if is_repeated or not self._is_current(returned[i]):
+                del returned[i]
+        self._returned_left = max(0, left - _COMPACTED_PER_STEP)
+        if not numbers and not self._returned_left:
+            self._front_numbers, self._front_agents = kept, self._appended_agents
 
     def first(self) -> Agent:
         """Return the longest idle agent; the order must not be empty."""
-        numbers, agents, returned = self._appended_numbers, self._appended_agents, self._returned
+        numbers, agents, returned = self._front_numbers, self._front_agents, self._returned
         bit, group = self._bit, self._group
         while numbers:
             agent = agents[0]
@@ -254,15 +302,20 @@ class IdleOrder:
             numbers.popleft()
             agents.popleft()
         self._drop_stale_front()
+        numbers = self._front_numbers
         if returned and (not numbers or returned[0][0] < numbers[0]):
             return returned[0][1]
-        return agents[0]
+        return self._front_agents[0]
 
     def _drop_stale_front(self) -> None:
-        numbers, agents, returned = self._appended_numbers, self._appended_agents, self._returned
+        numbers, agents, returned = self._front_numbers, self._front_agents, self._returned
         while numbers and not self._is_current((numbers[0], agents[0])):
             numbers.popleft()
             agents.popleft()
+        if not numbers and self._appended_numbers is not numbers:
+            # The front is used up before its compaction has ended.
+            self._front_numbers, self._front_agents = self._appended_numbers, self._appended_agents
+            self._drop_stale_front()
         while returned and not self._is_current(returned[0]):
             del returned[0]
 
@@ -282,11 +335,10 @@ class IdleOrder:
                 last = entry[0]
                 yield entry[1]
 
-    def _appended(self) -> Iterator[tuple[int, Agent]]:
-        return zip(self._appended_numbers, self._appended_agents, strict=True)
-
     def _entries(self) -> Iterator[tuple[int, Agent]]:
-        main = self._appended()
+        main: Iterator[tuple[int, Agent]] = zip(self._front_numbers, self._front_agents, strict=True)
+        if self._front_numbers is not self._appended_numbers:
+            main = chain(main, zip(self._appended_numbers, self._appended_agents, strict=True))
         return merge(main, self._returned, key=_number) if self._returned else main
 
     def _is_current(self, entry: tuple[int, Agent]) -> bool:

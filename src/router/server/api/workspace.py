@@ -30,10 +30,11 @@ from router.server.references import References
 
 _encode: Final = msgspec.json.Encoder().encode
 
-# Events of a page that are encoded before other tasks run, records that are read at once, and queues that are encoded.
+# Events of a page that are encoded before other tasks run, records that are read at once, and queues and findings that are encoded.
 _EVENTS_PER_TURN: Final = 50
 _RECORDS_READ: Final = 256
 _QUEUES_PER_TURN: Final = 100
+_FINDINGS_PER_TURN: Final = 100
 
 
 async def list_events(request: ApiRequest) -> ApiResponse:
@@ -140,7 +141,8 @@ async def diagnose(request: ApiRequest) -> ApiResponse:
     diagnosis = with_clock_drift(answered.value, clock.drift_ms(), tolerance_ms=DRIFT_WARNED_MS)
     contacts = request.services.references_in_journal.get(request.workspace, 0)
     diagnosis = with_journal_references(diagnosis, contacts, is_counted=False)
-    return ApiResponse(body=with_failed_context(diagnosis, _context_health(request)))
+    diagnosis = with_failed_context(diagnosis, _context_health(request))
+    return ApiResponse(body=structs.replace(diagnosis, findings=await encode_in_turns(diagnosis.findings, _FINDINGS_PER_TURN)))
 
 
 def _context_health(request: ApiRequest) -> ContextHealth | None:
