@@ -43,7 +43,7 @@ SWITCH_INTERVAL_S: Final = 0.0005
 # collection costs up to 2 µs per live object, because the objects are not in the CPU caches: 50,000 objects of generation 0 took
 # 25 ms, 10,000 of generation 1 still 20 ms, 3,000 still 3 ms. So the young generations are small, and a full collection is as
 # rare as before: one in 150 million allocations.
-_GC_THRESHOLDS: Final = (300, 1, 250_000)
+_GC_THRESHOLDS: Final = (500, 1, 150_000)
 
 _NOTIFY_TIMEOUT_S: Final = 0.5
 

@@ -62,7 +62,7 @@ FULL_BATCH_COUNT: Final = 32
 
 # A batch is executed in turns of the event loop: after this much time, other tasks run before its next command. A command takes
 # about 0.1 ms, so this costs one iteration of the loop for every ten or more.
-TURN_S: Final = 0.0025
+TURN_S: Final = 0.003
 
 # A turn of a query in slices takes about as long as a turn of commands, so it is a turn of its own.
 _FRESH_TURN_S: Final = 0.0003

@@ -180,9 +180,6 @@ _STALE_MAX: Final = 64
 # Entries that a step of a compaction examines: more than the one that the same call may add, so that it ends.
 _COMPACTED_PER_STEP: Final = 8
 
-# Stale entries that are dropped from the front with each agent added, so that the longest idle agent is found without many.
-_DROPPED_PER_ADD: Final = 2
-
 
 class IdleOrder:
     """Agents with one channel open, by idle number.
@@ -243,13 +240,12 @@ class IdleOrder:
             self._last_number = number
         else:
             insort(self._returned, (number, agent), key=_number)
-        front_numbers, front_agents = self._front_numbers, self._front_agents
-        for _ in range(min(_DROPPED_PER_ADD, len(front_numbers))):
-            if self._is_current((front_numbers[0], front_agents[0])):
-                break
+        front_numbers = self._front_numbers
+        # Drop one stale entry from the front with each agent added, so that the longest idle agent is found without many.
+        if front_numbers and not self._is_current((front_numbers[0], self._front_agents[0])):
             front_numbers.popleft()
-            front_agents.popleft()
-        if self._front_numbers is not numbers:
+            self._front_agents.popleft()
+        if front_numbers is not numbers:
             self._compact()
         elif len(numbers) + len(self._returned) > 2 * self.size + _STALE_MAX:
             self._appended_numbers, self._appended_agents = deque(), deque()
