@@ -1,5 +1,6 @@
 """A small client for the tests: one credential, plain JSON, nothing hidden."""
 
+import asyncio
 from types import TracebackType
 from typing import Any
 
@@ -8,6 +9,9 @@ import msgspec
 from multidict import CIMultiDict
 
 from tests.support.router_process import RouterProcess
+
+CARD_PATIENCE_S = 30
+_NOT_READ = ("late", "unavailable")
 
 
 class Got(msgspec.Struct, frozen=True):
@@ -86,6 +90,13 @@ class Api:
         headers = {} if key is None else {"Idempotency-Key": key}
         body = {"channel": "voice", "queue_id": "support", **fields}
         return await self.ok("POST", "/v1/contacts", body, **headers)
+
+    async def card(self, contact_id: str) -> Any:
+        """The card of a contact, once the store has answered: a slow disk may make it late, not lost."""
+        async with asyncio.timeout(CARD_PATIENCE_S):
+            while (card := await self.ok("GET", f"/v1/contacts/{contact_id}/card"))["status"] in _NOT_READ:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return card
 
     async def events(self, page: int = 1000) -> list[dict[str, Any]]:
         """The whole history."""

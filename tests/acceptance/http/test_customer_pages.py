@@ -74,7 +74,7 @@ async def test_the_requests_of_the_pages_are_answered_as_shown(make_router: Make
                 contact_id = answer["contact_id"]
                 await ada.ok("POST", f"/v1/offers/{contact_id}.1/accept")
         waits = check(cards[0], await web.call("POST", cards[0].path, cards[0].body))["contact_id"]
-        card = await web.ok("GET", f"/v1/contacts/{waits}/card")
+        card = await web.card(waits)
         assert (card["now"], card["assurance"]) == (cards[0].body["context"], "verified")
         # The position on the page is that behind one other contact.
         suspended = await web.submit(queue_id="general", channel="chat")

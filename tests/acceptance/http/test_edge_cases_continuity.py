@@ -40,7 +40,7 @@ async def test_edge_case_17_a_merge_undone_during_a_contact(make_router: MakeRou
             await until(lambda: is_shown(desktop, merged["customer_id"], "Ann"))
             await admin.ok("POST", f"/v1/merges/{merged['merge_id']}/undo", {})
             await until(lambda: is_shown(desktop, caller, "Bob"))
-        card = await ada.ok("GET", f"{path}/card")
+        card = await ada.card(contact_id)
         assert (card["customer"]["customer_id"], card["customer"]["name"]) == (caller, "Bob")
         view = await admin.ok("GET", path)
         assert (view["state"], view["agent_id"], view["customer_id"]) == ("assigned", "ada", caller)
@@ -58,7 +58,7 @@ async def test_edge_case_18_two_suspended_conversations_and_a_call(make_router: 
         call = await take(admin, ada, PHONE)
 
         async def listed() -> list[tuple[str, str]]:
-            card = await ada.ok("GET", f"/v1/contacts/{call}/card")
+            card = await ada.card(call)
             return [(one["contact_id"], one["state"]) for one in card.get("open_work", ())]
 
         async with asyncio.timeout(20):
@@ -114,7 +114,7 @@ async def test_edge_case_20_resumed_too_late(make_router: MakeRouter) -> None:
         assert view["last_agent_id"] == "ada" and again != contact_id
 
         async def shown() -> list[tuple[str, str]]:
-            card = await admin.ok("GET", f"/v1/contacts/{again}/card")
+            card = await admin.card(again)
             return [(one["contact_id"], one["state"]) for one in card.get("contacts", ())]
 
         async with asyncio.timeout(20):

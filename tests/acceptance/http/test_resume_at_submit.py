@@ -63,7 +63,7 @@ async def test_the_only_suspended_conversation_goes_on_also_after_a_kill(make_ro
         await admin.ok("PUT", "/v1/agents/ada", {})
         await ada.ok("POST", "/v1/agents/ada/state", {"state": "ready"})
         await ada.ok("POST", f"/v1/offers/{chat}.1/accept")
-        card = await ada.ok("GET", f"/v1/contacts/{chat}/card")
+        card = await ada.card(chat)
         assert card["now"]["intent"] == "loan"
 
 
@@ -82,7 +82,7 @@ async def test_what_is_known_of_the_caller_replaces_what_was_known_of_the_writer
         await ada.ok("POST", f"/v1/offers/{chat}.1/accept")
 
         async def card() -> dict[str, Any]:
-            return dict(await ada.ok("GET", f"/v1/contacts/{chat}/card"))
+            return dict(await ada.card(chat))
 
         while (await card())["assurance"] != "asserted":  # noqa: ASYNC110  (from the feed)
             await asyncio.sleep(0.05)

@@ -56,7 +56,7 @@ async def test_the_identity_of_another_customer_proposes_a_merge(make_router: Ma
         proposal = done["proposal"]
         phone_id = done["customer_id"]
         assert (proposal["customer_id"], proposal["other_customer_id"], proposal["state"]) == (phone_id, user_id, "open")
-        card = await ada.ok("GET", f"/v1/contacts/{contact_id}/card")
+        card = await ada.card(contact_id)
         assert card["assurance"] == "asserted", "who they are is known, not that they are the customer of the contact"
         again = await ada.ok("POST", f"/v1/contacts/{contact_id}/verify", body)
         assert again["proposal"]["proposal_id"] == proposal["proposal_id"], "the same two customers are proposed once"
@@ -69,7 +69,7 @@ async def test_the_identity_of_another_customer_proposes_a_merge(make_router: Ma
         assert listed == [proposal]
         confirmed = await eve.ok("POST", f"/v1/merge-proposals/{proposal['proposal_id']}/confirm", {})
         assert (confirmed["state"], confirmed["decided_by"]) == ("confirmed", "supervisor:eve")
-        card = await ada.ok("GET", f"/v1/contacts/{contact_id}/card")
+        card = await ada.card(contact_id)
         assert (card["assurance"], card["customer"]["customer_id"]) == ("verified", user_id)
         assert (await admin.ok("GET", f"/v1/customers/{phone_id}"))["merged_into"] == user_id
         late = await eve.call("POST", f"/v1/merge-proposals/{proposal['proposal_id']}/dismiss", {})

@@ -61,8 +61,9 @@ async def test_from_an_app_to_the_right_agent_with_the_context(tmp_path: Path) -
         offer = await anext(frames)
         while not isinstance(getattr(offer, "event", None), e.OfferMade):
             offer = await anext(frames)
-        card = offer.card  # type: ignore[union-attr]
-        assert card is not None and card.status is CardStatus.COMPLETE and card.customer is not None and card.now is not None
+        assert offer.card is not None and offer.card.now is not None and offer.card.now.summary == CANARY  # type: ignore[union-attr]
+        card = await first_card(expert, contact_id)
+        assert card.status is CardStatus.COMPLETE and card.customer is not None and card.now is not None
         assert (card.customer.name, card.customer.tier, card.customer.locale) == ("Ann Miller", "gold", "de-DE")
         assert (card.now.screen, card.now.intent, card.now.summary, card.now.data) == (
             "loan/rates",
@@ -111,8 +112,8 @@ async def test_no_other_socket_event_or_log_carries_a_card(tmp_path: Path, caplo
                 assert (got.status, got.code) == (404, "unknown_contact")
                 assert (await other.call("POST", f"/v1/contacts/{contact_id}/notes", {"text": "x"})).status == 404
         async with api(router, "agent", "a0") as own:
-            assert (await own.ok("GET", f"/v1/contacts/{contact_id}/card"))["now"]["summary"] == CANARY
-        assert (await app.ok("GET", f"/v1/contacts/{contact_id}/card"))["now"]["summary"] == CANARY
+            assert (await own.card(contact_id))["now"]["summary"] == CANARY
+        assert (await app.card(contact_id))["now"]["summary"] == CANARY
     journal = b"".join(path.read_bytes() for path in (tmp_path / "context").iterdir())
     assert CANARY.encode() not in journal
 
@@ -137,7 +138,7 @@ async def test_a_supervisor_watches_a_card_and_no_other_client_gets_it(tmp_path:
         assert card.now is not None and card.now.summary == CANARY
         await app.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]})
         await until(lambda: [one.type for one in sue.cards[contact_id].steps] == ["payment"])
-        assert (await sue_api.ok("GET", f"/v1/contacts/{contact_id}/card"))["now"]["summary"] == CANARY
+        assert (await sue_api.card(contact_id))["now"]["summary"] == CANARY
         await app.ok("POST", f"/v1/contacts/{contact_id}/notes", {"text": "seen-by-sue"})
         await until(lambda: [one.text for one in sue.cards[contact_id].notes] == ["seen-by-sue"])
         for client in (tom, bob, other):
@@ -246,7 +247,7 @@ async def test_an_erasure_while_the_offer_rings_replaces_the_card(tmp_path: Path
         await until(lambda: ada.cards[contact_id] == Card(status=CardStatus.ERASED))
         assert len(ada.state.offers) == 1
         await ada.accept(next(iter(ada.state.offers)))
-        assert (await app.ok("GET", f"/v1/contacts/{contact_id}/card")) == {"status": "erased"}
+        assert (await app.card(contact_id)) == {"status": "erased"}
 
 
 async def test_a_login_while_the_contact_waits_links_it_and_refreshes_its_facts(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ async def a_suspended_chat(path: Path, **settings: Any) -> AsyncIterator[tuple[I
         await app.ok("PATCH", f"/v1/customers/{customer_id}", {"name": NAME})
         chat = await app.submit(channel="chat", queue_id="support", customer={"identities": [USER]})
         contact_id = chat["contact_id"]
-        shown = await app.ok("GET", f"/v1/contacts/{contact_id}/card")
+        shown = await app.card(contact_id)
         assert (shown["assurance"], shown["customer"]["name"]) == ("verified", NAME)
         await app.ok("POST", f"/v1/contacts/{contact_id}/suspend", {})
         await ada.ready()
@@ -85,7 +85,7 @@ async def test_no_card_shows_a_caller_what_the_writer_had_proved(
         card = await until_asserted(ada, chat)
         assert card.now is not None and card.now.intent == "loan"
         assert any("OfferMade" in frame for frame in sent) and not [frame for frame in sent if NAME in frame]
-        shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+        shown = await app.card(chat)
         assert shown["assurance"] == "asserted" and "name" not in shown["customer"]
         assert not router.services.customers.cards.unproven
 
@@ -134,8 +134,10 @@ async def test_what_was_proved_is_not_shown_either_if_the_store_fails_at_the_res
             is_stalled.set()
             gate.wait(20)
 
+        reopened = asyncio.Event()
+        context.on_reopened.append(reopened.set)
         failed = asyncio.ensure_future(context.run(fail_at_commit))
-        assert await asyncio.to_thread(is_stalled.wait, 5)
+        assert await asyncio.to_thread(is_stalled.wait, 20)
         sent = watch_frames(router, monkeypatch)
         call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": customer_id}}
         answer = asyncio.create_task(app.submit(**call, resume="auto"))
@@ -146,8 +148,8 @@ async def test_what_was_proved_is_not_shown_either_if_the_store_fails_at_the_res
         assert (await answer)["contact_id"] == chat
         await until_asserted(ada, chat)
         # The store was opened again without what the resume has changed, which is stored again a moment later.
-        await until(lambda: context.is_available)
-        shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+        await reopened.wait()
+        shown = await app.card(chat)
         assert shown["assurance"] == "asserted" and "name" not in shown["customer"]
         await until(lambda: not customers.cards.unproven)
         stored = await context.run(lambda store: store.contacts.content("default", chat, customer_id=customer_id))

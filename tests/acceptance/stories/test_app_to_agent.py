@@ -100,7 +100,7 @@ async def test_from_the_app_to_the_right_agent_with_the_context(make_router: Mak
         assert [one["id"] for one in shown["options"]] == ["now", "callback"]
         await app.send(type="choose", id="1", option="now")
         offer = await desktops["bob"].until_event("offer.made", contact_id=asked["request_id"])
-        assert_card(offer["card"])
+        assert_card(await desktops["bob"].card(asked["request_id"]))
         story.name(offer["event"]["offer_id"], "offer")
         await desktops["bob"].send(type="accept", id="2", offer_id=offer["event"]["offer_id"])
         assert "bob" not in str(await app.until_state("connected"))
@@ -154,7 +154,7 @@ async def test_called_back_instead_of_waiting(make_router: MakeRouter) -> None:
         )
         await agents_ready(router, desktops)
         offer = await desktops["bob"].until_event("offer.made", contact_id=asked["request_id"])
-        assert_card(offer["card"])
+        assert_card(await desktops["bob"].card(asked["request_id"]))
         await desktops["bob"].send(type="accept", id="1", offer_id=offer["event"]["offer_id"])
         call = await pbx.until_event("callback.dial_requested", contact_id=asked["request_id"])
         assert window["start_at_ms"] <= call["at_ms"] < window["end_at_ms"], "the call is in the window"

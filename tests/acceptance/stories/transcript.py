@@ -119,6 +119,13 @@ class SocketParty:
 
         return await self.until(is_it)
 
+    async def card(self, contact_id: str) -> Any:
+        """Return the card that came with the first offer of a contact; where it was late, the one that followed."""
+        card = (await self.until_event("offer.made", contact_id=contact_id))["card"]
+        if card["status"] in {"late", "unavailable"}:
+            card = (await self.until(lambda frame: frame["type"] == "card" and frame["contact_id"] == contact_id))["card"]
+        return card
+
     async def until_state(self, state: str, **fields: Any) -> Any:
         """Return the first view of the customer's request in this state with these fields."""
 

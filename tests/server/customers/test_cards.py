@@ -77,6 +77,19 @@ async def test_a_late_card_follows_whether_or_not_the_read_before_the_offer_fail
     assert store.reads == failures + 1, "read once more only where the first read had failed"
 
 
+async def test_a_card_that_is_in_memory_comes_with_the_offer() -> None:
+    """What the submit has read, or what was read while the contact waited, needs no store at the offer."""
+    cards, store, sent = some_cards(failures=0)
+    cards.submitted("main", "c1", None, CardContent(context=CONTEXT), CONTEXT)
+    cards.prepare("main", "c1", None)
+    assert cards.card_for_offer("main", "c1", "ada") == Card(status=CardStatus.COMPLETE, now=CONTEXT) and store.reads == 0
+    cards.submitted("main", "c2", None, None, CONTEXT)
+    cards.prepare("main", "c2", None)
+    await until(lambda: store.reads == 1)
+    await asyncio.sleep(0)
+    assert cards.card_for_offer("main", "c2", "ada") == Card(status=CardStatus.COMPLETE, now=CONTEXT) and not sent
+
+
 async def test_an_agent_who_takes_a_contact_gets_its_card_after_a_failed_read() -> None:
     cards, store, sent = some_cards(failures=1)
     cards.submitted("main", "c1", None, None, CONTEXT)
