@@ -142,7 +142,7 @@ async def test_the_routers_of_the_file_are_one_cluster(
 async def test_the_recipe_for_an_upgrade_one_router_after_the_other(
     valkey: RedisServer, routers: dict[str, RouterProcess], tmp_path: Path
 ) -> None:
-    """The steps of docs/how-to/cluster.md: stop a router, start it again, wait until the cluster is healthy; then the next."""
+    """The example restarts as docs/how-to/cluster.md says: stop a router, start it, wait until all are there; then the next."""
     for process in routers.values():
         process.start()
 

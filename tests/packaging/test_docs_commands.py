@@ -36,6 +36,7 @@ TYPED_ELSEWHERE: Final = {
     "docs/how-to/clock.md": "tests/acceptance/test_backup.py",
     "docs/how-to/tokens.md": "tests/packaging/test_tokens_page.py",
     "docs/how-to/customer-keys.md": "tests/acceptance/http/test_customer_keys.py",
+    "docs/how-to/cluster.md": "tests/acceptance/cluster/test_rolling_restart.py",
 }
 # First lines of blocks that no test types, with the reason.
 NOT_TYPED: Final = {

@@ -1,6 +1,7 @@
 """``router cluster status``: members, leaders, lag and health of the routers on one store."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from router.settings import Settings
 
 _ANSWER_S = 2.0
+_AGAIN_S = 0.5
 
 
 @click.group()
@@ -28,21 +30,58 @@ def cluster() -> None:
 @click.option("--store", help="Redis or Valkey server, as for `router serve`; default: store.url of the settings.")
 @click.option("--url", help="Ask this router instead of the store; a token is signed with the secret of --data.")
 @click.option("--workspace", default="default", show_default=True, help="With --url: workspace of the token.")
+@click.option("--nodes", type=click.IntRange(1, 1_000), help="Number of routers that have to be members; another one is a problem.")
+@click.option("--wait", type=click.IntRange(0, 86_400), default=0, help="Seconds to wait until there are no problems.")
 @json_option
-def status(config: Path | None, data: Path | None, store: str | None, url: str | None, workspace: str, as_json: bool) -> None:
+def status(
+    config: Path | None,
+    data: Path | None,
+    store: str | None,
+    url: str | None,
+    workspace: str,
+    nodes: int | None,
+    wait: int,
+    as_json: bool,
+) -> None:
     """Show members, leader of each workspace, lag, epoch, durability and the health of the store.
 
     Reads the store itself, so it works whether routers run or not, and asks each router that has announced itself whether it
     answers. Where the store cannot be reached it says so and shows the rest. Exits with 1 if there are problems.
+
+    With --nodes and --wait it is the step between two restarts: it returns when that many routers are members, none of them is
+    about to stop, and nothing else is wrong.
     """
     settings = load_command_settings(config, data, store__url=store)
-    found = _ask_router(settings, validate_url(url), workspace) if url is not None else _read_store(settings)
+    until_s = time.monotonic() + wait
+    while True:
+        try:
+            found = _ask_router(settings, validate_url(url), workspace) if url is not None else _read_store(settings)
+        except CommandFailure:
+            if time.monotonic() >= until_s:
+                raise
+        else:
+            found = _with_count(found, nodes)
+            if found.healthy or time.monotonic() >= until_s:
+                break
+        time.sleep(min(_AGAIN_S, max(0.0, until_s - time.monotonic())))
     if as_json:
         print_json(msgspec.to_builtins(found))
     else:
         _print_status(found)
     if not found.healthy:
         raise SystemExit(EXIT_FAILED)
+
+
+def _with_count(found: "ClusterStatus", wanted: int | None) -> "ClusterStatus":
+    """Return the state with the problems of a number of routers that is not the one asked for."""
+    if wanted is None:
+        return found
+    members = [node for node in found.nodes if node.is_member]
+    problems = [f"node {node.node_id}: is about to stop" for node in members if node.is_draining]
+    if len(members) != wanted:
+        problems.append(f"members: {len(members)} routers with store.shared, not {wanted} (--nodes)")
+    problems = [*found.problems, *problems]
+    return msgspec.structs.replace(found, problems=tuple(problems), healthy=not problems)
 
 
 def _read_store(settings: "Settings") -> "ClusterStatus":

@@ -2,75 +2,22 @@
 
 import asyncio
 import contextlib
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from router.client import DesktopClient, GatewayClient, OutcomeUnknown, RouterRefused, SupervisorClient
-from router.client.connection import ConnectionOptions
-from router.model.states import AgentState
+from router.client import DesktopClient, GatewayClient, SupervisorClient
 from router.protocol import frames as f
 from tests.support.balancer import Balancer
 from tests.support.checked_history import check_history
 from tests.support.http_api import Api
 from tests.support.redis_server import RedisServer
-from tests.support.router_process import RouterProcess
+from tests.support.router_nodes import BOUND_S, PATIENT, Nodes, eventually, port_of, work
 
-PATIENT = ConnectionOptions(connect_timeout_s=60, command_timeout_s=60, backoff_base_s=0.05, backoff_max_s=0.5)
 DESKTOPS = 6
-LEASE_S = 5
-# A busy machine needs longer for the rest; the take-over itself is measured in tests/cluster.
-BOUND_S = 3 * (LEASE_S + 5)
-
-
-class Nodes:
-    """The processes, and which one leads."""
-
-    def __init__(self, directory: Path, server: RedisServer, balancer: Balancer, count: int) -> None:
-        self.all = [
-            RouterProcess(
-                directory / f"node{number}",
-                store__url=server.url,
-                store__durability="fsync",
-                store__shared="true",
-                store__lease_s=LEASE_S,
-                server__drain_s=3,
-                runtime__submit_wait_ms_max=30_000,
-            )
-            for number in range(count)
-        ]
-        self._balancer = balancer
-
-    async def start(self, node: RouterProcess) -> None:
-        if node is not self.all[0]:
-            _copy_secrets(self.all[0], node)
-        await asyncio.to_thread(node.start)
-        self._balancer.ports.append(port_of(node))
-
-    async def leader(self) -> RouterProcess:
-        """Return the process that took the workspace over last."""
-        taken = [(line, node) for node in self.all for line in node.log if '"action":"lead"' in line and '"default"' in line]
-        return max(taken, key=lambda one: one[0].rpartition('"timestamp"')[2])[1]
-
-    def others(self, node: RouterProcess) -> list[RouterProcess]:
-        return [one for one in self.all if one is not node]
-
-
-def port_of(node: RouterProcess) -> int:
-    port = urlsplit(node.url).port
-    assert port is not None
-    return port
-
-
-def _copy_secrets(source: RouterProcess, target: RouterProcess) -> None:
-    """Give a node the secret of tokens of another one."""
-    (target.directory / "var").mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source.directory / "var" / "token.secret", target.directory / "var" / "token.secret")
 
 
 @pytest.fixture
@@ -80,29 +27,8 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  (what is looked at is another task's plain data)
-            await asyncio.sleep(0.02)
-
-
 def _has_seen(seen: list[int], seq: int) -> bool:
     return bool(seen) and seen[-1] >= seq
-
-
-async def work(desktop: DesktopClient) -> None:
-    """Accept, end and complete every offered contact, and become ready again, across interruptions."""
-    while True:
-        with contextlib.suppress(RouterRefused, OutcomeUnknown):
-            for offer_id in tuple(desktop.state.offers):
-                await desktop.accept(offer_id)
-            for assignment_id, item in tuple(desktop.state.assignments.items()):
-                with contextlib.suppress(RouterRefused):
-                    await desktop.end(item.contact_id)
-                await desktop.complete(assignment_id)
-            if desktop.state.state is not AgentState.READY:
-                await desktop.ready()
-        await asyncio.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -111,7 +37,7 @@ async def test_nothing_is_lost_when_leaders_die_stop_and_drain(server: RedisServ
     acknowledged: list[f.OkFrame] = []
     async with contextlib.AsyncExitStack() as stack:
         balancer = await stack.enter_async_context(Balancer())
-        nodes = Nodes(tmp_path, server, balancer, 3)
+        nodes = Nodes(tmp_path, server.url, balancer, 3)
         for node in nodes.all:
             stack.callback(node.kill)
             await nodes.start(node)

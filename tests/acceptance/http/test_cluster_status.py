@@ -66,6 +66,10 @@ def test_the_state_of_a_router_and_its_store(server: RedisServer, router: Router
     text = cluster_status("--store", server.url, code=0)
     assert text.rstrip().endswith("healthy") and node_of(router) in text
 
+    # The step between two restarts: another number of members is a problem, also after waiting.
+    found = cluster_status("--store", server.url, "--json", "--nodes", "2", "--wait", "1", code=1)
+    assert found["problems"] == ["members: 0 routers with store.shared, not 2 (--nodes)"] and not found["healthy"]
+
     # Over HTTP only the workspace of the credential.
     answered = get(router)
     assert answered["healthy"] and [one["workspace"] for one in answered["workspaces"]] == ["default"]
