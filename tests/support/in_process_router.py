@@ -11,7 +11,7 @@ import msgspec
 from router.client import DesktopClient, GatewayClient, SupervisorClient
 from router.client.connection import ConnectionOptions
 from router.context.opening import open_context
-from router.journal.memory import MemoryJournal
+from router.journal.memory import MemoryJournal, MemoryStorage
 from router.model.commands import Command, PublishPolicy
 from router.model.policy import FactPolicy, FactType
 from router.model.results import Done
@@ -103,8 +103,12 @@ async def running_router(
     context: dict[str, Any] | None = None,
     requests: dict[str, Any] | None = None,
     tickets: Callable[[Authenticator], Tickets] | None = None,
+    storage: MemoryStorage | None = None,
 ) -> AsyncIterator[InProcessRouter]:
-    """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order. With ``context`` it keeps customers."""
+    """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order. With ``context`` it keeps customers.
+
+    With the ``storage`` of an earlier one it goes on from there, as after a restart.
+    """
     settings = settings_from(
         {
             "workspaces": list(WORKSPACES[1:]),
@@ -118,10 +122,11 @@ async def running_router(
         }
     )
     create_secret(settings)
-    journal = MemoryJournal()
+    journal = MemoryJournal(storage)
+    is_new = not journal.storage.workspaces
     writer = Writer(journal)
     await writer.recover()
-    for workspace in WORKSPACES:
+    for workspace in WORKSPACES if is_new else ():
         await writer.add_workspace(workspace)
     customers = open_context(settings, writer.clock)
     if customers is not None:
@@ -151,7 +156,7 @@ async def running_router(
             await live.start()
         await listener.start()
         router = InProcessRouter(backend, writer, listener, hub, door)
-        for workspace in WORKSPACES:
+        for workspace in WORKSPACES if is_new else ():
             await router.do(the_policy(), workspace)
             for number in range(agents):
                 await router.do(an_agent(f"a{number}"), workspace)

@@ -53,7 +53,7 @@ class CardStatus(StrEnum):
     NONE = "none"
     """Nothing is known about the customer."""
     LATE = "late"
-    """The card was not read yet when the offer was sent; a ``card`` frame follows."""
+    """The card was not read yet when the offer was sent, or its contact is from before a start; a ``card`` frame follows."""
     UNAVAILABLE = "unavailable"
     """The customer context does not answer; a ``card`` frame follows when it does."""
     ERASED = "erased"

@@ -207,6 +207,11 @@ class Subscription:
             last_error=self._last_error,
         )
 
+    async def caught_up(self, workspace: WorkspaceId) -> None:
+        """Return when every record of a workspace that has been published by now was handled or skipped."""
+        while (cursor := self._cursors.get(workspace)) is not None and (task := cursor.task) is not None:
+            await asyncio.wait([task])
+
     async def close(self) -> None:
         """Stop delivering and save the cursors. Idempotent."""
         self._is_closed = True

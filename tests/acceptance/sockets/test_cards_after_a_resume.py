@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from router.context import service
 from router.context.cards import Card, CardStatus
 from router.context.customers import ContextUnavailable
 from router.context.port import ContextStore
+from router.journal.memory import MemoryStorage
 from router.protocol.frames import ServerFrame
-from router.server.customers import cards, live_customers
+from router.server.api import contact_cards
+from router.server.customers import cards, live_customers, work_log
+from router.server.customers.work_log import WorkLog
 from tests.support.card_centre import PATIENCE_S, PHONE, USER, api, context_at, facts_policy, until
 from tests.support.http_api import Api
 from tests.support.in_process_router import InProcessRouter, running_router
@@ -24,10 +27,12 @@ NAME = "canary-ann-miller"
 
 
 @asynccontextmanager
-async def a_suspended_chat(path: Path, **settings: Any) -> AsyncIterator[tuple[InProcessRouter, Api, DesktopClient, str, str]]:
+async def a_suspended_chat(
+    path: Path, *, storage: MemoryStorage | None = None, is_ready: bool = True, **settings: Any
+) -> AsyncIterator[tuple[InProcessRouter, Api, DesktopClient, str, str]]:
     """A chat of a customer who was verified, which is suspended; their name is sensitive."""
     async with (
-        running_router(path, context=context_at(path, sensitive_fields=["name"], **settings)) as router,
+        running_router(path, context=context_at(path, sensitive_fields=["name"], **settings), storage=storage) as router,
         api(router) as app,
         router.desktop("a0") as ada,
         asyncio.timeout(PATIENCE_S),
@@ -41,7 +46,8 @@ async def a_suspended_chat(path: Path, **settings: Any) -> AsyncIterator[tuple[I
         shown = await app.card(contact_id)
         assert (shown["assurance"], shown["customer"]["name"]) == ("verified", NAME)
         await app.ok("POST", f"/v1/contacts/{contact_id}/suspend", {})
-        await ada.ready()
+        if is_ready:
+            await ada.ready()
         yield router, app, ada, contact_id, customer_id
 
 
@@ -112,6 +118,73 @@ async def test_a_resume_that_was_lost_in_a_crash_is_stored_from_the_feed(tmp_pat
             if str(stored.assurance) == "asserted":
                 break
             await asyncio.sleep(0.02)
+
+
+async def test_a_card_is_late_until_the_store_has_the_records_from_before_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = MemoryStorage()
+    with monkeypatch.context() as killed:
+        async with a_suspended_chat(tmp_path, storage=storage, is_ready=False) as (_, app, _, chat, _):
+            # As if the router had been killed between the commit of the journal and that of the store.
+            killed.setattr(live_customers.LiveCustomers, "_resume", lambda *_: None)
+            killed.setattr(WorkLog, "flush", _write_nothing)
+            call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"identities": [PHONE]}}
+            assert (await app.submit(**call, resume="auto"))["contact_id"] == chat
+
+    gate = asyncio.Event()
+    catch_up = WorkLog._write_all
+
+    async def held(work: WorkLog) -> None:
+        await gate.wait()
+        await catch_up(work)
+
+    monkeypatch.setattr(WorkLog, "_write_all", held)
+    monkeypatch.setattr(WorkLog, "_begin_flush", lambda work: None)
+    monkeypatch.setattr(contact_cards, "_READ_TIMEOUT_S", 0.05)
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path, sensitive_fields=["name"]), storage=storage) as router,
+        api(router) as app,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        sent = watch_frames(router, monkeypatch)
+        async with router.desktop("a0") as ada:
+            await ada.ready()
+            await until(lambda: chat in ada.cards)
+            assert ada.cards[chat].status is CardStatus.LATE
+            assert (await app.ok("GET", f"/v1/contacts/{chat}/card"))["status"] == "late"
+            gate.set()
+            await until_asserted(ada, chat)
+            shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+            assert (shown["assurance"], "name" in shown["customer"]) == ("asserted", False)
+        assert not [frame for frame in sent if NAME in frame]
+
+
+async def test_how_a_contact_went_while_the_store_had_failed_is_stored_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REOPEN_S", 1.0)
+    monkeypatch.setattr(work_log, "RETRY_S", 0.05)
+    async with a_suspended_chat(tmp_path) as (router, app, _, chat, customer_id):
+        context = router.services.context
+        assert context is not None
+
+        def fail(store: ContextStore) -> None:
+            raise ContextUnavailable("the disk has failed")
+
+        with pytest.raises(ContextUnavailable):
+            await context.run(fail)
+        await app.ok("POST", f"/v1/contacts/{chat}/cancel", {})
+        state = ""
+        while state != "cancelled":
+            await asyncio.sleep(0.02)
+            with suppress(ContextUnavailable):
+                stored = await context.run(lambda store: store.contacts.content("default", chat, customer_id=customer_id))
+                state = next((one.state for one in stored.work if one.contact_id == chat), "")
+
+
+async def _write_nothing(work: WorkLog) -> bool:
+    return True
 
 
 async def test_what_was_proved_is_not_shown_either_if_the_store_fails_at_the_resume(

@@ -42,6 +42,11 @@ async def get_contact_card(request: ApiRequest) -> ApiResponse:
         return content
 
     assert request.services.context is not None
+    if not await customers.is_current_within(request.workspace, _READ_TIMEOUT_S):
+        # What the store has may be from before the customer was away.
+        customers.count_card(CardStatus.LATE)
+        now = customers.cards.context_of(request.workspace, contact_id)
+        return ApiResponse(body=Card(status=CardStatus.LATE, now=now))
     try:
         content = await request.services.context.run(operation, timeout_s=_READ_TIMEOUT_S)
     except ContextUnavailable:

@@ -15,7 +15,7 @@ Every card that a person gets is one entry of the audit of reads, written togeth
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 from typing import Final
 
@@ -124,6 +124,8 @@ class Cards:
         """Sends a frame to connections of a workspace."""
         self.is_newest: Callable[[str, CardContent], bool] = lambda workspace, content: True
         """Returns whether what was read contains all changes of its customer that were announced."""
+        self.wait_until_current: Callable[[str], Awaitable[bool]] | None = None
+        """Waits until the store has what happened to contacts before the start; None: there is nothing to wait for."""
         self.unproven: Final[set[tuple[str, str]]] = set()
         """Resumed contacts for which the store does not have yet how their customer is known now: asserted until then."""
 
@@ -358,6 +360,8 @@ class Cards:
         entry.reading = self._start(self._read(workspace, contact_id, entry))
 
     async def _read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
+        if self.wait_until_current is not None:
+            await self.wait_until_current(workspace)
         customer_id, changes = entry.customer_id, entry.changes
         try:
             content, _ = await self._context.run_in_time(

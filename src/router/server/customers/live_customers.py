@@ -69,6 +69,7 @@ class LiveCustomers:
         """Cards of live contacts."""
         self.cards.is_newest = self._is_newest
         self._work = WorkLog(context, writer.feed)
+        self.cards.wait_until_current = self._work.wait_until_current
         self._tasks: set[asyncio.Task[None]] = set()
         self.late_count = 0
         self.late_seconds = 0.0
@@ -344,6 +345,10 @@ class LiveCustomers:
         """
         self._prepare(workspace, contact_id, *customer)
         self.cards.watch(workspace, contact_id, session_id, actor)
+
+    async def is_current_within(self, workspace: str, timeout_s: float) -> bool:
+        """Return whether, within this time, the store has what happened to contacts before the start, or cannot be used."""
+        return await self._work.wait_until_current(workspace, timeout_s=timeout_s)
 
     def count_card(self, status: CardStatus) -> None:
         """Count a card that was read over HTTP."""

@@ -3,14 +3,18 @@
 The changes of the records are collected and written together, with the position of the last one in the same transaction. After a
 restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. While the store cannot be
 used, at most ``CHANGES_MAX`` changes wait; beyond that they are dropped here and read again from the feed after the next start.
+
+A process that was killed may have left a resumed contact with the proof of its customer from before they were away: the journal
+has the resume, and the store does not yet. So nothing is shown of what the store has of contacts until the records from before the
+start are in it (``wait_until_current``).
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from router.context.cards import WorkChange
-from router.context.customers import ContextError
+from router.context.customers import ContextError, ContextUnavailable
 from router.context.port import ContextStore
 from router.context.service import ContextService
 from router.model.events import (
@@ -28,11 +32,13 @@ from router.model.events import (
 from router.model.states import AssignmentRole
 from router.runtime.cursors import Cursors, FeedPosition
 from router.runtime.event_feed import EventFeed, Subscription
-from router.runtime.publisher import PublishedRecord
+from router.runtime.publisher import PublishedRecord, Publisher
 from router.server.customers.live_contacts import ENDING_EVENTS
 
 SUBSCRIPTION: Final = "customer-work"
 FLUSH_S: Final = 0.2
+RETRY_S: Final = 1.0
+"""Time after which changes are written again, while the store cannot be used."""
 CHANGES_MAX: Final = 20_000
 EVENT_TYPES: Final = frozenset(
     {
@@ -118,8 +124,12 @@ class WorkLog:
         self._gap = False
         """Whether changes were dropped: positions are not written any more, so that the next start reads them again."""
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[bool] | None = None
         self._subscription: Subscription | None = None
+        self._is_stopping = False
+        self._behind: dict[str, asyncio.Event] = {}
+        """Workspaces with records from before the start that the store does not have yet; set when it has."""
+        self._catching_up: asyncio.Task[None] | None = None
 
     async def load(self, workspaces: Sequence[str]) -> bool:
         """Read where the store is; return whether it has any contacts of customers, or cannot say."""
@@ -142,7 +152,48 @@ class WorkLog:
                 self._pending[workspace] = ([], publisher.history_id(workspace), publisher.last_seq(workspace))
         self._subscription = self._feed.subscribe_inline(SUBSCRIPTION, self._on_record, cursors=_StoredCursors(self._cursors))
         self._subscription.event_types = EVENT_TYPES
+        behind = [
+            name
+            for name, position in self._cursors.items()
+            if name in publisher.workspaces and _is_behind(publisher, name, position)
+        ]
+        if behind:
+            self._behind = {name: asyncio.Event() for name in behind}
+            self._catching_up = asyncio.get_running_loop().create_task(
+                self._catch_up(self._subscription, behind), name="customer work"
+            )
         self._begin_flush()
+
+    async def _catch_up(self, subscription: Subscription, workspaces: Iterable[str]) -> None:
+        """Read and write what is missing in the store; then what it has of contacts may be shown."""
+        for workspace in workspaces:
+            await subscription.caught_up(workspace)
+        await self._write_all()
+        for workspace in workspaces:
+            self._behind.pop(workspace).set()
+
+    async def _write_all(self) -> None:
+        """Write what waits at this moment, and wait for the store where it cannot be used."""
+        while True:
+            if self._task is not None:
+                await asyncio.wait([self._task])
+            if await self.flush():
+                return
+            await asyncio.sleep(FLUSH_S if self._context.is_available else RETRY_S)
+
+    async def wait_until_current(self, workspace: str, *, timeout_s: float | None = None) -> bool:
+        """Wait until the store has all records from before the start; return whether it has, or cannot be used.
+
+        ``timeout_s``: longest time to wait; None: as long as it takes.
+        """
+        while (event := self._behind.get(workspace)) is not None and self._context.is_available:
+            try:
+                async with asyncio.timeout(RETRY_S if timeout_s is None else timeout_s):
+                    await event.wait()
+            except TimeoutError:
+                if timeout_s is not None:
+                    return False
+        return True
 
     def _on_record(self, published: PublishedRecord) -> None:
         record = published.record
@@ -161,16 +212,20 @@ class WorkLog:
 
     def _begin_flush(self) -> None:
         self._timer = None
+        if self._task is not None:
+            return
         self._task = asyncio.get_running_loop().create_task(self.flush(), name="customer work")
         self._task.add_done_callback(self._flushed)
 
-    def _flushed(self, task: asyncio.Task[None]) -> None:
+    def _flushed(self, task: asyncio.Task[bool]) -> None:
         self._task = None
-        if self._pending and self._timer is None and not task.cancelled():
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+        if self._pending and self._timer is None and not task.cancelled() and not self._is_stopping:
+            delay_s = FLUSH_S if self._context.is_available else RETRY_S
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin_flush)
 
-    async def flush(self) -> None:
-        """Write what waits."""
+    async def flush(self) -> bool:
+        """Write what waits; return whether the store has it. What it could not take waits again."""
+        is_written = True
         taken, self._pending, self._waiting = self._pending, {}, 0
         for workspace, (changes, history_id, seq) in taken.items():
 
@@ -181,11 +236,28 @@ class WorkLog:
 
             try:
                 await self._context.run(operation)
+            except ContextUnavailable:
+                self._wait_again(workspace, changes, history_id, seq)
+                is_written = False
             except ContextError:
                 self._gap = True
+        return is_written
+
+    def _wait_again(self, workspace: str, changes: list[WorkChange], history_id: str, seq: int) -> None:
+        """Keep changes that could not be written before those that have come since."""
+        newer, history_id, seq = self._pending.get(workspace, ([], history_id, seq))
+        if self._waiting + len(changes) > CHANGES_MAX:
+            self._gap = True
+            return
+        self._waiting += len(changes)
+        self._pending[workspace] = (changes + newer, history_id, seq)
 
     async def stop(self) -> None:
         """Stop reading and write what waits."""
+        self._is_stopping = True
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.wait([self._catching_up])
         if self._subscription is not None:
             await self._subscription.close()
         if self._timer is not None:
@@ -194,6 +266,10 @@ class WorkLog:
         if self._task is not None:
             await self._task
         await self.flush()
+
+
+def _is_behind(publisher: Publisher, workspace: str, position: FeedPosition) -> bool:
+    return position != FeedPosition(publisher.history_id(workspace), publisher.last_seq(workspace))
 
 
 def _changes(published: PublishedRecord) -> Iterator[WorkChange]:
