@@ -372,6 +372,8 @@ class ClientsOfACentre(RuleBasedStateMachine):
         attributes=some.agent_facts,
         channel_max=st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
         queue_ranks=st.dictionaries(st.just("sales"), st.sampled_from((1, 9)), max_size=1),
+        team=st.sampled_from((None, "blue")),
+        labels=st.sampled_from(((), ("late",))),
     )
     def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:
         """Register an agent or change the agent's record."""

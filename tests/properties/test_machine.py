@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import UNSET
 
 from router.engine.engine import Engine
 from router.model import commands as c
@@ -323,11 +324,22 @@ class ContactCentre(RuleBasedStateMachine):
         attributes=st.builds(dict, some.agent_facts).flatmap(some.with_desk),
         channel_max=st.dictionaries(st.sampled_from(some.CHANNELS), st.integers(0, 2), max_size=1),
         queue_ranks=some.queue_ranks,
+        team=st.sampled_from((None, None, "blue", "red")),
     )
     def an_agent_is_put(self, agent_id: str, queues: list[str] | None, **record: Any) -> None:
         """Register an agent or change its record."""
         named = None if queues is None else tuple(queues)
         self._do(c.PutAgent(agent_id=agent_id, queues=named, **record))
+
+    @rule(
+        agent_id=agent_ids,
+        skills=st.dictionaries(st.sampled_from(("english", "german")), some.maybe(st.integers(1, 10)), max_size=2),
+        team=st.sampled_from((UNSET, None, "blue", "red")),
+        labels=st.sampled_from((UNSET, None, ("late",), ("trainee", "late", "late"))),
+    )
+    def an_agent_is_changed(self, agent_id: str, **changes: Any) -> None:
+        """Change some of an agent's record."""
+        self._do(c.UpdateAgent(agent_id=agent_id, **changes))
 
     @rule(agent_id=agent_ids)
     def an_agent_is_removed(self, agent_id: str) -> None:

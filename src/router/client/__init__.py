@@ -13,12 +13,14 @@ from router.client.gateway import GatewayClient
 from router.client.reconnect import TokenProvider
 from router.client.requests import CreatedRequest, RequestApi
 from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
+from router.client.supervision import SupervisorApi
 from router.client.supervisor import SupervisorClient
 
 __all__ = [
     "DesktopClient",
     "GatewayClient",
     "SupervisorClient",
+    "SupervisorApi",
     "CustomerClient",
     "CustomerApi",
     "RequestApi",

@@ -133,6 +133,8 @@ class CachedAgent(Struct, kw_only=True):
     channel_max: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
     queue_ranks: dict[str, int] = {}
+    team: str | None = None
+    labels: tuple[str, ...] = ()
     offers: dict[str, CachedOffer] = field(default_factory=dict)
     assignments: dict[str, CachedAssignment] = field(default_factory=dict)
 
@@ -257,6 +259,7 @@ class CachedAgent(Struct, kw_only=True):
                 self.state_since_ms = self.state_since_ms or at_ms
                 self.skills, self.queues, self.queue_ranks = event.skills, event.queues, event.queue_ranks
                 self.channel_max, self.attributes = event.channel_max, event.attributes
+                self.team, self.labels = event.team, event.labels
             case e.AgentRemoved():
                 self._reset()
 

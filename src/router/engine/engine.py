@@ -33,6 +33,7 @@ from router.engine.diagnosis.invariants import broken_invariants
 from router.engine.events import apply
 from router.engine.index.directory import ContactFilter
 from router.engine.queries import slices, views, why
+from router.engine.queries.agent_lists import EVERY_AGENT, AgentFilter, AgentOrder, AgentPage, OrderPosition, agent_list
 from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
 from router.engine.queries.requests import TokenHolder, request_view, request_views, token_holder
 from router.engine.queries.slices import ContactPage, Slices, Views, run_to_end
@@ -330,11 +331,18 @@ class Engine:
 
     def agents(self, *, after: str = "", limit: int = 100) -> list[AgentView]:
         """Return up to ``limit`` agents whose ids are greater than ``after``; in one turn, so for tests and tools."""
-        return run_to_end(self.agent_page(after=after, limit=limit))
+        return run_to_end(self.agent_page(after=(0, after), limit=limit)).agents
 
-    def agent_page(self, *, after: str = "", limit: int = 100) -> Slices[list[AgentView]]:
-        """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
-        return slices.agent_page(self._state, after, limit)
+    def agent_page(
+        self,
+        wanted: AgentFilter = EVERY_AGENT,
+        order: AgentOrder = AgentOrder.ID,
+        *,
+        after: OrderPosition | None = None,
+        limit: int = 100,
+    ) -> Slices[AgentPage]:
+        """Return up to ``limit`` agents after a position who meet the filter; a page may be short and still have a next one."""
+        return agent_list(self._state, wanted, order, after, limit)
 
     def all_agents(self) -> Slices[Views[AgentView]]:
         """Return all agents, as of the last turn."""

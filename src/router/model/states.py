@@ -27,6 +27,8 @@ GatewayId: TypeAlias = str
 
 WorkspaceId: TypeAlias = str
 
+TeamId: TypeAlias = str
+
 # In Python `$` also matches before a trailing newline; the lookahead excludes it.
 ID_PATTERN: Final = r"^[A-Za-z0-9._:-]{1,128}(?!\n)$"
 

@@ -23,6 +23,7 @@ from router.model.states import (
     OfferId,
     Presence,
     QueueId,
+    TeamId,
 )
 
 
@@ -304,6 +305,10 @@ class AgentView(_View, frozen=True, kw_only=True):
     queue_ranks: dict[QueueId, int] = {}
     contacts_today: int | None = None
     """Contacts that the agent got on the workspace's current day; null: no queue uses the count."""
+    team: TeamId | None = None
+    """Team of the agent; null: none."""
+    labels: tuple[str, ...] = ()
+    """Labels of the agent in ascending order."""
 
 
 class QueueView(_View, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ EXPECTED = {
     "why_contact": "supervisor admin",
     "why_agent": "supervisor admin",
     "put_agent": "supervisor admin",
+    "update_agent": "supervisor admin",
     "get_agent": "agent supervisor admin",
     "delete_agent": "supervisor admin",
     "list_agents": "supervisor admin",

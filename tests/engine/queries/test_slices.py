@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from router.engine.engine import Engine
-from router.engine.queries import slices
+from router.engine.queries import agent_lists, slices
 from router.engine.queries.slices import ContactPage, Slices, run_to_end
 from router.model import commands as c
 from router.model.policy import Policy
@@ -19,8 +19,8 @@ class Visits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.total = self.in_turn = self.most_in_turn = 0
-        for name in ("contact_view", "agent_view"):
-            monkeypatch.setattr(slices, name, self._counting(getattr(slices, name)))
+        for module, name in ((slices, "contact_view"), (slices, "agent_view"), (agent_lists, "agent_view")):
+            monkeypatch.setattr(module, name, self._counting(getattr(module, name)))
 
     def _counting(self, view: Callable[..., object]) -> Callable[..., object]:
         def counted(*args: object) -> object:

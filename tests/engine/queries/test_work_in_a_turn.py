@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from router.engine.engine import Engine
+from router.engine.queries.agent_lists import AgentFilter, AgentOrder
 from router.model import commands as c
 from router.model.policy import EntryRule, FactPolicy, FactType, Policy
 from router.model.results import Done
@@ -27,6 +28,7 @@ CALLS_MAX = 8_000
 SMALL, LARGE = 1, 3
 CUSTOMER_ID = f"c_{0:032x}"
 _QUEUES = 60
+MANY_CONDITIONS = AgentFilter(queue_id="q001", skill=("german", 2), channel="voice", is_available=True)
 
 
 def the_policy(size: int) -> Policy:
@@ -95,6 +97,9 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "list of contacts of a state": lambda centre: centre.engine.contact_page(limit=500, state=ContactState.CANCELLED),
     "list of contacts that meet no filter": lambda centre: centre.engine.contact_page(limit=500, owner="none"),
     "list of agents": lambda centre: centre.engine.agent_page(limit=500),
+    "list of agents with filters": lambda centre: centre.engine.agent_page(MANY_CONDITIONS, limit=500),
+    "list of the least loaded agents": lambda centre: centre.engine.agent_page(order=AgentOrder.LOAD, limit=500),
+    "list of agents who are no more": lambda centre: centre.engine.agent_page(AgentFilter(team="none"), AgentOrder.IDLE),
     "welcome of a gateway": pages_of,
     "welcome of a supervisor": lambda centre: centre.engine.all_agents(),
     "state": lambda centre: centre.engine.workspace_in_slices(),

@@ -53,6 +53,7 @@ TAGS = {
     "ExtendWrapUp": "assignment.extend_wrap_up",
     "CompleteAssignment": "assignment.complete",
     "PutAgent": "agent.put",
+    "UpdateAgent": "agent.update",
     "RemoveAgent": "agent.remove",
     "SetAgentState": "agent.set_state",
     "SetAgentChannels": "agent.set_channels",

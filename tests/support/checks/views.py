@@ -35,6 +35,7 @@ def compare_views(world: EngineChecker) -> None:
         capacity = (reference.units(agent), reference.units_used(agent))
         assert (view.units, view.units_used) == capacity, f"{view}: {reference.capacity_items(agent)}"
         assert view.queue_ranks == agent.queue_ranks
+        assert (view.team, view.labels) == (agent.team, agent.labels)
         assert view.contacts_today == (None if reference.day is None else agent.contacts_today), "I41"
         assert {work.assignment_id for work in view.assignments} == {
             work.assignment_id for work in reference.open_assignments(agent)

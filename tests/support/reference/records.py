@@ -143,6 +143,8 @@ class RefAgent:
     last_offer_seqs: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, FactValue] = field(default_factory=dict)
     queue_ranks: dict[str, int] = field(default_factory=dict)
+    team: str | None = None
+    labels: tuple[str, ...] = ()
     contacts_today: int = 0
 
 

@@ -153,6 +153,7 @@ class WorkEventModel(EventModelTables):
             agent.skills, agent.queues = event.skills, event.queues
             agent.units, agent.channel_max = event.units, event.channel_max
             agent.attributes, agent.queue_ranks = event.attributes, event.queue_ranks
+            agent.team, agent.labels = event.team, event.labels
             return
         assert isinstance(
             event,

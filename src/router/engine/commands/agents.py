@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from router.engine.commands.conference import find_successor, hand_over_to_successor, remove_disconnected_participant
 from router.engine.commands.rescind import enter_next_state, has_open_work, rescind_agent_offers, rescind_unqualified_of_agent
 from router.engine.commands.transaction import Transaction, already_done, unknown_agent, unknown_queue
 from router.engine.commands.transfers import requeue_after_lost_desktop
 from router.engine.commands.validation import (
+    ATTRIBUTE_COUNT_MAX,
+    SKILL_COUNT_MAX,
+    merged,
     named_field,
     unknown_channel,
     validate_attributes,
@@ -17,7 +22,7 @@ from router.engine.commands.validation import (
 )
 from router.engine.state.agent import Agent
 from router.engine.state.records import Assignment
-from router.model.commands import ConnectDesktop, LoseDesktop, PutAgent, RemoveAgent, SetAgentChannels, SetAgentState
+from router.model.commands import ConnectDesktop, LoseDesktop, PutAgent, RemoveAgent, SetAgentChannels, SetAgentState, UpdateAgent
 from router.model.events.agent import (
     AgentChannelsSet,
     AgentNextStateSet,
@@ -40,7 +45,8 @@ def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
     if refused is not None:
         return refused
     agent = state.agents.get(command.agent_id)
-    if agent is not None and _is_unchanged(agent, command):
+    labels = tuple(sorted(set(command.labels)))
+    if agent is not None and _is_unchanged(agent, command, labels):
         return already_done(agent.agent_id, agent.state, state.seq)
     tx.emit(
         AgentUpdated(
@@ -51,12 +57,40 @@ def _put_agent(tx: Transaction, command: PutAgent) -> CommandResult:
             channel_max=command.channel_max,
             attributes=command.attributes,
             queue_ranks=command.queue_ranks,
+            team=command.team,
+            labels=labels,
         )
     )
     answer = tx.done(command.agent_id, state.agents[command.agent_id].state)
     if agent is not None and agent.offers:
         rescind_unqualified_of_agent(tx, agent, "agent_updated")
     return answer
+
+
+def _update_agent(tx: Transaction, command: UpdateAgent) -> CommandResult:
+    """Replace the record by the present one with the changes."""
+    agent = tx.state.agents.get(command.agent_id)
+    if agent is None:
+        return unknown_agent()
+    skills, attributes = merged(agent.skills, command.skills), merged(agent.attributes, command.attributes)
+    for field, values, most in (("skills", skills, SKILL_COUNT_MAX), ("attributes", attributes, ATTRIBUTE_COUNT_MAX)):
+        if len(values) > most:
+            detail = f"the agent would have more than {most}: remove some by null"
+            return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail=detail)
+    return _put_agent(
+        tx,
+        PutAgent(
+            agent_id=agent.agent_id,
+            skills=skills,
+            queues=agent.queues if command.queues is UNSET else command.queues,
+            units=agent.units_override if command.units is UNSET else command.units,
+            channel_max=merged(agent.channel_max, command.channel_max),
+            attributes=attributes,
+            queue_ranks=merged(agent.queue_ranks, command.queue_ranks),
+            team=agent.team if command.team is UNSET else command.team,
+            labels=agent.labels if command.labels is UNSET else command.labels or (),
+        ),
+    )
 
 
 def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
@@ -80,7 +114,7 @@ def _validate_record(policy: Policy, command: PutAgent) -> Refused | None:
     return None
 
 
-def _is_unchanged(agent: Agent, command: PutAgent) -> bool:
+def _is_unchanged(agent: Agent, command: PutAgent, labels: tuple[str, ...]) -> bool:
     return (agent.skills, agent.queues, agent.units_override, agent.channel_max, agent.attributes, agent.queue_ranks) == (
         command.skills,
         command.queues,
@@ -88,7 +122,7 @@ def _is_unchanged(agent: Agent, command: PutAgent) -> bool:
         command.channel_max,
         command.attributes,
         command.queue_ranks,
-    )
+    ) and (agent.team, agent.labels) == (command.team, labels)
 
 
 def _remove_agent(tx: Transaction, command: RemoveAgent) -> CommandResult:
@@ -218,6 +252,7 @@ def _hand_over_or_requeue(tx: Transaction, assignment: Assignment, prefer_s: int
 
 AGENT_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
     PutAgent: _put_agent,
+    UpdateAgent: _update_agent,
     RemoveAgent: _remove_agent,
     SetAgentState: _set_state,
     SetAgentChannels: _set_agent_channels,

@@ -1,9 +1,9 @@
 """Commands on existing contacts: update, cancel, abandon and end; and the expiry of a wait."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from router.engine.commands.assignments import end_contact, release_assignment, release_participant
 from router.engine.commands.overflow import expire_waiting
@@ -22,6 +22,7 @@ from router.engine.commands.validation import (
     ATTRIBUTE_COUNT_MAX,
     PREFERRED_AGENTS_MAX,
     SKILL_COUNT_MAX,
+    merged,
     too_many_preferred_agents,
     validate_attribute_names,
     validate_attributes,
@@ -156,19 +157,6 @@ def _refreshed_facts(policy: Policy, contact: Contact, command: UpdateContact) -
     kept = {name: value for name, value in contact.customer_facts.items() if name not in refreshed}
     sent = {name: value for name, value in command.customer_facts.items() if name in refreshed}
     return kept | valid_customer_facts(policy, sent)
-
-
-V = TypeVar("V")
-
-
-def merged(present: dict[str, V], patch: Mapping[str, V | None] | UnsetType | None) -> dict[str, V]:
-    """Return the entries after a merge patch (RFC 7396): null removes an entry, or all of them; others are set."""
-    if patch is UNSET:
-        return present
-    if patch is None:
-        return {}
-    values = {**present, **patch}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _validate_sent_fields(policy: Policy, contact: Contact, command: UpdateContact) -> Refused | None:

@@ -36,6 +36,7 @@ from router.model.commands import (
     SetAgentState,
     SetQueueOpen,
     SetShadowPolicy,
+    UpdateAgent,
 )
 from router.model.events.workspace import IdempotencyKeyRecorded
 from router.model.results import CommandResult, Done, RefusalCode, Refused
@@ -47,7 +48,7 @@ CommandHandler: TypeAlias = Callable[[Transaction, Any], CommandResult]
 INITIAL_POLICY_TAG: Final = "0"
 _TAG_BYTES: Final = 8
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
-_AGENT_COMMANDS: Final = (PutAgent, RemoveAgent, SetAgentState, SetAgentChannels)
+_AGENT_COMMANDS: Final = (PutAgent, UpdateAgent, RemoveAgent, SetAgentState, SetAgentChannels)
 _SHADOW_COMMANDS: Final = (SetShadowPolicy, ClearShadowPolicy)
 # Commands that create what is missing: with a tag that must match, they are refused instead.
 _CREATING_COMMANDS: Final = (PutAgent, PublishPolicy, SetShadowPolicy)
@@ -67,6 +68,7 @@ def agent_tag(agent: Agent) -> str:
     """Return the tag of an agent: the record and the paused channels. The agent's state also changes by itself."""
     return _hash(
         (agent.skills, agent.queues, agent.units_override, agent.channel_max, agent.attributes, agent.queue_ranks, agent.paused)
+        + ((agent.team, agent.labels) if agent.team is not None or agent.labels else ())
     )
 
 

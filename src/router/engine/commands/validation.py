@@ -1,7 +1,9 @@
 """Validation of the values of commands. Each function returns a refusal, or None if the values are valid."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+from msgspec import UNSET, UnsetType
 
 from router.engine.commands.transaction import unknown_queue
 from router.engine.routing_state import RoutingState
@@ -10,6 +12,8 @@ from router.model.policy import FactValue, Policy
 from router.model.results import RefusalCode, Refused
 from router.model.states import QueueId
 from router.policy.facts import check_attributes, undeclared_attribute
+
+V = TypeVar("V")
 
 _DAY_S: Final = 86_400
 
@@ -119,3 +123,13 @@ def validate_disposition(state: RoutingState, disposition: str | None, queue_id:
 def too_many_preferred_agents() -> Refused:
     """Return the refusal for more preferred agents than a contact may name."""
     return Refused(code=RefusalCode.INVALID_VALUE, field="preferred_agents", detail=f"at most {PREFERRED_AGENTS_MAX} agents")
+
+
+def merged(present: dict[str, V], patch: Mapping[str, V | None] | UnsetType | None) -> dict[str, V]:
+    """Return the entries after a merge patch (RFC 7396): null removes an entry, or all of them; others are set."""
+    if patch is UNSET:
+        return present
+    if patch is None:
+        return {}
+    values = {**present, **patch}
+    return {name: value for name, value in values.items() if value is not None}

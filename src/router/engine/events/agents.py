@@ -44,6 +44,8 @@ def _updated(state: RoutingState, event: AgentUpdated) -> None:
     agent.channel_max = event.channel_max
     agent.attributes = event.attributes
     agent.queue_ranks = event.queue_ranks
+    state.index.teams.move(agent.agent_id, agent.team, event.team)
+    agent.team, agent.labels = event.team, event.labels
     state.index.agents.update_limits(agent)
     state.index.agents.assign_group(agent)
     update_ready_agents(state)
@@ -59,6 +61,7 @@ def _removed(state: RoutingState, event: AgentRemoved) -> None:
     agent = state.agents.pop(event.agent_id)
     assert not agent.offers and not agent.assignments
     state.index.agent_ids.remove(event.agent_id)
+    state.index.teams.move(agent.agent_id, agent.team, None)
     state.agents_by_state[agent.state] -= 1
     state.index.agents.remove(agent)
     update_ready_agents(state)

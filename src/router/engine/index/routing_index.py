@@ -30,6 +30,7 @@ from router.engine.index.directory import ContactDirectory
 from router.engine.index.lines import LineIndex
 from router.engine.index.policy_diff import index_changes
 from router.engine.index.qualification import QualificationIndex
+from router.engine.index.teams import AgentTeams
 from router.engine.state.channels import ChannelTable
 from router.engine.state.timers import Timers
 from router.engine.state.workspace import WorkspaceRecords
@@ -53,6 +54,7 @@ class RoutingIndex:
         self.directory = ContactDirectory(records)
         self.agent_ids: Any = SortedList()
         """Ids of all agents in ascending order."""
+        self.teams = AgentTeams()
         self.classifier = EntryRuleClassifier(_NO_POLICY)
         """Compiled entry rules."""
         self.round_robin_queues: frozenset[QueueId] = frozenset()

@@ -6,7 +6,8 @@ measured, so tests can hold them.
 
 Other commands may change the state between two turns. Two kinds of queries deal with this differently:
 
-* Lists (``contact_page``, ``agent_page``) resume after the last position. Each row is as of the turn that built it.
+* Lists (``contact_page``, and ``agent_list`` of ``agent_lists.py``) resume after the last position. Each row is as of the turn that
+  built it.
 * States (``live_contacts``, ``all_agents``) are exact as of the last turn: ``ChangedRecords`` notes every record that an event
   names meanwhile, and those are read again until none is left. Each round is shorter than the one before, because it takes
   less time.
@@ -191,27 +192,6 @@ def contact_cost(state: RoutingState, contact: Contact) -> int:
     if not contact.order_key:
         return _CONTACT_COST
     return _CONTACT_COST + len(state.index.lines.by_queue.get(contact.queue_id, ())) // _LINES_PER_UNIT
-
-
-def agent_page(state: RoutingState, after: AgentId, limit: int) -> Slices[list[AgentView]]:
-    """Return up to ``limit`` agents whose ids are greater than ``after``, in ascending order of id."""
-    meter = WorkMeter()
-    found: list[AgentView] = []
-    while len(found) < limit:
-        is_turn_over = False
-        for agent_id in state.index.agent_ids.irange(after, inclusive=(False, True)):
-            agent = state.agents[agent_id]
-            found.append(agent_view(state, agent))
-            after = agent_id
-            if len(found) == limit:
-                return found
-            if meter.add(agent_cost(agent)):
-                is_turn_over = True
-                break
-        if not is_turn_over:
-            return found
-        yield
-    return found
 
 
 def agent_cost(agent: Agent) -> int:

@@ -284,6 +284,8 @@ def agent_view(state: RoutingState, agent: Agent) -> AgentView:
         assignments=tuple(assignment_view(state, work) for work in agent.assignments.values()),
         queue_ranks=agent.queue_ranks,
         contacts_today=None if state.day is None else agent.contacts_today,
+        team=agent.team,
+        labels=agent.labels,
     )
 
 

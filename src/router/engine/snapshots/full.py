@@ -187,6 +187,7 @@ def _derive(state: RoutingState) -> None:
     state.index.agent_ids.update(state.agents)
     for agent in state.agents.values():
         state.agents_by_state[agent.state] += 1
+        state.index.teams.move(agent.agent_id, None, agent.team)
     state.index.directory.catch_up(len(state.contacts))
     for offer in state.offers.values():
         state.agents[offer.agent_id].offers[offer.offer_id] = offer

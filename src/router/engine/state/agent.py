@@ -21,7 +21,7 @@ from router.engine.state.capacity import NO_CAPACITY, CapacityState
 from router.engine.state.contact import WaitingLine
 from router.engine.state.records import Assignment, Offer, RequirementKey
 from router.model.policy import FactValue
-from router.model.states import AgentId, AgentState, AssignmentId, OfferId, Presence, QueueId
+from router.model.states import AgentId, AgentState, AssignmentId, OfferId, Presence, QueueId, TeamId
 from router.policy.customer_classes import CustomerClass
 from router.policy.facts import AgentConditions, AttributeKey, AttributeRanks, RankedAttributes, attribute_ranks
 
@@ -56,6 +56,10 @@ class Agent(Struct, kw_only=True, array_like=True):
     queue_ranks: dict[QueueId, int] = {}
     contacts_today: int = 0
     """Contacts taken since the workspace's day began; counted only while the policy needs a day."""
+    team: TeamId | None = None
+    """Team; routing does not use it."""
+    labels: tuple[str, ...] = ()
+    """Labels in ascending order; routing does not use them."""
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     """Derived: pending offers."""
     assignments: dict[AssignmentId, Assignment] = field(default_factory=dict)

@@ -68,6 +68,7 @@ from router.model.commands.workspace import (
     SetQueueOpen,
     SetShadowPolicy,
     UnparkAssignment,
+    UpdateAgent,
 )
 
 __all__ = (
@@ -116,6 +117,7 @@ __all__ = (
     "ExtendWrapUp",
     "CompleteAssignment",
     "PutAgent",
+    "UpdateAgent",
     "RemoveAgent",
     "SetAgentState",
     "SetAgentChannels",
@@ -211,6 +213,7 @@ PlainCommand: TypeAlias = (
     | ExtendWrapUp
     | CompleteAssignment
     | PutAgent
+    | UpdateAgent
     | RemoveAgent
     | SetAgentState
     | SetAgentChannels

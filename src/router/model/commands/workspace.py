@@ -3,9 +3,13 @@
 # msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
 # ruff: noqa: RUF012
 
+from collections.abc import Mapping
+
+from msgspec import UNSET, UnsetType
+
 from router.model.commands.contact import CommandStruct
 from router.model.policy import FactValue, Policy
-from router.model.states import AgentId, AgentState, AssignmentId, OfferId, QueueId
+from router.model.states import AgentId, AgentState, AssignmentId, OfferId, QueueId, TeamId
 
 
 class AcceptOffer(CommandStruct, frozen=True, kw_only=True, tag="offer.accept"):
@@ -84,6 +88,24 @@ class PutAgent(CommandStruct, frozen=True, kw_only=True, tag="agent.put"):
     attributes: dict[str, FactValue] = {}
     queue_ranks: dict[QueueId, int] = {}
     """Order in which a free agent serves queues, within a priority class: 1 (first) to 9; default 5. At most 1,000 entries."""
+    team: TeamId | None = None
+    """Team of the agent; none: the agent belongs to no team. Routing does not use it."""
+    labels: tuple[str, ...] = ()
+    """Labels of the agent, for lists and bulk acts. Routing does not use them."""
+
+
+class UpdateAgent(CommandStruct, frozen=True, kw_only=True, tag="agent.update"):
+    """Change an agent's record by a merge patch (RFC 7396); unset fields and entries keep their values, None removes."""
+
+    agent_id: AgentId
+    skills: Mapping[str, int | None] | UnsetType | None = UNSET
+    queues: tuple[QueueId, ...] | UnsetType | None = UNSET
+    units: int | UnsetType | None = UNSET
+    channel_max: Mapping[str, int | None] | UnsetType | None = UNSET
+    attributes: Mapping[str, FactValue | None] | UnsetType | None = UNSET
+    queue_ranks: Mapping[QueueId, int | None] | UnsetType | None = UNSET
+    team: TeamId | UnsetType | None = UNSET
+    labels: tuple[str, ...] | UnsetType | None = UNSET
 
 
 class RemoveAgent(CommandStruct, frozen=True, kw_only=True, tag="agent.remove"):

@@ -20,6 +20,7 @@ from router.model.states import (
     MatchTrigger,
     OfferId,
     QueueId,
+    TeamId,
 )
 
 
@@ -283,6 +284,10 @@ class AgentUpdated(EventStruct, frozen=True, kw_only=True, tag="agent.updated"):
     channel_max: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
     queue_ranks: dict[QueueId, int] = {}
+    team: TeamId | None = None
+    """Team of the agent; null: none, and in journals written before the field existed."""
+    labels: tuple[str, ...] = ()
+    """Labels of the agent in ascending order."""
 
 
 class AgentRemoved(EventStruct, frozen=True, kw_only=True, tag="agent.removed"):

@@ -40,6 +40,7 @@ from router.model.commands import (
     SwitchChannel,
     UnparkAssignment,
     UnparkContact,
+    UpdateAgent,
     UpdateContact,
 )
 from router.model.errors import SettingsInvalid
@@ -63,6 +64,7 @@ _STATE_CHANGES: Final[dict[type, str]] = {
     SetAgentState: "agent_id",
     SetAgentChannels: "agent_id",
     PutAgent: "agent_id",
+    UpdateAgent: "agent_id",
     HoldAssignment: "agent_id",
     ResumeAssignment: "agent_id",
     ParkAssignment: "agent_id",

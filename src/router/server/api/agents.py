@@ -19,7 +19,7 @@ from router.model.commands import (
     SetAgentState,
     UnparkAssignment,
 )
-from router.server.api.bodies import AgentList, AgentReceipt, AssignmentReceipt, OfferReceipt
+from router.server.api.bodies import AgentReceipt, AssignmentReceipt, OfferReceipt
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse, AppliedCommand
@@ -38,6 +38,8 @@ async def put_agent(request: ApiRequest) -> ApiResponse:
             channel_max=record.channel_max,
             attributes=record.attributes,
             queue_ranks=record.queue_ranks,
+            team=record.team,
+            labels=record.labels,
         ),
     )
 
@@ -56,17 +58,6 @@ async def get_agent(request: ApiRequest) -> ApiResponse:
 async def delete_agent(request: ApiRequest) -> ApiResponse:
     """Remove an agent who has no offers and assignments."""
     return await _agent(request, RemoveAgent(agent_id=_permitted_agent_id(request)))
-
-
-async def list_agents(request: ApiRequest) -> ApiResponse:
-    """List agents by ascending id, one page at a time."""
-    query = request.query_params
-    limit = min(query.limit, request.services.settings.server.page_size_max)
-    answered = await request.query_in_slices(lambda engine: engine.agent_page(after=query.cursor or "", limit=limit + 1))
-    page = answered.value[:limit]
-    cursor = page[-1].agent_id if len(answered.value) > limit else None
-    agents = await request.services.references.agents(request.workspace, page)
-    return ApiResponse(body=AgentList(agents=agents, as_of_seq=answered.seq, next_cursor=cursor))
 
 
 async def set_agent_state(request: ApiRequest) -> ApiResponse:

@@ -1,6 +1,6 @@
 """Request bodies, query parameters and response bodies of the API. Views of the engine are sent unchanged."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -20,9 +20,12 @@ from router.model.policy import (
     SuspensionEnd,
 )
 from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, Code, ContactState, Ident, IfUnable, Name, SubjectId
-from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
+from router.model.views import ContactView, QueueView, WorkspaceView
 from router.protocol.frames import PreferredAgents, WaitSeconds
 from router.statistics.views import QueueStatsView
+
+# Labels of an agent. No names of people: they are in the journal.
+Labels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
 
 
 class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,6 +203,10 @@ class AgentRecord(_Request, frozen=True, kw_only=True):
     attributes: Attributes = {}
     queue_ranks: Annotated[dict[Name, Annotated[int, Meta(ge=1, le=9)]], Meta(max_length=1_000)] = {}
     """Preference among queues with contacts of equal priority class: 1 (first) to 9; default 5."""
+    team: Name | None = None
+    """Team of the agent, an id of your own; omitted: none. Routing does not use it."""
+    labels: Labels = ()
+    """Labels of the agent, ids of your own, for lists and bulk acts; omitted: none. Routing does not use them."""
 
 
 class AgentStateChange(_Request, frozen=True, kw_only=True):
@@ -270,15 +277,6 @@ class ExpectedWaitQuery(_Request, frozen=True, kw_only=True):
     """Skills required in addition to those of the queue: ``skill:level``, separated by commas."""
     priority_s: PrioritySeconds = 0
     priority_class: PriorityClass = 0
-
-
-class AgentsQuery(_Request, frozen=True, kw_only=True):
-    """Page of an agent list."""
-
-    cursor: SubjectId | None = None
-    """``next_cursor`` of the previous page; omitted: the first page."""
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
-    """Maximum number of agents in the page."""
 
 
 class AvailabilityQuery(_Request, frozen=True, kw_only=True):
@@ -429,16 +427,6 @@ class ContactList(_Response, frozen=True, kw_only=True):
 
     contacts: tuple[ContactView, ...]
     """Contacts of the page."""
-    as_of_seq: int
-    next_cursor: str | None = None
-    """Cursor of the next page; null on the last page."""
-
-
-class AgentList(_Response, frozen=True, kw_only=True):
-    """Page of agents by ascending id."""
-
-    agents: tuple[AgentView, ...]
-    """Agents of the page."""
     as_of_seq: int
     next_cursor: str | None = None
     """Cursor of the next page; null on the last page."""

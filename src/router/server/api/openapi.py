@@ -19,6 +19,7 @@ from router.policy.entry_rules import SampleContact
 from router.protocol.frames import ContactFields
 from router.protocol.problem_types import PROBLEMS
 from router.protocol.schemas import FIELD_TEXTS, markdown, schemas_of
+from router.server.api.agent_lists import AgentChange
 from router.server.api.bodies import (
     AgentChannels,
     AgentRecord,
@@ -105,7 +106,10 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
         "units": 100,
         "channel_max": {"chat": 2},
         "queue_ranks": {"general": 1},
+        "team": "blue",
+        "labels": ["evening"],
     },
+    AgentChange: {"skills": {"german": 6, "english": None}, "team": "blue", "labels": ["evening", "trainee"]},
     AgentStateChange: {"state": "not_ready", "reason": "lunch", "after_work": True},
     AssignTarget: {"agent_id": "ada"},
     CallbackFields: {"mode": "agent_first", "channel": "voice"},
@@ -283,7 +287,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     found = []
     enums = {name: schema for name, schema in components.items() if name != route.query_type.__name__}
     for name, schema in components[route.query_type.__name__]["properties"].items():
-        options = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
+        options = [one for one in schema.pop("anyOf", schema.get("allOf", [schema])) if one.get("type") != "null"]
         plain = dict(options[0])
         text = schema.get("description", "")
         reference = plain.pop("$ref", None)

@@ -18,7 +18,7 @@ from router.cluster.view import ClusterView
 from router.context.service import ContextService
 from router.engine.engine import Engine
 from router.journal.port import Journal
-from router.model.commands import Command, PlainCommand, PutAgent, SetAgentChannels, SetQueueOpen, UpdateContact
+from router.model.commands import Command, PlainCommand, PutAgent, SetAgentChannels, SetQueueOpen, UpdateAgent, UpdateContact
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.results import Done, Refused
 from router.runtime.event_feed import Publisher
@@ -108,7 +108,7 @@ T = TypeVar("T")
 _encode: Final = msgspec.json.Encoder().encode
 
 # Commands whose answer has the new entity tag of their object.
-TAGGED_WRITES: Final = frozenset({UpdateContact, PutAgent, SetAgentChannels, SetQueueOpen})
+TAGGED_WRITES: Final = frozenset({UpdateContact, PutAgent, UpdateAgent, SetAgentChannels, SetQueueOpen})
 
 
 class ApiResponse(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,6 @@ from router.server.api.agents import (
     extend_wrap_up,
     get_agent,
     hold_assignment,
-    list_agents,
     park_assignment,
     put_agent,
     set_agent_channels,
@@ -32,10 +31,8 @@ from router.server.api.agents import (
 )
 from router.server.api.bodies import (
     AgentChannels,
-    AgentList,
     AgentReceipt,
     AgentRecord,
-    AgentsQuery,
     AgentStateChange,
     AssignmentReceipt,
     AssignTarget,
@@ -132,6 +129,7 @@ from router.server.api.queues import (
 from router.server.api.request import Operation
 from router.server.api.request_routes import REQUEST_ROUTES
 from router.server.api.route import Route
+from router.server.api.supervisor_routes import SUPERVISOR_ROUTES
 from router.server.api.workspace import diagnose, get_cluster, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
 
@@ -312,7 +310,7 @@ _CONTACTS: Final = (
 )
 
 _AGENTS: Final = (
-    Route(method="GET", path="/v1/agents", operation=list_agents, response_type=AgentList, query_type=AgentsQuery, tag="agents"),
+    *SUPERVISOR_ROUTES,
     Route(
         method="PUT",
         path="/v1/agents/{agent_id}",

@@ -114,6 +114,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "why_contact": _SUPERVISORS,
     "why_agent": _SUPERVISORS,
     "put_agent": _SUPERVISORS,
+    "update_agent": _SUPERVISORS,
     "get_agent": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: their own
     "delete_agent": _SUPERVISORS,
     "list_agents": _SUPERVISORS,

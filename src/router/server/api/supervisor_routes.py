@@ -1,0 +1,20 @@
+"""Routes of what supervisors see and do with many agents and contacts at once: filtered lists, waiting lists and bulk acts."""
+
+from typing import Final
+
+from router.server.api.agent_lists import AgentChange, AgentList, AgentsQuery, list_agents, update_agent
+from router.server.api.bodies import AgentReceipt
+from router.server.api.route import Route
+
+SUPERVISOR_ROUTES: Final = (
+    Route(method="GET", path="/v1/agents", operation=list_agents, response_type=AgentList, query_type=AgentsQuery, tag="agents"),
+    Route(
+        method="PATCH",
+        path="/v1/agents/{agent_id}",
+        operation=update_agent,
+        body_type=AgentChange,
+        response_type=AgentReceipt,
+        tag="agents",
+        problem_codes=("unknown_agent", "unknown_skill", "unknown_queue", "unknown_channel", "unknown_fact"),
+    ),
+)
