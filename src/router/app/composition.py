@@ -428,7 +428,7 @@ class App:
                 _log.warning(MISSING_POLICY_TEXT, action="policy_missing", workspace=workspace)
                 continue
             policy = await asyncio.to_thread(parse_policy, document)
-            command = PublishPolicy(policy=policy, expected_version=0)
+            command = PublishPolicy(policy=policy, expected_version=0, published_by=_SEED_ACTOR)
             reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
             answer = reply.outcome.result
             if isinstance(answer, Refused):

@@ -1,7 +1,9 @@
 """``router policy``: validate, compare and publish policy documents, and classify a sample contact."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import click
 
@@ -52,7 +54,7 @@ def check(file: Path, compare_with: Path | None, as_json: bool) -> None:
         return
     _print_summary(file, found, advice)
     if changes is not None:
-        _print_changes(changes)
+        print_changes(changes)
 
 
 @policy.command(name="try", epilog=_TRY_EXAMPLE)
@@ -117,6 +119,7 @@ def _print_trial(trial: "EntryRuleTrial") -> None:
     metavar="REMOVED:TARGET",
     help="Queue for the contacts of a queue that the document removes; may be repeated.",
 )
+@click.option("--note", default="", help="Why it is published, for the list of versions; at most 500 characters.")
 @click.option("--dry-run", is_flag=True, help="Print the differences and what would be refused; publish nothing.")
 @json_option
 def publish(
@@ -128,6 +131,7 @@ def publish(
     token: str | None,
     if_match: str | None,
     drain_to: tuple[str, ...],
+    note: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -146,7 +150,7 @@ def publish(
     if dry_run:
         publication.report(None)
     else:
-        publication.report(publication.send(if_match, drain_to))
+        publication.report(publication.send(if_match, drain_to, note))
 
 
 class Publication:
@@ -201,7 +205,7 @@ class Publication:
                 "name a queue for them with --drain-to REMOVED:TARGET"
             )
 
-    def send(self, if_match: str | None, drain_to: tuple[str, ...]) -> int:
+    def send(self, if_match: str | None, drain_to: tuple[str, ...], note: str = "") -> int:
         """Publish the document and return its version. Raises CommandFailure."""
         import msgspec
 
@@ -209,7 +213,8 @@ class Publication:
             headers = {"If-Match": if_match if if_match == "*" else f'"{if_match.strip(_QUOTES)}"'}
         else:
             headers = {"If-None-Match": "*"} if self._tag is None else {"If-Match": self._tag}
-        path = "/v1/policy" + (f"?drain_to={','.join(drain_to)}" if drain_to else "")
+        query = {name: text for name, text in (("drain_to", ",".join(drain_to)), ("note", note)) if text}
+        path = "/v1/policy" + (f"?{urlencode(query)}" if query else "")
         body = send_document(self._router, "PUT", path, self._file, self._document, headers=headers).body
         return int(msgspec.json.decode(body)["version"])
 
@@ -229,7 +234,7 @@ class Publication:
             return
         _print_summary(self._file, self._policy, self._advice)
         if self._changes is not None:
-            _print_changes(changes)
+            print_changes(changes)
         if version is None:
             click.echo("Nothing is published (--dry-run).")
         else:
@@ -302,7 +307,8 @@ def _print_summary(path: Path, found: "Policy", advice: list[Problem]) -> None:
     )
 
 
-def _print_changes(changes: "list[DocumentChange]") -> None:
+def print_changes(changes: "Sequence[DocumentChange]") -> None:
+    """Print differences between two policies as a table."""
     if not changes:
         click.echo("No changes.")
         return

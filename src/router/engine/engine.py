@@ -17,7 +17,7 @@ generators (``Slices``), which do a bounded amount of work in each turn. Only ``
 walk the whole state at once.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -25,6 +25,7 @@ from router.engine.commands import COMMAND_HANDLERS
 from router.engine.commands.channel_switch import serve_waiting_switches
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.offers import match_all
+from router.engine.commands.policies import contacts_of_removed_queues, publication_refusal
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
 from router.engine.commands.timers import fire_timer
 from router.engine.commands.transaction import ObservedTransaction, Transaction, may_see
@@ -38,7 +39,7 @@ from router.engine.queries.availability import check_availability, estimate_wait
 from router.engine.queries.requests import TokenHolder, request_view, request_views, token_holder
 from router.engine.queries.slices import ContactPage, Slices, Views, run_to_end
 from router.engine.routing_state import RoutingState
-from router.engine.snapshots.full import dump, load
+from router.engine.snapshots.full import decisive_part, dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
 from router.engine.state.wait_statistics import PendingForecast
 from router.engine.state.workspace import agents_offered, conversation_roles
@@ -47,6 +48,7 @@ from router.model.diagnosis import Diagnosis
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
+from router.model.policy_versions import PublishedPolicy
 from router.model.request_views import RequestView
 from router.model.results import Outcome, Refused
 from router.model.states import ContactId, ContactState, Presence
@@ -165,7 +167,7 @@ class Engine:
 
     def digest(self) -> str:
         """Return a hash of the state; equal for live, replayed and restored engines at the same ``seq``."""
-        return digest_of((dump(self._state),))
+        return digest_of((decisive_part(self._state),))
 
     def check_invariants(self) -> list[str]:
         """Return the broken invariants as sentences; empty if there are none.
@@ -184,6 +186,22 @@ class Engine:
     def policy_version(self) -> int:
         """The version of the active policy: 1, 2, 3…; 0 before the first publication."""
         return self._state.policy_version
+
+    def policy_versions(self) -> list[PublishedPolicy]:
+        """Return the published versions of the policy that are kept, oldest first; at most ``VERSIONS_MAX``."""
+        return self._state.policy_history.entries()
+
+    def policy_version_record(self, version: int) -> PublishedPolicy | None:
+        """Return one published version; None: it is not kept, or there is none with that number."""
+        return self._state.policy_history.get(version)
+
+    def publication_refusal(self, policy: Policy, drain_to: Mapping[str, str]) -> Refused | None:
+        """Return why contacts do not allow a valid policy to become active now; None: it may."""
+        return publication_refusal(self._state, policy, drain_to)
+
+    def contacts_of_removed_queues(self, policy: Policy) -> dict[str, int]:
+        """Return the live contacts of the queues that a policy would remove; without the queues that have none."""
+        return contacts_of_removed_queues(self._state, policy)
 
     @property
     def shadow_policy(self) -> Policy | None:

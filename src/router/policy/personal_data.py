@@ -38,6 +38,10 @@ _NATIONAL_DIGITS: Final = range(9, 14)
 # Letters as numbers, A as 10 and Z as 35.
 _LETTERS: Final = {ord(letter): str(int(letter, 36)) for letter in string.ascii_letters}
 _starts_with_date: Final = re.compile(r"[0-3][0-9][._:-][01][0-9][._:-](?:19|20)[0-9]{2}").match
+# What an id has no place for, at the ends of words and between the groups of a number that is written with spaces.
+_outside_ids: Final = re.compile(r"[^0-9A-Za-z._:-]").sub
+_digit_groups: Final = re.compile(r"\b[0-9](?:[ ()/._-]{0,3}[0-9]){6,}\b").findall
+_between_digits: Final = re.compile(r"[^0-9]+").sub
 _is_north_american: Final = re.compile(r"(?:1[._:-])?[2-9][0-9]{2}[._:-][2-9][0-9]{2}[._:-][0-9]{4}").fullmatch
 
 
@@ -65,6 +69,15 @@ def is_personal_integer(value: int) -> bool:
     if 10 ** (_DIGITS_MIN - 1) <= value < 10**_DIGITS_MAX:
         return True
     return value >= 10**_DIGITS_MAX and _is_card(str(value))
+
+
+def is_personal_note(note: str) -> bool:
+    """Return whether a note of a few words holds personal data: an address, a telephone number, a card or an account."""
+    if "@" in note or next(iter(phonenumbers.PhoneNumberMatcher(note, None)), None) is not None:
+        return True
+    words = [_outside_ids("", word) for word in note.split()]
+    numbers = [_between_digits("-", found) for found in _digit_groups(note)]
+    return any(word and is_personal_reference(word) for word in (*words, *numbers))
 
 
 def _is_card(digits: str) -> bool:

@@ -68,6 +68,11 @@ class StateImage(Struct, frozen=True):
     shadow_policy: Policy | None
     shadow_seq: int
 
+    @property
+    def decisive_parts(self) -> list[bytes]:
+        """The parts that the digest covers: without the last one, the history of the policy, which decides nothing."""
+        return self.parts[:-1]
+
 
 class SnapshotScheduler:
     """Make snapshots and requested images, one at a time, while the writer continues.

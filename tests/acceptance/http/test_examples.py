@@ -49,7 +49,10 @@ class Reader:
                 value = ids.get(parameter["name"]) or parameter["example"]
                 path = path.replace(f"{{{parameter['name']}}}", value)
         headers = {}
-        if any(parameter["name"] == "If-Match" for parameter in operation["parameters"]) and name == "put_policy":
+        if any(parameter["name"] == "If-Match" for parameter in operation["parameters"]) and name in (
+            "put_policy",
+            "rollback_policy",
+        ):
             headers["If-Match"] = (await self._apis["admin"].call("GET", "/v1/policy")).headers["ETag"]
         if body is None and "requestBody" in operation:
             body = self.example(name)
@@ -90,6 +93,7 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
         await call_a_customer_back(reader)
         await know_a_customer(reader)
         await reader.send("put_policy")
+        await reader.send("rollback_policy")
     untried = {schema: names for schema, names in reader.bodies().items() if not names & reader.tried}
     assert not untried
 

@@ -76,6 +76,11 @@ EXPECTED = {
     "get_expected_wait": "gateway supervisor admin",
     "get_policy": "supervisor admin",
     "put_policy": "admin",
+    "list_policy_versions": "supervisor admin",
+    "get_policy_version": "supervisor admin",
+    "diff_policy_versions": "supervisor admin",
+    "preview_rollback": "supervisor admin",
+    "rollback_policy": "admin",
     "check_policy": "supervisor admin",
     "resolve_customer": "gateway supervisor admin",
     "get_customer": "gateway supervisor admin",
@@ -117,7 +122,7 @@ EXPECTED = {
 
 def an_address(route: Route) -> str:
     path = route.path
-    for name in ("contact_id", "request_id", "agent_id", "offer_id", "assignment_id", "queue_id"):
+    for name in ("contact_id", "request_id", "agent_id", "offer_id", "assignment_id", "queue_id", "version"):
         path = path.replace(f"{{{name}}}", "nothing")
     return path
 

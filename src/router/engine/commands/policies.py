@@ -1,6 +1,6 @@
 """Publication of policies: applied as a whole in one transaction, or refused as a whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from router.engine.commands.hours import restart_day_if_needed, update_all_queues
@@ -27,7 +27,7 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     if command.expected_version not in (None, state.policy_version):
         return Refused(code=RefusalCode.POLICY_VERSION_CONFLICT, field="if_match", state=str(state.policy_version))
     refused = None if command.is_checked else _invalid_policy_refusal(policy)
-    refused = refused or _channel_in_use_refusal(state, policy) or _drain_refusal(state, command)
+    refused = refused or publication_refusal(state, policy, command.drain_to)
     if refused is not None:
         return refused
     before = state.policy
@@ -38,7 +38,17 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
         for queue_id, target in sorted(command.drain_to.items())
         if queue_id not in policy.queues and _live_contacts(state, queue_id)
     }
-    tx.emit(PolicyPublished(version=state.policy_version + 1, policy=policy, drain_to=drain_to))
+    tx.emit(
+        PolicyPublished(
+            version=state.policy_version + 1,
+            policy=policy,
+            drain_to=drain_to,
+            note=command.note,
+            published_by=command.published_by,
+            changes=command.changes if command.compared_version == state.policy_version else None,
+            restores=command.restores,
+        )
+    )
     answer = tx.done("policy", str(state.policy_version))
     restart_day_if_needed(tx, before)
     update_all_queues(tx)
@@ -141,6 +151,17 @@ def _queued_seq(contact: Contact) -> int:
     return contact.queued_seq
 
 
+def publication_refusal(state: RoutingState, policy: Policy, drain_to: Mapping[QueueId, QueueId]) -> Refused | None:
+    """Return why contacts do not allow a valid policy to become active now; None: it may."""
+    return _channel_in_use_refusal(state, policy) or _drain_refusal(state, policy, drain_to)
+
+
+def contacts_of_removed_queues(state: RoutingState, policy: Policy) -> dict[QueueId, int]:
+    """Return the live contacts of the queues that a policy would remove; without the queues that have none."""
+    removed = [name for name in sorted(state.counts_by_queue) if name not in policy.queues]
+    return {name: live for name in removed if (live := _live_contacts(state, name))}
+
+
 def _channel_in_use_refusal(state: RoutingState, policy: Policy) -> Refused | None:
     """Refuse to remove a channel with live contacts or assignments, whose capacity could not be released."""
     removed = set(state.policy.channels) - set(policy.channels) if state.policy is not None else set()
@@ -164,27 +185,27 @@ def _live_contacts(state: RoutingState, queue_id: QueueId) -> int:
     return sum(n for name, n in counts.items() if not name.is_terminal) if counts else 0
 
 
-def _drain_refusal(state: RoutingState, command: PublishPolicy) -> Refused | None:
+def _drain_refusal(state: RoutingState, policy: Policy, drain_to: Mapping[QueueId, QueueId]) -> Refused | None:
     """Refuse to remove a queue with live contacts unless ``drain_to`` names a queue for them, and to drain a queue that stays.
 
     Contacts in a conversation count as well, because they may have to wait again. An unknown target is refused even if there
     is nothing to move: it is a misspelling.
     """
-    for queue_id in sorted(command.drain_to.keys() & command.policy.queues.keys()):
+    for queue_id in sorted(drain_to.keys() & policy.queues.keys()):
         detail = "the policy has this queue: drain_to is for queues that it removes"
         return Refused(code=RefusalCode.INVALID_VALUE, field=f"drain_to.{queue_id}", detail=detail)
-    for queue_id, target in sorted(command.drain_to.items()):
-        if target not in command.policy.queues:
+    for queue_id, target in sorted(drain_to.items()):
+        if target not in policy.queues:
             return Refused(
                 code=RefusalCode.UNKNOWN_QUEUE, field=f"drain_to.{queue_id}", detail="the policy has no such target queue"
             )
     for queue_id in sorted(state.counts_by_queue):
-        if queue_id in command.policy.queues:
+        if queue_id in policy.queues:
             continue
         live = _live_contacts(state, queue_id)
         if not live:
             continue  # A restored engine may not have an entry for it at all.
-        if queue_id not in command.drain_to:
+        if queue_id not in drain_to:
             return Refused(
                 code=RefusalCode.DRAIN_TARGET_REQUIRED,
                 field=f"drain_to.{queue_id}",

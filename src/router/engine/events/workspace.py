@@ -29,6 +29,7 @@ from router.model.events.workspace import (
     ShadowPolicySet,
 )
 from router.model.policy import Policy, Selection, selections_of
+from router.model.policy_versions import PublishedPolicy
 from router.model.states import ContactState, QueueId, QueueState
 
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
@@ -46,6 +47,7 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     if event.drain_to:
         _move_drained(state, event.drain_to)
     state.policy_version = event.version
+    _record_version(state, event)
     if before is None or caps_of(before) != caps_of(event.policy):
         for agent in state.agents.values():
             if agent.recent_contact_times:
@@ -69,6 +71,19 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
         state.timers.add_check(name)
     state.index.agents.ready_groups_changed = True
     update_ready_agents(state)
+
+
+def _record_version(state: RoutingState, event: PolicyPublished) -> None:
+    entry = PublishedPolicy(
+        version=event.version,
+        seq=state.seq,
+        published_at_ms=state.at_ms,
+        published_by=event.published_by,
+        note=event.note,
+        restores=event.restores,
+        changes=event.changes,
+    )
+    state.policy_history.add(entry, event.policy)
 
 
 def _settle_changed_clocks(state: RoutingState, policy: Policy) -> list[Contact]:

@@ -17,9 +17,11 @@ from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord
+from router.engine.state.policy_history import PolicyHistory
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
+from router.model.policy_versions import PublishedPolicy
 from router.model.states import ContactState
 
 SNAPSHOT_FORMAT: Final = 5
@@ -78,6 +80,7 @@ class SnapshotImage(Struct, array_like=True):
     hours: list[tuple[str, QueueHours]] = []
     learned: WaitStatistics = field(default_factory=WaitStatistics)
     no_agents_since: dict[str, int] = {}
+    policy_history: list[PublishedPolicy] = []
 
 
 SNAPSHOT_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -137,8 +140,14 @@ def dump(state: RoutingState) -> bytes:
             *trailing_fields(state),
             state.wait_statistics,
             state.no_agents_since,
+            state.policy_history.entries(),
         )
     )
+
+
+def decisive_part(state: RoutingState) -> bytes:
+    """Return the state as bytes without the history of the policy, which decides nothing: what the digest covers."""
+    return dump(state)[: -len(SNAPSHOT_ENCODER.encode(state.policy_history.entries()))]
 
 
 def load(data: bytes) -> RoutingState:
@@ -153,6 +162,10 @@ def load(data: bytes) -> RoutingState:
     state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
+    state.policy_history = PolicyHistory(image.policy_history)
+    if image.policy is not None and state.policy_history.get(image.policy_version) is None:
+        # A snapshot of an earlier version of the format, without the history.
+        state.policy_history.add(PublishedPolicy(version=image.policy_version), image.policy)
     state.wait_statistics, state.no_agents_since = image.learned, image.no_agents_since
     for name, total in image.totals.items():
         state.ended_counts[ContactState(name)] = total

@@ -84,6 +84,7 @@ class IncrementalSnapshot:
         ]
         self._statistics_tail = [SNAPSHOT_ENCODER.encode(value) for value in (statistics.second, statistics.forecasts_in_second)]
         self._no_agents = SNAPSHOT_ENCODER.encode(state.no_agents_since)
+        self._history = state.policy_history.entries()
         # Forecasts are never modified, and there are 10,000 at most, so a copy of the table is enough.
         self._pending = dict(statistics.pending_forecasts)
         self._ended_first, self._ended_end = state.ended_contacts.first, state.ended_contacts.end
@@ -151,8 +152,11 @@ class IncrementalSnapshot:
         while some := {name: self._pending[name] for name in islice(contact_ids, _KEYS)}:
             pending.append(_map_items(some))
             yield
+        history: list[bytes] = []
+        # One at a time, because contents are large. A publication would have cancelled the snapshot.
+        versions_count = yield from _gather(([version] for version in self._history), history)
         self._parts = [
-            _array(len(self._leading) + 6 + len(self._trailing) + 2),
+            _array(len(self._leading) + 6 + len(self._trailing) + 3),
             *self._leading,
             *(_array(contacts_count), *contacts),
             *(_array(ended_count), *ended),
@@ -165,6 +169,7 @@ class IncrementalSnapshot:
             *(_map(len(self._pending)), *pending),
             *self._statistics_tail,
             self._no_agents,
+            b"".join((_array(versions_count), *history)),
         ]
 
     def _contact_rows(self) -> Iterator[list[Any]]:

@@ -20,6 +20,7 @@ from router.engine.snapshots.full import dump, load
 from router.engine.state.contact_parts import SuspensionState
 from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys
+from router.engine.state.policy_history import PolicyHistory
 from router.model.states import CallbackPhase
 
 T = TypeVar("T")
@@ -93,6 +94,7 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
     state.rule_counts = shift_times(state.rule_counts, by_ms)
     state.ended_contacts = EndedContacts((contact_id, at_ms + by_ms) for contact_id, at_ms in state.ended_contacts)
     state.no_agents_since = _shift_all(state.no_agents_since, by_ms)
+    state.policy_history = PolicyHistory(shift_times(entry, by_ms) for entry in state.policy_history.entries())
     state.at_ms = state.event_at_ms = state.event_at_ms + by_ms
     for hours in state.hours.values():
         if hours.next_check_at_ms is not None:

@@ -14,6 +14,7 @@ from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys
+from router.engine.state.policy_history import PolicyHistory
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.operations import OPERATIONS, Requester, Situation, allowed_operations, situation_of
@@ -42,6 +43,7 @@ class WorkspaceRecords:
         """Time of the last event. A step without events changes ``at_ms`` only."""
         self.policy: Policy | None = None
         self.policy_version = 0
+        self.policy_history = PolicyHistory()
         self.rule_counts = EntryRuleCounts()
         self.shadow_policy: Policy | None = None
         """Policy that is evaluated for comparison and decides nothing."""

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from router.model.commands.contact import CommandStruct
 from router.model.policy import FactValue, Policy
+from router.model.policy_versions import ChangeCounts
 from router.model.states import AgentId, AgentState, AssignmentId, OfferId, QueueId, TeamId
 
 
@@ -160,6 +161,13 @@ class PublishPolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.publis
     drain_to: dict[QueueId, QueueId] = {}
     is_checked: bool = False
     """Whether the caller has found no problem in the policy: checking a large one takes long, so the API does it in a thread."""
+    note: str = ""
+    published_by: str = ""
+    restores: int | None = None
+    """Version whose content this is; none: it is no rollback."""
+    changes: ChangeCounts | None = None
+    """Differences to ``compared_version``, counted by the caller for the same reason; none: not counted."""
+    compared_version: int | None = None
 
 
 class SetShadowPolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.set_shadow"):

@@ -8,6 +8,7 @@ The conventions of all events (tags, fields) are documented in the package ``rou
 from msgspec import Struct
 
 from router.model.policy import Policy
+from router.model.policy_versions import ChangeCounts
 from router.model.states import ContactId, QueueId
 
 
@@ -56,6 +57,14 @@ class PolicyPublished(EventStruct, frozen=True, kw_only=True, tag="policy.publis
     """The complete policy."""
     drain_to: dict[QueueId, QueueId] = {}
     """Queue for the contacts of each removed queue. Waiting contacts are moved by separate events."""
+    note: str = ""
+    """Why it was published, as its author wrote it."""
+    published_by: str = ""
+    """Who published it; empty: not recorded."""
+    changes: ChangeCounts | None = None
+    """How many paths it added, removed and changed; null: not counted."""
+    restores: int | None = None
+    """Version whose content it restores; null: it is no rollback."""
 
 
 class DayStarted(EventStruct, frozen=True, kw_only=True, tag="workspace.day_started"):

@@ -27,6 +27,11 @@ from router.statistics.views import QueueStatsView
 # Labels of an agent. No names of people: they are in the journal.
 Labels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=32)]
 
+PolicyNote: TypeAlias = Annotated[
+    str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", extra={"rule": "must be one line of at most 500 characters"})
+]
+"""Note of a publication."""
+
 
 class _Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request body or query. An unknown field is an error, so that a misspelled one is noticed."""
@@ -333,6 +338,8 @@ class PublishQuery(_Request, frozen=True, kw_only=True):
         ),
     ] = ""
     """``removed_queue:target_queue``, separated by commas; required for each removed queue with waiting contacts."""
+    note: PolicyNote = ""
+    """Why it is published, for the list of versions: at most 500 characters without personal data."""
 
 
 # --- responses -------------------------------------------------------------------------------------

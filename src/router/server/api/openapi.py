@@ -50,6 +50,7 @@ from router.server.api.contact_cards import NoteRequest
 from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
 from router.server.api.journeys import JourneyBatch
+from router.server.api.policy_versions import PolicyRollback
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
 from router.server.api.requests import OptionChoice, RequestChannel, RequestFields, RequestResumption
 from router.server.api.route import Route
@@ -97,6 +98,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
         "choose": "ask",
     },
     OptionChoice: {"option": "now"},
+    PolicyRollback: {"version": 1, "note": "the new overflow sent too much to billing"},
     RequestChannel: {"channel": "chat"},
     RequestResumption: {"channel": "voice"},
     AgentChannels: {"paused": ["chat"]},
@@ -154,7 +156,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
 }
 
 # Path parameters that a reader can know before having sent anything; the ids of contacts, offers and assignments are answers.
-_PATH_EXAMPLES: Final = {"agent_id": "ada", "queue_id": "general"}
+_PATH_EXAMPLES: Final = {"agent_id": "ada", "queue_id": "general", "version": "1"}
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 
@@ -191,6 +193,7 @@ _ETAG: Final = {"description": "Entity tag; it changes only with what clients ca
 _TAGGED: Final = frozenset(
     {
         *("get_policy", "put_policy", "get_shadow", "put_shadow", "get_contact", "update_contact", "get_queue", "open_queue"),
+        *("get_policy_version", "rollback_policy"),
         *("close_queue", "follow_queue_hours", "get_agent", "put_agent", "set_agent_channels"),
     }
 )
@@ -330,7 +333,7 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
         headers["Idempotency-Replayed"] = _REPLAYED
     if route.name in _TAGGED:
         headers["ETag"] = _ETAG
-    if route.name == "get_policy":
+    if route.response_type is Policy:
         content["application/yaml"] = {"schema": schemas[route.response_type]}
     if headers:
         success["headers"] = headers

@@ -10,8 +10,10 @@ from router.engine.engine import Engine
 from router.model.commands import ANY_TAG, ClearShadowPolicy, PublishPolicy, SetShadowPolicy
 from router.model.errors import PolicyInvalid, Problem
 from router.model.policy import Policy
+from router.policy.diff import change_counts, policy_diff
 from router.policy.document.parsing import parse_policy_with_advice
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, sample_error
+from router.policy.personal_data import is_personal_note
 from router.server.api.bodies import PolicyCheckResult, PolicyReceipt, ShadowReceipt
 from router.server.api.guards import entity_tags
 from router.server.api.idempotency import replay_headers
@@ -33,6 +35,11 @@ async def get_policy(request: ApiRequest) -> ApiResponse:
     known = request.header("If-None-Match")
     if known is not None and not {ANY_TAG, str(version)}.isdisjoint(entity_tags(known, "If-None-Match", weak=True)):
         return ApiResponse(status=304, body=b"", headers=headers)
+    return await policy_response(request, policy, headers)
+
+
+async def policy_response(request: ApiRequest, policy: Policy, headers: dict[str, str]) -> ApiResponse:
+    """Return a policy in the form that the request accepts."""
     if "yaml" in (request.header("Accept") or ""):
         text = await asyncio.to_thread(_as_yaml, policy)
         return ApiResponse(body=text, headers=headers, content_type=YAML_TYPE)
@@ -42,10 +49,40 @@ async def get_policy(request: ApiRequest) -> ApiResponse:
 async def put_policy(request: ApiRequest) -> ApiResponse:
     """Publish a policy. Requires ``If-Match`` with the ETag of the policy that it replaces, or ``*``."""
     drain_to = _drain_to(request.query_params.drain_to)
+    note = checked_note(request.query_params.note)
     policy, _ = await parse_policy(request.body)
+    return await publish(
+        request, policy, drain_to=drain_to, note=note, payload=msgspec.json.encode(sorted(drain_to.items())) + request.body
+    )
+
+
+def checked_note(note: str) -> str:
+    """Return the note of a publication, which the journal keeps. Raises ProblemError for one with personal data."""
+    if is_personal_note(note):
+        detail = "must not hold personal data (an address, a telephone number, a card or an account): the journal keeps it"
+        raise ProblemError("invalid_value", detail, field="note")
+    return note
+
+
+async def publish(
+    request: ApiRequest, policy: Policy, *, drain_to: dict[str, str], note: str, payload: bytes, restores: int | None = None
+) -> ApiResponse:
+    """Publish a policy that has been checked, with what it changes. Raises ProblemError for a refusal."""
+    active = (await request.query_engine(lambda engine: (engine.policy, engine.policy_version))).value
+    before, compared_version = active
+    changes = None if before is None else await asyncio.to_thread(lambda: change_counts(policy_diff(before, policy)))
     effected = await request.execute(
-        PublishPolicy(policy=policy, drain_to=drain_to, is_checked=True),
-        payload=msgspec.json.encode(sorted(drain_to.items())) + request.body,
+        PublishPolicy(
+            policy=policy,
+            drain_to=drain_to,
+            is_checked=True,
+            note=note,
+            published_by=request.credential.actor,
+            restores=restores,
+            changes=changes,
+            compared_version=compared_version,
+        ),
+        payload=payload + (note and f"\n{note}").encode(),
         is_condition_required=True,
     )
     version = int(effected.result.state)

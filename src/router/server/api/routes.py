@@ -117,6 +117,7 @@ from router.server.api.policies import (
     put_shadow,
     try_policy,
 )
+from router.server.api.policy_versions import POLICY_VERSION_ROUTES
 from router.server.api.queues import (
     close_queue,
     follow_queue_hours,
@@ -521,4 +522,12 @@ _CENTRE: Final = (
     ),
 )
 
-ROUTES: Final[tuple[Route, ...]] = (*_CONTACTS, *_AGENTS, *_WORK, *_CENTRE, *REQUEST_ROUTES, *CUSTOMER_ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *_CONTACTS,
+    *_AGENTS,
+    *_WORK,
+    *_CENTRE,
+    *POLICY_VERSION_ROUTES,
+    *REQUEST_ROUTES,
+    *CUSTOMER_ROUTES,
+)

@@ -100,7 +100,7 @@ async def get_digest(request: ApiRequest) -> ApiResponse:
     """Get the hash of the state."""
     position = await request.query_engine(lambda _engine: None)
     image = await request.state_image()
-    digest = await asyncio.to_thread(digest_of, image.parts)
+    digest = await asyncio.to_thread(digest_of, image.decisive_parts)
     return ApiResponse(body=DigestDocument(history_id=position.history_id, epoch=position.epoch, seq=image.seq, digest=digest))
 
 
