@@ -167,6 +167,9 @@ def rotate_keys(router: RouterAccess, is_status: bool, config: Path | None, data
         found = _call(router, "GET", "/v1/customer-keys")
     versions = ", ".join(map(str, found["versions"]))
     click.echo(f"master key {found['newest_version']} is in use; in the file: {versions}; remaining: {found['remaining']:,}")
+    if found["unreadable"]:
+        customers = ", ".join(found["unreadable_customers"])
+        click.echo(f"keys that cannot be opened and were left as they are: {found['unreadable']:,} ({customers})")
 
 
 @customer.command(name="import")

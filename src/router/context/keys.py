@@ -54,6 +54,10 @@ class KeyStatus(Struct, frozen=True, kw_only=True):
     """Master keys in the file, oldest first; more than one while a rotation runs."""
     remaining: int
     """Keys that are still wrapped with an older master key."""
+    unreadable: int = 0
+    """Keys that the last rotation could not open, because they are damaged or their master key is not in the file."""
+    unreadable_customers: tuple[str, ...] = ()
+    """The customers of these keys, at most 20 of them."""
 
 
 class MasterKeysInvalid(RouterError):
@@ -174,11 +178,11 @@ class LookupKey:
     """The key of the look-up hashes of one workspace."""
 
     def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+        self.raw: Final = raw
 
     def hash(self, type: str, normal: str) -> bytes:
         """Return the look-up hash of an identity in its normal form: 16 bytes of HMAC-SHA256."""
-        return hmac.digest(self._raw, type.encode() + b"\x00" + normal.encode(), sha256)[:LOOKUP_BYTES]
+        return hmac.digest(self.raw, type.encode() + b"\x00" + normal.encode(), sha256)[:LOOKUP_BYTES]
 
 
 def _encrypt(cipher: AESGCM, content: bytes, place: bytes) -> bytes:

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +92,34 @@ async def test_the_page_is_true_command_by_command(make_router: MakeRouter) -> N
     await follow(router, "Begin again without the keys")
     router.start()
     assert await customer_of(router) not in ("", customer_id)
+
+
+async def test_a_rotation_goes_on_past_a_key_that_cannot_be_opened_and_names_it(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    keys, files = router.directory / "var" / "context-master.json", router.directory / "var" / "context"
+    identities = [{"type": "app_user", "value": f"user-{number}", "assurance": "verified"} for number in range(3)]
+    async with Api(router, "gateway", "web") as web:
+        ids = [(await web.ok("POST", "/v1/customers/resolve", {"identities": [one]}))["customer_id"] for one in identities]
+    router.stop()
+    with closing(sqlite3.connect(files / "context-keys.db")) as connection, connection:
+        connection.execute("UPDATE customer_key SET wrapped = zeroblob(60) WHERE row = 2")
+    router.start()
+    done = await follow(router, "Rotate")
+    assert "in the file: 2; remaining: 0" in done and f"left as they are: 1 ({ids[1]})" in done
+    assert load_master_keys(keys).versions == [2]
+    router.kill()
+    router.start()
+    async with Api(router, "admin") as admin, Api(router, "gateway", "web") as web:
+        status = await admin.ok("GET", "/v1/customer-keys")
+        assert (status["remaining"], status["unreadable"], status["unreadable_customers"]) == (0, 1, [ids[1]])
+        for one, identity in ((0, identities[0]), (2, identities[2])):
+            assert (await web.ok("POST", "/v1/customers/resolve", {"identities": [identity]}))["customer_id"] == ids[one]
+            assert len((await admin.ok("GET", f"/v1/customers/{ids[one]}"))["identities"]) == 1
+        # It is tried again by the next rotation, and gone with its customer.
+        assert f"left as they are: 1 ({ids[1]})" in await follow(router, "Rotate")
+        assert (await admin.ok("DELETE", f"/v1/customers/{ids[1]}"))["state"] in ("erased", "pending")
+        status = await admin.ok("GET", "/v1/customer-keys")
+        assert (status["versions"], status["unreadable"], status["unreadable_customers"]) == ([3], 0, [])
 
 
 async def test_older_data_start_only_as_the_page_says(make_router: MakeRouter) -> None:

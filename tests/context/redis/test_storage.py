@@ -270,9 +270,13 @@ def test_an_export_holds_everything(open_node: OpenNode) -> None:
     assert [one.reference for one in found.references] == ["canary-reference"]
 
 
-def test_a_rotation_wraps_every_key_again(open_node: OpenNode, server: RedisServer, prefix: str, tmp_path: Path) -> None:
+def test_a_rotation_wraps_every_key_again_that_can_be_opened(
+    open_node: OpenNode, server: RedisServer, prefix: str, tmp_path: Path
+) -> None:
     store = open_node()
-    customer_id = fill(store)
+    customer_id, other_id = fill(store), run(store, lambda: resolve(store, identity("u-2")))
+    row = store._table("default").row_of(other_id)
+    run(store, lambda: store._data.execute("UPDATE customer_key SET wrapped = zeroblob(60) WHERE row = ?", (row,)))
     path = tmp_path / "master.json"
     store._keys.master.save(path)
     store.close()
@@ -284,13 +288,18 @@ def test_a_rotation_wraps_every_key_again(open_node: OpenNode, server: RedisServ
         return RedisContextStore(rows, load_master_keys(path), node=b"n", key_path=path)
 
     store = opened()
-    assert store.rotation.begin().remaining == 4  # The customer, the contact alone, the references of the day, the workspace.
+    assert store.rotation.begin().remaining == 5  # Two customers, the contact alone, the references of the day, the workspace.
     while store.rotation.is_rotating:
         store.rotation.rewrap_slice()
     store.close()
     assert load_master_keys(path).versions == [2]
     store = opened()
     assert run(store, lambda: store.customer("default", customer_id)).name == "canaryname Doe"
+    # A key that cannot be opened is reported; reading its customer fails alone, and the store goes on.
+    status = run(store, lambda: store.rotation.status())
+    assert (status.remaining, status.unreadable, status.unreadable_customers) == (0, 1, (other_id,))
+    with pytest.raises(SealBroken):
+        run(store, lambda: store.customer("default", other_id))
     store.close()
 
 

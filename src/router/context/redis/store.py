@@ -151,14 +151,24 @@ class SharedKeys(KeyStore):
     """The wrapped keys in Redis, with a cache of the plain ones."""
 
     def get(self, workspace: str, row: int) -> DataKey | None:
-        """Return the data key of a customer; None where it was erased. Raises ContextUnavailable for a newer master key."""
+        """Return the data key of a customer; None where it was erased.
+
+        Raises ContextUnavailable where the master key is not in the file, and SealBroken where it does not open the key.
+        """
         try:
             return super().get(workspace, row)
         except SealBroken as error:
+            version = self._version_of(row)
+            if version < 0 or version in self.master.versions:
+                raise
             raise ContextUnavailable(
                 f"a key of the customer context in Redis cannot be opened ({error}): where the master keys were rotated on another "
                 "node, copy its file of master keys to this one"
             ) from error
+
+    def _version_of(self, row: int) -> int:
+        [(version,)] = self._connection.execute("SELECT version FROM customer_key WHERE row = ?", (row,)).fetchall()
+        return int(version)
 
     def drop(self, row: int) -> None:
         """Forget the plain key of a customer that another node has erased."""

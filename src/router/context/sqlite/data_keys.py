@@ -1,4 +1,8 @@
-"""Data keys of customers and look-up keys of workspaces, as they are stored: wrapped with a master key."""
+"""Data keys of customers and look-up keys of workspaces, as they are stored: wrapped with a master key.
+
+A rotation that finds a key which cannot be opened marks it by a negative version, so that it is counted and does not come again in
+the next slice. It is still opened with the master key of that version where that is possible, as after a restored key file.
+"""
 
 import sqlite3
 from collections import OrderedDict
@@ -66,7 +70,7 @@ class KeyStore:
         if stored is None:
             return None
         scope = scope_of(workspace, row)
-        return self._remember(row, DataKey(self.master.unwrap(stored[0], stored[1], scope), scope))
+        return self._remember(row, DataKey(self.master.unwrap(stored[0], abs(stored[1]), scope), scope))
 
     def _remember(self, row: int, key: DataKey) -> DataKey:
         self._cache[row] = key
@@ -90,33 +94,65 @@ class KeyStore:
     def count_old(self) -> int:
         """Return the number of keys that are wrapped with an older master key."""
         newest = self.master.newest_version
-        [(customers,)] = self._connection.execute("SELECT count(*) FROM customer_key WHERE version < ?", (newest,)).fetchall()
+        [(customers,)] = self._connection.execute(
+            "SELECT count(*) FROM customer_key WHERE version > 0 AND version < ?", (newest,)
+        ).fetchall()
         [(workspaces,)] = self._connection.execute("SELECT count(*) FROM workspace_key WHERE version < ?", (newest,)).fetchall()
         return int(customers) + int(workspaces)
 
-    def rewrap(self, workspaces: dict[int, str], owners: dict[int, str], rows: list[tuple[int, bytes, int]]) -> int:
-        """Wrap these customer keys, and all workspace keys, with the newest master key; return how many were wrapped.
+    def rewrap(self, workspace: str, row: int, wrapped: bytes, version: int) -> bool:
+        """Wrap a customer's key with the newest master key; return False where it cannot be opened, and mark it then."""
+        scope, known = scope_of(workspace, row), self._cache.get(row)
+        try:
+            raw = self.master.unwrap(wrapped, version, scope)
+        except SealBroken:
+            if known is None:
+                self.mark_unreadable(row, version)
+                return False
+            raw = known.raw  # The stored one was damaged since it was read.
+        again = self.master.wrap(raw, scope)
+        self._connection.execute(
+            "UPDATE customer_key SET wrapped = ?, version = ? WHERE row = ?", (again, self.master.newest_version, row)
+        )
+        return True
 
-        ``workspaces``: names by number. ``owners``: workspace name by customer row. ``rows``: row, wrapped key and version.
-        """
+    def rewrap_lookup_keys(self) -> None:
+        """Wrap all look-up keys with the newest master key. Raises ContextCorrupt where one cannot be opened."""
         newest = self.master.newest_version
-        for row, wrapped, version in rows:
-            scope = scope_of(owners[row], row)
-            again = self.master.wrap(self.master.unwrap(wrapped, version, scope), scope)
-            self._connection.execute("UPDATE customer_key SET wrapped = ?, version = ? WHERE row = ?", (again, newest, row))
         old = self._connection.execute("SELECT number, wrapped, version FROM workspace_key WHERE version < ?", (newest,)).fetchall()
         for number, wrapped, version in old:
-            place = _lookup_place(number)
-            again = self.master.wrap(self.master.unwrap(wrapped, version, place), place)
+            place, known = _lookup_place(number), self._lookup.get(number)
+            try:
+                raw = self.master.unwrap(wrapped, version, place)
+            except SealBroken as error:
+                if known is None:
+                    raise ContextCorrupt(f"the look-up key of a workspace cannot be opened: {error}") from error
+                raw = known.raw
+            again = self.master.wrap(raw, place)
             self._connection.execute("UPDATE workspace_key SET wrapped = ?, version = ? WHERE number = ?", (again, newest, number))
-        return len(rows) + len([number for number, _, _ in old if number in workspaces])
 
     def old_rows(self, limit: int) -> list[tuple[int, bytes, int]]:
-        """Return at most ``limit`` customer keys that are wrapped with an older master key."""
+        """Return at most ``limit`` customer keys that are wrapped with an older master key: row, wrapped key and version."""
         newest = self.master.newest_version
         return self._connection.execute(
-            "SELECT row, wrapped, version FROM customer_key WHERE version < ? LIMIT ?", (newest, limit)
+            "SELECT row, wrapped, version FROM customer_key WHERE version > 0 AND version < ? LIMIT ?", (newest, limit)
         ).fetchall()
+
+    # --- keys that cannot be opened ------------------------------------------------------------
+
+    def mark_unreadable(self, row: int, version: int) -> None:
+        """Mark a key that cannot be opened."""
+        self._connection.execute("UPDATE customer_key SET version = ? WHERE row = ?", (-version, row))
+
+    def unmark_unreadable(self) -> None:
+        """Take the keys that could not be opened for old ones again, so that they are tried again."""
+        self._connection.execute("UPDATE customer_key SET version = -version WHERE version < 0")
+
+    def unreadable(self, limit: int) -> tuple[int, list[int]]:
+        """Return how many keys could not be opened, and the rows of at most ``limit`` of them."""
+        [(count,)] = self._connection.execute("SELECT count(*) FROM customer_key WHERE version < 0").fetchall()
+        found = self._connection.execute("SELECT row FROM customer_key WHERE version < 0 LIMIT ?", (limit,)).fetchall()
+        return int(count), [int(row) for (row,) in found]
 
 
 def _lookup_place(workspace: int) -> bytes:
