@@ -1,7 +1,6 @@
 """A context that is stalled, slow or has failed holds up no submit, and a reference goes where the setting says."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from router.server.references import DEADLINE_S, References
 from tests.support.builders import a_contact, a_policy_with_queue, published
 from tests.support.manual_clock import ManualClock
 from tests.support.running_writer import execute_done, running_writer
+from tests.support.virtual_time import in_virtual_time
 
 
 class StubContext:
@@ -83,6 +83,7 @@ async def view_of(writer: Any) -> Any:
     return (await writer.query("main", lambda engine: engine.contact("c1"))).value
 
 
+@in_virtual_time
 async def test_a_stalled_store_delays_an_answer_by_the_deadline_and_later_ones_not_at_all() -> None:
     context, clock = StubContext(), ManualClock(1_000_000)
     async with running_writer(MemoryJournal(), clock=clock) as writer:
@@ -91,9 +92,9 @@ async def test_a_stalled_store_delays_an_answer_by_the_deadline_and_later_ones_n
         references = References(context)  # type: ignore[arg-type]
         await references.start(writer)
         for number, longest_s in ((1, 10 * DEADLINE_S), (2, 10 * DEADLINE_S)):
-            began = time.perf_counter()
+            began = asyncio.get_running_loop().time()
             await execute_done(writer, a_contact(f"c{number}", reference=f"call-{number}"))
-            took_s = time.perf_counter() - began
+            took_s = asyncio.get_running_loop().time() - began
             assert took_s < longest_s
             if number == 1:
                 assert took_s >= DEADLINE_S / 2, "it waits for the store a while"
@@ -223,7 +224,7 @@ async def test_a_busy_store_is_waited_for_and_tried_again(monkeypatch: pytest.Mo
         await execute_done(writer, a_contact("c2", reference="call-2"))
         assert references.get("c2") == "call-2"
         context.is_full = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(context.kept) < 2:  # noqa: ASYNC110  (plain data of another task)
                 await asyncio.sleep(0.01)
         await references.stop()
@@ -249,7 +250,7 @@ async def test_a_reference_that_could_not_be_read_once_is_shown_when_the_store_a
 
 async def until(references: References, contact_id: str, expected: str) -> None:
     """Wait until what is being read is there."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while references.get(contact_id) != expected:  # noqa: ASYNC110  (plain data of another task)
             await asyncio.sleep(0)
 

@@ -379,7 +379,9 @@ async def test_a_disposition_is_recorded_late_and_not_replaced(router: RouterPro
         await agent.ok("POST", "/v1/agents/late/state", {"state": "ready"})
         await agent.ok("POST", f"/v1/offers/{contact_id}.1/accept")
         await agent.ok("POST", f"/v1/contacts/{contact_id}/end")
-        await asyncio.sleep(1.5)  # The wrap-up is over.
+        async with asyncio.timeout(30):
+            while (await admin.ok("GET", "/v1/agents/late")).get("assignments"):  # noqa: ASYNC110  (until the wrap-up is over)
+                await asyncio.sleep(0.05)
         path = f"/v1/assignments/{contact_id}.1/complete"
         undeclared = await agent.call("POST", path, {"disposition": "great"})
         assert (undeclared.status, undeclared.code, undeclared.json["field"]) == (422, "invalid_value", "disposition")

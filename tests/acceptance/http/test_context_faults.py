@@ -20,7 +20,7 @@ BACK_WITHIN_S = 30
 
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[RecordedRouter]:
-    made = RecordedRouter(tmp_path, workspaces="[]", server__answer_timeout_s=1)
+    made = RecordedRouter(tmp_path, workspaces="[]", server__answer_timeout_s=3)
     yield made
     made.process.kill()
 
@@ -68,7 +68,7 @@ async def test_the_disk_of_the_context_fails_in_mid_day(router: RecordedRouter, 
 
         switch.write_text(fault)
         context = {"summary": "the invoice is wrong"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             receipt = await web.submit("key", reference="call-1", customer={"identities": [USER]}, context=context)
         contact_id = receipt["contact_id"]
         await accepted(admin, ada, contact_id)
@@ -78,7 +78,7 @@ async def test_the_disk_of_the_context_fails_in_mid_day(router: RecordedRouter, 
         for path, body in (("/v1/customers/resolve", {"identities": [USER]}), ("/v1/journey", step("during"))):
             refused = await web.call("POST", path, body)
             assert (refused.status, refused.code) == (503, "context_unavailable")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             again = await web.submit("key", reference="call-1", customer={"identities": [USER]}, context=context)
         assert again["contact_id"] == contact_id
 

@@ -145,8 +145,10 @@ async def test_one_customer_has_few_polls_and_a_lost_one_frees_its_place(make_ro
         asked, other = await ask(web), await ask(web)
         path = f"/v1/requests/{asked['request_id']}?wait_s=30"
         polls = [asyncio.create_task(_poll(router, asked["token"], path)) for _ in range(3)]
-        await asyncio.sleep(1)
         async with of_customer(router, asked["token"]) as customer, of_customer(router, other["token"]) as another:
+            async with asyncio.timeout(20):  # Until all three wait.
+                while (await customer.call("GET", path.replace("wait_s=30", "wait_s=1"))).status != 429:  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
             refused = await customer.call("GET", path)
             assert (refused.status, refused.code) == (429, "rate_limited")
             assert "requests.token_connections_max" in refused.json["detail"]
@@ -162,8 +164,11 @@ async def test_one_customer_has_few_polls_and_a_lost_one_frees_its_place(make_ro
 
 
 async def _poll(router: RouterProcess, token: str, path: str) -> int:
+    """A poll that waits, also where another one takes its place for a moment."""
     async with of_customer(router, token) as customer:
-        return (await customer.call("GET", path)).status
+        while (answer := await customer.call("GET", path)).status == 429:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        return answer.status
 
 
 async def test_a_poll_ends_with_its_token(make_router: MakeRouter) -> None:

@@ -252,8 +252,9 @@ async def provoke_by_admission(p: Provoker) -> None:
     other = await p.submit()
     await p.fails("suspended_limit", "POST", f"/v1/contacts/{other}/suspend", {})
     await p.ok("POST", f"/v1/contacts/{waiting}/resume", {})
-    await p.ok("POST", f"/v1/contacts/{other}/suspend", {"resume_by_ms": round(time.time() * 1000) + 500})
-    await asyncio.sleep(0.7)
+    resume_by_s = time.time() + 1.5
+    await p.ok("POST", f"/v1/contacts/{other}/suspend", {"resume_by_ms": round(resume_by_s * 1000)})
+    await asyncio.sleep(max(0.0, resume_by_s + 0.2 - time.time()))
     await p.fails("resume_expired", "POST", f"/v1/contacts/{other}/resume", {})
 
 

@@ -170,7 +170,9 @@ queues:
         placed = (await eve.submit(queue_id="first"))["contact_id"]
         await eve.ok("POST", f"/v1/contacts/{placed}/requeue", {"queue_id": "mid"})
         waited = (await eve.submit(queue_id="sender"))["contact_id"]
-        await asyncio.sleep(1.2)
+        async with asyncio.timeout(30):
+            while (await eve.ok("GET", f"/v1/contacts/{waited}"))["queue_id"] != "last":  # noqa: ASYNC110  (a second later)
+                await asyncio.sleep(0.05)
         for contact_id in (moved, placed, waited):
             view = await eve.ok("GET", f"/v1/contacts/{contact_id}")
             assert (view["queue_id"], [offer["agent_id"] for offer in view["offers"]]) == ("last", ["bob"])

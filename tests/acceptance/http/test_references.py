@@ -191,7 +191,7 @@ async def test_who_reads_a_reference_is_in_the_audit_of_the_customer(make_router
         customer_id = (await web.ok("GET", f"/v1/contacts/{contact_id}"))["customer_id"]
         for path in (f"/v1/contacts/{contact_id}", f"/v1/contacts/{contact_id}", "/v1/contacts"):
             assert "call-1" in str(await eve.ok("GET", path))
-        for _ in range(100):
+        for _ in range(1_000):
             reads = (await admin.ok("POST", f"/v1/customers/{customer_id}/export", {}))["reads"]
             if found := [one for one in reads if one["fields"] == "reference"]:
                 break

@@ -117,7 +117,7 @@ async def test_a_replaced_key_ends_requests_and_sockets(make_router: MakeRouter,
         jwks.write_bytes(a_set(a_jwk(RSA), a_jwk(OTHER, "k2")))
         assert (await asyncio.to_thread(hang_up, router))["action"] == "reloaded"
         assert [await status(token) for token in (by_hmac, by_rsa, rotated)] == [401, 200, 200]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await first.receive()).type is aiohttp.WSMsgType.CLOSE and first.close_code == 4401
         await second.send_json({"type": "ping", "id": "1"})
         assert (await second.receive_json())["type"] == "pong"
@@ -125,7 +125,7 @@ async def test_a_replaced_key_ends_requests_and_sockets(make_router: MakeRouter,
         jwks.write_bytes(a_set(a_jwk(OTHER, "k2")))
         await asyncio.to_thread(hang_up, router)
         assert [await status(token) for token in (by_rsa, rotated)] == [401, 200]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await second.receive()).type is aiohttp.WSMsgType.CLOSE and second.close_code == 4401
 
 
@@ -185,7 +185,7 @@ def test_the_failed_check_is_in_the_log_without_the_token(make_router: MakeRoute
         seen = len(router.log)
         for _ in range(3):
             assert status_with(router, token) == 401
-        deadline_s = time.monotonic() + 5
+        deadline_s = time.monotonic() + 30
         while not (lines := [line for line in router.log[seen:] if '"action":"auth_failed"' in line]):
             assert time.monotonic() < deadline_s, router.log[seen:]
             time.sleep(0.01)

@@ -209,10 +209,20 @@ async def test_a_long_poll_answers_at_a_change_and_holds_nothing_up(make_router:
         unchanged = await web.call("GET", f"{path}?wait_s=1", headers={"If-None-Match": tag})
         assert (unchanged.status, unchanged.body) == (304, b"") and time.monotonic() - began >= 1
         async with of_customer(router, asked["token"]) as customer, of_customer(router, second["token"]) as another:
-            polls = []
-            for caller in (web, web, customer):
-                polls.append(asyncio.create_task(caller.call("GET", f"{path}?wait_s=25")))
-                await asyncio.sleep(1)
+
+            async def poll(caller: Api) -> Any:
+                """A poll that waits, also where another one takes its place for a moment."""
+                while (answer := await caller.call("GET", f"{path}?wait_s=25")).status in {429, 503}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                return answer
+
+            polls = [asyncio.create_task(poll(web)) for _ in range(2)]
+            async with asyncio.timeout(20):  # Until each of them waits.
+                while (await web.call("GET", f"{path}?wait_s=1")).status != 429:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                polls.append(asyncio.create_task(poll(customer)))
+                while (await another.call("GET", f"/v1/requests/{second['request_id']}?wait_s=1")).status != 503:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
             # Three polls wait, more than may be in execution: everything else is answered.
             assert (await web.call("GET", "/readyz")).status == 200
             assert (await web.call("GET", f"{path}?wait_s=5")).code == "rate_limited"

@@ -51,6 +51,7 @@ async def test_contacts_leave_a_queue_whose_last_agent_goes(make_router: MakeRou
             await ada.ok("POST", f"/v1/offers/{first}.1/accept")
         waiting = (await eve.submit(queue_id="mid"))["contact_id"]
         await eve.ok("POST", "/v1/agents/ada/state", {"state": "not_ready"})
-        await asyncio.sleep(1.5)
-        view = await eve.ok("GET", f"/v1/contacts/{waiting}")
+        async with asyncio.timeout(30):
+            while (view := await eve.ok("GET", f"/v1/contacts/{waiting}"))["queue_id"] != "last":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert (view["queue_id"], [offer["agent_id"] for offer in view["offers"]]) == ("last", ["bob"])

@@ -61,7 +61,7 @@ async def next_offer(frames: AsyncIterator[object]) -> tuple[str, Card]:
 
 @pytest.mark.parametrize("fault", ["eio", "stall", "slow"])
 async def test_an_offer_never_waits_for_its_card(tmp_path: Path, fault: str) -> None:
-    recorded = RecordedRouter(tmp_path, policy=POLICY, server__answer_timeout_s=1)
+    recorded = RecordedRouter(tmp_path, policy=POLICY, server__answer_timeout_s=3)
     switch, process = tmp_path / "fault", recorded.process
     await recorded.start(fault_files="context/", fault_while=switch)
     try:
@@ -95,8 +95,8 @@ async def test_an_offer_never_waits_for_its_card(tmp_path: Path, fault: str) -> 
                 offered[contact_id] = time.monotonic() - began
                 assert card.status in (CardStatus.LATE, CardStatus.UNAVAILABLE), card
             assert set(offered) == set(waiting)
-            # An offer that waits for the store waits a second (``answer_timeout_s``), and each after the one before it.
-            assert max(offered.values()) < CONTACTS / 2, f"offers waited for the store: {sorted(offered.values())}"
+            # An offer that waits for the store waits three seconds (``answer_timeout_s``), and each after the one before it.
+            assert max(offered.values()) < 1.5 * CONTACTS, f"offers waited for the store: {sorted(offered.values())}"
             # New contacts are submitted and offered meanwhile; the first may wait for the store as long as the settings allow.
             took, later = [], []
             for number in range(CONTACTS, 2 * CONTACTS):
@@ -109,7 +109,7 @@ async def test_an_offer_never_waits_for_its_card(tmp_path: Path, fault: str) -> 
                 if card.status in (CardStatus.LATE, CardStatus.UNAVAILABLE):
                     # What the customer wants is known all the same.
                     assert card.now is not None and card.now.summary == f"{CANARY}-{number}"
-            assert median(took) < 0.8 and max(took) < 10, f"contacts waited for the store: {sorted(took)}"
+            assert median(took) < 2.4 and max(took) < 20, f"contacts waited for the store: {sorted(took)}"
             switch.unlink()
             for number, contact_id in enumerate(waiting):
                 card = await card_with(ada, contact_id, CardStatus.COMPLETE)

@@ -265,7 +265,7 @@ async def test_a_step_and_an_erasure_during_a_read_are_not_lost(tmp_path: Path) 
         await app.ok("POST", "/v1/journey", {"steps": [{"identity": USER, "type": "payment", "result": "failed"}]})
         gate.set()
         await until(lambda: reads >= 2)
-        for _ in range(100):
+        for _ in range(1_000):
             if (await app.ok("GET", f"/v1/contacts/{contact_id}"))["customer_facts"].get("failed") == 1:
                 break
             await asyncio.sleep(0.02)

@@ -87,7 +87,8 @@ async def test_a_socket_shows_exactly_one_contact(make_router: MakeRouter) -> No
             await socket.send_json({"type": "hello", "token": mine["token"]})
 
             async def read() -> None:
-                received.extend([message.data.encode() async for message in socket])
+                async for message in socket:
+                    received.append(message.data.encode())  # noqa: PERF401  (others wait for what is there)
 
             reading = asyncio.create_task(read())
             await socket.send_json({"type": "choose", "id": "1", "option": "now"})
@@ -98,8 +99,12 @@ async def test_a_socket_shows_exactly_one_contact(make_router: MakeRouter) -> No
             await socket.send_json({"type": "ping", "id": "5"})
             async with Api(router, None, token=other["token"]) as another:
                 await another.ok("POST", f"/v1/requests/{other['request_id']}/cancel")
-            await asyncio.sleep(3)
-            await agent.ok("POST", f"/v1/contacts/{first}/end")
+            async with asyncio.timeout(PATIENCE_S):
+                while not any(b'"pong"' in data for data in received):  # noqa: ASYNC110  (another task reads)
+                    await asyncio.sleep(0.05)
+                await agent.ok("POST", f"/v1/contacts/{first}/end")
+                while len(received) < 6:  # noqa: ASYNC110  (another task reads)
+                    await asyncio.sleep(0.05)
             await asyncio.sleep(1)
             await socket.close()
             await reading

@@ -40,6 +40,6 @@ async def test_a_contact_that_waits_again_is_routed_by_the_facts_of_now(tmp_path
             await app.ok("POST", f"{path}/resume", {})
         else:
             await ada.transfer_to_queue(contact_id, "support")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await app.ok("GET", path))["customer_facts"]["failed"] != 2:  # noqa: ASYNC110  (a view of the engine)
                 await asyncio.sleep(0.02)

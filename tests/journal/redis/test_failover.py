@@ -124,7 +124,7 @@ async def test_a_node_that_was_replaced_can_write_no_more(alone: RedisServer, tm
             await first.append([("main", a_record(2))])
         # It would also learn it while it writes nothing.
         with pytest.raises(JournalLocked, match="has taken over"):
-            await asyncio.wait_for(watching, 5)
+            await asyncio.wait_for(watching, 30)
         await second.append([("main", a_record(2, epoch=2))])
         assert seqs_of(alone) == [1, 2]
         await first.close()
@@ -208,7 +208,7 @@ async def test_durability_replica_waits_until_a_replica_has_confirmed(tmp_path: 
             await asyncio.sleep(1.5)
             assert not waiting.done()
             replica.resume()
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 30)
             await journal.close()
     finally:
         replica.kill()

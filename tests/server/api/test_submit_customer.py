@@ -24,7 +24,7 @@ async def test_the_reply_is_passed_on_when_everything_is_stored() -> None:
     await asyncio.sleep(0.01)
     assert not reply.done() and not waiting.done()
     stored.set_result(None)
-    assert await asyncio.wait_for(reply, 1) is REPLY
+    assert await asyncio.wait_for(reply, 30) is REPLY
     assert waiting.done()
 
 
@@ -42,12 +42,12 @@ async def test_a_store_that_stalls_or_fails_does_not_keep_the_reply(fails: bool,
     ReplyWhenStored(reply, stored).set_result(REPLY)
     if fails:
         stored.set_exception(ContextUnavailable("the disk failed"))
-    assert await asyncio.wait_for(reply, 1) is REPLY
+    assert await asyncio.wait_for(reply, 30) is REPLY
     again = pending()
     if fails:
         again.set_exception(ContextUnavailable("the disk failed"))
         again.exception()
-    await asyncio.wait_for(wait_until_stored(again), 1)
+    await asyncio.wait_for(wait_until_stored(again), 30)
     await wait_until_stored(None)
 
 

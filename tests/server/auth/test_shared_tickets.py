@@ -114,7 +114,7 @@ async def test_while_the_store_does_not_answer_tickets_are_refused_within_a_boun
             assert (answer.status, problem["code"]) == (503, "busy") and "does not answer" in problem["detail"]
         assert await by_upgrade(http, there, tickets[0]) == 503
         assert await by_hello(http, there, tickets[1]) == CloseCode.TRY_AGAIN_LATER
-        assert time.monotonic() - started_s < 5
+        assert time.monotonic() - started_s < 20
         # Requests with a token need no store for their credential.
         async with http.get(here.server.url + "/v1/agents/a0", headers=headers) as answer:
             assert answer.status == 200

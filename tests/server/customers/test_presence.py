@@ -8,6 +8,7 @@ from router.model.commands import SetCustomerPresence
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.runtime.writer import Writer
 from router.server.customers.presence import CustomerPresence
+from tests.support.virtual_time import in_virtual_time
 
 ABSENT_S = 0.1
 MANY = 500
@@ -53,6 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+@in_virtual_time
 async def test_a_customer_is_away_some_time_after_the_last_connection() -> None:
     writer, presence = a_presence()
     first, second = presence.enter("main", "r1"), presence.enter("main", "r1")
@@ -66,6 +68,7 @@ async def test_a_customer_is_away_some_time_after_the_last_connection() -> None:
     assert 1000 * ABSENT_S <= writer.away_ms[1] < 10_000 * ABSENT_S, "the engine is told since when"
 
 
+@in_virtual_time
 async def test_a_customer_who_reconnects_or_polls_is_never_away() -> None:
     writer, presence = a_presence()
     for _ in range(10):
@@ -78,6 +81,7 @@ async def test_a_customer_who_reconnects_or_polls_is_never_away() -> None:
     assert writer.told[-1] == ("r1", True)
 
 
+@in_virtual_time
 async def test_many_who_lose_their_network_at_once_are_told_a_few_at_a_time() -> None:
     writer, presence = a_presence()
     names = [f"r{number}" for number in range(MANY)]
@@ -90,6 +94,7 @@ async def test_many_who_lose_their_network_at_once_are_told_a_few_at_a_time() ->
     assert writer.most_unanswered <= 20
 
 
+@in_virtual_time
 async def test_nothing_is_lost_while_the_command_queue_is_full() -> None:
     writer, presence = a_presence()
     writer.raises = CommandQueueFull()
@@ -102,6 +107,7 @@ async def test_nothing_is_lost_while_the_command_queue_is_full() -> None:
     assert dict(writer.told) == {"r1": False, "r2": True}, "it is told what holds then"
 
 
+@in_virtual_time
 async def test_what_was_told_in_vain_is_told_again() -> None:
     writer, presence = a_presence()
     writer.fails = True
@@ -123,6 +129,7 @@ async def test_what_was_told_in_vain_is_told_again() -> None:
     await until(lambda: writer.told[-1] == ("r1", True))
 
 
+@in_virtual_time
 async def test_nothing_is_told_at_the_end() -> None:
     writer, presence = a_presence()
     end = presence.enter("main", "r1")
@@ -138,6 +145,7 @@ async def test_nothing_is_told_at_the_end() -> None:
     assert writer.told == []
 
 
+@in_virtual_time
 async def test_a_customer_that_another_node_takes_for_away_is_reported_as_here_again() -> None:
     writer, presence = a_presence()
     presence.note_away("main", "r1")

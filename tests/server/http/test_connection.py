@@ -16,6 +16,7 @@ from router.server.http.open_connections import OpenConnections
 from router.server.http.responses import HttpResponse
 from router.settings import ServerSettings, settings_from
 from router.telemetry.process_metrics import ProcessMetrics
+from tests.support.virtual_time import in_virtual_time
 
 CREDENTIAL = Credential(subject="web", role=Role.GATEWAY, workspace="default", issuer="router", expires_at_s=2**40)
 PAUSE_S = 0.05
@@ -321,6 +322,7 @@ async def test_a_client_that_leaves_before_its_response_is_counted() -> None:
     assert process.disconnects.labels("response")._value.get() == 1
 
 
+@in_virtual_time
 async def test_after_a_refused_submit_only_submits_wait() -> None:
     bench = Bench()
     bench.recorder.refuses_submits = True
