@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from router.client.http_query import exchange
 from router.model.states import AgentState
-from router.model.views import AgentView
+from router.model.views import AgentView, WaitingView
 
 T = TypeVar("T")
 
@@ -24,6 +24,11 @@ _PAGE_LENGTH = 500
 
 class _AgentPage(Struct):
     agents: tuple[AgentView, ...]
+    next_cursor: str | None = None
+
+
+class _WaitingPage(Struct):
+    contacts: tuple[WaitingView, ...]
     next_cursor: str | None = None
 
 
@@ -72,6 +77,17 @@ class SupervisorApi:
             page = await self._send("GET", f"/v1/agents?{urlencode(query)}", None, _AgentPage)
             for agent in page.agents:
                 yield agent
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    async def waiting(self, queue_id: str, *, page_length: int = _PAGE_LENGTH) -> AsyncIterator[WaitingView]:
+        """Iterate over the contacts that wait in a queue, in serving order, with their expected waits."""
+        query: dict[str, Any] = {"limit": page_length}
+        while True:
+            page = await self._send("GET", f"/v1/queues/{quote(queue_id, safe='')}/waiting?{urlencode(query)}", None, _WaitingPage)
+            for contact in page.contacts:
+                yield contact
             if page.next_cursor is None:
                 return
             query["cursor"] = page.next_cursor

@@ -38,6 +38,7 @@ from router.engine.queries.agent_lists import EVERY_AGENT, AgentFilter, AgentOrd
 from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
 from router.engine.queries.requests import TokenHolder, request_view, request_views, token_holder
 from router.engine.queries.slices import ContactPage, Slices, Views, run_to_end
+from router.engine.queries.waiting_list import WaitingPage, waiting_page
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import decisive_part, dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
@@ -390,6 +391,14 @@ class Engine:
         if policy is None or queue_id not in policy.queues:
             return None
         return views.queue_detail_view(self._state, queue_id, at_ms)
+
+    def has_queue(self, queue_id: str) -> bool:
+        """Return whether the active policy has the queue."""
+        return self._state.policy is not None and queue_id in self._state.policy.queues
+
+    def waiting_page(self, queue_id: str, *, after_rank: int = 0, limit: int = 100, at_ms: int = 0) -> Slices[WaitingPage]:
+        """Return up to ``limit`` contacts that wait in a queue after a rank, in serving order; ``at_ms``: the present time."""
+        return waiting_page(self._state, queue_id, after_rank, limit, at_ms)
 
     def waiting_count(self, queue_id: str) -> int:
         """Return how many contacts wait in a queue and are not offered."""

@@ -311,6 +311,33 @@ class AgentView(_View, frozen=True, kw_only=True):
     """Labels of the agent in ascending order."""
 
 
+class WaitingView(_View, frozen=True, kw_only=True):
+    """A contact that waits in a queue, with its place and its expected remaining wait."""
+
+    contact_id: ContactId
+    position: int
+    """Position among the contacts waiting in the queue; 1 is the next."""
+    channel: str
+    requirement: str
+    priority_s: int
+    """Priority in seconds: its own, and those of the queue and of its plan."""
+    priority_class: int
+    """Highest of its own class, that of the queue and that of its plan."""
+    queued_at_ms: int
+    """Start of its age: the submit, or the agreed time of a callback with ``from_due_time``."""
+    waited_ms: int
+    expected_wait: ExpectedWait
+    """Expected remaining wait."""
+    state: ContactState = ContactState.QUEUED
+    """``queued``; ``offered`` in a broadcast, which waits for further offers."""
+    reserved_for: tuple[AgentId, ...] = ()
+    """Agents that it is reserved for now; empty: it is open to every qualified agent."""
+    waiting_for_opening: bool = False
+    """Whether it waits for its queue to open; until then it is offered to no agent."""
+    callback_phase: CallbackPhase | None = None
+    """Phase of its callback; null: it is no callback, and the customer is on the line."""
+
+
 class QueueView(_View, frozen=True, kw_only=True):
     """The present state of a queue."""
 

@@ -101,6 +101,7 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
 async def prepare_agents_and_queues(reader: Reader) -> None:
     await reader.send("put_agent")
     await reader.send("put_agent", agent_id="grace")
+    await reader.send("update_agent")
     await reader.send("set_agent_channels", "ada")
     await reader.send("set_agent_state", "ada")
     await reader.send("open_queue")

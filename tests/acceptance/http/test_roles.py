@@ -70,6 +70,7 @@ EXPECTED = {
     "list_queues": "gateway supervisor admin",
     "get_queue": "gateway supervisor admin",
     "get_availability": "gateway supervisor admin",
+    "list_waiting": "supervisor admin",
     "open_queue": "supervisor admin",
     "close_queue": "supervisor admin",
     "follow_queue_hours": "supervisor admin",

@@ -162,3 +162,32 @@ async def test_the_client_reads_lists_and_changes_records(router: RouterProcess)
     with pytest.raises(HttpRequestRefused) as refused:
         await client.update_agent("absent", {"team": "many"})
     assert refused.value.code == "unknown_agent"
+
+
+async def test_the_waiting_contacts_of_a_queue_are_listed_in_serving_order(router: RouterProcess) -> None:
+    async with Api(router, "supervisor") as api:
+        fields: list[dict[str, Any]] = [{}, {"skills": {"english": 9}}, {"priority_class": 3}, {"priority_s": 600}, {}]
+        ids = [(await api.submit(queue_id="sales", **one))["contact_id"] for one in fields]
+        order = [ids[number] for number in (2, 3, 0, 1, 4)]
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = await api.ok("GET", f"/v1/queues/sales/waiting?limit=2{cursor}")
+            found += page["contacts"]
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+        waiting = [one["contact_id"] for one in found]
+        assert [one for one in waiting if one in ids] == [one for one in order if one in waiting] and ids[1] in waiting
+        for one in found:
+            view = await api.ok("GET", f"/v1/contacts/{one['contact_id']}")
+            assert (view["position"], view["requirement"]) == (one["position"], one["requirement"])
+            assert one["expected_wait"].get("reason") == view["expected_wait"].get("reason")
+        client = SupervisorApi(router.url, router.token("supervisor", "sup", "default"))
+        assert [one.contact_id async for one in client.waiting("sales", page_length=1)] == waiting
+        assert (await api.call("GET", "/v1/queues/none/waiting")).code == "unknown_queue"
+        assert (await api.call("GET", "/v1/queues/sales/waiting?cursor=x")).json["field"] == "cursor"
+        for contact_id in ids:
+            await api.call("POST", f"/v1/contacts/{contact_id}/cancel", {})
+    async with Api(router, "gateway", "web") as api:
+        assert (await api.call("GET", "/v1/queues/sales/waiting")).code == "forbidden"

@@ -100,6 +100,8 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "list of agents with filters": lambda centre: centre.engine.agent_page(MANY_CONDITIONS, limit=500),
     "list of the least loaded agents": lambda centre: centre.engine.agent_page(order=AgentOrder.LOAD, limit=500),
     "list of agents who are no more": lambda centre: centre.engine.agent_page(AgentFilter(team="none"), AgentOrder.IDLE),
+    "contacts that wait in a queue": lambda centre: centre.engine.waiting_page("q001", limit=500),
+    "contacts that wait in a queue of many lines": lambda centre: centre.engine.waiting_page("q000", limit=500),
     "welcome of a gateway": pages_of,
     "welcome of a supervisor": lambda centre: centre.engine.all_agents(),
     "state": lambda centre: centre.engine.workspace_in_slices(),
@@ -118,6 +120,7 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
 MEASURED = {
     "contact_page",
     "agent_page",
+    "waiting_page",
     "live_contacts",
     "all_agents",
     "workspace_in_slices",

@@ -201,6 +201,21 @@ class WaitingLine:
         """Return the contact with this rank in the total order."""
         return self.contacts_by_key[self.base_rank - rank if self.newest_first else rank - self.base_rank]
 
+    def rank_after(self, rank: int) -> int:
+        """Return the least rank in this line that is greater than a rank of the total order; 0 if there is none. Costs O(log n)."""
+        waiting = self.sorted_keys
+        if self.newest_first:
+            key = self.base_rank - rank
+            index = bisect_left(waiting, key) if self._is_plain_list else waiting.bisect_left(key)
+            return self.rank_of_key(waiting[index - 1]) if index else 0
+        key = rank - self.base_rank
+        index = bisect_right(waiting, key) if self._is_plain_list else waiting.bisect_right(key)
+        return self.rank_of_key(waiting[index]) if index < len(waiting) else 0
+
+    def contact_with_rank(self, rank: int) -> Contact | None:
+        """Return the contact with this rank in the total order; None if it is not in this line any more."""
+        return self.contacts_by_key.get(self.base_rank - rank if self.newest_first else rank - self.base_rank)
+
     def iter_keys(self) -> Iterator[int]:
         """Iterate over the order keys in serving order."""
         return reversed(self.sorted_keys) if self.newest_first else iter(self.sorted_keys)

@@ -111,7 +111,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
         "team": "blue",
         "labels": ["evening"],
     },
-    AgentChange: {"skills": {"german": 6, "english": None}, "team": "blue", "labels": ["evening", "trainee"]},
+    AgentChange: {"skills": {"german": 6}, "team": "blue", "labels": ["evening", "trainee"]},
     AgentStateChange: {"state": "not_ready", "reason": "lunch", "after_work": True},
     AssignTarget: {"agent_id": "ada"},
     CallbackFields: {"mode": "agent_first", "channel": "voice"},

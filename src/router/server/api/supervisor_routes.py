@@ -5,8 +5,18 @@ from typing import Final
 from router.server.api.agent_lists import AgentChange, AgentList, AgentsQuery, list_agents, update_agent
 from router.server.api.bodies import AgentReceipt
 from router.server.api.route import Route
+from router.server.api.waiting_list import WaitingList, WaitingQuery, list_waiting
 
 SUPERVISOR_ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/queues/{queue_id}/waiting",
+        operation=list_waiting,
+        response_type=WaitingList,
+        query_type=WaitingQuery,
+        tag="queues",
+        problem_codes=("unknown_queue",),
+    ),
     Route(method="GET", path="/v1/agents", operation=list_agents, response_type=AgentList, query_type=AgentsQuery, tag="agents"),
     Route(
         method="PATCH",

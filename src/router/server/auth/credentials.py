@@ -131,6 +131,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "list_queues": _GATEWAYS,
     "get_queue": _GATEWAYS,
     "get_availability": _GATEWAYS,
+    "list_waiting": _SUPERVISORS,
     "open_queue": _SUPERVISORS,
     "close_queue": _SUPERVISORS,
     "follow_queue_hours": _SUPERVISORS,
