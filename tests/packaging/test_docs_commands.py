@@ -32,6 +32,7 @@ TYPED_ELSEWHERE: Final = {
     "README.md": "tests/packaging/test_readme.py",
     "docs/tutorial/first-centre.md": "tests/packaging/test_tutorial.py",
     "docs/tutorial/first-customer.md": "tests/packaging/test_customer_tutorial.py",
+    "docs/how-to/analyse.md": "tests/packaging/test_analysis_page.py",
     "docs/how-to/recovery.md": "tests/acceptance/test_backup.py",
     "docs/how-to/clock.md": "tests/acceptance/test_backup.py",
     "docs/how-to/tokens.md": "tests/packaging/test_tokens_page.py",

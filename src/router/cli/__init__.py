@@ -20,6 +20,7 @@ from router import __version__
 from router.cli.cluster import cluster
 from router.cli.customers import customer, customer_journey
 from router.cli.diagnosis import doctor, journal, verify
+from router.cli.export import export
 from router.cli.maintenance import backup
 from router.cli.output import CommandFailure, to_command_failure
 from router.cli.personal_data import audit_personal, redact
@@ -74,6 +75,7 @@ cli.add_command(cluster)
 cli.add_command(doctor)
 cli.add_command(shadow)
 cli.add_command(simulate)
+cli.add_command(export)
 cli.add_command(customer)
 cli.add_command(customer_journey)
 

@@ -216,6 +216,24 @@ class RouterAccess:
             raise RouterUnreachable(str(error)) from None
 
 
+class TimeType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+    """Parameter type for points in time: ISO 8601, a date being its first moment; without a zone UTC. In epoch milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return epoch milliseconds."""
+        if isinstance(value, int):
+            return value
+        from datetime import UTC, datetime
+
+        try:
+            parsed = datetime.fromisoformat(str(value).strip())
+            return round((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            self.fail("expected a date or a time as 2026-03-10T08:00, 2026-03-10T08:00:00Z or with an offset", param, ctx)
+
+
 class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
     """Parameter type for durations: whole seconds, or a number with the unit ``s``, ``m``, ``h`` or ``d``."""
 

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router.cli.options import INPUT_FILE, OUTPUT_FILE, OUTPUT_FILE_OR_DASH, DurationType, config_options, load_command_settings
-from router.cli.output import EXIT_FAILED, print_renderable, progress_bar, write_file, write_json
+from router.cli.export import check_window
+from router.cli.options import (
+    INPUT_FILE,
+    OUTPUT_FILE,
+    OUTPUT_FILE_OR_DASH,
+    DurationType,
+    TimeType,
+    config_options,
+    load_command_settings,
+)
+from router.cli.output import EXIT_FAILED, print_renderable, progress_bar, spinner, write_file, write_json
 
 if TYPE_CHECKING:
     from router.simulator.run import SimulationSpec
@@ -19,8 +28,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--log", "logs", multiple=True, metavar="FORMAT:PATH", help="Recorded day (vanad, bank, contacts, agents). Several are merged."
+    "--log",
+    "logs",
+    multiple=True,
+    metavar="FORMAT:PATH",
+    help="Recorded day (journal, vanad, bank, contacts, agents). Several are merged.",
 )
+@click.option("--from", "from_ms", type=TimeType(), help="With --log: leave out contacts that arrived earlier.")
+@click.option("--to", "to_ms", type=TimeType(), help="With --log: leave out contacts that arrived at this time or later.")
 @click.option("--workload", type=INPUT_FILE, help="Generated day: arrivals, service, patience, agents (YAML).")
 @click.option(
     "--policy",
@@ -75,6 +90,8 @@ if TYPE_CHECKING:
 @click.option("--timing", is_flag=True, help="Include the speed of the run in the JSON; its bytes then differ from run to run.")
 def simulate(
     logs: tuple[str, ...],
+    from_ms: int | None,
+    to_ms: int | None,
     workload: Path | None,
     policies: tuple[Path, ...],
     wrap_up_s: int | None,
@@ -98,6 +115,9 @@ def simulate(
     """
     if bool(logs) == (workload is not None):
         raise click.UsageError("Give either --log or --workload.")
+    if (from_ms is not None or to_ms is not None) and not logs:
+        raise click.UsageError("--from and --to require --log.")
+    check_window(from_ms, to_ms)
     if patience is not None and not logs:
         raise click.UsageError("--patience requires --log.")
     if not logs and (handle_times != "recorded" or callback_share or redial_share):
@@ -110,6 +130,8 @@ def simulate(
 
     spec = SimulationSpec(
         logs=logs,
+        from_ms=from_ms,
+        to_ms=to_ms,
         workload=str(workload) if workload else None,
         policy=str(policies[0]) if len(policies) == 1 else None,
         wrap_up_s=wrap_up_s,
@@ -131,9 +153,11 @@ def simulate(
 
 def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: bool) -> None:
     from router.simulator.results.report import render
-    from router.simulator.run import resolved_options
+    from router.simulator.run import resolved_options, with_logs_read
     from router.simulator.run import simulate as run
 
+    with spinner("reading the log"):
+        spec = with_logs_read(spec)
     _print_options(resolved_options(spec))
     with progress_bar("simulating") as advance:
         report = run(spec, progress=advance)

@@ -24,7 +24,7 @@ from router.loadtest.run import LoadTestPlan, RunOptions, run_day, token_factory
 from router.loadtest.session import RouterTarget
 from router.model.errors import SettingsInvalid
 from router.settings import Settings
-from router.simulator.run import SimulationSpec, first_day, resolved_options
+from router.simulator.run import SimulationSpec, first_day, resolved_options, with_logs_read
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ def run_loadtest(
         wrap_up_s=wrap_up_s,
         seed=seed,
     )
+    spec = with_logs_read(spec)
     day, source = first_day(spec)
     options = resolved_options(spec)
     plan = LoadTestPlan(day=day, source=source, options=options, speed=speed)

@@ -17,6 +17,21 @@ class WorkloadInvalid(RouterError):
     """A log or a workload cannot be used; the message has the file and the line, column or path, never a value."""
 
 
+class DayWindow(Struct, frozen=True):
+    """Part of a recording, ``[from_ms, to_ms)``; none: no limit."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+    def contains(self, at_ms: int) -> bool:
+        """Return whether a point in time is within the window."""
+        return (self.from_ms is None or at_ms >= self.from_ms) and not self.is_over(at_ms)
+
+    def is_over(self, at_ms: int) -> bool:
+        """Return whether a point in time is at or after the end."""
+        return self.to_ms is not None and at_ms >= self.to_ms
+
+
 class PlannedCallback(Struct, frozen=True, kw_only=True, gc=False):
     """Callback request of a customer, refused where the policy does not allow it."""
 
@@ -68,6 +83,11 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     channel: str = "voice"
     skills: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}
+    customer_facts: dict[str, FactValue] = {}
+    """Facts of the customer that the policy declares; others are ignored."""
+    preferred_agents: tuple[AgentId, ...] = ()
+    ttl_s: int | None = None
+    """Time to live; none: as in the policy."""
     priority_s: int = 0
     priority_class: int = 0
     callback: PlannedCallback | None = None

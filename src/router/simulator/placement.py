@@ -11,11 +11,12 @@ from typing import Final, TypeAlias
 from msgspec import structs
 
 from router.model.policy import EntryRule, FactPolicy, FactType, FactValue, Policy
+from router.policy.customer_facts import valid_customer_facts
 from router.policy.entry_rules import EntryRuleClassifier
 from router.simulator.day import WorkloadInvalid
 
-ContactKind: TypeAlias = tuple[str, Mapping[str, FactValue]]
-"""Channel and attributes of contacts without a queue."""
+ContactKind: TypeAlias = tuple[str, Mapping[str, FactValue], Mapping[str, FactValue]]
+"""Channel, attributes and facts of the customer of contacts without a queue."""
 
 _RULES_SHOWN_MAX: Final = 6
 
@@ -24,9 +25,9 @@ def distinct_kinds(kinds: Iterable[ContactKind]) -> list[ContactKind]:
     """Return the kinds without repetitions, in the order of their first occurrence."""
     # The types belong to the key, because ``True`` and ``1`` are equal.
     found: dict[object, ContactKind] = {}
-    for channel, attributes in kinds:
-        values = sorted((name, type(value).__name__, value) for name, value in attributes.items())
-        found.setdefault((channel, tuple(values)), (channel, attributes))
+    for channel, attributes, facts in kinds:
+        values = [sorted((name, type(value).__name__, value) for name, value in one.items()) for one in (attributes, facts)]
+        found.setdefault((channel, *map(tuple, values)), (channel, attributes, facts))
     return list(found.values())
 
 
@@ -58,7 +59,11 @@ def _may_match(policy: Policy, rule: EntryRule, kinds: Iterable[ContactKind]) ->
     if isinstance(rule.when, str):
         return True
     alone = EntryRuleClassifier(structs.replace(policy, entry=(rule,)))
-    return any(alone.classify(channel, attributes, lambda queue_id, name: None).rule is not None for channel, attributes in kinds)
+    return any(
+        alone.classify(channel, attributes, lambda queue_id, name: None, customer_facts=valid_customer_facts(policy, facts)).rule
+        is not None
+        for channel, attributes, facts in kinds
+    )
 
 
 def derived_facts(contacts: Iterable[Mapping[str, FactValue]], agents: Iterable[Mapping[str, FactValue]]) -> dict[str, FactPolicy]:

@@ -17,10 +17,11 @@ from router.policy.checks.consistency import policy_problems
 from router.policy.document.parsing import parse_policy
 from router.simulator import workload as workloads
 from router.simulator.audit.auditor import Auditor
-from router.simulator.day import Day, WorkloadInvalid
+from router.simulator.day import Day, DayWindow, WorkloadInvalid
 from router.simulator.distributions import derived_seed, random_generator
 from router.simulator.formats import RecordedLog, parse_log, parse_logs
 from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
+from router.simulator.formats.recorded_rows import iso_time
 from router.simulator.handle_times import HandleTimeSource, by_agent
 from router.simulator.patience import CustomerRequests, PatienceSource, callback_notes, estimate_patience, patience_notes
 from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
@@ -65,6 +66,20 @@ class SimulationSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Mean of the exponential time until they do."""
     audit: bool = True
     """Whether the run is audited, which takes about as long as the run itself."""
+    from_ms: int | None = None
+    """Contacts of the logs that arrive earlier are left out, epoch milliseconds; none: no limit."""
+    to_ms: int | None = None
+    """Likewise those that arrive at this time or later."""
+    recording: RecordedLog | None = None
+    """The logs as they were read, so that several runs have the same day; none: they are read by each run."""
+
+
+def with_logs_read(spec: SimulationSpec) -> SimulationSpec:
+    """Return the specification with its logs read, as several runs need it. Raises ``WorkloadInvalid``, ``JournalError``."""
+    if not spec.logs or spec.recording is not None:
+        return spec
+    window = DayWindow(spec.from_ms, spec.to_ms)
+    return structs.replace(spec, recording=parse_logs(spec.logs, window))
 
 
 class _RunPlan(Struct, frozen=True, kw_only=True):
@@ -215,18 +230,26 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
         raise WorkloadInvalid("replications: a log is run once; use replications with a workload")
     seed = 1 if spec.seed is None else spec.seed
     patience = spec.patience or PatienceSource.RECORDED
-    log, remarks = _prepared_log(parse_logs(spec.logs), spec, patience, seed=seed)
-    chosen = _checked(_with_wrap_up(policy or derived_policy(log), spec.wrap_up_s))
+    recording = with_logs_read(spec).recording
+    assert recording is not None
+    log, remarks = _prepared_log(recording, spec, patience, seed=seed)
+    chosen = _checked(_with_wrap_up(policy or log.policy or derived_policy(log), spec.wrap_up_s))
     return _RunPlan(
         name=log.name,
         source=tuple(_shown(source) for source in spec.logs),
         seed=seed,
         replications=1,
-        options={"seed": seed, "patience": patience.value, **_log_options(spec), **_common_options(spec)},
+        options={
+            "seed": seed,
+            "patience": patience.value,
+            **_log_options(spec),
+            **_common_options(spec),
+            **({"policy": "recorded"} if policy is None and log.policy is not None else {}),
+        },
         policy=chosen,
         log=log,
         workload=None,
-        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *remarks, *callback_notes(chosen, log.contacts)),
+        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *log.notes, *remarks, *callback_notes(chosen, log.contacts)),
     )
 
 
@@ -253,6 +276,7 @@ def _prepared_log(log: RecordedLog, spec: SimulationSpec, patience: PatienceSour
 def _log_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | None]:
     """Return the options that assume something about the people of a log; those of requests only where they are made."""
     found: dict[str, str | int | float | bool | None] = {"handle_times": spec.handle_times.value}
+    found |= {name: iso_time(at_ms) for name, at_ms in (("from", spec.from_ms), ("to", spec.to_ms)) if at_ms is not None}
     if spec.callback_share:
         found |= {"callback_share": spec.callback_share, "callback_after_s": spec.callback_after_s}
     if spec.redial_share:
@@ -262,6 +286,8 @@ def _log_options(spec: SimulationSpec) -> dict[str, str | int | float | bool | N
 
 def _workload_plan(spec: SimulationSpec, policy: Policy | None) -> _RunPlan:
     assert spec.workload is not None
+    if spec.from_ms is not None or spec.to_ms is not None:
+        raise WorkloadInvalid("from, to: a workload has its own duration; use these options with logs")
     if spec.patience is not None:
         raise WorkloadInvalid("patience: a workload has its own; use this option with logs")
     if spec.handle_times is not HandleTimeSource.RECORDED or spec.callback_share or spec.redial_share:

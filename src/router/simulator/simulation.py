@@ -51,6 +51,7 @@ from router.model.events.agent import (
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, ContactQueued
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import AgentState
+from router.policy.customer_facts import valid_customer_facts
 from router.policy.entry_rules import EntryRuleClassifier
 from router.simulator.behaviour import CallbackCustomers, Workforce
 from router.simulator.continuity import PlannedStep, ReturningCustomers
@@ -305,6 +306,9 @@ class Simulation:
             queue_id=plan.queue_id,
             skills=plan.skills,
             attributes=plan.attributes,
+            customer_facts=plan.customer_facts,
+            preferred_agents=plan.preferred_agents,
+            ttl_s=plan.ttl_s,
             priority_s=plan.priority_s,
             priority_class=plan.priority_class,
         )
@@ -335,7 +339,10 @@ class Simulation:
         """
         if isinstance(outcome.result, Refused):
             rule = self._classifier.classify(
-                plan.channel, plan.attributes, lambda queue_id, name: self.engine.queue_fact(queue_id, plan.channel, name)
+                plan.channel,
+                plan.attributes,
+                lambda queue_id, name: self.engine.queue_fact(queue_id, plan.channel, name),
+                customer_facts=valid_customer_facts(self._day.policy, plan.customer_facts),
             ).rule
             return self._day.policy.default_queue if rule is None else rule.queue
         (queued,) = [event for event in outcome.events if isinstance(event, ContactQueued) and event.contact_id == plan.contact_id]

@@ -15,7 +15,7 @@ from router.simulator.day import Day, WorkloadInvalid
 from router.simulator.patience import PatienceSource
 from router.simulator.results.comparison import Comparison, PolicyRun, compare_runs
 from router.simulator.results.day_profile import DayProfileRecorder
-from router.simulator.run import Progress, SimulationSpec, first_day, resolved_options, simulate
+from router.simulator.run import Progress, SimulationSpec, first_day, resolved_options, simulate, with_logs_read
 
 # Limit of columns in a terminal table and of lines in a chart.
 POLICIES_MAX: Final = 8
@@ -36,7 +36,7 @@ def prepare_what_if(spec: SimulationSpec, policies: Sequence[str]) -> "PreparedC
     Raises ``WorkloadInvalid`` (a day that cannot be read, two policies with the same name, or a policy that lacks queues, channels,
     skills or attributes of the day) and ``PolicyInvalid``.
     """
-    specs = _specs(spec, policies)
+    specs = _specs(with_logs_read(spec), policies)
     days = {name: _day_of(name, one) for name, one in specs.items()}
     _check_fit(days)
     return PreparedComparison(specs, _notes(days))

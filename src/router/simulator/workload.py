@@ -300,7 +300,7 @@ def derived_policy(workload: Workload) -> Policy:
 def unplaced_kinds(workload: Workload) -> list[ContactKind]:
     """Return channel and attributes of the streams whose contacts name no queue."""
     return distinct_kinds(
-        (stream.channel, stream.attributes or {}) for name, stream in workload.streams.items() if stream.queue_of(name) is None
+        (stream.channel, stream.attributes or {}, {}) for name, stream in workload.streams.items() if stream.queue_of(name) is None
     )
 
 

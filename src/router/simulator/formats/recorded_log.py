@@ -30,6 +30,10 @@ class RecordedLog(Struct, frozen=True, kw_only=True):
     agents: tuple[PlannedAgent, ...]
     queue_skills: dict[str, str] = {}
     """Required skill by queue id; other queues require none."""
+    policy: Policy | None = None
+    """Policy of the recording; none: it has none, and one is derived."""
+    notes: tuple[str, ...] = ()
+    """What a reader of a simulation of this log must know."""
 
 
 class CsvRow(Struct, frozen=True):
@@ -145,6 +149,8 @@ def merge_logs(logs: Sequence[RecordedLog]) -> RecordedLog:
         contacts=contacts,
         agents=tuple(agents[agent_id] for agent_id in sorted(agents)),
         queue_skills=dict(sorted((k, v) for log in logs for k, v in log.queue_skills.items())),
+        policy=next((log.policy for log in logs if log.policy is not None), None),
+        notes=tuple(note for log in logs for note in log.notes),
     )
 
 
@@ -181,8 +187,8 @@ def derived_policy(log: RecordedLog) -> Policy:
 
 
 def unplaced_kinds(log: RecordedLog) -> list[ContactKind]:
-    """Return channel and attributes of the contacts that name no queue."""
-    return distinct_kinds((contact.channel, contact.attributes) for contact in log.contacts if contact.queue_id is None)
+    """Return channel, attributes and facts of the contacts that name no queue."""
+    return distinct_kinds((one.channel, one.attributes, one.customer_facts) for one in log.contacts if one.queue_id is None)
 
 
 def day_from_log(log: RecordedLog, *, policy: Policy | None, behaviour_seed: int) -> Day:
