@@ -4,11 +4,20 @@ They are part of the settings of the process (``router.settings``), which reads 
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
 from router.context_settings import SettingsStruct
+
+AdvertisedUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=300,
+        pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(?!\n)$",
+        extra={"rule": "must be http:// or https:// with host and port only"},
+    ),
+]
 
 
 class Durability(StrEnum):
@@ -53,5 +62,9 @@ class StoreSettings(SettingsStruct, frozen=True, kw_only=True):
     shared: bool = False
     """Whether several routers use the store at once. Each workspace then has one leader, every router takes all connections, and
     another one goes on where one ends. All of them need it. docs/how-to/cluster.md"""
+    advertise_url: AdvertisedUrl | None = None
+    """With `shared`: name of this router as an address, `https://router-a.example.com`. Clients are told that of the router that
+    leads their workspace (`leader_url`, `Router-Leader`), and `router cluster status` asks each router at it. Null: clients are
+    told nothing, and it is the address at which the router listens. docs/how-to/cluster.md"""
     accept_volatile: bool = False
     """Whether a server without an append-only file is accepted. Its restart loses the history."""

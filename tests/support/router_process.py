@@ -67,6 +67,10 @@ class RouterProcess:
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.log: list[str] = []
 
+    def set(self, **settings: Any) -> None:
+        """Change settings before a start."""
+        self._settings |= settings
+
     @property
     def environment(self) -> dict[str, str]:
         """The settings as environment variables."""

@@ -14,6 +14,7 @@ from router.cluster.redis.shared_store import SharedStore
 from router.cluster.sessions import PresenceSweep
 from router.journal.redis.shared_journal import SharedRedisJournal
 from router.model.errors import JournalError
+from router.model.states import WorkspaceId
 from router.runtime.writer import Writer
 from router.settings import Settings
 
@@ -36,7 +37,8 @@ class Cluster:
         member = Member(
             node_id=journal.node_id,
             run=journal.run,
-            url=_url_of(settings),
+            url=settings.store.advertise_url or _url_of(settings),
+            is_advertised=settings.store.advertise_url is not None,
             version=__version__,
             follows=digests_of(writer.workspaces),
         )
@@ -56,6 +58,11 @@ class Cluster:
     def run(self) -> str:
         """The name of this start of the node."""
         return self.membership.run
+
+    def leader_url(self, workspace: WorkspaceId) -> str | None:
+        """Return what the router that leads a workspace advertises; None: no router is known to lead it, or it says nothing."""
+        leader = self.membership.live().get(self.node.leadership.leaders.get(workspace) or "")
+        return leader.url if leader is not None and leader.is_advertised and not leader.is_draining else None
 
     async def start(self, start_task: StartTask) -> None:
         """Join the members and begin to follow and lead; call when the writer runs. Raises SharedStateUnavailable."""

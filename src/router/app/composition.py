@@ -24,6 +24,7 @@ from router.app.conditions import (
     log_references_in_journal,
 )
 from router.app.shared_state import SharedState
+from router.cluster.status import no_leader_url
 from router.context.opening import context_is_shared, open_context
 from router.context.service import ContextService
 from router.context_settings import ReferenceStorage
@@ -205,12 +206,14 @@ class App:
             references_in_journal=self._start_journal_audit(),
             customers=self._customers,
             run="" if self.cluster is None else self.cluster.run,
+            leader_url=no_leader_url if self.cluster is None else self.cluster.leader_url,
             readiness=self.readiness,
             process_metrics=self._process,
         )
 
     async def _start_servers(self, services: Services) -> None:
         self._hub = Hub(self._writer, self._writer.publisher, self.settings.sockets, self._references, self._customers)
+        self._hub.leader_url = services.leader_url
         self._services = services
         sockets = self._sockets = WebSocketEndpoints(services, self._hub)
         await self._jwks.refresh()

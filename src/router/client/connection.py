@@ -87,6 +87,9 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     authorities of the system."""
     proxy: str | None = None
     """URL of an HTTP or SOCKS proxy; proxy settings of the environment are ignored."""
+    prefer_leader: bool = False
+    """Whether a connection after the first one names the router that leads the workspace in the header ``Router-Leader``, so that
+    a load balancer that knows it can choose that router; see docs/how-to/cluster.md."""
     backoff_base_s: float = 1.0
     """Upper bound of the first reconnect delay; it doubles with each attempt."""
     backoff_max_s: float = 30.0
@@ -168,6 +171,8 @@ class ReconnectingConnection:
         self._buffer_has_space.set()
         self._pages_left = 0
         """State pages of the present welcome that have not arrived yet."""
+        self.leader_url: str | None = None
+        """What the router that leads the workspace advertises, as the newest connection has told; None: nothing."""
         self._retry_after_s: float | None = None
         self._final_error: ClientError | None = None
         self._last_failure: Exception | None = None
@@ -340,11 +345,15 @@ class ReconnectingConnection:
 
     @contextlib.asynccontextmanager
     async def _connect(self, token: str) -> AsyncIterator[ClientConnection]:
+        headers = {"Authorization": f"Bearer {token}"}
+        if self._options.prefer_leader and self.leader_url is not None:
+            # Told once: where the attempt fails, the next one leaves the choice to the load balancer.
+            headers["Router-Leader"], self.leader_url = self.leader_url, None
         try:
             ws = await connect(
                 self._url,
                 subprotocols=[Subprotocol(self._subprotocol)],
-                additional_headers={"Authorization": f"Bearer {token}"},
+                additional_headers=headers,
                 compression=None,
                 max_size=FRAME_BYTES_MAX,
                 ping_interval=None,
@@ -389,6 +398,7 @@ class ReconnectingConnection:
             case f.OkFrame() | f.PongFrame() | f.ErrorFrame():
                 self._on_answer(frame)
             case f.WelcomeFrame():
+                self.leader_url = frame.leader_url
                 self._pages_left = frame.state_page_count
                 self._on_frame(frame)
                 self.welcome = frame
@@ -400,6 +410,7 @@ class ReconnectingConnection:
                 if not self._pages_left and self.welcome is not None:
                     self._on_state_complete(self.welcome)
             case f.ResumedFrame():
+                self.leader_url = frame.leader_url
                 self._mark_connected()
             case f.CardFrame() | f.CardChangedFrame():
                 self._on_frame(frame)

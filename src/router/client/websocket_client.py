@@ -89,6 +89,11 @@ class WebSocketClient(ABC):
         return self._connection.seq
 
     @property
+    def leader_url(self) -> str | None:
+        """What the router that leads the workspace advertises, as the newest connection has told; None: nothing."""
+        return self._connection.leader_url
+
+    @property
     def connection_count(self) -> int:
         """Number of connections so far; 1 means that the connection was never lost."""
         return self._connection.connection_count

@@ -46,6 +46,8 @@ class Member(Struct, frozen=True, kw_only=True):
     """Eight hexadecimal digits, new at each start of the node: what an earlier start held has ended."""
     url: str
     """Where other nodes reach it; empty: they cannot."""
+    is_advertised: bool = False
+    """Whether clients may be told ``url``."""
     version: str = ""
     is_draining: bool = False
     """Whether it is about to stop: it should get no further workspaces and connections."""

@@ -1,9 +1,22 @@
 """What is known of the routers on one store: members, leaders, lag, durability, and the health of its servers."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from msgspec import Struct
+
+from router.model.states import WorkspaceId
 
 # A node that lags by more events than this is reported as a problem.
 LAG_EVENTS_MAX = 10_000
+
+LeaderUrl: TypeAlias = Callable[[WorkspaceId], str | None]
+"""Returns what the router that leads a workspace advertises to clients; None: nothing, or it is not known."""
+
+
+def no_leader_url(_workspace: WorkspaceId) -> str | None:
+    """Return what a router that is alone says."""
+    return None
 
 
 class ServerStatus(Struct, frozen=True, kw_only=True):

@@ -50,6 +50,7 @@ class PublicServer:
             log_subjects=services.settings.telemetry.log_subjects,
             process=services.process_metrics,
             spans=spans,
+            leader_url=services.leader_url if services.settings.store.shared else None,
         )
         self.admission = services.admission
         self._submits = SubmitHandler(services, self.admission, self._application)

@@ -32,6 +32,9 @@ class WelcomeFrame(_ServerFrame, frozen=True, kw_only=True, tag="welcome"):
     """Interval of the server's WebSocket pings, in seconds."""
     session_id: str
     """Id of the session."""
+    leader_url: str | None = None
+    """With several routers: what the one that leads the workspace advertises (`store.advertise_url`), this one or another; null:
+    not known, or the router is alone. A client may repeat it in the header `Router-Leader` when it connects again."""
     state_page_count: int = 0
     """Number of ``state_page`` frames that follow before the first event, with the rest of ``contacts`` and ``agents``."""
     agent: AgentView | None = None
@@ -70,6 +73,8 @@ class ResumedFrame(_ServerFrame, frozen=True, kw_only=True, tag="resumed"):
     """Interval of the server's WebSocket pings, in seconds."""
     session_id: str
     """Id of the session."""
+    leader_url: str | None = None
+    """As in `welcome`."""
 
 
 class EventFrame(_ServerFrame, frozen=True, kw_only=True, tag="event"):

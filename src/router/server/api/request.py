@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from router.cluster.status import LeaderUrl, no_leader_url
 from router.cluster.view import ClusterView
 from router.context.service import ContextService
 from router.engine.engine import Engine
@@ -74,6 +75,8 @@ class Services:
     """Makes the buckets of the rates of clients."""
     run: str = ""
     """Name of this start of the node among several on one store; empty: the router is alone."""
+    leader_url: LeaderUrl = no_leader_url
+    """Returns what the router that leads a workspace advertises to clients."""
     readiness: Readiness = field(default_factory=Readiness)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 
+from router.cluster.status import LeaderUrl
 from router.policy.personal_data import is_personal_value
 from router.server.api.admission import AdmissionControl, CredentialUsage
 from router.server.api.problems import ProblemError
@@ -35,6 +36,7 @@ _NOT_HTTP: Final = "the request line, a header or the framing of the body is not
 CONNECTIONS_FULL_DETAIL: Final = (
     "too many connections: `server.connections_max`, or `server.address_connections_max` without a valid credential"
 )
+LEADER_HEADER: Final = "Router-Leader"
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADS_MAX: Final = 4096
 _UNCACHED: Final = frozenset({*_CHECKED, "transfer-encoding", "idempotency-key", "origin", "x-request-id", "traceparent"})
@@ -56,8 +58,10 @@ COMMON_NAMES: Final = {
     for spelling in (name, name.title())
 }
 _CORS_METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
-_CORS_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, X-Request-ID"
-_CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, X-Request-ID"
+_CORS_HEADERS: Final = ", ".join(
+    ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", LEADER_HEADER, "Traceparent", "X-Request-ID")
+)
+_CORS_EXPOSED: Final = "ETag, Idempotency-Replayed, Location, Retry-After, Router-Leader, X-Request-ID"
 _CORS_MAX_AGE_S: Final = "600"
 # A repeated header of these is ambiguous: an intermediary may have used the other value.
 _SINGLE: Final = frozenset(
@@ -333,8 +337,12 @@ class HttpApplication:
         log_subjects: bool = False,
         process: ProcessMetrics | None = None,
         spans: RequestSpans | None = None,
+        leader_url: LeaderUrl | None = None,
     ) -> None:
-        """``process``: metrics of the process; None: requests are neither counted nor logged. ``spans``: see its module."""
+        """``process``: metrics of the process; None: requests are neither counted nor logged. ``spans``: see its module.
+
+        ``leader_url``: returns what the router that leads a workspace advertises; None: the router is alone.
+        """
         self.router = HttpRouter()
         self.heads = HeadCache()
         self._origins = frozenset(allowed_origins)
@@ -342,6 +350,7 @@ class HttpApplication:
         self._log_subjects = log_subjects
         self._process = process
         self._spans = spans
+        self._leader_url = leader_url
         self.writer = ResponseWriter(vary_by_origin=bool(self._origins))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -422,6 +431,8 @@ class HttpApplication:
             # The exact origin, never `*`. Credentials are not allowed: no cookies are used.
             allowed = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _CORS_EXPOSED}
             response = msgspec.structs.replace(response, headers={**response.headers, **allowed})
+        if self._leader_url is not None and (told := self.leader_headers(request)):
+            response = msgspec.structs.replace(response, headers={**response.headers, **told})
         if "traceparent" in request.headers and (trace := request.trace()) is not None:
             response = msgspec.structs.replace(response, headers={**response.headers, "Traceparent": trace.header})
         closes = response.closes_connection or not request.keep_alive
@@ -429,6 +440,13 @@ class HttpApplication:
         if self._process is not None:
             self.record(request, response.status, request_id, response.problem_code)
         self._send(request, data, closes=closes)
+
+    def leader_headers(self, request: HttpRequest) -> dict[str, str]:
+        """Return the header that says which router leads the workspace of the credential, where it is known."""
+        if self._leader_url is None or request.credential is None:
+            return {}
+        leader = self._leader_url(request.credential.workspace)
+        return {} if leader is None else {LEADER_HEADER: leader}
 
     def fail(self, request: HttpRequest, raised: ProblemError) -> None:
         """Send a problem document."""

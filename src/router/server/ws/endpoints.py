@@ -360,8 +360,9 @@ class UpgradeHandler:
         head = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept.decode()}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n"
-            f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n\r\n"
+            f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n"
         )
+        head += "".join(f"{name}: {value}\r\n" for name, value in self._application.leader_headers(request).items()) + "\r\n"
         self._application.record(request, 101, request_id, has_duration=False)
         connection = request.connection
         assert isinstance(connection, HttpConnection)

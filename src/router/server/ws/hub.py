@@ -26,6 +26,7 @@ from typing import Final, Protocol, cast
 
 import structlog
 
+from router.cluster.status import LeaderUrl, no_leader_url
 from router.context.cards import Card
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.events import AgentRemoved, ContactAssigned, DesktopConnected, DesktopLost, Event, OfferMade, ParticipantAdded
@@ -137,6 +138,8 @@ class Hub:
         self._lost_seqs: dict[str, int] = {}
         """By workspace: the newest event that some client may not have received. Earlier positions are not resumed from."""
         self.draining = False
+        self.leader_url: LeaderUrl = no_leader_url
+        """What the router that leads a workspace advertises."""
         self.customers = customers
         if customers is not None:
             customers.cards.send = self.send_to_agents

@@ -195,6 +195,7 @@ class InitialSync:
             until_seq=now.seq,
             heartbeat_s=self._settings.heartbeat_s,
             session_id=subscriber.session_id,
+            leader_url=self._hub.leader_url(subscriber.workspace),
         )
 
     def _welcome(self, answered: QueryResult[Any]) -> Iterator[ServerFrame]:
@@ -213,6 +214,7 @@ class InitialSync:
             at_ms=answered.at_ms,
             heartbeat_s=self._settings.heartbeat_s,
             session_id=subscriber.session_id,
+            leader_url=self._hub.leader_url(subscriber.workspace),
             state_page_count=rest,
             agent=visible.agent,
             contacts=first.contacts,
