@@ -215,6 +215,25 @@ async def test_durability_replica_waits_until_a_replica_has_confirmed(tmp_path: 
         master.kill()
 
 
+async def test_a_replica_with_its_own_sync_does_not_make_each_append_wait_for_a_second(tmp_path: Path) -> None:
+    """A replica tells by itself only once a second how far its file is synced."""
+    master = RedisServer(tmp_path / "master", min_replicas_to_write="1").start()
+    replica = start_replica(tmp_path / "replica", master, min_replicas_to_write="1")
+    try:
+        journal = await opened(a_journal(tmp_path / "node", master.url, durability=Durability.REPLICA_FSYNC), "main")
+        times_s = []
+        for seq in range(1, 9):
+            began_s = asyncio.get_running_loop().time()
+            await journal.append([("main", a_record(seq))])
+            times_s.append(asyncio.get_running_loop().time() - began_s)
+        # Each began just after the answer to the one before, so each would wait for most of a second.
+        assert min(times_s[1:]) < 0.5, times_s
+        await journal.close()
+    finally:
+        replica.kill()
+        master.kill()
+
+
 @pytest.mark.slow
 async def test_a_slot_that_moves_to_another_node_is_followed(tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster") as nodes:

@@ -125,11 +125,11 @@ class ContextRows:
         if not self._has_written:
             return
         self._has_written = False
-        if self._wait.command is None:
+        if not self._wait.commands:
             return
         try:
             request = Request(self.buffer.base, ("PING",))
-            _, [reply] = self._client.run_and_wait([request], self._wait.command, wait_s=_WAIT_S)
+            _, [reply] = self._client.run_and_wait([request], self._wait.commands, wait_s=_WAIT_S)
             self._wait.check(reply)
         except (StoreError, TimeoutError) as error:
             raise ContextUnavailable(f"the store of the customer context has not confirmed a write ({error})") from error

@@ -71,10 +71,15 @@ class StoreClient:
 
         Requests to one node are executed in order. Raises StoreUnreachable; any of the requests may then have been executed.
         """
-        return self.run_and_wait(requests, None, wait_s=0.0)[0]
+        return self.run_and_wait(requests, (), wait_s=0.0)[0]
 
-    def run_and_wait(self, requests: Sequence[Request], wait: Command | None, *, wait_s: float) -> tuple[list[Reply], list[Reply]]:
-        """Like ``run``, and send ``wait`` to each of the nodes behind its requests; return its replies apart."""
+    def run_and_wait(
+        self, requests: Sequence[Request], waits: Sequence[Command], *, wait_s: float
+    ) -> tuple[list[Reply], list[Reply]]:
+        """Like ``run``, and send ``waits`` to each of the nodes behind its requests; return the replies to the last one apart.
+
+        ``wait_s``: time that each of them may block the server.
+        """
         by_node: dict[Node, list[int]] = {}
         for place, request in enumerate(requests):
             by_node.setdefault(self._node_of(request.key), []).append(place)
@@ -86,21 +91,22 @@ class StoreClient:
                 if self._asking and self._is_asking(requests[place].key, node):
                     commands.append(("ASKING",))
                 commands.append(requests[place].command)
-            batches.append((connection, places, commands if wait is None else [*commands, wait]))
-        return self._exchange(batches, len(requests), has_wait=wait is not None, wait_s=wait_s)
+            batches.append((connection, places, [*commands, *waits]))
+        return self._exchange(batches, len(requests), wait_count=len(waits), wait_s=wait_s)
 
     def _exchange(
-        self, batches: list[tuple[StoreConnection, list[int], list[Command]]], count: int, *, has_wait: bool, wait_s: float
+        self, batches: list[tuple[StoreConnection, list[int], list[Command]]], count: int, *, wait_count: int, wait_s: float
     ) -> tuple[list[Reply], list[Reply]]:
         replies: list[Reply] = [None] * count
-        waits: list[Reply] = []
+        confirmed: list[Reply] = []
         try:
             for connection, _, commands in batches:
                 connection.send(commands)
             for connection, places, commands in batches:
                 found = connection.receive(len(commands), extra_s=wait_s)
-                if has_wait:
-                    waits.append(found.pop())
+                if wait_count:
+                    confirmed.append(found[-1])
+                    del found[-wait_count:]
                 answers = [reply for command, reply in zip(commands, found, strict=False) if command[0] != "ASKING"]
                 for place, reply in zip(places, answers, strict=True):
                     replies[place] = reply
@@ -109,7 +115,7 @@ class StoreClient:
             self.reset()
             raise
         self._follow_redirects(replies)
-        return replies, waits
+        return replies, confirmed
 
     def ping(self) -> None:
         """Check that the connections still lead to the same servers. Raises StoreError."""

@@ -147,7 +147,7 @@ class StoreImport:
 
         def remove_marker() -> None:
             requests = [Request(store, ("HDEL", store, IMPORT_FIELD))]
-            replies, waits = self._client.run_and_wait(requests, rule.command, wait_s=1.0)
+            replies, waits = self._client.run_and_wait(requests, rule.commands, wait_s=1.0)
             for reply in replies:
                 if isinstance(reply, StoreRefusal):
                     raise reply

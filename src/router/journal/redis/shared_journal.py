@@ -89,7 +89,7 @@ class SharedRedisJournal(RedisJournal):
 
     def _confirm(self, log: FollowedLog) -> None:
         rule = WaitRule.of(self._settings.durability)
-        replies, waits = self._read_client.run_and_wait([self._note_of_reading(log)], rule.command, wait_s=1.0)
+        replies, waits = self._read_client.run_and_wait([self._note_of_reading(log)], rule.commands, wait_s=1.0)
         for reply in replies:
             if isinstance(reply, StoreRefusal):
                 raise reply
@@ -99,7 +99,7 @@ class SharedRedisJournal(RedisJournal):
     def _note_of_reading(self, log: FollowedLog) -> Request:
         """Return the request that notes how far a log was read; where nothing is noted, it removes what an earlier start noted."""
         key = log.view.keys.readers
-        if WaitRule.of(self._settings.durability).command is None:
+        if not WaitRule.of(self._settings.durability).commands:
             return Request(key, ("HDEL", key, self.node_id))
         return Request(key, ("HSET", key, self.node_id, log.entry_id))
 

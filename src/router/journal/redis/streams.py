@@ -59,14 +59,14 @@ class StreamReader:
             found = self._poll(positions, limit)
         else:
             found = self._block(positions, limit)
-        if found and self._rule is not None and self._rule.command is not None and noted is not None:
+        if found and self._rule is not None and self._rule.commands and noted is not None:
             self._confirm(found, noted)
         return found
 
     def _block(self, positions: dict[str, str], limit: int) -> dict[str, list[Entry]]:
         keys = list(positions)
         command: Command = ("XREAD", "COUNT", limit, "BLOCK", BLOCK_MS, "STREAMS", *keys, *positions.values())
-        [reply], _ = self._client.run_and_wait([Request(keys[0], command)], None, wait_s=BLOCK_MS / 1_000)
+        [reply], _ = self._client.run_and_wait([Request(keys[0], command)], (), wait_s=BLOCK_MS / 1_000)
         return _entries_of(reply)
 
     def _poll(self, positions: dict[str, str], limit: int) -> dict[str, list[Entry]]:
@@ -85,7 +85,7 @@ class StreamReader:
         assert self._rule is not None
         connects = self._client.connects
         requests = [Request(noted[key][0], ("HSET", *noted[key], entries[-1][0])) for key, entries in found.items()]
-        replies, waits = self._client.run_and_wait(requests, self._rule.command, wait_s=_WAIT_MS / 1_000)
+        replies, waits = self._client.run_and_wait(requests, self._rule.commands, wait_s=_WAIT_MS / 1_000)
         for reply in replies:
             if isinstance(reply, StoreRefusal):
                 raise reply
