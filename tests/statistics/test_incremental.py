@@ -8,8 +8,8 @@ from hypothesis.stateful import invariant
 
 from router.model.events import ContactAbandoned, ContactQueued, Event, PolicyPublished
 from router.statistics import incremental
+from router.statistics.history import QUARTER_MS
 from router.statistics.incremental import IncrementalStats
-from router.statistics.state import INTERVAL_MS
 from router.statistics.workspace import WorkspaceStats
 from tests.properties.test_machine import ContactCentre
 from tests.support.builders import START_MS, a_policy
@@ -119,7 +119,7 @@ def test_an_interval_that_ends_meanwhile_is_as_it_was() -> None:
     progress = Progress(stats)
     for number in range(20):
         event = ContactAbandoned(contact_id=f"c{number}", queue_id="support", waited_ms=1)
-        stats.apply(event, 100 + number, START_MS + INTERVAL_MS * (1 + number // 10))
+        stats.apply(event, 100 + number, START_MS + QUARTER_MS * (1 + number // 10))
         assert not progress.advance()
     while not progress.advance():
         pass

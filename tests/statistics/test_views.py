@@ -2,7 +2,9 @@
 
 import msgspec
 
-from router.statistics.state import INTERVAL_MS
+from router.statistics.history_queries import Dimension
+from router.statistics.questions import Interval, StatisticsQuestion
+from tests.statistics.test_workspace import rows_of
 from tests.support.event_history import MINUTE, EventHistory, RandomHistory
 
 
@@ -24,10 +26,10 @@ def test_reading_changes_nothing() -> None:
     day.submit("c1")
     stats = day.workspace_stats()
     before = stats.snapshot()
-    stats.workspace_stats(day.now_ms + 5 * INTERVAL_MS)
+    stats.workspace_stats(day.now_ms + 75 * MINUTE)
     stats.queue_stats("a", day.now_ms + MINUTE)
     stats.agent_stats("ada", day.now_ms + MINUTE)
-    stats.intervals()
+    rows_of(stats, StatisticsQuestion(Dimension.AGENT, Interval.QUARTER, to_ms=day.now_ms), day.now_ms)
     assert stats.snapshot() == before
 
 

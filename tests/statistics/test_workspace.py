@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.model.commands import AcceptOffer, EndContact
-from router.statistics.state import INTERVAL_MS, INTERVALS_MAX
+from router.statistics.history_queries import Dimension
+from router.statistics.questions import Interval, StatisticsQuestion
+from router.statistics.rows import StatisticsRow
 from router.statistics.views import QueueStatsView
 from router.statistics.workspace import WorkspaceStats
 from tests.support.builders import a_contact, a_policy, a_queue, an_agent, published, ready
@@ -184,9 +186,23 @@ def assert_agreement(day: RandomHistory) -> None:
     assert whole.time.idle_ms == sum(agent.time.idle_ms for agent in agents if agent)
     handled = sum(agent.handling.handled for agent in agents if agent)
     assert whole.contacts.handling.handled == handled
-    if now_ms - day.history.start_ms < (INTERVALS_MAX - 1) * INTERVAL_MS:
-        by_time = sum(interval.contacts.flow.entered for interval in stats.intervals())
-        assert by_time == whole.contacts.flow.entered
+    for interval in Interval:
+        rows = rows_of(stats, StatisticsQuestion(Dimension.WORKSPACE, interval, to_ms=now_ms + 1), now_ms)
+        assert sum(row.entered for row in rows) == whole.contacts.flow.entered
+        assert sum(row.answered for row in rows) == whole.contacts.service.answered
+        assert sum(row.busy_ms for row in rows) == whole.time.busy_ms
+        assert sum(row.idle_ms for row in rows) == whole.time.idle_ms
+
+
+def rows_of(stats: WorkspaceStats, question: StatisticsQuestion, now_ms: int) -> list[StatisticsRow]:
+    """Return the rows of a question."""
+    steps = stats.rows(question, now_ms)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            rows: list[StatisticsRow] = done.value
+            return rows
 
 
 def assert_flow_is_conserved(queue: QueueStatsView) -> None:

@@ -37,6 +37,7 @@ from router.model.errors import RouterError, SettingsInvalid
 from router.model.events import Event
 from router.model.forecasts import QueueWaits
 from router.model.results import RefusalCode, Refused
+from router.policy.calendar import local_day_bounds
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
 from router.runtime.clock import Clock
@@ -551,7 +552,7 @@ class RestorableStats:
     """The statistics of a workspace in the form that recovery needs: created first, restored later."""
 
     def __init__(self) -> None:
-        self._replace(WorkspaceStats())
+        self._replace(WorkspaceStats(local_day_bounds))
 
     def _replace(self, stats: WorkspaceStats) -> None:
         self.stats = stats
@@ -569,7 +570,7 @@ class RestorableStats:
     def restore(self, snapshot: bytes) -> None:
         """Replace the statistics by a snapshot. Raises DecodeError for a snapshot of another version."""
         try:
-            self._replace(WorkspaceStats.restore(snapshot))
+            self._replace(WorkspaceStats.restore(snapshot, local_day_bounds))
         except ValueError as error:
             raise msgspec.DecodeError(str(error)) from None
 

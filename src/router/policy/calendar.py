@@ -264,6 +264,20 @@ def local_day(zone_name: str, at_ms: int) -> tuple[str, int]:
     raise AssertionError("no date begins within three days")
 
 
+def local_day_bounds(zone_name: str, at_ms: int) -> tuple[int, int]:
+    """Return start and end of the local day that contains a time, in epoch milliseconds. The zone must exist.
+
+    If the clocks are set back over midnight and a date returns, it is one day, which ends when the next date begins for good.
+    """
+    zone = load_zone(zone_name)
+    assert zone is not None, "the policy was checked"
+    today, end_ms = _local_date(zone, at_ms // 1000), local_day(zone_name, at_ms)[1]
+    start_ms = max(
+        (start for fold in (0, 1) if (start := _day_start_s(zone, today, fold) * 1000) <= at_ms), default=at_ms - at_ms % 1000
+    )
+    return start_ms, end_ms
+
+
 def _local_date(zone: ZoneInfo, at_s: int) -> date:
     return datetime.fromtimestamp(at_s, UTC).astimezone(zone).date()
 

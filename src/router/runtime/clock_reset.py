@@ -26,7 +26,8 @@ from router.model.states import WorkspaceId
 from router.runtime.publisher import Publisher
 from router.runtime.recovery import StatsProjection, complete, recover_workspace
 from router.settings import RuntimeSettings
-from router.statistics.state import INTERVAL_MS, StatsSnapshot
+from router.statistics.history import realign
+from router.statistics.state import StatsSnapshot
 
 AHEAD_MS_MIN: Final = 2_000
 """A workspace that is less ahead is left as it is: slewing absorbs that in minutes."""
@@ -100,12 +101,11 @@ async def reset_clock(
 
 
 def shift_stats(data: bytes, by_ms: int) -> bytes:
-    """Return the statistics with all points in time moved by ``by_ms``. Intervals begin at quarters of an hour again."""
+    """Return the statistics with all points in time moved by ``by_ms``. Minutes and quarters begin at full ones again."""
     if not data:
         return data
     content = shift_times(msgspec.msgpack.decode(data, type=StatsSnapshot), by_ms)
-    for interval in content.series.intervals:
-        interval.start_ms -= interval.start_ms % INTERVAL_MS
+    realign(content.history)
     return msgspec.msgpack.encode(content)
 
 

@@ -117,6 +117,17 @@ class SwitchCounts(Struct, gc=False):
     """Switches to it that were withdrawn or replaced by another one."""
 
 
+class ConsultCounts(Struct, gc=False):
+    """Agents who helped in a conversation beside its owner."""
+
+    asked: int = 0
+    """Consults that an owner asked for and another agent accepted."""
+    given: int = 0
+    """Accepted consults, for the consulted agent and the queue through which they were reached."""
+    participations: int = 0
+    """Times that an agent was added to a conversation as a participant."""
+
+
 class HandlingCounts(Struct, gc=False):
     """Completed assignments and their durations."""
 
@@ -171,6 +182,10 @@ class ContactCounters(Struct, array_like=True):
     handling: HandlingCounts = field(default_factory=HandlingCounts)
     callbacks: CallbackCounts = field(default_factory=CallbackCounts)
     switches: SwitchCounts = field(default_factory=SwitchCounts)
+    consults: ConsultCounts = field(default_factory=ConsultCounts)
+    after_overflow: ServiceLevelCounts = field(default_factory=ServiceLevelCounts)
+    """Contacts that overflowed out of the queue and were answered or left elsewhere, measured by the target of this queue, their
+    first one. They count in ``service`` of the last queue too."""
 
 
 def sum_counters(many: Iterable[ContactCounters]) -> ContactCounters:

@@ -16,6 +16,7 @@ from router.model.events import (
     AssignmentParked,
     AssignmentResumed,
     AssignmentUnparked,
+    DispositionRecorded,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
@@ -45,6 +46,8 @@ from router.model.events.contact import (
     ContactSuspended,
 )
 from router.model.states import AssignmentRole, QueueId
+from router.statistics.counters import ContactCounters
+from router.statistics.metrics import number_of
 from router.statistics.open_records import (
     ASSIGNED,
     CALLBACK,
@@ -60,6 +63,18 @@ from router.statistics.open_records import (
     StatsTarget,
     update_agent,
 )
+
+_OFFERS_MADE: Final = number_of("offers", "made")
+_OFFERS_ACCEPTED: Final = number_of("offers", "accepted")
+_OFFERS_DECLINED: Final = number_of("offers", "declined")
+_OFFERS_EXPIRED: Final = number_of("offers", "expired")
+_OFFERS_RESCINDED: Final = number_of("offers", "rescinded")
+_TRANSFERRED_OUT: Final = number_of("handling", "transferred")
+_TRANSFERRED_IN: Final = number_of("flow", "transferred_in")
+_CONSULTS_ASKED: Final = number_of("consults", "asked")
+_CONSULTS_GIVEN: Final = number_of("consults", "given")
+_PARTICIPATIONS: Final = number_of("consults", "participations")
+_CALLBACKS_CONNECTED: Final = number_of("callbacks", "connected")
 
 _TRANSFERS: Final = frozenset({"consult", "hand_over"})
 
@@ -104,7 +119,8 @@ def _start_new_wait(target: StatsTarget, contact: LiveContact, event: ContactReq
         old.handling.transferred += 1
         if event.agent_id is not None:
             target.agent(event.agent_id).handling.transferred += 1
-    contact.queue_id = event.queue_id
+            target.count_for_agent(event.agent_id, _TRANSFERRED_OUT)
+    contact.queue_id, contact.first_queue_id = event.queue_id, ""
     contact.waiting_since_ms = at_ms
     flow = target.counters_for(event.contact_id, event.queue_id, contact.channel).flow
     flow.entered += 1
@@ -118,6 +134,7 @@ def _overflowed(target: StatsTarget, event: ContactOverflowed, at_ms: int) -> No
     contact = target.contacts[event.contact_id]
     before = contact.state
     contact.queue_id = event.queue_id
+    contact.first_queue_id = contact.first_queue_id or event.from_queue_id
     contact.state = QUEUED
     old = target.counters_for(event.contact_id, event.from_queue_id, contact.channel)
     old.flow.overflowed_out += 1
@@ -151,7 +168,7 @@ def end_wait(target: StatsTarget, event: ContactAssigned | OfferAccepted, contac
         target.counters_for(contact_id, contact.queue_id, contact.channel).flow.called_back += 1
     else:
         target.record_answer(contact_id, contact, event.agent_id, contact.wait_ms(at_ms, event.closed_ms))
-    contact.closed_ms, contact.waited_ms = event.closed_ms, 0
+    contact.closed_ms, contact.waited_ms, contact.first_queue_id = event.closed_ms, 0, ""
 
 
 def start_assignment(
@@ -175,6 +192,9 @@ def start_assignment(
 
 def _participant_added(target: StatsTarget, event: ParticipantAdded, at_ms: int) -> None:
     start_assignment(target, event.contact_id, event.assignment_id, event.agent_id, at_ms, is_secondary=True)
+    work = target.assignments[event.assignment_id]
+    target.counters_for(event.contact_id, work.queue_id, work.channel).consults.participations += 1
+    target.count_for_agent(event.agent_id, _PARTICIPATIONS)
 
 
 def _handed_over(target: StatsTarget, event: ContactHandedOver, at_ms: int) -> None:
@@ -191,6 +211,8 @@ def _count_transfer(target: StatsTarget, event: ContactHandedOver, contact: Live
     counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
     counters.handling.transferred += 1
     target.agent(event.from_agent_id).handling.transferred += 1
+    target.count_for_agent(event.from_agent_id, _TRANSFERRED_OUT)
+    target.count_for_agent(event.agent_id, _TRANSFERRED_IN)
 
 
 def _follow_new_owner(target: StatsTarget, contact: LiveContact, queue_id: QueueId, at_ms: int) -> None:
@@ -260,13 +282,15 @@ def _callback_connected(target: StatsTarget, event: CallbackConnected, at_ms: in
     contact.is_callback = False
     counters = target.counters_for(event.contact_id, contact.queue_id, contact.channel)
     counters.callbacks.connected += 1
+    if event.agent_id is not None:
+        target.count_for_agent(event.agent_id, _CALLBACKS_CONNECTED)
     if contact.state == ASSIGNED:
         return
     # The customer is on the line now: a new wait begins.
     counters.flow.called_back += 1
     target.move_contact(contact.queue_id, contact.state, None, at_ms)
     contact.queue_id, contact.state, contact.waiting_since_ms = event.queue_id, QUEUED, at_ms
-    contact.closed_ms, contact.waited_ms = event.closed_ms, 0
+    contact.closed_ms, contact.waited_ms, contact.first_queue_id = event.closed_ms, 0, ""
     target.move_contact(contact.queue_id, None, QUEUED, at_ms)
     target.counters_for(event.contact_id, contact.queue_id, contact.channel).flow.entered += 1
 
@@ -374,6 +398,7 @@ def _offer_made(target: StatsTarget, event: OfferMade, at_ms: int) -> None:
         target.move_contact(contact.queue_id, QUEUED, OFFERED, at_ms)
     target.counters_for(event.contact_id, event.queue_id, event.channel).offers.made += 1
     target.agent(event.agent_id).offers.made += 1
+    target.count_for_agent(event.agent_id, _OFFERS_MADE)
 
 
 def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> None:
@@ -381,6 +406,7 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
     counters = target.counters_for(event.contact_id, offer.queue_id, offer.channel)
     counters.offers.accepted += 1
     target.agent(event.agent_id).offers.accepted += 1
+    target.count_for_agent(event.agent_id, _OFFERS_ACCEPTED)
     contact = target.contacts[event.contact_id]
     is_secondary = event.role is not AssignmentRole.OWNER
     if not is_secondary:
@@ -388,8 +414,12 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
             end_wait(target, event, contact, at_ms)
         else:
             counters.handling.transferred += 1
+            target.count_for_agent(event.agent_id, _TRANSFERRED_IN)
             if event.from_agent_id is not None:
                 target.agent(event.from_agent_id).handling.transferred += 1
+                target.count_for_agent(event.from_agent_id, _TRANSFERRED_OUT)
+    elif event.role is AssignmentRole.CONSULT:
+        _count_consult(target, event, counters, contact)
     start_assignment(
         target,
         event.contact_id,
@@ -402,22 +432,34 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
     )
 
 
+def _count_consult(target: StatsTarget, event: OfferAccepted, counters: ContactCounters, contact: LiveContact) -> None:
+    """Count an accepted consult for both agents, and for the queues of the contact and of the consulted agent."""
+    counters.consults.given += 1
+    target.counters_for(event.contact_id, contact.queue_id, contact.channel).consults.asked += 1
+    target.count_for_agent(event.agent_id, _CONSULTS_GIVEN)
+    if event.from_agent_id is not None:
+        target.count_for_agent(event.from_agent_id, _CONSULTS_ASKED)
+
+
 def _offer_declined(target: StatsTarget, event: OfferDeclined, at_ms: int) -> None:
     offer = target.offers.pop(event.offer_id)
     target.counters_for(event.contact_id, offer.queue_id, offer.channel).offers.declined += 1
     target.agent(event.agent_id).offers.declined += 1
+    target.count_for_agent(event.agent_id, _OFFERS_DECLINED)
 
 
 def _offer_expired(target: StatsTarget, event: OfferExpired, at_ms: int) -> None:
     offer = target.offers.pop(event.offer_id)
     target.counters_for(event.contact_id, offer.queue_id, offer.channel).offers.expired += 1
     target.agent(event.agent_id).offers.expired += 1
+    target.count_for_agent(event.agent_id, _OFFERS_EXPIRED)
 
 
 def _offer_rescinded(target: StatsTarget, event: OfferRescinded, at_ms: int) -> None:
     offer = target.offers.pop(event.offer_id)
     target.counters_for(event.contact_id, offer.queue_id, offer.channel).offers.rescinded += 1
     target.agent(event.agent_id).offers.rescinded += 1
+    target.count_for_agent(event.agent_id, _OFFERS_RESCINDED)
 
 
 def _held(target: StatsTarget, event: AssignmentHeld, at_ms: int) -> None:
@@ -459,17 +501,25 @@ def _completed(target: StatsTarget, event: AssignmentCompleted, at_ms: int) -> N
     count(done.talk_ms, done.hold_ms, done.wrap_up_ms, done.parked_ms)
     agent = target.agent(event.agent_id)
     agent.handling.add_assignment(done.talk_ms, done.hold_ms, done.wrap_up_ms, done.parked_ms)
+    target.record_completed(event.assignment_id, done, event.disposition, at_ms)
     if done.phase is _PARKED:
         agent.parked -= 1
     else:
         update_agent(target, event.agent_id, at_ms, work=-1)
 
 
+def _disposition_recorded(target: StatsTarget, event: DispositionRecorded, at_ms: int) -> None:
+    target.record_disposition(event.assignment_id, event.disposition, at_ms)
+
+
 def _agent_updated(target: StatsTarget, event: AgentUpdated, at_ms: int) -> None:
-    target.agent(event.agent_id)
+    target.agent(event.agent_id).team = event.team
 
 
 def _agent_state_changed(target: StatsTarget, event: AgentStateChanged, at_ms: int) -> None:
+    agent = target.agent(event.agent_id)
+    target.record_state_time(event.agent_id, agent, at_ms)
+    agent.state_since_ms, agent.reason = at_ms, event.reason
     update_agent(target, event.agent_id, at_ms, state=event.state)
 
 
@@ -515,6 +565,7 @@ EVENT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
     AssignmentUnparked: _unparked,
     WrapUpStarted: _wrap_up_started,
     AssignmentCompleted: _completed,
+    DispositionRecorded: _disposition_recorded,
     AgentUpdated: _agent_updated,
     AgentStateChanged: _agent_state_changed,
     AgentRemoved: _agent_removed,

@@ -6,7 +6,7 @@ event is going to change and the walk has not reached yet. What an event changes
 agent and queue of the contact, offer or assignment that they name. So the result equals, byte for byte, what
 ``WorkspaceStats.snapshot`` would have returned at the beginning. A policy changes all queues and cancels the snapshot.
 
-Closed intervals never change again, so they are encoded when the walk reaches them.
+The history is held meanwhile, so that its spans stay as they are. A snapshot that begins while a reader holds them copies it first.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,9 @@ import msgspec
 
 from router.model.events import Event, PolicyPublished
 from router.statistics.contact_log import ContactLog
+from router.statistics.history import Cells, Span, sorted_cell
 from router.statistics.open_records import LiveContact
-from router.statistics.state import StatsInterval, StatsState
+from router.statistics.state import StatsState
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -29,7 +30,7 @@ _KINDS: Final = {
     "offer_id": ("offers", "assignments"),
     "assignment_id": ("assignments", "offers"),
     "agent_id": ("agents",),
-    "queue_id": ("queues", "cells"),
+    "queue_id": ("queues",),
 }
 """By the end of a field's name: the maps with an entry of that id. An accepted offer becomes the assignment of the same id."""
 
@@ -112,9 +113,6 @@ class IncrementalStats:
         self.is_cancelled = False
         """Whether it was cancelled; there will be no result."""
         self.is_done = False
-        series = state.snapshot.series
-        running = series.intervals[-1] if series.intervals else StatsInterval(start_ms=0)
-        self._closed = series.intervals[:-1]
         self._contacts = _ContactWalk(state.contacts, state.contact_log)
         self._walks = {
             "queues": _Walk(state.queues),
@@ -122,41 +120,45 @@ class IncrementalStats:
             "offers": _Walk(state.offers),
             "assignments": _Walk(state.assignments),
             "agents": _Walk(state.agents),
-            "cells": _Walk(running.cells),
         }
         self._parts: list[bytes] = []
+        history = state.history
+        history.hold()
+        if history.has_layer:
+            kept = history.content()
+            self._spans = (kept.minutes, kept.quarters, kept.days)
+        else:
+            self._spans = (list(history.minutes.values()), list(history.quarters.values()), list(history.days))
+        self._zone = history.zone
         self._work = self._pieces(state)
         next(self._work)
         state.incremental = self
 
     def _pieces(self, state: StatsState) -> Iterator[None]:
         """Encode the fields in their order; the first step encodes whatever changes with every event."""
-        snapshot, series, walks, parts = state.snapshot, state.snapshot.series, self._walks, self._parts
+        snapshot, walks, parts = state.snapshot, self._walks, self._parts
         small = {name: _encode(getattr(snapshot, name)) for name in snapshot.__struct_fields__ if name not in _LARGE}
-        series_end = _encode(series.cell_count) + _encode(series.closed_time)
-        running = series.intervals[-1] if series.intervals else None
-        running_start = b"" if running is None else _array_header(4) + _encode(running.start_ms)
-        running_end = b"" if running is None else _encode(running.time) + _encode(running.cell_count)
+        undisposed = state.undisposed.copy()  # Its entries never change.
         yield
         parts.append(_array_header(len(snapshot.__struct_fields__)))
         for name in snapshot.__struct_fields__:
             if name in small:
                 parts.append(small[name])
-            elif name in walks:
-                yield from self._append(walks[name].pieces())
+            elif name == "undisposed":
+                yield from self._append(_Walk(undisposed).pieces())
+            elif name == "history":
+                yield from self._append(self._history_pieces())
             else:
-                parts.append(
-                    _array_header(len(series.__struct_fields__)) + _array_header(len(self._closed) + (running is not None))
-                )
-                for interval in self._closed:
-                    parts.append(_array_header(4) + _encode(interval.start_ms))
-                    yield from self._append(_Walk(interval.cells).pieces())
-                    parts.append(_encode(interval.time) + _encode(interval.cell_count))
-                if running is not None:
-                    parts.append(running_start)
-                    yield from self._append(walks["cells"].pieces())
-                    parts.append(running_end)
-                parts.append(series_end)
+                yield from self._append(walks[name].pieces())
+
+    def _history_pieces(self) -> Iterator[bytes]:
+        """Yield the history, as ``HistorySnapshot``."""
+        yield _array_header(len(self._spans) + 1)
+        for spans in self._spans:
+            yield _array_header(len(spans))
+            for span in spans:
+                yield from _span_pieces(span)
+        yield _encode(self._zone)
 
     def _append(self, pieces: Iterator[bytes]) -> Iterator[None]:
         for piece in pieces:
@@ -169,7 +171,7 @@ class IncrementalStats:
             return False
         if next(self._work, self) is self:
             self.is_done = True
-            self._state.incremental = None
+            self._end()
             return False
         return True
 
@@ -183,7 +185,12 @@ class IncrementalStats:
         if not self.is_done and not self.is_cancelled:
             self.is_cancelled = True
             self._contacts.end()
-            self._state.incremental = None
+            self._end()
+
+    def _end(self) -> None:
+        self._spans = ([], [], [])
+        self._state.incremental = None
+        self._state.history.release()
 
     def before_event(self, event: Event) -> None:
         """Encode what this event changes."""
@@ -207,6 +214,8 @@ class IncrementalStats:
             walks[name].keep(key)
         if maps[0] == "contacts" and (contact := state.contacts.get(key)) is not None:
             self._keep(contact.queue_id, _KINDS["queue_id"])
+            if contact.first_queue_id:
+                self._keep(contact.first_queue_id, _KINDS["queue_id"])
         elif maps[0] in ("offers", "assignments"):
             if (offer := state.offers.get(key)) is not None:
                 self._keep(offer.queue_id, _KINDS["queue_id"])
@@ -215,7 +224,24 @@ class IncrementalStats:
                 walks["agents"].keep(work.agent_id)
 
 
-_LARGE: Final = frozenset({"queues", "contacts", "offers", "assignments", "agents", "series"})
+_LARGE: Final = frozenset({"queues", "contacts", "offers", "assignments", "agents", "history", "undisposed"})
+
+
+def _span_pieces(span: Span) -> Iterator[bytes]:
+    yield _array_header(len(span.__struct_fields__)) + _encode(span.start_ms) + _encode(span.end_ms)
+    yield from _cell_pieces(span.cells)
+    yield from _cell_pieces(span.merged)
+    yield _array_header(len(span.chunks))
+    for chunk in span.chunks:
+        yield _encode(chunk)
+
+
+def _cell_pieces(cells: Cells) -> Iterator[bytes]:
+    """Yield cells in the order of their keys."""
+    yield _map_header(len(cells))
+    keys = sorted(cells)
+    for start in range(0, len(keys), _ENTRIES):
+        yield b"".join([_entry(key, sorted_cell(cells[key])) for key in keys[start : start + _ENTRIES]])
 
 
 def _entry(key: str, value: Any) -> bytes:

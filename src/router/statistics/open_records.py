@@ -15,6 +15,7 @@ from router.model.events import ContactQueued
 from router.model.policy import Policy
 from router.model.states import AgentState
 from router.statistics.counters import ContactCounters, HandlingCounts, OfferCounts
+from router.statistics.metrics import STATE_NOT_READY_MS, STATE_READY_MS, agent_key, reason_key
 from router.statistics.occupancy import AgentActivity, WorkTime, activity_of
 
 # States of a live contact. Plain integers, because a snapshot may contain a million of them.
@@ -49,6 +50,8 @@ class LiveContact(Struct, array_like=True, gc=False):
     """Time that did not count as waiting before the present wait."""
     waited_ms: int = 0
     """Part of the present wait before the contact was suspended."""
+    first_queue_id: str = ""
+    """Queue in which the present wait began, if it has overflowed to another one since."""
 
     def wait_ms(self, at_ms: int, closed_ms: int) -> int:
         """Return the present wait without the time that it was suspended or waited for openings.
@@ -113,6 +116,16 @@ class AgentCounters(Struct, array_like=True):
     handling: HandlingCounts = field(default_factory=HandlingCounts)
     parked: int = 0
     """Parked assignments."""
+    state_since_ms: int = 0
+    """Start of the present state with its reason."""
+    reason: str | None = None
+    """Reason of the present state."""
+    team: str | None = None
+    """Present team."""
+
+    def __post_init__(self) -> None:
+        """Complete records of snapshots that are older than ``state_since_ms``."""
+        self.state_since_ms = self.state_since_ms or self.since_ms
 
 
 class LostOutcome(StrEnum):
@@ -160,11 +173,36 @@ class StatsTarget(Protocol):
     def record_activity(self, agent_id: str, before: AgentActivity, after: AgentActivity, at_ms: int) -> None:
         """Count an agent whose activity changes."""
 
+    def record_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
+        """Count the time of the present activity of an agent, which ends."""
+
+    def record_state_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
+        """Count the time of the present state and reason of an agent, which end."""
+
+    def count_for_agent(self, agent_id: str, number: int, value: int = 1) -> None:
+        """Count something that an agent did; ``number`` is that of the counter in ``metrics``."""
+
+    def record_completed(self, assignment_id: str, done: LiveAssignment, disposition: str | None, at_ms: int) -> None:
+        """Count a completed assignment for its agent and its disposition."""
+
+    def record_disposition(self, assignment_id: str, disposition: str, at_ms: int) -> None:
+        """Count a disposition that was given after the assignment had been completed."""
+
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent."""
 
     def apply_policy(self, policy: Policy) -> None:
         """Apply the service-level targets and entry rules of a policy to later events."""
+
+
+def state_times(agent_id: str, agent: AgentCounters) -> tuple[tuple[str, int], ...]:
+    """Return the keys and counters to which the time of an agent's present state belongs."""
+    if agent.state is AgentState.READY:
+        return ((agent_key(agent_id), STATE_READY_MS),)
+    if agent.state is not AgentState.NOT_READY:
+        return ()
+    of_agent = (agent_key(agent_id), STATE_NOT_READY_MS)
+    return (of_agent,) if agent.reason is None else (of_agent, (reason_key(agent_id, agent.reason), STATE_NOT_READY_MS))
 
 
 def update_agent(target: StatsTarget, agent_id: str, at_ms: int, *, state: AgentState | None = None, work: int = 0) -> None:
@@ -177,6 +215,7 @@ def update_agent(target: StatsTarget, agent_id: str, at_ms: int, *, state: Agent
     after = activity_of(agent.state, agent.assignments)
     if before is after:
         return
+    target.record_time(agent_id, agent, at_ms)
     agent.activity = after
     agent.time.add(before, at_ms - agent.since_ms)
     agent.since_ms = at_ms

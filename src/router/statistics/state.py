@@ -1,14 +1,12 @@
-"""State of the live statistics: counters of queues, the intervals of the last day, and the target of the event handlers.
+"""State of the live statistics: counters of queues, the history by time, and the target of the event handlers.
 
-Each event counts for its channel, its queue and the running interval. To keep events cheap, they are added once to pending
-counters of their queue and channel, and ``flush`` copies these into all places that they belong to. It must run before the
-state is read, and before a queue or an interval begins or ends.
-
-An interval is ``[start, start + 15 min)`` of epoch time. Each event counts in the interval in which it happens: a contact that was
-submitted at 8:59 and answered at 9:01 is submitted in one interval and answered in the next. Activity time is split at boundaries.
+Each event counts for its channel, its queue and the running minute of the history. To keep events cheap, they are added once to
+pending counters of their queue and channel, and ``flush`` copies these into all places that they belong to. It must run before the
+state is read, and before a queue begins or ends.
 """
 
-from typing import Final, Protocol
+from bisect import bisect_left
+from typing import Any, Final, Protocol
 
 from msgspec import Struct, field
 
@@ -16,7 +14,21 @@ from router.model.events import ContactQueued, Event
 from router.model.policy import Policy
 from router.statistics.contact_log import ContactLog
 from router.statistics.counters import ContactCounters, add_to_all
-from router.statistics.occupancy import AgentActivity, WorkforceTime, WorkTime
+from router.statistics.history import DayOf, History, HistorySnapshot, utc_day
+from router.statistics.metrics import (
+    CORRECTED_AT_MS,
+    CORRECTIONS,
+    FIRST_WAIT,
+    LONGEST_WAIT_MS,
+    TIME_OF_ACTIVITY,
+    add_changes,
+    agent_key,
+    changes_of,
+    disposition_key,
+    number_of,
+    queue_key,
+)
+from router.statistics.occupancy import AgentActivity, WorkforceTime
 from router.statistics.open_records import (
     OFFERED,
     QUEUED,
@@ -26,16 +38,21 @@ from router.statistics.open_records import (
     LiveContact,
     LiveOffer,
     LostOutcome,
+    state_times,
 )
-from router.statistics.service_level import WaitHistogram
+from router.statistics.service_level import WAIT_BUCKETS_MS, WaitHistogram
 
 FORMAT: Final = 1
 
-INTERVAL_MS: Final = 15 * 60 * 1000
-# One day plus the running interval.
-INTERVALS_MAX: Final = 97
-# Limit of queue and channel pairs over all intervals, about 50 MB at most. Above it, the oldest intervals are dropped.
-CELLS_MAX: Final = 100_000
+# Completed assignments whose disposition may still be given and then counts in the interval of their completion.
+UNDISPOSED_MAX: Final = 20_000
+
+
+_ANSWERED: Final = number_of("service", "answered")
+_ANSWERED_WITHIN: Final = number_of("service", "answered_within")
+_ANSWERED_MS: Final = number_of("waits", "answered_ms")
+_HANDLED: Final = number_of("handling", "handled")
+_WORK: Final = tuple((number_of("handling", name), name) for name in ("talk_ms", "hold_ms", "wrap_up_ms", "parked_ms"))
 
 
 class QueueCounters(Struct, array_like=True):
@@ -59,72 +76,13 @@ class QueueCounters(Struct, array_like=True):
             self.contacts_by_state.append(0)
 
 
-class StatsInterval(Struct, array_like=True):
-    """Counters of one interval by queue and channel."""
+class Undisposed(Struct, array_like=True, frozen=True, gc=False):
+    """Completed assignment without a disposition, which may still be given."""
 
-    start_ms: int
-    cells: dict[str, dict[str, ContactCounters]] = field(default_factory=dict)
-    time: WorkTime = field(default_factory=WorkTime)
-    """Activity time of all agents."""
-    cell_count: int = 0
-
-
-class IntervalSeries(Struct, array_like=True):
-    """Intervals of the last day; the last one is running."""
-
-    intervals: list[StatsInterval] = field(default_factory=list)
-    cell_count: int = 0
-    closed_time: WorkTime = field(default_factory=WorkTime)
-    """Activity time of all agents up to the start of the running interval."""
-
-    def end_ms(self) -> int:
-        """Return the end of the running interval; 0 before the first event."""
-        return self.intervals[-1].start_ms + INTERVAL_MS if self.intervals else 0
-
-    def advance(self, at_ms: int, workforce: WorkforceTime) -> None:
-        """Close the intervals that are over and open the one that contains ``at_ms``."""
-        start_ms = at_ms - at_ms % INTERVAL_MS
-        if not self.intervals:
-            self.intervals.append(StatsInterval(start_ms=start_ms))
-            return
-        while self.end_ms() <= start_ms:
-            end_ms = self.end_ms()
-            workforce.advance(end_ms)
-            self.intervals[-1].time = self.running_time(workforce.time)
-            self.closed_time = WorkTime(workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms)
-            # After a long time without events, empty intervals older than a day are skipped.
-            first_ms = max(end_ms, start_ms - (INTERVALS_MAX - 1) * INTERVAL_MS)
-            if first_ms > end_ms:
-                workforce.advance(first_ms)
-                self.closed_time = WorkTime(workforce.time.not_ready_ms, workforce.time.idle_ms, workforce.time.busy_ms)
-            self.intervals.append(StatsInterval(start_ms=first_ms))
-            self.trim()
-
-    def running_time(self, time: WorkTime) -> WorkTime:
-        """Return the activity time within the running interval, given the total activity time."""
-        return WorkTime(
-            time.not_ready_ms - self.closed_time.not_ready_ms,
-            time.idle_ms - self.closed_time.idle_ms,
-            time.busy_ms - self.closed_time.busy_ms,
-        )
-
-    def running_counters(self, queue_id: str, channel: str) -> ContactCounters:
-        """Return the counters of a queue and channel in the running interval."""
-        interval = self.intervals[-1]
-        cells = interval.cells.setdefault(queue_id, {})
-        counters = cells.get(channel)
-        if counters is None:
-            counters = cells[channel] = ContactCounters()
-            interval.cell_count += 1
-            self.cell_count += 1
-            self.trim()
-        return counters
-
-    def trim(self) -> None:
-        """Drop the oldest intervals above the limits; the running interval always stays."""
-        intervals = self.intervals
-        while len(intervals) > 1 and (len(intervals) > INTERVALS_MAX or self.cell_count > CELLS_MAX):
-            self.cell_count -= intervals.pop(0).cell_count
+    completed_at_ms: int
+    queue_id: str
+    work: tuple[tuple[int, int], ...]
+    """What it has counted: numbers and values."""
 
 
 class EntryRuleCounters(Struct, array_like=True):
@@ -152,11 +110,15 @@ class StatsSnapshot(Struct, array_like=True):
     assignments: dict[str, LiveAssignment] = field(default_factory=dict)
     agents: dict[str, AgentCounters] = field(default_factory=dict)
     workforce: WorkforceTime = field(default_factory=WorkforceTime)
-    series: IntervalSeries = field(default_factory=IntervalSeries)
+    series: Any = ()
+    """Intervals of versions without ``history``; ignored."""
     rules: dict[str, EntryRuleCounters] = field(default_factory=dict)
     """Counters of the entry rules of the active policy, in policy order."""
     choosing: int = 0
     """Contacts whose customers are choosing."""
+    history: HistorySnapshot = field(default_factory=HistorySnapshot)
+    undisposed: dict[str, Undisposed] = field(default_factory=dict)
+    """Completed assignments without a disposition, in order of their completion."""
 
 
 class StatsObserver(Protocol):
@@ -170,19 +132,24 @@ class StatsState:
     """Snapshot content with pending counters; the target of the event handlers in a live workspace."""
 
     __slots__ = (
+        "_behind",
         "_pending",
         "agents",
         "assignments",
         "contact_log",
         "contacts",
+        "history",
         "incremental",
-        "interval_end_ms",
         "offers",
         "queues",
         "snapshot",
+        "undisposed",
     )
 
-    def __init__(self, snapshot: StatsSnapshot) -> None:
+    def __init__(self, snapshot: StatsSnapshot, day_of: DayOf = utc_day) -> None:
+        snapshot.series = ()
+        self.history = History(snapshot.history, day_of)
+        self.undisposed = snapshot.undisposed
         self.snapshot = snapshot
         self.queues = snapshot.queues
         self.contacts = snapshot.contacts
@@ -190,11 +157,12 @@ class StatsState:
         self.offers = snapshot.offers
         self.assignments = snapshot.assignments
         self.agents = snapshot.agents
-        self.interval_end_ms = snapshot.series.end_ms()
         self.incremental: StatsObserver | None = None
         """The snapshot in progress, which every event is shown before it is counted."""
         self._pending: dict[str, dict[str, ContactCounters]] = {}
-        """Counters since the last ``flush``, by queue and channel."""
+        """Counters since the last ``flush`` in the running minute, by queue and channel."""
+        self._behind: list[tuple[int, dict[str, dict[str, ContactCounters]]]] = []
+        """The same of earlier minutes, with their starts."""
 
     # --- pending counters --------------------------------------------------------------------------------------------
 
@@ -209,10 +177,9 @@ class StatsState:
             return pending
 
     def _all_counters(self, queue_id: str, channel: str) -> list[ContactCounters]:
-        """Return the counters of a queue and channel in the snapshot: of the channel, the running interval and the queue."""
+        """Return the counters of a queue and channel in the snapshot: of the channel, and of the queue."""
         snapshot = self.snapshot
         found = [snapshot.channels.setdefault(channel, ContactCounters())]
-        found.append(snapshot.series.running_counters(queue_id, channel))
         queue = snapshot.queues.get(queue_id)
         if queue is not None:
             found.append(queue.channels.setdefault(channel, ContactCounters()))
@@ -223,29 +190,51 @@ class StatsState:
 
         O(pairs of queue and channel with an event since the last call).
         """
-        for queue_id in list(self._pending):
-            self.flush_queue(queue_id)
+        while self.flush_next():
+            pass
 
     def flush_next(self) -> bool:
-        """Add the pending counters of some queue; return whether there are more."""
-        for queue_id in self._pending:
-            self.flush_queue(queue_id)
-            break
-        return bool(self._pending)
+        """Add the pending counters of some queue, or do some work of the history; return whether there is more."""
+        if self._behind:
+            minute_ms, pending = self._behind[0]
+            self._add_pending(minute_ms, pending, next(iter(pending), ""))
+            if not pending:
+                del self._behind[0]
+        elif self._pending:
+            self._add_pending(self.history.minute_start_ms, self._pending, next(iter(self._pending)))
+        elif self.history.has_work:
+            self.history.work()
+        return bool(self._behind or self._pending or self.history.has_work)
 
     def flush_queue(self, queue_id: str) -> None:
         """Add the pending counters of one queue to the snapshot content."""
-        for channel, pending in self._pending.pop(queue_id, {}).items():
-            add_to_all(pending, self._all_counters(queue_id, channel))
+        for minute_ms, pending in self._behind:
+            self._add_pending(minute_ms, pending, queue_id)
+        self._add_pending(self.history.minute_start_ms, self._pending, queue_id)
 
-    def start_interval(self, at_ms: int) -> None:
-        """Close the running interval and start the one that contains ``at_ms``."""
-        self.flush()
-        series = self.snapshot.series
-        if not series.intervals:
+    def _add_pending(self, minute_ms: int, pending: dict[str, dict[str, ContactCounters]], queue_id: str) -> None:
+        for channel, counters in pending.pop(queue_id, {}).items():
+            add_to_all(counters, self._all_counters(queue_id, channel))
+            if changes := changes_of(counters):
+                self.history.add(minute_ms, queue_key(queue_id, channel), changes)
+
+    def step(self) -> None:
+        """Do a small part of what remains of earlier minutes, if anything does."""
+        if self._behind:
+            self.flush_next()
+        elif self.history.has_work:
+            self.history.work()
+
+    def start_minute(self, at_ms: int) -> None:
+        """Close the running minute and start the one that contains ``at_ms``."""
+        if not self.history.minutes:
             self.snapshot.workforce.since_ms = at_ms
-        series.advance(at_ms, self.snapshot.workforce)
-        self.interval_end_ms = series.end_ms()
+        while self._behind:  # Nothing under load: it was added with the events since.
+            self.flush_next()
+        if self._pending:
+            self._behind.append((self.history.minute_start_ms, self._pending))
+            self._pending = {}
+        self.history.start_minute(at_ms)
 
     # --- contacts ----------------------------------------------------------------------------------------------------
 
@@ -309,6 +298,29 @@ class StatsState:
         counters = self.counters_for(contact_id, contact.queue_id, contact.channel)
         counters.service.record_answer(wait_ms, queue.threshold_ms)
         counters.waits.answered_ms += wait_ms
+        is_within = wait_ms <= queue.threshold_ms
+        self._add_answer(queue_key(contact.queue_id, contact.channel), wait_ms, is_within=is_within, is_of_agent=False)
+        self._add_answer(agent_key(agent_id), wait_ms, is_within=is_within, is_of_agent=True)
+        if contact.first_queue_id:
+            first = self.queue(contact.first_queue_id)
+            counters = self.counters_for(contact_id, contact.first_queue_id, contact.channel)
+            counters.after_overflow.record_answer(wait_ms, first.threshold_ms)
+
+    def _add_answer(self, key: str, wait_ms: int, *, is_within: bool, is_of_agent: bool) -> None:
+        """Add a wait to the histogram of a key in the running minute; for an agent, the answer too."""
+        cells = self.history.running
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = {}
+        bucket = FIRST_WAIT + bisect_left(WAIT_BUCKETS_MS, wait_ms)
+        cell[bucket] = cell.get(bucket, 0) + 1
+        if wait_ms > cell.get(LONGEST_WAIT_MS, 0):
+            cell[LONGEST_WAIT_MS] = wait_ms
+        if is_of_agent:
+            cell[_ANSWERED] = cell.get(_ANSWERED, 0) + 1
+            cell[_ANSWERED_MS] = cell.get(_ANSWERED_MS, 0) + wait_ms
+            if is_within:
+                cell[_ANSWERED_WITHIN] = cell.get(_ANSWERED_WITHIN, 0) + 1
 
     def record_lost(self, contact_id: str, contact: LiveContact, outcome: LostOutcome, wait_ms: int) -> None:
         """Count a contact that ended without an answer, in the queue in which it waits."""
@@ -317,6 +329,10 @@ class StatsState:
             queue = self.queue(contact.queue_id)
             counters.service.record_abandon(wait_ms, queue.threshold_ms, queue.short_abandon_ms)
             counters.waits.abandoned_ms += wait_ms
+            if contact.first_queue_id:
+                first = self.queue(contact.first_queue_id)
+                counters = self.counters_for(contact_id, contact.first_queue_id, contact.channel)
+                counters.after_overflow.record_abandon(wait_ms, first.threshold_ms, first.short_abandon_ms)
         elif outcome is LostOutcome.CANCELLED:
             counters.flow.cancelled += 1
         else:
@@ -333,7 +349,7 @@ class StatsState:
         try:
             return self.agents[agent_id]
         except KeyError:
-            agent = self.agents[agent_id] = AgentCounters(since_ms=self.snapshot.at_ms)
+            agent = self.agents[agent_id] = AgentCounters(since_ms=self.snapshot.at_ms, state_since_ms=self.snapshot.at_ms)
             self.snapshot.workforce.agents_by_activity[agent.activity] += 1
             return agent
 
@@ -344,9 +360,49 @@ class StatsState:
         workforce.agents_by_activity[before] -= 1
         workforce.agents_by_activity[after] += 1
 
+    def record_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
+        """Count the time of the present activity of an agent, which ends."""
+        number = TIME_OF_ACTIVITY.get(agent.activity)
+        if number is not None:
+            self.history.add_time(agent_key(agent_id), (number,), agent.since_ms, at_ms)
+
+    def record_state_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
+        """Count the time of the present state and reason of an agent, which end."""
+        for key, number in state_times(agent_id, agent):
+            self.history.add_time(key, (number,), agent.state_since_ms, at_ms)
+
+    def count_for_agent(self, agent_id: str, number: int, value: int = 1) -> None:
+        """Count something that an agent did."""
+        self.history.count(agent_key(agent_id), number, value)
+
+    def record_completed(self, assignment_id: str, done: LiveAssignment, disposition: str | None, at_ms: int) -> None:
+        """Count a completed assignment for its agent and its disposition."""
+        work = ((_HANDLED, 1), *((number, getattr(done, name)) for number, name in _WORK if getattr(done, name)))
+        add_changes(self.history.running, agent_key(done.agent_id), work)
+        if done.is_secondary and disposition is None:
+            return  # Only the owner is asked for one.
+        add_changes(self.history.running, disposition_key(done.queue_id, disposition), work)
+        if disposition is None:
+            undisposed = self.undisposed
+            undisposed[assignment_id] = Undisposed(at_ms, done.queue_id, work)
+            if len(undisposed) > UNDISPOSED_MAX:
+                del undisposed[next(iter(undisposed))]
+
+    def record_disposition(self, assignment_id: str, disposition: str, at_ms: int) -> None:
+        """Count a disposition that was given late, in the interval in which the assignment was completed."""
+        done = self.undisposed.pop(assignment_id, None)
+        if done is None:
+            return  # Too long ago: the assignment stays one without a disposition.
+        correction = ((CORRECTIONS, 1), (CORRECTED_AT_MS, at_ms))
+        without = [(number, -value) for number, value in done.work]
+        self.history.add(done.completed_at_ms, disposition_key(done.queue_id, None), (*without, *correction))
+        self.history.add(done.completed_at_ms, disposition_key(done.queue_id, disposition), (*done.work, *correction))
+
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent; the totals keep the agent's time."""
         agent = self.agents.pop(agent_id)
+        self.record_time(agent_id, agent, at_ms)
+        self.record_state_time(agent_id, agent, at_ms)
         workforce = self.snapshot.workforce
         workforce.advance(at_ms)
         workforce.agents_by_activity[agent.activity] -= 1
@@ -355,6 +411,7 @@ class StatsState:
 
     def apply_policy(self, policy: Policy) -> None:
         """Apply targets and entry rules to later events, and remove queues that are gone and empty."""
+        self.history.set_zone(policy.zone)
         for queue_id, queue_policy in policy.queues.items():
             queue = self.queue(queue_id)
             level = queue_policy.service_level

@@ -160,15 +160,6 @@ class WorkspaceStatsView(_StatsView, frozen=True, kw_only=True):
     channels: dict[str, ContactStatsView]
 
 
-class IntervalStatsView(_StatsView, frozen=True, kw_only=True):
-    """Statistics of a quarter of an hour, of one queue or of the workspace. The last interval is still running."""
-
-    start_ms: int
-    contacts: ContactStatsView
-    occupancy: float | None = None
-    """Occupancy of all agents; only for the workspace."""
-
-
 def contact_stats(counters: ContactCounters) -> ContactStatsView:
     """Return the statistics of a set of counters."""
     return ContactStatsView(

@@ -1,9 +1,10 @@
 """Statistics of a workspace: every event is applied once and in order, and views can be read at any time.
 
 A live router, a replay and the simulator use the same code, so that their statistics can be compared. Reading changes nothing.
-Contacts, offers and assignments are forgotten after their last event; the history is a day of intervals.
+Contacts, offers and assignments are forgotten after their last event; ``history`` keeps what was counted by time.
 """
 
+from collections.abc import Generator
 from copy import copy
 from typing import Final, NamedTuple
 
@@ -13,14 +14,16 @@ from router.model.events import Event
 from router.model.views import WorkspaceCounts
 from router.statistics.counters import ContactCounters, sum_counters
 from router.statistics.event_handlers import EVENT_HANDLERS
+from router.statistics.history import DayOf, History, utc_day
 from router.statistics.incremental import IncrementalStats
 from router.statistics.occupancy import AgentActivity, WorkforceTime, occupancy, utilisation
 from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED, SUSPENDED
+from router.statistics.questions import StatisticsQuestion, answer
+from router.statistics.rows import StatisticsRow
 from router.statistics.service_level import WaitHistogram
 from router.statistics.state import FORMAT, EntryRuleCounters, StatsSnapshot, StatsState
 from router.statistics.views import (
     AgentStatsView,
-    IntervalStatsView,
     QueueStatsView,
     WorkspaceStatsView,
     agent_stats,
@@ -44,8 +47,10 @@ class QueueTotals(NamedTuple):
 class WorkspaceStats:
     """Statistics of one workspace."""
 
-    def __init__(self) -> None:
-        self._state = StatsState(StatsSnapshot())
+    def __init__(self, day_of: DayOf = utc_day) -> None:
+        """``day_of`` finds the local days of a time zone; this package knows no zones."""
+        self._day_of = day_of
+        self._state = StatsState(StatsSnapshot(), day_of)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -58,15 +63,18 @@ class WorkspaceStats:
             state.incremental.before_event(event)
         snapshot.seq = seq
         snapshot.at_ms = at_ms
-        if at_ms >= state.interval_end_ms:
-            state.start_interval(at_ms)
+        if at_ms >= state.history.minute_end_ms:
+            state.start_minute(at_ms)
+        state.step()
         handler = EVENT_HANDLERS.get(type(event))
         if handler is not None:
             handler(state, event, at_ms)
 
     def snapshot(self) -> bytes:
-        """Return the statistics as bytes; the same events give the same bytes."""
-        return _ENCODER.encode(self._flushed())
+        """Return the statistics as bytes; the same events give the same figures."""
+        snapshot = self._flushed()
+        snapshot.history = self._state.history.content()
+        return _ENCODER.encode(snapshot)
 
     def prepare_snapshot(self) -> bool:
         """Do a piece of the work that ``incremental_snapshot`` would do at once; return whether there is more."""
@@ -77,7 +85,7 @@ class WorkspaceStats:
         return IncrementalStats(self._state)
 
     @classmethod
-    def restore(cls, snapshot: bytes) -> "WorkspaceStats":
+    def restore(cls, snapshot: bytes, day_of: DayOf = utc_day) -> "WorkspaceStats":
         """Restore statistics from a snapshot. Raises ``ValueError`` for bytes that are not a snapshot of this format."""
         try:
             content = msgspec.msgpack.decode(snapshot, type=StatsSnapshot)
@@ -85,8 +93,8 @@ class WorkspaceStats:
             raise ValueError("not a snapshot of statistics") from None
         if content.format != FORMAT:
             raise ValueError(f"snapshot of statistics has format {content.format}, expected {FORMAT}")
-        stats = cls()
-        stats._state = StatsState(content)
+        stats = cls(day_of)
+        stats._state = StatsState(content, day_of)
         return stats
 
     # --- queries -----------------------------------------------------------------------------------------------------
@@ -179,21 +187,15 @@ class WorkspaceStats:
             choosing=snapshot.choosing,
         )
 
-    def intervals(self, queue_id: str | None = None) -> list[IntervalStatsView]:
-        """Return the last day by quarters of an hour, of one queue or of the workspace; the last one is running."""
-        snapshot = self._flushed()
-        found = []
-        for interval in snapshot.series.intervals:
-            if queue_id is not None:
-                channels = interval.cells.get(queue_id, {}).values()
-                found.append(_interval(interval.start_ms, sum_counters(channels), None))
-                continue
-            total = sum_counters(counters for cells in interval.cells.values() for counters in cells.values())
-            time = interval.time
-            if interval is snapshot.series.intervals[-1]:
-                time = snapshot.series.running_time(self._workforce(snapshot.at_ms).time)
-            found.append(_interval(interval.start_ms, total, occupancy(time)))
-        return found
+    def rows(self, question: StatisticsQuestion, now_ms: int) -> Generator[None, None, list[StatisticsRow]]:
+        """Return the rows of a question as of the first step; events may be counted between the steps. Raises TooManySpans."""
+        self._state.flush()
+        return (yield from answer(self._state.history, self._state.agents, question, now_ms=now_ms))
+
+    @property
+    def history(self) -> History:
+        """The history by time, for its limits."""
+        return self._state.history
 
     def _flushed(self) -> StatsSnapshot:
         """Return the snapshot content with all pending counters added."""
@@ -206,7 +208,3 @@ class WorkspaceStats:
         workforce.time = copy(workforce.time)
         workforce.advance(max(now_ms, workforce.since_ms))
         return workforce
-
-
-def _interval(start_ms: int, counters: ContactCounters, occupancy_share: float | None) -> IntervalStatsView:
-    return IntervalStatsView(start_ms=start_ms, contacts=contact_stats(counters), occupancy=occupancy_share)

@@ -335,6 +335,9 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
         headers["ETag"] = _ETAG
     if route.response_type is Policy:
         content["application/yaml"] = {"schema": schemas[route.response_type]}
+    if route.name == "get_statistics":
+        content["text/csv"] = {"schema": {"type": "string"}}
+        content["application/x-ndjson"] = {"schema": {"type": "string"}}
     if headers:
         success["headers"] = headers
     codes = list(route.problem_codes)

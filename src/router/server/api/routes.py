@@ -130,6 +130,7 @@ from router.server.api.queues import (
 from router.server.api.request import Operation
 from router.server.api.request_routes import REQUEST_ROUTES
 from router.server.api.route import Route
+from router.server.api.statistics import StatisticsDocument, StatisticsQuery, get_statistics
 from router.server.api.supervisor_routes import SUPERVISOR_ROUTES
 from router.server.api.workspace import diagnose, get_cluster, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
 
@@ -498,6 +499,14 @@ _CENTRE: Final = (
         query_type=StateQuery,
         tag="history",
         problem_codes=("event_not_reached",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/statistics",
+        operation=get_statistics,
+        response_type=StatisticsDocument,
+        query_type=StatisticsQuery,
+        tag="statistics",
     ),
     Route(method="GET", path="/v1/digest", operation=get_digest, response_type=DigestDocument, tag="history"),
     Route(method="GET", path="/v1/cluster", operation=get_cluster, response_type=ClusterStatus, tag="cluster"),

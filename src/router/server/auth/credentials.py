@@ -151,6 +151,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "delete_shadow": _ADMIN,
     "list_events": _SUPERVISORS,
     "get_state": _SUPERVISORS,
+    "get_statistics": _DESKTOPS,  # an agent: their own
     "get_cluster": _ADMIN,
     "get_digest": _SUPERVISORS,
     "diagnose": _SUPERVISORS,

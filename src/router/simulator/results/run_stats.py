@@ -264,6 +264,21 @@ class _RunTarget:
             self.agents_seen_on_duty.add(agent_id)
             self.on_duty[group].change(at_ms, on_duty)
 
+    def record_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
+        """Ignore the time; it is counted by group in ``record_activity``."""
+
+    def record_state_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
+        """Ignore the time; a run has no statistics of states."""
+
+    def count_for_agent(self, agent_id: str, number: int, value: int = 1) -> None:
+        """Ignore the count; a run has no statistics of single agents."""
+
+    def record_completed(self, assignment_id: str, done: LiveAssignment, disposition: str | None, at_ms: int) -> None:
+        """Ignore the assignment; its work is counted for the arrival."""
+
+    def record_disposition(self, assignment_id: str, disposition: str, at_ms: int) -> None:
+        """Ignore the disposition; a run has no statistics of them."""
+
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent."""
         del self._agents[agent_id]

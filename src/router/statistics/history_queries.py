@@ -1,0 +1,269 @@
+"""Queries of the history: what was counted in spans of time, added up by queue, agent or another dimension.
+
+A query is a generator that yields between small parts of the work and returns its result at the end. It holds the history
+meanwhile, so that the result is as of its first step, with the running minute and the present states of agents up to then. The
+time of each span is covered by days, quarters of an hour and minutes, the longest ones that fit and are kept.
+"""
+
+from collections.abc import Generator, Iterable, Mapping
+from copy import copy
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from router.statistics.history import MINUTE_MS, QUARTER_MS, Cells, History, Span, unpack
+from router.statistics.metrics import TIME_OF_ACTIVITY, TIMES, Cell, add_changes, agent_key
+from router.statistics.open_records import AgentCounters, state_times
+
+# Cells that are added up in a step, about a quarter of a millisecond.
+_CELLS_PER_STEP: Final = 256
+
+
+class Dimension(StrEnum):
+    """What the rows of statistics are about."""
+
+    WORKSPACE = "workspace"
+    """The whole workspace."""
+    QUEUE = "queue"
+    """Each queue."""
+    CHANNEL = "channel"
+    """Each channel."""
+    QUEUE_CHANNEL = "queue_channel"
+    """Each channel of each queue."""
+    AGENT = "agent"
+    """Each agent."""
+    TEAM = "team"
+    """Each team, with the agents who belong to it now."""
+    DISPOSITION = "disposition"
+    """Each disposition of completed assignments, over all queues."""
+
+
+class RowKey(NamedTuple):
+    """What a row is about; none: not that."""
+
+    queue_id: str | None = None
+    channel: str | None = None
+    agent_id: str | None = None
+    team: str | None = None
+    disposition: str | None = None
+
+
+class RowFilter(NamedTuple):
+    """What counts; none: everything."""
+
+    queue_id: str | None = None
+    channel: str | None = None
+    agent_id: str | None = None
+
+
+class TimeSpan(NamedTuple):
+    """Time from a point up to another one, without it."""
+
+    start_ms: int
+    end_ms: int
+
+
+class RowCells(NamedTuple):
+    """What a row has counted."""
+
+    cell: Cell
+    reasons: dict[str, int]
+    """Time not ready by reason, in milliseconds."""
+
+
+Rows = dict[RowKey, RowCells]
+
+
+EVERYTHING: Final = RowFilter()
+
+
+class Grouping:
+    """Rows to which cells belong, by their keys."""
+
+    def __init__(self, dimension: Dimension, kept: RowFilter, agents: Mapping[str, AgentCounters]) -> None:
+        """``agents`` tell the present team of each agent, to which all of the agent's work counts."""
+        self._dimension = dimension
+        self._filter = kept
+        self._agents = agents
+        self._known: dict[str, tuple[RowKey | None, str, bool]] = {}
+
+    def place_of(self, key: str) -> tuple[RowKey | None, str, bool]:
+        """Return the row of a key, if any, its reason, if it is of one, and whether only time counts."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._place(key)
+        return found
+
+    def _place(self, key: str) -> tuple[RowKey | None, str, bool]:
+        kind, first, *others = key.split(" ")
+        second = others[0] if others else ""
+        match kind:
+            case "q":
+                return self._of_queue(first, second), "", False
+            case "d":
+                return self._of_disposition(first, second), "", False
+            case _:
+                return self._of_agent(first), second, self._dimension is Dimension.WORKSPACE
+
+    def _of_queue(self, queue_id: str, channel: str) -> RowKey | None:
+        if self._filter.queue_id not in (None, queue_id) or self._filter.channel not in (None, channel):
+            return None
+        match self._dimension:
+            case Dimension.WORKSPACE:
+                return RowKey() if self._filter.agent_id is None else None
+            case Dimension.QUEUE:
+                return RowKey(queue_id=queue_id)
+            case Dimension.CHANNEL:
+                return RowKey(channel=channel)
+            case Dimension.QUEUE_CHANNEL:
+                return RowKey(queue_id=queue_id, channel=channel)
+            case _:
+                return None
+
+    def _of_agent(self, agent_id: str) -> RowKey | None:
+        if self._filter.agent_id not in (None, agent_id) or self._filter.queue_id or self._filter.channel:
+            return None
+        match self._dimension:
+            case Dimension.WORKSPACE:
+                return RowKey()
+            case Dimension.AGENT:
+                return RowKey(agent_id=agent_id)
+            case Dimension.TEAM:
+                agent = self._agents.get(agent_id)
+                return None if agent is None or agent.team is None else RowKey(team=agent.team)
+            case _:
+                return None
+
+    def _of_disposition(self, queue_id: str, disposition: str) -> RowKey | None:
+        if self._dimension is not Dimension.DISPOSITION or self._filter.queue_id not in (None, queue_id):
+            return None
+        return RowKey(disposition=disposition)
+
+
+class _Sources(NamedTuple):
+    """Cells of a span: minutes and quarters as they are, and packed chunks."""
+
+    cells: list[Cells]
+    chunks: list[bytes]
+
+
+def read(
+    history: History, agents: dict[str, AgentCounters], spans: list[TimeSpan], grouping: Grouping, now_ms: int
+) -> Generator[None, None, list[Rows]]:
+    """Return the rows of each span, after steps between which events may be counted."""
+    results: list[Rows] = [{} for _ in spans]
+    # The first step takes everything that changes: present states, and what was counted above the spans that are held.
+    present = [
+        (agent_id, copy(agent)) for agent_id, agent in agents.items() if grouping.place_of(agent_key(agent_id))[0] is not None
+    ]
+    layer = [_layer(history, span) for span in spans]
+    history.hold()
+    try:
+        sources = [_sources(history, span) for span in spans]
+        yield from _add_present(present, spans, results, grouping, max(now_ms, history.minute_start_ms))
+        for rows, above, found in zip(results, layer, sources, strict=True):
+            for cells in (*above, *found.cells):
+                yield from _add_cells(rows, cells, grouping)
+            for chunk in found.chunks:
+                yield from _add_cells(rows, unpack(chunk), grouping)
+    finally:
+        history.release()
+    return results
+
+
+def _add_present(
+    agents: list[tuple[str, AgentCounters]], spans: list[TimeSpan], results: list[Rows], grouping: Grouping, now_ms: int
+) -> Generator[None]:
+    """Add the time of the present activities and states of agents, which is counted when they end."""
+    for place, (agent_id, agent) in enumerate(agents, 1):
+        key = agent_key(agent_id)
+        number = TIME_OF_ACTIVITY.get(agent.activity)
+        running = [] if number is None else [(key, number, agent.since_ms)]
+        running += [(key, number, agent.state_since_ms) for key, number in state_times(agent_id, agent)]
+        for key, number, since_ms in running:
+            for span, rows in zip(reversed(spans), reversed(results), strict=True):
+                if span.end_ms <= since_ms:
+                    break
+                if (passed_ms := min(now_ms, span.end_ms) - max(since_ms, span.start_ms)) > 0:
+                    _add(rows, key, ((number, passed_ms),), grouping)
+        if place % _CELLS_PER_STEP == 0:
+            yield
+
+
+def _layer(history: History, span: TimeSpan) -> list[Cells]:
+    """Return copies of what was counted in a span since the spans are held."""
+    return [
+        {key: dict(cell) for key, cell in cells.items()}
+        for minute_ms, cells in history.layer.items()
+        if span.start_ms <= minute_ms < span.end_ms
+    ]
+
+
+def _sources(history: History, span: TimeSpan) -> _Sources:
+    """Return the cells of the spans that cover a time: the longest ones that fit."""
+    found = _Sources([], [])
+    at_ms, last_ms = span.start_ms, min(span.end_ms, history.minute_end_ms)
+    while at_ms < last_ms:
+        day = history.day_at(at_ms)
+        if day is not None and day.start_ms == at_ms and (day.end_ms <= last_ms or last_ms == history.minute_end_ms):
+            _add_span(found, day)
+            for quarter in _quarters(history, day):
+                found.cells.append(quarter.cells)
+            _add_open_minutes(history, found, day.start_ms, day.end_ms)
+            at_ms = day.end_ms
+            continue
+        quarter_ms = at_ms - at_ms % QUARTER_MS
+        kept = history.quarters.get(quarter_ms)
+        if quarter_ms == at_ms and (kept is None or kept.end_ms <= last_ms or last_ms == history.minute_end_ms):
+            if kept is not None:
+                _add_span(found, kept)
+                _add_open_minutes(history, found, kept.start_ms, kept.end_ms)
+            at_ms += QUARTER_MS
+            continue
+        minute = history.minutes.get(at_ms - at_ms % MINUTE_MS)
+        if minute is not None:
+            found.cells.extend((minute.cells, minute.merged))
+        at_ms += MINUTE_MS - at_ms % MINUTE_MS
+    return found
+
+
+def _quarters(history: History, day: Span) -> Iterable[Span]:
+    for start_ms in range(day.start_ms, day.end_ms, QUARTER_MS):
+        if (quarter := history.quarters.get(start_ms)) is not None and quarter.cells:
+            yield quarter
+
+
+def _add_span(found: _Sources, span: Span) -> None:
+    found.cells.append(span.cells)
+    found.chunks.extend(span.chunks)
+
+
+def _add_open_minutes(history: History, found: _Sources, start_ms: int, end_ms: int) -> None:
+    """Add the cells of minutes that are not in their quarter yet."""
+    for minute in reversed(history.minutes.values()):
+        if minute.end_ms <= start_ms:
+            break
+        if minute.start_ms < end_ms and minute.cells:
+            found.cells.append(minute.cells)
+
+
+def _add_cells(rows: Rows, cells: Cells, grouping: Grouping) -> Generator[None]:
+    for place, (key, cell) in enumerate(cells.items(), 1):
+        _add(rows, key, cell.items(), grouping)
+        if place % _CELLS_PER_STEP == 0:
+            yield
+    yield
+
+
+def _add(rows: Rows, key: str, changes: Iterable[tuple[int, int]], grouping: Grouping) -> None:
+    row_key, reason, is_time_only = grouping.place_of(key)
+    if row_key is None:
+        return
+    row = rows.get(row_key)
+    if row is None:
+        row = rows[row_key] = RowCells({}, {})
+    if reason:
+        row.reasons[reason] = row.reasons.get(reason, 0) + sum(value for _, value in changes)
+    elif is_time_only:
+        add_changes({"": row.cell}, "", [change for change in changes if change[0] in TIMES])
+    else:
+        add_changes({"": row.cell}, "", changes)
