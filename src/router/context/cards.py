@@ -180,6 +180,8 @@ class KeptContact(Struct, frozen=True, kw_only=True):
 
     row: int
     """Customer whose key seals it."""
+    root: int | None = None
+    """Root of this customer; None: not read."""
     is_owned: bool
     """False: no customer is known, and the row stands for the contact alone."""
     assurance: Assurance | None

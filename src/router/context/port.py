@@ -17,7 +17,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from router.context.cards import CardContact, CardContent, CardNote, ContactContext, WorkChange
+from router.context.cards import CardContact, CardContent, CardNote, ContactContext, KeptContact, WorkChange
 from router.context.customers import ConsentChange, CustomerView, IdentityView, Merged, ProfileChange, Resolved, Unmerged
 from router.context.identities import Assurance, NormalIdentity
 from router.context.journey import Step
@@ -78,8 +78,8 @@ class ContactContexts(Protocol):
         assurance: Assurance | None,
         context: ContactContext | None,
         now_ms: int,
-    ) -> None:
-        """Store the context of a contact. Raises UnknownCustomer or ErasedCustomer."""
+    ) -> KeptContact:
+        """Store the context of a contact and return what is stored. Raises UnknownCustomer or ErasedCustomer."""
         ...
 
     def resume(self, workspace: str, contact_id: str, *, customer_id: str, submitted_as: str, at_ms: int) -> CardContent:
@@ -93,8 +93,8 @@ class ContactContexts(Protocol):
         """Store a note on a contact. Raises TooManyNotes, UnknownCustomer or ErasedCustomer."""
         ...
 
-    def content(self, workspace: str, contact_id: str, *, customer_id: str | None) -> CardContent:
-        """Return what a card of a contact shows."""
+    def content(self, workspace: str, contact_id: str, *, customer_id: str | None, kept: KeptContact | None = None) -> CardContent:
+        """Return what a card of a contact shows; ``kept`` is what ``keep`` has stored of it in the same operation."""
         ...
 
     def customer(self, workspace: str, customer_id: str) -> tuple[CustomerView, list[Step]]:

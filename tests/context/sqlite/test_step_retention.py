@@ -110,6 +110,9 @@ def damage(store: SqliteContextStore, customer_id: str, table: str, *, opens: bo
     column, name = (TAIL_COLUMN, "step") if table == "tail" else (JOURNEY_COLUMN, "steps")
     content = key.seal(column, b"\xc1damaged") if opens else b"damaged"
     assert store._data.execute(f"UPDATE {table} SET {name} = ? WHERE row = ?", (content, row)).rowcount
+    if table == "tail":
+        # As after a restart: the steps are not in memory.
+        store._journeys._forget_plain(row, store._journeys._tails[row])
     return row
 
 

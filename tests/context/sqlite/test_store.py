@@ -1,5 +1,6 @@
 """The SQLite context store: customers, journeys, merges, search, erasure and damage of its files."""
 
+import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from router.context.customers import (
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import STEPS_MAX, Step
 from router.context.keys import SealBroken, new_master_keys
+from router.context.sqlite import journeys
 from router.context.sqlite.database import ContextFiles
+from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.store import SqliteContextStore
 
 NOW = 1_800_000_000_000
@@ -100,6 +103,31 @@ def test_steps_are_kept_by_their_own_time_and_bounded(store: SqliteContextStore)
     found = [step.at_ms for step in store.steps("default", customer_id, limit=1_000)]
     assert len(found) == STEPS_MAX and found == sorted(times)[-STEPS_MAX:]
     assert append(store, customer_id, Step(times[-1], "view", id=f"s-{len(times) - 1}")) == [False]
+
+
+def test_steps_in_memory_are_those_of_the_file_and_go_with_their_customer(
+    store: SqliteContextStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journeys, "PLAIN_STEPS_MAX", 40)
+    ids, draw = [create(store, identity("app_user", f"u-{number}")) for number in range(5)], random.Random(7)
+    for number in range(400):
+        data = {"rate": 1.5, "items": [1, {"sku": "a"}]} if number % 3 else {}
+        step = Step(NOW - draw.randrange(1_000), "view", f"page-{number}", data=data, refs=(("image", "s3://x", 7),))
+        store.attempt_began()
+        append(store, draw.choice(ids), step)
+        # Now and then an operation fails after it has written.
+        store.attempt_failed() if number % 50 == 25 else store.attempt_done()
+        assert store._journeys._plain_steps <= 40
+        if number % 20 == 19:
+            before = [store.steps("default", one, limit=STEPS_MAX) for one in ids]
+            table = JourneyTable(store._data, key_of=store._key_of)
+            assert [table.steps(row) for row in range(1, 6)] == before
+    assert sum(map(len, before)) == 392 and store._journeys._plain_steps
+    store.commit()
+    for one in ids:
+        store.erase("default", one, now_ms=NOW)
+    assert (store._journeys._plain_steps, len(store._journeys._plain)) == (0, 0)
+    assert not [tail for tail in store._journeys._tails.values() if tail.plain]
 
 
 def test_a_step_of_an_unknown_device_makes_an_anonymous_customer(store: SqliteContextStore) -> None:

@@ -59,9 +59,8 @@ class SharedJourneys(JourneyTable):
         if length >= SHARED_FOLD_STEPS:
             self.fold(row)
 
-    def steps(self, row: int) -> list[Step]:
-        """Return the steps of one customer, oldest first. Raises SealBroken."""
-        key = self._key_of(row)
+    def steps_of(self, row: int, key: DataKey | None) -> list[Step]:
+        """Return the steps of one customer, oldest first, with the key of the row; None: erased. Raises SealBroken."""
         if key is None:
             return []
         found = self._connection.execute("SELECT steps FROM journey WHERE row = ?", (row,)).fetchone()

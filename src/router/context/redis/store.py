@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from router.context.cards import CardContent, WorkChange
+from router.context.cards import CardContent, KeptContact, WorkChange
 from router.context.customers import ContextConflict, ContextCorrupt, ContextError, ContextUnavailable, ErasedCustomer
 from router.context.identities import NormalIdentity
 from router.context.journey import Step
@@ -109,7 +109,7 @@ class SharedContacts(SqliteContacts):
 
     buffer: RowBuffer
 
-    def content(self, workspace: str, contact_id: str, *, customer_id: str | None) -> CardContent:
+    def content(self, workspace: str, contact_id: str, *, customer_id: str | None, kept: KeptContact | None = None) -> CardContent:
         """Return what a card of a contact shows; nothing of it is recorded as read."""
         number = self._table_of(workspace).number
         places = [index_name("contact", "contact", (number, contact_id))]
@@ -117,7 +117,7 @@ class SharedContacts(SqliteContacts):
             places.append(index_name("customer", "id", (bytes.fromhex(customer_id[2:]),)))
         rows = read_owners(self.buffer, places, kinds="cjh")
         self.buffer.load(sets=[f"candidate.hash:{hash}" for row in rows for hash in self._identity_hashes(int(row))])
-        return super().content(workspace, contact_id, customer_id=customer_id)
+        return super().content(workspace, contact_id, customer_id=customer_id, kept=kept)
 
     def _identity_hashes(self, row: int) -> list[str]:
         return [hash.hex() for (hash,) in self._connection.execute("SELECT hash FROM identity WHERE row = ?", (row,))]

@@ -274,13 +274,18 @@ class SqliteContacts:
         assurance: Assurance | None,
         context: ContactContext | None,
         now_ms: int,
-    ) -> None:
-        """Store the context of a contact. Raises UnknownCustomer or ErasedCustomer."""
+    ) -> KeptContact:
+        """Store the context of a contact and return what is stored. Raises UnknownCustomer or ErasedCustomer."""
         customers, contacts = self._contacts(workspace)
-        row = customers.create(now_ms=now_ms) if customer_id is None else customers.row_of(customer_id)
+        if customer_id is None:
+            row = root = customers.create(now_ms=now_ms)
+        else:
+            row, root = customers.row_and_root_of(customer_id)
         key = customers.key_of(row)
         assert key is not None
-        contacts.keep(contact_id, row, key, is_owned=customer_id is not None, assurance=assurance, context=context, at_ms=now_ms)
+        is_owned = customer_id is not None
+        contacts.keep(contact_id, row, key, is_owned=is_owned, assurance=assurance, context=context, at_ms=now_ms)
+        return KeptContact(row=row, root=root, is_owned=is_owned, assurance=assurance, context=context)
 
     def resume(self, workspace: str, contact_id: str, *, customer_id: str, submitted_as: str, at_ms: int) -> CardContent:
         """Give a resumed contact what came with the submit by which its customer is back; return what its card shows then.
@@ -333,25 +338,31 @@ class SqliteContacts:
         contacts.add_note(contact_id, row, key, author=author, text=text, at_ms=now_ms)
         self._on_change(workspace, row, "note")
 
-    def content(self, workspace: str, contact_id: str, *, customer_id: str | None) -> CardContent:
-        """Return what a card of a contact shows; nothing of it is recorded as read."""
+    def content(self, workspace: str, contact_id: str, *, customer_id: str | None, kept: KeptContact | None = None) -> CardContent:
+        """Return what a card of a contact shows; nothing of it is recorded as read.
+
+        ``kept`` is what ``keep`` has stored of it in the same operation: it is not read again.
+        """
         customers, contacts = self._contacts(workspace)
         if customer_id is None:
             return self._content_without_customer(customers, contacts, contact_id)
-        try:
-            row, root = customers.row_and_root_of(customer_id)
-        except ErasedCustomer:
-            return CardContent(is_erased=True)
-        except UnknownCustomer:
-            return CardContent()
-        kept = contacts.get(contact_id, customers.key_of(row))
+        if kept is not None and kept.root is not None:
+            row, root = kept.row, kept.root
+        else:
+            try:
+                row, root = customers.row_and_root_of(customer_id)
+            except ErasedCustomer:
+                return CardContent(is_erased=True)
+            except UnknownCustomer:
+                return CardContent()
+            kept = contacts.get(contact_id, customers.key_of(row))
         members = customers.members_of(root)
         work, notes = self.history(workspace, members)
         return CardContent(
             customer=customers.view(row, members=members),
             assurance=None if kept is None else kept.assurance,
             context=None if kept is None else kept.context,
-            steps=self._steps(members),
+            steps=self._steps(customers, members),
             work=work,
             notes=notes,
             as_of=self._change_count(),
@@ -381,12 +392,13 @@ class SqliteContacts:
         customers = self._table_of(workspace)
         row, root = customers.row_and_root_of(customer_id)
         members = customers.members_of(root)
-        return customers.view(row, members=members), self._steps(members)
+        return customers.view(row, members=members), self._steps(customers, members)
 
-    def _steps(self, members: Sequence[int]) -> list[Step]:
-        found: list[Step] = []
-        for member in members:
-            found = merge_steps(found, self._journeys().steps(member))
+    def _steps(self, customers: CustomerTable, members: Sequence[int]) -> list[Step]:
+        journeys = self._journeys()
+        found = journeys.steps_of(members[0], customers.key_of(members[0]))
+        for member in members[1:]:
+            found = merge_steps(found, journeys.steps_of(member, customers.key_of(member)))
         return found[-STEPS_MAX:]
 
     def record_work(

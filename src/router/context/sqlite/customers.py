@@ -8,7 +8,7 @@ when the merge is undone (``identity.first_row`` remembers where it came from).
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -41,6 +41,24 @@ _VALUE_COLUMN: Final = "identity.value"
 _PROFILE_COLUMN: Final = "customer.profile"
 _profile_encoder: Final = msgspec.msgpack.Encoder()
 _profile_decoder: Final = msgspec.msgpack.Decoder(Profile)
+
+
+class _StoredCustomer(NamedTuple):
+    customer_id: bytes
+    created_ms: int
+    seen_ms: int
+    version: int
+    profile: bytes | None
+
+
+class _StoredIdentity(NamedTuple):
+    number: int
+    row: int
+    type: str
+    strength: int
+    assurance: str
+    value: bytes
+    seen_ms: int
 
 
 class CustomerTable:
@@ -446,48 +464,61 @@ class CustomerTable:
         ``members``: as ``members_of`` returns them, where they were read already.
         """
         members = members or self.members_of(self.root_of(row))
-        root = members[0]
-        stored = self._connection.execute("SELECT created_ms, seen_ms, version FROM customer WHERE row = ?", (root,)).fetchone()
-        profile = self.profile(root)
+        root, stored = members[0], self._stored(members)
+        ids = {member: "c_" + one.customer_id.hex() for member, one in stored.items()}
+        profile = self._opened_profile(root, stored[root].profile)
         for member in members[1:]:
-            profile = _united(profile, self.profile(member))
+            profile = _united(profile, self._opened_profile(member, stored[member].profile))
+        identities = self._identity_rows(members)
         return CustomerView(
-            customer_id=self.id_of(row),
-            merged_into=None if root == row else self.id_of(root),
-            members=tuple(self.id_of(member) for member in members[1:]),
-            version=stored[2],
-            created_ms=stored[0],
-            seen_ms=stored[1],
-            is_anonymous=self._count_of(members, weak=False) == 0,
+            customer_id=ids[row],
+            merged_into=None if root == row else ids[root],
+            members=tuple(ids[member] for member in members[1:]),
+            version=stored[root].version,
+            created_ms=stored[root].created_ms,
+            seen_ms=stored[root].seen_ms,
+            is_anonymous=all(one.strength == Strength.WEAK for one in identities),
             name=profile.name,
             tier=profile.tier,
             time_zone=profile.time_zone,
             locale=profile.locale,
             preferred_channel=profile.preferred_channel,
             consents=profile.consents,
-            identities=tuple(self._identity_views(members, unmasked=unmasked)),
+            identities=tuple(self._identity_views(identities, unmasked=unmasked)),
             candidates=tuple(self._candidate_views(members, root)),
         )
 
-    def _identity_views(self, members: Sequence[int], *, unmasked: bool) -> list[IdentityView]:
+    def _stored(self, members: Sequence[int]) -> "dict[int, _StoredCustomer]":
+        """Return what is stored about customers themselves, by row; by one statement, since each gives up the interpreter lock."""
+        found = self._connection.execute(
+            "SELECT row, customer_id, created_ms, seen_ms, version, profile FROM customer"
+            f" WHERE row IN ({','.join('?' * len(members))})",
+            list(members),
+        ).fetchall()
+        return {row: _StoredCustomer(*values) for row, *values in found}
+
+    def _identity_rows(self, members: Sequence[int]) -> "list[_StoredIdentity]":
         found = self._connection.execute(
             "SELECT number, row, type, strength, assurance, value, seen_ms FROM identity"
             f" WHERE row IN ({','.join('?' * len(members))})"
             " ORDER BY strength DESC, number",
             list(members),
         ).fetchall()
+        return [_StoredIdentity(*values) for values in found]
+
+    def _identity_views(self, stored: "Sequence[_StoredIdentity]", *, unmasked: bool) -> list[IdentityView]:
         views = []
-        for number, row, type, strength, assurance, value, seen_ms in found:
-            plain = self._open_value(row, value)
+        for one in stored:
+            plain = self._open_value(one.row, one.value)
             if plain is not None:
                 views.append(
                     IdentityView(
-                        number=number,
-                        type=type,
-                        strength=Strength(strength).name.lower(),
-                        assurance=Assurance(assurance),
-                        value=plain if unmasked else masked(type, plain),
-                        seen_ms=seen_ms,
+                        number=one.number,
+                        type=one.type,
+                        strength=Strength(one.strength).name.lower(),
+                        assurance=Assurance(one.assurance),
+                        value=plain if unmasked else masked(one.type, plain),
+                        seen_ms=one.seen_ms,
                     )
                 )
         return views
@@ -511,6 +542,9 @@ class CustomerTable:
     def profile(self, row: int) -> Profile:
         """Return the profile of one row, empty where there is none."""
         [(sealed,)] = self._connection.execute("SELECT profile FROM customer WHERE row = ?", (row,)).fetchall()
+        return self._opened_profile(row, sealed)
+
+    def _opened_profile(self, row: int, sealed: bytes | None) -> Profile:
         key = self.key_of(row)
         if sealed is None or key is None:
             return Profile()

@@ -115,11 +115,12 @@ def customer_in_memory(
 
     def operation(store: ContextStore) -> CardContent:
         # One who was erased since the caller looked has a card that says so.
+        kept = None
         with suppress(UnknownCustomer, ErasedCustomer):
-            store.contacts.keep(
+            kept = store.contacts.keep(
                 workspace, contact_id, customer_id=customer_id, assurance=Assurance.ASSERTED, context=context, now_ms=now_ms
             )
-        return store.contacts.content(workspace, contact_id, customer_id=customer_id)
+        return store.contacts.content(workspace, contact_id, customer_id=customer_id, kept=kept)
 
     arrived = customers.cards.expect(workspace, contact_id, customer_id, context)
 
@@ -170,8 +171,10 @@ async def resolve_for_submit(
         if member_id is None and context is None:
             return _Read(found, None)
         assurance = None if found is None else found.assurance or Assurance.ASSERTED
-        store.contacts.keep(workspace, contact_id, customer_id=member_id, assurance=assurance, context=context, now_ms=now_ms)
-        return _Read(found, store.contacts.content(workspace, contact_id, customer_id=member_id))
+        kept = store.contacts.keep(
+            workspace, contact_id, customer_id=member_id, assurance=assurance, context=context, now_ms=now_ms
+        )
+        return _Read(found, store.contacts.content(workspace, contact_id, customer_id=member_id, kept=kept))
 
     try:
         read, stored = await store_service.run_in_time(operation, deadline_s=services.settings.context.submit_wait_ms_max / 1000)
