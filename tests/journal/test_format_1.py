@@ -42,6 +42,9 @@ ADDED: Final = frozenset(
         e.CustomerTokenChanged,
         e.DispositionRecorded,
         e.IdempotencyKeyRecorded,
+        e.PolicyScheduled,
+        e.PolicyScheduleCancelled,
+        e.PolicyScheduleRefused,
     }
 )
 

@@ -9,7 +9,8 @@ STATUSES = {
     400: "malformed",
     401: "unauthenticated",
     403: "forbidden origin_forbidden",
-    404: "unknown_proposal unknown_contact unknown_agent unknown_queue unknown_offer unknown_assignment no_shadow_policy not_found "
+    404: "unknown_proposal unknown_contact unknown_agent unknown_queue unknown_offer unknown_assignment no_shadow_policy "
+    "no_scheduled_policy not_found "
     "unknown_customer unknown_identity unknown_merge",
     405: "method_not_allowed",
     408: "body_timeout",

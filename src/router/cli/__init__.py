@@ -25,6 +25,7 @@ from router.cli.maintenance import backup
 from router.cli.output import CommandFailure, to_command_failure
 from router.cli.personal_data import audit_personal, redact
 from router.cli.policy import policy
+from router.cli.policy_schedule import cancel, schedule
 from router.cli.policy_versions import diff, rollback, show, versions
 from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
@@ -61,6 +62,8 @@ policy.add_command(versions)
 policy.add_command(show)
 policy.add_command(diff)
 policy.add_command(rollback)
+policy.add_command(schedule)
+policy.add_command(cancel)
 cli.add_command(policy)
 cli.add_command(token)
 cli.add_command(verify)

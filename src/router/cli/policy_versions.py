@@ -46,7 +46,8 @@ def versions(
         counts = one["changes"] or {}
         numbers = (str(counts.get(name, "")) for name in ("added", "removed", "changed"))
         note = f"restores version {one['restores']}" * (one["restores"] is not None)
-        text = "; ".join(part for part in (note, one["note"], "" if one["is_kept"] else "content no longer kept") if part)
+        kind = "scheduled" * one["is_scheduled"]
+        text = "; ".join(part for part in (note, kind, one["note"], "" if one["is_kept"] else "content no longer kept") if part)
         name = f"{one['version']}{' (active)' if one['is_active'] else ''}"
         table.add_row(*map(Text, (name, _time_text(one["published_at_ms"]), one["published_by"] or "", *numbers, text)))
     print_renderable(table)

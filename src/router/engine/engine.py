@@ -26,6 +26,7 @@ from router.engine.commands.channel_switch import serve_waiting_switches
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.offers import match_all
 from router.engine.commands.policies import contacts_of_removed_queues, publication_refusal
+from router.engine.commands.policy_schedule import schedule_refusal
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
 from router.engine.commands.timers import fire_timer
 from router.engine.commands.transaction import ObservedTransaction, Transaction, may_see
@@ -49,7 +50,7 @@ from router.model.diagnosis import Diagnosis
 from router.model.events import Event
 from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
-from router.model.policy_versions import PublishedPolicy
+from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
 from router.model.request_views import RequestView
 from router.model.results import Outcome, Refused
 from router.model.states import ContactId, ContactState, Presence
@@ -195,6 +196,15 @@ class Engine:
     def policy_version_record(self, version: int) -> PublishedPolicy | None:
         """Return one published version; None: it is not kept, or there is none with that number."""
         return self._state.policy_history.get(version)
+
+    @property
+    def scheduled_policy(self) -> ScheduledPolicy | None:
+        """The policy that will be published at a time, or was refused then; None if there is none."""
+        return self._state.scheduled_policy
+
+    def schedule_refusal(self, scheduled: ScheduledPolicy) -> Refused | None:
+        """Return why a scheduled policy could not be published now; None: it could."""
+        return schedule_refusal(self._state, scheduled)
 
     def publication_refusal(self, policy: Policy, drain_to: Mapping[str, str]) -> Refused | None:
         """Return why contacts do not allow a valid policy to become active now; None: it may."""

@@ -27,6 +27,10 @@ class FindingCode(StrEnum):
     """The state contradicts itself: an error in the router."""
     NO_POLICY = "no_policy"
     """No policy has been published."""
+    SCHEDULED_POLICY_REFUSED = "scheduled_policy_refused"
+    """A scheduled policy was due and could not be published."""
+    SCHEDULED_POLICY_OUTDATED = "scheduled_policy_outdated"
+    """A scheduled policy would be refused now: another one was published since, or contacts use what it removes."""
     CONTACTS_NO_AGENT_QUALIFIED = "contacts_no_agent_qualified"
     """Contacts wait for which no agent qualifies."""
     CONTACTS_EXCEED_CAPACITY = "contacts_exceed_capacity"
@@ -80,6 +84,8 @@ class FindingCode(StrEnum):
 ADVICE: Final[dict[FindingCode, str]] = {
     FindingCode.BROKEN_INVARIANT: "a bug in the router: keep the journal, run router verify on it, report it",
     FindingCode.NO_POLICY: "publish a policy: until then every contact is refused",
+    FindingCode.SCHEDULED_POLICY_REFUSED: "publish or schedule it again, or cancel it (DELETE /v1/policy/scheduled)",
+    FindingCode.SCHEDULED_POLICY_OUTDATED: "schedule it again on the present policy (PUT /v1/policy/scheduled), or cancel it",
     FindingCode.CONTACTS_NO_AGENT_QUALIFIED: "give an agent the missing skills, queue or channel, or change the contacts",
     FindingCode.CONTACTS_EXCEED_CAPACITY: "raise the agents' units, or lower the channel's",
     FindingCode.CONTACTS_NO_AGENT_READY: "a qualified agent must go ready",

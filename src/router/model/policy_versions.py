@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from router.model.policy import Policy
+
 
 class ChangeCounts(Struct, frozen=True, kw_only=True):
     """How many paths of the policy a publication added, removed and changed. Omitted keys count as their defaults."""
@@ -31,3 +33,25 @@ class PublishedPolicy(Struct, frozen=True, kw_only=True):
     """What it changed; none: not counted."""
     content: bytes | None = None
     """The policy as MessagePack; none: no longer kept."""
+    is_scheduled: bool = False
+    """Whether it was scheduled and published by itself."""
+
+
+class ScheduledPolicy(Struct, frozen=True, kw_only=True):
+    """The policy that will be published at a time, or that could not be; as the state of the workspace keeps it."""
+
+    policy: Policy
+    publish_at_ms: int
+    seq: int
+    """Sequence number of the event that scheduled it: its entity tag."""
+    scheduled_at_ms: int
+    scheduled_by: str = ""
+    note: str = ""
+    replaces: int | None = None
+    """Version that must be active then; none: whichever is."""
+    drain_to: dict[str, str] = {}
+    changes: ChangeCounts | None = None
+    refused: str = ""
+    """Code of the refusal at its time; empty: it is not due yet."""
+    refused_detail: str = ""
+    refused_at_ms: int | None = None

@@ -77,6 +77,8 @@ class RefusalCode(IntEnum):
     CHANNEL_IN_USE = 63
     NO_SHADOW_POLICY = 64
     """No shadow policy is set."""
+    NO_SCHEDULED_POLICY = 65
+    """No policy is scheduled."""
 
     OPTION_NOT_AVAILABLE = 80
     """The option, or the time window, is none of those shown to the customer."""

@@ -79,6 +79,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "no_shadow_policy": _P(
         404, "No shadow policy is set", "No shadow policy is set.", "Set one with PUT /v1/shadow or `router shadow put`."
     ),
+    "no_scheduled_policy": _P(
+        404,
+        "No policy is scheduled",
+        "No policy is scheduled: there was none, or it was published or cancelled.",
+        "Schedule one with PUT /v1/policy/scheduled or `router policy schedule`.",
+    ),
     "not_found": _P(404, "Not found", "There is no such path, or no policy has been published yet.", "Check the path."),
     # --- customers -----------------------------------------------------------------------------------------------------
     "unknown_customer": _P(

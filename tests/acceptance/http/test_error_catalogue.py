@@ -188,6 +188,7 @@ async def provoke_by_names(p: Provoker) -> None:
     await p.fails("unknown_skill", "PUT", "/v1/agents/a", {"skills": {"klingon": 1}}, field="skills.klingon")
     await p.fails("unknown_fact", "POST", "/v1/contacts", {"channel": "voice", "attributes": {"x": 1}}, field="attributes.x")
     await p.fails("no_shadow_policy", "GET", "/v1/shadow")
+    await p.fails("no_scheduled_policy", "GET", "/v1/policy/scheduled")
     await p.fails("not_found", "GET", "/v1/nothing")
     await p.fails("invalid_value", "POST", "/v1/contacts", {"channel": "voice", "ttl_s": 0}, field="ttl_s")
     await p.fails("no_matching_queue", "POST", "/v1/contacts", {"channel": "voice"}, field="queue_id")

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,9 @@ def test_the_commands_list_show_compare_and_restore(make_router: MakeRouter) -> 
         file.write_text(document)
         assert run(router, "publish", str(file)).exit_code == 0
     file.write_text(FIRST)
-    for line in blocks_of_the_page()[0].splitlines():
-        words = shlex.split(line.replace("new.yaml", str(file)))
+    for line in "".join(blocks_of_the_page()).splitlines():
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        words = shlex.split(line.replace("new.yaml", str(file)).replace("2030-01-07T06:00:00+01:00", tomorrow))
         assert words[:2] == ["router", "policy"], line
         typed = run(router, *words[2:])
         assert typed.exit_code == 0, (line, typed.output)

@@ -60,6 +60,8 @@ TAGS = {
     "ConnectDesktop": "agent.connect_desktop",
     "LoseDesktop": "agent.lose_desktop",
     "PublishPolicy": "policy.publish",
+    "SchedulePolicy": "policy.schedule",
+    "CancelScheduledPolicy": "policy.cancel_schedule",
     "SetShadowPolicy": "policy.set_shadow",
     "ClearShadowPolicy": "policy.clear_shadow",
     "SetQueueOpen": "queue.set_open",

@@ -20,6 +20,7 @@ from router.engine.commands import (
     offers,
     parking,
     policies,
+    policy_schedule,
     presence,
     requests,
     submit,
@@ -52,6 +53,7 @@ _PLAIN_COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandRe
     **channel_switch.CHANNEL_SWITCH_COMMANDS,
     **agents.AGENT_COMMANDS,
     **policies.POLICY_COMMANDS,
+    **policy_schedule.SCHEDULE_COMMANDS,
     **hours.HOURS_COMMANDS,
     AdvanceTime: _advance_time,
 }

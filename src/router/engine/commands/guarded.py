@@ -25,6 +25,7 @@ from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.model.commands import (
     ANY_TAG,
+    CancelScheduledPolicy,
     ClearShadowPolicy,
     GuardedCommand,
     PlainCommand,
@@ -32,6 +33,7 @@ from router.model.commands import (
     PublishPolicy,
     PutAgent,
     RemoveAgent,
+    SchedulePolicy,
     SetAgentChannels,
     SetAgentState,
     SetQueueOpen,
@@ -50,8 +52,9 @@ _TAG_BYTES: Final = 8
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 _AGENT_COMMANDS: Final = (PutAgent, UpdateAgent, RemoveAgent, SetAgentState, SetAgentChannels)
 _SHADOW_COMMANDS: Final = (SetShadowPolicy, ClearShadowPolicy)
+_SCHEDULE_COMMANDS: Final = (SchedulePolicy, CancelScheduledPolicy)
 # Commands that create what is missing: with a tag that must match, they are refused instead.
-_CREATING_COMMANDS: Final = (PutAgent, PublishPolicy, SetShadowPolicy)
+_CREATING_COMMANDS: Final = (PutAgent, PublishPolicy, SchedulePolicy, SetShadowPolicy)
 
 
 # --- entity tags ------------------------------------------------------------------------------------------------------
@@ -99,6 +102,9 @@ def _object_of(state: RoutingState, command: PlainCommand) -> tuple[bool, str | 
     """Return whether the object of a command exists and its client may see it, and the object's tag, if it has one."""
     if isinstance(command, PublishPolicy):
         return state.policy is not None, policy_tag(state)
+    if isinstance(command, _SCHEDULE_COMMANDS):
+        scheduled = state.scheduled_policy
+        return scheduled is not None, None if scheduled is None else str(scheduled.seq)
     if isinstance(command, _SHADOW_COMMANDS):
         return state.shadow_policy is not None, shadow_tag(state)
     if isinstance(command, SetQueueOpen):

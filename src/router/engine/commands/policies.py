@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from msgspec import structs
+
 from router.engine.commands.hours import restart_day_if_needed, update_all_queues
 from router.engine.commands.plan_steps import resume_plan, skip_absent_step
 from router.engine.commands.rescind import rescind_unqualified, rescind_unqualified_of_agent
@@ -15,7 +17,7 @@ from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPol
 from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
 from router.model.policy import Policy
-from router.model.results import CommandResult, RefusalCode, Refused
+from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import ContactState, QueueId
 from router.policy.checks.consistency import policy_problems
 
@@ -26,29 +28,36 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
     state, policy = tx.state, command.policy
     if command.expected_version not in (None, state.policy_version):
         return Refused(code=RefusalCode.POLICY_VERSION_CONFLICT, field="if_match", state=str(state.policy_version))
-    refused = None if command.is_checked else _invalid_policy_refusal(policy)
+    refused = None if command.is_checked else invalid_policy_refusal(policy)
     refused = refused or publication_refusal(state, policy, command.drain_to)
     if refused is not None:
         return refused
+    return publish(
+        tx,
+        command.drain_to,
+        PolicyPublished(
+            version=state.policy_version + 1,
+            policy=policy,
+            note=command.note,
+            published_by=command.published_by,
+            changes=command.changes if command.compared_version == state.policy_version else None,
+            restores=command.restores,
+        ),
+    )
+
+
+def publish(tx: Transaction, targets: Mapping[QueueId, QueueId], event: PolicyPublished) -> Done:
+    """Publish a policy that nothing prevents, and let waiting contacts and offers follow it."""
+    state, policy = tx.state, event.policy
     before = state.policy
     with_plans = before is not None and bool(before.plans or policy.plans)
     affected = _all_waiting(state) if with_plans else _affected_contacts(state, policy)
     drain_to = {
         queue_id: target
-        for queue_id, target in sorted(command.drain_to.items())
+        for queue_id, target in sorted(targets.items())
         if queue_id not in policy.queues and _live_contacts(state, queue_id)
     }
-    tx.emit(
-        PolicyPublished(
-            version=state.policy_version + 1,
-            policy=policy,
-            drain_to=drain_to,
-            note=command.note,
-            published_by=command.published_by,
-            changes=command.changes if command.compared_version == state.policy_version else None,
-            restores=command.restores,
-        )
-    )
+    tx.emit(structs.replace(event, drain_to=drain_to))
     answer = tx.done("policy", str(state.policy_version))
     restart_day_if_needed(tx, before)
     update_all_queues(tx)
@@ -56,7 +65,7 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
         if not _is_waiting(contact):
             continue  # It has left a queue that this policy closes.
         if contact.queue_id not in policy.queues:
-            move_to_queue(tx, contact, command.drain_to[contact.queue_id], "drained")
+            move_to_queue(tx, contact, targets[contact.queue_id], "drained")
         else:
             if contact.pending_offer_ids:
                 rescind_unqualified(tx, contact, "policy")
@@ -106,7 +115,8 @@ def _problem_text(problem: Problem) -> str:
     return f"{problem.path}: {problem.message}{position}"
 
 
-def _invalid_policy_refusal(policy: Policy) -> Refused | None:
+def invalid_policy_refusal(policy: Policy) -> Refused | None:
+    """Return the refusal of an invalid policy, with its first problems; None: it is valid."""
     problems = policy_problems(policy)
     if not problems:
         return None
@@ -119,7 +129,7 @@ def _set_shadow_policy(tx: Transaction, command: SetShadowPolicy) -> CommandResu
     if state.policy is None:
         detail = "no policy is active: publish one first (PUT /v1/policy)"
         return Refused(code=RefusalCode.INVALID_POLICY, field="policy", detail=detail)
-    refused = None if command.is_checked else _invalid_policy_refusal(command.policy)
+    refused = None if command.is_checked else invalid_policy_refusal(command.policy)
     if refused is not None:
         return refused
     tx.emit(ShadowPolicySet(policy=command.policy))

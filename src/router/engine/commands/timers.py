@@ -12,6 +12,7 @@ from router.engine.commands import (
     offers,
     overflow,
     parking,
+    policy_schedule,
     presence,
     requests,
     suspension,
@@ -133,4 +134,5 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.LEAVE: _end_leave_grace,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
     TimerKind.OPENING: hours.continue_opening,
+    TimerKind.PUBLICATION: policy_schedule.publish_scheduled,
 }

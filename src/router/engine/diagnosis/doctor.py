@@ -10,6 +10,7 @@ its counts, once enough contacts have been classified.
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from router.engine.commands.policy_schedule import schedule_refusal
 from router.engine.diagnosis.coverage import FinalRequirement, SkillCoverage, final_requirement, satisfiable_requirement
 from router.engine.diagnosis.findings import build_finding, describe_unmet, list_names
 from router.engine.diagnosis.invariants import broken_invariants, orphan_steps
@@ -84,6 +85,18 @@ def _version(state: RoutingState) -> tuple[int, int]:
     return state.policy_version, state.index.qualification.changes
 
 
+def _schedule_findings(state: RoutingState) -> Iterator[Finding]:
+    scheduled = state.scheduled_policy
+    if scheduled is None:
+        return
+    if scheduled.refused_at_ms is not None:
+        message = f"was due and was refused: {scheduled.refused}: {scheduled.refused_detail}"
+        yield build_finding(FindingCode.SCHEDULED_POLICY_REFUSED, Severity.ERROR, message, subject="policy")
+    elif (refused := schedule_refusal(state, scheduled)) is not None:
+        message = f"would be refused now: {refused.code.name.lower()}: {refused.detail}"
+        yield build_finding(FindingCode.SCHEDULED_POLICY_OUTDATED, Severity.WARNING, message, subject="policy")
+
+
 def _findings(state: RoutingState, at_ms: int | None, *, thorough: bool) -> Iterator[Finding | None]:
     """Yield the findings, and None after each step without one."""
     for sentence in broken_invariants(state) if thorough else orphan_steps(state):
@@ -92,6 +105,7 @@ def _findings(state: RoutingState, at_ms: int | None, *, thorough: bool) -> Iter
     if policy is None:
         yield build_finding(FindingCode.NO_POLICY, Severity.ERROR, "no policy is active")
         return
+    yield from _schedule_findings(state)
     at_ms = state.at_ms if at_ms is None else max(at_ms, state.at_ms)
     coverage = SkillCoverage(state, policy)
     yield from coverage.fill(state)

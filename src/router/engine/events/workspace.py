@@ -8,6 +8,8 @@ their customers are not on the line.
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import structs
+
 from router.engine.events.contact_state import add_waiting_timers, change_queue, place_in_line, update_ready_agents
 from router.engine.events.contacts import store_key
 from router.engine.index.routing_index import queues_to_leave
@@ -23,13 +25,16 @@ from router.model.events.workspace import (
     DayStarted,
     IdempotencyKeyRecorded,
     PolicyPublished,
+    PolicyScheduleCancelled,
+    PolicyScheduled,
+    PolicyScheduleRefused,
     QueueClosed,
     QueueOpened,
     ShadowPolicyCleared,
     ShadowPolicySet,
 )
 from router.model.policy import Policy, Selection, selections_of
-from router.model.policy_versions import PublishedPolicy
+from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
 from router.model.states import ContactState, QueueId, QueueState
 
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
@@ -48,6 +53,8 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
         _move_drained(state, event.drain_to)
     state.policy_version = event.version
     _record_version(state, event)
+    if event.is_scheduled:
+        state.scheduled_policy = None
     if before is None or caps_of(before) != caps_of(event.policy):
         for agent in state.agents.values():
             if agent.recent_contact_times:
@@ -82,8 +89,36 @@ def _record_version(state: RoutingState, event: PolicyPublished) -> None:
         note=event.note,
         restores=event.restores,
         changes=event.changes,
+        is_scheduled=event.is_scheduled,
     )
     state.policy_history.add(entry, event.policy)
+
+
+def _policy_scheduled(state: RoutingState, event: PolicyScheduled) -> None:
+    state.scheduled_policy = ScheduledPolicy(
+        policy=event.policy,
+        publish_at_ms=event.publish_at_ms,
+        seq=state.seq,
+        scheduled_at_ms=state.at_ms,
+        scheduled_by=event.scheduled_by,
+        note=event.note,
+        replaces=event.replaces,
+        drain_to=event.drain_to,
+        changes=event.changes,
+    )
+    state.timers.add(event.publish_at_ms, TimerKind.PUBLICATION, "")
+
+
+def _schedule_cancelled(state: RoutingState, _: PolicyScheduleCancelled) -> None:
+    state.scheduled_policy = None
+
+
+def _schedule_refused(state: RoutingState, event: PolicyScheduleRefused) -> None:
+    scheduled = state.scheduled_policy
+    assert scheduled is not None
+    state.scheduled_policy = structs.replace(
+        scheduled, refused=event.refused, refused_detail=event.detail, refused_at_ms=state.at_ms
+    )
 
 
 def _settle_changed_clocks(state: RoutingState, policy: Policy) -> list[Contact]:
@@ -227,6 +262,9 @@ def _queued_seq(contact: Contact) -> int:
 
 WORKSPACE_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     PolicyPublished: _policy_published,
+    PolicyScheduled: _policy_scheduled,
+    PolicyScheduleCancelled: _schedule_cancelled,
+    PolicyScheduleRefused: _schedule_refused,
     DayStarted: _day_started,
     ShadowPolicySet: _shadow_set,
     ShadowPolicyCleared: _shadow_cleared,

@@ -21,7 +21,7 @@ from router.engine.state.policy_history import PolicyHistory
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
-from router.model.policy_versions import PublishedPolicy
+from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
 from router.model.states import ContactState
 
 SNAPSHOT_FORMAT: Final = 5
@@ -80,6 +80,7 @@ class SnapshotImage(Struct, array_like=True):
     hours: list[tuple[str, QueueHours]] = []
     learned: WaitStatistics = field(default_factory=WaitStatistics)
     no_agents_since: dict[str, int] = {}
+    scheduled_policy: ScheduledPolicy | None = None
     policy_history: list[PublishedPolicy] = []
 
 
@@ -140,6 +141,7 @@ def dump(state: RoutingState) -> bytes:
             *trailing_fields(state),
             state.wait_statistics,
             state.no_agents_since,
+            state.scheduled_policy,
             state.policy_history.entries(),
         )
     )
@@ -147,7 +149,9 @@ def dump(state: RoutingState) -> bytes:
 
 def decisive_part(state: RoutingState) -> bytes:
     """Return the state as bytes without the history of the policy, which decides nothing: what the digest covers."""
-    return dump(state)[: -len(SNAPSHOT_ENCODER.encode(state.policy_history.entries()))]
+    whole, history = dump(state), SNAPSHOT_ENCODER.encode(state.policy_history.entries())
+    assert whole.endswith(history), "the history is the last part"
+    return whole[: -len(history)]
 
 
 def load(data: bytes) -> RoutingState:
@@ -162,6 +166,7 @@ def load(data: bytes) -> RoutingState:
     state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
+    state.scheduled_policy = image.scheduled_policy
     state.policy_history = PolicyHistory(image.policy_history)
     if image.policy is not None and state.policy_history.get(image.policy_version) is None:
         # A snapshot of an earlier version of the format, without the history.

@@ -7,6 +7,7 @@ kinds are different, because they come from the calendar and not from the router
 
 * Times that a customer or a gateway has named stay: the agreed time of a callback, and the end of a suspension with its warning,
   unless it is just ``resume_within_s`` after the suspension, which is the router's own duration.
+* The time of a scheduled policy stays as well.
 * Opening hours and the local day are evaluated again with the first command: what they said was said of another day.
 """
 
@@ -94,6 +95,12 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
     state.rule_counts = shift_times(state.rule_counts, by_ms)
     state.ended_contacts = EndedContacts((contact_id, at_ms + by_ms) for contact_id, at_ms in state.ended_contacts)
     state.no_agents_since = _shift_all(state.no_agents_since, by_ms)
+    scheduled = state.scheduled_policy
+    if scheduled is not None:
+        refused_at_ms = None if scheduled.refused_at_ms is None else scheduled.refused_at_ms + by_ms
+        state.scheduled_policy = msgspec.structs.replace(
+            scheduled, scheduled_at_ms=scheduled.scheduled_at_ms + by_ms, refused_at_ms=refused_at_ms
+        )
     state.policy_history = PolicyHistory(shift_times(entry, by_ms) for entry in state.policy_history.entries())
     state.at_ms = state.event_at_ms = state.event_at_ms + by_ms
     for hours in state.hours.values():

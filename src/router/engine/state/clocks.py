@@ -42,6 +42,7 @@ class TimerKind(IntEnum):
     OPENING = 17
     SWITCH = 18
     LEAVE = 19
+    PUBLICATION = 20
 
 
 class ClockRule(NamedTuple):

@@ -37,6 +37,7 @@ _NO_AGENTS: Final = TimerKind.NO_AGENTS
 _OFFER: Final = TimerKind.OFFER
 _OPENING: Final = TimerKind.OPENING
 _PREFERRED: Final = TimerKind.PREFERRED
+_PUBLICATION: Final = TimerKind.PUBLICATION
 _QUEUED: Final = ContactState.QUEUED
 _RETURN: Final = TimerKind.RETURN
 _STEP: Final = TimerKind.STEP
@@ -161,6 +162,8 @@ class Timers:
             heap.extend(_agent_entries(agent))
         if records.day_until_ms is not None:
             heap.append((records.day_until_ms, _DAY, "", ""))
+        if records.scheduled_policy is not None:
+            heap.append((records.scheduled_policy.publish_at_ms, _PUBLICATION, "", ""))
         for queue_id, hours in records.hours.items():
             if hours.next_check_at_ms is not None:
                 heap.append((hours.next_check_at_ms, _HOURS, queue_id, ""))
@@ -200,6 +203,9 @@ class Timers:
             return work is not None and due in (work.wrap_up_deadline_ms, work.parked_until_ms)
         if kind == _DAY:  # A timer of the workspace itself has no subject.
             return self._records.day_until_ms == due
+        if kind == _PUBLICATION:
+            scheduled = self._records.scheduled_policy
+            return scheduled is not None and scheduled.publish_at_ms == due and scheduled.refused_at_ms is None
         if kind == _HOURS:
             hours = self._records.hours.get(subject)
             return hours is not None and hours.next_check_at_ms == due

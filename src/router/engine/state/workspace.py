@@ -19,6 +19,7 @@ from router.engine.state.records import Assignment, EntryRuleCounts, Offer, Queu
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.operations import OPERATIONS, Requester, Situation, allowed_operations, situation_of
 from router.model.policy import Policy, QueuePolicy
+from router.model.policy_versions import ScheduledPolicy
 from router.model.states import (
     TERMINAL_CONTACT_STATES,
     AgentId,
@@ -44,6 +45,8 @@ class WorkspaceRecords:
         self.policy: Policy | None = None
         self.policy_version = 0
         self.policy_history = PolicyHistory()
+        self.scheduled_policy: ScheduledPolicy | None = None
+        """Policy that is published at its time, or that was refused then."""
         self.rule_counts = EntryRuleCounts()
         self.shadow_policy: Policy | None = None
         """Policy that is evaluated for comparison and decides nothing."""

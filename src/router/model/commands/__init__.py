@@ -51,6 +51,7 @@ from router.model.commands.contact import (
 )
 from router.model.commands.workspace import (
     AcceptOffer,
+    CancelScheduledPolicy,
     ClearShadowPolicy,
     CompleteAssignment,
     ConnectDesktop,
@@ -63,6 +64,7 @@ from router.model.commands.workspace import (
     PutAgent,
     RemoveAgent,
     ResumeAssignment,
+    SchedulePolicy,
     SetAgentChannels,
     SetAgentState,
     SetQueueOpen,
@@ -124,6 +126,8 @@ __all__ = (
     "ConnectDesktop",
     "LoseDesktop",
     "PublishPolicy",
+    "SchedulePolicy",
+    "CancelScheduledPolicy",
     "SetShadowPolicy",
     "ClearShadowPolicy",
     "SetQueueOpen",
@@ -220,6 +224,8 @@ PlainCommand: TypeAlias = (
     | ConnectDesktop
     | LoseDesktop
     | PublishPolicy
+    | SchedulePolicy
+    | CancelScheduledPolicy
     | SetShadowPolicy
     | ClearShadowPolicy
     | SetQueueOpen

@@ -170,6 +170,28 @@ class PublishPolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.publis
     compared_version: int | None = None
 
 
+class SchedulePolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.schedule"):
+    """Publish a policy at a time. It replaces one that is scheduled.
+
+    If ``replaces`` is set and that version is not active at the time, it is not published.
+    """
+
+    policy: Policy
+    publish_at_ms: int
+    replaces: int | None = None
+    drain_to: dict[QueueId, QueueId] = {}
+    note: str = ""
+    scheduled_by: str = ""
+    changes: ChangeCounts | None = None
+    """Differences to the version ``replaces``, counted by the caller."""
+    is_checked: bool = False
+    """Whether the caller has found no problem in the policy."""
+
+
+class CancelScheduledPolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.cancel_schedule"):
+    """Do not publish the scheduled policy; forget one that was refused."""
+
+
 class SetShadowPolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.set_shadow"):
     """Run a shadow policy in parallel with the active policy. It replaces an earlier shadow policy."""
 

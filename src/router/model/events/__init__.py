@@ -74,6 +74,9 @@ from router.model.events.workspace import (
     DayStarted,
     IdempotencyKeyRecorded,
     PolicyPublished,
+    PolicyScheduleCancelled,
+    PolicyScheduled,
+    PolicyScheduleRefused,
     QueueClosed,
     QueueOpened,
     ShadowPolicyCleared,
@@ -139,6 +142,9 @@ __all__ = (
     "QueueOpened",
     "QueueClosed",
     "PolicyPublished",
+    "PolicyScheduled",
+    "PolicyScheduleCancelled",
+    "PolicyScheduleRefused",
     "DayStarted",
     "ShadowPolicySet",
     "ShadowPolicyCleared",
@@ -200,6 +206,9 @@ Event: TypeAlias = (
     | QueueOpened
     | QueueClosed
     | PolicyPublished
+    | PolicyScheduled
+    | PolicyScheduleCancelled
+    | PolicyScheduleRefused
     | DayStarted
     | ShadowPolicySet
     | ShadowPolicyCleared

@@ -65,6 +65,40 @@ class PolicyPublished(EventStruct, frozen=True, kw_only=True, tag="policy.publis
     """How many paths it added, removed and changed; null: not counted."""
     restores: int | None = None
     """Version whose content it restores; null: it is no rollback."""
+    is_scheduled: bool = False
+    """Whether it was scheduled, and is now due."""
+
+
+class PolicyScheduled(EventStruct, frozen=True, kw_only=True, tag="policy.scheduled"):
+    """A policy will be published at a time. It replaces one that was scheduled before."""
+
+    policy: Policy
+    """The complete policy."""
+    publish_at_ms: int
+    """When it is published, epoch milliseconds."""
+    replaces: int | None = None
+    """Version that must then be active; null: whichever is."""
+    drain_to: dict[QueueId, QueueId] = {}
+    """Queue for the contacts of each queue that it removes."""
+    note: str = ""
+    """Why, as its author wrote it."""
+    scheduled_by: str = ""
+    """Who scheduled it."""
+    changes: ChangeCounts | None = None
+    """How many paths it adds, removes and changes; null: not counted."""
+
+
+class PolicyScheduleCancelled(EventStruct, frozen=True, kw_only=True, tag="policy.schedule_cancelled"):
+    """The scheduled policy will not be published; also the end of one that was refused."""
+
+
+class PolicyScheduleRefused(EventStruct, frozen=True, kw_only=True, tag="policy.schedule_refused"):
+    """The scheduled policy was due and could not be published; the active one stays. It is not tried again."""
+
+    refused: str
+    """Code of the refusal, as a publication would have had it."""
+    detail: str = ""
+    """Its text."""
 
 
 class DayStarted(EventStruct, frozen=True, kw_only=True, tag="workspace.day_started"):

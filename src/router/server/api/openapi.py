@@ -193,7 +193,7 @@ _ETAG: Final = {"description": "Entity tag; it changes only with what clients ca
 _TAGGED: Final = frozenset(
     {
         *("get_policy", "put_policy", "get_shadow", "put_shadow", "get_contact", "update_contact", "get_queue", "open_queue"),
-        *("get_policy_version", "rollback_policy"),
+        *("get_policy_version", "rollback_policy", "schedule_policy", "get_scheduled_policy"),
         *("close_queue", "follow_queue_hours", "get_agent", "put_agent", "set_agent_channels"),
     }
 )

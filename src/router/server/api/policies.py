@@ -48,7 +48,7 @@ async def policy_response(request: ApiRequest, policy: Policy, headers: dict[str
 
 async def put_policy(request: ApiRequest) -> ApiResponse:
     """Publish a policy. Requires ``If-Match`` with the ETag of the policy that it replaces, or ``*``."""
-    drain_to = _drain_to(request.query_params.drain_to)
+    drain_to = drain_targets(request.query_params.drain_to)
     note = checked_note(request.query_params.note)
     policy, _ = await parse_policy(request.body)
     return await publish(
@@ -143,7 +143,8 @@ async def parse_policy(document: bytes) -> tuple[Policy, list[Problem]]:
         raise ProblemError("invalid_policy", errors=error.problems) from None
 
 
-def _drain_to(text: str) -> dict[str, str]:
+def drain_targets(text: str) -> dict[str, str]:
+    """Return the queues that take the contacts of removed ones. Raises ProblemError."""
     targets: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         removed, colon, target = pair.partition(":")

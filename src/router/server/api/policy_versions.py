@@ -44,6 +44,8 @@ class PolicyVersion(Struct, frozen=True, kw_only=True):
     """How many paths of the document it added, removed and changed; null: not counted."""
     seq: int | None
     """Sequence number of its event; null: not known."""
+    is_scheduled: bool
+    """Whether it was scheduled and then published by itself."""
     is_kept: bool
     """Whether its content can still be read, compared and restored."""
 
@@ -141,6 +143,7 @@ def _version_view(entry: PublishedPolicy, active: int) -> PolicyVersion:
         restores=entry.restores,
         changes=entry.changes,
         seq=entry.seq or None,
+        is_scheduled=entry.is_scheduled,
         is_kept=entry.content is not None,
     )
 

@@ -117,6 +117,7 @@ from router.server.api.policies import (
     put_shadow,
     try_policy,
 )
+from router.server.api.policy_schedule import POLICY_SCHEDULE_ROUTES
 from router.server.api.policy_versions import POLICY_VERSION_ROUTES
 from router.server.api.queues import (
     close_queue,
@@ -537,6 +538,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_WORK,
     *_CENTRE,
     *POLICY_VERSION_ROUTES,
+    *POLICY_SCHEDULE_ROUTES,
     *REQUEST_ROUTES,
     *CUSTOMER_ROUTES,
 )
