@@ -4,7 +4,8 @@ The WebSocket client keeps all agents by events. A tool that needs one list, or 
 asks for it with single requests.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from router.client.http_query import exchange
+from router.model.filters import BulkPreview, BulkReceipt
 from router.model.states import AgentState
 from router.model.views import AgentView, WaitingView
 
@@ -91,6 +93,30 @@ class SupervisorApi:
             if page.next_cursor is None:
                 return
             query["cursor"] = page.next_cursor
+
+    async def preview_bulk(
+        self, *, agents: Mapping[str, Any] | None = None, contacts: Mapping[str, Any] | None = None
+    ) -> BulkPreview:
+        """Return how many agents, or live contacts, meet conditions, and the ids of at most 1,000 of them; give one of both."""
+        body = {name: value for name, value in (("agents", agents), ("contacts", contacts)) if value is not None}
+        return await self._send("POST", "/v1/bulk/preview", body, BulkPreview)
+
+    async def execute_bulk(
+        self,
+        act: Mapping[str, Any],
+        ids: Sequence[str],
+        *,
+        agents: Mapping[str, Any] | None = None,
+        contacts: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkReceipt:
+        """Carry out an act, for example ``{"type": "cancel"}``, on at most 1,000 objects; with conditions, on those that meet them.
+
+        A repeat with the same ``idempotency_key`` after NotConnected carries out what is left, and nothing twice.
+        """
+        body = {"act": act, "ids": ids, "agents": agents, "contacts": contacts}
+        body = {name: value for name, value in body.items() if value is not None}
+        return await self._send("POST", "/v1/bulk", body, BulkReceipt, idempotency_key or secrets.token_urlsafe(16))
 
     async def update_agent(self, agent_id: str, changes: Mapping[str, Any]) -> None:
         """Change an agent's record by a merge patch: fields that are not named stay as they are, None removes."""

@@ -35,8 +35,9 @@ from router.engine.diagnosis.invariants import broken_invariants
 from router.engine.events import apply
 from router.engine.index.directory import ContactFilter
 from router.engine.queries import slices, views, why
-from router.engine.queries.agent_lists import EVERY_AGENT, AgentFilter, AgentOrder, AgentPage, OrderPosition, agent_list
+from router.engine.queries.agent_lists import EVERY_AGENT, AgentOrder, AgentPage, OrderPosition, agent_list
 from router.engine.queries.availability import check_availability, estimate_wait_of_new_contact
+from router.engine.queries.matching_objects import MatchingObjects, matching_objects
 from router.engine.queries.requests import TokenHolder, request_view, request_views, token_holder
 from router.engine.queries.slices import ContactPage, Slices, Views, run_to_end
 from router.engine.queries.waiting_list import WaitingPage, waiting_page
@@ -48,6 +49,7 @@ from router.engine.state.workspace import agents_offered, conversation_roles
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
 from router.model.events import Event
+from router.model.filters import AgentFilter, ObjectFilter
 from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
 from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
@@ -372,6 +374,10 @@ class Engine:
     ) -> Slices[AgentPage]:
         """Return up to ``limit`` agents after a position who meet the filter; a page may be short and still have a next one."""
         return agent_list(self._state, wanted, order, after, limit)
+
+    def matching_objects(self, wanted: ObjectFilter, *, limit: int) -> Slices[MatchingObjects]:
+        """Return how many agents or live contacts meet a filter, and at most ``limit`` ids."""
+        return matching_objects(self._state, wanted, limit)
 
     def all_agents(self) -> Slices[Views[AgentView]]:
         """Return all agents, as of the last turn."""

@@ -49,6 +49,8 @@ class Reader:
                 value = ids.get(parameter["name"]) or parameter["example"]
                 path = path.replace(f"{{{parameter['name']}}}", value)
         headers = {}
+        if any(parameter["name"] == "Idempotency-Key" and parameter["required"] for parameter in operation["parameters"]):
+            headers["Idempotency-Key"] = name
         if any(parameter["name"] == "If-Match" for parameter in operation["parameters"]) and name in (
             "put_policy",
             "rollback_policy",
@@ -102,6 +104,8 @@ async def prepare_agents_and_queues(reader: Reader) -> None:
     await reader.send("put_agent")
     await reader.send("put_agent", agent_id="grace")
     await reader.send("update_agent")
+    await reader.send("preview_bulk")
+    assert (await reader.send("execute_bulk"))["applied"] == 1
     await reader.send("set_agent_channels", "ada")
     await reader.send("set_agent_state", "ada")
     await reader.send("open_queue")

@@ -53,6 +53,8 @@ EXPECTED = {
     "assign_contact": "supervisor admin",
     "why_contact": "supervisor admin",
     "why_agent": "supervisor admin",
+    "preview_bulk": "supervisor admin",
+    "execute_bulk": "supervisor admin",
     "put_agent": "supervisor admin",
     "update_agent": "supervisor admin",
     "get_agent": "agent supervisor admin",
@@ -138,6 +140,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
     """A router whose limits of rate never answer in place of the permissions."""
     rates = ("server__requests", "server__state_changes", "sockets__frames", "requests__token")
     limits: dict[str, Any] = {f"{rate}_{unit}": 1_000 for rate in rates for unit in ("per_s", "burst")}
+    limits["server__failed_logins_per_s"] = 1_000
     process = RouterProcess(tmp_path_factory.mktemp("router"), **limits).start()
     yield process
     process.kill()

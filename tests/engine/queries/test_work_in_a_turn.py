@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from router.engine.engine import Engine
-from router.engine.queries.agent_lists import AgentFilter, AgentOrder
+from router.engine.queries.agent_lists import AgentOrder
 from router.model import commands as c
+from router.model.filters import AgentFilter, LiveContactFilter
 from router.model.policy import EntryRule, FactPolicy, FactType, Policy
 from router.model.results import Done
 from router.model.states import ContactState
@@ -100,6 +101,8 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "list of agents with filters": lambda centre: centre.engine.agent_page(MANY_CONDITIONS, limit=500),
     "list of the least loaded agents": lambda centre: centre.engine.agent_page(order=AgentOrder.LOAD, limit=500),
     "list of agents who are no more": lambda centre: centre.engine.agent_page(AgentFilter(team="none"), AgentOrder.IDLE),
+    "agents who meet a filter": lambda centre: centre.engine.matching_objects(MANY_CONDITIONS, limit=1_000),
+    "contacts that meet a filter": lambda centre: centre.engine.matching_objects(LiveContactFilter(channel="voice"), limit=1_000),
     "contacts that wait in a queue": lambda centre: centre.engine.waiting_page("q001", limit=500),
     "contacts that wait in a queue of many lines": lambda centre: centre.engine.waiting_page("q000", limit=500),
     "welcome of a gateway": pages_of,
@@ -120,6 +123,7 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
 MEASURED = {
     "contact_page",
     "agent_page",
+    "matching_objects",
     "waiting_page",
     "live_contacts",
     "all_agents",

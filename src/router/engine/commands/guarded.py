@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from router.engine.commands.transaction import Transaction, already_done, is_visible
+from router.engine.matching.filters import object_meets
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
@@ -41,6 +42,7 @@ from router.model.commands import (
     UpdateAgent,
 )
 from router.model.events.workspace import IdempotencyKeyRecorded
+from router.model.filters import AgentFilter, ObjectFilter
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import ContactState, QueueId
 
@@ -156,6 +158,13 @@ def _precondition_refusal(state: RoutingState, command: PlainCommand, condition:
     return None
 
 
+def _meets(state: RoutingState, command: PlainCommand, wanted: ObjectFilter) -> bool:
+    """Return whether the object of a command meets a filter; true for one that does not exist, which the command itself refuses."""
+    agent_id, contact_id = getattr(command, "agent_id", None), getattr(command, "contact_id", None)
+    name, known = (agent_id, state.agents) if isinstance(wanted, AgentFilter) else (contact_id, state.contacts)
+    return name not in known or object_meets(state, wanted, agent_id=agent_id, contact_id=contact_id)
+
+
 def _failed(command: PlainCommand, tag: str | None, field: str, detail: str) -> Refused:
     is_policy = isinstance(command, PublishPolicy)
     code = RefusalCode.POLICY_VERSION_CONFLICT if is_policy else RefusalCode.PRECONDITION_FAILED
@@ -174,6 +183,8 @@ def guarded_handler(handlers: Mapping[type, CommandHandler]) -> CommandHandler:
             refused = _precondition_refusal(state, command, guarded.precondition)
             if refused is not None:
                 return refused
+        if guarded.wanted is not None and not _meets(state, command, guarded.wanted):
+            return _failed(command, None, "id", "it does not meet the conditions any more: make a new preview")
         result = handlers[type(command)](tx, command)
         if isinstance(result, Refused):
             return result

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
+from router.engine.matching.filters import AgentMatcher
 from router.engine.queries.slices import PAGE_COST_MAX, Slices, WorkMeter, agent_cost
 from router.engine.queries.views import agent_view
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
-from router.model.states import AgentId, AgentState, QueueId, TeamId
+from router.model.filters import AgentFilter
+from router.model.states import AgentId
 from router.model.views import AgentView
 
 # Cost of comparing an agent with a filter: ten calls at most.
@@ -44,23 +46,6 @@ class AgentOrder(StrEnum):
     """Smallest share of the capacity in use first."""
     LOAD_DESCENDING = "-load"
     """Largest share of the capacity in use first."""
-
-
-class AgentFilter(NamedTuple):
-    """Conditions of a list of agents, all of which must hold; None: any."""
-
-    state: AgentState | None = None
-    reason: str | None = None
-    team: TeamId | None = None
-    label: str | None = None
-    queue_id: QueueId | None = None
-    """Queue that the agents serve, by their queues and the skills that the queue requires."""
-    skill: tuple[str, int] | None = None
-    """Skill with the smallest level."""
-    channel: str | None = None
-    """Channel that the agents are not excluded from."""
-    is_available: bool | None = None
-    """Whether the agents could get an offer now, on ``channel`` or, without it, on any channel."""
 
 
 EVERY_AGENT: Final = AgentFilter()
@@ -96,49 +81,6 @@ _VALUES: Final[dict[AgentOrder, Callable[[Agent], int]]] = {
     AgentOrder.LOAD: _load,
     AgentOrder.LOAD_DESCENDING: lambda agent: -_load(agent),
 }
-
-
-class AgentMatcher:
-    """Tells whether agents meet a filter, by the state of the moment."""
-
-    def __init__(self, state: RoutingState, wanted: AgentFilter) -> None:
-        self._state = state
-        self._wanted = wanted
-
-    def accepts(self, agent: Agent) -> bool:
-        """Return whether an agent meets all conditions."""
-        wanted = self._wanted
-        if wanted.state is not None and agent.state is not wanted.state:
-            return False
-        if wanted.reason is not None and agent.reason != wanted.reason:
-            return False
-        if wanted.team is not None and agent.team != wanted.team:
-            return False
-        if wanted.label is not None and wanted.label not in agent.labels:
-            return False
-        if wanted.skill is not None and agent.skills.get(wanted.skill[0], 0) < wanted.skill[1]:
-            return False
-        if wanted.queue_id is not None and not serves_queue(self._state, agent, wanted.queue_id):
-            return False
-        return self._has_channel(agent)
-
-    def _has_channel(self, agent: Agent) -> bool:
-        channel, is_available = self._wanted.channel, self._wanted.is_available
-        bits = agent.open_channel_bits
-        if channel is not None:
-            known = self._state.index.channels.by_name.get(channel)
-            if known is None or agent.channel_max.get(channel) == 0:
-                return False
-            bits &= known.bit
-        return is_available is None or bool(bits) is is_available
-
-
-def serves_queue(state: RoutingState, agent: Agent, queue_id: QueueId) -> bool:
-    """Return whether an agent serves a queue: by the list of their queues, and by the skills that the queue requires."""
-    policy = state.policy
-    if policy is None or queue_id not in policy.queues or (agent.queues is not None and queue_id not in agent.queues):
-        return False
-    return all(agent.skills.get(skill, 0) >= level for skill, level in policy.queues[queue_id].requires.items())
 
 
 def agent_list(

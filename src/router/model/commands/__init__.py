@@ -72,6 +72,7 @@ from router.model.commands.workspace import (
     UnparkAssignment,
     UpdateAgent,
 )
+from router.model.filters import ObjectFilter
 
 __all__ = (
     "CommandStruct",
@@ -169,6 +170,8 @@ class GuardedCommand(CommandStruct, frozen=True, kw_only=True, tag="guarded"):
     earlier_hashes: tuple[tuple[bytes, bytes], ...] = ()
     """``dedupe_key`` and ``fingerprint`` of the same command as they were hashed with earlier secrets."""
     precondition: Precondition | None = None
+    wanted: ObjectFilter | None = None
+    """Carry out only if the object meets this filter; none: whatever it is. A repeated key is answered before."""
 
 
 class AdvanceTime(CommandStruct, frozen=True, kw_only=True, tag="time.advance"):

@@ -1,12 +1,13 @@
 """API operations on lists of agents, with their filters and orders, and changes of an agent's record by a merge patch."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.engine.commands.transaction import unknown_agent
-from router.engine.queries.agent_lists import AgentFilter, AgentOrder, OrderPosition
+from router.engine.queries.agent_lists import AgentOrder, OrderPosition
 from router.model.commands import UpdateAgent
+from router.model.filters import AgentFilter
 from router.model.policy import AttributesPatch, SkillsPatch
 from router.model.states import AgentState, Code, Name
 from router.model.views import AgentView
@@ -14,6 +15,14 @@ from router.server.api.bodies import AgentReceipt, Labels
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError, problem_from_refusal
 from router.server.api.request import ApiRequest, ApiResponse
+
+SkillLevel: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(?!\n)$",
+        extra={"rule": "must be `skill` or `skill:level`, with a level of 1 to 10"},
+    ),
+]
 
 
 class AgentChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,16 +60,7 @@ class AgentsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     queue: Name | None = None
     """Only agents who serve this queue: it is among their `queues`, or these are not set, and they have the skills that the queue
     requires."""
-    skill: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[a-z][a-z0-9_-]{0,63}(:[0-9]{1,2})?(?!\n)$",
-                extra={"rule": "must be `skill` or `skill:level`, with a level of 1 to 10"},
-            ),
-        ]
-        | None
-    ) = None
+    skill: SkillLevel | None = None
     """Only agents with this skill, for example ``english`` or ``english:5`` for at least this level."""
     channel: Name | None = None
     """Only agents who are not excluded from this channel by their record."""
@@ -134,20 +134,24 @@ async def update_agent(request: ApiRequest) -> ApiResponse:
     return ApiResponse(body=body, headers=replay_headers(effected))
 
 
+def skill_level(text: str | None, field: str) -> tuple[str, int] | None:
+    """Return skill and level of ``skill:level``; the default level is 1. Raises ProblemError for a level out of range."""
+    if text is None:
+        return None
+    name, _, level = text.partition(":")
+    if not 1 <= int(level or "1") <= 10:
+        raise ProblemError("invalid_value", "must be `skill` or `skill:level`, with a level of 1 to 10", field=field)
+    return name, int(level or "1")
+
+
 def _filter(query: AgentsQuery) -> AgentFilter:
-    skill = None
-    if query.skill is not None:
-        name, _, level = query.skill.partition(":")
-        skill = (name, int(level or "1"))
-        if not 1 <= skill[1] <= 10:
-            raise ProblemError("invalid_value", "must be `skill` or `skill:level`, with a level of 1 to 10", field="skill")
     return AgentFilter(
         state=query.state,
         reason=query.reason,
         team=query.team,
         label=query.label,
         queue_id=query.queue,
-        skill=skill,
+        skill=skill_level(query.skill, "skill"),
         channel=query.channel,
         is_available=query.available,
     )

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import NODEFAULT
 
 from router.model.commands import ANY_TAG, GuardedCommand, PlainCommand, Precondition
+from router.model.filters import ObjectFilter
 from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Credential, Role
 
@@ -72,8 +73,9 @@ def guarded(
     key: str | None = None,
     condition: Precondition | None = None,
     payload: bytes | None = None,
+    wanted: ObjectFilter | None = None,
 ) -> GuardedCommand:
-    """Return the command with its idempotency key and its precondition.
+    """Return the command with its idempotency key, its precondition and the filter that its object must meet.
 
     ``payload``: what a repeat must send again; None: the fields of the command.
     """
@@ -83,6 +85,7 @@ def guarded(
         dedupe_key=None if key is None else hash_parts(credential.actor.encode(), key.encode()),
         fingerprint=b"" if key is None else hash_parts(_command_payload(command) if payload is None else payload),
         precondition=condition,
+        wanted=wanted,
     )
 
 

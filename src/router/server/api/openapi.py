@@ -46,6 +46,7 @@ from router.server.api.bodies import (
     TransferTarget,
     WrapUpExtension,
 )
+from router.server.api.bulk import BulkPreviewRequest, BulkRequest
 from router.server.api.contact_cards import NoteRequest
 from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
@@ -111,6 +112,8 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
         "team": "blue",
         "labels": ["evening"],
     },
+    BulkPreviewRequest: {"agents": {"state": "not_ready", "team": "blue"}},
+    BulkRequest: {"act": {"type": "set_state", "state": "offline"}, "ids": ["ada"]},
     AgentChange: {"skills": {"german": 6}, "team": "blue", "labels": ["evening", "trainee"]},
     AgentStateChange: {"state": "not_ready", "reason": "lunch", "after_work": True},
     AssignTarget: {"agent_id": "ada"},
@@ -308,8 +311,9 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 def _headers(route: Route) -> list[dict[str, Any]]:
     if not route.is_guarded:
         return []
-    names = ("Idempotency-Key",) if route.name == "submit_contact" else tuple(_REQUEST_HEADERS)
-    return [{"name": name, "in": "header", "required": False, **_REQUEST_HEADERS[name]} for name in names]
+    names = ("Idempotency-Key",) if route.name in ("submit_contact", "execute_bulk") else tuple(_REQUEST_HEADERS)
+    required = route.name == "execute_bulk"
+    return [{"name": name, "in": "header", "required": required, **_REQUEST_HEADERS[name]} for name in names]
 
 
 def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:

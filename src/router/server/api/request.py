@@ -19,7 +19,16 @@ from router.cluster.view import ClusterView
 from router.context.service import ContextService
 from router.engine.engine import Engine
 from router.journal.port import Journal
-from router.model.commands import Command, PlainCommand, PutAgent, SetAgentChannels, SetQueueOpen, UpdateAgent, UpdateContact
+from router.model.commands import (
+    Command,
+    GuardedCommand,
+    PlainCommand,
+    PutAgent,
+    SetAgentChannels,
+    SetQueueOpen,
+    UpdateAgent,
+    UpdateContact,
+)
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.results import Done, Refused
 from router.runtime.event_feed import Publisher
@@ -219,6 +228,16 @@ class ApiRequest:
             records = await self.services.journal.read(self.workspace, after_seq=answer.seq - 1, limit=1)
             epoch = records[0].epoch if records else epoch
         return AppliedCommand(result=answer, epoch=epoch, history_id=reply.history_id, durability=self.services.store_durability)
+
+    async def execute_guarded(self, guard: GuardedCommand) -> Done:
+        """Execute one of several commands of a request under a key of its own. Raises ProblemError as ``execute``."""
+        exceeded = self.services.admission.state_change_refusal(self.credential, guard)
+        if exceeded is not None:
+            raise ProblemError("rate_limited", exceeded.detail, retry_after_s=whole_seconds(exceeded.wait_s))
+        reply: Reply = await self._answer(self.services.writer.execute(self.workspace, guard, actor=self.credential.actor))
+        if isinstance(reply.outcome.result, Refused):
+            raise problem_from_refusal(reply.outcome.result)
+        return reply.outcome.result
 
     async def execute_unguarded(self, command: PlainCommand) -> None:
         """Execute a further command of a request, without its idempotency key. Raises ProblemError as ``execute``."""

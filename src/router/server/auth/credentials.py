@@ -113,6 +113,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "assign_contact": _SUPERVISORS,
     "why_contact": _SUPERVISORS,
     "why_agent": _SUPERVISORS,
+    "preview_bulk": _SUPERVISORS,
+    "execute_bulk": _SUPERVISORS,
     "put_agent": _SUPERVISORS,
     "update_agent": _SUPERVISORS,
     "get_agent": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: their own
