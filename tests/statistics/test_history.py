@@ -1,0 +1,181 @@
+"""The history by minute, quarter of an hour and day: packing, limits, and readers that see one moment."""
+
+from itertools import pairwise
+
+import pytest
+
+from router.model.states import AgentState
+from router.statistics import history as module
+from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, History, HistorySnapshot
+from router.statistics.history_queries import Dimension
+from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
+from router.statistics.rows import StatisticsRow
+from router.statistics.workspace import WorkspaceStats
+from tests.statistics.test_workspace import rows_of
+from tests.support.event_history import MINUTE, EventHistory, RandomHistory, apply_all
+
+DAY_S = 86_400
+
+
+def a_long_time(days: int) -> EventHistory:
+    """A contact every half hour, which Ada answers after a second and has for ten minutes; Bob is not ready all the time."""
+    day = EventHistory()
+    day.agent("ada")
+    day.agent("bob", AgentState.NOT_READY)
+    for number in range(days * 48):
+        day.submit(f"c{number}")
+        work = day.after(1).answer(f"c{number}")
+        day.after(600).end(work)
+        day.complete(work)
+        day.after(1199)
+    return day
+
+
+def ask(stats: WorkspaceStats, day: EventHistory, by: Dimension, interval: Interval, from_ms: int = 0) -> list[StatisticsRow]:
+    return rows_of(stats, StatisticsQuestion(by, interval, None, from_ms, day.now_ms + 1), day.now_ms)
+
+
+def test_days_and_quarters_agree_when_they_are_packed() -> None:
+    day = a_long_time(3)
+    stats = day.workspace_stats()
+    spans = stats.history.quarters.values()
+    assert sum(bool(span.chunks) for span in spans) > 3 * 90
+    assert len(stats.history.minutes) <= module.MINUTES_MAX
+    for by in (Dimension.QUEUE, Dimension.AGENT):
+        totals = ask(stats, day, by, Interval.TOTAL)
+        for interval in (Interval.QUARTER, Interval.HALF_HOUR, Interval.HOUR, Interval.DAY):
+            rows = ask(stats, day, by, interval)
+            for total in totals:
+                own = [row for row in rows if (row.queue_id, row.agent_id) == (total.queue_id, total.agent_id)]
+                for name in ("submitted", "answered", "handled", "talk_ms", "busy_ms", "idle_ms", "not_ready_ms"):
+                    assert sum(getattr(row, name) for row in own) == getattr(total, name), (by, interval, name)
+    ada, bob = ask(stats, day, Dimension.AGENT, Interval.TOTAL)
+    assert (ada.answered, ada.busy_ms, ada.idle_ms) == (144, 144 * 600_000, 144 * 1_200_000)
+    assert (bob.not_ready_ms, bob.state_not_ready_ms) == (3 * DAY_S * 1000, 3 * DAY_S * 1000)
+    (middle,) = [row for row in ask(stats, day, Dimension.QUEUE, Interval.DAY) if row.submitted == 48][:1]
+    assert (middle.answered, middle.to_ms - middle.from_ms) == (48, DAY_S * 1000)
+
+
+def test_a_reader_sees_one_moment_whatever_is_counted_meanwhile() -> None:
+    day = a_long_time(1)
+    split = len(day.events) // 2
+    stats = WorkspaceStats()
+    apply_all(stats, day.events[:split], first_seq=1)
+    now_ms = day.events[split - 1][1]
+    question = StatisticsQuestion(Dimension.AGENT, Interval.QUARTER, None, 0, now_ms + 1)
+    expected = rows_of(stats, question, now_ms)
+    steps, snapshot = stats.rows(question, now_ms), None
+    found: list[StatisticsRow] = []
+    for seq, (event, at_ms) in enumerate(day.events[split:], split + 1):
+        try:
+            next(steps)
+        except StopIteration as done:
+            found = found or done.value
+        stats.apply(event, seq, at_ms)
+        if seq == split + 5:
+            # One that begins while a reader holds the spans.
+            expected_bytes, snapshot = stats.snapshot(), stats.incremental_snapshot()
+    assert found == expected
+    assert snapshot is not None
+    while snapshot.advance():
+        pass
+    assert b"".join(snapshot.parts()) == expected_bytes
+    assert not stats.history.is_held
+    whole = day.workspace_stats()
+    for interval in Interval:
+        assert ask(stats, day, Dimension.AGENT, interval) == ask(whole, day, Dimension.AGENT, interval)
+
+
+def test_a_reader_that_is_given_up_holds_nothing() -> None:
+    day = a_long_time(1)
+    stats = day.workspace_stats()
+    steps = stats.rows(StatisticsQuestion(Dimension.AGENT, Interval.DAY, None, 0, day.now_ms), day.now_ms)
+    next(steps)
+    assert stats.history.is_held
+    steps.close()
+    assert not stats.history.is_held
+
+
+def test_quarters_are_kept_for_eight_days_and_days_longer() -> None:
+    day = EventHistory()
+    for number in range(30):
+        day.submit(f"c{number}")
+        day.after(DAY_S)
+    stats = day.workspace_stats()
+    assert len(stats.history.quarters) == QUARTERS_MAX
+    assert all(after - before == QUARTER_MS for before, after in pairwise(stats.history.quarters))
+    assert sum(row.submitted for row in ask(stats, day, Dimension.QUEUE, Interval.DAY)) == 30
+    (total,) = ask(stats, day, Dimension.QUEUE, Interval.TOTAL)
+    assert total.submitted == 30
+    assert sum(row.submitted for row in ask(stats, day, Dimension.QUEUE, Interval.HOUR)) == 9
+
+
+def test_days_and_bytes_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DAYS_MAX", 10)
+    day = EventHistory()
+    for number in range(15):
+        day.submit(f"c{number}")
+        day.after(DAY_S)
+    stats = day.workspace_stats()
+    assert len(stats.history.days) == 10
+    monkeypatch.setattr(module, "PACKED_BYTES_MAX", 2_000)
+    long = a_long_time(3)
+    limited = long.workspace_stats()
+    assert limited.history.packed_bytes <= 2_000 + 200 or len(limited.history.quarters) == module.QUARTERS_MIN
+    assert limited.history.packed_bytes == sum(
+        len(chunk) for span in (*limited.history.quarters.values(), *limited.history.days) for chunk in span.chunks
+    )
+
+
+def test_a_sliding_window_forgets_what_is_older() -> None:
+    day = EventHistory(start_ms=1_700_000_100_000 - 1_700_000_100_000 % MINUTE_MS)
+    day.submit("c1")
+    day.after(10 * 60).submit("c2")
+    stats = day.workspace_stats()
+
+    def submitted(period: Period, later_s: int) -> int:
+        rows = rows_of(stats, StatisticsQuestion(Dimension.WORKSPACE, period=period), day.now_ms + later_s * 1000)
+        return sum(row.submitted for row in rows)
+
+    assert submitted(Period.LAST_15M, 5 * 60 + 59) == 2
+    assert submitted(Period.LAST_15M, 6 * 60) == 1
+    assert submitted(Period.LAST_30M, 6 * 60) == 2
+    assert submitted(Period.LAST_60M, 70 * 60) == submitted(Period.LAST_60M, 61 * 60) == 0
+    assert submitted(Period.TODAY, 0) == 2
+
+
+def test_too_many_spans_are_refused() -> None:
+    day = a_long_time(1)
+    stats = day.workspace_stats()
+    later_ms = day.now_ms + SPANS_MAX * QUARTER_MS
+    with pytest.raises(TooManySpans):
+        rows_of(stats, StatisticsQuestion(Dimension.AGENT, Interval.QUARTER, None, 0, later_ms), later_ms)
+
+
+def test_a_new_zone_applies_from_the_end_of_the_running_day() -> None:
+    def days_of_100_minutes(zone: str, at_ms: int) -> tuple[int, int]:
+        start_ms = at_ms - at_ms % (100 * MINUTE)
+        return start_ms, start_ms + 100 * MINUTE
+
+    history = History(HistorySnapshot(), days_of_100_minutes)
+    history.start_minute(0)
+    history.count("a ada", 0)
+    history.start_minute(5 * MINUTE_MS)
+    history.finish()
+    assert history.zone == "UTC"
+    history.set_zone("Europe/Paris")
+    assert (history.zone, history.days[0].end_ms) == ("Europe/Paris", 100 * MINUTE)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_restored_history_of_days_gives_the_same_rows(seed: int) -> None:
+    random = RandomHistory(seed)
+    for _ in range(400):
+        random.step()
+        random.history.after(random._random.choice((0, 0, 30, 4000)))
+    day = random.history
+    stats = day.workspace_stats()
+    restored = WorkspaceStats.restore(stats.snapshot())
+    for by in Dimension:
+        for interval in Interval:
+            assert ask(restored, day, by, interval) == ask(stats, day, by, interval)
