@@ -42,6 +42,7 @@ TYPED_ELSEWHERE: Final = {
 }
 # First lines of blocks that no test types, with the reason.
 NOT_TYPED: Final = {
+    'delimiter: ";"                     # default ,': "tests/simulator/formats/test_mapped_csv.py reads the block",
     "make            # list the targets": "the tests are part of these targets",
     "make run                 # or: router demo": "runs for minutes; tests/demo runs the command",
     "make bench                                                # all, in their short form: about twelve minutes": "runs for long; "

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "logs",
     multiple=True,
     metavar="FORMAT:PATH",
-    help="Recorded day (journal, vanad, bank, contacts, agents). Several are merged.",
+    help="Recorded day (journal, asterisk, csv, vanad, bank, contacts, agents). Several are merged.",
 )
 @click.option("--from", "from_ms", type=TimeType(), help="With --log: leave out contacts that arrived earlier.")
 @click.option("--to", "to_ms", type=TimeType(), help="With --log: leave out contacts that arrived at this time or later.")

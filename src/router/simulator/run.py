@@ -331,9 +331,9 @@ def _common_options(spec: SimulationSpec) -> dict[str, str | int | float | bool 
 
 
 def _shown(source: str) -> str:
-    """Shorten a log's path to its file name, so that the report does not depend on the directory."""
+    """Shorten a log's paths to the file names, so that the report does not depend on the directory."""
     name, _, path = source.partition(":")
-    return f"{name}:{Path(path).name}"
+    return f"{name}:{'#'.join(Path(part).name for part in path.split('#'))}"
 
 
 def _read_policy(path: str | None) -> Policy | None:

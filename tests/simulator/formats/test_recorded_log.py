@@ -48,7 +48,7 @@ bob,,,,,,,,
 
 
 def test_a_source_must_have_a_known_format_and_an_existing_file(tmp_path: Path) -> None:
-    for source in ("nonsense", "csv:x", "vanad:"):
+    for source in ("nonsense", "tsv:x", "vanad:"):
         with pytest.raises(WorkloadInvalid, match="FORMAT:PATH"):
             parse_log(source)
     with pytest.raises(WorkloadInvalid, match="cannot be read"):

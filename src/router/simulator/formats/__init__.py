@@ -12,12 +12,14 @@ from typing import Final
 from msgspec import structs
 
 from router.simulator.day import DayWindow, WorkloadInvalid
-from router.simulator.formats import bank, journal, vanad
+from router.simulator.formats import asterisk, bank, journal, mapped_csv, vanad
 from router.simulator.formats import native as own
 from router.simulator.formats.recorded_log import RecordedLog, merge_logs
 
 READERS: Final[dict[str, Callable[[str, DayWindow], RecordedLog]]] = {
     "journal": journal.read,
+    "asterisk": lambda path, _: asterisk.read(Path(path)),
+    "csv": lambda path, _: mapped_csv.read(path),
     "vanad": lambda path, _: vanad.read(Path(path)),
     "bank": lambda path, _: bank.read(Path(path)),
     "contacts": lambda path, _: own.read_contacts(Path(path)),

@@ -123,13 +123,16 @@ def _attributes(text: str) -> dict[str, bool | int | str]:
         name, colon, value = part.partition(":")
         if not colon:
             raise ValueError("attributes must be NAME:VALUE;NAME:VALUE")
-        if value in ("true", "false"):
-            found[name] = value == "true"
-        elif value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
-            found[name] = int(value)
-        else:
-            found[name] = value
+        found[name] = fact_value(value)
     return found
+
+
+def fact_value(text: str) -> FactValue:
+    """Return a boolean or an integer where a text has the form of one, else the text."""
+    if text in ("true", "false"):
+        return text == "true"
+    is_number = text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()
+    return int(text) if is_number else text
 
 
 def _levels(text: str, default: int | None) -> dict[str, int]:

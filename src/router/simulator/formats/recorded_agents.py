@@ -80,6 +80,7 @@ class RecordedAgents:
         """Add an agent as an engine has it."""
         record = AgentUpdated(
             agent_id=view.agent_id,
+            team=view.team,
             skills=view.skills,
             queues=view.queues,
             units=view.units,
@@ -154,6 +155,7 @@ def _row(agent: _RecordedAgent, record: AgentUpdated, shifts: tuple[str, ...]) -
     answers, offers = agent.answered + agent.declined, agent.answered + agent.declined + agent.missed
     return AgentRow(
         agent_id=record.agent_id,
+        group=record.team or "agents",
         skills=record.skills,
         queues=record.queues,
         units=record.units,

@@ -58,7 +58,7 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[CsvRow]:
     """Yield the rows of a CSV file (or ``.gz``) that must have these columns. The header is line 1."""
     needed = set(columns)
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             reader = csv.DictReader(file, restkey="", strict=True)
             missing = sorted(needed - set(reader.fieldnames or ()))
             if missing:
@@ -69,10 +69,11 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[CsvRow]:
         raise WorkloadInvalid(f"{path}: cannot be read ({type(error).__name__})") from error
 
 
-def _opened(path: Path) -> TextIO:
+def opened(path: Path, *, encoding: str = "utf-8", errors: str = "strict") -> TextIO:
+    """Open a text file, or one that is compressed (``.gz``)."""
     if path.suffix == ".gz":
-        return TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return TextIOWrapper(gzip.open(path), encoding=encoding, errors=errors, newline="")
+    return path.open(encoding=encoding, errors=errors, newline="")
 
 
 def timestamp_ms(row: CsvRow, column: str) -> int | None:

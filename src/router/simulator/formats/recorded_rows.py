@@ -99,7 +99,7 @@ class AgentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """Agent row."""
 
     agent_id: SubjectId
-    group: Name = "agents"
+    group: Ident = "agents"
     skills: Skills = {}
     queues: tuple[Name, ...] | None = None
     units: Annotated[int, Meta(ge=0, le=100_000)] | None = None
