@@ -198,8 +198,8 @@ async def test_durability_replica_waits_until_a_replica_has_confirmed(tmp_path: 
             await journal.append([("main", a_record(1))])
             replica.pause()
             waiting = asyncio.create_task(journal.append([("main", a_record(2))]))
-            await asyncio.sleep(1.5)
-            assert not waiting.done() and "no replica has confirmed" in str(journal.status().problem)
+            await asyncio.to_thread(wait_until, lambda one=journal: "no replica has confirmed" in str(one.status().problem))
+            assert not waiting.done()
             # What is not confirmed is not shown.
             assert [r.first_seq for r in await journal.read("main", after_seq=0, limit=10)] == [1]
             # A new connection must not be believed that everything is confirmed.

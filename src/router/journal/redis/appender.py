@@ -57,7 +57,7 @@ class WaitRule(Struct, frozen=True):
             case Durability.REPLICA_FSYNC:
                 # A replica answers the first question before its file is synced, and by itself only once a second. So it is asked
                 # again when it has the write: by then it has synced.
-                return cls((("WAIT", 1, _WAIT_MS), ("WAITAOF", 1, 1, _WAIT_MS)), local=1, replicas=1)
+                return cls((("WAIT", 1, _WAIT_MS // 2), ("WAITAOF", 1, 1, _WAIT_MS // 2)), local=1, replicas=1)
 
     def check(self, reply: Reply) -> None:
         """Raise NotDurable unless enough copies have confirmed, and StoreRefusal for an error."""
