@@ -14,6 +14,7 @@ from router.model import events as e
 from router.model.commands import Command
 from router.model.policy import Policy, ResumePlace
 from router.model.results import Outcome
+from router.model.states import AssignmentRole
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import PlannedContact
 from router.simulator.run import SimulationSpec, simulate
@@ -110,6 +111,38 @@ def test_a_day_with_switches_that_wait_passes_the_audit(tmp_path: Path, seed: in
     report = simulate(spec, make_listener=lambda _: TakenOver())
     assert report.audit.violations == ()
     assert len(waiting) >= 5 and len(taken_over) >= 2, (len(waiting), len(taken_over))
+    assert simulate(spec).state_digest == report.state_digest
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_day_with_consults_for_a_switch_passes_the_audit(tmp_path: Path, seed: int) -> None:
+    """Another agent is consulted on the new channel, and has the conversation a while later, where it lasts that long."""
+    accepted: dict[str, tuple[int, str]] = {}
+    passed: list[tuple[int, e.ContactHandedOver]] = []
+    passed_on: list[str] = []
+    switched: list[str | None] = []
+
+    class Consulted(Counted):
+        def on_outcome(self, command: Command, outcome: Outcome) -> None:
+            for event in outcome.events:
+                if isinstance(event, e.OfferAccepted) and event.role is AssignmentRole.CONSULT:
+                    accepted[event.contact_id] = (outcome.at_ms, event.agent_id)
+                elif isinstance(event, e.ContactHandedOver):
+                    passed.append((outcome.at_ms, event))
+                    passed_on.append(event.contact_id)
+                elif isinstance(event, e.ContactChannelSwitched) and event.contact_id in passed_on[-1:]:
+                    switched.append(event.agent_id)
+
+    path = tmp_path / "consults.yaml"
+    text = WORKLOAD.replace("PLACE", "keep_age").replace("connect_s: 10}", "connect_s: 10, if_unable: consult, consult_s: 45}")
+    path.write_text(text.replace("{per_hour: 20}", "{per_hour: 90}"))
+    spec = SimulationSpec(workload=str(path), seed=seed)
+    report = simulate(spec, make_listener=lambda _: Consulted())
+    assert report.audit.violations == ()
+    assert len(passed) >= 2 and len(accepted) > len(passed), (len(accepted), len(passed))
+    for at_ms, event in passed:
+        assert accepted[event.contact_id] == (at_ms - 45_000, event.agent_id)
+    assert switched == [event.agent_id for _, event in passed]
     assert simulate(spec).state_digest == report.state_digest
 
 

@@ -4,7 +4,8 @@ A customer who suspends does so in the middle of the conversation, is away for a
 channel; the rest of the conversation follows then. Where the queue does not admit the contact again, the customer gives up. A
 customer who switches asks for the other channel after a quarter of the conversation; the gateway connects them a while later. Where
 the agent cannot take it, the conversation goes on as it is, or the switch waits; another agent who takes it then ends the
-conversation when the first one would have.
+conversation when the first one would have. An agent who is consulted for the switch gets the conversation after a planned time, if
+it lasts that long.
 
 Suspensions and switches are planned with the contact, so that a policy sees the same customers as any other.
 """
@@ -15,7 +16,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from router.model.commands import CancelContact, Command, ReportChannel, ResumeContact, SuspendContact, SwitchChannel
+from router.model.commands import (
+    CancelContact,
+    Command,
+    CompleteConsult,
+    ReportChannel,
+    ResumeContact,
+    SuspendContact,
+    SwitchChannel,
+)
 from router.model.events import ContactChannelRequested, ContactSuspended, Event
 from router.model.results import Refused
 from router.model.states import ChannelOutcome
@@ -29,6 +38,7 @@ class ContinuityStep(Enum):
     RESUME = auto()
     SWITCH = auto()
     CONNECT = auto()
+    PASS_ON = auto()
 
 
 class PlannedStep(Struct, frozen=True):
@@ -101,6 +111,15 @@ class ReturningCustomers:
             case ContinuityStep.CONNECT:
                 # Refused if the switch has ended meanwhile.
                 self._handle(ReportChannel(contact_id=contact_id, outcome=ChannelOutcome.CONNECTED))
+            case ContinuityStep.PASS_ON:
+                # Refused if the consult has ended meanwhile.
+                self._handle(CompleteConsult(contact_id=contact_id))
+
+    def consulted(self, contact_id: str) -> None:
+        """Schedule that the conversation is passed to the agent who has accepted a consult for its switch."""
+        switch = self._plans[contact_id].switch
+        assert switch is not None
+        self._schedule(switch.consult_ms, PlannedStep(contact_id, ContinuityStep.PASS_ON))
 
     def _suspended(self, event: Event) -> None:
         assert isinstance(event, ContactSuspended)

@@ -63,6 +63,8 @@ class PlannedSwitch(Struct, frozen=True, kw_only=True, gc=False):
     """Time that the gateway takes to connect them; one that is too long fails by the timeout."""
     if_unable: IfUnable = IfUnable.REFUSE
     """What happens where the agent has no capacity for it: nothing, or the switch waits for this agent or another."""
+    consult_ms: int = 60_000
+    """Time after which the conversation is passed to an agent who is consulted for the switch."""
 
 
 class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):

@@ -42,6 +42,7 @@ from router.model.events import Event
 from router.model.events.agent import (
     AgentStateChanged,
     AssignmentCompleted,
+    ContactHandedOver,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
@@ -50,7 +51,7 @@ from router.model.events.agent import (
 )
 from router.model.events.contact import ContactAbandoned, ContactCancelled, ContactEnded, ContactExpired, ContactQueued
 from router.model.results import Outcome, RefusalCode, Refused
-from router.model.states import AgentState
+from router.model.states import AgentState, AssignmentRole
 from router.policy.customer_facts import valid_customer_facts
 from router.policy.entry_rules import EntryRuleClassifier
 from router.simulator.behaviour import CallbackCustomers, Workforce
@@ -125,6 +126,7 @@ class Simulation:
             OfferExpired: self._offer_ended,
             OfferRescinded: self._offer_ended,
             AssignmentCompleted: self._assignment_completed,
+            ContactHandedOver: self._handed_over,
             ContactEnded: self._contact_ended,
             ContactAbandoned: self._contact_abandoned,
             ContactCancelled: self._contact_ended,
@@ -381,6 +383,10 @@ class Simulation:
     def _offer_accepted(self, event: Event) -> None:
         assert isinstance(event, OfferAccepted)
         self._unanswered_offers.pop(event.offer_id, None)
+        if event.role is AssignmentRole.CONSULT:
+            self._open_work += 1
+            self._returning_customers.consulted(event.contact_id)
+            return
         takes_over = event.contact_id in self._answered
         self._answered[event.contact_id] = event.agent_id
         self._open_work += 1
@@ -388,6 +394,10 @@ class Simulation:
             return  # By a switch of the channel: the conversation lasts as long as before.
         if not self._callback_customers.is_off_the_line(event.contact_id):
             self._start_conversation(event.contact_id)
+
+    def _handed_over(self, event: Event) -> None:
+        assert isinstance(event, ContactHandedOver)
+        self._answered[event.contact_id] = event.agent_id
 
     def _start_conversation(self, contact_id: str) -> None:
         """Schedule the end of a conversation that begins now."""

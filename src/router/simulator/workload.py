@@ -124,9 +124,12 @@ class SwitchSpec(_Document, frozen=True, kw_only=True):
     """Channel on which they go on."""
     connect_s: NonNegative = 0
     """Time that the gateway takes to connect them."""
-    if_unable: Literal["refuse", "queue"] = "refuse"
+    if_unable: Literal["refuse", "queue", "consult"] = "refuse"
     """Where the agent has no capacity for it: ``refuse``, the conversation goes on as it is; ``queue``, the switch waits until the
-    agent has, or another agent of the queue takes the conversation on the new channel."""
+    agent has, or another agent of the queue takes the conversation on the new channel; ``consult``, the same, but the other agent
+    is consulted on the new channel first, and then has the conversation."""
+    consult_s: NonNegative = 60
+    """With ``consult``: time that both agents have the conversation before the first one passes it on."""
 
 
 class RedialSpec(_Document, frozen=True, kw_only=True):
@@ -388,7 +391,9 @@ def _planned_suspension(spec: SuspensionSpec | None, rng: Random) -> PlannedSusp
 def _planned_switch(spec: SwitchSpec | None, rng: Random) -> PlannedSwitch | None:
     if spec is None or rng.random() >= spec.share:
         return None
-    return PlannedSwitch(channel=spec.channel, connect_ms=to_ms(spec.connect_s), if_unable=IfUnable(spec.if_unable))
+    return PlannedSwitch(
+        channel=spec.channel, connect_ms=to_ms(spec.connect_s), if_unable=IfUnable(spec.if_unable), consult_ms=to_ms(spec.consult_s)
+    )
 
 
 def _callback_share(stream: ArrivalStream) -> float:

@@ -34,9 +34,9 @@ class ContinuityAudit:
             ev.ContactChannelFailed: self._failed,
         }
 
-    def note_owner(self, contact: AuditContact) -> None:
-        """Note that an agent owns a contact from now on."""
-        self._answered_at_ms[contact.contact_id] = self._log.at_ms
+    def note_owner(self, contact: AuditContact, answered_at_ms: int) -> None:
+        """Note when the agent who owns a contact from now on has answered it."""
+        self._answered_at_ms[contact.contact_id] = answered_at_ms
 
     def end_switch(self, contact_id: str) -> None:
         """End a switch in progress, with what is held for it."""

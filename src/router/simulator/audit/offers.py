@@ -19,11 +19,13 @@ from router.simulator.audit.state import AuditAgent, AuditContact, AuditState, C
 class OfferAudit:
     """Handlers of offer and assignment events; they update the audit state and check each event."""
 
-    def __init__(self, state: AuditState, note_owner: Callable[[AuditContact], None]) -> None:
-        """``note_owner`` is told of each contact that gets an owner."""
+    def __init__(self, state: AuditState, note_owner: Callable[[AuditContact, int], None]) -> None:
+        """``note_owner`` is told of each contact that gets an owner, with the time at which that agent has answered it."""
         self._note_owner = note_owner
         self.offers: dict[str, ev.OfferMade] = {}
         """Pending offers by id."""
+        self._joined_at_ms: dict[str, int] = {}
+        """When the agents beside an owner have joined, by their assignment."""
         self.assignments: dict[str, tuple[str, str]] = {}
         """Contact and agent of the open assignments, by id."""
         self._state = state
@@ -124,7 +126,7 @@ class OfferAudit:
         self._state.end_call(contact)
         contact.is_off_the_line = False
         contact.last_agent_id = agent_id
-        self._note_owner(contact)
+        self._note_owner(contact, self._log.at_ms)
         self.assignments[assignment_id] = (contact.contact_id, agent_id)
         self._state.update_line(contact)
         agent = self._state.agent(agent_id)
@@ -137,6 +139,7 @@ class OfferAudit:
         self._log.check(contact.owner is not None, f"{contact.contact_id} has a participant but no owner")
         self._log.check(agent_id not in present, f"{agent_id} joins {contact.contact_id} twice")
         contact.participants[assignment_id] = agent_id
+        self._joined_at_ms[assignment_id] = self._log.at_ms
         self.assignments[assignment_id] = (contact.contact_id, agent_id)
         self._check_capacity(self._state.agent(agent_id), contact.channel)
 
@@ -169,6 +172,7 @@ class OfferAudit:
         self._log.check(not contact.offers, f"{event.contact_id} is handed over with a pending offer")
         contact.owner, contact.assignment_id = event.agent_id, event.assignment_id
         contact.last_agent_id = event.agent_id
+        self._note_owner(contact, self._joined_at_ms.get(event.assignment_id, self._log.at_ms))
 
     def _check_capacity(self, agent: AuditAgent, channel: str) -> None:
         state = self._state
@@ -220,6 +224,7 @@ class OfferAudit:
 
     def _completed(self, event: ev.AssignmentCompleted) -> None:
         known = self.assignments.pop(event.assignment_id, None)
+        self._joined_at_ms.pop(event.assignment_id, None)
         self._log.check(known == (event.contact_id, event.agent_id), f"{event.assignment_id} is completed but not open")
         contact = self._state.contacts.get(event.contact_id)
         owned = contact is not None and (
