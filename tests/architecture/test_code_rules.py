@@ -4,8 +4,8 @@ One test per rule; a failure lists every place that breaks it.
 """
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -66,16 +66,14 @@ def package_of(path: Path) -> str:
     return place(path).partition("/")[0].removesuffix(".py")
 
 
-def trees() -> Iterator[tuple[Path, str, ast.Module]]:
-    for path in SOURCES:
-        text = path.read_text(encoding="utf-8")
-        yield path, text, ast.parse(text)
+@functools.cache
+def trees() -> list[tuple[Path, str, ast.Module]]:
+    return [(path, text, ast.parse(text)) for path in SOURCES for text in (path.read_text(encoding="utf-8"),)]
 
 
-def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield node.lineno, ast.unparse(node.func)
+@functools.cache
+def calls(tree: ast.AST) -> list[tuple[int, str]]:
+    return [(node.lineno, ast.unparse(node.func)) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def test_a_file_has_at_most_600_lines_of_132_columns() -> None:

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from router.server.auth.credentials import mint_token
 from router.settings import Settings, load_settings
+from tests.support.forked_process import ForkedProcess, fork_server
 
 START_TIMEOUT_S: Final = 60.0
+PROGRAM: Final = ("-m", "router")
 POLICY: Final = """\
 channels:
   voice: {wrap_up_s: 60, offer_timeout_s: 60}
@@ -58,12 +60,13 @@ class RouterProcess:
             "workspaces": "[other]",
             **settings,
         }
-        self.program: Sequence[str] = ("-m", "router")
-        """What Python runs; tests replace it."""
+        self.program: Sequence[str] = PROGRAM
+        """What Python runs; tests replace it. The usual program is forked from a process that has imported it."""
         self.clock_ahead_s = 0
         """How far the clock of the next process's writer is ahead of the machine's; that of its tokens is not."""
         self.url = self.metrics_url = ""
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | ForkedProcess | None = None
+        self._starts = 0
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.log: list[str] = []
 
@@ -94,13 +97,22 @@ class RouterProcess:
         """Start the process; does not wait."""
         assert self._process is None, "it runs already"
         self._lines = queue.Queue()
-        self._process = subprocess.Popen(
-            [sys.executable, *(_program_ahead(self.clock_ahead_s) if self.clock_ahead_s else self.program), "serve", *arguments],
-            env={**os.environ, **self.environment, **environment},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
+        # Other variables than those of settings may be read while Python starts or modules are imported.
+        may_be_forked = self.program == PROGRAM and not environment
+        environment = {**os.environ, **self.environment, **environment}
+        self._starts += 1
+        if may_be_forked:
+            server = fork_server(self._starts)
+            self._process = server.start(["serve", *arguments], environment, clock_ahead_s=self.clock_ahead_s)
+        else:
+            program = _program_ahead(self.clock_ahead_s) if self.clock_ahead_s else self.program
+            self._process = subprocess.Popen(
+                [sys.executable, *program, "serve", *arguments],
+                env=environment,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+            )
         threading.Thread(target=self._read, args=(self._process, self._lines), daemon=True).start()
 
     def start(self, *arguments: str, **environment: str) -> "RouterProcess":
@@ -114,7 +126,7 @@ class RouterProcess:
         self._lines.put(None)  # Read once more by ``wait``.
         raise AssertionError(f"it did not start: {self.log[-5:]}, exit code {self.wait()}")
 
-    def _read(self, process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
+    def _read(self, process: "subprocess.Popen[str] | ForkedProcess", lines: "queue.Queue[str | None]") -> None:
         assert process.stderr is not None
         with process.stderr:
             for line in process.stderr:
