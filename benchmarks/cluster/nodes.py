@@ -36,6 +36,8 @@ class Arrangement(msgspec.Struct, frozen=True):
     """Whether the routers share the store, also where there is one only."""
     settings: dict[str, str] = {}
     """Further settings of the routers, as environment variables."""
+    policy: str = POLICY
+    """First policy."""
 
     @property
     def has_replica(self) -> bool:
@@ -109,7 +111,7 @@ class Node:
         for name in ("token.secret", "hash-secrets.json", "context-master.json"):
             if first is not None and (first.directory / name).exists():
                 shutil.copy2(first.directory / name, directory / name)
-        (directory / "policy.yaml").write_text(POLICY)
+        (directory / "policy.yaml").write_text(arrangement.policy)
         self.environment = {
             "ROUTER__JOURNAL__PATH": str(directory / "journal.db"),
             "ROUTER__SERVER__PORT": "0",

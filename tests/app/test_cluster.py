@@ -90,7 +90,7 @@ async def test_a_workspace_that_one_router_follows_stays_with_it(make_app: MakeA
 
 
 async def test_the_status_counts_what_members_have_read_and_nothing_that_is_not_noted_any_more(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what a router has noted that is gone, that has led meanwhile, and before the level of durability was changed."""
     monkeypatch.setattr("router.cluster.leadership._STABLE_S", 0.0)
@@ -98,9 +98,12 @@ async def test_the_status_counts_what_members_have_read_and_nothing_that_is_not_
     async with AsyncExitStack() as stack:
         first = await started(stack, make_app("first", durability="fsync"))
         async with AsyncExitStack() as short:
-            await started(short, make_app("gone", durability="fsync"))
+            gone = (await started(short, make_app("gone", durability="fsync"))).cluster
         second = await started(stack, make_app("second", durability="fsync"))
         leader = await settled_leader(first, second)
+        assert gone is not None
+        with server.client() as client:
+            await until(lambda: gone.membership.node_id.encode() not in client.hgetall("rt:{default}:readers"))
         [follower] = [one for one in (first, second) if one is not leader]
         assert leader.cluster is not None and follower.cluster is not None
         await leader._writer.execute("default", an_agent("ada"), actor="admin:test")

@@ -29,6 +29,20 @@ def test_a_short_run_gives_every_figure(tmp_path: Path, name: str) -> None:
     assert found["replica_us"] >= 0
 
 
+@pytest.mark.slow
+def test_everyone_returns_from_a_storm_over_three_routers(tmp_path: Path) -> None:
+    """Only correctness: every desktop is back, and no contact of those who stayed is lost."""
+    target = tmp_path / "figures.json"
+    options = ("--nodes", "3", "--desktops", "60", "--served", "6", "--rate", "10", "--calm-s", "1", "--program", valkey_program())
+    script = SCRIPT.with_name("measure_storm.py")
+    done = subprocess.run(
+        (sys.executable, str(script), *options, "--json", str(target)), capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    [found] = json.loads(target.read_bytes())
+    assert found["errors"] == {} and found["resumed"] == 60 and found["completed"] > 0, found
+
+
 def test_the_table_names_what_limits() -> None:
     one = Measured(
         name="x", per_s=1, leader_us=100, others_us=300, store_us=50, replica_us=0, store_bytes=1, p50_ms=1, p99_ms=1, errors=0

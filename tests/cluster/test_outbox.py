@@ -11,7 +11,7 @@ from router.cluster import outbox as module
 from router.cluster.messages import AnswerMessage
 from router.cluster.outbox import Outbox
 from router.journal.redis.client import StoreClient
-from router.journal.redis.connection import StoreUnreachable
+from router.journal.redis.connection import StoreRefusal, StoreUnreachable
 from router.journal.redis.layout import WorkspaceKeys
 from router.model.errors import CommandQueueFull, JournalUnavailable, SettingsInvalid
 from router.model.results import Done
@@ -160,3 +160,27 @@ async def test_a_defect_of_sending_ends_the_node() -> None:
             await until(lambda: store.attempts > 0)
             await handled(outbox)
     assert isinstance(raised.value.exceptions[0], ValueError)
+
+
+async def test_a_refusal_that_will_not_end_ends_the_process_and_one_that_will_is_waited_for() -> None:
+    store = Store()
+    outbox = Outbox(
+        cast(StoreClient, store),
+        node_id="node",
+        run="run",
+        keys=lambda workspace: WorkspaceKeys.of("t", workspace),
+        put_work=lambda _workspace, _work: None,
+        answer_s=LONG_S,
+        outage_s=LONG_S,
+    )
+    running = asyncio.create_task(outbox.run())
+    store.error = StoreRefusal("OOM command not allowed when used memory > 'maxmemory'")
+    outbox.send(WORKSPACE, QueuedCommand(an_agent("ada"), "admin:test", None))
+    while store.attempts < 3:  # noqa: ASYNC110  (plain data of another task)
+        await asyncio.sleep(0.005)
+    assert not running.done() and store.written == []
+    store.error = StoreRefusal("WRONGTYPE Operation against a key holding the wrong kind of value")
+    with pytest.raises(ExceptionGroup) as failed:
+        await running
+    assert failed.group_contains(JournalUnavailable, match="refuses commands to the leaders")
+    await outbox.close()

@@ -1,7 +1,7 @@
 """The sessions of nodes that have ended are ended by the leader, and no others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -26,7 +26,10 @@ class World:
         self.now_s = 0.0
         self.directory = MemoryMemberDirectory(bound_s=6.0, now_s=lambda: self.now_s)
         self.membership = self.member("here", HERE)
-        self.sweep = PresenceSweep(writer, self.membership, lambda: ["main"])
+        self.sweep = PresenceSweep(writer, self.membership, lambda: ["main"], self.forget_readers)
+
+    async def forget_readers(self, _workspace: str, live: Collection[str]) -> None:
+        assert "here" in live
 
     def member(self, node_id: str, run: str) -> Membership:
         return Membership(self.directory, Member(node_id=node_id, run=run, url=""), now_s=lambda: self.now_s)

@@ -51,7 +51,7 @@ class Cluster:
             answer_s=float(settings.server.answer_timeout_s),
             on_change=_log_leadership,
         )
-        self.sweep: Final = PresenceSweep(writer, self.membership, self.node.leadership.led)
+        self.sweep: Final = PresenceSweep(writer, self.membership, self.node.leadership.led, journal.forget_readers)
         self._running: asyncio.Task[None] | None = None
 
     @property

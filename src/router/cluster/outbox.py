@@ -21,7 +21,7 @@ from msgspec import Struct
 from router.cluster.messages import AnswerMessage, encode_command, error_of
 from router.cluster.work import LeaderAnswer
 from router.journal.redis.client import StoreClient
-from router.journal.redis.connection import StoreError
+from router.journal.redis.connection import StoreError, StoreRefusal
 from router.journal.redis.layout import WorkspaceKeys
 from router.journal.redis.scripts import ENQUEUE, evalsha
 from router.journal.sqlite.journal import JournalThread
@@ -183,13 +183,20 @@ class Outbox:
     # --- on the thread -----------------------------------------------------------------------
 
     def _enqueue(self, workspace: WorkspaceId, batch: list[tuple[int, bytes]]) -> bool:
-        """Write commands to the inbound stream; False: not, or perhaps not, so they are to be sent again."""
+        """Write commands to the inbound stream; False: not, or perhaps not, so they are to be sent again.
+
+        Raises JournalUnavailable where the store refuses them for good.
+        """
         keys = self._keys(workspace)
         arguments: list[str | bytes | int] = [self._node_id, self._run, INBOUND_MAX]
         for number, data in batch:
             arguments += (number, data)
         try:
             reply = self._client.call(keys.inbound, *evalsha(ENQUEUE, [keys.inbound, keys.senders], *arguments))
+        except StoreRefusal as error:
+            if not error.is_temporary:
+                raise JournalUnavailable(f"the store refuses commands to the leaders of workspaces: {error}") from error
+            return False
         except (StoreError, RouterError, OSError):
             # Also where a new connection cannot be prepared: the script, or the file of the password.
             return False

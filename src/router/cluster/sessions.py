@@ -6,10 +6,11 @@ everything else, and a node that takes over a workspace has it. A session whose 
 connection had been. The client connects to another node and resumes there.
 
 A sweep looks at the sessions of the workspaces that this node leads, in slices, when members have changed and after a take-over.
+It also removes how far nodes that are gone had read.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -37,11 +38,18 @@ def run_of_session(session_id: str) -> str:
 class PresenceSweep:
     """Ends the sessions of nodes that have ended; for the event loop only."""
 
-    def __init__(self, writer: Writer, membership: Membership, led: Callable[[], Sequence[WorkspaceId]]) -> None:
-        """``led``: the workspaces that this node leads."""
+    def __init__(
+        self,
+        writer: Writer,
+        membership: Membership,
+        led: Callable[[], Sequence[WorkspaceId]],
+        forget_readers: Callable[[WorkspaceId, Collection[str]], Awaitable[None]],
+    ) -> None:
+        """``led``: the workspaces that this node leads. ``forget_readers``: removes what other nodes than these have noted."""
         self._writer = writer
         self._membership = membership
         self._led = led
+        self._forget_readers = forget_readers
         self._wanted: dict[WorkspaceId, None] = {}
         self._task: asyncio.Task[None] | None = None
         self.ended_sessions = 0
@@ -73,6 +81,7 @@ class PresenceSweep:
             del self._wanted[workspace]
             try:
                 await self._end_sessions(workspace)
+                await self._forget_readers(workspace, self._membership.live())
             except CommandQueueFull:
                 self._wanted[workspace] = None
                 await asyncio.sleep(_RETRY_S)

@@ -1,7 +1,7 @@
 """The journal on a server that several nodes use: every workspace is followed, and led where this node holds its lease."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -112,6 +112,19 @@ class SharedRedisJournal(RedisJournal):
     def notes_of_reading(self) -> dict[str, tuple[str, str]]:
         """Return for the key of each log where the progress of this node is noted: a hash and a field."""
         return {log.view.keys.log: (log.view.keys.readers, self.node_id) for log in self._followed.values()}
+
+    async def forget_readers(self, workspace: WorkspaceId, live: Collection[str]) -> None:
+        """Remove how far nodes have read a workspace that are not among these. One that lives notes it again as it reads on.
+
+        Raises JournalError.
+        """
+        key = self.keys(workspace).readers
+        await self._running(self._reader).run(partial(self._repeat, partial(self._forget, key, live)))
+
+    def _forget(self, key: str, live: Collection[str]) -> None:
+        noted = [name.decode() for name in self._read_client.call(key, "HGETALL", key)[::2]]
+        if gone := [name for name in noted if name not in live]:
+            self._read_client.call(key, "HDEL", key, *gone)
 
     def read_entries(self, key: str, entries: list[Entry]) -> tuple[WorkspaceId, list[Record]] | None:
         """Verify the next entries of a log and return their records; None: it is not followed any more. Raises JournalCorrupt."""
