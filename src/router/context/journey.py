@@ -187,6 +187,8 @@ _NEWEST_VOCABULARY: Final = max(_VOCABULARY)
 _DICTIONARIES: Final = {
     number: zstandard.ZstdCompressionDict(words, dict_type=zstandard.DICT_TYPE_RAWCONTENT) for number, words in _VOCABULARY.items()
 }
+_LEVEL: Final = 6
+# A twentieth smaller than level 3 with 20 steps, a sixth with 200, for 14 and 70 µs more in each fold of 32 steps; 9 gains nothing.
 _UNPACKED_BYTES_MAX: Final = STEPS_MAX * (STEP_BYTES_MAX + 1_024)
 
 
@@ -201,10 +203,12 @@ def unpack_step(content: bytes) -> Step:
 
 
 class JourneyCodec:
-    """Compression of journeys. For one thread; creating it costs 70 µs, a journey of 20 steps 10 µs."""
+    """Compression of journeys. For one thread; creating it costs 70 µs, packing a journey of 20 steps 30 µs, unpacking 10 µs."""
 
     def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=3, dict_data=_DICTIONARIES[_NEWEST_VOCABULARY], write_content_size=True)
+        self._compressor = zstandard.ZstdCompressor(
+            level=_LEVEL, dict_data=_DICTIONARIES[_NEWEST_VOCABULARY], write_content_size=True
+        )
         self._decompressors = {number: zstandard.ZstdDecompressor(dict_data=words) for number, words in _DICTIONARIES.items()}
 
     def pack(self, steps: Sequence[Step]) -> bytes:
