@@ -125,9 +125,18 @@ def load_command_settings(config: Path | None, data: Path | None, **overrides: A
     return load_settings(config, environment=os.environ, flags=given)
 
 
-def mint_command_token(settings: "Settings", *, subject: str, role: str, workspace: str, lifetime_s: int) -> str:
+def mint_command_token(
+    settings: "Settings",
+    *,
+    subject: str,
+    role: str,
+    workspace: str,
+    lifetime_s: int,
+    queues: tuple[str, ...] = (),
+    teams: tuple[str, ...] = (),
+) -> str:
     """Return a signed token. Raises CommandFailure if the settings point to no issuer and no secret file."""
-    from router.server.auth.credentials import mint_token
+    from router.server.auth.credentials import ScopeClaim, mint_token
     from router.server.auth.keys import secret_path
 
     if not settings.auth.issuers and not secret_path(settings).exists():
@@ -135,7 +144,8 @@ def mint_command_token(settings: "Settings", *, subject: str, role: str, workspa
             f"{secret_path(settings)}: no secret; the router creates it at its first start "
             "(use the same --data or --config as the router)"
         )
-    return mint_token(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)
+    scope = ScopeClaim(queues=queues or None, teams=teams or None) if queues or teams else None
+    return mint_token(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s, scope=scope)
 
 
 def validate_url(url: str) -> str:

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -203,14 +203,16 @@ def serve(
 @click.option("--subject", required=True, help="Subject: id of an agent, a gateway or a person.")
 @click.option("--workspace", default="default", show_default=True, help="Workspace of the token.")
 @click.option("--ttl", "lifetime_s", type=DurationType(), default="1h", show_default=True, help="Lifetime of the token.")
+@click.option("--queue", "queues", multiple=True, help="Limit a supervisor to this queue; may be repeated.")
+@click.option("--team", "teams", multiple=True, help="Limit a supervisor to the agents of this team; may be repeated.")
 @json_option
-def token(config: Path | None, data: Path | None, role: str, subject: str, workspace: str, lifetime_s: int, as_json: bool) -> None:
+def token(config: Path | None, data: Path | None, role: str, subject: str, as_json: bool, **terms: Any) -> None:
     """Sign a token with the secret stored with the router's journal, or with the first hmac issuer of the settings."""
     if not re.match(SUBJECT_PATTERN, subject):
         raise click.BadParameter("an id has 1 to 128 of the characters A-Z, a-z, 0-9, and . _ : @ | -", param_hint="--subject")
     settings = load_command_settings(config, data)
-    text = mint_command_token(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s)
+    text = mint_command_token(settings, subject=subject, role=role, **terms)
     if as_json:
-        print_json({"token": text, "role": role, "sub": subject, "workspace": workspace, "ttl_s": lifetime_s})
+        print_json({"token": text, "role": role, "sub": subject, "workspace": terms["workspace"], "ttl_s": terms["lifetime_s"]})
     else:
         click.echo(text)

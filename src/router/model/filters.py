@@ -22,6 +22,8 @@ class AgentFilter(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ag
     """Channel that the agents are not excluded from."""
     is_available: bool | None = None
     """Whether the agents could get an offer now, on ``channel`` or, without it, on any channel."""
+    teams: tuple[TeamId, ...] | None = None
+    """Teams in the scope of the supervisor who asks."""
 
 
 class LiveContactFilter(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="contacts"):
@@ -32,6 +34,25 @@ class LiveContactFilter(Struct, frozen=True, kw_only=True, omit_defaults=True, t
     channel: str | None = None
     agent_id: AgentId | None = None
     """Owner of the contacts."""
+    queues: tuple[QueueId, ...] | None = None
+    """Queues in the scope of the supervisor who asks."""
+
+
+class SupervisorScope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Queues and teams to which a supervisor is limited. Anything else looks as if it did not exist."""
+
+    queues: tuple[QueueId, ...] | None = None
+    """Queues, with the contacts that are in them now; none: all."""
+    teams: tuple[TeamId, ...] | None = None
+    """Teams, with their agents; none: all agents."""
+
+    def has_queue(self, queue_id: QueueId) -> bool:
+        """Return whether a queue, and a contact in it, is in the scope."""
+        return self.queues is None or queue_id in self.queues
+
+    def has_team(self, team: TeamId | None) -> bool:
+        """Return whether an agent of a team, or of none, is in the scope."""
+        return self.teams is None or team in self.teams
 
 
 ObjectFilter: TypeAlias = AgentFilter | LiveContactFilter

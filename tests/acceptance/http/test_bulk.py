@@ -1,6 +1,10 @@
 """Bulk acts: a preview, an act on what was seen, a result for each object, and no object changed twice, also after a kill."""
 
 import asyncio
+import json
+import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +149,39 @@ async def test_a_kill_in_the_middle_leaves_nothing_out_and_does_nothing_twice(ro
         assert all(one["applied"] for one in results.values())
         cancelled = [event["contact_id"] for event in await api.events() if event["type"] == "contact.cancelled"]
         assert len(cancelled) == len(set(cancelled)) and set(body["ids"]) <= set(cancelled)
+
+
+async def test_the_commands_of_the_page_do_what_it_says(router: RouterProcess) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/supervise.md").read_text()
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) for line in commands_of(block)]
+    assert len(lines) >= 8
+    answers: list[Any] = []
+    async with Api(router) as admin:
+        for name in ("ada", "bob"):
+            await admin.call("DELETE", f"/v1/agents/{name}")
+        for line in lines:
+            if "/v1/bulk" in line and not any("count" in one for one in answers):
+                for name in ("ada", "bob"):
+                    await admin.ok("PUT", f"/v1/agents/{name}", {"team": "blue"})
+                    await admin.ok("POST", f"/v1/agents/{name}/state", {"state": "not_ready", "reason": "lunch"})
+            answers.append(await typed(admin, line))
+            if "count" in answers[-1]:
+                await admin.ok("POST", "/v1/agents/bob/state", {"state": "ready"})
+    shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)]
+    preview, receipt = answers[-2:]
+    assert {name: preview[name] for name in ("count", "ids", "more")} == {name: shown[0][name] for name in ("count", "ids", "more")}
+    assert [one | {"seq": 0} for one in receipt["results"]] == [one | {"seq": 0} for one in shown[1]["results"]]
+
+
+def commands_of(block: str) -> list[str]:
+    return [line for line in block.replace("\\\n", "").splitlines() if line]
+
+
+async def typed(api: Api, line: str) -> Any:
+    """Send a request of the page as the shell function ``api`` does."""
+    words = shlex.split(line, comments=True)
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+    [place] = [word for word in words if word.startswith("localhost:8080")]
+    body = json.loads(words[words.index("-d") + 1]) if "-d" in words else None
+    headers = dict([words[words.index("-H") + 1].split(": ")]) if "-H" in words else {}
+    return await api.ok(method, place.removeprefix("localhost:8080"), body, **headers)

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from router.engine.commands.transaction import Transaction, already_done, is_visible
-from router.engine.matching.filters import object_meets
+from router.engine.matching.filters import object_meets, within_scope
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
@@ -177,6 +177,8 @@ def guarded_handler(handlers: Mapping[type, CommandHandler]) -> CommandHandler:
 
     def handle(tx: Transaction, guarded: GuardedCommand) -> CommandResult:
         state, command = tx.state, guarded.command
+        if guarded.scope is not None:
+            command = within_scope(state, command, guarded.scope)
         if guarded.dedupe_key is not None and (answer := _first_answer(state, guarded, guarded.dedupe_key)):
             return answer
         if guarded.precondition is not None:

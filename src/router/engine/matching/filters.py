@@ -1,9 +1,14 @@
-"""Evaluate filters: whether an agent or a contact meets all conditions, by the state of the moment."""
+"""Evaluate filters and scopes: whether an agent or a contact meets all conditions, by the state of the moment."""
+
+from typing import Final
+
+from msgspec import structs
 
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.model.filters import AgentFilter, LiveContactFilter, ObjectFilter
+from router.model.commands import PlainCommand
+from router.model.filters import AgentFilter, LiveContactFilter, ObjectFilter, SupervisorScope
 from router.model.states import QueueId
 
 
@@ -22,6 +27,8 @@ class AgentMatcher:
         if wanted.reason is not None and agent.reason != wanted.reason:
             return False
         if wanted.team is not None and agent.team != wanted.team:
+            return False
+        if wanted.teams is not None and agent.team not in wanted.teams:
             return False
         if wanted.label is not None and wanted.label not in agent.labels:
             return False
@@ -56,6 +63,8 @@ def accepts_contact(wanted: LiveContactFilter, contact: Contact) -> bool:
         return False
     if wanted.queue_id is not None and contact.queue_id != wanted.queue_id:
         return False
+    if wanted.queues is not None and contact.queue_id not in wanted.queues:
+        return False
     if wanted.channel is not None and contact.channel != wanted.channel:
         return False
     return wanted.agent_id is None or contact.agent_id == wanted.agent_id
@@ -68,3 +77,30 @@ def object_meets(state: RoutingState, wanted: ObjectFilter, *, agent_id: str | N
         return agent is not None and AgentMatcher(state, wanted).accepts(agent)
     contact = state.contacts.get(contact_id or "")
     return contact is not None and accepts_contact(wanted, contact)
+
+
+# Stands for what is out of scope: no id that a client can send has a space.
+_HIDDEN: Final = " "
+
+
+def within_scope(state: RoutingState, command: PlainCommand, scope: SupervisorScope) -> PlainCommand:
+    """Return a command in which ids of hidden objects are replaced by one that does not exist.
+
+    So a command on a hidden object takes the same path, and gets the same refusal, as one on an object that does not exist.
+    """
+    hidden: dict[str, str] = {}
+    for field in ("contact_id", "agent_id", "to_agent_id", "queue_id", "to_queue_id"):
+        name = getattr(command, field, None)
+        if name is not None and not _is_in_scope(state, scope, field, name):
+            hidden[field] = _HIDDEN
+    return structs.replace(command, **hidden) if hidden else command
+
+
+def _is_in_scope(state: RoutingState, scope: SupervisorScope, field: str, name: str) -> bool:
+    if field == "contact_id":
+        contact = state.contacts.get(name)
+        return contact is None or scope.has_queue(contact.queue_id)
+    if field.endswith("agent_id"):
+        agent = state.agents.get(name)
+        return agent is None or scope.has_team(agent.team)
+    return scope.has_queue(name)

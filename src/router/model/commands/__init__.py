@@ -72,7 +72,7 @@ from router.model.commands.workspace import (
     UnparkAssignment,
     UpdateAgent,
 )
-from router.model.filters import ObjectFilter
+from router.model.filters import ObjectFilter, SupervisorScope
 
 __all__ = (
     "CommandStruct",
@@ -172,6 +172,8 @@ class GuardedCommand(CommandStruct, frozen=True, kw_only=True, tag="guarded"):
     precondition: Precondition | None = None
     wanted: ObjectFilter | None = None
     """Carry out only if the object meets this filter; none: whatever it is. A repeated key is answered before."""
+    scope: SupervisorScope | None = None
+    """Scope of the supervisor who sends it, in which every object that the command names must be; none: unlimited."""
 
 
 class AdvanceTime(CommandStruct, frozen=True, kw_only=True, tag="time.advance"):

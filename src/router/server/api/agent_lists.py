@@ -2,7 +2,7 @@
 
 from typing import Annotated, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from router.engine.commands.transaction import unknown_agent
 from router.engine.queries.agent_lists import AgentOrder, OrderPosition
@@ -11,6 +11,7 @@ from router.model.filters import AgentFilter
 from router.model.policy import AttributesPatch, SkillsPatch
 from router.model.states import AgentState, Code, Name
 from router.model.views import AgentView
+from router.server.api.agents import agent_in_scope
 from router.server.api.bodies import AgentReceipt, Labels
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import ProblemError, problem_from_refusal
@@ -97,10 +98,11 @@ async def list_agents(request: ApiRequest) -> ApiResponse:
     """List agents by id, or filtered and sorted by state, idle time or load, one page at a time."""
     query = request.query_params
     limit = min(query.limit, request.services.settings.server.page_size_max)
-    wanted, after = _filter(query), _position(query)
+    wanted, after = structs.replace(_filter(query), teams=request.scope.teams), _position(query)
     answered = await request.query_in_slices(lambda engine: engine.agent_page(wanted, query.sort, after=after, limit=limit))
     page = answered.value
-    agents = await request.services.references.agents(request.workspace, tuple(page.agents))
+    visible = tuple(agent_in_scope(request.scope, view) for view in page.agents)
+    agents = await request.services.references.agents(request.workspace, visible)
     return ApiResponse(body=AgentList(agents=agents, as_of_seq=answered.seq, next_cursor=_cursor(query.sort, page.next_position)))
 
 

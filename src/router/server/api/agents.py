@@ -3,6 +3,8 @@
 An agent can reach only their own record and work.
 """
 
+from msgspec import structs
+
 from router.engine.commands.transaction import unknown_agent
 from router.model.commands import (
     AcceptOffer,
@@ -19,6 +21,8 @@ from router.model.commands import (
     SetAgentState,
     UnparkAssignment,
 )
+from router.model.filters import SupervisorScope
+from router.model.views import AgentView
 from router.server.api.bodies import AgentReceipt, AssignmentReceipt, OfferReceipt
 from router.server.api.idempotency import replay_headers
 from router.server.api.problems import problem_from_refusal
@@ -49,10 +53,22 @@ async def get_agent(request: ApiRequest) -> ApiResponse:
     agent_id = _permitted_agent_id(request)
     answered = await request.query_engine(lambda engine: (engine.agent(agent_id), engine.agent_tag(agent_id)))
     view, tag = answered.value
-    if view is None:
+    if view is None or not request.scope.has_team(view.team):
         raise problem_from_refusal(unknown_agent())
+    view = agent_in_scope(request.scope, view)
     [view] = await request.services.references.agents(request.workspace, (view,))
     return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})
+
+
+def agent_in_scope(scope: SupervisorScope, view: AgentView) -> AgentView:
+    """Return the view of an agent without the work of queues that are out of the scope."""
+    if scope.queues is None:
+        return view
+    return structs.replace(
+        view,
+        offers=tuple(one for one in view.offers if scope.has_queue(one.queue_id)),
+        assignments=tuple(one for one in view.assignments if scope.has_queue(one.queue_id)),
+    )
 
 
 async def delete_agent(request: ApiRequest) -> ApiResponse:

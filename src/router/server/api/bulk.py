@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from typing import Annotated, Any, Final, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from router.model.commands import (
     CancelContact,
@@ -30,6 +30,7 @@ from router.server.api.bodies import ContactChange
 from router.server.api.guards import guarded, idempotency_key
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
+from router.server.auth.credentials import OUT_OF_SCOPE
 
 BULK_IDS_MAX: Final = 1_000
 """Most objects that one act changes; a preview lists as many."""
@@ -165,6 +166,10 @@ async def preview_bulk(request: ApiRequest) -> ApiResponse:
         raise ProblemError("invalid_value", "give exactly one of `agents` and `contacts`", field="agents")
     wanted = _filter(body.agents, body.contacts)
     assert wanted is not None
+    if isinstance(wanted, AgentFilter):
+        wanted = structs.replace(wanted, teams=request.scope.teams)
+    else:
+        wanted = structs.replace(wanted, queues=request.scope.queues)
     answered = await request.query_in_slices(lambda engine: engine.matching_objects(wanted, limit=BULK_IDS_MAX))
     found = answered.value
     return ApiResponse(
@@ -177,6 +182,8 @@ async def execute_bulk(request: ApiRequest) -> ApiResponse:
     body: BulkRequest = request.body
     key = _key(request)
     wanted = _condition(body)
+    if isinstance(body.act, AgentAct) and request.credential.scope is not None:
+        raise ProblemError("forbidden", OUT_OF_SCOPE, field="act.type")
     if len(set(body.ids)) < len(body.ids):
         raise ProblemError("invalid_value", "an id is listed twice", field="ids")
     results: list[BulkResult] = []

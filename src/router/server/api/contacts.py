@@ -75,6 +75,8 @@ async def get_contact(request: ApiRequest) -> ApiResponse:
     if found is None:
         raise problem_from_refusal(unknown_contact())
     view, tag = found
+    if view is not None and not request.scope.has_queue(view.queue_id):
+        raise problem_from_refusal(unknown_contact())
     if view is not None:
         [view] = await request.services.references.contacts(request.workspace, (view,))
         _note_references(request, (view,))
@@ -105,6 +107,7 @@ async def list_contacts(request: ApiRequest) -> ApiResponse:
         )
     )
     page, position = answered.value
+    page = [view for view in page if request.scope.has_queue(view.queue_id)]
     contacts = await request.services.references.contacts(request.workspace, page)
     _note_references(request, contacts)
     cursor = None if position is None else str(position)

@@ -86,6 +86,7 @@ def guarded(
         fingerprint=b"" if key is None else hash_parts(_command_payload(command) if payload is None else payload),
         precondition=condition,
         wanted=wanted,
+        scope=credential.scope,
     )
 
 

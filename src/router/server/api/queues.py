@@ -15,18 +15,29 @@ from router.server.api.request import ApiRequest, ApiResponse, encode_in_turns
 _QUEUES_PER_TURN: Final = 8
 
 
+# Stands for a queue out of the supervisor's scope, which is answered like one that does not exist.
+_HIDDEN: Final = " "
+
+
+def visible_queue_id(request: ApiRequest) -> str:
+    """Return the queue of the path, or an id that no queue has if it is not in the scope of the supervisor."""
+    queue_id = request.path_params["queue_id"]
+    return queue_id if request.scope.has_queue(queue_id) else _HIDDEN
+
+
 async def list_queues(request: ApiRequest) -> ApiResponse:
     """List all queues with live counts and statistics. Each queue is as of the event ``as_of_seq`` or a little earlier."""
     now_ms = request.services.writer.clock.now_ms()
     answered = await request.query_in_slices(lambda engine: engine.queues(now_ms))
-    statuses = (_status(request, view, now_ms) for view in answered.value)
+    visible = (view for view in answered.value if request.scope.has_queue(view.queue_id))
+    statuses = (_status(request, view, now_ms) for view in visible)
     queues = await encode_in_turns(statuses, _QUEUES_PER_TURN)
     return ApiResponse(body=QueueList(queues=queues, as_of_seq=answered.seq, at_ms=answered.at_ms))
 
 
 async def get_queue(request: ApiRequest) -> ApiResponse:
     """Get a queue with live counts and statistics."""
-    queue_id = request.path_params["queue_id"]
+    queue_id = visible_queue_id(request)
     now_ms = request.services.writer.clock.now_ms()
     answered = await request.query_engine(lambda engine: (engine.queue(queue_id, now_ms), engine.queue_tag(queue_id)))
     view, tag = answered.value
@@ -37,7 +48,7 @@ async def get_queue(request: ApiRequest) -> ApiResponse:
 
 async def get_availability(request: ApiRequest) -> ApiResponse:
     """Get the availability of a queue for a new contact. May be cached for one second."""
-    queue_id, query = request.path_params["queue_id"], request.query_params
+    queue_id, query = visible_queue_id(request), request.query_params
     skills = _skills(query.skills or "")
     answered = await request.query_engine(lambda engine: engine.availability(queue_id, query.channel, skills))
     if isinstance(answered.value, Refused):
@@ -84,7 +95,7 @@ async def _set_open(request: ApiRequest, *, is_open: bool | None) -> ApiResponse
 
 async def get_expected_wait(request: ApiRequest) -> ApiResponse:
     """Get the expected wait of a contact that would arrive now, as an interval."""
-    queue_id, query = request.path_params["queue_id"], request.query_params
+    queue_id, query = visible_queue_id(request), request.query_params
     skills = _skills(query.skills)
     now_ms = request.services.writer.clock.now_ms()
     answered = await request.query_engine(

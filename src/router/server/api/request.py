@@ -30,6 +30,7 @@ from router.model.commands import (
     UpdateContact,
 )
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
+from router.model.filters import SupervisorScope
 from router.model.results import Done, Refused
 from router.runtime.event_feed import Publisher
 from router.runtime.shadow_runner import ShadowRunner
@@ -120,6 +121,7 @@ T = TypeVar("T")
 _encode: Final = msgspec.json.Encoder().encode
 
 # Commands whose answer has the new entity tag of their object.
+_EVERYTHING: Final = SupervisorScope()
 TAGGED_WRITES: Final = frozenset({UpdateContact, PutAgent, UpdateAgent, SetAgentChannels, SetQueueOpen})
 
 
@@ -197,6 +199,11 @@ class ApiRequest:
         return self.credential.subject if self.credential.role is Role.AGENT else None
 
     @property
+    def scope(self) -> SupervisorScope:
+        """Scope of the requesting supervisor; that of all others hides nothing."""
+        return self.credential.scope or _EVERYTHING
+
+    @property
     def gateway_id(self) -> str | None:
         """Id of the requesting gateway; None for other roles."""
         return self.credential.subject if self.credential.role is Role.GATEWAY else None
@@ -213,7 +220,8 @@ class ApiRequest:
         key = idempotency_key(self.header)
         condition = precondition(self.header, is_required=is_condition_required)
         guard: Command = command
-        if key is not None or condition is not None or type(command) in TAGGED_WRITES:
+        is_limited = self.credential.scope is not None
+        if key is not None or condition is not None or is_limited or type(command) in TAGGED_WRITES:
             guard = guarded(self.credential, command, key=key, condition=condition, payload=payload)
         exceeded = self.services.admission.state_change_refusal(self.credential, command)
         if exceeded is not None:

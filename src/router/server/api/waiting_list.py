@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from router.engine.commands.transaction import unknown_queue
 from router.model.views import WaitingView
 from router.server.api.problems import problem_from_refusal
+from router.server.api.queues import visible_queue_id
 from router.server.api.request import ApiRequest, ApiResponse
 
 
@@ -39,7 +40,7 @@ class WaitingList(Struct, frozen=True, kw_only=True):
 
 async def list_waiting(request: ApiRequest) -> ApiResponse:
     """List the contacts that wait in a queue in serving order, with their expected waits, one page at a time."""
-    queue_id, query = request.path_params["queue_id"], request.query_params
+    queue_id, query = visible_queue_id(request), request.query_params
     limit = min(query.limit, request.services.settings.server.page_size_max)
     now_ms = request.services.writer.clock.now_ms()
     if not (await request.query_engine(lambda engine: engine.has_queue(queue_id))).value:

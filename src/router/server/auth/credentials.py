@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from router.model.errors import RouterError, SettingsInvalid
+from router.model.filters import SupervisorScope
 from router.model.states import Name, SubjectId
 from router.server.auth.keys import ALGORITHMS, Issuer, Keyring, VerificationKey, open_keyring
 from router.settings import AuthSettings, ClaimSettings, KeyFamily, Settings
@@ -196,7 +197,23 @@ def is_permitted(role: Role, operation: str) -> bool:
     return role in PERMISSIONS.get(operation, frozenset())
 
 
+SCOPED_OPERATIONS: Final = frozenset(
+    {
+        *("list_agents", "get_agent", "set_agent_state", "set_agent_channels"),
+        *("list_contacts", "get_contact", "update_contact", "cancel_contact", "end_contact", "requeue_contact", "transfer_contact"),
+        *("assign_contact", "preview_bulk", "execute_bulk"),
+        *("list_queues", "get_queue", "list_waiting", "get_availability", "get_expected_wait"),
+        *("open_queue", "close_queue", "follow_queue_hours"),
+    }
+)
+"""Operations that a supervisor with a scope may use: each one checks the scope of everything that it reads and changes."""
+
+OUT_OF_SCOPE: Final = "the token limits the supervisor to queues or teams (`supervises`), and this operation is not limited to any"
+
 TOKEN_BYTES_MAX: Final = 8 * 1024
+
+SCOPE_NAMES_MAX: Final = 100
+"""Most queues, and most teams, in the scope of a supervisor."""
 
 CUSTOMER_TOKEN_PREFIX: Final = "rct_"
 """Beginning of the tokens of customers, which no JSON Web Token has."""
@@ -231,6 +248,8 @@ class Credential(Struct, frozen=True, kw_only=True):
     """Hash of a customer's token; empty for all others."""
     former_subject: str = ""
     """Request with which a customer began who goes on with an earlier conversation, the subject; empty: none."""
+    scope: SupervisorScope | None = None
+    """Queues and teams to which a supervisor is limited; none: unlimited."""
     key_id: str = ""
     """Key that has verified it; empty: none that could be removed."""
     actor: str = ""
@@ -257,6 +276,13 @@ class AuthFailed(RouterError):
     """Invalid credential. The text is a short reason for metrics; clients never see it."""
 
 
+class ScopeClaim(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Claim that limits a supervisor: an unknown or misspelled part makes the token invalid, so that it never widens the scope."""
+
+    queues: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=SCOPE_NAMES_MAX)] | None = None
+    teams: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=SCOPE_NAMES_MAX)] | None = None
+
+
 class _TokenClaims(Struct, frozen=True):
     """Claims that a token must carry; all others are ignored."""
 
@@ -267,6 +293,7 @@ class _TokenClaims(Struct, frozen=True):
     exp: Annotated[int, Meta(ge=0, le=2**53)] | float
     aud: str | list[str]
     iat: int | float | None = None
+    supervises: ScopeClaim | None = None
 
 
 class _IssuerClaim(Struct, frozen=True):
@@ -415,6 +442,9 @@ class Authenticator:
     def _credential(self, claims: _TokenClaims, issuer: Issuer, key: VerificationKey) -> Credential:
         if claims.role is Role.CUSTOMER:
             raise AuthFailed("role")
+        scope = claims.supervises
+        if scope is not None and (claims.role is not Role.SUPERVISOR or scope == ScopeClaim()):
+            raise AuthFailed("scope")
         longest = self._settings.lifetime_s_max + self._settings.leeway_s
         if claims.exp - self._now_s() > longest:
             raise AuthFailed("lifetime")
@@ -430,6 +460,7 @@ class Authenticator:
             workspace=claims.workspace,
             issuer=issuer.name,
             expires_at_s=int(claims.exp),
+            scope=None if scope is None else SupervisorScope(queues=scope.queues, teams=scope.teams),
             key_id=issuer.key_id(key),
         )
 
@@ -484,6 +515,7 @@ def mint_token(
     workspace: str = "default",
     lifetime_s: int = DEFAULT_TOKEN_LIFETIME_S,
     now_s: float | None = None,
+    scope: ScopeClaim | None = None,
 ) -> str:
     """Return a token signed with the built-in secret or with that of the first ``hmac`` issuer in the settings.
 
@@ -504,6 +536,10 @@ def mint_token(
         "exp": issued_at_s + lifetime_s,
         "jti": secrets.token_hex(8),
     }
+    if scope is not None:
+        if role != Role.SUPERVISOR:
+            raise SettingsInvalid("role: only a supervisor can be limited to queues and teams")
+        payload["supervises"] = msgspec.to_builtins(scope)
     for issuer in open_keyring(settings).issuers.values():
         if issuer.family is not KeyFamily.HMAC or issuer.claims != ClaimSettings():
             continue

@@ -34,6 +34,7 @@ _HINTS: Final = {
     "MissingRequiredClaimError": "`iss`, `aud` and `exp` are required",
     "lifetime": "the token is valid for longer than {lifetime_s} s (auth.lifetime_s_max), counted from `iat` or now",
     "claims": "a claim has a wrong type: the subject is an id, the workspace a name, the role agent, gateway, supervisor or admin",
+    "scope": "`supervises` is for the role supervisor, and names at least one queue or team (queues, teams)",
     "subject": "the subject's claim does not match auth.issuers[].claims.subject_pattern",
     "role": "no value of the role's claim is in auth.issuers[].claims.roles",
     "workspace": "the workspace does not exist, or is not one of the issuer (auth.issuers[].workspaces, .claims.workspaces)",

@@ -24,7 +24,15 @@ from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse, Services
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
-from router.server.auth.credentials import PUBLIC_OPERATIONS, AuthFailed, Credential, Role, is_permitted
+from router.server.auth.credentials import (
+    OUT_OF_SCOPE,
+    PUBLIC_OPERATIONS,
+    SCOPED_OPERATIONS,
+    AuthFailed,
+    Credential,
+    Role,
+    is_permitted,
+)
 from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
 from router.server.http.responses import HttpResponse
 
@@ -88,6 +96,9 @@ class OperationHandler:
         if not is_permitted(credential.role, self.operation):
             admission.check_rate(usage)
             raise ProblemError("forbidden")
+        if credential.scope is not None and self.operation not in SCOPED_OPERATIONS:
+            admission.check_rate(usage)
+            raise ProblemError("forbidden", OUT_OF_SCOPE)
         if not self._services.readiness.ready:
             raise ProblemError("not_ready")
         if (refusal := self.check_load(request, credential)) is not None:

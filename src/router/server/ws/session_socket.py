@@ -13,7 +13,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -45,6 +45,8 @@ from router.server.ws.hub import Hub
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import WriteBuffer
 from router.settings import SocketSettings
+
+_WITH_SCOPE: Final = "supervisor with a scope"
 
 _log = structlog.get_logger(__name__)
 
@@ -310,7 +312,8 @@ class SessionSocket(ABC):
         """Return the session identity of a credential, with its end on the session clock."""
         return SessionIdentity(
             subject=credential.subject,
-            role=str(credential.role),
+            # No endpoint is for a supervisor with a scope: its events are not filtered.
+            role=str(credential.role) if credential.scope is None else _WITH_SCOPE,
             workspace=credential.workspace,
             expires_at_ms=monotonic_ms() + math.floor(self._context.authenticator.remaining_s(credential) * 1000),
         )
