@@ -13,6 +13,7 @@ from router.app.cluster import Cluster
 from router.cluster.redis.status import read_cluster_status
 from router.cluster.rendezvous import rank
 from router.cluster.status import ClusterStatus
+from router.journal.redis.layout import WorkspaceKeys
 from router.settings import settings_from
 from tests.support.builders import an_agent
 from tests.support.redis_server import RedisServer
@@ -99,11 +100,14 @@ async def test_the_status_counts_what_members_have_read_and_nothing_that_is_not_
         first = await started(stack, make_app("first", durability="fsync"))
         async with AsyncExitStack() as short:
             gone = (await started(short, make_app("gone", durability="fsync"))).cluster
+            assert gone is not None
+            readers = WorkspaceKeys.of("rt", "default").readers
+            with server.client() as client:
+                assert gone.membership.node_id.encode() in client.hgetall(readers)
         second = await started(stack, make_app("second", durability="fsync"))
         leader = await settled_leader(first, second)
-        assert gone is not None
         with server.client() as client:
-            await until(lambda: gone.membership.node_id.encode() not in client.hgetall("rt:{default}:readers"))
+            await until(lambda: gone.membership.node_id.encode() not in client.hgetall(readers))
         [follower] = [one for one in (first, second) if one is not leader]
         assert leader.cluster is not None and follower.cluster is not None
         await leader._writer.execute("default", an_agent("ada"), actor="admin:test")
