@@ -23,6 +23,9 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     export, *rest = block.splitlines()
     assert "129 contacts, 15 agents" in reader.type(f"{export} 2>&1")
     (tmp_path / "tomorrow.yaml").write_text((tmp_path / "today.yaml").read_text())
-    for command in rest:
+    *simulations, report = rest
+    for command in simulations:
         assert "answered" in reader.type(command)
+    assert "day.html" in reader.type(report)
+    assert (tmp_path / "day.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "day.svg").read_text().startswith("<svg")

@@ -27,6 +27,7 @@ from router.cli.personal_data import audit_personal, redact
 from router.cli.policy import policy
 from router.cli.policy_schedule import cancel, schedule
 from router.cli.policy_versions import diff, rollback, show, versions
+from router.cli.report import report
 from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
 from router.cli.simulation import simulate
@@ -79,6 +80,7 @@ cli.add_command(doctor)
 cli.add_command(shadow)
 cli.add_command(simulate)
 cli.add_command(export)
+cli.add_command(report)
 cli.add_command(customer)
 cli.add_command(customer_journey)
 

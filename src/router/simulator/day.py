@@ -5,6 +5,7 @@ durations are milliseconds.
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 
 from msgspec import Struct, structs
 
@@ -30,6 +31,23 @@ class DayWindow(Struct, frozen=True):
     def is_over(self, at_ms: int) -> bool:
         """Return whether a point in time is at or after the end."""
         return self.to_ms is not None and at_ms >= self.to_ms
+
+
+class RecordedOutcome(StrEnum):
+    """What became of a recorded contact."""
+
+    ANSWERED = "answered"
+    """An agent accepted it while the customer waited."""
+    CALLED_BACK = "called_back"
+    """The customer was called back and spoke with an agent."""
+    ABANDONED = "abandoned"
+    """The customer left before an answer."""
+    CANCELLED = "cancelled"
+    """The gateway or a supervisor withdrew it before an answer."""
+    EXPIRED = "expired"
+    """Its time to live or its maximum wait was over."""
+    OPEN = "open"
+    """Nothing of it: it still waited at the end of the recording."""
 
 
 class PlannedCallback(Struct, frozen=True, kw_only=True, gc=False):
@@ -99,6 +117,8 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     """Time from the abandonment to a second contact of the customer, the same again; none: no second contact."""
     stream: str = ""
     """Arrival stream in the report; empty: the queue."""
+    outcome: RecordedOutcome | None = None
+    """What became of it in the log; none: answered if it waited there, else abandoned."""
 
 
 class Shift(Struct, frozen=True, kw_only=True, gc=False):

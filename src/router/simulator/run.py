@@ -223,7 +223,7 @@ def _part_of(progress: Progress | None, index: int, count: int) -> Progress | No
 def _plan(spec: SimulationSpec) -> _RunPlan:
     if bool(spec.logs) == (spec.workload is not None):
         raise WorkloadInvalid("give either logs or a workload, not both")
-    policy = _read_policy(spec.policy)
+    policy = read_policy(spec.policy)
     if spec.workload is not None:
         return _workload_plan(spec, policy)
     if (spec.replications or 1) > 1:
@@ -336,7 +336,8 @@ def _shown(source: str) -> str:
     return f"{name}:{'#'.join(Path(part).name for part in path.split('#'))}"
 
 
-def _read_policy(path: str | None) -> Policy | None:
+def read_policy(path: str | None) -> Policy | None:
+    """Read a policy file, if there is one. Raises ``WorkloadInvalid`` and ``PolicyInvalid``."""
     if path is None:
         return None
     try:

@@ -34,12 +34,12 @@ from router.model.events.contact import (
 from router.model.events.workspace import PolicyPublished
 from router.model.policy import CallbackMode, CallbackQueuePosition
 from router.model.states import AgentState
-from router.simulator.day import DayWindow, WorkloadInvalid
+from router.simulator.day import DayWindow, RecordedOutcome, WorkloadInvalid
 from router.simulator.formats import parse_logs
 from router.simulator.formats.journal import read_rows
 from router.simulator.formats.journal_day import JournalDay
 from router.simulator.formats.native import to_csv, to_json_lines
-from router.simulator.formats.recorded_rows import AgentRow, ContactRow, RecordedOutcome
+from router.simulator.formats.recorded_rows import AgentRow, ContactRow
 from router.simulator.run import SimulationSpec, first_day, simulate
 from tests.support.builders import a_policy
 from tests.support.recorded_journal import records_of, simulated_records, staggered, write_journal

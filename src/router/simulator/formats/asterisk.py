@@ -15,19 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from router.model.errors import RouterError
-from router.simulator.day import WorkloadInvalid
+from router.simulator.day import RecordedOutcome, WorkloadInvalid
 from router.simulator.formats.foreign_rows import BadRows, ForeignNames, agents_of_calls, shift_texts
 from router.simulator.formats.native import stem
 from router.simulator.formats.recorded_log import RecordedLog, opened
-from router.simulator.formats.recorded_rows import (
-    AgentRow,
-    ContactRow,
-    RecordedOutcome,
-    iso_time,
-    planned_agents,
-    planned_contacts,
-    seconds,
-)
+from router.simulator.formats.recorded_rows import AgentRow, ContactRow, iso_time, planned_agents, planned_contacts, seconds
 
 _MOVE_MS_MAX: Final = 10_000
 _NONE: Final = "NONE"

@@ -56,9 +56,9 @@ from router.model.events.contact import (
 from router.model.events.workspace import PolicyPublished
 from router.model.policy import Policy
 from router.model.states import AgentState, AssignmentRole
-from router.simulator.day import DayWindow
+from router.simulator.day import DayWindow, RecordedOutcome
 from router.simulator.formats.recorded_agents import RecordedAgents
-from router.simulator.formats.recorded_rows import AgentRow, ContactRow, RecordedOutcome, iso_time, seconds
+from router.simulator.formats.recorded_rows import AgentRow, ContactRow, iso_time, seconds
 
 _PASSED_ON: Final = frozenset({"consult", "hand_over"})
 

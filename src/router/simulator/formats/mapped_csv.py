@@ -20,12 +20,12 @@ from msgspec import Meta, Struct
 from router.model.errors import RouterError
 from router.model.policy import FactValue
 from router.model.states import Name
-from router.simulator.day import WorkloadInvalid
+from router.simulator.day import RecordedOutcome, WorkloadInvalid
 from router.simulator.distributions import to_ms
 from router.simulator.formats.foreign_rows import BadRows, ForeignNames, agents_of_calls
 from router.simulator.formats.native import fact_value, stem
 from router.simulator.formats.recorded_log import RecordedLog, opened
-from router.simulator.formats.recorded_rows import ContactRow, RecordedOutcome, iso_time, planned_agents, planned_contacts, seconds
+from router.simulator.formats.recorded_rows import ContactRow, iso_time, planned_agents, planned_contacts, seconds
 from router.simulator.yaml_documents import load_document
 
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}

@@ -7,37 +7,27 @@ read from. ``docs/reference/workloads.md`` lists the fields.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct, structs
 
 from router.model.policy import Attributes, CallbackMode, PriorityClass, PrioritySeconds, Skills
 from router.model.states import Ident, Name, SubjectId
-from router.simulator.day import AgentBehaviour, PlannedAgent, PlannedCallback, PlannedContact, Shift, WorkloadInvalid
+from router.simulator.day import (
+    AgentBehaviour,
+    PlannedAgent,
+    PlannedCallback,
+    PlannedContact,
+    RecordedOutcome,
+    Shift,
+    WorkloadInvalid,
+)
 from router.simulator.distributions import NonNegative, Positive, Share, to_ms
 
 TIME_S_MAX: Final = 2**40
 """Limit of points in time, in seconds."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
-
-
-class RecordedOutcome(StrEnum):
-    """What became of a recorded contact."""
-
-    ANSWERED = "answered"
-    """An agent accepted it while the customer waited."""
-    CALLED_BACK = "called_back"
-    """The customer was called back and spoke with an agent."""
-    ABANDONED = "abandoned"
-    """The customer left before an answer."""
-    CANCELLED = "cancelled"
-    """The gateway or a supervisor withdrew it before an answer."""
-    EXPIRED = "expired"
-    """Its time to live or its maximum wait was over."""
-    OPEN = "open"
-    """Nothing of it: it still waited at the end of the recording."""
 
 
 class ContactRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -187,7 +177,8 @@ class _Fallbacks:
             self._by_queue[queue_of(row)] = (plan.handle_ms, plan.served_by)
             return plan
         handle_ms, served_by = self._by_queue.get(queue_of(row), self._any)
-        return structs.replace(plan, handle_ms=handle_ms, served_by=served_by)
+        # One that did not leave either was served by no agent, whose handle times it would count for.
+        return structs.replace(plan, handle_ms=handle_ms, served_by=served_by if plan.waited_ms is None else None)
 
 
 def queue_of(row: ContactRow) -> str | None:
@@ -223,6 +214,7 @@ def _planned(location: str, row: ContactRow) -> PlannedContact:
         priority_s=row.priority_s,
         priority_class=row.priority_class,
         stream=row.stream,
+        outcome=row.outcome,
     )
 
 
