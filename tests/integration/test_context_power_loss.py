@@ -297,10 +297,27 @@ async def test_a_kill_at_a_change_of_the_disk_in_an_erasure_from_outside(router:
     assert bytes.fromhex(wrapped) not in await asyncio.to_thread(_all_bytes, router.root)
 
 
+FAULTS: Final = (
+    [
+        (files, fault, at)
+        for files in (WAL_OF_DATA, WAL_OF_KEYS, "context/")
+        for fault in ("kill_at_wal_sync", "fail_sync")
+        for at in range(8, 40, 8)
+    ]
+    if IS_LONG
+    else [
+        (WAL_OF_DATA, "kill_at_wal_sync", 9),
+        (WAL_OF_DATA, "fail_sync", 22),
+        (WAL_OF_KEYS, "kill_at_wal_sync", 22),
+        (WAL_OF_KEYS, "fail_sync", 9),
+        ("context/", "kill_at_wal_sync", 22),
+        ("context/", "fail_sync", 22),
+    ]
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [WAL_OF_DATA, WAL_OF_KEYS, "context/"])
-@pytest.mark.parametrize("fault", ["kill_at_wal_sync", "fail_sync"])
-@pytest.mark.parametrize("at", range(8, 40, 8) if IS_LONG else (9, 22))
+@pytest.mark.parametrize(("files", "fault", "at"), FAULTS)
 async def test_a_fault_at_any_sync_then_a_power_failure(router: RecordedRouter, files: str, fault: str, at: int) -> None:
     entries, began = await restarted_after(router, fault_files=files, **{fault: at})
     (await trial(entries).run(first_cut=began)).check(f"{fault} {at} of {files}")

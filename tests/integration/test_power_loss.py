@@ -159,8 +159,12 @@ async def test_a_failed_sync_then_a_power_failure(quiet_router: RecordedRouter) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["kill_at_wal_sync", "fail_sync"])
-@pytest.mark.parametrize("at", range(8, 40) if IS_LONG else (9, 12, 22))
+@pytest.mark.parametrize(
+    ("fault", "at"),
+    [(fault, at) for fault in ("kill_at_wal_sync", "fail_sync") for at in range(8, 40)]
+    if IS_LONG
+    else [("kill_at_wal_sync", 12), ("kill_at_wal_sync", 22), ("fail_sync", 9), ("fail_sync", 22)],
+)
 async def test_a_fault_at_any_sync_with_checkpoints_then_a_power_failure(router: RecordedRouter, fault: str, at: int) -> None:
     entries, began = await restarted_after(router, **{fault: at})
     (await trial(entries).run(first_cut=began)).check(f"{fault} {at}, restart")

@@ -56,7 +56,7 @@ class SnapshotsUnderWay:
 @pytest.mark.parametrize("draws_of", [workload.Workload, ShortRetentionWorkload])
 def test_an_incremental_snapshot_equals_the_full_one(draws_of: type[workload.Workload]) -> None:
     whole = broken = 0
-    for seed in range(20):
+    for seed in range(10):
         world, images, draws = World(), SnapshotsUnderWay(seed), draws_of(seed + 9_000)
         for command in draws.opening():
             world.do(command)
@@ -68,5 +68,5 @@ def test_an_incremental_snapshot_equals_the_full_one(draws_of: type[workload.Wor
         assert Engine.restore(world.engine.snapshot()).digest() == world.engine.digest()
         assert world.replayed().digest() == world.engine.digest()
         whole, broken = whole + images.whole, broken + images.broken
-    assert whole > 50
-    assert broken > 5
+    assert whole > 25
+    assert broken > 2
