@@ -4,7 +4,7 @@ Expected times are written in UTC by hand, or computed from the local time of ev
 """
 
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
+from time import thread_time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -265,9 +265,9 @@ def test_the_most_expensive_calendar_is_fast_and_its_caches_are_bounded() -> Non
     """Search a whole year: nothing ever changes, and the holidays prevent the shortcut for that."""
     calendar = a_calendar(daily=("00:00-24:00",), holidays=HolidaysPolicy(country="US"), holiday_hours=("00:00-24:00",))
     assert is_open(calendar, ms("2026-01-05 12:00"))
-    began = perf_counter()
+    began = thread_time()
     assert next_change_ms(calendar, ms("2026-01-05 12:00")) is None
-    assert perf_counter() - began < 2.0, "searches days, not minutes"
+    assert thread_time() - began < 2.0, "searches days, not minutes"
     for years in range(30):
         next_change_ms(calendar, ms("2026-01-05 12:00") + years * 366 * 86_400_000)
     assert len(calendar._days) <= 800 and len(calendar._years) <= 9

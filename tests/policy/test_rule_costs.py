@@ -1,7 +1,7 @@
 """Costs of rules: what is too expensive is refused when the policy is checked, and never evaluated when it is in force."""
 
 from itertools import pairwise
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -135,9 +135,9 @@ def test_the_elements_of_a_pattern_include_its_repetitions(pattern: str, element
 
 
 def test_nested_repetitions_have_a_bounded_estimate() -> None:
-    start = perf_counter()
+    start = thread_time()
     assert match_cost("'" + "(" * 30 + "a" + "){100}" * 20 + ")" * 10 + "'", 128) > 10**6
-    assert perf_counter() - start < 0.1
+    assert thread_time() - start < 0.5
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,9 @@ def test_an_estimate_is_not_far_below_the_time_of_an_evaluation(text: str) -> No
     program.evaluate(values)
     took_us = float("inf")
     for _ in range(5):
-        start = perf_counter()
+        start = thread_time()
         program.evaluate(values)
-        took_us = min(took_us, (perf_counter() - start) * 1e6)
+        took_us = min(took_us, (thread_time() - start) * 1e6)
     assert took_us < 5 * expression_cost(text, FACTS)
 
 

@@ -10,7 +10,7 @@ _PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
 # Use the same examples in every run, so that a failing build fails everywhere. The thorough profile draws new ones.
 settings.register_profile(
     "quick",
-    max_examples=300,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -114,7 +114,8 @@ def routers() -> Iterator[NewRouter]:
 def test_receipts_and_health_show_the_durability_and_a_kill_loses_nothing(
     server: RedisServer, tmp_path: Path, routers: NewRouter
 ) -> None:
-    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync").start()
+    lease = {"ROUTER__STORE__LEASE_S": "60"}
+    router = routers(tmp_path / "node", "--store", server.url, "--durability", "fsync", environment=lease).start()
     receipts = [router.submit() for _ in range(5)]
     assert {receipt["durability"] for receipt in receipts} == {"fsync"}
     assert router.request("GET", "/healthz")["durability"] == "fsync"
@@ -122,7 +123,7 @@ def test_receipts_and_health_show_the_durability_and_a_kill_loses_nothing(
     began_s = time.monotonic()
     router.start()
     # The same node need not wait until its lease expires.
-    assert time.monotonic() - began_s < 8
+    assert time.monotonic() - began_s < 45
     assert router.contacts_in_events() == [receipt["contact_id"] for receipt in receipts]
     again = router.submit()
     assert again["epoch"] == receipts[0]["epoch"] + 1 and again["seq"] == receipts[-1]["seq"] + 1
