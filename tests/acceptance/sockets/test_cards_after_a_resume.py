@@ -160,6 +160,23 @@ async def test_a_card_is_late_until_the_store_has_the_records_from_before_a_kill
         assert not [frame for frame in sent if NAME in frame]
 
 
+async def test_after_an_orderly_stop_no_card_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, behind = MemoryStorage(), []
+    async with a_suspended_chat(tmp_path, storage=storage) as (_, app, ada, chat, _):
+        await ada.not_ready("lunch")  # Later events concern no contact.
+    catch_up = WorkLog._catch_up
+
+    async def noted(work: WorkLog, subscription: Any, workspaces: list[str]) -> None:
+        behind.extend(workspaces)
+        await catch_up(work, subscription, workspaces)
+
+    monkeypatch.setattr(WorkLog, "_catch_up", noted)
+    context = context_at(tmp_path, sensitive_fields=["name"])
+    async with running_router(tmp_path, context=context, storage=storage) as router, api(router) as app:
+        shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+        assert (shown["assurance"], shown["customer"]["name"], behind) == ("verified", NAME, [])
+
+
 async def test_how_a_contact_went_while_the_store_had_failed_is_stored_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,8 @@ SUBSCRIPTION: Final = "customer-work"
 FLUSH_S: Final = 0.2
 RETRY_S: Final = 1.0
 """Time after which changes are written again, while the store cannot be used."""
+POSITION_S: Final = 10.0
+"""Interval at which the position is written while no contact of a customer changes, so that a start has little to read."""
 CHANGES_MAX: Final = 20_000
 EVENT_TYPES: Final = frozenset(
     {
@@ -130,6 +132,7 @@ class WorkLog:
         self._behind: dict[str, asyncio.Event] = {}
         """Workspaces with records from before the start that the store does not have yet; set when it has."""
         self._catching_up: asyncio.Task[None] | None = None
+        self._position_timer: asyncio.TimerHandle | None = None
 
     async def load(self, workspaces: Sequence[str]) -> bool:
         """Read where the store is; return whether it has any contacts of customers, or cannot say."""
@@ -163,14 +166,38 @@ class WorkLog:
                 self._catch_up(self._subscription, behind), name="customer work"
             )
         self._begin_flush()
+        self._position_timer = asyncio.get_running_loop().call_later(POSITION_S, self._write_positions)
+
+    def _write_positions(self) -> None:
+        """Write how far the feed has been read, again and again."""
+        self._note_positions()
+        if self._pending and self._timer is None:
+            self._begin_flush()
+        self._position_timer = asyncio.get_running_loop().call_later(POSITION_S, self._write_positions)
+
+    def _note_positions(self) -> None:
+        """Let the next flush write how far the feed has been read; what was read before waits already or is written."""
+        if self._subscription is None:
+            return
+        for workspace in self._feed.publisher.workspaces:
+            try:
+                position = self._subscription.position(workspace)
+            except KeyError:  # A new workspace without events.
+                continue
+            if self._cursors.get(workspace) != position:
+                changes = self._pending.get(workspace, ([],))[0]
+                self._pending[workspace] = (changes, position.history_id, position.seq)
+                self._cursors[workspace] = position
 
     async def _catch_up(self, subscription: Subscription, workspaces: Iterable[str]) -> None:
         """Read and write what is missing in the store; then what it has of contacts may be shown."""
-        for workspace in workspaces:
-            await subscription.caught_up(workspace)
-        await self._write_all()
-        for workspace in workspaces:
-            self._behind.pop(workspace).set()
+        try:
+            for workspace in workspaces:
+                await subscription.caught_up(workspace)
+            await self._write_all()
+        finally:
+            for workspace in workspaces:
+                self._behind.pop(workspace).set()
 
     async def _write_all(self) -> None:
         """Write what waits at this moment, and wait for the store where it cannot be used."""
@@ -258,8 +285,11 @@ class WorkLog:
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.wait([self._catching_up])
+        if self._position_timer is not None:
+            self._position_timer.cancel()
         if self._subscription is not None:
             await self._subscription.close()
+            self._note_positions()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
