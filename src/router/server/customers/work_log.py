@@ -4,6 +4,9 @@ The changes of the records are collected and written together, with the position
 restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. While the store cannot be
 used, at most ``CHANGES_MAX`` changes wait; beyond that they are dropped here and read again from the feed after the next start.
 
+The store has nothing of contacts that were submitted without a customer, so their changes are not written; of records without
+others the position is written now and then, and at the end.
+
 A process that was killed may have left a resumed contact with the proof of its customer from before they were away: the journal
 has the resume, and the store does not yet. So nothing is shown of what the store has of contacts until the records from before the
 start are in it (``wait_until_current``).
@@ -42,6 +45,10 @@ RETRY_S: Final = 1.0
 POSITION_S: Final = 10.0
 """Interval at which the position is written while no contact of a customer changes, so that a start has little to read."""
 CHANGES_MAX: Final = 20_000
+POSITION_EVENTS: Final = 1_000
+"""Events without a change after which their position is written: what a start reads again at most."""
+_WITHOUT_MAX: Final = 20_000
+"""Contacts without a customer that are remembered; changes of older ones are written, and have no effect."""
 EVENT_TYPES: Final = frozenset(
     {
         ContactQueued,
@@ -123,6 +130,12 @@ class WorkLog:
         self._pending: dict[str, tuple[list[WorkChange], str, int]] = {}
         """By workspace: changes that are not written yet, and the position of the last one."""
         self._waiting = 0
+        self._without: dict[tuple[str, str], None] = {}
+        """Workspace and id of contacts that were submitted without a customer."""
+        self._unwritten: dict[str, tuple[str, int]] = {}
+        """By workspace: position of the newest record, where those since the last write have no changes."""
+        self._noted: dict[str, int] = {}
+        """By workspace: the last event whose position was written or waits."""
         self._gap = False
         """Whether changes were dropped: positions are not written any more, so that the next start reads them again."""
         self._timer: asyncio.TimerHandle | None = None
@@ -224,9 +237,13 @@ class WorkLog:
 
     def _on_record(self, published: PublishedRecord) -> None:
         record = published.record
-        changes = list(_changes(published))
+        changes = list(self._changes(published))
         if not changes and published.workspace not in self._pending:
-            return
+            self._unwritten[published.workspace] = published.history_id, record.last_seq
+            if record.last_seq - self._noted.setdefault(published.workspace, record.first_seq) < POSITION_EVENTS:
+                return
+        self._unwritten.pop(published.workspace, None)
+        self._noted[published.workspace] = record.last_seq
         before = self._pending.get(published.workspace)
         waiting = changes if before is None else before[0] + changes
         if self._waiting + len(changes) > CHANGES_MAX:
@@ -236,6 +253,25 @@ class WorkLog:
         self._pending[published.workspace] = (waiting, published.history_id, record.last_seq)
         if self._timer is None and self._task is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+
+    def _changes(self, published: PublishedRecord) -> Iterator[WorkChange]:
+        for event in published.record.events:
+            if type(event) not in EVENT_TYPES:
+                continue
+            change = work_change(event, published.record.at_ms)
+            if type(event) is ContactQueued:
+                self._note_customer(published.workspace, event)
+            if change is not None and (published.workspace, change.contact_id) not in self._without:
+                yield change
+
+    def _note_customer(self, workspace: str, event: ContactQueued) -> None:
+        key = workspace, event.contact_id
+        if event.customer_id is not None:
+            self._without.pop(key, None)
+            return
+        self._without[key] = None
+        if len(self._without) > _WITHOUT_MAX:
+            del self._without[next(iter(self._without))]
 
     def _begin_flush(self) -> None:
         self._timer = None
@@ -295,16 +331,10 @@ class WorkLog:
             self._timer = None
         if self._task is not None:
             await self._task
+        for workspace, (history_id, seq) in self._unwritten.items():
+            self._pending.setdefault(workspace, ([], history_id, seq))
         await self.flush()
 
 
 def _is_behind(publisher: Publisher, workspace: str, position: FeedPosition) -> bool:
     return position != FeedPosition(publisher.history_id(workspace), publisher.last_seq(workspace))
-
-
-def _changes(published: PublishedRecord) -> Iterator[WorkChange]:
-    for event in published.record.events:
-        if type(event) in EVENT_TYPES:
-            change = work_change(event, published.record.at_ms)
-            if change is not None:
-                yield change
