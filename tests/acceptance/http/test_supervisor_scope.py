@@ -4,6 +4,7 @@ The operations are taken from the route table, so that a new one is either check
 """
 
 import asyncio
+import re
 import sys
 from typing import Any
 
@@ -134,6 +135,31 @@ async def test_lists_previews_and_acts_keep_to_the_scope(router: RouterProcess) 
     async with scoped(router, ScopeClaim(teams=("red",))) as other:
         assert [one["agent_id"] for one in (await other.ok("GET", "/v1/agents"))["agents"]] == ["rex"]
         assert (await other.ok("GET", f"/v1/contacts/{ids['secret']}"))["queue_id"] == "secret"
+
+
+async def test_statistics_are_about_queues_teams_and_agents_of_the_scope(router: RouterProcess) -> None:
+    ids = await prepare(router)
+    async with Api(router) as admin:
+        for name in ("ada", "rex"):
+            await admin.ok("POST", f"/v1/agents/{name}/state", {"state": "ready"})
+        kinds = ("queue", "queue_channel", "team", "agent")
+        everything = {by: (await admin.ok("GET", f"/v1/statistics?by={by}"))["rows"] for by in kinds}
+        await admin.ok("POST", f"/v1/contacts/{ids['hidden work']}/end", {})
+    visible = {"queue_id": ("sales", "support"), "team": ("blue",), "agent_id": ("ada",)}
+    async with scoped(router) as lead:
+        for by, field in (("queue", "queue_id"), ("queue_channel", "queue_id"), ("team", "team"), ("agent", "agent_id")):
+            expected = {row[field] for row in everything[by]}
+            assert len(expected - {None}) > len(expected & set(visible[field])) > 0, by
+            rows = (await lead.ok("GET", f"/v1/statistics?by={by}"))["rows"]
+            assert {row[field] for row in rows} == expected & set(visible[field]), by
+            text = (await lead.call("GET", f"/v1/statistics?by={by}", headers={"Accept": "text/csv"})).body.decode()
+            assert not re.search(r",(secret|red|rex),", "".join(text.splitlines()[1:]))
+        for by in ("", "by=workspace", "by=channel", "by=disposition"):
+            got = await lead.call("GET", f"/v1/statistics?{by}")
+            assert (got.code, got.json["field"]) == ("forbidden", "by")
+        assert (await lead.ok("GET", "/v1/statistics?by=workspace&queue_id=sales"))["rows"][0]["submitted"] > 0
+        rows = [(await lead.ok("GET", f"/v1/statistics?by=queue&queue_id={one}"))["rows"] for one in ("secret", "absent")]
+        assert rows == [[], []]
 
 
 async def test_a_scope_that_is_not_understood_makes_the_token_invalid(router: RouterProcess) -> None:

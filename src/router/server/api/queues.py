@@ -15,14 +15,14 @@ from router.server.api.request import ApiRequest, ApiResponse, encode_in_turns
 _QUEUES_PER_TURN: Final = 8
 
 
-# Stands for a queue out of the supervisor's scope, which is answered like one that does not exist.
-_HIDDEN: Final = " "
+HIDDEN_QUEUE: Final = " "
+"""Stands for a queue out of the supervisor's scope, which is answered like one that does not exist."""
 
 
 def visible_queue_id(request: ApiRequest) -> str:
     """Return the queue of the path, or an id that no queue has if it is not in the scope of the supervisor."""
     queue_id = request.path_params["queue_id"]
-    return queue_id if request.scope.has_queue(queue_id) else _HIDDEN
+    return queue_id if request.scope.has_queue(queue_id) else HIDDEN_QUEUE
 
 
 async def list_queues(request: ApiRequest) -> ApiResponse:

@@ -10,10 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from router.model.commands import TimeMs
+from router.model.filters import AgentFilter
 from router.model.states import Name, SubjectId
 from router.server.api.problems import ProblemError
+from router.server.api.queues import HIDDEN_QUEUE
 from router.server.api.request import ApiRequest, ApiResponse
-from router.server.auth.credentials import Role
+from router.server.auth.credentials import OUT_OF_SCOPE, Role
 from router.statistics.history_queries import Dimension, RowFilter
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
 from router.statistics.rows import COLUMNS, StatisticsRow
@@ -76,11 +78,11 @@ async def get_statistics(request: ApiRequest) -> ApiResponse:
 
     JSON, or CSV and NDJSON by ``Accept``.
     """
-    question = _question(request)
+    question = _within_scope(request, _question(request))
     now_ms = request.services.writer.clock.now_ms()
     position = await request.query_engine(lambda _engine: None)
     stats = request.services.stats[request.workspace]
-    rows = await _rows(stats, question, now_ms)
+    rows = await _visible(request, question.by, await _rows(stats, question, now_ms))
     headers = {"Vary": "Accept"}
     accept = request.header("Accept") or ""
     if "csv" in accept:
@@ -137,6 +139,36 @@ def _question(request: ApiRequest) -> StatisticsQuestion:
     )
 
 
+def _within_scope(request: ApiRequest, question: StatisticsQuestion) -> StatisticsQuestion:
+    """Return the question for a supervisor with a scope. Raises ProblemError for totals over more than one of their queues."""
+    if request.credential.scope is None:
+        return question
+    queue_id = question.kept.queue_id
+    if queue_id is None and question.by in _OVER_QUEUES:
+        detail = f"{OUT_OF_SCOPE}: give `queue_id`, or ask for rows by queue, agent or team"
+        raise ProblemError("forbidden", detail, field="by")
+    if queue_id is None or request.scope.has_queue(queue_id):
+        return question
+    return question._replace(kept=question.kept._replace(queue_id=HIDDEN_QUEUE))
+
+
+async def _visible(request: ApiRequest, by: Dimension, rows: list[StatisticsRow]) -> list[StatisticsRow]:
+    """Return the rows about queues, teams and agents in the scope of the supervisor."""
+    scope = request.scope
+    if by is Dimension.AGENT and scope.teams is not None:
+        wanted = AgentFilter(teams=scope.teams)
+        answered = await request.query_in_slices(lambda engine: engine.matching_objects(wanted, limit=ROWS_MAX))
+        agents = frozenset(answered.value.ids)
+        return [row for row in rows if row.agent_id in agents]
+    if by is Dimension.TEAM:
+        return [row for row in rows if scope.has_team(row.team)]
+    if by in (Dimension.QUEUE, Dimension.QUEUE_CHANNEL):
+        return [row for row in rows if row.queue_id is None or scope.has_queue(row.queue_id)]
+    return rows
+
+
+# Rows over all queues, unless a filter names one.
+_OVER_QUEUES: Final = (Dimension.WORKSPACE, Dimension.CHANNEL, Dimension.DISPOSITION)
 _END_OF_TIME: Final = 1 << 52
 _WINDOWS: Final = frozenset({Period.LAST_15M, Period.LAST_30M, Period.LAST_60M})
 _OF_CONTACTS: Final = (Dimension.WORKSPACE, Dimension.QUEUE, Dimension.CHANNEL, Dimension.QUEUE_CHANNEL)
