@@ -25,6 +25,7 @@ from router.context_settings import ContextSettings, SettingsStruct
 from router.invalid_input import InvalidInput, convert_plain
 from router.model.errors import SettingsInvalid, path_below
 from router.model.states import Name
+from router.record_settings import RecordSettings
 from router.store_settings import StoreSettings
 
 ENVIRONMENT_PREFIX: Final = "ROUTER__"
@@ -407,6 +408,7 @@ class Settings(SettingsStruct, frozen=True, kw_only=True):
     policy: PolicySettings = PolicySettings()
     context: ContextSettings = ContextSettings()
     store: StoreSettings = StoreSettings()
+    records: RecordSettings = RecordSettings()
 
     def all_workspaces(self) -> tuple[str, ...]:
         """Return ``default`` and the configured workspaces, without duplicates."""

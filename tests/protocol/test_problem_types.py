@@ -11,7 +11,7 @@ STATUSES = {
     403: "forbidden origin_forbidden",
     404: "unknown_proposal unknown_contact unknown_agent unknown_queue unknown_offer unknown_assignment no_shadow_policy "
     "no_scheduled_policy not_found "
-    "unknown_customer unknown_identity unknown_merge",
+    "unknown_record unknown_customer unknown_identity unknown_merge",
     405: "method_not_allowed",
     408: "body_timeout",
     409: "note_limit_exceeded proposal_decided identity_conflict "
@@ -31,7 +31,7 @@ STATUSES = {
     428: "precondition_required",
     429: "queue_full rate_limited suspended_limit too_many_requests",
     500: "internal",
-    503: "event_not_reached busy stopping not_ready context_unavailable answer_timeout journal_unavailable",
+    503: "event_not_reached busy stopping not_ready records_unavailable context_unavailable answer_timeout journal_unavailable",
 }
 MAY_HAVE_TAKEN_EFFECT = {"internal", "context_unavailable", "answer_timeout", "journal_unavailable"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from router.app.composition import RestorableStats
+from router.app.restorable_stats import RestorableStats
 from router.engine.engine import Engine
 from router.engine.snapshots.shift import shift_snapshot
 from router.journal.sqlite.journal import SqliteJournal

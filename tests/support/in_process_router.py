@@ -16,6 +16,8 @@ from router.model.commands import Command, PublishPolicy
 from router.model.policy import FactPolicy, FactType
 from router.model.results import Done
 from router.protocol.asyncapi import asyncapi_document
+from router.records.handlers import Targets
+from router.records.service import RecordService
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Reply, Writer
 from router.server.api.request import Readiness, Services
@@ -92,6 +94,11 @@ def the_policy() -> PublishPolicy:
     )
 
 
+async def no_targets(workspace: str) -> Targets:
+    """No thresholds: no event is archived."""
+    return {}
+
+
 @asynccontextmanager
 async def running_router(
     tmp_path: Path,
@@ -132,6 +139,7 @@ async def running_router(
     if customers is not None:
         await customers.start()
     live = None if customers is None else LiveCustomers(customers, writer, sensitive=sensitive_of(settings.context))
+    records = RecordService(None, settings.records, writer.feed, now_ms=writer.clock.now_ms, targets=no_targets)
     authenticator = open_authenticator(settings)
     authenticator.customers = CustomerTokens(writer)
     backend = Services(
@@ -145,6 +153,7 @@ async def running_router(
         stats={},
         context=customers,
         customers=live,
+        records=records,
         readiness=Readiness(ready=True),
     )
     hub = Hub(writer, writer.publisher, settings.sockets, customers=live)
@@ -154,6 +163,7 @@ async def running_router(
         group.create_task(writer.run())
         if live is not None:
             await live.start()
+        await records.start()
         await listener.start()
         router = InProcessRouter(backend, writer, listener, hub, door)
         for workspace in WORKSPACES if is_new else ():
@@ -169,6 +179,7 @@ async def running_router(
             if live is not None:
                 await live.stop()
             await writer.stop()
+            await records.stop()
             if customers is not None:
                 await customers.stop()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from router.app.composition import RestorableStats
+from router.app.restorable_stats import RestorableStats
 from router.journal.sqlite.journal import SqliteJournal
 from router.runtime.writer import Writer
 from tests.support.builders import a_contact, a_policy, published

@@ -7,11 +7,10 @@ so neither is needed for durability.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 
 from router.app.conditions import (
@@ -23,6 +22,8 @@ from router.app.conditions import (
     log_hash_secrets_failed,
     log_references_in_journal,
 )
+from router.app.records import add_records_metrics, open_records
+from router.app.restorable_stats import RestorableStats, workspace_stats
 from router.app.shared_state import SharedState
 from router.cluster.status import no_leader_url
 from router.context.opening import context_is_shared, open_context
@@ -34,12 +35,11 @@ from router.journal.port import Journal, StoreJournal
 from router.journal.sqlite.journal import SqliteJournal
 from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
-from router.model.events import Event
 from router.model.forecasts import QueueWaits
 from router.model.results import RefusalCode, Refused
-from router.policy.calendar import local_day_bounds
 from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
+from router.records.service import RecordService
 from router.runtime.clock import Clock
 from router.runtime.clock_reset import check_clock
 from router.runtime.control import ControlServer
@@ -62,8 +62,6 @@ from router.server.references import NO_REFERENCES, References
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
 from router.settings import JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
-from router.statistics.incremental import IncrementalStats
-from router.statistics.workspace import WorkspaceStats
 from router.telemetry.context_metrics import ContextMetrics
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
@@ -120,6 +118,7 @@ class App:
         self._control: ControlServer | None = None
         self._context: ContextService | None = None
         self._references = NO_REFERENCES
+        self._records: RecordService | None = None
         self._customers: LiveCustomers | None = None
         self.cluster: Cluster | None = None
         """This process as one of several on a store; None: it is alone."""
@@ -176,6 +175,7 @@ class App:
             self._references = References(self._context, self.settings.context.references)
             await self._references.start(self._writer)
             self._customers = await self._start_customers()
+            self._records = await self._start_records()
             shadows = await self._start_shadows()
             if self.cluster is not None:
                 # Only now, so that what was loaded above is still the present state when records of other nodes come.
@@ -191,7 +191,7 @@ class App:
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
     def _make_services(self, authenticator: Authenticator, shadows: ShadowRunner) -> Services:
-        stats = {name: _workspace_stats(self._writer, name) for name in self._writer.workspaces}
+        stats = {name: workspace_stats(self._writer, name) for name in self._writer.workspaces}
         return Services(
             settings=self.settings,
             authenticator=authenticator,
@@ -204,6 +204,7 @@ class App:
             stats=stats,
             context=self._context,
             references=self._references,
+            records=self._records,
             references_in_journal=self._start_journal_audit(),
             customers=self._customers,
             run="" if self.cluster is None else self.cluster.run,
@@ -333,6 +334,13 @@ class App:
             # Contacts with customers also come from other nodes.
             customers.activate()
         return customers
+
+    async def _start_records(self) -> RecordService | None:
+        records = open_records(self.settings, self._writer)
+        if records is not None:
+            add_records_metrics(self._process, records)
+            await records.start()
+        return records
 
     async def _start_shadows(self) -> ShadowRunner:
         shadows = ShadowRunner(self._writer, backlog_max=self.settings.runtime.shadow_backlog_count_max, observer=ShadowLog())
@@ -514,6 +522,8 @@ class App:
             raise ended
 
     async def _stop_context(self) -> None:
+        if self._records is not None:
+            await self._records.stop()
         if self._customers is not None:
             await self._customers.stop()
         await self._references.stop()
@@ -546,39 +556,6 @@ class App:
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)
         _log.critical("an essential task has failed", action="task_failed", task=task.get_name(), exc_info=error)
-
-
-class RestorableStats:
-    """The statistics of a workspace in the form that recovery needs: created first, restored later."""
-
-    def __init__(self) -> None:
-        self._replace(WorkspaceStats(local_day_bounds))
-
-    def _replace(self, stats: WorkspaceStats) -> None:
-        self.stats = stats
-        # The bound method itself, without an indirection, as it is called for every event.
-        self.apply: Callable[[Event, int, int], None] = stats.apply
-
-    def prepare_snapshot(self) -> bool:
-        """Do a piece of the work before a snapshot; return whether there is more."""
-        return self.stats.prepare_snapshot()
-
-    def incremental_snapshot(self) -> IncrementalStats:
-        """Begin to serialise the statistics."""
-        return self.stats.incremental_snapshot()
-
-    def restore(self, snapshot: bytes) -> None:
-        """Replace the statistics by a snapshot. Raises DecodeError for a snapshot of another version."""
-        try:
-            self._replace(WorkspaceStats.restore(snapshot, local_day_bounds))
-        except ValueError as error:
-            raise msgspec.DecodeError(str(error)) from None
-
-
-def _workspace_stats(writer: Writer, workspace: str) -> WorkspaceStats:
-    kept = writer.stats(workspace)
-    assert isinstance(kept, RestorableStats)
-    return kept.stats
 
 
 def _read_seed_document(settings: PolicySettings) -> bytes | None:

@@ -113,7 +113,7 @@ def reset_clock(config: Path | None, data: Path | None, directory: Path, as_json
 
 
 async def _reset_clock(settings: "Settings", directory: Path) -> "list[ClockReset]":
-    from router.app.composition import RestorableStats
+    from router.app.restorable_stats import RestorableStats
     from router.journal.backends import open_journal
     from router.journal.sqlite.journal import SqliteJournal
     from router.runtime.clock import SystemClock

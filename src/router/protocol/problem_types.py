@@ -37,6 +37,13 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "There is no such contact, it ended before the retention period, or it belongs to another agent or gateway.",
         "Check the id; a contact that ended long ago is in the journal only.",
     ),
+    "unknown_record": _P(
+        404,
+        "Record not found",
+        "There is no record of such a contact: it has not ended, its record was deleted by age or number, or it belongs to another "
+        "gateway.",
+        "Check the id; a contact that has not ended is at GET /v1/contacts/{contact_id}.",
+    ),
     "unknown_agent": _P(
         404,
         "Agent not found",
@@ -152,6 +159,13 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "Send the request again later; contacts are routed meanwhile. An operator finds the cause in the log.",
         temporary=True,
         applied="unknown",
+    ),
+    "records_unavailable": _P(
+        503,
+        "The records of contacts are not available",
+        "The file of the records of contacts cannot be used, or records are switched off in the settings.",
+        "Send the request again later; contacts are routed meanwhile. An operator finds the cause in the log.",
+        temporary=True,
     ),
     # --- what the request says -----------------------------------------------------------------------------------------
     "invalid_value": _P(

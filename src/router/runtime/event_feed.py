@@ -27,7 +27,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -46,7 +46,7 @@ _SLICE_RECORDS: Final = 32
 # Cursors are saved this long after the first record that is not saved yet.
 SAVE_INTERVAL_S: Final = 1.0
 
-InlineHandler: TypeAlias = Callable[[PublishedRecord], None]
+InlineHandler: TypeAlias = Callable[[PublishedRecord], Awaitable[None] | None]
 
 CoroutineHandler: TypeAlias = Callable[[PublishedRecord], Awaitable[None]]
 
@@ -156,7 +156,7 @@ class Subscription:
         self.name: Final = name
         self._feed = feed
         self._handler = handler
-        self._inline_handler = cast(InlineHandler, handler) if is_inline else None
+        self._inline_handler = handler if is_inline else None
         self.event_types: frozenset[type] | None = None
         """Types of events that the handler needs; a record without one counts as handled. None: every record."""
         self._store = store
@@ -487,6 +487,7 @@ class EventFeed:
     ) -> Subscription:
         """Deliver records to a function that is called within the commit, so it must be quick.
 
+        What it returns is waited for while records from before are read, so that a handler that is behind is not overrun.
         ``on_skipped`` is called with each record that is given up. Other arguments as for ``subscribe``.
         """
         return self._add(name, handler, True, cursors, from_start, attempts_max, on_skipped)

@@ -4,15 +4,17 @@ Callbacks are called synchronously, in commit order, after the commit and before
 must not raise: an exception ends the process. Subscribe through ``EventFeed`` instead, which isolates its subscribers.
 """
 
+import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from operator import attrgetter
 from typing import Final, TypeAlias, cast
 
 from msgspec import Struct
 
 from router.journal.records import Record
+from router.model.errors import RouterError
 from router.model.states import WorkspaceId
 
 # Enough for a desktop that was disconnected for a minute in a busy workspace.
@@ -79,6 +81,46 @@ class _RecentRecords:
         begin = bisect_right(records, after_seq, self._begin, key=_last_seq_of)
         end = bisect_right(records, until_seq, begin, key=_first_seq_of)
         return cast(list[Record], records[begin:end])
+
+
+class SubscriberBehind(RouterError):
+    """More was published than a subscriber has taken; the feed delivers it again."""
+
+
+class RecordCollector:
+    """Published records that wait to be taken in batches, as a handler of a subscription. Confined to the event loop.
+
+    It is with the publisher, and calls nothing else, because it is on the way of every commit.
+    """
+
+    def __init__(self, take: Callable[[], "asyncio.Task[None]"], *, pause_s: float, batch_max: int, waiting_max: int) -> None:
+        """Call ``take`` after ``pause_s``, or at once where a batch waits; its task takes records off ``pending``.
+
+        Beyond ``waiting_max`` records are refused, so that the feed delivers them again.
+        """
+        self.pending: list[PublishedRecord] = []
+        self.collected = 0
+        """Records that were ever collected."""
+        self.is_due = False
+        """Whether ``take`` is going to be called or its task runs; the owner resets it after the task."""
+        self._take = take
+        self._pause_s = pause_s
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+
+    def collect(self, published: PublishedRecord) -> Awaitable[None] | None:
+        """Collect a record; return what a reader of earlier records waits for, if a batch waits. Raises SubscriberBehind."""
+        waiting = len(self.pending)
+        if waiting >= self._waiting_max:
+            raise SubscriberBehind("a subscriber is behind; the events are read again")
+        self.pending.append(published)
+        self.collected += 1
+        if waiting >= self._batch_max:
+            return asyncio.shield(self._take())
+        if not self.is_due:
+            self.is_due = True
+            asyncio.get_running_loop().call_later(self._pause_s, self._take)
+        return None
 
 
 class Publisher:

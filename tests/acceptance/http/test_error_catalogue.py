@@ -180,6 +180,7 @@ async def provoking(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[InPr
 
 async def provoke_by_names(p: Provoker) -> None:
     await p.fails("unknown_contact", "GET", "/v1/contacts/none", field=None)
+    await p.fails("unknown_record", "GET", "/v1/records/none")
     await p.fails("unknown_agent", "GET", "/v1/agents/none")
     await p.fails("unknown_queue", "GET", "/v1/queues/none", field="queue_id")
     await p.fails("unknown_offer", "POST", "/v1/offers/none.1/accept", role=Role.AGENT)
@@ -395,7 +396,9 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
         await p.fails("note_limit_exceeded", "POST", f"/v1/contacts/{contact}/notes", {"text": "one more"})
         await p.ok("DELETE", other)
         await p.fails("customer_erased", "GET", other)
-        assert router.services.context is not None
+        assert router.services.context is not None and router.services.records is not None
+        await router.services.records.stop()
+        await p.fails("records_unavailable", "GET", "/v1/records")
         await router.services.context.stop()
         await p.fails("context_unavailable", "GET", one)
         return set(p.seen)

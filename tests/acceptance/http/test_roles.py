@@ -117,6 +117,8 @@ EXPECTED = {
     "list_rules": "supervisor admin",
     "try_policy": "supervisor admin",
     "list_events": "supervisor admin",
+    "list_records": "gateway supervisor admin",
+    "get_record": "gateway supervisor admin",
     "get_state": "supervisor admin",
     "get_statistics": "agent supervisor admin",
     "get_digest": "supervisor admin",

@@ -32,6 +32,7 @@ from router.model.commands import (
 from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
 from router.model.filters import SupervisorScope
 from router.model.results import Done, Refused
+from router.records.service import RecordService
 from router.runtime.event_feed import Publisher
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.snapshots import StateImage
@@ -79,6 +80,8 @@ class Services:
     """References of contacts, which events and views of the engine do not carry."""
     references_in_journal: Mapping[str, int] = field(default_factory=dict)
     """Contacts by workspace whose reference an earlier version left in the journal, as far as they were counted."""
+    records: RecordService | None = None
+    """Records of ended contacts; none where they are switched off."""
     customers: LiveCustomers | None = None
     """Facts and cards of the customers of live contacts; none where the customer context is switched off."""
     new_bucket: NewBucket = local_bucket

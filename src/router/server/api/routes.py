@@ -128,6 +128,7 @@ from router.server.api.queues import (
     list_queues,
     open_queue,
 )
+from router.server.api.records import RECORD_ROUTES
 from router.server.api.request import Operation
 from router.server.api.request_routes import REQUEST_ROUTES
 from router.server.api.route import Route
@@ -540,5 +541,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *POLICY_VERSION_ROUTES,
     *POLICY_SCHEDULE_ROUTES,
     *REQUEST_ROUTES,
+    *RECORD_ROUTES,
     *CUSTOMER_ROUTES,
 )

@@ -156,6 +156,8 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "get_shadow": _SUPERVISORS,
     "delete_shadow": _ADMIN,
     "list_events": _SUPERVISORS,
+    "list_records": _GATEWAYS,  # a gateway: of its own contacts, as in the next one
+    "get_record": _GATEWAYS,
     "get_state": _SUPERVISORS,
     "get_statistics": _DESKTOPS,  # an agent: their own
     "get_cluster": _ADMIN,

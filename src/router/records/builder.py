@@ -1,0 +1,156 @@
+"""Records of contacts, built from the events of one workspace.
+
+Theory of operation. ``apply`` takes the records of the journal in order and returns nothing; what has changed is collected until
+``take_changes``. A contact that is not over is kept encoded, as the bytes that the storage also has, and decoded only while a batch
+of events concerns it: a waiting contact needs a few hundred bytes. A contact is over when it has ended and no agent is busy with it
+any more; its record is final then, except for a disposition that is given later.
+
+Waits, talk and hold are computed with the structs of the statistics (``LiveContact``, ``LiveAssignment``), so that the sums over
+records are the figures of the queues; ``tests/records/test_agreement.py`` compares both.
+
+An event of a contact whose beginning is not known, because it was archived before the records were begun, is passed over.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from router.journal.records import Record
+from router.model.events import ContactChoosing, ContactQueued, DispositionRecorded, PolicyPublished
+from router.records.handlers import CONTACT_EVENTS, RECORD_HANDLERS, OpenContact, Targets, thresholds
+from router.records.record import ContactRecord
+from router.statistics.open_records import ASSIGNED, CALLBACK, SUSPENDED
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(OpenContact).decode
+
+
+class ChangedRecord(Struct):
+    """A record to be written, in place of the one of the same contact."""
+
+    record: ContactRecord
+    customer_id: str | None
+
+
+class LateDisposition(Struct, frozen=True):
+    """A disposition for a record that is complete."""
+
+    contact_id: str
+    assignment_id: str
+    disposition: str
+
+
+class RecordChanges(Struct, kw_only=True):
+    """What has changed since the last call."""
+
+    records: list[ChangedRecord] = field(default_factory=list)
+    late: list[LateDisposition] = field(default_factory=list)
+    """To be applied after the records."""
+    opened: dict[str, bytes | None] = field(default_factory=dict)
+    """Contacts that are not over, encoded, by id; None: it is over now."""
+
+
+class RecordBuilder:
+    """Builds the records of one workspace. Confined to one thread."""
+
+    def __init__(self, opened: dict[str, bytes], targets: Targets) -> None:
+        """Continue with the contacts that were not over, and the thresholds of service levels then."""
+        self._opened = opened
+        self.targets = targets
+        self._active: dict[str, OpenContact] = {}
+        """Those of the contacts that the present batch concerns, decoded."""
+        self._written: dict[str, ChangedRecord] = {}
+        self._late: list[LateDisposition] = []
+
+    @property
+    def open_count(self) -> int:
+        """Return the number of contacts that are not over."""
+        return len(self._opened)
+
+    def apply(self, record: Record) -> None:
+        """Apply the events of one command."""
+        at_ms = record.at_ms
+        touched: dict[str, OpenContact] = {}
+        for event in record.events:
+            kind = type(event)
+            if kind is PolicyPublished:
+                assert isinstance(event, PolicyPublished)
+                self._apply_policy(event)
+            elif kind in CONTACT_EVENTS:
+                contact_id: str = event.contact_id  # type: ignore[union-attr]  # every event of this set has one
+                contact = touched.get(contact_id) or self._contact(contact_id)
+                if contact is not None:
+                    RECORD_HANDLERS[kind](contact, event, at_ms, self.targets)
+                elif isinstance(event, ContactQueued | ContactChoosing):
+                    contact = OpenContact.begin(event, at_ms)
+                    self._active[contact_id] = contact
+                elif isinstance(event, DispositionRecorded):
+                    self._add_late_disposition(event)
+                if contact is not None:
+                    touched[contact_id] = contact
+        for contact in touched.values():
+            self._note(contact, at_ms)
+
+    def take_changes(self) -> RecordChanges:
+        """Return what has changed since the last call, with every open contact that was touched."""
+        changes = RecordChanges(records=list(self._written.values()), late=self._late)
+        for contact_id, contact in self._active.items():
+            if contact.is_over:
+                self._opened.pop(contact_id, None)
+                changes.opened[contact_id] = None
+            else:
+                self._opened[contact_id] = changes.opened[contact_id] = _encode(contact)
+        self._active, self._written, self._late = {}, {}, []
+        return changes
+
+    def _contact(self, contact_id: str) -> OpenContact | None:
+        contact = self._active.get(contact_id)
+        if contact is not None:
+            return None if contact.is_over else contact
+        encoded = self._opened.get(contact_id)
+        if encoded is None:
+            return None
+        contact = self._active[contact_id] = _decode(encoded)
+        return contact
+
+    def _note(self, contact: OpenContact, at_ms: int) -> None:
+        """Collect the record of a contact that has ended; it is over when no agent is busy with it."""
+        if not contact.record.state:
+            return
+        if not contact.work and not contact.pending:
+            contact.is_over = True
+            contact.record.completed_at_ms = at_ms
+        contact.record.add_up()
+        self._written[contact.record.contact_id] = ChangedRecord(contact.record, contact.customer_id)
+
+    def _add_late_disposition(self, event: DispositionRecorded) -> None:
+        written = self._written.get(event.contact_id)
+        if written is None:
+            self._late.append(LateDisposition(event.contact_id, event.assignment_id, event.disposition))
+        else:
+            set_disposition(written.record, event.assignment_id, event.disposition)
+
+    def _apply_policy(self, event: PolicyPublished) -> None:
+        if event.drain_to:
+            self._drain(event.drain_to)
+        self.targets |= thresholds(event.policy)
+
+    def _drain(self, drain_to: dict[str, str]) -> None:
+        """Move conversations, scheduled callbacks and suspended contacts of removed queues; waiting ones have own events."""
+        for contact_id in list(self._opened | dict.fromkeys(self._active, b"")):
+            contact = self._contact(contact_id)
+            if contact is None:
+                continue
+            queue_id = drain_to.get(contact.live.queue_id)
+            if queue_id is not None and contact.live.state in (ASSIGNED, CALLBACK, SUSPENDED):
+                contact.live.queue_id = queue_id
+
+
+def set_disposition(record: ContactRecord, assignment_id: str, disposition: str) -> bool:
+    """Set the disposition of an assignment; return whether the record has that assignment."""
+    for work in record.assignments:
+        if work.assignment_id == assignment_id:
+            work.disposition = disposition
+            return True
+    return False

@@ -1,0 +1,361 @@
+"""Records of ended contacts for the event loop: a subscription of the event feed, one thread that writes and one that reads.
+
+Theory of operation. The subscription only collects what is published. Twice a second the writing thread builds records from it and
+writes those of contacts that have ended. Every ``CHECKPOINT_S``, and at the stop, it also writes the contacts that are not over,
+with the position in the event log. A start loads them and reads the feed from there, so that nothing is missing after a crash and
+what is written again replaces itself. Without a file the records are built from the first event that the journal has.
+
+A reader first waits until what was published before is written. A store that fails is closed, and opened again after ``REOPEN_S``,
+then at longer intervals; contacts are routed meanwhile, and nothing is lost, as the journal has it.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from router.model.errors import RouterError
+from router.model.events import PolicyPublished
+from router.record_settings import RecordSettings
+from router.records.builder import RecordBuilder
+from router.records.handlers import CONTACT_EVENTS, Targets
+from router.records.reading import RecordPage, RecordReader, RecordSearch, RecordsUnavailable, StoredRecord
+from router.records.sqlite import RecordCheckpoint, SqliteRecordStore
+from router.runtime.cursors import Cursors, FeedPosition
+from router.runtime.event_feed import EventFeed, Subscription
+from router.runtime.publisher import PublishedRecord, RecordCollector
+
+SUBSCRIPTION: Final = "contact-records"
+FLUSH_S: Final = 0.5
+CHECKPOINT_S: Final = 30.0
+REOPEN_S: Final = 5.0
+REOPEN_S_MAX: Final = 300.0
+TRIM_S: Final = 60.0
+BATCH_MAX: Final = 500
+"""Journal records that one turn of the writing thread takes; while it is behind, the feed waits for it."""
+WAITING_MAX: Final = 20_000
+"""Journal records that wait in memory; beyond it they are read again from the journal."""
+_TRIM_SLICE: Final = 200
+_DAY_MS: Final = 86_400_000
+_EVENT_TYPES: Final = frozenset({*CONTACT_EVENTS, PolicyPublished})
+
+T = TypeVar("T")
+
+
+class _StartCursors:
+    """The positions that the file had when it was opened; new ones are written with the records."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+
+    def load(self, subscription: str) -> Cursors:
+        return dict(self._cursors)
+
+    def save(self, subscription: str, cursors: Cursors) -> None:
+        return None
+
+
+class _Written:
+    """The records of one workspace on the writing thread, since its last checkpoint."""
+
+    def __init__(self, builder: RecordBuilder, history_id: str, seq: int) -> None:
+        self.builder = builder
+        self.history_id = history_id
+        self.seq = seq
+        self.opened: dict[str, bytes | None] = {}
+        self.is_saved = True
+
+
+class RecordService:
+    """Writes and reads the records of contacts. Confined to the event loop."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        settings: RecordSettings,
+        feed: EventFeed,
+        *,
+        now_ms: Callable[[], int],
+        targets: Callable[[str], Awaitable[Targets]],
+    ) -> None:
+        """``path``: None keeps them in memory. ``targets``: the thresholds of a workspace whose first events are archived."""
+        self._path = path
+        self._settings = settings
+        self._feed = feed
+        self._now_ms = now_ms
+        self._first_targets = targets
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self._reading = self._writing if path is None else ThreadPoolExecutor(1, thread_name_prefix="records-reading")
+        self._store: SqliteRecordStore | None = None
+        self._reader: RecordReader | None = None
+        self._written: dict[str, _Written] = {}
+        """By workspace; used on the writing thread only."""
+        self._collector = RecordCollector(self._flush_soon, pause_s=FLUSH_S, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+        self._taken = 0
+        """Journal records that were collected and are written or dropped."""
+        self._subscription: Subscription | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._saved_at_s = 0.0
+        self._is_stopping = False
+        self.written = 0
+        """Records written since the start; one that changes counts again."""
+        self.on_failed: Callable[[Exception], None] | None = None
+        self.on_reopened: Callable[[], None] | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Return whether the file can be used."""
+        return self._store is not None
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of journal records that are published and not taken yet."""
+        if self._subscription is None:
+            return 0
+        return len(self._collector.pending) + self._subscription.status().lag_events
+
+    @property
+    def oldest_ms(self) -> int:
+        """Return the end of a contact before which its record is not kept."""
+        return self._now_ms() - self._settings.days * _DAY_MS
+
+    # --- start and stop ----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the file and follow the feed; where that fails, it is tried again later."""
+        try:
+            await self._open()
+        except (sqlite3.Error, OSError, RouterError) as error:
+            await self._fail(error, None)
+        self._start(self._trim_regularly())
+
+    async def stop(self) -> None:
+        """Write what was published, and close. Call it after the last event was published. Idempotent."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        try:
+            if self._store is not None:
+                await self._save()
+        except RecordsUnavailable:
+            pass
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close()
+        self._writing.shutdown()
+        self._reading.shutdown()
+
+    async def _open(self) -> None:
+        first_seqs = {name: self._feed.first_seq(name) for name in self._feed.publisher.workspaces}
+        histories = {name: self._feed.publisher.history_id(name) for name in first_seqs}
+        targets = {name: await self._first_targets(name) for name, first in first_seqs.items() if first > 1}
+        loop = asyncio.get_running_loop()
+
+        def open_store() -> tuple[SqliteRecordStore, RecordReader, dict[str, _Written]]:
+            store = SqliteRecordStore(self._path)
+            written = {}
+            for name, first in first_seqs.items():
+                written[name] = _load(store, name, histories[name], first, targets.get(name, {}))
+            return store, store.reader(), written
+
+        self._store, self._reader, self._written = await loop.run_in_executor(self._writing, open_store)
+        self._saved_at_s = time.monotonic()
+        cursors = {name: FeedPosition(one.history_id, one.seq) for name, one in self._written.items()}
+        self._subscription = self._feed.subscribe_inline(
+            SUBSCRIPTION, self._collector.collect, cursors=_StartCursors(cursors), from_start=True
+        )
+        self._subscription.event_types = _EVENT_TYPES
+
+    async def _close(self) -> None:
+        if self._subscription is not None:
+            await self._subscription.close()
+        store, reader = self._store, self._reader
+        self._subscription = self._store = self._reader = None
+        self._collector.pending.clear()
+        self._taken = self._collector.collected
+        loop = asyncio.get_running_loop()
+        if reader is not None:
+            await loop.run_in_executor(self._reading, reader.close)
+        if store is not None:
+            await loop.run_in_executor(self._writing, store.close)
+
+    async def _fail(self, error: Exception, store: SqliteRecordStore | None) -> None:
+        """Close the file and open it again later, unless that was done since ``store`` was in use."""
+        if store is not self._store:
+            return
+        if self.on_failed is not None:
+            self.on_failed(error)
+        await self._close()
+        if not self._is_stopping:
+            self._start(self._reopen())
+
+    async def _reopen(self) -> None:
+        delay_s = REOPEN_S
+        while True:
+            await asyncio.sleep(delay_s)
+            try:
+                await self._open()
+            except (sqlite3.Error, OSError, RouterError):
+                delay_s = min(2 * delay_s, REOPEN_S_MAX)
+            else:
+                if self.on_reopened is not None:
+                    self.on_reopened()
+                return
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="records")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    def _flush_soon(self, *, checkpoint: bool = False) -> "asyncio.Task[None]":
+        """Return the task that writes what waits, which may be running already."""
+        if self._flushing is None:
+            self._collector.is_due = True
+            is_due = time.monotonic() - self._saved_at_s >= CHECKPOINT_S
+            self._flushing = asyncio.get_running_loop().create_task(self._flush(checkpoint=checkpoint or is_due), name="records")
+            self._flushing.add_done_callback(self._flushed)
+        return self._flushing
+
+    def _flushed(self, task: asyncio.Task[None]) -> None:
+        self._flushing = None
+        waiting = len(self._collector.pending)
+        self._collector.is_due = waiting > 0 and not self._is_stopping
+        if self._collector.is_due:
+            asyncio.get_running_loop().call_later(0.0 if waiting >= BATCH_MAX else FLUSH_S, self._flush_soon)
+
+    async def _flush(self, *, checkpoint: bool) -> None:
+        store, taken = self._store, self._collector.pending[:BATCH_MAX]
+        if store is None:
+            return
+        del self._collector.pending[:BATCH_MAX]
+        collected_until = self._taken + len(taken)
+        try:
+            loop = asyncio.get_running_loop()
+            self.written += await loop.run_in_executor(self._writing, self._write, store, taken, checkpoint)
+        except (sqlite3.Error, OSError, RouterError) as error:
+            await self._fail(error, store)
+            return
+        self._taken = collected_until
+        if checkpoint:
+            self._saved_at_s = time.monotonic()
+
+    def _write(self, store: SqliteRecordStore, taken: list[PublishedRecord], checkpoint: bool) -> int:
+        """Build records and write them; on the writing thread."""
+        count = 0
+        for published in taken:
+            written = self._written.get(published.workspace)
+            if written is None:
+                # A workspace that was added while the process runs.
+                written = _load(store, published.workspace, published.history_id, published.record.first_seq, {})
+                self._written[published.workspace] = written
+            if published.record.last_seq > written.seq:
+                written.builder.apply(published.record)
+                written.seq, written.is_saved = published.record.last_seq, False
+        for workspace, written in self._written.items():
+            if written.is_saved:
+                continue
+            changes = written.builder.take_changes()
+            written.opened |= changes.opened
+            saved: RecordCheckpoint | None = None
+            if checkpoint:
+                saved = RecordCheckpoint(
+                    history_id=written.history_id, seq=written.seq, targets=written.builder.targets, opened=written.opened
+                )
+            if changes.records or changes.late or saved is not None:
+                store.write(workspace, changes, saved)
+            if checkpoint:
+                written.opened, written.is_saved = {}, True
+            count += len(changes.records)
+        return count
+
+    async def _settle(self) -> None:
+        """Wait until everything that was published before is written. Raises RecordsUnavailable."""
+        collected = self._collector.collected
+        while self._taken < collected and self._store is not None:
+            await asyncio.shield(self._flush_soon())
+        if self._store is None:
+            raise RecordsUnavailable("the file of the records cannot be used at present; the log says why")
+
+    async def _save(self) -> None:
+        """Write everything that was published before, and the position."""
+        await self._settle()
+        while self._flushing is not None:
+            await asyncio.shield(self._flushing)
+        await self._flush_soon(checkpoint=True)
+
+    # --- retention ---------------------------------------------------------------------------------
+
+    async def _trim_regularly(self) -> None:
+        while True:
+            await self._trim()
+            await asyncio.sleep(TRIM_S)
+
+    async def _trim(self) -> None:
+        loop = asyncio.get_running_loop()
+        for workspace in list(self._feed.publisher.workspaces):
+            deleted = _TRIM_SLICE
+            while deleted == _TRIM_SLICE and (store := self._store) is not None:
+                oldest_ms = self.oldest_ms
+                try:
+                    deleted = await loop.run_in_executor(self._writing, self._trim_slice, store, workspace, oldest_ms)
+                except (sqlite3.Error, OSError, RouterError) as error:
+                    await self._fail(error, store)
+                    return
+
+    def _trim_slice(self, store: SqliteRecordStore, workspace: str, oldest_ms: int) -> int:
+        return store.trim(workspace, ended_before_ms=oldest_ms, count_max=self._settings.count_max, slice_count=_TRIM_SLICE)
+
+    async def forget_customers(self, workspace: str, customer_ids: Sequence[str]) -> None:
+        """Remove the ids of customers from their records, and from those that are written later. Raises RecordsUnavailable."""
+        store = self._store
+        if store is None:
+            raise RecordsUnavailable("the file of the records cannot be used at present; the log says why")
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._writing, store.forget_customers, workspace, tuple(customer_ids))
+        except (sqlite3.Error, OSError, RouterError) as error:
+            await self._fail(error, store)
+            raise RecordsUnavailable("the file of the records has failed; the log says why") from error
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def as_of_seq(self, workspace: str) -> int:
+        """Return the event up to which the records of a workspace are complete."""
+        assert self._subscription is not None
+        return self._subscription.position(workspace).seq
+
+    async def find(self, workspace: str, search: RecordSearch) -> RecordPage:
+        """Return one page of a search. Raises RecordsUnavailable."""
+        return await self._read(lambda reader: reader.find(workspace, search))
+
+    async def get(self, workspace: str, contact_id: str) -> StoredRecord | None:
+        """Return the record of a contact; None: there is none. Raises RecordsUnavailable."""
+        oldest_ms = self.oldest_ms
+        return await self._read(lambda reader: reader.get(workspace, contact_id, from_ms=oldest_ms))
+
+    async def _read(self, operation: Callable[[RecordReader], T]) -> T:
+        await self._settle()
+        reader = self._reader
+        if reader is None:
+            raise RecordsUnavailable("the file of the records cannot be used at present; the log says why")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, operation, reader)
+        except (sqlite3.Error, OSError) as error:
+            raise RecordsUnavailable("the file of the records cannot be read; the log says why") from error
+
+
+def _load(store: SqliteRecordStore, workspace: str, history_id: str, first_seq: int, targets: Targets) -> _Written:
+    """Return where a workspace goes on: where the file is, or with the first event that there is."""
+    found = store.load(workspace)
+    if found is not None and found.history_id == history_id:
+        return _Written(RecordBuilder(found.opened, found.targets), history_id, max(found.seq, first_seq - 1))
+    if found is not None:
+        store.restart(workspace)
+    return _Written(RecordBuilder({}, dict(targets)), history_id, first_seq - 1)

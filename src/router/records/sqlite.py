@@ -1,0 +1,253 @@
+"""Records of contacts in an SQLite file: writing, search, retention.
+
+A record is a row; what it can be found by are entries of one index, ``posting``, by term, end and number. How they are searched is
+described in ``router.records.reading``.
+
+The contacts that are not over and the position in the event log are written in one transaction with the records before it. After a
+crash the events since that position are applied again, and every write replaces what it wrote before. The file is not synced with
+each transaction: after a power failure it is older but whole, and goes on from its own position.
+
+One connection writes, on one thread; another one reads, on another thread.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from router.journal.files import FILE_MODE, prepare_directory
+from router.records.builder import ChangedRecord, LateDisposition, RecordChanges, set_disposition
+from router.records.handlers import Targets
+from router.records.reading import RecordReader, RecordsUnavailable, connect, pack, unpack
+from router.records.record import ContactRecord, indexed_values, term
+
+APPLICATION_ID: Final = 0x43527231  # "CRr1"
+FORMAT: Final = 1
+
+_TABLES: Final = (
+    "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT, seq INTEGER,"
+    " targets BLOB) STRICT",
+    "CREATE TABLE record (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
+    " ended_ms INTEGER NOT NULL, customer_id TEXT, content BLOB NOT NULL, UNIQUE (workspace, contact_id)) STRICT",
+    "CREATE TABLE posting (term INTEGER NOT NULL, ended_ms INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " PRIMARY KEY (term, ended_ms, number)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE opened (workspace INTEGER NOT NULL, contact_id TEXT NOT NULL, content BLOB NOT NULL,"
+    " PRIMARY KEY (workspace, contact_id)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE erased (term INTEGER PRIMARY KEY) STRICT",
+)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class RecordCheckpoint(Struct, frozen=True, kw_only=True):
+    """A position in the event log, and what is needed to go on from it."""
+
+    history_id: str
+    seq: int
+    targets: Targets
+    opened: dict[str, bytes | None] = field(default_factory=dict)
+    """Contacts that are not over and have changed since the last one, encoded; None: over now."""
+
+
+class LoadedState(Struct, frozen=True, kw_only=True):
+    """Where the records of a workspace are."""
+
+    history_id: str
+    seq: int
+    targets: Targets
+    opened: dict[str, bytes]
+
+
+class SqliteRecordStore:
+    """The file of the records, opened for writing. Confined to one thread, but for ``RecordReader``s of it."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the file; None: in memory. Raises sqlite3.Error, OSError or RouterError."""
+        self.path: Final = path
+        if path is not None:
+            prepare_directory(path.parent)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
+        self._database = connect(path)
+        self._numbers: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._last_row = 0
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        database = self._database
+        [(application_id,)] = database.execute("PRAGMA application_id").fetchall()
+        [(version,)] = database.execute("PRAGMA user_version").fetchall()
+        [(tables,)] = database.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        if (application_id, version) != (APPLICATION_ID, FORMAT) and tables:
+            raise RecordsUnavailable(f"{self.path}: is no file of records of this version; move it away, and it is made again")
+        if not tables:
+            database.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES:
+                database.execute(statement)
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {FORMAT}")
+            database.execute("COMMIT")
+        self._numbers = dict(database.execute("SELECT name, number FROM workspace"))
+        [(self._last_row,)] = database.execute("SELECT coalesce(max(number), 0) FROM record").fetchall()
+        for workspace in self._numbers:
+            counted = database.execute("SELECT count(*) FROM posting WHERE term = ?", (term("workspace", workspace),)).fetchall()
+            self._counts[workspace] = counted[0][0]
+
+    def reader(self) -> "RecordReader":
+        """Return a reader with a connection of its own; of a store in memory with the same one."""
+        return RecordReader(self._database if self.path is None else connect(self.path))
+
+    def load(self, workspace: str) -> LoadedState | None:
+        """Return where the records of a workspace are; None: nothing was written yet."""
+        found = self._database.execute(
+            "SELECT number, history_id, seq, targets FROM workspace WHERE name = ? AND history_id IS NOT NULL", (workspace,)
+        ).fetchone()
+        if found is None:
+            return None
+        number, history_id, seq, targets = found
+        opened = dict(self._database.execute("SELECT contact_id, content FROM opened WHERE workspace = ?", (number,)))
+        return LoadedState(history_id=history_id, seq=seq, targets=msgspec.msgpack.decode(targets, type=Targets), opened=opened)
+
+    def restart(self, workspace: str) -> None:
+        """Forget the open contacts and the position, because the history is another one; records stay."""
+        number = self._number(workspace)
+        with self._transaction():
+            self._database.execute("DELETE FROM opened WHERE workspace = ?", (number,))
+            self._database.execute("UPDATE workspace SET history_id = NULL WHERE number = ?", (number,))
+
+    def write(self, workspace: str, changes: RecordChanges, checkpoint: RecordCheckpoint | None = None) -> None:
+        """Write records, each in place of the one of the same contact, and with them the position, if one is given."""
+        number = self._number(workspace)
+        with self._transaction():
+            for changed in changes.records:
+                self._put(workspace, number, changed)
+            for late in changes.late:
+                self._add_late_disposition(workspace, number, late)
+            if checkpoint is not None:
+                self._save_checkpoint(number, checkpoint)
+
+    def _put(self, workspace: str, number: int, changed: ChangedRecord) -> None:
+        record, customer_id = changed.record, changed.customer_id
+        if customer_id is not None and self.is_forgotten(workspace, customer_id):
+            customer_id = None
+        [(row,)] = self._database.execute(
+            "INSERT INTO record (workspace, contact_id, ended_ms, customer_id, content) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (workspace, contact_id) DO UPDATE SET content = excluded.content, customer_id = excluded.customer_id"
+            " RETURNING number",
+            (number, record.contact_id, record.ended_at_ms, customer_id, pack(record)),
+        ).fetchall()
+        if row > self._last_row:
+            self._last_row = row
+            self._counts[workspace] = self.count(workspace) + 1
+        self._index(workspace, row, record, customer_id)
+
+    def _index(self, workspace: str, row: int, record: ContactRecord, customer_id: str | None) -> None:
+        ended_ms = record.ended_at_ms
+        self._database.executemany(
+            "INSERT OR IGNORE INTO posting VALUES (?, ?, ?)",
+            [(one, ended_ms, row) for one in _terms(workspace, record, customer_id)],
+        )
+
+    def _add_late_disposition(self, workspace: str, number: int, late: LateDisposition) -> None:
+        found = self._database.execute(
+            "SELECT number, content FROM record WHERE workspace = ? AND contact_id = ?", (number, late.contact_id)
+        ).fetchone()
+        if found is None:
+            return
+        row, record = found[0], unpack(found[1])
+        if set_disposition(record, late.assignment_id, late.disposition):
+            self._database.execute("UPDATE record SET content = ? WHERE number = ?", (pack(record), row))
+            self._index(workspace, row, record, None)
+
+    def _save_checkpoint(self, number: int, checkpoint: RecordCheckpoint) -> None:
+        opened = [(number, contact_id, content) for contact_id, content in checkpoint.opened.items() if content is not None]
+        over = [(number, contact_id) for contact_id, content in checkpoint.opened.items() if content is None]
+        self._database.executemany("DELETE FROM opened WHERE workspace = ? AND contact_id = ?", over)
+        self._database.executemany("INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", opened)
+        self._database.execute(
+            "UPDATE workspace SET history_id = ?, seq = ?, targets = ? WHERE number = ?",
+            (checkpoint.history_id, checkpoint.seq, _encode(checkpoint.targets), number),
+        )
+
+    def forget_customers(self, workspace: str, customer_ids: Sequence[str]) -> None:
+        """Remove the ids of erased customers from all records, and from those that are written later."""
+        with self._transaction():
+            for customer_id in customer_ids:
+                one = term("customer", workspace, customer_id)
+                self._database.execute("INSERT OR IGNORE INTO erased VALUES (?)", (one,))
+                self._database.execute(
+                    "UPDATE record SET customer_id = NULL WHERE number IN (SELECT number FROM posting WHERE term = ?)", (one,)
+                )
+                self._database.execute("DELETE FROM posting WHERE term = ?", (one,))
+
+    def is_forgotten(self, workspace: str, customer_id: str) -> bool:
+        """Return whether the customer was erased."""
+        one = term("customer", workspace, customer_id)
+        return self._database.execute("SELECT 1 FROM erased WHERE term = ?", (one,)).fetchone() is not None
+
+    def trim(self, workspace: str, *, ended_before_ms: int, count_max: int, slice_count: int) -> int:
+        """Delete the oldest records beyond the limits, at most ``slice_count``; return how many were deleted."""
+        all_of = term("workspace", workspace)
+        excess = self.count(workspace) - count_max
+        oldest = self._database.execute(
+            "SELECT p.number, p.ended_ms, r.customer_id, r.content FROM posting p JOIN record r ON r.number = p.number"
+            " WHERE p.term = ? ORDER BY p.ended_ms, p.number LIMIT ?",
+            (all_of, slice_count),
+        ).fetchall()
+        deleted = 0
+        with self._transaction():
+            for row, ended_ms, customer_id, content in oldest:
+                if ended_ms >= ended_before_ms and deleted >= excess:
+                    break
+                terms = _terms(workspace, unpack(content), customer_id)
+                self._database.executemany(
+                    "DELETE FROM posting WHERE term = ? AND ended_ms = ? AND number = ?", [(one, ended_ms, row) for one in terms]
+                )
+                self._database.execute("DELETE FROM record WHERE number = ?", (row,))
+                deleted += 1
+        self._counts[workspace] = self.count(workspace) - deleted
+        return deleted
+
+    def count(self, workspace: str) -> int:
+        """Return the number of records of a workspace."""
+        return self._counts.get(workspace, 0)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._database.close()
+
+    def _number(self, workspace: str) -> int:
+        number = self._numbers.get(workspace)
+        if number is None:
+            with self._transaction():
+                self._database.execute("INSERT INTO workspace (name) VALUES (?)", (workspace,))
+            [(number,)] = self._database.execute("SELECT number FROM workspace WHERE name = ?", (workspace,)).fetchall()
+            self._numbers[workspace] = number
+        return number
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def _terms(workspace: str, record: ContactRecord, customer_id: str | None) -> set[int]:
+    """Return the terms by which a record is found."""
+    terms = {term(kind, workspace, *value) for kind, *value in indexed_values(record)}
+    terms.add(term("workspace", workspace))
+    if customer_id is not None:
+        terms.add(term("customer", workspace, customer_id))
+    return terms
