@@ -1,11 +1,16 @@
 """A journal as a recorded day: the same day is simulated from it, and its rows say what happened."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from router.engine.engine import Engine
+from router.journal.port import Snapshot
 from router.journal.records import Record
+from router.journal.sqlite.journal import SqliteJournal
 from router.model.errors import JournalUnavailable
 from router.model.events import Event
 from router.model.events.agent import (
@@ -39,8 +44,9 @@ from router.simulator.formats import parse_logs
 from router.simulator.formats.journal import read_rows
 from router.simulator.formats.journal_day import JournalDay
 from router.simulator.formats.native import to_csv, to_json_lines
-from router.simulator.formats.recorded_rows import AgentRow, ContactRow
+from router.simulator.formats.recorded_rows import AgentRow, ContactRow, time_ms
 from router.simulator.run import SimulationSpec, first_day, simulate
+from router.statistics.workspace import WorkspaceStats
 from tests.support.builders import a_policy
 from tests.support.recorded_journal import records_of, simulated_records, staggered, write_journal
 
@@ -117,6 +123,42 @@ def test_a_store_is_refused_with_the_command_that_makes_a_file_of_it() -> None:
     for source in ("redis://h:1", "journal:rediss://h:1"):
         with pytest.raises(WorkloadInvalid, match="router journal export --store redis"):
             parse_logs([source])
+
+
+async def archived_journal(directory: Path, records: list[Record], *, at: int) -> Path:
+    """Write a journal whose first ``at`` records are in an archive, with two snapshots after them."""
+    path = directory / "journal.db"
+    journal, engine, stats = SqliteJournal(path, reserved_bytes=0), Engine(), WorkspaceStats()
+    await journal.open()
+    await journal.create_workspace("default")
+    for number, record in enumerate(records, start=1):
+        await journal.append([("default", record)])
+        engine.replay(record.events, record.first_seq, record.at_ms)
+        for place, event in enumerate(record.events):
+            stats.apply(event, record.first_seq + place, record.at_ms)
+        if number in (at, at + 1):
+            snapshot = Snapshot(
+                seq=record.last_seq, at_ms=record.at_ms, engine_state=engine.snapshot(), stats_state=stats.snapshot()
+            )
+            await journal.save_snapshot("default", snapshot)
+    assert await journal.archive(directory / "archive", before_ms=records[-1].at_ms + 1) is not None
+    await journal.close()
+    return path
+
+
+def test_a_journal_without_its_beginning_is_read_from_its_snapshot(tmp_path: Path) -> None:
+    day = staggered(first_day(SimulationSpec(workload=str(DAY)))[0])
+    short = structs.replace(day, contacts=[contact for contact in day.contacts if contact.at_ms < 600_000])
+    records = simulated_records(short.shifted(MORNING_MS))
+    at = len(records) // 2
+    path = asyncio.run(archived_journal(tmp_path, records, at=at))
+    rest, all_rows = read_rows(str(path), DayWindow()), rows_of(records)
+    from_ms = records[at].at_ms
+    assert rest.contacts == [row for row in all_rows.contact_rows() if time_ms("", "", row.arrival) >= from_ms]
+    assert [(row.agent_id, row.skills) for row in rest.agents] == [(row.agent_id, row.skills) for row in all_rows.agent_rows()]
+    assert rest.policy == all_rows.policy()
+    early = read_rows(str(tmp_path / "archive" / "archive.db"), DayWindow())
+    assert len(early.contacts) + len(rest.contacts) == len(all_rows.contact_rows())
 
 
 # --- what the events say --------------------------------------------------------------------------------------------
@@ -220,6 +262,21 @@ def test_a_callback_counts_from_the_moment_the_customer_is_on_the_line() -> None
     (row,) = rows_of(records).contact_rows()
     assert (row.callback_after_s, row.callback_mode, row.handle_s) == (25, CallbackMode.AGENT_FIRST, 60)
     assert (row.outcome, row.wait_s, row.agent_id) == (RecordedOutcome.CALLED_BACK, 25, "ada")
+
+
+def test_a_customer_who_leaves_after_asking_for_a_callback_shows_no_patience() -> None:
+    request = CallbackRequested(
+        contact_id="c1", queue_id="support", channel="voice", requirement="-", mode=CallbackMode.CUSTOMER_FIRST,
+        queue_position=CallbackQueuePosition.KEEP,
+    )  # fmt: skip
+    records = records_of(
+        (0, queued("c1")),
+        (25 * S, request),
+        (100 * S, CallbackConnected(contact_id="c1", attempt=1, queue_id="support", requirement="-")),
+        (130 * S, ContactAbandoned(contact_id="c1", queue_id="support", waited_ms=30 * S)),
+    )
+    (row,) = rows_of(records).contact_rows()
+    assert (row.outcome, row.patience_s, row.wait_s) == (RecordedOutcome.ABANDONED, None, 25)
 
 
 def test_a_contact_that_comes_back_to_the_queue_is_one_of_its_first_answer() -> None:
