@@ -1,9 +1,7 @@
-"""What is written of contacts: that of contacts with a customer, and now and then how far the others were read."""
+"""What is written of contacts: that of contacts with a customer."""
 
 from collections.abc import Callable
 from typing import Any, cast
-
-import pytest
 
 from router.context.cards import WorkChange
 from router.context.service import ContextService
@@ -11,7 +9,6 @@ from router.journal.records import Record
 from router.model import events as e
 from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import PublishedRecord
-from router.server.customers import work_log
 from router.server.customers.work_log import WorkLog
 
 Written = tuple[list[WorkChange], int]
@@ -69,15 +66,3 @@ async def test_only_contacts_with_a_customer_are_written() -> None:
     await world.happens(requeued("c0"))
     await world.log.flush()
     assert [one.contact_id for one in world.store.written[1][0]] == ["c0"]
-
-
-async def test_the_position_is_written_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_log, "POSITION_EVENTS", 10)
-    world = World()
-    for number in range(12):
-        await world.happens(queued(f"c{number}"))
-    await world.log.flush()
-    assert world.store.written == [([], 12)]
-    await world.happens(queued("another"))
-    await world.log.stop()
-    assert world.store.written == [([], 12), ([], 13)]

@@ -4,8 +4,7 @@ The changes of the records are collected and written together, with the position
 restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. While the store cannot be
 used, at most ``CHANGES_MAX`` changes wait; beyond that they are dropped here and read again from the feed after the next start.
 
-The store has nothing of contacts that were submitted without a customer, so their changes are not written; of records without
-others the position is written now and then, and at the end.
+The store has nothing of contacts that were submitted without a customer, so their changes are not written.
 
 A process that was killed may have left a resumed contact with the proof of its customer from before they were away: the journal
 has the resume, and the store does not yet. So nothing is shown of what the store has of contacts until the records from before the
@@ -45,8 +44,6 @@ RETRY_S: Final = 1.0
 POSITION_S: Final = 10.0
 """Interval at which the position is written while no contact of a customer changes, so that a start has little to read."""
 CHANGES_MAX: Final = 20_000
-POSITION_EVENTS: Final = 1_000
-"""Events without a change after which their position is written: what a start reads again at most."""
 _WITHOUT_MAX: Final = 20_000
 """Contacts without a customer that are remembered; changes of older ones are written, and have no effect."""
 EVENT_TYPES: Final = frozenset(
@@ -132,10 +129,6 @@ class WorkLog:
         self._waiting = 0
         self._without: dict[tuple[str, str], None] = {}
         """Workspace and id of contacts that were submitted without a customer."""
-        self._unwritten: dict[str, tuple[str, int]] = {}
-        """By workspace: position of the newest record, where those since the last write have no changes."""
-        self._noted: dict[str, int] = {}
-        """By workspace: the last event whose position was written or waits."""
         self._gap = False
         """Whether changes were dropped: positions are not written any more, so that the next start reads them again."""
         self._timer: asyncio.TimerHandle | None = None
@@ -239,11 +232,7 @@ class WorkLog:
         record = published.record
         changes = list(self._changes(published))
         if not changes and published.workspace not in self._pending:
-            self._unwritten[published.workspace] = published.history_id, record.last_seq
-            if record.last_seq - self._noted.setdefault(published.workspace, record.first_seq) < POSITION_EVENTS:
-                return
-        self._unwritten.pop(published.workspace, None)
-        self._noted[published.workspace] = record.last_seq
+            return
         before = self._pending.get(published.workspace)
         waiting = changes if before is None else before[0] + changes
         if self._waiting + len(changes) > CHANGES_MAX:
@@ -331,8 +320,6 @@ class WorkLog:
             self._timer = None
         if self._task is not None:
             await self._task
-        for workspace, (history_id, seq) in self._unwritten.items():
-            self._pending.setdefault(workspace, ([], history_id, seq))
         await self.flush()
 
 
