@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from router.client import GatewayClient, NotConnected, OutcomeUnknown
+from router.client import GatewayClient, NotConnected, OutcomeUnknown, RouterRefused
 from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, answering_script, scripted_server
 
 GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {"role": "gateway"}
@@ -39,6 +39,29 @@ async def test_a_submit_is_repeated_with_its_key_until_it_is_acknowledged() -> N
     assert ok.subject == "c1"
     assert len(lost) == len(answered) == 1
     assert lost[0]["idempotency_key"] == answered[0]["idempotency_key"]
+
+
+async def test_a_submit_is_repeated_after_a_temporary_refusal_and_not_after_another_one() -> None:
+    """A router that another one has replaced cannot say what became of a submit; the next one can."""
+    submits: list[dict[str, Any]] = []
+    refusals = [("journal_unavailable", True), ("journal_unavailable", True), ("invalid_value", False)]
+
+    async def script(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(GATEWAY_WELCOME)
+        for code, temporary in refusals:
+            submits.append(frame := await server.receive())
+            error = {"type": "error", "id": frame["id"], "code": code, "title": "A refusal", "temporary": temporary}
+            await server.send(error | ({"retry_after_ms": 10} if temporary else {}))
+        await server.ws.wait_closed()
+
+    async with scripted_server(script) as url, a_gateway(url) as gateway, asyncio.timeout(30):
+        with pytest.raises(RouterRefused, match="journal_unavailable"):
+            await gateway.submit("voice")
+        with pytest.raises(RouterRefused, match="invalid_value"):
+            await gateway.submit("voice", retry_until_acknowledged=True)
+    keys = [frame["idempotency_key"] for frame in submits]
+    assert len(keys) == 3 and keys[0] != keys[1] == keys[2]
 
 
 async def test_a_lost_submit_raises_its_key_otherwise() -> None:

@@ -3,14 +3,15 @@
 ``ContactCommands`` are the commands that gateways (on their own contacts) and supervisors (on any contact) have in common.
 """
 
+import asyncio
 import secrets
 from collections.abc import Mapping
-from typing import Literal, Unpack
+from typing import Final, Literal, Unpack
 
 from msgspec import UNSET, UnsetType
 
 from router.client.connection import ReceivedUpdate
-from router.client.errors import NotConnected, OutcomeUnknown
+from router.client.errors import NotConnected, OutcomeUnknown, RouterRefused
 from router.client.state import ContactCache
 from router.client.websocket_client import Guard, WebSocketClient
 from router.context.cards import ContactContext
@@ -19,6 +20,9 @@ from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable, ResumeMode
 from router.protocol import frames as f
+
+_REPEAT_AFTER_MS: Final = 500
+"""Time before a submit is repeated, where the refusal names none."""
 
 
 class ContactCommands(WebSocketClient):
@@ -234,7 +238,8 @@ class GatewayClient(ContactCommands):
         of the answer is the contact that goes on.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
-        with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary.
+        with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary,
+        and also after a temporary refusal.
         """
         contact = f.ContactFields(
             channel=channel,
@@ -262,6 +267,11 @@ class GatewayClient(ContactCommands):
             except NotConnected:
                 if not retry_until_acknowledged:
                     raise
+            except RouterRefused as refused:
+                # Such as ``journal_unavailable`` of a router that another one has replaced: it may have taken effect.
+                if not (retry_until_acknowledged and refused.temporary):
+                    raise
+                await asyncio.sleep((refused.error.retry_after_ms or _REPEAT_AFTER_MS) / 1000)
 
     async def abandon(self, contact_id: str, **guard: Unpack[Guard]) -> f.OkFrame:
         """Report that the customer has left before being answered."""
