@@ -457,8 +457,10 @@ class ClientsOfACentre(RuleBasedStateMachine):
                 client.cut()
             await self.router.stop()
 
-        self.loop.run_until_complete(stop())
-        self.loop.close()
+        try:
+            self.loop.run_until_complete(stop())
+        finally:
+            self.loop.close()
 
 
 async def ping(client: MemoryClient) -> None:
