@@ -155,7 +155,7 @@ async def test_a_card_is_late_until_the_store_has_the_records_from_before_a_kill
             assert (await app.ok("GET", f"/v1/contacts/{chat}/card"))["status"] == "late"
             gate.set()
             await until_asserted(ada, chat)
-            shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+            shown = await app.card(chat)
             assert (shown["assurance"], "name" in shown["customer"]) == ("asserted", False)
         assert not [frame for frame in sent if NAME in frame]
 
@@ -173,7 +173,7 @@ async def test_after_an_orderly_stop_no_card_has_to_wait(tmp_path: Path, monkeyp
     monkeypatch.setattr(WorkLog, "_catch_up", noted)
     context = context_at(tmp_path, sensitive_fields=["name"])
     async with running_router(tmp_path, context=context, storage=storage) as router, api(router) as app:
-        shown = await app.ok("GET", f"/v1/contacts/{chat}/card")
+        shown = await app.card(chat)
         assert (shown["assurance"], shown["customer"]["name"], behind) == ("verified", NAME, [])
 
 
