@@ -89,3 +89,36 @@ async def test_the_digest_is_the_same_after_a_kill_and_a_restart(make_router: Ma
         assert (after["seq"], after["digest"]) == (before["seq"], before["digest"])
         assert after["epoch"] == before["epoch"] + 1 and after["history_id"] == before["history_id"]
         assert await admin.events() == events
+
+
+async def test_events_are_filtered_and_a_page_says_where_it_stopped(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    async with Api(router) as admin, Api(router, "gateway", "web") as web:
+        await admin.ok("PUT", "/v1/agents/ada", {})
+        contacts = [(await (web if number % 2 else admin).submit(queue_id="sales"))["contact_id"] for number in range(6)]
+        for contact_id in contacts:
+            await admin.ok("POST", f"/v1/contacts/{contact_id}/abandon")
+        whole = await admin.events()
+        middle = whole[len(whole) // 2]["ts"]
+        for query, wanted in (
+            (f"contact={contacts[1]}", [one for one in whole if one.get("contact_id") == contacts[1]]),
+            ("type=contact.abandoned", [one for one in whole if one["type"] == "contact.abandoned"]),
+            ("type=contact.queued&actor=gateway:web", [one for one in whole if one["actor"] == "gateway:web"]),
+            ("agent=ada", [one for one in whole if one.get("agent_id") == "ada"]),
+            (f"from_ms={middle}", [one for one in whole if one["ts"] >= middle]),
+            (f"to_ms={middle}", [one for one in whole if one["ts"] < middle]),
+            (f"from_ms={middle}&to_ms={middle + 1}", [one for one in whole if one["ts"] == middle]),
+            ("type=agent.removed", []),
+        ):
+            found, after = [], ""
+            while True:
+                page = await admin.ok("GET", f"/v1/events?{query}&limit=2{after}")
+                assert len(page["events"]) <= 2
+                found += page["events"]
+                after = f"&after={page['next']}"
+                if not page["more"]:
+                    break
+            assert found == wanted, query
+        for query, field in (("type=ended", "type"), ("contact=%20", "contact"), ("from_ms=-1", "from_ms")):
+            got = await admin.call("GET", f"/v1/events?{query}")
+            assert (got.status, got.json["field"]) == (422, field)

@@ -318,6 +318,25 @@ class EventsQuery(_Request, frozen=True, kw_only=True):
     """``history_id:seq`` of the last event seen; omitted: from the beginning."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Maximum number of events in the page."""
+    contact: Ident | None = None
+    """Only events of this contact."""
+    agent: Ident | None = None
+    """Only events that concern this agent."""
+    type: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\.[a-z_]{1,32}(?!\n)$", extra={"rule": "must be a type of events"})] | None = (
+        None
+    )
+    """Only events of this type, such as ``contact.ended``."""
+    actor: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    """Only events that this author caused, such as ``agent:ada``; ``router``: those of timers."""
+    from_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    """Only events at this time or later, epoch milliseconds."""
+    to_ms: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    """Only events before this time, epoch milliseconds."""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Return whether only some of the events are asked for."""
+        return any(value is not None for value in (self.contact, self.agent, self.type, self.actor, self.from_ms, self.to_ms))
 
 
 class StateQuery(_Request, frozen=True, kw_only=True):

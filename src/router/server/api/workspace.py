@@ -13,10 +13,12 @@ from router.engine.engine import digest_of
 from router.journal.records import Record
 from router.model.diagnosis import ContextHealth, with_clock_drift, with_failed_context, with_journal_references
 from router.model.errors import SharedStateUnavailable
+from router.model.events import Event
 from router.runtime.clock import DRIFT_WARNED_MS
 from router.server.api.bodies import (
     DigestDocument,
     EventEnvelope,
+    EventsQuery,
     HealthDocument,
     StateDocument,
     SubscriptionHealth,
@@ -33,6 +35,8 @@ _encode: Final = msgspec.json.Encoder().encode
 # Events of a page that are encoded before other tasks run, records that are read at once, and queues and findings that are encoded.
 _EVENTS_PER_TURN: Final = 50
 _RECORDS_READ: Final = 256
+# Events that are examined for one page of those that match.
+_EVENTS_EXAMINED: Final = 5_000
 _QUEUES_PER_TURN: Final = 100
 _FINDINGS_PER_TURN: Final = 100
 
@@ -47,6 +51,8 @@ async def list_events(request: ApiRequest) -> ApiResponse:
         request.services.writer.note_position(request.workspace, history_id, int(seq))
     first_seq = request.services.journal.first_seq(request.workspace)
     after_seq = _start_seq(query.after, history_id=position.history_id, first_seq=first_seq, last_seq=position.seq)
+    if query.is_filtered:
+        return await _list_some_events(request, position.history_id, after_seq, position.seq)
     encoded: list[bytes] = []
     turn_count = 0
     async for record in _records(request, after_seq, limit):
@@ -70,6 +76,58 @@ async def list_events(request: ApiRequest) -> ApiResponse:
     )
     body = b"".join((head[:-1], b',"events":[', b",".join(encoded), b"]}"))
     return ApiResponse(body=body)
+
+
+async def _list_some_events(request: ApiRequest, history_id: str, after_seq: int, last_seq: int) -> ApiResponse:
+    """Return a page of the events that match; ``next`` is the last one that was examined."""
+    query = request.query_params
+    limit = min(query.limit, request.services.settings.server.events_page_size_max)
+    if query.from_ms is not None:
+        after_seq = await _seq_before(request, after_seq, last_seq, query.from_ms)
+    until_seq = min(last_seq, after_seq + _EVENTS_EXAMINED)
+    encoded: list[bytes] = []
+    is_over = False
+    async for record in _records(request, after_seq, until_seq - after_seq):
+        is_over = query.to_ms is not None and record.at_ms >= query.to_ms
+        if is_over or after_seq >= until_seq or len(encoded) >= limit:
+            break
+        is_actor = query.actor is None or record.actor == query.actor
+        for seq, event in enumerate(record.events, start=record.first_seq):
+            if seq <= after_seq or len(encoded) >= limit:
+                continue
+            after_seq = seq
+            if is_actor and _matches(event, query):
+                encoded += _encoded_events(
+                    record, history_id, after_seq=seq - 1, count_max=1, references=request.services.references
+                )
+        await asyncio.sleep(0)
+    more = after_seq < last_seq and not is_over
+    head = _encode({"history_id": history_id, "next": f"{history_id}:{after_seq}", "more": more})
+    return ApiResponse(body=b"".join((head[:-1], b',"events":[', b",".join(encoded), b"]}")))
+
+
+def _matches(event: Event, query: EventsQuery) -> bool:
+    if query.type is not None and event.__struct_config__.tag != query.type:
+        return False
+    if query.contact is not None and getattr(event, "contact_id", None) != query.contact:
+        return False
+    if query.agent is None:
+        return True
+    named = (getattr(event, name, None) for name in ("agent_id", "from_agent_id", "for_agent_id"))
+    return query.agent in named or query.agent in (getattr(event, "members", None) or ())
+
+
+async def _seq_before(request: ApiRequest, after_seq: int, last_seq: int, at_ms: int) -> int:
+    """Return the last event after ``after_seq`` that is before a time, found by halving."""
+    low, high = after_seq, last_seq
+    while low < high:
+        middle = (low + high) // 2
+        found = await request.services.journal.read(request.workspace, after_seq=middle, limit=1)
+        if found and found[0].at_ms < at_ms:
+            low = min(found[0].last_seq, high)
+        else:
+            high = middle
+    return low
 
 
 async def _records(request: ApiRequest, after_seq: int, event_count: int) -> AsyncIterator[Record]:
