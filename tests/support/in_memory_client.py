@@ -31,6 +31,7 @@ from router.server.auth.keys import Keyring
 from router.server.ws.connection import WebSocketConnection
 from router.server.ws.hub import Hub
 from router.server.ws.session_socket import ConnectionContext
+from router.server.ws.statistics_views import StatisticsViews
 from router.server.ws.websocket import WebSocket
 from router.settings import AuthSettings, SocketSettings, settings_from
 from router.telemetry.process_metrics import ProcessMetrics
@@ -213,6 +214,7 @@ class MemoryRouter:
             auth_failures=AuthFailures(ProcessMetrics().auth_failures, AuthSettings()),
             add_customer=without_customer,
             add_customer_in_memory=lambda workspace, command, fields: (command, None),
+            statistics=StatisticsViews(self.hub, self.writer, {}, self._sockets.stats_interval_ms),
         )
         self._running = asyncio.get_running_loop().create_task(self.writer.run())
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.app.restorable_stats import RestorableStats
 from router.client import DesktopClient, GatewayClient, SupervisorClient
 from router.client.connection import ConnectionOptions
 from router.context.opening import open_context
@@ -131,7 +132,7 @@ async def running_router(
     create_secret(settings)
     journal = MemoryJournal(storage)
     is_new = not journal.storage.workspaces
-    writer = Writer(journal)
+    writer = Writer(journal, new_stats=lambda _: RestorableStats())
     await writer.recover()
     for workspace in WORKSPACES if is_new else ():
         await writer.add_workspace(workspace)
@@ -150,7 +151,7 @@ async def running_router(
         publisher=writer.publisher,
         journal=journal,
         shadow_runner=ShadowRunner(writer, observer=ShadowLog()),
-        stats={},
+        stats={name: counted.stats for name in WORKSPACES if isinstance(counted := writer.stats(name), RestorableStats)},
         context=customers,
         customers=live,
         records=records,

@@ -8,10 +8,14 @@ from router.client.cards import CachedCards
 from router.client.connection import ReceivedUpdate
 from router.client.gateway import ContactCommands
 from router.client.state import WorkspaceCache
+from router.client.statistics import CachedStatistics, Subject
 from router.client.websocket_client import Guard
 from router.context.cards import Card
 from router.model.states import AgentState
 from router.protocol import frames as f
+from router.statistics.history_queries import Dimension
+from router.statistics.questions import Period
+from router.statistics.rows import StatisticsRow
 
 
 class SupervisorClient(ContactCommands):
@@ -27,6 +31,7 @@ class SupervisorClient(ContactCommands):
     def _on_frame(self, frame: ReceivedUpdate) -> None:
         if isinstance(frame, f.WelcomeFrame):
             self._cache = WorkspaceCache()
+            self._statistics.clear()
         match frame:
             case f.WelcomeFrame() | f.StatePageFrame():
                 self._cache.load(frame)
@@ -34,6 +39,8 @@ class SupervisorClient(ContactCommands):
                 self._cache.apply(frame.event, frame.at_ms)
             case f.StatsFrame():
                 self._cache.update_stats(frame)
+            case f.StatisticsFrame():
+                self._statistics.apply(frame)
 
         self._cards.apply(frame)
 
@@ -53,6 +60,20 @@ class SupervisorClient(ContactCommands):
     def _cards(self) -> CachedCards:
         return CachedCards(watched=True)
 
+    @property
+    def statistics(self) -> Mapping[tuple[Dimension, Period], Mapping[Subject, StatisticsRow]]:
+        """Watched statistics by subject, as of the last frame; after a new connection they must be watched again."""
+        return self._statistics.by_view
+
+    async def statistics_updates(self) -> AsyncIterator[tuple[StatisticsRow, ...]]:
+        """Iterate over the rows that come or change, those of each frame together."""
+        while True:
+            yield await self._statistics.next_rows()
+
+    @cached_property
+    def _statistics(self) -> CachedStatistics:
+        return CachedStatistics()
+
     # --- commands: each raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed ---------
     async def watch_card(self, contact_id: str) -> f.OkFrame:
         """Get the card of a contact that is not over, and what changes; each look is recorded in the audit of the customer."""
@@ -62,6 +83,16 @@ class SupervisorClient(ContactCommands):
         """End the watch of a card."""
         answer = await self._send_command(f.WatchCardFrame(id=self._next_id(), contact_id=contact_id, watch=False))
         self._cards.forget(contact_id)
+        return answer
+
+    async def watch_statistics(self, by: Dimension, period: Period = Period.TODAY) -> f.OkFrame:
+        """Get statistics and what changes in them, at most once a second."""
+        return await self._send_command(f.WatchStatisticsFrame(id=self._next_id(), by=by, period=period))
+
+    async def unwatch_statistics(self, by: Dimension, period: Period = Period.TODAY) -> f.OkFrame:
+        """End the watch of statistics."""
+        answer = await self._send_command(f.WatchStatisticsFrame(id=self._next_id(), by=by, period=period, watch=False))
+        self._statistics.forget(by, period)
         return answer
 
     async def requeue(self, contact_id: str, queue_id: str | None = None, **guard: Unpack[Guard]) -> f.OkFrame:

@@ -27,6 +27,7 @@ _DESCRIPTIONS: Final = {
 _STAFF: Final = set(Endpoint) - {Endpoint.CUSTOMER}
 _RESTRICTED_TO: Final = {
     "stats": {Endpoint.SUPERVISOR},
+    "statistics": {Endpoint.SUPERVISOR},
     "state_page": {Endpoint.GATEWAY, Endpoint.SUPERVISOR},
     "state": {Endpoint.CUSTOMER},
     **{name: set(Endpoint) for name in ("ok", "error", "pong", "reconnect")},

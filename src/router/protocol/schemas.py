@@ -150,6 +150,8 @@ _STRUCT_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "CallbackResultFrame": {"outcome": "no_answer", "attempt": 1},
     "ExpectedWaitFrame": {"queue_id": "general", "channel": "voice"},
     "WatchCardFrame": {"watch": True},
+    "WatchStatisticsFrame": {"by": "queue", "period": "today"},
+    "StatisticsFrame": {"by": "queue", "period": "today"},
     "OkFrame": {"seq": 42, "subject": _CONTACT_ID, "state": "queued"},
     "ErrorFrame": {"id": "7", "detail": "another agent was faster", "state": "assigned", "seq": 41},
     "AgentView": {"state": "ready", "presence": "connected", "skills": {"english": 8}},

@@ -6,16 +6,17 @@ time of each span is covered by days, quarters of an hour and minutes, the longe
 """
 
 from collections.abc import Generator, Iterable, Mapping
-from copy import copy
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from router.model.states import AgentState
 from router.statistics.history import MINUTE_MS, QUARTER_MS, Cells, History, Span, unpack
 from router.statistics.metrics import TIME_OF_ACTIVITY, TIMES, Cell, add_changes, agent_key
+from router.statistics.occupancy import AgentActivity
 from router.statistics.open_records import AgentCounters, state_times
 
 # Cells that are added up in a step, about a quarter of a millisecond.
-_CELLS_PER_STEP: Final = 256
+_CELLS_PER_STEP: Final = 128
 
 
 class Dimension(StrEnum):
@@ -86,6 +87,11 @@ class Grouping:
         self._agents = agents
         self._known: dict[str, tuple[RowKey | None, str, bool]] = {}
 
+    @property
+    def has_agents(self) -> bool:
+        """Whether rows have time of agents."""
+        return self._dimension in (Dimension.WORKSPACE, Dimension.AGENT, Dimension.TEAM)
+
     def place_of(self, key: str) -> tuple[RowKey | None, str, bool]:
         """Return the row of a key, if any, its reason, if it is of one, and whether only time counts."""
         found = self._known.get(key)
@@ -152,15 +158,14 @@ def read(
     """Return the rows of each span, after steps between which events may be counted."""
     results: list[Rows] = [{} for _ in spans]
     # The first step takes everything that changes: present states, and what was counted above the spans that are held.
-    present = [
-        (agent_id, copy(agent)) for agent_id, agent in agents.items() if grouping.place_of(agent_key(agent_id))[0] is not None
-    ]
+    present = _present(agents) if grouping.has_agents else []
     layer = [_layer(history, span) for span in spans]
     history.hold()
     try:
-        sources = [_sources(history, span) for span in spans]
+        until_ms = history.minute_end_ms
         yield from _add_present(present, spans, results, grouping, max(now_ms, history.minute_start_ms))
-        for rows, above, found in zip(results, layer, sources, strict=True):
+        for rows, above, span in zip(results, layer, spans, strict=True):
+            found = _sources(history, span, until_ms)
             for cells in (*above, *found.cells):
                 yield from _add_cells(rows, cells, grouping)
             for chunk in found.chunks:
@@ -170,23 +175,45 @@ def read(
     return results
 
 
+class _Present(NamedTuple):
+    """Activity and state of an agent at one moment."""
+
+    agent_id: str
+    activity: AgentActivity
+    since_ms: int
+    state: AgentState
+    reason: str | None
+    state_since_ms: int
+
+
+def _present(agents: dict[str, AgentCounters]) -> list[_Present]:
+    """Return the activities and states of all agents; half a microsecond each."""
+    return [
+        _Present(agent_id, one.activity, one.since_ms, one.state, one.reason, one.state_since_ms)
+        for agent_id, one in agents.items()
+    ]
+
+
 def _add_present(
-    agents: list[tuple[str, AgentCounters]], spans: list[TimeSpan], results: list[Rows], grouping: Grouping, now_ms: int
+    agents: list[_Present], spans: list[TimeSpan], results: list[Rows], grouping: Grouping, now_ms: int
 ) -> Generator[None]:
     """Add the time of the present activities and states of agents, which is counted when they end."""
-    for place, (agent_id, agent) in enumerate(agents, 1):
-        key = agent_key(agent_id)
+    for place, agent in enumerate(agents, 1):
+        if place % _CELLS_PER_STEP == 0:
+            yield
+        key = agent_key(agent.agent_id)
+        if grouping.place_of(key)[0] is None:
+            continue
         number = TIME_OF_ACTIVITY.get(agent.activity)
         running = [] if number is None else [(key, number, agent.since_ms)]
-        running += [(key, number, agent.state_since_ms) for key, number in state_times(agent_id, agent)]
+        states = state_times(agent.agent_id, agent.state, agent.reason)
+        running += [(key, number, agent.state_since_ms) for key, number in states]
         for key, number, since_ms in running:
             for span, rows in zip(reversed(spans), reversed(results), strict=True):
                 if span.end_ms <= since_ms:
                     break
                 if (passed_ms := min(now_ms, span.end_ms) - max(since_ms, span.start_ms)) > 0:
                     _add(rows, key, ((number, passed_ms),), grouping)
-        if place % _CELLS_PER_STEP == 0:
-            yield
 
 
 def _layer(history: History, span: TimeSpan) -> list[Cells]:
@@ -198,13 +225,13 @@ def _layer(history: History, span: TimeSpan) -> list[Cells]:
     ]
 
 
-def _sources(history: History, span: TimeSpan) -> _Sources:
-    """Return the cells of the spans that cover a time: the longest ones that fit."""
+def _sources(history: History, span: TimeSpan, until_ms: int) -> _Sources:
+    """Return the cells of the spans that cover a time: the longest ones that fit. Nothing is counted from ``until_ms`` on."""
     found = _Sources([], [])
-    at_ms, last_ms = span.start_ms, min(span.end_ms, history.minute_end_ms)
+    at_ms, last_ms = span.start_ms, min(span.end_ms, until_ms)
     while at_ms < last_ms:
         day = history.day_at(at_ms)
-        if day is not None and day.start_ms == at_ms and (day.end_ms <= last_ms or last_ms == history.minute_end_ms):
+        if day is not None and day.start_ms == at_ms and (day.end_ms <= last_ms or last_ms == until_ms):
             _add_span(found, day)
             for quarter in _quarters(history, day):
                 found.cells.append(quarter.cells)
@@ -213,7 +240,7 @@ def _sources(history: History, span: TimeSpan) -> _Sources:
             continue
         quarter_ms = at_ms - at_ms % QUARTER_MS
         kept = history.quarters.get(quarter_ms)
-        if quarter_ms == at_ms and (kept is None or kept.end_ms <= last_ms or last_ms == history.minute_end_ms):
+        if quarter_ms == at_ms and (kept is None or kept.end_ms <= last_ms or last_ms == until_ms):
             if kept is not None:
                 _add_span(found, kept)
                 _add_open_minutes(history, found, kept.start_ms, kept.end_ms)
@@ -239,6 +266,8 @@ def _add_span(found: _Sources, span: Span) -> None:
 
 def _add_open_minutes(history: History, found: _Sources, start_ms: int, end_ms: int) -> None:
     """Add the cells of minutes that are not in their quarter yet."""
+    if end_ms <= next(iter(history.minutes)):
+        return
     for minute in reversed(history.minutes.values()):
         if minute.end_ms <= start_ms:
             break

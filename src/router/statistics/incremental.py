@@ -109,6 +109,7 @@ class IncrementalStats:
         """Begin at the present event."""
         assert state.incremental is None, "only one incremental snapshot at a time"
         state.flush()
+        state.history.finish()  # Nothing after ``prepare_snapshot``.
         self._state = state
         self.is_cancelled = False
         """Whether it was cancelled; there will be no result."""

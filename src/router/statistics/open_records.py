@@ -195,14 +195,14 @@ class StatsTarget(Protocol):
         """Apply the service-level targets and entry rules of a policy to later events."""
 
 
-def state_times(agent_id: str, agent: AgentCounters) -> tuple[tuple[str, int], ...]:
-    """Return the keys and counters to which the time of an agent's present state belongs."""
-    if agent.state is AgentState.READY:
+def state_times(agent_id: str, state: AgentState, reason: str | None) -> tuple[tuple[str, int], ...]:
+    """Return the keys and counters to which the time of an agent's state belongs."""
+    if state is AgentState.READY:
         return ((agent_key(agent_id), STATE_READY_MS),)
-    if agent.state is not AgentState.NOT_READY:
+    if state is not AgentState.NOT_READY:
         return ()
     of_agent = (agent_key(agent_id), STATE_NOT_READY_MS)
-    return (of_agent,) if agent.reason is None else (of_agent, (reason_key(agent_id, agent.reason), STATE_NOT_READY_MS))
+    return (of_agent,) if reason is None else (of_agent, (reason_key(agent_id, reason), STATE_NOT_READY_MS))
 
 
 def update_agent(target: StatsTarget, agent_id: str, at_ms: int, *, state: AgentState | None = None, work: int = 0) -> None:

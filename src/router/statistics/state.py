@@ -6,6 +6,7 @@ state is read, and before a queue begins or ends.
 """
 
 from bisect import bisect_left
+from collections.abc import Generator
 from typing import Any, Final, Protocol
 
 from msgspec import Struct, field
@@ -186,25 +187,37 @@ class StatsState:
         return found
 
     def flush(self) -> None:
-        """Add the pending counters to the snapshot content.
+        """Add the pending counters to the snapshot content and the history.
 
         O(pairs of queue and channel with an event since the last call).
         """
-        while self.flush_next():
-            pass
+        while self._behind or self._pending:
+            self._flush_some()
+
+    def flush_in_steps(self) -> Generator[None]:
+        """Add the pending counters, after steps between which events may be counted; what these count, with the last step."""
+        for _ in range(len(self._pending) + sum(len(pending) for _, pending in self._behind)):
+            if self._behind or self._pending:
+                self._flush_some()
+                yield
+        self.flush()
 
     def flush_next(self) -> bool:
         """Add the pending counters of some queue, or do some work of the history; return whether there is more."""
+        if self._behind or self._pending:
+            self._flush_some()
+        elif self.history.has_work:
+            self.history.work()
+        return bool(self._behind or self._pending or self.history.has_work)
+
+    def _flush_some(self) -> None:
         if self._behind:
             minute_ms, pending = self._behind[0]
             self._add_pending(minute_ms, pending, next(iter(pending), ""))
             if not pending:
                 del self._behind[0]
-        elif self._pending:
+        else:
             self._add_pending(self.history.minute_start_ms, self._pending, next(iter(self._pending)))
-        elif self.history.has_work:
-            self.history.work()
-        return bool(self._behind or self._pending or self.history.has_work)
 
     def flush_queue(self, queue_id: str) -> None:
         """Add the pending counters of one queue to the snapshot content."""
@@ -221,7 +234,7 @@ class StatsState:
     def step(self) -> None:
         """Do a small part of what remains of earlier minutes, if anything does."""
         if self._behind:
-            self.flush_next()
+            self._flush_some()
         elif self.history.has_work:
             self.history.work()
 
@@ -230,7 +243,7 @@ class StatsState:
         if not self.history.minutes:
             self.snapshot.workforce.since_ms = at_ms
         while self._behind:  # Nothing under load: it was added with the events since.
-            self.flush_next()
+            self._flush_some()
         if self._pending:
             self._behind.append((self.history.minute_start_ms, self._pending))
             self._pending = {}
@@ -368,7 +381,7 @@ class StatsState:
 
     def record_state_time(self, agent_id: str, agent: AgentCounters, at_ms: int) -> None:
         """Count the time of the present state and reason of an agent, which end."""
-        for key, number in state_times(agent_id, agent):
+        for key, number in state_times(agent_id, agent.state, agent.reason):
             self.history.add_time(key, (number,), agent.state_since_ms, at_ms)
 
     def count_for_agent(self, agent_id: str, number: int, value: int = 1) -> None:

@@ -73,6 +73,7 @@ class WorkspaceStats:
     def snapshot(self) -> bytes:
         """Return the statistics as bytes; the same events give the same figures."""
         snapshot = self._flushed()
+        self._state.history.finish()
         snapshot.history = self._state.history.content()
         return _ENCODER.encode(snapshot)
 
@@ -188,8 +189,9 @@ class WorkspaceStats:
         )
 
     def rows(self, question: StatisticsQuestion, now_ms: int) -> Generator[None, None, list[StatisticsRow]]:
-        """Return the rows of a question as of the first step; events may be counted between the steps. Raises TooManySpans."""
-        self._state.flush()
+        """Return the rows of a question as of one moment; events may be counted between the steps. Raises TooManySpans."""
+        for _ in self._state.flush_in_steps():
+            yield
         return (yield from answer(self._state.history, self._state.agents, question, now_ms=now_ms))
 
     @property

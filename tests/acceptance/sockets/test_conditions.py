@@ -26,6 +26,8 @@ WITHOUT_GUARD: Final = {
     "submit",
     "watch_card",
     "unwatch_card",
+    "watch_statistics",
+    "unwatch_statistics",
 }
 
 

@@ -113,7 +113,9 @@ CUSTOMER: list[tuple[f.CommandFrame, Command]] = [
     ),
 ]
 # Frames of the session, a query, and the submit, which also needs a contact id.
-WITHOUT_COMMAND = {f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.WatchCardFrame, f.SubmitFrame}
+WITHOUT_COMMAND = {
+    *(f.HelloFrame, f.RefreshFrame, f.PingFrame, f.ExpectedWaitFrame, f.WatchCardFrame, f.WatchStatisticsFrame, f.SubmitFrame)
+}
 COMMAND_FRAMES = sorted(
     {kind for endpoint in Endpoint for kind in get_args(endpoint.client_frames)} - WITHOUT_COMMAND, key=lambda kind: kind.__name__
 )

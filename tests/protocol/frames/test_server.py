@@ -16,6 +16,7 @@ TAGS = {
     "CardFrame": "card",
     "CardChangedFrame": "card_changed",
     "StatsFrame": "stats",
+    "StatisticsFrame": "statistics",
     "OkFrame": "ok",
     "ErrorFrame": "error",
     "PongFrame": "pong",

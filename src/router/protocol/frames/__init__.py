@@ -56,6 +56,7 @@ from router.protocol.frames.client import (
     UnparkFrame,
     UpdateFrame,
     WatchCardFrame,
+    WatchStatisticsFrame,
 )
 from router.protocol.frames.customer import (
     CancelRequestFrame,
@@ -87,6 +88,7 @@ from router.protocol.frames.server import (
     ServerFrame,
     StateFrame,
     StatePageFrame,
+    StatisticsFrame,
     StatsFrame,
     WelcomeFrame,
 )
@@ -132,6 +134,7 @@ __all__ = (
     "SubmitFrame",
     "UpdateFrame",
     "WatchCardFrame",
+    "WatchStatisticsFrame",
     "CancelFrame",
     "AbandonFrame",
     "CallbackFrame",
@@ -154,6 +157,7 @@ __all__ = (
     "EventFrame",
     "CardFrame",
     "CardChangedFrame",
+    "StatisticsFrame",
     "StatsFrame",
     "OkFrame",
     "ErrorFrame",

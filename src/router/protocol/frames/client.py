@@ -25,6 +25,8 @@ from router.protocol.frames.fields import (
     Token,
     WaitSeconds,
 )
+from router.statistics.history_queries import Dimension
+from router.statistics.questions import Period
 
 EntityTag: TypeAlias = Annotated[
     str,
@@ -453,6 +455,18 @@ class WatchCardFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_card"):
         return True
 
 
+class WatchStatisticsFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_statistics"):
+    """Supervisor: get statistics and what changes in them, in ``statistics`` frames, until the connection ends; at most 8 views."""
+
+    id: FrameId
+    by: Dimension
+    """What a row is about."""
+    period: Period = Period.TODAY
+    """Time that is counted."""
+    watch: bool = True
+    """False: these statistics are not wanted any more."""
+
+
 class RequeueFrame(_ContactFrame, frozen=True, kw_only=True, tag="requeue"):
     """Supervisor: put a contact into a queue; it keeps its age and its position by it."""
 
@@ -578,4 +592,5 @@ SupervisorFrame: TypeAlias = (
     | CallbackResultFrame
     | ExpectedWaitFrame
     | WatchCardFrame
+    | WatchStatisticsFrame
 )

@@ -10,6 +10,9 @@ from router.model.events import Event
 from router.model.forecasts import ExpectedWait
 from router.model.request_views import RequestView
 from router.model.views import AgentView, ContactView, QueueView, WorkspaceView
+from router.statistics.history_queries import Dimension
+from router.statistics.questions import Period
+from router.statistics.rows import StatisticsRow
 
 
 class _ServerFrame(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -146,6 +149,25 @@ class StatsFrame(_ServerFrame, frozen=True, kw_only=True, tag="stats"):
     """Live counts of the queues that changed."""
 
 
+class StatisticsFrame(_ServerFrame, frozen=True, kw_only=True, tag="statistics"):
+    """Supervisor: rows of statistics that the connection watches (``watch_statistics``), at most one update a second.
+
+    A row replaces the one of the same subject. It comes when something was counted for it, and every 15 seconds with the times.
+    """
+
+    by: Dimension
+    """What a row is about."""
+    period: Period
+    """Time that is counted."""
+    seq: int
+    """Sequence number of an event that the rows include."""
+    at_ms: int
+    whole: bool
+    """True: the rows that came before, of the same ``by`` and ``period``, are void; more may follow."""
+    rows: tuple[StatisticsRow, ...]
+    """Rows, as those of ``GET /v1/statistics``."""
+
+
 class OkFrame(_ServerFrame, frozen=True, kw_only=True, tag="ok"):
     """The command of frame ``id`` was carried out and is durable."""
 
@@ -229,6 +251,7 @@ ServerFrame: TypeAlias = (
     | CardFrame
     | CardChangedFrame
     | StatsFrame
+    | StatisticsFrame
     | OkFrame
     | ErrorFrame
     | PongFrame

@@ -18,7 +18,15 @@ from router.model.commands import ConnectDesktop, EnqueueContact
 from router.model.errors import CommandQueueFull, RouterError, SharedStateUnavailable
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
-from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, ServerFrame, SubmitFrame, WatchCardFrame
+from router.protocol.frames import (
+    ErrorFrame,
+    ExpectedWaitFrame,
+    OkFrame,
+    ServerFrame,
+    SubmitFrame,
+    WatchCardFrame,
+    WatchStatisticsFrame,
+)
 from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket, error_frame
 from router.runtime.workspace import Reply
 from router.server.api.problems import ProblemError
@@ -205,6 +213,9 @@ class WebSocketConnection(SessionSocket):
             self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_later(request, reply)))
         elif type(request) is WatchCardFrame:
             reply = watch_card_reply(self._context.writer, self._hub.customers, request, credential, self)
+            self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_later(request, reply)))
+        elif type(request) is WatchStatisticsFrame:
+            reply = self._context.statistics.reply(request, credential, self)
             self._hub.track_task(asyncio.get_running_loop().create_task(self._reply_later(request, reply)))
         else:
             try:

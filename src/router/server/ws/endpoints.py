@@ -38,6 +38,7 @@ from router.server.ws.connection import WebSocketConnection
 from router.server.ws.customer_connection import CustomerConnection, CustomerSockets
 from router.server.ws.hub import Hub
 from router.server.ws.session_socket import ConnectionContext, SessionSocket, monotonic_ms
+from router.server.ws.statistics_views import StatisticsViews
 from router.server.ws.websocket import WebSocket
 from router.settings import SocketSettings
 
@@ -77,6 +78,7 @@ class WebSocketEndpoints:
             auth_failures=services.auth_failures,
             add_customer=partial(add_customer, services),
             add_customer_in_memory=partial(add_customer_in_memory, services),
+            statistics=StatisticsViews(hub, services.writer, services.stats, self._limits.stats_interval_ms),
         )
         self.customers = CustomerSockets(services)
         """Sockets of customers, which are among the connections as well."""

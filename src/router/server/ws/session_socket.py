@@ -42,6 +42,7 @@ from router.server.api.admission import AdmissionControl
 from router.server.auth.credentials import Authenticator, AuthFailed, Credential
 from router.server.auth.failures import AuthFailures
 from router.server.ws.hub import Hub
+from router.server.ws.statistics_views import StatisticsViews
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import WriteBuffer
 from router.settings import SocketSettings
@@ -72,7 +73,10 @@ class ConnectionContext:
         auth_failures: AuthFailures,
         add_customer: AddCustomer,
         add_customer_in_memory: AddCustomerInMemory,
+        statistics: StatisticsViews,
     ) -> None:
+        self.statistics = statistics
+        """Statistics that supervisors watch."""
         self.add_customer = add_customer
         """Returns the command of a submit with the customer that its fields name, and a future for what was stored of it."""
         self.add_customer_in_memory = add_customer_in_memory
