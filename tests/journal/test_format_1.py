@@ -43,6 +43,8 @@ ADDED: Final = frozenset(
         e.DispositionRecorded,
         e.IdempotencyKeyRecorded,
         e.PolicyScheduled,
+        e.WorkspaceCreated,
+        e.WorkspaceRemoved,
         e.PolicyScheduleCancelled,
         e.PolicyScheduleRefused,
     }

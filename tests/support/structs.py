@@ -26,7 +26,7 @@ def a_value(kind: Any, name: str) -> Any:
     if type(None) in options or msgspec.UnsetType in options:
         chosen = next(one for one in options if one not in (type(None), msgspec.UnsetType))
         if isinstance(chosen, type) and issubclass(chosen, msgspec.Struct):
-            return full_example(chosen)
+            return a_policy() if chosen is Policy else full_example(chosen)
         return a_value(chosen, name)
     origin = getattr(kind, "__origin__", None)
     if origin in (dict, Mapping):

@@ -167,6 +167,8 @@ class App:
             self._jwks = JwksRefresher(authenticator, refresh_s, on_change=lambda: self._sockets.check_credentials())
             for workspace in self.settings.all_workspaces():
                 await self._writer.add_workspace(workspace)
+            for workspace in self._writer.created_workspaces:
+                authenticator.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
             self._make_cluster()
             if self.cluster is None:
@@ -191,7 +193,17 @@ class App:
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
     def _make_services(self, authenticator: Authenticator, shadows: ShadowRunner) -> Services:
-        stats = {name: workspace_stats(self._writer, name) for name in self._writer.workspaces}
+        stats = {name: workspace_stats(self._writer, name) for name in authenticator.workspaces}
+
+        def workspace_created(name: str) -> None:
+            stats[name] = workspace_stats(self._writer, name)
+            authenticator.add_workspace(name)
+            _log.info("workspace created", action="workspace_created", workspace=name)
+
+        def workspace_removed(name: str) -> None:
+            stats.pop(name, None)
+            _log.info("workspace removed", action="workspace_removed", workspace=name)
+
         return Services(
             settings=self.settings,
             authenticator=authenticator,
@@ -202,6 +214,9 @@ class App:
             journal=self._journal,
             shadow_runner=shadows,
             stats=stats,
+            on_workspace_created=workspace_created,
+            on_workspace_removed=workspace_removed,
+            close_refused_sockets=lambda: self._sockets.check_credentials(),
             context=self._context,
             references=self._references,
             records=self._records,

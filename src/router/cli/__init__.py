@@ -32,6 +32,7 @@ from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
 from router.cli.simulation import simulate
 from router.cli.transfer import discard_import, export_command, import_command
+from router.cli.workspaces import workspace
 from router.model.errors import RouterError
 
 
@@ -67,6 +68,7 @@ policy.add_command(schedule)
 policy.add_command(cancel)
 cli.add_command(policy)
 cli.add_command(token)
+cli.add_command(workspace)
 cli.add_command(verify)
 cli.add_command(backup)
 journal.add_command(redact)

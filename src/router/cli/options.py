@@ -134,8 +134,12 @@ def mint_command_token(
     lifetime_s: int,
     queues: tuple[str, ...] = (),
     teams: tuple[str, ...] = (),
+    may_be_unlisted: bool = False,
 ) -> str:
-    """Return a signed token. Raises CommandFailure if the settings point to no issuer and no secret file."""
+    """Return a signed token. Raises CommandFailure if the settings point to no issuer and no secret file.
+
+    ``may_be_unlisted``: the workspace may be one that was created over the API.
+    """
     from router.server.auth.credentials import ScopeClaim, mint_token
     from router.server.auth.keys import secret_path
 
@@ -145,7 +149,15 @@ def mint_command_token(
             "(use the same --data or --config as the router)"
         )
     scope = ScopeClaim(queues=queues or None, teams=teams or None) if queues or teams else None
-    return mint_token(settings, subject=subject, role=role, workspace=workspace, lifetime_s=lifetime_s, scope=scope)
+    return mint_token(
+        settings,
+        subject=subject,
+        role=role,
+        workspace=workspace,
+        lifetime_s=lifetime_s,
+        scope=scope,
+        may_be_unlisted=may_be_unlisted,
+    )
 
 
 def validate_url(url: str) -> str:
@@ -219,7 +231,9 @@ class RouterAccess:
         token = self._token
         if token is None:
             lifetime_s = min(_TOKEN_LIFETIME_S, settings.auth.lifetime_s_max)
-            token = mint_command_token(settings, subject=self._subject, role=role, workspace=self.workspace, lifetime_s=lifetime_s)
+            token = mint_command_token(
+                settings, subject=self._subject, role=role, workspace=self.workspace, lifetime_s=lifetime_s, may_be_unlisted=True
+            )
         try:
             return asyncio.run(exchange(url, path, token=token, method=method, document=document, headers=headers))
         except NotConnected as error:

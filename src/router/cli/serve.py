@@ -34,7 +34,7 @@ TEMPLATES_PATH: Final = Path(__file__).with_name("templates")
 DEFAULT_POLICY_PATH: Final = Path("config/policy.yaml")
 TOKEN_FILE_NAME: Final = "admin.token"
 _INIT_SUBJECT: Final = "first-admin"
-_ROLES: Final = ("agent", "gateway", "supervisor", "admin")
+_ROLES: Final = ("agent", "gateway", "supervisor", "admin", "operator")
 
 
 @click.command()
@@ -202,6 +202,9 @@ def serve(
 @click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of the token.")
 @click.option("--subject", required=True, help="Subject: id of an agent, a gateway or a person.")
 @click.option("--workspace", default="default", show_default=True, help="Workspace of the token.")
+@click.option(
+    "--unlisted", "may_be_unlisted", is_flag=True, help="The workspace is not in the settings: it was created over the API."
+)
 @click.option("--ttl", "lifetime_s", type=DurationType(), default="1h", show_default=True, help="Lifetime of the token.")
 @click.option("--queue", "queues", multiple=True, help="Limit a supervisor to this queue; may be repeated.")
 @click.option("--team", "teams", multiple=True, help="Limit a supervisor to the agents of this team; may be repeated.")

@@ -52,7 +52,7 @@ from router.model.events import Event
 from router.model.filters import AgentFilter, ObjectFilter
 from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
-from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
+from router.model.policy_versions import PublishedPolicy, ScheduledPolicy, WorkspaceCreation
 from router.model.request_views import RequestView
 from router.model.results import Outcome, Refused
 from router.model.states import ContactId, ContactState, Presence
@@ -198,6 +198,17 @@ class Engine:
     def policy_version_record(self, version: int) -> PublishedPolicy | None:
         """Return one published version; None: it is not kept, or there is none with that number."""
         return self._state.policy_history.get(version)
+
+    @property
+    def live_contact_count(self) -> int:
+        """The number of contacts that are not over."""
+        counts = self._state.counts
+        return sum(count for name, count in counts.items() if not name.is_terminal)
+
+    @property
+    def created(self) -> WorkspaceCreation | None:
+        """How the workspace was created over the API; None: the settings name it."""
+        return self._state.created
 
     @property
     def scheduled_policy(self) -> ScheduledPolicy | None:

@@ -1,4 +1,4 @@
-"""Published versions of a workspace's policy: who published what and when, and what it changed."""
+"""Published versions of a workspace's policy: who published what and when, and what it changed; and who created the workspace."""
 
 from msgspec import Struct
 
@@ -55,3 +55,10 @@ class ScheduledPolicy(Struct, frozen=True, kw_only=True):
     """Code of the refusal at its time; empty: it is not due yet."""
     refused_detail: str = ""
     refused_at_ms: int | None = None
+
+
+class WorkspaceCreation(Struct, frozen=True, kw_only=True):
+    """How a workspace was created over the API."""
+
+    created_by: str
+    created_at_ms: int

@@ -90,6 +90,11 @@ class RefusalCode(IntEnum):
     PRECONDITION_REQUIRED = 71
     """The command would replace something, and the client did not name the entity tag that it has seen."""
 
+    WORKSPACE_EXISTS = 90
+    """The workspace has a history already."""
+    WORKSPACE_IN_USE = 91
+    """The workspace has live contacts or agents, or the settings name it."""
+
 
 class Refused(Struct, frozen=True, kw_only=True):
     """A refused command: it left no event.

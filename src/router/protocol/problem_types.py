@@ -86,6 +86,24 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "no_shadow_policy": _P(
         404, "No shadow policy is set", "No shadow policy is set.", "Set one with PUT /v1/shadow or `router shadow put`."
     ),
+    "workspace_exists": _P(
+        409,
+        "The workspace exists already",
+        "A workspace with this name exists, or the journal holds the history of an earlier one.",
+        "Choose another name; `GET /v1/workspaces` lists those in use.",
+    ),
+    "workspace_in_use": _P(
+        409,
+        "The workspace is in use",
+        "The workspace has live contacts or agents, or the settings name it.",
+        "End its contacts, or repeat the request with `?force=true`; take a workspace of the settings out of them instead.",
+    ),
+    "no_more_workspaces": _P(
+        409,
+        "No workspace can be created here",
+        "The router has as many workspaces as it may have, or shares a store with others, which all have those of their settings.",
+        "Use an existing workspace or another router; with a shared store, add it to `workspaces` in the settings of every router.",
+    ),
     "no_scheduled_policy": _P(
         404,
         "No policy is scheduled",

@@ -40,6 +40,7 @@ FIELD_TEXTS: Final[dict[str, str]] = {
     "if_unable": "What happens if the agent of the contact has no capacity for the channel: `refuse`, `queue` or `consult`.",
     "customer_id": "Id of the customer.",
     "merge_id": "Id of the merge.",
+    "workspace": "Name of a workspace.",
     "version": "Number of a published version of the policy.",
     "proposal_id": "Id of the proposal.",
     "number": "Number of the identity.",

@@ -222,6 +222,11 @@ class Writer:
         """Return the ids of all workspaces."""
         return list(self._workspaces)
 
+    @property
+    def created_workspaces(self) -> list[WorkspaceId]:
+        """Return the workspaces that were created over the API, and may not be in the settings."""
+        return [name for name, runtime in self._workspaces.items() if runtime.engine.created is not None]
+
     def token_holder(self, token_hash: bytes) -> tuple[WorkspaceId, TokenHolder] | None:
         """Return the workspace and the contact whose customer has the token with this hash; None if there is none."""
         for workspace, runtime in self._workspaces.items():
@@ -461,7 +466,7 @@ class Writer:
                 if self._snapshot_scheduler.has_work and not self._turns.is_fresh():
                     await self._turns.end()
                 self._snapshot_scheduler.start_next(self._workspaces.values(), now_ms=self.clock.now_ms())
-            await self._snapshot_scheduler.save_all(self._workspaces.values())
+            await self._snapshot_scheduler.save_all(list(self._workspaces.values()))
         except BaseException:
             self._broken = True
             raise

@@ -189,6 +189,8 @@ async def provoke_by_names(p: Provoker) -> None:
     await p.fails("unknown_skill", "PUT", "/v1/agents/a", {"skills": {"klingon": 1}}, field="skills.klingon")
     await p.fails("unknown_fact", "POST", "/v1/contacts", {"channel": "voice", "attributes": {"x": 1}}, field="attributes.x")
     await p.fails("no_shadow_policy", "GET", "/v1/shadow")
+    await p.fails("workspace_in_use", "DELETE", "/v1/workspaces/default", role=Role.OPERATOR, field="workspace")
+    await p.fails("workspace_exists", "POST", "/v1/workspaces", {"name": "default"}, role=Role.OPERATOR, field="name")
     await p.fails("no_scheduled_policy", "GET", "/v1/policy/scheduled")
     await p.fails("not_found", "GET", "/v1/nothing")
     await p.fails("invalid_value", "POST", "/v1/contacts", {"channel": "voice", "ttl_s": 0}, field="ttl_s")
@@ -335,6 +337,8 @@ async def provoke_by_faults(router: InProcessRouter, p: Provoker, monkeypatch: p
     readiness.ready, readiness.stopping = True, True
     await p.fails("stopping", "GET", "/readyz", role=None)
     readiness.stopping = False
+    monkeypatch.setattr("router.server.api.workspaces.WORKSPACES_MAX", 1)
+    await p.fails("no_more_workspaces", "POST", "/v1/workspaces", {"name": "branch"}, role=Role.OPERATOR)
 
 
 async def test_every_code_is_provoked_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

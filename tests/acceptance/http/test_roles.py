@@ -85,6 +85,9 @@ EXPECTED = {
     "diff_policy_versions": "supervisor admin",
     "preview_rollback": "supervisor admin",
     "rollback_policy": "admin",
+    "list_workspaces": "operator",
+    "create_workspace": "operator",
+    "remove_workspace": "operator",
     "schedule_policy": "admin",
     "get_scheduled_policy": "supervisor admin",
     "cancel_scheduled_policy": "admin",
@@ -132,7 +135,7 @@ EXPECTED = {
 
 def an_address(route: Route) -> str:
     path = route.path
-    for name in ("contact_id", "request_id", "agent_id", "offer_id", "assignment_id", "queue_id", "version"):
+    for name in ("contact_id", "request_id", "agent_id", "offer_id", "assignment_id", "queue_id", "version", "workspace"):
         path = path.replace(f"{{{name}}}", "nothing")
     return path
 

@@ -60,6 +60,8 @@ TAGS = {
     "ConnectDesktop": "agent.connect_desktop",
     "LoseDesktop": "agent.lose_desktop",
     "PublishPolicy": "policy.publish",
+    "CreateWorkspace": "workspace.create",
+    "RemoveWorkspace": "workspace.remove",
     "SchedulePolicy": "policy.schedule",
     "CancelScheduledPolicy": "policy.cancel_schedule",
     "SetShadowPolicy": "policy.set_shadow",

@@ -12,6 +12,8 @@ TAGS = {
     "QueueClosed": "queue.closed",
     "PolicyPublished": "policy.published",
     "DayStarted": "workspace.day_started",
+    "WorkspaceCreated": "workspace.created",
+    "WorkspaceRemoved": "workspace.removed",
     "PolicyScheduled": "policy.scheduled",
     "PolicyScheduleCancelled": "policy.schedule_cancelled",
     "PolicyScheduleRefused": "policy.schedule_refused",

@@ -82,7 +82,9 @@ class EventModel(ContactEventModel, WorkEventModel):
                 assert event.until_ms > at_ms, "a day starts that has already ended"
                 self._reset_day_counts(event.day, event.until_ms)
             case (
-                e.PolicyScheduled()
+                e.WorkspaceCreated()
+                | e.WorkspaceRemoved()
+                | e.PolicyScheduled()
                 | e.PolicyScheduleCancelled()
                 | e.PolicyScheduleRefused()
                 | e.ShadowPolicySet()

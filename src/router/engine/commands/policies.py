@@ -13,14 +13,16 @@ from router.engine.commands.transfers import move_to_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan
-from router.model.commands import ClearShadowPolicy, PublishPolicy, SetShadowPolicy
+from router.model.commands import ClearShadowPolicy, CreateWorkspace, PublishPolicy, RemoveWorkspace, SetShadowPolicy
 from router.model.errors import ExpressionProblem, Problem
-from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet
-from router.model.policy import Policy
+from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet, WorkspaceCreated, WorkspaceRemoved
+from router.model.policy import ChannelPolicy, Policy, QueuePolicy
 from router.model.results import CommandResult, Done, RefusalCode, Refused
 from router.model.states import ContactState, QueueId
 from router.policy.checks.consistency import policy_problems
 
+# Policy of a workspace that is removed: the least one that can be recorded.
+_AFTER_REMOVAL: Final = Policy(channels={"none": ChannelPolicy()}, queues={"none": QueuePolicy()})
 _PROBLEMS_SHOWN_MAX: Final = 20
 
 
@@ -44,6 +46,35 @@ def _publish_policy(tx: Transaction, command: PublishPolicy) -> CommandResult:
             restores=command.restores,
         ),
     )
+
+
+def _create_workspace(tx: Transaction, command: CreateWorkspace) -> CommandResult:
+    """Create the workspace and publish its first policy in one record, so that it is there with its policy or not at all."""
+    if tx.state.seq:
+        return Refused(code=RefusalCode.WORKSPACE_EXISTS, field="name")
+    tx.emit(WorkspaceCreated(created_by=command.created_by))
+    if command.policy is not None:
+        event = PolicyPublished(version=1, policy=command.policy, note=command.note, published_by=command.created_by)
+        publish(tx, {}, event)
+    return tx.done("workspace", "created")
+
+
+def _remove_workspace(tx: Transaction, command: RemoveWorkspace) -> CommandResult:
+    """Remove the workspace: first a policy without opening hours and days, so that no timer is left."""
+    state = tx.state
+    if state.created is None:
+        detail = "the settings name it: take it out of them instead"
+        return Refused(code=RefusalCode.WORKSPACE_IN_USE, field="name", detail=detail)
+    live = sum(count for name, count in state.counts.items() if not name.is_terminal)
+    if live or state.agents:
+        detail = f"it has {live} live contacts and {len(state.agents)} agents: repeat with `?force=true` to end them"
+        return Refused(code=RefusalCode.WORKSPACE_IN_USE, field="name", detail=detail)
+    if state.shadow_policy is not None:
+        tx.emit(ShadowPolicyCleared())
+    event = PolicyPublished(version=state.policy_version + 1, policy=_AFTER_REMOVAL, published_by=command.removed_by)
+    publish(tx, {}, event)
+    tx.emit(WorkspaceRemoved(removed_by=command.removed_by))
+    return tx.done("workspace", "removed")
 
 
 def publish(tx: Transaction, targets: Mapping[QueueId, QueueId], event: PolicyPublished) -> Done:
@@ -225,6 +256,8 @@ def _drain_refusal(state: RoutingState, policy: Policy, drain_to: Mapping[QueueI
 
 
 POLICY_COMMANDS: Final[dict[type, Callable[[Transaction, Any], CommandResult]]] = {
+    CreateWorkspace: _create_workspace,
+    RemoveWorkspace: _remove_workspace,
     PublishPolicy: _publish_policy,
     SetShadowPolicy: _set_shadow_policy,
     ClearShadowPolicy: _clear_shadow_policy,

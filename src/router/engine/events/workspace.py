@@ -32,9 +32,11 @@ from router.model.events.workspace import (
     QueueOpened,
     ShadowPolicyCleared,
     ShadowPolicySet,
+    WorkspaceCreated,
+    WorkspaceRemoved,
 )
 from router.model.policy import Policy, Selection, selections_of
-from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
+from router.model.policy_versions import PublishedPolicy, ScheduledPolicy, WorkspaceCreation
 from router.model.states import ContactState, QueueId, QueueState
 
 # Contacts that are moved to another queue by the publication itself, without an event of their own.
@@ -92,6 +94,15 @@ def _record_version(state: RoutingState, event: PolicyPublished) -> None:
         is_scheduled=event.is_scheduled,
     )
     state.policy_history.add(entry, event.policy)
+
+
+def _workspace_created(state: RoutingState, event: WorkspaceCreated) -> None:
+    state.created = WorkspaceCreation(created_by=event.created_by, created_at_ms=state.at_ms)
+
+
+def _workspace_removed(state: RoutingState, _: WorkspaceRemoved) -> None:
+    state.created = None
+    state.scheduled_policy = None
 
 
 def _policy_scheduled(state: RoutingState, event: PolicyScheduled) -> None:
@@ -262,6 +273,8 @@ def _queued_seq(contact: Contact) -> int:
 
 WORKSPACE_EVENTS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     PolicyPublished: _policy_published,
+    WorkspaceCreated: _workspace_created,
+    WorkspaceRemoved: _workspace_removed,
     PolicyScheduled: _policy_scheduled,
     PolicyScheduleCancelled: _schedule_cancelled,
     PolicyScheduleRefused: _schedule_refused,

@@ -21,7 +21,7 @@ from router.engine.state.policy_history import PolicyHistory
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.policy import Policy
-from router.model.policy_versions import PublishedPolicy, ScheduledPolicy
+from router.model.policy_versions import PublishedPolicy, ScheduledPolicy, WorkspaceCreation
 from router.model.states import ContactState
 
 SNAPSHOT_FORMAT: Final = 5
@@ -81,6 +81,7 @@ class SnapshotImage(Struct, array_like=True):
     learned: WaitStatistics = field(default_factory=WaitStatistics)
     no_agents_since: dict[str, int] = {}
     scheduled_policy: ScheduledPolicy | None = None
+    created: WorkspaceCreation | None = None
     policy_history: list[PublishedPolicy] = []
 
 
@@ -142,6 +143,7 @@ def dump(state: RoutingState) -> bytes:
             state.wait_statistics,
             state.no_agents_since,
             state.scheduled_policy,
+            state.created,
             state.policy_history.entries(),
         )
     )
@@ -166,7 +168,7 @@ def load(data: bytes) -> RoutingState:
     state.day, state.day_until_ms = image.day, image.day_until_ms
     state.idle_counter, state.submitted = image.idle_counter, image.submitted
     state.shadow_policy, state.shadow_seq = image.shadow_policy, image.shadow_seq
-    state.scheduled_policy = image.scheduled_policy
+    state.scheduled_policy, state.created = image.scheduled_policy, image.created
     state.policy_history = PolicyHistory(image.policy_history)
     if image.policy is not None and state.policy_history.get(image.policy_version) is None:
         # A snapshot of an earlier version of the format, without the history.

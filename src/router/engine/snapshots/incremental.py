@@ -85,6 +85,7 @@ class IncrementalSnapshot:
         self._statistics_tail = [SNAPSHOT_ENCODER.encode(value) for value in (statistics.second, statistics.forecasts_in_second)]
         self._no_agents = SNAPSHOT_ENCODER.encode(state.no_agents_since)
         self._scheduled = SNAPSHOT_ENCODER.encode(state.scheduled_policy)
+        self._created = SNAPSHOT_ENCODER.encode(state.created)
         self._history = state.policy_history.entries()
         # Forecasts are never modified, and there are 10,000 at most, so a copy of the table is enough.
         self._pending = dict(statistics.pending_forecasts)
@@ -157,7 +158,7 @@ class IncrementalSnapshot:
         # One at a time, because contents are large. A publication would have cancelled the snapshot.
         versions_count = yield from _gather(([version] for version in self._history), history)
         self._parts = [
-            _array(len(self._leading) + 6 + len(self._trailing) + 4),
+            _array(len(self._leading) + 6 + len(self._trailing) + 5),
             *self._leading,
             *(_array(contacts_count), *contacts),
             *(_array(ended_count), *ended),
@@ -171,6 +172,7 @@ class IncrementalSnapshot:
             *self._statistics_tail,
             self._no_agents,
             self._scheduled,
+            self._created,
             b"".join((_array(versions_count), *history)),
         ]
 

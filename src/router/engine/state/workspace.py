@@ -19,7 +19,7 @@ from router.engine.state.records import Assignment, EntryRuleCounts, Offer, Queu
 from router.engine.state.wait_statistics import WaitStatistics
 from router.model.operations import OPERATIONS, Requester, Situation, allowed_operations, situation_of
 from router.model.policy import Policy, QueuePolicy
-from router.model.policy_versions import ScheduledPolicy
+from router.model.policy_versions import ScheduledPolicy, WorkspaceCreation
 from router.model.states import (
     TERMINAL_CONTACT_STATES,
     AgentId,
@@ -43,6 +43,8 @@ class WorkspaceRecords:
         self.event_at_ms = 0
         """Time of the last event. A step without events changes ``at_ms`` only."""
         self.policy: Policy | None = None
+        self.created: WorkspaceCreation | None = None
+        """How the workspace was created over the API; none: the settings name it."""
         self.policy_version = 0
         self.policy_history = PolicyHistory()
         self.scheduled_policy: ScheduledPolicy | None = None

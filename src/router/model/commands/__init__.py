@@ -55,6 +55,7 @@ from router.model.commands.workspace import (
     ClearShadowPolicy,
     CompleteAssignment,
     ConnectDesktop,
+    CreateWorkspace,
     DeclineOffer,
     ExtendWrapUp,
     HoldAssignment,
@@ -63,6 +64,7 @@ from router.model.commands.workspace import (
     PublishPolicy,
     PutAgent,
     RemoveAgent,
+    RemoveWorkspace,
     ResumeAssignment,
     SchedulePolicy,
     SetAgentChannels,
@@ -127,6 +129,8 @@ __all__ = (
     "ConnectDesktop",
     "LoseDesktop",
     "PublishPolicy",
+    "CreateWorkspace",
+    "RemoveWorkspace",
     "SchedulePolicy",
     "CancelScheduledPolicy",
     "SetShadowPolicy",
@@ -229,6 +233,8 @@ PlainCommand: TypeAlias = (
     | ConnectDesktop
     | LoseDesktop
     | PublishPolicy
+    | CreateWorkspace
+    | RemoveWorkspace
     | SchedulePolicy
     | CancelScheduledPolicy
     | SetShadowPolicy

@@ -149,6 +149,21 @@ class LoseDesktop(CommandStruct, frozen=True, kw_only=True, tag="agent.lose_desk
     session_id: str
 
 
+class CreateWorkspace(CommandStruct, frozen=True, kw_only=True, tag="workspace.create"):
+    """Create the workspace, whose history is empty, with a first policy if there is one."""
+
+    policy: Policy | None = None
+    """First policy, in which the caller has found no problem; none: contacts are refused until one is published."""
+    created_by: str = ""
+    note: str = ""
+
+
+class RemoveWorkspace(CommandStruct, frozen=True, kw_only=True, tag="workspace.remove"):
+    """Remove a workspace that was created over the API and has neither live contacts nor agents."""
+
+    removed_by: str = ""
+
+
 class PublishPolicy(CommandStruct, frozen=True, kw_only=True, tag="policy.publish"):
     """Replace the whole policy.
 

@@ -81,6 +81,8 @@ from router.model.events.workspace import (
     QueueOpened,
     ShadowPolicyCleared,
     ShadowPolicySet,
+    WorkspaceCreated,
+    WorkspaceRemoved,
 )
 
 __all__ = (
@@ -142,6 +144,8 @@ __all__ = (
     "QueueOpened",
     "QueueClosed",
     "PolicyPublished",
+    "WorkspaceCreated",
+    "WorkspaceRemoved",
     "PolicyScheduled",
     "PolicyScheduleCancelled",
     "PolicyScheduleRefused",
@@ -206,6 +210,8 @@ Event: TypeAlias = (
     | QueueOpened
     | QueueClosed
     | PolicyPublished
+    | WorkspaceCreated
+    | WorkspaceRemoved
     | PolicyScheduled
     | PolicyScheduleCancelled
     | PolicyScheduleRefused

@@ -48,6 +48,20 @@ class QueueClosed(EventStruct, frozen=True, kw_only=True, tag="queue.closed"):
     """True if waiting contacts are kept until the opening."""
 
 
+class WorkspaceCreated(EventStruct, frozen=True, kw_only=True, tag="workspace.created"):
+    """The workspace was created over the API; it exists without being in the settings."""
+
+    created_by: str = ""
+    """Who created it."""
+
+
+class WorkspaceRemoved(EventStruct, frozen=True, kw_only=True, tag="workspace.removed"):
+    """The workspace was removed over the API: its tokens are refused from now on, and its name is not used again."""
+
+    removed_by: str = ""
+    """Who removed it."""
+
+
 class PolicyPublished(EventStruct, frozen=True, kw_only=True, tag="policy.published"):
     """A policy has become active."""
 

@@ -57,6 +57,7 @@ from router.server.api.requests import OptionChoice, RequestChannel, RequestFiel
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
 from router.server.api.verification import VerifyRequest
+from router.server.api.workspaces import NewWorkspace
 from router.server.auth.credentials import PERMISSIONS, PUBLIC_OPERATIONS
 
 BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
@@ -99,6 +100,7 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
         "choose": "ask",
     },
     OptionChoice: {"option": "now"},
+    NewWorkspace: {"name": "branch", "policy": "channels: {voice: {}}\nqueues: {general: {}}\n", "note": "branch office"},
     PolicyRollback: {"version": 1, "note": "the new overflow sent too much to billing"},
     RequestChannel: {"channel": "chat"},
     RequestResumption: {"channel": "voice"},

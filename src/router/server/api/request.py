@@ -86,6 +86,12 @@ class Services:
     """Facts and cards of the customers of live contacts; none where the customer context is switched off."""
     new_bucket: NewBucket = local_bucket
     """Makes the buckets of the rates of clients."""
+    on_workspace_created: Callable[[str], None] = lambda _: None
+    """Called with the name of a workspace that was created while the router runs, once it is durable."""
+    on_workspace_removed: Callable[[str], None] = lambda _: None
+    """Called when the workspace is removed: its metrics end."""
+    close_refused_sockets: Callable[[], None] = lambda: None
+    """Closes the sockets whose credential is no longer accepted."""
     run: str = ""
     """Name of this start of the node among several on one store; empty: the router is alone."""
     leader_url: LeaderUrl = no_leader_url
@@ -253,6 +259,25 @@ class ApiRequest:
     async def execute_unguarded(self, command: PlainCommand) -> None:
         """Execute a further command of a request, without its idempotency key. Raises ProblemError as ``execute``."""
         reply: Reply = await self._answer(self.services.writer.execute(self.workspace, command, actor=self.credential.actor))
+        if isinstance(reply.outcome.result, Refused):
+            raise problem_from_refusal(reply.outcome.result)
+
+    async def execute_in(self, workspace: str, command: PlainCommand) -> Done:
+        """Execute a command in another workspace. Raises ProblemError as ``execute``."""
+        reply: Reply = await self._answer(self.services.writer.execute(workspace, command, actor=self.credential.actor))
+        if isinstance(reply.outcome.result, Refused):
+            raise problem_from_refusal(reply.outcome.result)
+        return reply.outcome.result
+
+    async def create_workspace(self, workspace: str, command: PlainCommand) -> None:
+        """Make the history of a workspace and execute its first command there. Raises ProblemError as ``execute``."""
+
+        async def create() -> Reply:
+            # Not cancelled with the request: a history that was begun must be known to the writer.
+            await asyncio.shield(self.services.writer.add_workspace(workspace))
+            return await self.services.writer.execute(workspace, command, actor=self.credential.actor)
+
+        reply: Reply = await self._answer(create())
         if isinstance(reply.outcome.result, Refused):
             raise problem_from_refusal(reply.outcome.result)
 

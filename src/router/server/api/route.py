@@ -8,7 +8,9 @@ from router.server.api.bodies import EmptyQuery
 from router.server.api.request import Operation
 
 # Operations other than GET that execute no command of the engine, besides those on customers.
-_WITHOUT_COMMAND: Final = frozenset({"check_policy", "try_policy", "issue_ws_ticket", "preview_bulk"})
+_WITHOUT_COMMAND: Final = frozenset(
+    {"check_policy", "try_policy", "issue_ws_ticket", "preview_bulk", "create_workspace", "remove_workspace"}
+)
 
 
 class Route(Struct, frozen=True, kw_only=True):

@@ -135,6 +135,7 @@ from router.server.api.route import Route
 from router.server.api.statistics import StatisticsDocument, StatisticsQuery, get_statistics
 from router.server.api.supervisor_routes import SUPERVISOR_ROUTES
 from router.server.api.workspace import diagnose, get_cluster, get_digest, get_state, healthz, issue_ws_ticket, list_events, readyz
+from router.server.api.workspaces import WORKSPACE_ROUTES
 
 
 def _contact(action: str, operation: Operation, request: Any, *codes: str, response_type: Any = ContactReceipt) -> Route:
@@ -540,6 +541,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_CENTRE,
     *POLICY_VERSION_ROUTES,
     *POLICY_SCHEDULE_ROUTES,
+    *WORKSPACE_ROUTES,
     *REQUEST_ROUTES,
     *RECORD_ROUTES,
     *CUSTOMER_ROUTES,

@@ -43,6 +43,8 @@ class Role(StrEnum):
     ADMIN = "admin"
     CUSTOMER = "customer"
     """The customer of one request, with a token of the router's own; no issuer can give this role."""
+    OPERATOR = "operator"
+    """Who creates workspaces, and may do nothing within one. Only an issuer of tokens for every workspace can give it."""
 
 
 _AGENT: Final = frozenset({Role.AGENT})
@@ -55,7 +57,9 @@ _GATEWAYS: Final = frozenset({Role.GATEWAY, Role.SUPERVISOR, Role.ADMIN})
 
 _ADMIN: Final = frozenset({Role.ADMIN})
 
-_STAFF: Final = frozenset(Role) - {Role.CUSTOMER}
+_OPERATOR: Final = frozenset({Role.OPERATOR})
+
+_STAFF: Final = frozenset(Role) - {Role.CUSTOMER, Role.OPERATOR}
 
 _CUSTOMER: Final = frozenset({Role.CUSTOMER})
 
@@ -139,6 +143,9 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "close_queue": _SUPERVISORS,
     "follow_queue_hours": _SUPERVISORS,
     "get_expected_wait": _GATEWAYS,
+    "list_workspaces": _OPERATOR,
+    "create_workspace": _OPERATOR,
+    "remove_workspace": _OPERATOR,
     "get_policy": _SUPERVISORS,
     "put_policy": _ADMIN,
     "list_policy_versions": _SUPERVISORS,
@@ -334,6 +341,19 @@ class Authenticator:
         self.apply(keyring, settings)
 
     @property
+    def workspaces(self) -> frozenset[str]:
+        """The workspaces whose tokens are valid: those of the settings, and those that were created over the API."""
+        return self._workspaces
+
+    def add_workspace(self, workspace: str) -> None:
+        """Accept the tokens of a further workspace from now on."""
+        self._workspaces |= {workspace}
+
+    def remove_workspace(self, workspace: str) -> None:
+        """Refuse the tokens of a workspace from now on, also those that were accepted before."""
+        self._workspaces -= {workspace}
+
+    @property
     def keyring(self) -> Keyring:
         """The issuers and their keys."""
         return self._keyring
@@ -362,7 +382,10 @@ class Authenticator:
         if token.startswith(CUSTOMER_TOKEN_PREFIX):
             if self.customers is None:
                 raise AuthFailed("customer token")
-            return self.customers.verify(token)
+            customer = self.customers.verify(token)
+            if customer.workspace not in self._workspaces:
+                raise AuthFailed("workspace")
+            return customer
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
         if known is not None:
@@ -405,7 +428,9 @@ class Authenticator:
             return None
 
     def is_expired(self, credential: Credential) -> bool:
-        """Return whether the credential has expired, clock leeway included, or its key was removed."""
+        """Return whether the credential has expired, clock leeway included, or its key or its workspace was removed."""
+        if credential.workspace not in self._workspaces:
+            return True
         if credential.token_hash:
             return self.remaining_s(credential) <= 0
         key_id = credential.key_id
@@ -454,6 +479,8 @@ class Authenticator:
             raise AuthFailed("lifetime")
         if issuer.workspaces is not None and claims.workspace not in issuer.workspaces:
             raise AuthFailed("workspace")
+        if claims.role is Role.OPERATOR and issuer.workspaces is not None:
+            raise AuthFailed("role")  # An issuer for some workspaces must not create others.
         if claims.workspace not in self._workspaces:
             raise AuthFailed("workspace")
         return Credential(
@@ -518,15 +545,17 @@ def mint_token(
     lifetime_s: int = DEFAULT_TOKEN_LIFETIME_S,
     now_s: float | None = None,
     scope: ScopeClaim | None = None,
+    may_be_unlisted: bool = False,
 ) -> str:
     """Return a token signed with the built-in secret or with that of the first ``hmac`` issuer in the settings.
 
     Intended for development and for the first administrator. Raises SettingsInvalid where the settings hold no signing
-    secret (public keys can only verify), or where a claim or the lifetime would be refused.
+    secret (public keys can only verify), or where a claim or the lifetime would be refused. ``may_be_unlisted``: the workspace
+    may be one that was created over the API.
     """
     if not 1 <= lifetime_s <= settings.auth.lifetime_s_max:
         raise SettingsInvalid(f"lifetime_s: a token lives 1 to {settings.auth.lifetime_s_max} seconds")
-    if workspace not in settings.all_workspaces():
+    if not may_be_unlisted and workspace not in settings.all_workspaces():
         raise SettingsInvalid("workspace: not listed in the settings")
     issued_at_s = int(time.time() if now_s is None else now_s)
     payload: dict[str, Any] = {
