@@ -73,7 +73,7 @@ class Bank:
             for name, desktop in self.desktops.items():
                 for offer in desktop.state.offers.values():
                     card = desktop.cards.get(contact_id, Card(status=CardStatus.NONE))
-                    if offer.contact_id == contact_id and card.status is not CardStatus.LATE:
+                    if offer.contact_id == contact_id and card.status not in (CardStatus.LATE, CardStatus.UNAVAILABLE):
                         return name, offer, card
             return None
 
