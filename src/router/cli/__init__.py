@@ -27,6 +27,7 @@ from router.cli.personal_data import audit_personal, redact
 from router.cli.policy import policy
 from router.cli.policy_schedule import cancel, schedule
 from router.cli.policy_versions import diff, rollback, show, versions
+from router.cli.records import records
 from router.cli.report import report
 from router.cli.serve import init, serve, token
 from router.cli.shadow import shadow
@@ -85,6 +86,7 @@ cli.add_command(export)
 cli.add_command(report)
 cli.add_command(customer)
 cli.add_command(customer_journey)
+cli.add_command(records)
 
 
 def _add_optional_commands() -> None:

@@ -1,6 +1,10 @@
 """Records of ended contacts from outside: what they say, how they are found, and what a crash, an erasure and a removal leave."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,12 @@ async def _complete(router: RouterProcess, agent_id: str, contact_id: str, dispo
     async with Api(router, "agent", agent_id) as agent:
         body = {} if disposition is None else {"disposition": disposition}
         await agent.ok("POST", f"/v1/assignments/{contact_id}.1/complete", body)
+
+
+def _run(router: RouterProcess, *command: str) -> str:
+    environment = {**os.environ, **router.environment}
+    done = subprocess.run((*command, "--url", router.url), capture_output=True, text=True, env=environment, check=True, timeout=120)
+    return done.stdout
 
 
 def _ids(page: Any) -> list[str]:
@@ -141,6 +151,11 @@ async def test_records_are_found_by_what_they_say_page_by_page(make_router: Make
         assert len(lines.body.splitlines()) == 4 and lines.headers["Content-Type"] == "application/x-ndjson"
         rest = await admin.call("GET", f"/v1/records?format=csv&order=oldest&cursor={lines.headers['X-Next-Cursor']}")
         assert len(rest.body.splitlines()) == 3 and "X-Next-Cursor" not in rest.headers
+        command = (sys.executable, "-m", "router", "records")
+        shown = await asyncio.to_thread(_run, router, *command, "show", ended[0])
+        assert json.loads(shown)["contact_id"] == ended[0]
+        exported = await asyncio.to_thread(_run, router, *command, "export", "--where", "attribute=tier=gold")
+        assert [json.loads(line)["contact_id"] for line in exported.splitlines()] == ended[:3]
         table = await admin.call("GET", "/v1/records?format=csv&limit=1&order=oldest")
         head, row = table.body.decode().splitlines()
         assert head == ",".join(COLUMNS) and row.startswith(f"{ended[0]},abandoned,") and row.endswith("tier=gold")
