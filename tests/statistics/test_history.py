@@ -164,7 +164,7 @@ def test_a_new_zone_applies_from_the_end_of_the_running_day() -> None:
 
     history = History(HistorySnapshot(), days_of_100_minutes)
     history.start_minute(0)
-    history.count("a ada", 0)
+    history.running["a ada"] = {0: 1}
     history.start_minute(5 * MINUTE_MS)
     history.finish()
     assert history.zone == "UTC"

@@ -101,19 +101,12 @@ class History:
         self.packed_bytes = sum(len(chunk) for span in (*kept.quarters, *kept.days) for chunk in span.chunks)
         self._day_of = day_of
         self._holders = 0
-        self._closed: dict[int, None] = {}
+        self.closed: dict[int, None] = {}
         """Minutes with cells that are not in their quarter yet."""
-        self._packing: dict[tuple[int, int], Generator[None]] = {}
+        self.packing: dict[tuple[int, int], Generator[None]] = {}
         """Packing in progress or to be done, by start and end of the span."""
 
     # --- counting ----------------------------------------------------------------------------------------------------
-
-    def count(self, key: str, number: int, value: int = 1) -> None:
-        """Add to a counter in the running minute."""
-        cell = self.running.get(key)
-        if cell is None:
-            cell = self.running[key] = {}
-        cell[number] = cell.get(number, 0) + value
 
     def add(self, at_ms: int, key: str, changes: Iterable[tuple[int, int]]) -> None:
         """Add values to a cell of the shortest span that is kept of a time; nothing where none is kept any more."""
@@ -154,7 +147,7 @@ class History:
         """Return the cells of the shortest span below the layer that is kept of a minute."""
         if (span := self.minutes.get(minute_ms)) is not None:
             if minute_ms != self.minute_start_ms:
-                self._closed[minute_ms] = None
+                self.closed[minute_ms] = None
             return span.cells
         if (span := self.quarters.get(minute_ms - minute_ms % QUARTER_MS)) is not None:
             return span.cells
@@ -187,7 +180,7 @@ class History:
         """Close the running minute and start the one that contains ``at_ms``, with the spans between that had no events."""
         minute_ms = at_ms - at_ms % MINUTE_MS
         if self.minutes:
-            self._closed[self.minute_start_ms] = None
+            self.closed[self.minute_start_ms] = None
         first_ms = max(self.minute_end_ms or minute_ms, minute_ms - (MINUTES_MAX - 1) * MINUTE_MS)
         for start_ms in range(first_ms, minute_ms + 1, MINUTE_MS):
             self.minutes[start_ms] = Span(start_ms, start_ms + MINUTE_MS)
@@ -254,13 +247,13 @@ class History:
             if span.end_ms > until_ms:
                 break
             if span.cells and (not span.chunks or len(span.cells) >= CHUNK_CELLS):
-                self._packing.setdefault((span.start_ms, span.end_ms), self._pack(span, self.day_at(span.start_ms)))
+                self.packing.setdefault((span.start_ms, span.end_ms), self._pack(span, self.day_at(span.start_ms)))
         for span in self.days:
             # Its last quarter is packed with the quarter that begins now or before.
             if span.end_ms > until_ms - 2 * QUARTER_MS:
                 break
             if span.cells and (not span.chunks or len(span.cells) >= CHUNK_CELLS):
-                self._packing.setdefault((span.start_ms, span.end_ms), self._pack(span, None))
+                self.packing.setdefault((span.start_ms, span.end_ms), self._pack(span, None))
 
     def _pack(self, span: Span, longer: Span | None) -> Generator[None]:
         keys = sorted(span.cells)
@@ -280,7 +273,7 @@ class History:
     @property
     def has_work(self) -> bool:
         """Whether ``work`` has something to do now."""
-        return not self._holders and bool(self._closed or self.layer or self._packing)
+        return not self._holders and bool(self.closed or self.layer or self.packing)
 
     def work(self) -> None:
         """Do a small part of what remains to be added to longer spans."""
@@ -290,16 +283,16 @@ class History:
             self._merge_layer(_CELLS_PER_STEP)
             return
         count = _CELLS_PER_STEP
-        while self._closed and count > 0:
-            start_ms = next(iter(self._closed))
+        while self.closed and count > 0:
+            start_ms = next(iter(self.closed))
             size = len(self.minutes[start_ms].cells) if start_ms in self.minutes else 0
             self._merge_minute(start_ms, count)
             count -= size + 1
         # Both: where events are rare, each of them may close more minutes than it merges.
-        if self._packing:
-            bounds, steps = next(iter(self._packing.items()))
+        if self.packing:
+            bounds, steps = next(iter(self.packing.items()))
             if next(steps, self) is self:
-                del self._packing[bounds]
+                del self.packing[bounds]
 
     def finish(self) -> None:
         """Do all of it, unless a reader holds the spans."""
@@ -329,7 +322,7 @@ class History:
                 else:
                     span.merged[key] = cell
         if not cells:
-            self._closed.pop(start_ms, None)
+            self.closed.pop(start_ms, None)
 
     # --- readers and snapshots ---------------------------------------------------------------------------------------
 
@@ -357,14 +350,14 @@ class History:
     def content(self) -> HistorySnapshot:
         """Return everything in the order of a snapshot: the same events give the same content. O(everything)."""
         minutes, quarters, days = list(self.minutes.values()), list(self.quarters.values()), self.days
-        if not self.has_layer and not self._closed and not self._packing:
+        if not self.has_layer and not self.closed and not self.packing:
             minutes, quarters, days = ([_sorted_span(span) for span in spans] for spans in (minutes, quarters, days))
             return HistorySnapshot(minutes, quarters, days, self.zone)
         # A copy, in which the remaining work can be done.
         kept = msgspec.msgpack.decode(_encode(HistorySnapshot(minutes, quarters, days, self.zone)), type=HistorySnapshot)
         copied = History(kept, self._day_of)
         copied.layer = {minute_ms: {key: dict(cell) for key, cell in cells.items()} for minute_ms, cells in self.layer.items()}
-        copied._closed = dict.fromkeys(start_ms for start_ms in self.minutes if start_ms != self.minute_start_ms)
+        copied.closed = dict.fromkeys(start_ms for start_ms in self.minutes if start_ms != self.minute_start_ms)
         copied._pack_old(self.minute_start_ms)
         copied.finish()
         return copied.content()

@@ -97,9 +97,13 @@ def queue_key(queue_id: str, channel: str) -> str:
     return f"q {queue_id} {channel}"
 
 
+AGENT_PREFIX: Final = "a "
+"""What the keys of the cells of agents begin with."""
+
+
 def agent_key(agent_id: str) -> str:
     """Return the key of the cells of an agent."""
-    return f"a {agent_id}"
+    return AGENT_PREFIX + agent_id
 
 
 def disposition_key(queue_id: str, disposition: str | None) -> str:

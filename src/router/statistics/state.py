@@ -17,6 +17,7 @@ from router.statistics.contact_log import ContactLog
 from router.statistics.counters import ContactCounters, add_to_all
 from router.statistics.history import DayOf, History, HistorySnapshot, utc_day
 from router.statistics.metrics import (
+    AGENT_PREFIX,
     CORRECTED_AT_MS,
     CORRECTIONS,
     FIRST_WAIT,
@@ -235,8 +236,11 @@ class StatsState:
         """Do a small part of what remains of earlier minutes, if anything does."""
         if self._behind:
             self._flush_some()
-        elif self.history.has_work:
-            self.history.work()
+            return
+        history = self.history
+        # ``has_work`` without a call, as this is done for every event.
+        if history.closed or history.layer or history.packing:
+            history.work()
 
     def start_minute(self, at_ms: int) -> None:
         """Close the running minute and start the one that contains ``at_ms``."""
@@ -386,7 +390,13 @@ class StatsState:
 
     def count_for_agent(self, agent_id: str, number: int, value: int = 1) -> None:
         """Count something that an agent did."""
-        self.history.count(agent_key(agent_id), number, value)
+        cells = self.history.running
+        # Without a call of ``agent_key``, as this is done for every offer.
+        key = AGENT_PREFIX + agent_id
+        cell = cells.get(key)
+        if cell is None:
+            cell = cells[key] = {}
+        cell[number] = cell.get(number, 0) + value
 
     def record_completed(self, assignment_id: str, done: LiveAssignment, disposition: str | None, at_ms: int) -> None:
         """Count a completed assignment for its agent and its disposition."""
