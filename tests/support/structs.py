@@ -35,6 +35,8 @@ def a_value(kind: Any, name: str) -> Any:
         return (full_example(options[0]),)
     if origin is tuple and getattr(options[0], "__origin__", None) is tuple:
         return (tuple(a_value(one, name) for one in get_args(options[0])),)
+    if origin is tuple and Ellipsis not in options:
+        return tuple(a_value(one, name) for one in options)
     if origin is tuple:
         return ("support", "sales")
     if hasattr(kind, "__members__"):
