@@ -6,12 +6,23 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
+from msgspec import Struct, convert
 
 from router.cli.options import INPUT_FILE_OR_DASH, RouterAccess, config_options, json_option
 from router.cli.output import CommandFailure, print_json, print_renderable
 from router.cli.policy import read_document
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Workspace(Struct):
+    """A workspace as the API describes it."""
+
+    name: str
+    is_in_settings: bool
+    policy_version: int
+    live_contacts: int
+    created_by: str | None = None
 
 
 def _operator_options(command: F) -> F:
@@ -42,10 +53,10 @@ def list_(config: Path | None, data: Path | None, url: str | None, token: str | 
     from rich.text import Text
 
     table = Table("workspace", "from", "policy", "live contacts")
-    for one in found["workspaces"]:
-        version = str(one["policy_version"]) if one["policy_version"] else "none"
-        origin = "settings" if one["is_in_settings"] else one["created_by"] or ""
-        table.add_row(*map(Text, (one["name"], origin, version, str(one["live_contacts"]))))
+    for one in convert(found["workspaces"], list[_Workspace]):
+        version = str(one.policy_version or "none")
+        origin = "settings" if one.is_in_settings else one.created_by or ""
+        table.add_row(*map(Text, (one.name, origin, version, str(one.live_contacts))))
     print_renderable(table)
 
 
@@ -74,7 +85,7 @@ def create(
         print_json(made)
         return
     click.echo(f"{name}: created")
-    if not made["policy_version"]:
+    if not convert(made, _Workspace).policy_version:
         click.echo(f"It has no policy: until `router policy publish FILE --workspace {name}` every contact is refused.")
 
 
