@@ -1,13 +1,16 @@
 """The history by minute, quarter of an hour and day: packing, limits, and readers that see one moment."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
 
 from router.model.states import AgentState
 from router.statistics import history as module
+from router.statistics import history_queries
 from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, History, HistorySnapshot
-from router.statistics.history_queries import Dimension
+from router.statistics.history_queries import Dimension, Grouping, RowCells, TooManyRows
+from router.statistics.metrics import Cell
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
 from router.statistics.rows import StatisticsRow
 from router.statistics.workspace import WorkspaceStats
@@ -155,6 +158,58 @@ def test_too_many_spans_are_refused() -> None:
     later_ms = day.now_ms + SPANS_MAX * QUARTER_MS
     with pytest.raises(TooManySpans):
         rows_of(stats, StatisticsQuestion(Dimension.AGENT, Interval.QUARTER, None, 0, later_ms), later_ms)
+
+
+def agents_not_ready_for_a_day(count: int) -> tuple[WorkspaceStats, StatisticsQuestion, int]:
+    """Statistics, a question about each agent by quarters, of which there are 97, and the time of the question."""
+    day = EventHistory()
+    for number in range(count):
+        day.agent(f"a{number}", AgentState.NOT_READY)
+    day.after(DAY_S)
+    day.submit("c1")
+    question = StatisticsQuestion(Dimension.AGENT, Interval.QUARTER, None, 0, day.now_ms + 1)
+    return day.workspace_stats(), question, day.now_ms
+
+
+def test_the_first_row_above_the_limit_ends_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, question, now_ms = agents_not_ready_for_a_day(20)
+    made: list[object] = []
+
+    def counted(cell: Cell, reasons: dict[str, int]) -> RowCells:
+        made.append(cell)
+        return RowCells(cell, reasons)
+
+    monkeypatch.setattr(history_queries, "RowCells", counted)
+    steps = stats.rows(question, now_ms, rows_max=100)
+    with pytest.raises(TooManyRows):
+        while True:
+            next(steps)
+    assert len(made) == 100
+    assert not stats.history.is_held
+    rows = rows_of(stats, question, now_ms)
+    assert len(rows) == 20 * 96
+    steps = stats.rows(question, now_ms, rows_max=len(rows))
+    with pytest.raises(StopIteration):
+        while True:
+            next(steps)
+
+
+def test_a_step_adds_few_cells_however_many_spans_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, question, now_ms = agents_not_ready_for_a_day(20)
+    added: list[str] = []
+    add = history_queries._add
+
+    def counted(rows: history_queries.Rows, key: str, changes: Iterable[tuple[int, int]], grouping: Grouping) -> None:
+        added.append(key)
+        add(rows, key, changes, grouping)
+
+    monkeypatch.setattr(history_queries, "_add", counted)
+    most = 0
+    steps = stats.rows(question, now_ms)
+    for _ in steps:
+        most = max(most, len(added))
+        added.clear()
+    assert 100 < most <= history_queries._CELLS_PER_STEP
 
 
 def test_a_new_zone_applies_from_the_end_of_the_running_day() -> None:

@@ -77,20 +77,35 @@ Rows = dict[RowKey, RowCells]
 EVERYTHING: Final = RowFilter()
 
 
+class TooManyRows(ValueError):
+    """A query with more rows than its limit."""
+
+
 class Grouping:
     """Rows to which cells belong, by their keys."""
 
-    def __init__(self, dimension: Dimension, kept: RowFilter, agents: Mapping[str, AgentCounters]) -> None:
+    def __init__(
+        self, dimension: Dimension, kept: RowFilter, agents: Mapping[str, AgentCounters], rows_max: int | None = None
+    ) -> None:
         """``agents`` tell the present team of each agent, to which all of the agent's work counts."""
         self._dimension = dimension
         self._filter = kept
         self._agents = agents
         self._known: dict[str, tuple[RowKey | None, str, bool]] = {}
+        self._rows_max = rows_max
+        self._row_count = 0
 
     @property
     def has_agents(self) -> bool:
         """Whether rows have time of agents."""
         return self._dimension in (Dimension.WORKSPACE, Dimension.AGENT, Dimension.TEAM)
+
+    def new_row(self) -> RowCells:
+        """Return an empty row. Raises TooManyRows for the first one above the limit, before more memory is taken."""
+        self._row_count += 1
+        if self._rows_max is not None and self._row_count > self._rows_max:
+            raise TooManyRows
+        return RowCells({}, {})
 
     def place_of(self, key: str) -> tuple[RowKey | None, str, bool]:
         """Return the row of a key, if any, its reason, if it is of one, and whether only time counts."""
@@ -155,7 +170,7 @@ class _Sources(NamedTuple):
 def read(
     history: History, agents: dict[str, AgentCounters], spans: list[TimeSpan], grouping: Grouping, now_ms: int
 ) -> Generator[None, None, list[Rows]]:
-    """Return the rows of each span, after steps between which events may be counted."""
+    """Return the rows of each span, after steps between which events may be counted. Raises TooManyRows."""
     results: list[Rows] = [{} for _ in spans]
     # The first step takes everything that changes: present states, and what was counted above the spans that are held.
     present = _present(agents) if grouping.has_agents else []
@@ -198,8 +213,11 @@ def _add_present(
     agents: list[_Present], spans: list[TimeSpan], results: list[Rows], grouping: Grouping, now_ms: int
 ) -> Generator[None]:
     """Add the time of the present activities and states of agents, which is counted when they end."""
-    for place, agent in enumerate(agents, 1):
-        if place % _CELLS_PER_STEP == 0:
+    done = 0
+    for agent in agents:
+        done += 1
+        if done >= _CELLS_PER_STEP:
+            done = 0
             yield
         key = agent_key(agent.agent_id)
         if grouping.place_of(key)[0] is None:
@@ -214,6 +232,10 @@ def _add_present(
                     break
                 if (passed_ms := min(now_ms, span.end_ms) - max(since_ms, span.start_ms)) > 0:
                     _add(rows, key, ((number, passed_ms),), grouping)
+                done += 1  # Of all agents, states and spans together: there may be hundreds of spans.
+                if done >= _CELLS_PER_STEP:
+                    done = 0
+                    yield
 
 
 def _layer(history: History, span: TimeSpan) -> list[Cells]:
@@ -289,7 +311,7 @@ def _add(rows: Rows, key: str, changes: Iterable[tuple[int, int]], grouping: Gro
         return
     row = rows.get(row_key)
     if row is None:
-        row = rows[row_key] = RowCells({}, {})
+        row = rows[row_key] = grouping.new_row()
     if reason:
         row.reasons[reason] = row.reasons.get(reason, 0) + sum(value for _, value in changes)
     elif is_time_only:

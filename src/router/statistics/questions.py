@@ -113,11 +113,12 @@ def _whole_span(history: History, question: StatisticsQuestion, now_ms: int) -> 
 
 
 def answer(
-    history: History, agents: dict[str, AgentCounters], question: StatisticsQuestion, *, now_ms: int
+    history: History, agents: dict[str, AgentCounters], question: StatisticsQuestion, *, now_ms: int, rows_max: int | None = None
 ) -> Generator[None, None, list[StatisticsRow]]:
-    """Return the rows of a question by time, then by subject. Raises TooManySpans."""
+    """Return the rows of a question by time, then by subject. Raises TooManySpans and TooManyRows."""
     spans = spans_of(history, question, now_ms)
-    found: list[Rows] = yield from read(history, agents, spans, Grouping(question.by, question.kept, agents), now_ms)
+    grouping = Grouping(question.by, question.kept, agents, rows_max)
+    found: list[Rows] = yield from read(history, agents, spans, grouping, now_ms)
     rows: list[StatisticsRow] = []
     for span, counted in zip(spans, found, strict=True):
         for key in sorted(counted, key=lambda key: [part or "" for part in key]):

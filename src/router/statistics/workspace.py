@@ -188,11 +188,16 @@ class WorkspaceStats:
             choosing=snapshot.choosing,
         )
 
-    def rows(self, question: StatisticsQuestion, now_ms: int) -> Generator[None, None, list[StatisticsRow]]:
-        """Return the rows of a question as of one moment; events may be counted between the steps. Raises TooManySpans."""
+    def rows(
+        self, question: StatisticsQuestion, now_ms: int, *, rows_max: int | None = None
+    ) -> Generator[None, None, list[StatisticsRow]]:
+        """Return the rows of a question as of one moment; events may be counted between the steps.
+
+        Raises TooManySpans, and TooManyRows as soon as there are more than ``rows_max``.
+        """
         for _ in self._state.flush_in_steps():
             yield
-        return (yield from answer(self._state.history, self._state.agents, question, now_ms=now_ms))
+        return (yield from answer(self._state.history, self._state.agents, question, now_ms=now_ms, rows_max=rows_max))
 
     @property
     def history(self) -> History:

@@ -16,7 +16,7 @@ from router.server.api.problems import ProblemError
 from router.server.api.queues import HIDDEN_QUEUE
 from router.server.api.request import ApiRequest, ApiResponse
 from router.server.auth.credentials import OUT_OF_SCOPE, Role
-from router.statistics.history_queries import Dimension, RowFilter
+from router.statistics.history_queries import Dimension, RowFilter, TooManyRows
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
 from router.statistics.rows import COLUMNS, StatisticsRow
 from router.statistics.workspace import WorkspaceStats
@@ -182,22 +182,22 @@ _FILTERS: Final[dict[str, tuple[Dimension, ...]]] = {
 
 async def _rows(stats: WorkspaceStats, question: StatisticsQuestion, now_ms: int) -> list[StatisticsRow]:
     """Return the rows of a question; other tasks run between the steps. Raises ProblemError."""
-    steps = stats.rows(question, now_ms)
+    steps = stats.rows(question, now_ms, rows_max=ROWS_MAX)
     try:
         while True:
             next(steps)
             await asyncio.sleep(0)
     except StopIteration as done:
         rows: list[StatisticsRow] = done.value
+        return rows
     except TooManySpans:
         detail = f"more than {SPANS_MAX} intervals; ask for a shorter time or longer intervals"
         raise ProblemError("invalid_value", detail, field="from_ms") from None
+    except TooManyRows:
+        detail = f"more than {ROWS_MAX} rows; ask for a shorter time, longer intervals or one subject"
+        raise ProblemError("invalid_value", detail, field="from_ms") from None
     finally:
         steps.close()
-    if len(rows) > ROWS_MAX:
-        detail = f"{len(rows)} rows, more than {ROWS_MAX}; ask for a shorter time, longer intervals or one subject"
-        raise ProblemError("invalid_value", detail, field="from_ms")
-    return rows
 
 
 async def _in_turns(rows: list[StatisticsRow], encode: Callable[[StatisticsRow], bytes]) -> bytes:
