@@ -99,7 +99,7 @@ class StatisticsRow(Struct, frozen=True, kw_only=True):
     overflow_abandoned_short: int = 0
     """Those of them abandoned before the short-abandon limit of this queue."""
     service_level_of_first_queue: float | None = None
-    """The service level with the contacts that overflowed out of the queue, by its own threshold."""
+    """The service level with the contacts that overflowed out of the queue, by its own threshold; null: not by queue."""
     asa_ms: int | None = None
     """Mean wait of answered contacts."""
     mean_wait_ms: int | None = None
@@ -225,7 +225,8 @@ def statistics_row(key: RowKey, span: TimeSpan, counted: RowCells) -> Statistics
         overflow_answered_within=overflow.answered_within,
         overflow_abandoned=overflow.abandoned,
         overflow_abandoned_short=overflow.abandoned_short,
-        service_level_of_first_queue=service_level(_sum(service, overflow)),
+        # A row of several queues counts an overflowed contact where it was answered already.
+        service_level_of_first_queue=None if key.queue_id is None else service_level(_sum(service, overflow)),
         asa_ms=_rounded(asa_ms(counters.waits, service)),
         mean_wait_ms=_rounded(mean_wait_ms(counters.waits, service)),
         **_quantiles(waits),

@@ -318,7 +318,7 @@ class StatsState:
         is_within = wait_ms <= queue.threshold_ms
         self._add_answer(queue_key(contact.queue_id, contact.channel), wait_ms, is_within=is_within, is_of_agent=False)
         self._add_answer(agent_key(agent_id), wait_ms, is_within=is_within, is_of_agent=True)
-        if contact.first_queue_id:
+        if contact.first_queue_id not in ("", contact.queue_id):  # Back in its first queue, it counts there only once.
             first = self.queue(contact.first_queue_id)
             counters = self.counters_for(contact_id, contact.first_queue_id, contact.channel)
             counters.after_overflow.record_answer(wait_ms, first.threshold_ms)
@@ -346,7 +346,7 @@ class StatsState:
             queue = self.queue(contact.queue_id)
             counters.service.record_abandon(wait_ms, queue.threshold_ms, queue.short_abandon_ms)
             counters.waits.abandoned_ms += wait_ms
-            if contact.first_queue_id:
+            if contact.first_queue_id not in ("", contact.queue_id):
                 first = self.queue(contact.first_queue_id)
                 counters = self.counters_for(contact_id, contact.first_queue_id, contact.channel)
                 counters.after_overflow.record_abandon(wait_ms, first.threshold_ms, first.short_abandon_ms)
