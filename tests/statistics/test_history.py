@@ -11,7 +11,7 @@ from router.statistics import history_queries
 from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, History, HistorySnapshot
 from router.statistics.history_queries import Dimension, Grouping, RowCells, TooManyRows
 from router.statistics.metrics import Cell
-from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
+from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans, spans_of
 from router.statistics.rows import StatisticsRow
 from router.statistics.workspace import WorkspaceStats
 from tests.statistics.test_workspace import rows_of
@@ -150,6 +150,21 @@ def test_a_sliding_window_forgets_what_is_older() -> None:
     assert submitted(Period.LAST_30M, 6 * 60) == 2
     assert submitted(Period.LAST_60M, 70 * 60) == submitted(Period.LAST_60M, 61 * 60) == 0
     assert submitted(Period.TODAY, 0) == 2
+
+
+@pytest.mark.parametrize("hour", [0, 9, 17, 23])
+def test_all_quarters_can_be_read_at_any_time_of_the_day(hour: int) -> None:
+    day_ms = DAY_S * 1000
+    start_ms = 1_700_000_000_000 - 1_700_000_000_000 % day_ms
+    history = History(HistorySnapshot())
+    for number in range(9 * 96):
+        history.start_minute(start_ms + number * QUARTER_MS)
+    now_ms = start_ms + 9 * day_ms + hour * 3_600_000 + 60_000
+    history.start_minute(now_ms)
+    spans = spans_of(history, StatisticsQuestion(Dimension.QUEUE, Interval.QUARTER, to_ms=1 << 52), now_ms)
+    assert spans[0].start_ms == history.quarters_from_ms
+    assert spans[-1].start_ms <= now_ms < spans[-1].end_ms
+    assert len(spans) == QUARTERS_MAX
 
 
 def test_too_many_spans_are_refused() -> None:

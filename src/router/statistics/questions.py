@@ -101,8 +101,11 @@ def _whole_span(history: History, question: StatisticsQuestion, now_ms: int) -> 
     if question.period is Period.YESTERDAY:
         return TimeSpan(*history.day_bounds(today.start_ms - 1))
     is_total = question.interval is Interval.TOTAL
-    first_ms = history.days_from_ms if is_total or question.interval is Interval.DAY else history.quarters_from_ms
-    from_ms, to_ms = max(question.from_ms, first_ms), min(question.to_ms, today.end_ms)
+    if is_total or question.interval is Interval.DAY:
+        first_ms, last_ms = history.days_from_ms, today.end_ms
+    else:  # Up to the running interval: those of today that are to come would only count against the limit.
+        first_ms, last_ms = history.quarters_from_ms, max(now_ms, history.minute_start_ms) + 1
+    from_ms, to_ms = max(question.from_ms, first_ms), min(question.to_ms, last_ms)
     if is_total and to_ms < today.end_ms:
         to_ms += -to_ms % QUARTER_MS
         to_ms = to_ms if to_ms >= history.quarters_from_ms else history.day_bounds(to_ms - 1)[1]
