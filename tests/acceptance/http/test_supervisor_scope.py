@@ -160,6 +160,14 @@ async def test_statistics_are_about_queues_teams_and_agents_of_the_scope(router:
         assert (await lead.ok("GET", "/v1/statistics?by=workspace&queue_id=sales"))["rows"][0]["submitted"] > 0
         rows = [(await lead.ok("GET", f"/v1/statistics?by=queue&queue_id={one}"))["rows"] for one in ("secret", "absent")]
         assert rows == [[], []]
+    # Agents are not limited here, and their rows would count the work of hidden queues.
+    async with scoped(router, ScopeClaim(queues=("sales",))) as lead:
+        for by in ("agent", "agent&agent_id=ada", "team"):
+            got = await lead.call("GET", f"/v1/statistics?by={by}")
+            assert (got.code, got.json["field"]) == ("forbidden", "by")
+        assert {row["queue_id"] for row in (await lead.ok("GET", "/v1/statistics?by=queue"))["rows"]} == {"sales"}
+    async with scoped(router, ScopeClaim(teams=("red",))) as lead:
+        assert {row["agent_id"] for row in (await lead.ok("GET", "/v1/statistics?by=agent"))["rows"]} == {"rex"}
 
 
 async def test_a_scope_that_is_not_understood_makes_the_token_invalid(router: RouterProcess) -> None:

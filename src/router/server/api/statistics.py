@@ -140,10 +140,13 @@ def _question(request: ApiRequest) -> StatisticsQuestion:
 
 
 def _within_scope(request: ApiRequest, question: StatisticsQuestion) -> StatisticsQuestion:
-    """Return the question for a supervisor with a scope. Raises ProblemError for totals over more than one of their queues."""
+    """Return the question for a supervisor with a scope. Raises ProblemError for totals beyond their queues or teams."""
     if request.credential.scope is None:
         return question
     queue_id = question.kept.queue_id
+    if question.by in _OF_AGENTS and request.scope.queues is not None and request.scope.teams is None:
+        detail = f"{OUT_OF_SCOPE}: rows by agent or team count all queues; they need `teams` in the scope"
+        raise ProblemError("forbidden", detail, field="by")
     if queue_id is None and question.by in _OVER_QUEUES:
         detail = f"{OUT_OF_SCOPE}: give `queue_id`, or ask for rows by queue, agent or team"
         raise ProblemError("forbidden", detail, field="by")
@@ -167,6 +170,8 @@ async def _visible(request: ApiRequest, by: Dimension, rows: list[StatisticsRow]
     return rows
 
 
+# Rows of agents, over all queues.
+_OF_AGENTS: Final = (Dimension.AGENT, Dimension.TEAM)
 # Rows over all queues, unless a filter names one.
 _OVER_QUEUES: Final = (Dimension.WORKSPACE, Dimension.CHANNEL, Dimension.DISPOSITION)
 _END_OF_TIME: Final = 1 << 52
