@@ -36,6 +36,8 @@ class ChangedRecord(Struct):
 class LateDisposition(Struct, frozen=True):
     """A disposition for a record that is complete."""
 
+    at_ms: int
+    """When it was given: the contact is the last one that had the id then."""
     contact_id: str
     assignment_id: str
     disposition: str
@@ -60,7 +62,8 @@ class RecordBuilder:
         self.targets = targets
         self._active: dict[str, OpenContact] = {}
         """Those of the contacts that the present batch concerns, decoded."""
-        self._written: dict[str, ChangedRecord] = {}
+        self._written: dict[tuple[str, int], ChangedRecord] = {}
+        """By contact and submit, as a batch may reach to where the id was used again."""
         self._late: list[LateDisposition] = []
 
     @property
@@ -86,7 +89,7 @@ class RecordBuilder:
                     contact = OpenContact.begin(event, at_ms)
                     self._active[contact_id] = contact
                 elif isinstance(event, DispositionRecorded):
-                    self._add_late_disposition(event)
+                    self._add_late_disposition(event, at_ms)
                 if contact is not None:
                     touched[contact_id] = contact
         for contact in touched.values():
@@ -122,12 +125,13 @@ class RecordBuilder:
             contact.is_over = True
             contact.record.completed_at_ms = at_ms
         contact.record.add_up()
-        self._written[contact.record.contact_id] = ChangedRecord(contact.record, contact.customer_id)
+        self._written[_key(contact.record)] = ChangedRecord(contact.record, contact.customer_id)
 
-    def _add_late_disposition(self, event: DispositionRecorded) -> None:
-        written = self._written.get(event.contact_id)
+    def _add_late_disposition(self, event: DispositionRecorded, at_ms: int) -> None:
+        contact = self._active.get(event.contact_id)
+        written = None if contact is None else self._written.get(_key(contact.record))
         if written is None:
-            self._late.append(LateDisposition(event.contact_id, event.assignment_id, event.disposition))
+            self._late.append(LateDisposition(at_ms, event.contact_id, event.assignment_id, event.disposition))
         else:
             set_disposition(written.record, event.assignment_id, event.disposition)
 
@@ -145,6 +149,10 @@ class RecordBuilder:
             queue_id = drain_to.get(contact.live.queue_id)
             if queue_id is not None and contact.live.state in (ASSIGNED, CALLBACK, SUSPENDED):
                 contact.live.queue_id = queue_id
+
+
+def _key(record: ContactRecord) -> tuple[str, int]:
+    return record.contact_id, record.submitted_at_ms
 
 
 def set_disposition(record: ContactRecord, assignment_id: str, disposition: str) -> bool:

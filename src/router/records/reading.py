@@ -35,6 +35,15 @@ _PRAGMAS: Final = (
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(ContactRecord).decode
+
+
+class _Owner(Struct):
+    """The gateway of a record."""
+
+    gateway_id: str
+
+
+_decode_owner: Final = msgspec.json.Decoder(_Owner).decode
 _DICTIONARY: Final = (
     b'","rule":null,"skills":{"english":5},"priority_s":0,"attributes":{"topic":"billing","tier":"gold"},"queues":[{"queue_id":"'
     b'","entered_at_ms":17,"left_at_ms":17,"left_by":"overflow"},{"queue_id":"support","entered_at_ms":17,"left_at_ms":17,'
@@ -87,6 +96,8 @@ class RecordSearch(Struct, frozen=True, kw_only=True):
     """Earliest end."""
     to_ms: int
     """End before which it must have ended."""
+    gateway_id: str | None = None
+    """Only records of this gateway, whatever the index says; None: of all."""
     newest_first: bool = True
     after: RecordPosition | None = None
     """Position after which the page begins; None: the first page."""
@@ -107,14 +118,18 @@ class RecordReader:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def get(self, workspace: str, contact_id: str, *, from_ms: int) -> StoredRecord | None:
-        """Return the record of a contact that ended at or after ``from_ms``; None: there is none."""
+    def get(self, workspace: str, contact_id: str, *, from_ms: int, gateway_id: str | None = None) -> StoredRecord | None:
+        """Return the newest record with a contact's id that ended at or after ``from_ms``; None: there is none.
+
+        ``gateway_id``: only of contacts of this gateway.
+        """
         found = self._database.execute(
             "SELECT customer_id, content FROM record WHERE workspace = (SELECT number FROM workspace WHERE name = ?)"
-            " AND contact_id = ? AND ended_ms >= ?",
+            " AND contact_id = ? AND ended_ms >= ? ORDER BY submitted_ms DESC",
             (workspace, contact_id, from_ms),
-        ).fetchone()
-        return None if found is None else StoredRecord(_document(found[1]), found[0])
+        )
+        records = (StoredRecord(_document(content), customer_id) for customer_id, content in found)
+        return next((one for one in records if _is_of(one, gateway_id)), None)
 
     def find(self, workspace: str, search: RecordSearch) -> RecordPage:
         """Return one page of a search."""
@@ -131,7 +146,7 @@ class RecordReader:
             if after is None:
                 break
         stored = [self._read(number) for _, number in found[: search.limit]]
-        return RecordPage([one for one in stored if one is not None], after)
+        return RecordPage([one for one in stored if one is not None and _is_of(one, search.gateway_id)], after)
 
     def _matches(
         self, walked: tuple[int, ...], others: list[tuple[int, ...]], search: RecordSearch, count: int
@@ -176,6 +191,10 @@ class RecordReader:
         ended = self._database.execute(f"SELECT ended_ms, number FROM ({walk}) LIMIT 1 OFFSET ?", (*values, count - 1))
         found = ended.fetchone()
         return None if found is None else RecordPosition(*found)
+
+
+def _is_of(stored: StoredRecord, gateway_id: str | None) -> bool:
+    return gateway_id is None or _decode_owner(stored.document).gateway_id == gateway_id
 
 
 def _walk(group: tuple[int, ...], search: RecordSearch, count: int) -> tuple[str, list[int]]:

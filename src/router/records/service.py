@@ -335,10 +335,10 @@ class RecordService:
         """Return one page of a search. Raises RecordsUnavailable."""
         return await self._read(lambda reader: reader.find(workspace, search))
 
-    async def get(self, workspace: str, contact_id: str) -> StoredRecord | None:
-        """Return the record of a contact; None: there is none. Raises RecordsUnavailable."""
+    async def get(self, workspace: str, contact_id: str, *, gateway_id: str | None) -> StoredRecord | None:
+        """Return the newest record with a contact's id, of a gateway if one is given. Raises RecordsUnavailable."""
         oldest_ms = self.oldest_ms
-        return await self._read(lambda reader: reader.get(workspace, contact_id, from_ms=oldest_ms))
+        return await self._read(lambda reader: reader.get(workspace, contact_id, from_ms=oldest_ms, gateway_id=gateway_id))
 
     async def _read(self, operation: Callable[[RecordReader], T]) -> T:
         await self._settle()

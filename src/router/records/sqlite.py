@@ -1,6 +1,7 @@
 """Records of contacts in an SQLite file: writing, search, retention.
 
-A record is a row; what it can be found by are entries of one index, ``posting``, by term, end and number. How they are searched is
+A record is a row, by the id of the contact and the time of its submit, as an id can be used again when the engine has forgotten the
+contact. What it can be found by are entries of one index, ``posting``, by term, end and number. How they are searched is
 described in ``router.records.reading``.
 
 The contacts that are not over and the position in the event log are written in one transaction with the records before it. After a
@@ -26,13 +27,14 @@ from router.records.reading import RecordReader, RecordsUnavailable, connect, pa
 from router.records.record import ContactRecord, indexed_values, term
 
 APPLICATION_ID: Final = 0x43527231  # "CRr1"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _TABLES: Final = (
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT, seq INTEGER,"
     " targets BLOB) STRICT",
     "CREATE TABLE record (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
-    " ended_ms INTEGER NOT NULL, customer_id TEXT, content BLOB NOT NULL, UNIQUE (workspace, contact_id)) STRICT",
+    " submitted_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, customer_id TEXT, content BLOB NOT NULL,"
+    " UNIQUE (workspace, contact_id, submitted_ms)) STRICT",
     "CREATE TABLE posting (term INTEGER NOT NULL, ended_ms INTEGER NOT NULL, number INTEGER NOT NULL,"
     " PRIMARY KEY (term, ended_ms, number)) STRICT, WITHOUT ROWID",
     "CREATE TABLE opened (workspace INTEGER NOT NULL, contact_id TEXT NOT NULL, content BLOB NOT NULL,"
@@ -74,7 +76,6 @@ class SqliteRecordStore:
         self._database = connect(path)
         self._numbers: dict[str, int] = {}
         self._counts: dict[str, int] = {}
-        self._last_row = 0
         try:
             self._prepare()
         except BaseException:
@@ -96,7 +97,6 @@ class SqliteRecordStore:
             database.execute(f"PRAGMA user_version = {FORMAT}")
             database.execute("COMMIT")
         self._numbers = dict(database.execute("SELECT name, number FROM workspace"))
-        [(self._last_row,)] = database.execute("SELECT coalesce(max(number), 0) FROM record").fetchall()
         for workspace in self._numbers:
             counted = database.execute("SELECT count(*) FROM posting WHERE term = ?", (term("workspace", workspace),)).fetchall()
             self._counts[workspace] = counted[0][0]
@@ -124,7 +124,7 @@ class SqliteRecordStore:
             self._database.execute("UPDATE workspace SET history_id = NULL WHERE number = ?", (number,))
 
     def write(self, workspace: str, changes: RecordChanges, checkpoint: RecordCheckpoint | None = None) -> None:
-        """Write records, each in place of the one of the same contact, and with them the position, if one is given."""
+        """Write records, each in place of an older one of the same contact, and with them the position, if one is given."""
         number = self._number(workspace)
         with self._transaction():
             for changed in changes.records:
@@ -138,34 +138,51 @@ class SqliteRecordStore:
         record, customer_id = changed.record, changed.customer_id
         if customer_id is not None and self.is_forgotten(workspace, customer_id):
             customer_id = None
-        [(row,)] = self._database.execute(
-            "INSERT INTO record (workspace, contact_id, ended_ms, customer_id, content) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (workspace, contact_id) DO UPDATE SET content = excluded.content, customer_id = excluded.customer_id"
-            " RETURNING number",
-            (number, record.contact_id, record.ended_at_ms, customer_id, pack(record)),
-        ).fetchall()
-        if row > self._last_row:
-            self._last_row = row
+        ended_ms, content = record.ended_at_ms, pack(record)
+        terms = _terms(workspace, record, customer_id)
+        found = self._database.execute(
+            "SELECT number, customer_id, content FROM record WHERE workspace = ? AND contact_id = ? AND submitted_ms = ?",
+            (number, record.contact_id, record.submitted_at_ms),
+        ).fetchone()
+        if found is None:
+            row = self._database.execute(
+                "INSERT INTO record (workspace, contact_id, submitted_ms, ended_ms, customer_id, content)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (number, record.contact_id, record.submitted_at_ms, ended_ms, customer_id, content),
+            ).lastrowid
+            assert row is not None
             self._counts[workspace] = self.count(workspace) + 1
-        self._index(workspace, row, record, customer_id)
-
-    def _index(self, workspace: str, row: int, record: ContactRecord, customer_id: str | None) -> None:
-        ended_ms = record.ended_at_ms
-        self._database.executemany(
-            "INSERT OR IGNORE INTO posting VALUES (?, ?, ?)",
-            [(one, ended_ms, row) for one in _terms(workspace, record, customer_id)],
-        )
+            self._add_postings(row, ended_ms, terms)
+            return
+        row, old_terms = found[0], _terms(workspace, unpack(found[2]), found[1])
+        self._database.execute("UPDATE record SET customer_id = ?, content = ? WHERE number = ?", (customer_id, content, row))
+        self._delete_postings(row, ended_ms, old_terms - terms)
+        self._add_postings(row, ended_ms, terms - old_terms)
 
     def _add_late_disposition(self, workspace: str, number: int, late: LateDisposition) -> None:
+        """Set the disposition in the record of the last contact that had the id before it."""
         found = self._database.execute(
-            "SELECT number, content FROM record WHERE workspace = ? AND contact_id = ?", (number, late.contact_id)
+            "SELECT number, ended_ms, content FROM record WHERE workspace = ? AND contact_id = ? AND submitted_ms <= ?"
+            " ORDER BY submitted_ms DESC LIMIT 1",
+            (number, late.contact_id, late.at_ms),
         ).fetchone()
         if found is None:
             return
-        row, record = found[0], unpack(found[1])
+        row, ended_ms, record = found[0], found[1], unpack(found[2])
+        old_terms = _terms(workspace, record, None)
         if set_disposition(record, late.assignment_id, late.disposition):
             self._database.execute("UPDATE record SET content = ? WHERE number = ?", (pack(record), row))
-            self._index(workspace, row, record, None)
+            terms = _terms(workspace, record, None)
+            self._delete_postings(row, ended_ms, old_terms - terms)
+            self._add_postings(row, ended_ms, terms - old_terms)
+
+    def _add_postings(self, row: int, ended_ms: int, terms: set[int]) -> None:
+        self._database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?)", [(one, ended_ms, row) for one in terms])
+
+    def _delete_postings(self, row: int, ended_ms: int, terms: set[int]) -> None:
+        self._database.executemany(
+            "DELETE FROM posting WHERE term = ? AND ended_ms = ? AND number = ?", [(one, ended_ms, row) for one in terms]
+        )
 
     def _save_checkpoint(self, number: int, checkpoint: RecordCheckpoint) -> None:
         opened = [(number, contact_id, content) for contact_id, content in checkpoint.opened.items() if content is not None]
@@ -207,10 +224,7 @@ class SqliteRecordStore:
             for row, ended_ms, customer_id, content in oldest:
                 if ended_ms >= ended_before_ms and deleted >= excess:
                     break
-                terms = _terms(workspace, unpack(content), customer_id)
-                self._database.executemany(
-                    "DELETE FROM posting WHERE term = ? AND ended_ms = ? AND number = ?", [(one, ended_ms, row) for one in terms]
-                )
+                self._delete_postings(row, ended_ms, _terms(workspace, unpack(content), customer_id))
                 self._database.execute("DELETE FROM record WHERE number = ?", (row,))
                 deleted += 1
         self._counts[workspace] = self.count(workspace) - deleted

@@ -135,6 +135,7 @@ async def list_records(request: ApiRequest) -> ApiResponse:
         groups=groups,
         from_ms=max(query.from_ms, service.oldest_ms),
         to_ms=query.to_ms,
+        gateway_id=request.gateway_id,
         newest_first=query.order is not RecordOrder.OLDEST,
         after=_position(query.cursor),
         limit=min(query.limit, limit_max),
@@ -159,10 +160,10 @@ async def get_record(request: ApiRequest) -> ApiResponse:
     """Get the record of an ended contact."""
     service = _service(request)
     try:
-        found = await service.get(request.workspace, request.path_params["contact_id"])
+        found = await service.get(request.workspace, request.path_params["contact_id"], gateway_id=request.gateway_id)
     except RecordsUnavailable as error:
         raise ProblemError("records_unavailable", str(error)) from None
-    if found is None or not _is_own(request, found):
+    if found is None:
         raise ProblemError("unknown_record")
     [document] = await _documents(request, [found], "view")
     return ApiResponse(body=document)
@@ -210,11 +211,6 @@ async def _groups(request: ApiRequest, query: RecordsQuery) -> tuple[tuple[int, 
 def _position(cursor: str | None) -> RecordPosition | None:
     found = None if cursor is None else _CURSOR.fullmatch(cursor)
     return None if found is None else RecordPosition(int(found[1]), int(found[2]))
-
-
-def _is_own(request: ApiRequest, found: StoredRecord) -> bool:
-    gateway_id = request.gateway_id
-    return gateway_id is None or msgspec.json.decode(found.document, type=ContactRecord).gateway_id == gateway_id
 
 
 async def _documents(request: ApiRequest, records: Sequence[StoredRecord], purpose: str) -> list[bytes]:

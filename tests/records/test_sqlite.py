@@ -1,0 +1,57 @@
+"""The file of the records: what is found after a record has changed."""
+
+from router.records.builder import ChangedRecord, LateDisposition, RecordChanges
+from router.records.reading import RecordSearch
+from router.records.record import ContactRecord, RecordedWork, term
+from router.records.sqlite import SqliteRecordStore
+
+
+def _record(submitted_at_ms: int, *, contact_id: str = "c1") -> ChangedRecord:
+    record = ContactRecord(
+        contact_id=contact_id,
+        state="ended",
+        reason="solved",
+        ended_by="agent",
+        channel="voice",
+        queue_id="support",
+        gateway_id="web",
+        submitted_at_ms=submitted_at_ms,
+        ended_at_ms=submitted_at_ms + 10,
+        assignments=[RecordedWork(f"{contact_id}.1", "ada", "owner", "support", "voice", submitted_at_ms)],
+    )
+    return ChangedRecord(record, None)
+
+
+def _with(store: SqliteRecordStore, disposition: str) -> int:
+    """How many records are found by a disposition."""
+    search = RecordSearch(groups=((term("disposition", "w", disposition),),), from_ms=0, to_ms=2**53)
+    return len(store.reader().find("w", search).records)
+
+
+def _late(at_ms: int, disposition: str) -> RecordChanges:
+    return RecordChanges(late=[LateDisposition(at_ms, "c1", "c1.1", disposition)])
+
+
+def test_a_late_disposition_is_of_the_last_contact_that_had_the_id_then() -> None:
+    store = SqliteRecordStore(None)
+    store.write("w", RecordChanges(records=[_record(1_000), _record(5_000)]))
+    store.write("w", _late(2_000, "sale"))
+    store.write("w", _late(6_000, "refund"))
+    for disposition, submitted_ms in (("sale", 1_000), ("refund", 5_000)):
+        search = RecordSearch(groups=((term("disposition", "w", disposition),),), from_ms=submitted_ms, to_ms=submitted_ms + 100)
+        assert len(store.reader().find("w", search).records) == 1
+    newest = store.reader().get("w", "c1", from_ms=0)
+    assert newest is not None and b'"disposition":"refund"' in newest.document
+
+
+def test_a_record_is_not_found_by_what_it_said_before() -> None:
+    store = SqliteRecordStore(None)
+    store.write("w", RecordChanges(records=[_record(1_000)]))
+    store.write("w", _late(2_000, "sale"))
+    store.write("w", _late(3_000, "refund"))
+    assert (_with(store, "sale"), _with(store, "refund")) == (0, 1)
+    # Written again from the events, it is as it was then.
+    store.write("w", RecordChanges(records=[_record(1_000)]))
+    assert (_with(store, "sale"), _with(store, "refund"), store.count("w")) == (0, 0, 1)
+    assert store.trim("w", ended_before_ms=2**53, count_max=10, slice_count=10) == 1
+    assert store._database.execute("SELECT count(*) FROM posting").fetchall() == [(0,)]
