@@ -95,7 +95,7 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "workspace_in_use": _P(
         409,
         "The workspace is in use",
-        "The workspace has live contacts or agents, or the settings name it.",
+        "The workspace has live contacts or agents, the settings name it, it is being removed already, or routers share its store.",
         "End its contacts, or repeat the request with `?force=true`; take a workspace of the settings out of them instead.",
     ),
     "no_more_workspaces": _P(

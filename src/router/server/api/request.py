@@ -7,7 +7,7 @@ and returns an ``ApiResponse``; refusals and limits are raised as ``ProblemError
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -90,6 +90,10 @@ class Services:
     """Called with the name of a workspace that was created while the router runs, once it is durable."""
     on_workspace_removed: Callable[[str], None] = lambda _: None
     """Called when the workspace is removed: its metrics end."""
+    removals: set[str] = field(default_factory=set)
+    """Workspaces that are being removed: their tokens are refused, and they are not created again."""
+    workspace_tasks: set[asyncio.Task[Reply]] = field(default_factory=set)
+    """Creations and removals of workspaces that are not durable yet; they go on if the client does not wait for them."""
     close_refused_sockets: Callable[[], None] = lambda: None
     """Closes the sockets whose credential is no longer accepted."""
     run: str = ""
@@ -270,14 +274,49 @@ class ApiRequest:
         return reply.outcome.result
 
     async def create_workspace(self, workspace: str, command: PlainCommand) -> None:
-        """Make the history of a workspace and execute its first command there. Raises ProblemError as ``execute``."""
+        """Make the history of a workspace and execute its first command there. Raises ProblemError as ``execute``.
+
+        It is accepted as soon as it is durable, even if the request has ended before.
+        """
+        services, actor = self.services, self.credential.actor
 
         async def create() -> Reply:
-            # Not cancelled with the request: a history that was begun must be known to the writer.
-            await asyncio.shield(self.services.writer.add_workspace(workspace))
-            return await self.services.writer.execute(workspace, command, actor=self.credential.actor)
+            await services.writer.add_workspace(workspace)
+            reply = await services.writer.execute(workspace, command, actor=actor)
+            if (
+                workspace in services.writer.created_workspaces
+                and workspace not in services.authenticator.workspaces | services.removals
+            ):
+                services.on_workspace_created(workspace)
+            return reply
 
-        reply: Reply = await self._answer(create())
+        await self._finish(create())
+
+    async def remove_workspace(self, workspace: str, command: PlainCommand) -> None:
+        """Execute the last command of a workspace. Raises ProblemError as ``execute``.
+
+        Its tokens are accepted again only if it is still there once the command has ended, however long that takes.
+        """
+        services, actor = self.services, self.credential.actor
+
+        async def remove() -> Reply:
+            try:
+                return await services.writer.execute(workspace, command, actor=actor)
+            finally:
+                if workspace in services.writer.created_workspaces:
+                    services.authenticator.add_workspace(workspace)
+                else:
+                    services.on_workspace_removed(workspace)
+                services.removals.discard(workspace)
+
+        await self._finish(remove())
+
+    async def _finish(self, work: Coroutine[Any, Any, Reply]) -> None:
+        """Wait for work that goes on to its end, whatever becomes of the request."""
+        task = asyncio.create_task(work)
+        self.services.workspace_tasks.add(task)
+        task.add_done_callback(self.services.workspace_tasks.discard)
+        reply: Reply = await self._answer(asyncio.shield(task))
         if isinstance(reply.outcome.result, Refused):
             raise problem_from_refusal(reply.outcome.result)
 

@@ -100,32 +100,43 @@ async def create_workspace(request: ApiRequest) -> ApiResponse:
         raise ProblemError("no_more_workspaces", f"the router has as many workspaces as it may have: {WORKSPACES_MAX}")
     command = CreateWorkspace(policy=policy, created_by=request.credential.actor, note=note)
     await request.create_workspace(body.name, command)
-    services.on_workspace_created(body.name)
     return ApiResponse(status=201, body=await _document(request, body.name))
 
 
 async def remove_workspace(request: ApiRequest) -> ApiResponse:
     """Remove a workspace that was created over the API: its contacts and agents, its customers and its tokens."""
     services, name = request.services, request.path_params["workspace"]
-    if name not in services.authenticator.workspaces:
-        raise ProblemError("not_found", "there is no such workspace")
+    _check_present(request, name)
     document = await _document(request, name)
     if document.created_at_ms is None or document.is_in_settings:
         raise ProblemError("workspace_in_use", "the settings name it: take it out of them instead", field="workspace")
+    if services.settings.store.shared:
+        detail = "routers that share a store remove no workspace, because the others would still accept its tokens"
+        raise ProblemError("workspace_in_use", detail, field="workspace")
     if document.live_contacts and not request.query_params.force:
         detail = f"it has {document.live_contacts} live contacts; with `?force=true` they are ended"
         raise ProblemError("workspace_in_use", detail, field="workspace")
+    # Another request may have begun to remove it meanwhile.
+    _check_present(request, name)
     # Nothing new comes in from here on. If the removal fails or is interrupted, the workspace is open again and it can be repeated.
+    services.removals.add(name)
     services.authenticator.remove_workspace(name)
     services.close_refused_sockets()
     try:
         await empty_workspace(request, name)
-        await request.execute_in(name, RemoveWorkspace(removed_by=request.credential.actor))
     except BaseException:
         services.authenticator.add_workspace(name)
+        services.removals.discard(name)
         raise
-    services.on_workspace_removed(name)
+    await request.remove_workspace(name, RemoveWorkspace(removed_by=request.credential.actor))
     return ApiResponse(body=RemovedWorkspace(name=name))
+
+
+def _check_present(request: ApiRequest, name: str) -> None:
+    if name in request.services.removals:
+        raise ProblemError("workspace_in_use", "it is being removed already: wait until it is not listed", field="workspace")
+    if name not in request.services.authenticator.workspaces:
+        raise ProblemError("not_found", "there is no such workspace")
 
 
 async def _document(request: ApiRequest, name: str) -> WorkspaceDocument:
