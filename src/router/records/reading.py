@@ -67,6 +67,9 @@ _DICTIONARY: Final = (
 """What records have in common, for their compression. It must never change: stored records could not be read any more."""
 
 
+DAMAGED: Final = "the file of the records is damaged; move it away, and it is made again from the events that the journal still has"
+
+
 class RecordsUnavailable(RouterError):
     """The file of the records cannot be used at present."""
 
@@ -194,7 +197,12 @@ class RecordReader:
 
 
 def _is_of(stored: StoredRecord, gateway_id: str | None) -> bool:
-    return gateway_id is None or _decode_owner(stored.document).gateway_id == gateway_id
+    if gateway_id is None:
+        return True
+    try:
+        return _decode_owner(stored.document).gateway_id == gateway_id
+    except msgspec.MsgspecError:
+        raise RecordsUnavailable(DAMAGED) from None
 
 
 def _walk(group: tuple[int, ...], search: RecordSearch, count: int) -> tuple[str, list[int]]:
@@ -222,12 +230,18 @@ def pack(record: ContactRecord) -> bytes:
 
 
 def unpack(content: bytes) -> ContactRecord:
-    """Return a stored record."""
-    return _decode(_document(content))
+    """Return a stored record. Raises RecordsUnavailable where it is damaged."""
+    try:
+        return _decode(_document(content))
+    except msgspec.MsgspecError:
+        raise RecordsUnavailable(DAMAGED) from None
 
 
 def _document(content: bytes) -> bytes:
-    return zlib.decompressobj(wbits=-15, zdict=_DICTIONARY).decompress(content)
+    try:
+        return zlib.decompressobj(wbits=-15, zdict=_DICTIONARY).decompress(content)
+    except zlib.error:
+        raise RecordsUnavailable(DAMAGED) from None
 
 
 def connect(path: Path | None) -> sqlite3.Connection:

@@ -14,10 +14,10 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from router.model.errors import RouterError
 from router.model.events import PolicyPublished
 from router.record_settings import RecordSettings
 from router.records.builder import RecordBuilder
@@ -129,8 +129,8 @@ class RecordService:
         """Open the file and follow the feed; where that fails, it is tried again later."""
         try:
             await self._open()
-        except (sqlite3.Error, OSError, RouterError) as error:
-            await self._fail(error, None)
+        except Exception as error:  # Whatever is wrong with the file, the router serves.
+            await self._fail(error, self._store)
         self._start(self._trim_regularly())
 
     async def stop(self) -> None:
@@ -158,10 +158,14 @@ class RecordService:
 
         def open_store() -> tuple[SqliteRecordStore, RecordReader, dict[str, _Written]]:
             store = SqliteRecordStore(self._path)
-            written = {}
-            for name, first in first_seqs.items():
-                written[name] = _load(store, name, histories[name], first, targets.get(name, {}))
-            return store, store.reader(), written
+            try:
+                written = {}
+                for name, first in first_seqs.items():
+                    written[name] = _load(store, name, histories[name], first, targets.get(name, {}))
+                return store, store.reader(), written
+            except BaseException:
+                store.close()
+                raise
 
         self._store, self._reader, self._written = await loop.run_in_executor(self._writing, open_store)
         self._saved_at_s = time.monotonic()
@@ -172,17 +176,19 @@ class RecordService:
         self._subscription.event_types = _EVENT_TYPES
 
     async def _close(self) -> None:
-        if self._subscription is not None:
-            await self._subscription.close()
-        store, reader = self._store, self._reader
+        subscription, store, reader = self._subscription, self._store, self._reader
         self._subscription = self._store = self._reader = None
+        if subscription is not None:
+            await subscription.close()
         self._collector.pending.clear()
         self._taken = self._collector.collected
         loop = asyncio.get_running_loop()
         if reader is not None:
-            await loop.run_in_executor(self._reading, reader.close)
+            with suppress(sqlite3.Error):
+                await loop.run_in_executor(self._reading, reader.close)
         if store is not None:
-            await loop.run_in_executor(self._writing, store.close)
+            with suppress(sqlite3.Error):
+                await loop.run_in_executor(self._writing, store.close)
 
     async def _fail(self, error: Exception, store: SqliteRecordStore | None) -> None:
         """Close the file and open it again later, unless that was done since ``store`` was in use."""
@@ -200,7 +206,8 @@ class RecordService:
             await asyncio.sleep(delay_s)
             try:
                 await self._open()
-            except (sqlite3.Error, OSError, RouterError):
+            except Exception:  # What is wrong with the file was logged when it failed.
+                await self._close()
                 delay_s = min(2 * delay_s, REOPEN_S_MAX)
             else:
                 if self.on_reopened is not None:
@@ -239,9 +246,11 @@ class RecordService:
         try:
             loop = asyncio.get_running_loop()
             self.written += await loop.run_in_executor(self._writing, self._write, store, taken, checkpoint)
-        except (sqlite3.Error, OSError, RouterError) as error:
+        except Exception as error:  # The batch is not lost: the file, opened again, goes on from its own position.
             await self._fail(error, store)
             return
+        if store is not self._store:
+            return  # The file has failed elsewhere meanwhile, and nothing waits for this batch any more.
         self._taken = collected_until
         if checkpoint:
             self._saved_at_s = time.monotonic()
@@ -305,7 +314,7 @@ class RecordService:
                 oldest_ms = self.oldest_ms
                 try:
                     deleted = await loop.run_in_executor(self._writing, self._trim_slice, store, workspace, oldest_ms)
-                except (sqlite3.Error, OSError, RouterError) as error:
+                except Exception as error:  # The next turn finds the file opened again.
                     await self._fail(error, store)
                     return
 
@@ -320,7 +329,7 @@ class RecordService:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._writing, store.forget_customers, workspace, tuple(customer_ids))
-        except (sqlite3.Error, OSError, RouterError) as error:
+        except Exception as error:
             await self._fail(error, store)
             raise RecordsUnavailable("the file of the records has failed; the log says why") from error
 
@@ -348,7 +357,7 @@ class RecordService:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, operation, reader)
         except (sqlite3.Error, OSError) as error:
-            raise RecordsUnavailable("the file of the records cannot be read; the log says why") from error
+            raise RecordsUnavailable(f"the file of the records cannot be read: {error}") from error
 
 
 def _load(store: SqliteRecordStore, workspace: str, history_id: str, first_seq: int, targets: Targets) -> _Written:

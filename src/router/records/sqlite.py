@@ -23,7 +23,7 @@ from msgspec import Struct, field
 from router.journal.files import FILE_MODE, prepare_directory
 from router.records.builder import ChangedRecord, LateDisposition, RecordChanges, set_disposition
 from router.records.handlers import Targets
-from router.records.reading import RecordReader, RecordsUnavailable, connect, pack, unpack
+from router.records.reading import DAMAGED, RecordReader, RecordsUnavailable, connect, pack, unpack
 from router.records.record import ContactRecord, indexed_values, term
 
 APPLICATION_ID: Final = 0x43527231  # "CRr1"
@@ -106,7 +106,7 @@ class SqliteRecordStore:
         return RecordReader(self._database if self.path is None else connect(self.path))
 
     def load(self, workspace: str) -> LoadedState | None:
-        """Return where the records of a workspace are; None: nothing was written yet."""
+        """Return where the records of a workspace are; None: nothing was written yet. Raises RecordsUnavailable."""
         found = self._database.execute(
             "SELECT number, history_id, seq, targets FROM workspace WHERE name = ? AND history_id IS NOT NULL", (workspace,)
         ).fetchone()
@@ -114,7 +114,11 @@ class SqliteRecordStore:
             return None
         number, history_id, seq, targets = found
         opened = dict(self._database.execute("SELECT contact_id, content FROM opened WHERE workspace = ?", (number,)))
-        return LoadedState(history_id=history_id, seq=seq, targets=msgspec.msgpack.decode(targets, type=Targets), opened=opened)
+        try:
+            decoded = msgspec.msgpack.decode(targets, type=Targets)
+        except msgspec.MsgspecError:
+            raise RecordsUnavailable(DAMAGED) from None
+        return LoadedState(history_id=history_id, seq=seq, targets=decoded, opened=opened)
 
     def restart(self, workspace: str) -> None:
         """Forget the open contacts and the position, because the history is another one; records stay."""

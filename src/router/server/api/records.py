@@ -8,10 +8,10 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,13 +19,15 @@ from msgspec import Meta, Struct
 from router.context.customers import CUSTOMER_ID_RULE
 from router.context.port import ContextStore
 from router.model.states import Name, SubjectId
-from router.records.reading import RecordPage, RecordPosition, RecordSearch, RecordsUnavailable, StoredRecord
+from router.records.reading import RecordPosition, RecordSearch, RecordsUnavailable, StoredRecord
 from router.records.record import ContactRecord, fact_text, term
 from router.records.service import RecordService
 from router.server.api.customer_access import now_ms_of, run_on_context
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
 from router.server.api.route import Route
+
+T = TypeVar("T")
 
 _TIME_MAX: Final = 2**53
 _Time = Annotated[int, Meta(ge=0, le=_TIME_MAX)]
@@ -140,7 +142,7 @@ async def list_records(request: ApiRequest) -> ApiResponse:
         after=_position(query.cursor),
         limit=min(query.limit, limit_max),
     )
-    page = await _find(request, service, search)
+    page = await _in_time(request, service.find(request.workspace, search))
     purpose = "view" if kind is RecordFormat.JSON else "export"
     documents = await _documents(request, page.records, purpose)
     after = page.next
@@ -159,10 +161,8 @@ async def list_records(request: ApiRequest) -> ApiResponse:
 async def get_record(request: ApiRequest) -> ApiResponse:
     """Get the record of an ended contact."""
     service = _service(request)
-    try:
-        found = await service.get(request.workspace, request.path_params["contact_id"], gateway_id=request.gateway_id)
-    except RecordsUnavailable as error:
-        raise ProblemError("records_unavailable", str(error)) from None
+    contact_id = request.path_params["contact_id"]
+    found = await _in_time(request, service.get(request.workspace, contact_id, gateway_id=request.gateway_id))
     if found is None:
         raise ProblemError("unknown_record")
     [document] = await _documents(request, [found], "view")
@@ -176,10 +176,11 @@ def _service(request: ApiRequest) -> RecordService:
     return service
 
 
-async def _find(request: ApiRequest, service: RecordService, search: RecordSearch) -> RecordPage:
+async def _in_time(request: ApiRequest, answer: Awaitable[T]) -> T:
+    """Return the answer of the records. Raises ProblemError."""
     try:
         async with asyncio.timeout(request.services.settings.server.answer_timeout_s):
-            return await service.find(request.workspace, search)
+            return await answer
     except RecordsUnavailable as error:
         raise ProblemError("records_unavailable", str(error)) from None
     except TimeoutError:

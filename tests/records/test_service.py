@@ -1,0 +1,93 @@
+"""The records as a part of the event loop: failures of the file at moments that cannot be met from outside."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from router.record_settings import RecordSettings
+from router.records.handlers import Targets
+from router.records.reading import RecordsUnavailable
+from router.records.service import RecordService
+
+
+class QuietSubscription:
+    """A subscription to which nothing is published."""
+
+    event_types: Any = None
+
+    def position(self, workspace: str) -> Any:
+        return SimpleNamespace(seq=0)
+
+    async def close(self) -> None:
+        return None
+
+
+class QuietFeed:
+    """A feed without workspaces."""
+
+    publisher: Any = SimpleNamespace(workspaces=[])
+
+    def subscribe_inline(self, *_: Any, **__: Any) -> QuietSubscription:
+        return QuietSubscription()
+
+
+async def _no_targets(workspace: str) -> Targets:
+    return {}
+
+
+async def _started() -> RecordService:
+    feed: Any = QuietFeed()
+    service = RecordService(None, RecordSettings(), feed, now_ms=lambda: 0, targets=_no_targets)
+    await service.start()
+    return service
+
+
+def _publish(service: RecordService) -> None:
+    published: Any = SimpleNamespace(workspace="w", history_id="h", record=None)
+    service._collector.collect(published)
+
+
+async def test_an_unexpected_error_of_the_writer_ends_each_read_and_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await _started()
+    failures: list[Exception] = []
+    service.on_failed = failures.append
+
+    def write(*_: Any) -> int:
+        raise LookupError("unexpected")
+
+    monkeypatch.setattr(service, "_write", write)
+    _publish(service)
+    async with asyncio.timeout(20):
+        for _ in range(2):
+            with pytest.raises(RecordsUnavailable):
+                await service.get("w", "c1", gateway_id=None)
+        await service.stop()
+    assert [str(one) for one in failures] == ["unexpected"]
+
+
+async def test_a_batch_that_ends_after_the_file_was_opened_again_stops_no_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await _started()
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def write(*_: Any) -> int:
+        has_begun.set()
+        may_end.wait(20)
+        return 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service, "_write", write)
+        _publish(service)
+        flushing = service._flush_soon()
+        await asyncio.to_thread(has_begun.wait, 20)
+        _publish(service)
+        failing = asyncio.ensure_future(service._fail(OSError("the disk is full"), service._store))
+        await asyncio.sleep(0)
+        may_end.set()
+        await asyncio.gather(flushing, failing)
+    await service._open()
+    async with asyncio.timeout(20):
+        assert await service.get("w", "c1", gateway_id=None) is None
+        await service.stop()
