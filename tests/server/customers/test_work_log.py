@@ -1,15 +1,22 @@
-"""What is written of contacts: that of contacts with a customer."""
+"""What is written of contacts: that of contacts with a customer, and all of it before the store counts as current."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+
 from router.context.cards import WorkChange
+from router.context.customers import ContextError, ContextUnavailable
 from router.context.service import ContextService
 from router.journal.records import Record
 from router.model import events as e
 from router.runtime.event_feed import EventFeed
 from router.runtime.publisher import PublishedRecord
+from router.server.customers import work_log
 from router.server.customers.work_log import WorkLog
+from tests.support.event_log import Log, until
 
 Written = tuple[list[WorkChange], int]
 
@@ -66,3 +73,93 @@ async def test_only_contacts_with_a_customer_are_written() -> None:
     await world.happens(requeued("c0"))
     await world.log.flush()
     assert [one.contact_id for one in world.store.written[1][0]] == ["c0"]
+
+
+class SlowStore:
+    """The store of a context that answers when ``gate`` is open, with an error for each operation that ``fail`` accepts."""
+
+    def __init__(self, history_id: str) -> None:
+        self.contacts = self
+        self.history_id = history_id
+        self.is_available = True
+        self.gate = asyncio.Event()
+        self.errors: list[Exception] = []
+        self.written: list[str] = []
+        self.seq = 0
+        self.most = 0
+        """Changes of the largest batch."""
+
+    async def run(self, operation: Callable[[Any], Any]) -> Any:
+        await self.gate.wait()
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        return operation(self)
+
+    def cursor(self, _workspace: str) -> tuple[str, int]:
+        return self.history_id, self.seq
+
+    def record_work(self, _workspace: str, changes: list[WorkChange], *, history_id: str, seq: int, is_complete: bool) -> None:
+        self.most = max(self.most, len(changes))
+        self.written += [one.contact_id for one in changes]
+        if is_complete:
+            self.seq = seq
+
+
+@asynccontextmanager
+async def a_start_behind(monkeypatch: pytest.MonkeyPatch, records: int) -> AsyncIterator[tuple[WorkLog, SlowStore, list[str]]]:
+    """A start at which the store has none of some records, each of a new contact."""
+    for name, value in (("CHANGES_MAX", 60), ("BATCH_MAX", 20), ("FLUSH_S", 0.0), ("RETRY_S", 0.0)):
+        monkeypatch.setattr(work_log, name, value)
+    log, ids = await Log().open("main"), [f"c{number}" for number in range(records)]
+    for seq, contact_id in enumerate(ids, start=1):
+        record = Record(epoch=1, first_seq=seq, at_ms=seq, actor="test", cause="test", events=(queued(contact_id, "k1"),))
+        await log.journal.append([("main", record)])
+        log.publisher.publish("main", record)
+    store = SlowStore(log.publisher.history_id("main"))
+    work = WorkLog(cast(ContextService, store), log.feed)
+    loading = asyncio.create_task(work.load(["main"]))
+    store.gate.set()
+    assert await loading
+    store.gate.clear()
+    work.begin()
+    try:
+        yield work, store, ids
+    finally:
+        store.gate.set()
+        await work.stop()
+        await log.feed.close()
+
+
+async def test_a_start_far_behind_drops_nothing_before_cards_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_start_behind(monkeypatch, 500) as (work, store, ids):
+        store.errors = [ContextUnavailable("the disk is busy")] * 7
+        current = asyncio.create_task(work.wait_until_current("main"))
+        for _ in range(1_000):  # The feed has all the time that it wants, and the store does not answer.
+            await asyncio.sleep(0)
+        assert not current.done() and not store.written
+        store.gate.set()
+        assert await current
+        assert (store.written, store.seq) == (ids, 500) and store.most <= 40
+
+
+async def test_a_store_that_lost_changes_from_before_the_start_is_not_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_start_behind(monkeypatch, 100) as (work, store, ids):
+        store.errors = [ContextError("the store has refused a batch")]
+        store.gate.set()
+        assert not await work.wait_until_current("main")
+        assert len(store.written) < len(ids) and store.seq == 0
+        # Where nothing can be read at all, nothing old can be shown.
+        store.is_available = False
+        assert await work.wait_until_current("main")
+
+
+async def test_a_stop_while_the_feed_waits_for_the_store_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_start_behind(monkeypatch, 100) as (work, store, ids):
+        await until(lambda: work._draining is not None)
+        stopping = asyncio.create_task(work.stop())
+        await asyncio.sleep(0)
+        store.gate.set()
+        await stopping
+        # What the record had that the feed was at is written again after the next start.
+        assert store.seq and store.written[: store.seq] == ids[: store.seq]

@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from router.context.cards import Card, CardContent, CardStatus, ContactContext, Sensitive, card_of, changed_parts
-from router.context.customers import ContextError
+from router.context.customers import ContextError, ContextUnavailable
 from router.context.identities import Assurance
 from router.context.port import ContextStore
 from router.context.service import ContextService
@@ -360,10 +360,11 @@ class Cards:
         entry.reading = self._start(self._read(workspace, contact_id, entry))
 
     async def _read(self, workspace: str, contact_id: str, entry: _Entry) -> None:
-        if self.wait_until_current is not None:
-            await self.wait_until_current(workspace)
+        is_current = self.wait_until_current is None or await self.wait_until_current(workspace)
         customer_id, changes = entry.customer_id, entry.changes
         try:
+            if not is_current:
+                raise ContextUnavailable("the store has not all records from before the start")
             content, _ = await self._context.run_in_time(
                 lambda store: store.contacts.content(workspace, contact_id, customer_id=customer_id), deadline_s=READ_TIMEOUT_S
             )

@@ -1,18 +1,20 @@
 """How contacts went, written from the event feed into the customer context.
 
 The changes of the records are collected and written together, with the position of the last one in the same transaction. After a
-restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. While the store cannot be
-used, at most ``CHANGES_MAX`` changes wait; beyond that they are dropped here and read again from the feed after the next start.
+restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. Records from before the
+start are read no faster than they are written. While the store cannot be used, at most ``CHANGES_MAX`` changes wait; beyond that
+they are dropped here and read again from the feed after the next start.
 
 The store has nothing of contacts that were submitted without a customer, so their changes are not written.
 
 A process that was killed may have left a resumed contact with the proof of its customer from before they were away: the journal
 has the resume, and the store does not yet. So nothing is shown of what the store has of contacts until the records from before the
-start are in it (``wait_until_current``).
+start are in it (``wait_until_current``). If any of them could not be written, nothing of that workspace is shown until the next
+start.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from typing import Final
 
 from router.context.cards import WorkChange
@@ -44,6 +46,8 @@ RETRY_S: Final = 1.0
 POSITION_S: Final = 10.0
 """Interval at which the position is written while no contact of a customer changes, so that a start has little to read."""
 CHANGES_MAX: Final = 20_000
+BATCH_MAX: Final = 4_000
+"""Changes that wait before a reader of earlier records waits until they are written."""
 _WITHOUT_MAX: Final = 20_000
 """Contacts without a customer that are remembered; changes of older ones are written, and have no effect."""
 EVENT_TYPES: Final = frozenset(
@@ -129,10 +133,14 @@ class WorkLog:
         self._waiting = 0
         self._without: dict[tuple[str, str], None] = {}
         """Workspace and id of contacts that were submitted without a customer."""
-        self._gap = False
-        """Whether changes were dropped: positions are not written any more, so that the next start reads them again."""
+        self._gaps: set[str] = set()
+        """Workspaces of which changes were dropped: their positions are not written any more, so that the next start reads them."""
+        self._stale: set[str] = set()
+        """Workspaces of which the store will not have all records from before the start until the next one."""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[bool] | None = None
+        self._draining: asyncio.Task[None] | None = None
+        """Writes while readers of earlier records wait."""
         self._subscription: Subscription | None = None
         self._is_stopping = False
         self._behind: dict[str, asyncio.Event] = {}
@@ -146,11 +154,12 @@ class WorkLog:
             try:
                 found = await self._context.run(lambda store, name=workspace: store.contacts.cursor(name))  # type: ignore[misc]
             except ContextError:
-                self._gap = True
+                self._gaps.add(workspace)
+                self._stale.add(workspace)
                 continue
             if found is not None:
                 self._cursors[workspace] = FeedPosition(*found)
-        return bool(self._cursors) or self._gap
+        return bool(self._cursors or self._gaps)
 
     def begin(self) -> None:
         """Read on from where the store is, or from now on where it has nothing yet."""
@@ -203,6 +212,8 @@ class WorkLog:
             await self._write_all()
         finally:
             for workspace in workspaces:
+                if workspace in self._gaps:
+                    self._stale.add(workspace)
                 self._behind.pop(workspace).set()
 
     async def _write_all(self) -> None:
@@ -210,12 +221,15 @@ class WorkLog:
         while True:
             if self._task is not None:
                 await asyncio.wait([self._task])
-            if await self.flush():
+            # A reader that is cancelled must not end the write, which has taken the changes already.
+            if await asyncio.shield(self._flushing()):
                 return
             await asyncio.sleep(FLUSH_S if self._context.is_available else RETRY_S)
 
     async def wait_until_current(self, workspace: str, *, timeout_s: float | None = None) -> bool:
         """Wait until the store has all records from before the start; return whether it has, or cannot be used.
+
+        False at once where some of them could not be written.
 
         ``timeout_s``: longest time to wait; None: as long as it takes.
         """
@@ -226,22 +240,37 @@ class WorkLog:
             except TimeoutError:
                 if timeout_s is not None:
                     return False
-        return True
+        return workspace not in self._stale or not self._context.is_available
 
-    def _on_record(self, published: PublishedRecord) -> None:
+    def _on_record(self, published: PublishedRecord) -> Awaitable[None] | None:
+        """Collect the changes of a record; return what a reader of earlier records waits for, if a batch waits."""
         record = published.record
         changes = list(self._changes(published))
         if not changes and published.workspace not in self._pending:
-            return
+            return None
         before = self._pending.get(published.workspace)
         waiting = changes if before is None else before[0] + changes
         if self._waiting + len(changes) > CHANGES_MAX:
-            self._gap = True
+            self._gaps.add(published.workspace)
             waiting = [] if before is None else before[0]
         self._waiting += len(waiting) - (0 if before is None else len(before[0]))
         self._pending[published.workspace] = (waiting, published.history_id, record.last_seq)
         if self._timer is None and self._task is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+        if self._waiting < BATCH_MAX or published.workspace not in self._behind:
+            return None
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain(), name="customer work")
+        return asyncio.shield(self._draining)
+
+    async def _drain(self) -> None:
+        """Write until less than a batch waits."""
+        try:
+            while self._waiting >= BATCH_MAX:
+                if not await asyncio.shield(self._flushing()):
+                    await asyncio.sleep(FLUSH_S if self._context.is_available else RETRY_S)
+        finally:
+            self._draining = None
 
     def _changes(self, published: PublishedRecord) -> Iterator[WorkChange]:
         for event in published.record.events:
@@ -264,10 +293,14 @@ class WorkLog:
 
     def _begin_flush(self) -> None:
         self._timer = None
-        if self._task is not None:
-            return
-        self._task = asyncio.get_running_loop().create_task(self.flush(), name="customer work")
-        self._task.add_done_callback(self._flushed)
+        self._flushing()
+
+    def _flushing(self) -> asyncio.Task[bool]:
+        """Return the task that writes what waits; there is only one at a time, so that changes keep their order."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self.flush(), name="customer work")
+            self._task.add_done_callback(self._flushed)
+        return self._task
 
     def _flushed(self, task: asyncio.Task[bool]) -> None:
         self._task = None
@@ -284,7 +317,7 @@ class WorkLog:
             def operation(
                 store: ContextStore, name: str = workspace, work: list[WorkChange] = changes, id: str = history_id, at: int = seq
             ) -> None:
-                store.contacts.record_work(name, work, history_id=id, seq=at, is_complete=not self._gap)
+                store.contacts.record_work(name, work, history_id=id, seq=at, is_complete=name not in self._gaps)
 
             try:
                 await self._context.run(operation)
@@ -292,14 +325,14 @@ class WorkLog:
                 self._wait_again(workspace, changes, history_id, seq)
                 is_written = False
             except ContextError:
-                self._gap = True
+                self._gaps.add(workspace)
         return is_written
 
     def _wait_again(self, workspace: str, changes: list[WorkChange], history_id: str, seq: int) -> None:
         """Keep changes that could not be written before those that have come since."""
         newer, history_id, seq = self._pending.get(workspace, ([], history_id, seq))
         if self._waiting + len(changes) > CHANGES_MAX:
-            self._gap = True
+            self._gaps.add(workspace)
             return
         self._waiting += len(changes)
         self._pending[workspace] = (changes + newer, history_id, seq)
@@ -315,6 +348,8 @@ class WorkLog:
         if self._subscription is not None:
             await self._subscription.close()
             self._note_positions()
+        if self._draining is not None:
+            self._draining.cancel()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
