@@ -1,6 +1,6 @@
 """The history by minute, quarter of an hour and day: packing, limits, and readers that see one moment."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from itertools import pairwise
 
 import pytest
@@ -92,6 +92,84 @@ def test_a_reader_sees_one_moment_whatever_is_counted_meanwhile() -> None:
     whole = day.workspace_stats()
     for interval in Interval:
         assert ask(stats, day, Dimension.AGENT, interval) == ask(whole, day, Dimension.AGENT, interval)
+
+
+def result_of(steps: Generator[None, None, list[StatisticsRow]]) -> list[StatisticsRow]:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            rows: list[StatisticsRow] = done.value
+            return rows
+
+
+def test_readers_that_overlap_see_each_their_moment_and_copy_nothing() -> None:
+    day = a_long_time(1)
+    stats, seq = WorkspaceStats(), 0
+    readers: list[tuple[Generator[None, None, list[StatisticsRow]], list[StatisticsRow]]] = []
+    for start in range(0, len(day.events), 20):
+        events = day.events[start : start + 20]
+        apply_all(stats, events, first_seq=seq + 1)
+        seq += len(events)
+        now_ms = events[-1][1]
+        question = StatisticsQuestion(Dimension.QUEUE, Interval.QUARTER, None, 0, now_ms + 1)
+        alone = WorkspaceStats()
+        apply_all(alone, day.events[: start + 20], first_seq=1)
+        steps = stats.rows(question, now_ms)
+        layer, readers_before = stats.history.layer, stats.history._holders
+        while stats.history._holders == readers_before:
+            next(steps)
+        assert not any(layer.values()) or stats.history.earlier_layers[-1] is layer
+        readers.append((steps, rows_of(alone, question, now_ms)))
+        if len(readers) > 2:
+            steps, expected = readers.pop(0)
+            assert result_of(steps) == expected
+    for steps, expected in readers:
+        assert result_of(steps) == expected
+    assert not stats.history.is_held
+    assert ask(stats, day, Dimension.QUEUE, Interval.HOUR) == ask(day.workspace_stats(), day, Dimension.QUEUE, Interval.HOUR)
+
+
+def waits(history: History) -> bool:
+    """Return whether a new reader has to wait."""
+    return history.has_to_be_released
+
+
+def test_a_snapshot_begins_when_readers_are_gone_and_new_ones_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = a_long_time(1)
+    split = len(day.events) // 2
+    stats = WorkspaceStats()
+    apply_all(stats, day.events[:split], first_seq=1)
+    now_ms = day.events[split - 1][1]
+    steps = stats.rows(StatisticsQuestion(Dimension.AGENT, Interval.QUARTER, None, 0, now_ms + 1), now_ms)
+    while not stats.history.is_held:
+        next(steps)
+    assert not waits(stats.history)
+    apply_all(stats, day.events[split : split + 1], first_seq=split + 1)
+    assert all(stats.prepare_snapshot() for _ in range(100))
+    assert waits(stats.history)
+    steps.close()
+    while stats.prepare_snapshot():
+        pass
+    assert waits(stats.history)  # No reader comes between.
+    expected = stats.snapshot()
+    monkeypatch.setattr(History, "content", None)  # Everything at once.
+    snapshot = stats.incremental_snapshot()
+    assert not waits(stats.history)
+    while snapshot.advance():
+        pass
+    assert b"".join(snapshot.parts()) == expected
+
+
+def test_new_readers_wait_where_the_spans_are_held_for_more_than_a_minute() -> None:
+    history = History(HistorySnapshot())
+    history.start_minute(0)
+    history.hold()
+    for minute, has_to_be_released in ((1, False), (2, True)):
+        history.start_minute(minute * MINUTE_MS)
+        assert waits(history) == has_to_be_released
+    history.release()
+    assert not waits(history)
 
 
 def test_a_reader_that_is_given_up_holds_nothing() -> None:

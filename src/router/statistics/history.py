@@ -11,7 +11,11 @@ day its own and the ``cells`` of its quarters and their minutes, whatever has be
 time that an agent spent in one state since hours ago) is simply added to ``cells`` of the shortest span that is still kept.
 
 **Readers and snapshots see one moment.** While one is in progress, ``hold`` keeps all spans as they are: what is counted goes to a
-layer above, by minute, which is added afterwards. A query that takes many turns of the event loop therefore adds up exactly.
+layer above, by minute, which is added afterwards. A query that takes many turns of the event loop therefore adds up exactly. One
+that begins while another is in progress reads the layers that there are, without a copy, as counting goes on in a new one.
+
+**Readers let go.** Readers that overlap would hold the spans for ever, and what was counted would grow in the layers. So new ones
+wait while a snapshot is due, which begins when nothing holds the spans, and where they have been held for more than a minute.
 
 An event counts in the span in which it happens. Time of agents is split at the boundaries.
 """
@@ -97,7 +101,11 @@ class History:
         self.minute_start_ms = kept.minutes[-1].start_ms if kept.minutes else 0
         self.minute_end_ms = kept.minutes[-1].end_ms if kept.minutes else 0
         self.layer: dict[int, Cells] = {}
-        """What was counted while the spans were held, by the start of its minute."""
+        """What was counted since the last ``hold``, by the start of its minute."""
+        self.earlier_layers: list[dict[int, Cells]] = []
+        """What was counted between earlier ``hold``; nothing changes them while the spans are held."""
+        self._held_from_ms = 0
+        self._is_snapshot_due = False
         self.packed_bytes = sum(len(chunk) for span in (*kept.quarters, *kept.days) for chunk in span.chunks)
         self._day_of = day_of
         self._holders = 0
@@ -273,14 +281,19 @@ class History:
     @property
     def has_work(self) -> bool:
         """Whether ``work`` has something to do now."""
-        return not self._holders and bool(self.closed or self.layer or self.packing)
+        return not self._holders and bool(self.closed or self.layer or self.earlier_layers or self.packing)
 
     def work(self) -> None:
         """Do a small part of what remains to be added to longer spans."""
         if self._holders:
             return
+        if self.earlier_layers:
+            self._merge_layer(self.earlier_layers[0], _CELLS_PER_STEP)
+            if not self.earlier_layers[0]:
+                del self.earlier_layers[0]
+            return
         if self.layer:
-            self._merge_layer(_CELLS_PER_STEP)
+            self._merge_layer(self.layer, _CELLS_PER_STEP)
             return
         count = _CELLS_PER_STEP
         while self.closed and count > 0:
@@ -299,14 +312,14 @@ class History:
         while self.has_work:
             self.work()
 
-    def _merge_layer(self, count: int) -> None:
-        minute_ms, cells = next(iter(self.layer.items()))
+    def _merge_layer(self, layer: dict[int, Cells], count: int) -> None:
+        minute_ms, cells = next(iter(layer.items()))
         target = self._base_cells(minute_ms)
         for _ in range(min(count, len(cells))):
             key, cell = cells.popitem()
             add_changes(target, key, cell.items())
         if not cells:
-            del self.layer[minute_ms]
+            del layer[minute_ms]
 
     def _merge_minute(self, start_ms: int, count: int) -> None:
         span = self.minutes.get(start_ms)
@@ -334,11 +347,31 @@ class History:
     @property
     def has_layer(self) -> bool:
         """Whether something was counted above the spans that is not part of them yet."""
-        return any(self.layer.values())
+        return any(self.layer.values()) or bool(self.earlier_layers)
+
+    @property
+    def has_to_be_released(self) -> bool:
+        """Whether new readers should wait: a snapshot is due, or the spans have been held for more than a minute."""
+        return self._is_snapshot_due or (self.is_held and self.minute_start_ms - self._held_from_ms > MINUTE_MS)
+
+    def expect_snapshot(self) -> bool:
+        """Let new readers wait until a snapshot has begun; return whether it has to wait for those in progress."""
+        self._is_snapshot_due = True
+        return self.is_held
+
+    def hold_for_snapshot(self) -> None:
+        """Hold the spans for a snapshot, which begins now."""
+        self._is_snapshot_due = False
+        self.hold()
 
     def hold(self) -> None:
         """Keep all spans as they are until ``release``; what is counted meanwhile goes to the layer above them."""
+        if not self._holders:
+            self._held_from_ms = self.minute_start_ms
         self._holders += 1
+        if any(self.layer.values()):
+            self.earlier_layers.append(self.layer)
+            self.layer = {}
         self.running = self.layer.setdefault(self.minute_start_ms, {})
 
     def release(self) -> None:
@@ -356,11 +389,15 @@ class History:
         # A copy, in which the remaining work can be done.
         kept = msgspec.msgpack.decode(_encode(HistorySnapshot(minutes, quarters, days, self.zone)), type=HistorySnapshot)
         copied = History(kept, self._day_of)
-        copied.layer = {minute_ms: {key: dict(cell) for key, cell in cells.items()} for minute_ms, cells in self.layer.items()}
+        copied.earlier_layers = [_copy(layer) for layer in (*self.earlier_layers, self.layer) if layer]
         copied.closed = dict.fromkeys(start_ms for start_ms in self.minutes if start_ms != self.minute_start_ms)
         copied._pack_old(self.minute_start_ms)
         copied.finish()
         return copied.content()
+
+
+def _copy(layer: dict[int, Cells]) -> dict[int, Cells]:
+    return {minute_ms: {key: dict(cell) for key, cell in cells.items()} for minute_ms, cells in layer.items()}
 
 
 def sorted_cell(cell: Cell) -> Cell:

@@ -172,16 +172,17 @@ def read(
 ) -> Generator[None, None, list[Rows]]:
     """Return the rows of each span, after steps between which events may be counted. Raises TooManyRows."""
     results: list[Rows] = [{} for _ in spans]
-    # The first step takes everything that changes: present states, and what was counted above the spans that are held.
+    # The first step takes everything that changes: present states. What was counted above the spans changes no more once held.
     present = _present(agents) if grouping.has_agents else []
-    layer = [_layer(history, span) for span in spans]
     history.hold()
+    above = [(minute_ms, cells) for layer in history.earlier_layers for minute_ms, cells in layer.items() if cells]
     try:
         until_ms = history.minute_end_ms
         yield from _add_present(present, spans, results, grouping, max(now_ms, history.minute_start_ms))
-        for rows, above, span in zip(results, layer, spans, strict=True):
+        for rows, span in zip(results, spans, strict=True):
             found = _sources(history, span, until_ms)
-            for cells in (*above, *found.cells):
+            found.cells.extend(cells for minute_ms, cells in above if span.start_ms <= minute_ms < span.end_ms)
+            for cells in found.cells:
                 yield from _add_cells(rows, cells, grouping)
             for chunk in found.chunks:
                 yield from _add_cells(rows, unpack(chunk), grouping)
@@ -236,15 +237,6 @@ def _add_present(
                 if done >= _CELLS_PER_STEP:
                     done = 0
                     yield
-
-
-def _layer(history: History, span: TimeSpan) -> list[Cells]:
-    """Return copies of what was counted in a span since the spans are held."""
-    return [
-        {key: dict(cell) for key, cell in cells.items()}
-        for minute_ms, cells in history.layer.items()
-        if span.start_ms <= minute_ms < span.end_ms
-    ]
 
 
 def _sources(history: History, span: TimeSpan, until_ms: int) -> _Sources:

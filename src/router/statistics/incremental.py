@@ -6,7 +6,8 @@ event is going to change and the walk has not reached yet. What an event changes
 agent and queue of the contact, offer or assignment that they name. So the result equals, byte for byte, what
 ``WorkspaceStats.snapshot`` would have returned at the beginning. A policy changes all queues and cancels the snapshot.
 
-The history is held meanwhile, so that its spans stay as they are. A snapshot that begins while a reader holds them copies it first.
+The history is held meanwhile, so that its spans stay as they are. ``prepare_snapshot`` waits until no reader holds them: a snapshot
+that begins while one does, at an orderly stop, copies everything first.
 """
 
 from collections.abc import Iterator
@@ -124,8 +125,9 @@ class IncrementalStats:
         }
         self._parts: list[bytes] = []
         history = state.history
-        history.hold()
-        if history.has_layer:
+        is_whole = not history.has_layer  # Else a reader holds the spans, for which only an orderly stop does not wait.
+        history.hold_for_snapshot()
+        if not is_whole:
             kept = history.content()
             self._spans = (kept.minutes, kept.quarters, kept.days)
         else:

@@ -239,7 +239,7 @@ class StatsState:
             return
         history = self.history
         # ``has_work`` without a call, as this is done for every event.
-        if history.closed or history.layer or history.packing:
+        if history.closed or history.layer or history.earlier_layers or history.packing:
             history.work()
 
     def start_minute(self, at_ms: int) -> None:

@@ -78,8 +78,12 @@ class WorkspaceStats:
         return _ENCODER.encode(snapshot)
 
     def prepare_snapshot(self) -> bool:
-        """Do a piece of the work that ``incremental_snapshot`` would do at once; return whether there is more."""
-        return self._state.flush_next()
+        """Do a piece of the work that ``incremental_snapshot`` would do at once; return whether there is more.
+
+        It is not complete while readers hold the history: a snapshot would have to copy what they hold.
+        """
+        is_held = self._state.history.expect_snapshot()
+        return self._state.flush_next() or is_held
 
     def incremental_snapshot(self) -> IncrementalStats:
         """Begin a snapshot as of the last event, which is encoded in pieces while others are counted."""

@@ -16,6 +16,7 @@ from router.server.api.problems import ProblemError
 from router.server.api.queues import HIDDEN_QUEUE
 from router.server.api.request import ApiRequest, ApiResponse
 from router.server.auth.credentials import OUT_OF_SCOPE, Role
+from router.server.statistics_turns import until_readable
 from router.statistics.history_queries import Dimension, RowFilter, TooManyRows
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
 from router.statistics.rows import COLUMNS, StatisticsRow
@@ -79,9 +80,10 @@ async def get_statistics(request: ApiRequest) -> ApiResponse:
     JSON, or CSV and NDJSON by ``Accept``.
     """
     question = _within_scope(request, _question(request))
+    stats = request.services.stats[request.workspace]
+    await until_readable(stats.history)
     now_ms = request.services.writer.clock.now_ms()
     position = await request.query_engine(lambda _engine: None)
-    stats = request.services.stats[request.workspace]
     rows = await _visible(request, question.by, await _rows(stats, question, now_ms))
     headers = {"Vary": "Accept"}
     accept = request.header("Accept") or ""

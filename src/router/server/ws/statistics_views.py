@@ -19,6 +19,7 @@ from router.protocol.frames import ErrorFrame, OkFrame, ServerFrame, StatisticsF
 from router.protocol.session import error_frame
 from router.runtime.writer import Writer
 from router.server.auth.credentials import Credential
+from router.server.statistics_turns import until_readable
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period, StatisticsQuestion
 from router.statistics.rows import COLUMNS, StatisticsRow
@@ -137,6 +138,7 @@ class StatisticsViews:
 
     async def _update(self, key: _ViewKey, view: _View, now_s: float) -> float:
         """Compute a view and send what has changed; return the time that the computation has taken."""
+        await until_readable(self._stats[key.workspace].history)
         position = await self._writer.query(key.workspace, lambda _engine: None)
         now_ms = self._writer.clock.now_ms()
         rows, used_s = await self._rows(key, now_ms)
