@@ -90,6 +90,15 @@ MISSING_POLICY_TEXT: Final = (
 _log: Final = structlog.get_logger("router.app")
 
 
+def _check_not_removed(settings: Settings, writer: Writer) -> None:
+    """Refuse workspaces that were removed over the API: a new tenant would get the history of the old one."""
+    if again := sorted(set(settings.all_workspaces()).intersection(writer.removed_workspaces)):
+        raise SettingsInvalid(
+            f"workspaces: {', '.join(again)}: removed over the API, and the journal holds the history of the former tenant; "
+            "use another name"
+        )
+
+
 class App:
     """The whole router in one object. Call ``start`` and ``stop`` once each; to start again, make a new object.
 
@@ -157,6 +166,7 @@ class App:
                 log_store_opened(self._storage)
             wall_ms = self._writer.clock.now_ms() - self._writer.clock.drift_ms()
             check_clock(self.settings.runtime, wall_ms=wall_ms, newest_ms=self._writer.newest_ms)
+            _check_not_removed(self.settings, self._writer)
             # Only now, so that a start that the journal refuses changes nothing.
             self.is_first_start = create_secret(self.settings)
             authenticator = self._authenticator = open_authenticator(self.settings)

@@ -207,8 +207,14 @@ class Engine:
 
     @property
     def created(self) -> WorkspaceCreation | None:
-        """How the workspace was created over the API; None: the settings name it."""
-        return self._state.created
+        """How the workspace was created over the API; None: the settings name it, or it was removed."""
+        return None if self.is_removed else self._state.created
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the workspace was removed over the API: its history stays, and its name is not used again."""
+        created = self._state.created
+        return created is not None and created.removed_at_ms is not None
 
     @property
     def scheduled_policy(self) -> ScheduledPolicy | None:

@@ -62,3 +62,5 @@ class WorkspaceCreation(Struct, frozen=True, kw_only=True):
 
     created_by: str
     created_at_ms: int
+    removed_at_ms: int | None = None
+    """When it was removed; its name is not used again, because its history is that of another tenant."""

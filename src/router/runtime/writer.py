@@ -227,6 +227,11 @@ class Writer:
         """Return the workspaces that were created over the API, and may not be in the settings."""
         return [name for name, runtime in self._workspaces.items() if runtime.engine.created is not None]
 
+    @property
+    def removed_workspaces(self) -> list[WorkspaceId]:
+        """Return the workspaces that were removed over the API, whose histories the journal still holds."""
+        return [name for name, runtime in self._workspaces.items() if runtime.engine.is_removed]
+
     def token_holder(self, token_hash: bytes) -> tuple[WorkspaceId, TokenHolder] | None:
         """Return the workspace and the contact whose customer has the token with this hash; None if there is none."""
         for workspace, runtime in self._workspaces.items():

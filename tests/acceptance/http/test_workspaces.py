@@ -130,12 +130,23 @@ async def test_a_workspace_is_removed_with_what_is_in_it(make_router: MakeRouter
         assert 'workspace="branch"' not in await metrics_of(router)
         assert (await operator.call("POST", "/v1/workspaces", {"name": "branch"})).code == "workspace_exists"
     router.stop()
+    refuses_the_name_in_its_settings(router)
     [file] = [path for path in data_of(router).rglob("*.db") if has_table(path, "identity")]
     with closing(sqlite3.connect(file)) as connection:
         left = {
             name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("customer", "identity", "reference")
         }
     assert left["identity"] == left["reference"] == 0, left
+
+
+def refuses_the_name_in_its_settings(router: RouterProcess) -> None:
+    """No tenant gets the history of a former tenant: not after a replay, not from a snapshot, and not by a change of settings."""
+    router.set(workspaces="[other, branch]")
+    for _ in range(2):
+        router.spawn()
+        assert router.wait() == 2
+        assert any("workspaces: branch: removed over the API" in line for line in router.log[-5:]), router.log[-5:]
+    router.set(workspaces="[other]")
 
 
 def has_table(path: Path, name: str) -> bool:

@@ -62,7 +62,7 @@ def _create_workspace(tx: Transaction, command: CreateWorkspace) -> CommandResul
 def _remove_workspace(tx: Transaction, command: RemoveWorkspace) -> CommandResult:
     """Remove the workspace: first a policy without opening hours and days, so that no timer is left."""
     state = tx.state
-    if state.created is None:
+    if state.created is None or state.created.removed_at_ms is not None:
         detail = "the settings name it: take it out of them instead"
         return Refused(code=RefusalCode.WORKSPACE_IN_USE, field="name", detail=detail)
     live = sum(count for name, count in state.counts.items() if not name.is_terminal)

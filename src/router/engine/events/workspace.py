@@ -101,7 +101,8 @@ def _workspace_created(state: RoutingState, event: WorkspaceCreated) -> None:
 
 
 def _workspace_removed(state: RoutingState, _: WorkspaceRemoved) -> None:
-    state.created = None
+    assert state.created is not None
+    state.created = structs.replace(state.created, removed_at_ms=state.at_ms)
     state.scheduled_policy = None
 
 

@@ -44,7 +44,7 @@ class WorkspaceRecords:
         """Time of the last event. A step without events changes ``at_ms`` only."""
         self.policy: Policy | None = None
         self.created: WorkspaceCreation | None = None
-        """How the workspace was created over the API; none: the settings name it."""
+        """How the workspace was created over the API, and whether it was removed; none: the settings name it."""
         self.policy_version = 0
         self.policy_history = PolicyHistory()
         self.scheduled_policy: ScheduledPolicy | None = None
