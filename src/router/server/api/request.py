@@ -48,6 +48,7 @@ from router.server.auth.tickets import Tickets
 from router.server.customers.live_customers import LiveCustomers
 from router.server.customers.presence import CustomerPresence
 from router.server.references import NO_REFERENCES, References
+from router.server.statistics_turns import StatisticsTurns
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.process_metrics import ProcessMetrics
@@ -101,6 +102,7 @@ class Services:
     leader_url: LeaderUrl = no_leader_url
     """Returns what the router that leads a workspace advertises to clients."""
     readiness: Readiness = field(default_factory=Readiness)
+    statistics_turns: StatisticsTurns = field(default_factory=StatisticsTurns)
     process_metrics: ProcessMetrics = field(default_factory=ProcessMetrics)
     admission: AdmissionControl = field(init=False)
     request_watch: RequestWatch = field(init=False)

@@ -16,7 +16,7 @@ from router.server.api.problems import ProblemError
 from router.server.api.queues import HIDDEN_QUEUE
 from router.server.api.request import ApiRequest, ApiResponse
 from router.server.auth.credentials import OUT_OF_SCOPE, Role
-from router.server.statistics_turns import until_readable
+from router.server.statistics_turns import WAITING_MAX, TooManyWaiting, until_readable
 from router.statistics.history_queries import Dimension, RowFilter, TooManyRows
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
 from router.statistics.rows import COLUMNS, StatisticsRow
@@ -80,6 +80,16 @@ async def get_statistics(request: ApiRequest) -> ApiResponse:
     JSON, or CSV and NDJSON by ``Accept``.
     """
     question = _within_scope(request, _question(request))
+    try:
+        async with request.services.statistics_turns.turn(request.workspace):
+            return await _answer(request, question)
+    except TooManyWaiting:
+        detail = f"{WAITING_MAX} requests for statistics of the workspace wait already"
+        raise ProblemError("busy", detail, retry_after_s=1) from None
+
+
+async def _answer(request: ApiRequest, question: StatisticsQuestion) -> ApiResponse:
+    """Compute and encode an answer. Raises ProblemError."""
     stats = request.services.stats[request.workspace]
     await until_readable(stats.history)
     now_ms = request.services.writer.clock.now_ms()
