@@ -361,7 +361,7 @@ class App:
         return customers
 
     async def _start_records(self) -> RecordService | None:
-        records = open_records(self.settings, self._writer)
+        records = open_records(self.settings, self._writer, self._context)
         if records is not None:
             add_records_metrics(self._process, records)
             await records.start()

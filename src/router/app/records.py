@@ -1,12 +1,15 @@
 """The records of ended contacts as a part of the process: where they are, what is logged and measured of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from router.context.port import ContextStore
+from router.context.service import ContextService
 from router.records.handlers import Targets, thresholds
-from router.records.service import RecordService
+from router.records.service import KnownCustomers, RecordService
 from router.runtime.writer import Writer
 from router.settings import JournalBackend, Settings
 from router.telemetry.process_metrics import ProcessMetrics
@@ -16,7 +19,7 @@ RECORDS_FILE: Final = "records.db"
 _log: Final = structlog.get_logger("router.app")
 
 
-def open_records(settings: Settings, writer: Writer) -> RecordService | None:
+def open_records(settings: Settings, writer: Writer, context: ContextService | None) -> RecordService | None:
     """Return the records, not started; None: they are switched off."""
     if not settings.records.enabled:
         return None
@@ -25,10 +28,30 @@ def open_records(settings: Settings, writer: Writer) -> RecordService | None:
         policy = (await writer.query(workspace, lambda engine: engine.policy)).value
         return {} if policy is None else thresholds(policy)
 
-    service = RecordService(_path(settings), settings.records, writer.feed, now_ms=writer.clock.now_ms, targets=targets)
+    service = RecordService(
+        _path(settings),
+        settings.records,
+        writer.feed,
+        now_ms=writer.clock.now_ms,
+        targets=targets,
+        known_customers=None if context is None else known_customers(context),
+    )
     service.on_failed = _log_failed
     service.on_reopened = _log_reopened
     return service
+
+
+def known_customers(context: ContextService) -> KnownCustomers:
+    """Return what tells which customers the context knows; it raises what the context raises."""
+
+    async def known(workspace: str, customer_ids: Sequence[str]) -> frozenset[str]:
+        def operation(store: ContextStore) -> frozenset[str]:
+            store.read_ahead(workspace, identities=(), customer_ids=customer_ids)
+            return frozenset(one for one in customer_ids if store.is_known(workspace, one))
+
+        return await context.run(operation)
+
+    return known
 
 
 def add_records_metrics(process: ProcessMetrics, service: RecordService) -> None:

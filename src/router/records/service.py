@@ -12,11 +12,11 @@ then at longer intervals; contacts are routed meanwhile, and nothing is lost, as
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from router.model.events import PolicyPublished
 from router.record_settings import RecordSettings
@@ -39,10 +39,15 @@ BATCH_MAX: Final = 500
 WAITING_MAX: Final = 20_000
 """Journal records that wait in memory; beyond it they are read again from the journal."""
 _TRIM_SLICE: Final = 200
+CHECK_S: Final = 1.0
+_CHECK_SLICE: Final = 100
+"""Records whose customers are looked up in the context each ``CHECK_S``; a pass begins ``TRIM_S`` after the last one."""
 _DAY_MS: Final = 86_400_000
 _EVENT_TYPES: Final = frozenset({*CONTACT_EVENTS, PolicyPublished})
 
 T = TypeVar("T")
+KnownCustomers: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Collection[str]]]
+"""Returns which customers of a workspace have not been erased."""
 
 
 class _StartCursors:
@@ -80,13 +85,18 @@ class RecordService:
         *,
         now_ms: Callable[[], int],
         targets: Callable[[str], Awaitable[Targets]],
+        known_customers: KnownCustomers | None = None,
     ) -> None:
-        """``path``: None keeps them in memory. ``targets``: the thresholds of a workspace whose first events are archived."""
+        """``path``: None keeps them in memory. ``targets``: the thresholds of a workspace whose first events are archived.
+
+        ``known_customers``: asked for the customers of all records, again and again; None: no customers are kept.
+        """
         self._path = path
         self._settings = settings
         self._feed = feed
         self._now_ms = now_ms
         self._first_targets = targets
+        self._known_customers = known_customers
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._reading = self._writing if path is None else ThreadPoolExecutor(1, thread_name_prefix="records-reading")
         self._store: SqliteRecordStore | None = None
@@ -132,6 +142,8 @@ class RecordService:
         except Exception as error:  # Whatever is wrong with the file, the router serves.
             await self._fail(error, self._store)
         self._start(self._trim_regularly())
+        if self._known_customers is not None:
+            self._start(self._check_regularly(self._known_customers))
 
     async def stop(self) -> None:
         """Write what was published, and close. Call it after the last event was published. Idempotent."""
@@ -320,6 +332,34 @@ class RecordService:
 
     def _trim_slice(self, store: SqliteRecordStore, workspace: str, oldest_ms: int) -> int:
         return store.trim(workspace, ended_before_ms=oldest_ms, count_max=self._settings.count_max, slice_count=_TRIM_SLICE)
+
+    async def _check_regularly(self, known_customers: KnownCustomers) -> None:
+        after = 0
+        while True:
+            try:
+                after = await self._check_slice(known_customers, after)
+            except Exception:  # The context or the file has failed, which is logged where it did.
+                after = 0
+            await asyncio.sleep(CHECK_S if after else TRIM_S)
+
+    async def _check_slice(self, known_customers: KnownCustomers, after: int) -> int:
+        """Forget those customers of some records who are not known any more; return where the next slice begins, 0: at the first.
+
+        They were erased on another node, by the retention of customers, or while the file could not be used.
+        """
+        store = self._store
+        if store is None:
+            return 0
+
+        def next_slice() -> tuple[dict[str, set[str]], int]:
+            return store.customers_after(after, slice_count=_CHECK_SLICE)
+
+        customers, last = await asyncio.get_running_loop().run_in_executor(self._writing, next_slice)
+        for workspace in customers.keys() & set(self._feed.publisher.workspaces):
+            known = await known_customers(workspace, sorted(customers[workspace]))
+            if unknown := customers[workspace].difference(known):
+                await self.forget_customers(workspace, sorted(unknown))
+        return last
 
     async def forget_customers(self, workspace: str, customer_ids: Sequence[str]) -> None:
         """Remove the ids of customers from their records, and from those that are written later. Raises RecordsUnavailable."""

@@ -214,6 +214,19 @@ class SqliteRecordStore:
         one = term("customer", workspace, customer_id)
         return self._database.execute("SELECT 1 FROM erased WHERE term = ?", (one,)).fetchone() is not None
 
+    def customers_after(self, number: int, *, slice_count: int) -> tuple[dict[str, set[str]], int]:
+        """Return the customers of the next records by workspace, and the number of the last of them; 0: there are no more."""
+        found = self._database.execute(
+            "SELECT r.number, w.name, r.customer_id FROM record r CROSS JOIN workspace w ON w.number = r.workspace"
+            " WHERE r.number > ? ORDER BY r.number LIMIT ?",
+            (number, slice_count),
+        ).fetchall()
+        customers: dict[str, set[str]] = {}
+        for _, workspace, customer_id in found:
+            if customer_id is not None:
+                customers.setdefault(workspace, set()).add(customer_id)
+        return customers, found[-1][0] if len(found) == slice_count else 0
+
     def trim(self, workspace: str, *, ended_before_ms: int, count_max: int, slice_count: int) -> int:
         """Delete the oldest records beyond the limits, at most ``slice_count``; return how many were deleted."""
         all_of = term("workspace", workspace)

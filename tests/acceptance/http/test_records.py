@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +237,44 @@ async def test_an_erased_customer_is_in_no_record_and_each_look_is_in_the_audit(
         assert await _caught_up(admin) == [*contacts, waiting]
         page = await admin.ok("GET", "/v1/records")
         assert {one["customer_id"] for one in page["records"]} == {None}
+
+
+async def test_customers_who_were_erased_elsewhere_leave_the_file_without_being_read(make_router: MakeRouter) -> None:
+    router = make_router().start()
+    file = Path(router.settings.journal.path).with_name("records.db")
+
+    def stored() -> set[str]:
+        with closing(sqlite3.connect(file)) as database:
+            return {one for (one,) in database.execute("SELECT customer_id FROM record WHERE customer_id IS NOT NULL")}
+
+    customers = []
+    async with Api(router) as admin, Api(router, "gateway", "web") as web:
+        for number, count in enumerate((105, 5)):
+            identity = {"type": "external:crm", "value": f"471{number}", "assurance": "verified"}
+            customers.append((await web.ok("POST", "/v1/customers/resolve", {"identities": [identity]}))["customer_id"])
+            # Those of the second customer are not in the first slice of 100 records.
+            for _ in range(count):
+                contact = (await web.submit(queue_id="sales", customer={"customer_id": customers[-1]}))["contact_id"]
+                await web.ok("POST", f"/v1/contacts/{contact}/abandon")
+        assert len(_ids(await admin.ok("GET", "/v1/records?limit=200"))) == 110
+    router.stop()
+    assert stored() == set(customers)
+    # As on another node: the records hear nothing of the erasure.
+    router.set(records__enabled="false")
+    router.start()
+    async with Api(router) as admin:
+        assert (await admin.call("DELETE", f"/v1/customers/{customers[1]}")).status in (200, 202)
+    router.stop()
+    assert stored() == set(customers)
+    router.set(records__enabled="true")
+    router.start()
+    async with asyncio.timeout(60):
+        while stored() != {customers[0]}:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    async with Api(router) as admin:
+        assert len(_ids(await admin.ok("GET", f"/v1/records?customer={customers[0]}&limit=200"))) == 105
+    router.stop()
+    assert customers[1].encode() not in b"".join(path.read_bytes() for path in file.parent.glob("records.db*"))
 
 
 async def test_old_records_are_not_kept_and_a_damaged_file_stops_no_contact(make_router: MakeRouter) -> None:

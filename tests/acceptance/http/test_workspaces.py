@@ -137,6 +137,9 @@ async def test_a_workspace_is_removed_with_what_is_in_it(make_router: MakeRouter
             name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("customer", "identity", "reference")
         }
     assert left["identity"] == left["reference"] == 0, left
+    with closing(sqlite3.connect(data_of(router) / "records.db")) as connection:
+        [(records, customers)] = connection.execute("SELECT count(*), count(customer_id) FROM record").fetchall()
+    assert records > 0 and customers == 0
 
 
 def refuses_the_name_in_its_settings(router: RouterProcess) -> None:
@@ -164,7 +167,9 @@ async def fill(admin: Api) -> None:
     await admin.ok("POST", f"/v1/contacts/{contact}/end", {})
     identity = {"type": "external:crm", "value": "4711", "assurance": "verified"}
     for _ in range(3):
-        await admin.submit(customer={"identities": [identity]})
+        contact = (await admin.submit(customer={"identities": [identity]}))["contact_id"]
+    await admin.ok("POST", f"/v1/contacts/{contact}/abandon")
+    assert (await admin.ok("GET", f"/v1/records/{contact}"))["customer_id"] is not None
     await admin.ok("POST", "/v1/customers/batch", {"customers": [{"identities": [identity], "profile": {"name": "Bo Smith"}}]})
 
 

@@ -1,6 +1,8 @@
 """What the operations on customers share: the context of the request, ids of the path, identities, and the audit of reads."""
 
 import re
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Any, Final
 
 from router.context.customers import (
@@ -22,6 +24,7 @@ from router.context.keys import RotationRunning
 from router.context.port import ContextStore
 from router.context.service import ContextService
 from router.context.verification import ProposalDecided, UnknownProposal
+from router.records.reading import RecordsUnavailable
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest
 
@@ -75,6 +78,13 @@ async def run_on_context(request: ApiRequest, operation: Any) -> Any:
         return await context_service(request).run(operation, timeout_s=request.services.settings.server.answer_timeout_s)
     except PROBLEM_ERRORS as error:
         raise problem_of(error) from None
+
+
+async def forget_in_records(request: ApiRequest, workspace: str, members: Collection[str]) -> None:
+    """Take the ids of customers out of the records; where their file has failed, they go once it is checked again."""
+    if request.services.records is not None:
+        with suppress(RecordsUnavailable):
+            await request.services.records.forget_customers(workspace, sorted(members))
 
 
 def problem_of(error: Exception) -> ProblemError:

@@ -5,8 +5,6 @@ except in the export that a customer is entitled to. Every answer that shows a c
 recorded in the audit of reads.
 """
 
-from collections.abc import Collection
-from contextlib import suppress
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -17,11 +15,11 @@ from router.context.identities import IDENTITIES_MAX, Identity
 from router.context.keys import KeyStatus
 from router.context.port import AuditEntry, ContactReference, ContextStore, CustomerExport, MergeEntry
 from router.model.commands import ANY_TAG
-from router.records.reading import RecordsUnavailable
 from router.server.api.customer_access import (
     PROBLEM_ERRORS,
     context_service,
     customer_id_of,
+    forget_in_records,
     merge_id_of,
     normal_identity,
     note_read,
@@ -301,20 +299,13 @@ async def erase_customer(request: ApiRequest) -> ApiResponse:
     members = await run_on_context(request, lambda store: store.member_ids(request.workspace, customer_id))
     if request.services.customers is not None:
         await request.services.customers.end_tokens(request.workspace, members)
-    await _forget_in_records(request, members)
+    await forget_in_records(request, request.workspace, members)
     try:
         done = await context_service(request).erase(request.workspace, customer_id)
     except PROBLEM_ERRORS as error:
         raise problem_of(error) from None
     receipt = ErasureReceipt(customer_id=customer_id, state="erased" if done else "pending")
     return ApiResponse(body=receipt, status=200 if done else 202)
-
-
-async def _forget_in_records(request: ApiRequest, members: Collection[str]) -> None:
-    """Take the ids of customers out of the records; where their file has failed, answers leave the erased ones out."""
-    if request.services.records is not None:
-        with suppress(RecordsUnavailable):
-            await request.services.records.forget_customers(request.workspace, sorted(members))
 
 
 def _with_version(view: CustomerView) -> ApiResponse:

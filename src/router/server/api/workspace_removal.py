@@ -14,7 +14,7 @@ from router.engine.queries.slices import ContactPage, Slices
 from router.model.commands import CompleteAssignment, EndContact, PlainCommand, RemoveAgent
 from router.model.states import ContactId, ContactState
 from router.model.views import AgentView
-from router.server.api.customer_access import run_on_context
+from router.server.api.customer_access import forget_in_records, run_on_context
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest
 
@@ -74,6 +74,7 @@ async def _erase_customers(request: ApiRequest, workspace: str) -> None:
             return store.changed_after(workspace, after, limit=_CUSTOMERS_AT_ONCE)
 
         page: ChangedPage = await run_on_context(request, next_page)
+        await forget_in_records(request, workspace, {customer.customer_id for customer in page.customers})
         for customer in page.customers:
             try:
                 await context.erase(workspace, customer.customer_id)
