@@ -206,3 +206,21 @@ def test_a_resumed_contact_has_what_came_with_the_submit_and_no_older_proof(stor
     store.contacts.raise_assurance("default", "c1", customer_id=customer_id, assurance=Assurance.VERIFIED, now_ms=later)
     read_from_the_feed()
     assert content().assurance is Assurance.VERIFIED
+
+
+@pytest.mark.parametrize("damage", ["the key", "the context"])
+def test_a_customer_who_cannot_be_read_costs_no_change_of_another(store: SqliteContextStore, damage: str) -> None:
+    damaged, other = create(store, identity("u-1")), create(store, identity("u-2"))
+    for contact_id, customer_id in (("c1", damaged), ("c2", other)):
+        keep(store, contact_id, customer_id)
+        store.contacts.record_work("default", [work(contact_id, customer_id)], history_id="h", seq=1)
+    row = store._table("default").row_of(damaged)
+    if damage == "the key":
+        store._keys._connection.execute("UPDATE customer_key SET wrapped = zeroblob(60) WHERE row = ?", (row,))
+        store._keys._cache.clear()
+    else:
+        store._data.execute("UPDATE contact SET content = zeroblob(60) WHERE row = ?", (row,))
+    resumed = msgspec.structs.replace(work("c1", state="open", submitted_as="c3"), at_ms=NOW + 1)
+    store.contacts.record_work("default", [resumed, work("c2", state="ended")], history_id="h", seq=3)
+    content = store.contacts.content("default", "c2", customer_id=other)
+    assert [one.state for one in content.work] == ["ended"] and store.contacts.cursor("default") == ("h", 3)

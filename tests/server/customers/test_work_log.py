@@ -9,6 +9,7 @@ import pytest
 
 from router.context.cards import WorkChange
 from router.context.customers import ContextError, ContextUnavailable
+from router.context.keys import SealBroken
 from router.context.service import ContextService
 from router.journal.records import Record
 from router.model import events as e
@@ -143,9 +144,12 @@ async def test_a_start_far_behind_drops_nothing_before_cards_are_shown(monkeypat
         assert (store.written, store.seq) == (ids, 500) and store.most <= 40
 
 
-async def test_a_store_that_lost_changes_from_before_the_start_is_not_current(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ContextError("a batch was refused"), SealBroken("a key was altered"), ValueError("not JSON")])
+async def test_a_store_that_lost_changes_from_before_the_start_is_not_current(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     async with a_start_behind(monkeypatch, 100) as (work, store, ids):
-        store.errors = [ContextError("the store has refused a batch")]
+        store.errors = [error]
         store.gate.set()
         assert not await work.wait_until_current("main")
         assert len(store.written) < len(ids) and store.seq == 0

@@ -310,9 +310,10 @@ class SqliteContacts:
         row, kept_ms = contacts.row_of(change.contact_id), contacts.kept_ms(change.contact_id)
         if change.submitted_as is None or row is None or kept_ms is None or kept_ms >= change.at_ms:
             return
-        if customers.key_of(row) is not None:
-            customer_id = customers.id_of(row)
-            with suppress(SealBroken, UnknownCustomer, ErasedCustomer):
+        # A customer whose key or contents cannot be read costs no other change of the batch; nothing of them can be shown either.
+        with suppress(SealBroken, ValueError, UnknownCustomer, ErasedCustomer):
+            if customers.key_of(row) is not None:
+                customer_id = customers.id_of(row)
                 self.resume(
                     workspace, change.contact_id, customer_id=customer_id, submitted_as=change.submitted_as, at_ms=change.at_ms
                 )

@@ -21,6 +21,7 @@ from router.context.cards import WorkChange
 from router.context.customers import ContextError, ContextUnavailable
 from router.context.port import ContextStore
 from router.context.service import ContextService
+from router.model.errors import RouterError
 from router.model.events import (
     AssignmentCompleted,
     ContactAssigned,
@@ -324,7 +325,7 @@ class WorkLog:
             except ContextUnavailable:
                 self._wait_again(workspace, changes, history_id, seq)
                 is_written = False
-            except ContextError:
+            except (RouterError, ValueError):  # The operation was undone: its changes are lost until the next start.
                 self._gaps.add(workspace)
         return is_written
 
