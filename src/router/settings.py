@@ -315,6 +315,8 @@ class ClaimSettings(SettingsStruct, frozen=True, kw_only=True):
     """Workspaces by values of that claim. Empty: the value is the workspace."""
     default_workspace: Name | None = None
     """Workspace of a token without that claim; null: such a token is refused."""
+    supervises: ClaimName = "supervises"
+    """Claim with the queues and teams of a supervisor; a token without it is not limited, and one where it is null is refused."""
 
 
 class IssuerSettings(SettingsStruct, frozen=True, kw_only=True):

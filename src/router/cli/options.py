@@ -140,6 +140,8 @@ def mint_command_token(
 
     ``may_be_unlisted``: the workspace may be one that was created over the API.
     """
+    from msgspec import UNSET
+
     from router.server.auth.credentials import ScopeClaim, mint_token
     from router.server.auth.keys import secret_path
 
@@ -148,7 +150,7 @@ def mint_command_token(
             f"{secret_path(settings)}: no secret; the router creates it at its first start "
             "(use the same --data or --config as the router)"
         )
-    scope = ScopeClaim(queues=queues or None, teams=teams or None) if queues or teams else None
+    scope = ScopeClaim(queues=queues or UNSET, teams=teams or UNSET) if queues or teams else None
     return mint_token(
         settings,
         subject=subject,

@@ -325,6 +325,32 @@ def test_claims_are_found_by_their_names_and_values(tmp_path: Path) -> None:
             authenticator.verify(token(**changes))
 
 
+def test_the_scope_of_a_supervisor_is_found_by_its_name(tmp_path: Path) -> None:
+    name = "https://example.com/supervises"
+    lead = claims(role="supervisor")
+    scope = {"queues": ["sales"]}
+    tokens: dict[str, dict[str, Any]] = {
+        name: {name: scope},
+        "centre.scope": {"centre": {"scope": scope}},
+        "supervises": {"supervises": scope},
+    }
+    for given, token in tokens.items():
+        verified = mapped_issuer(tmp_path, supervises=given).verify(signed({**lead, **token}))
+        assert verified.scope is not None and (verified.scope.queues, verified.scope.teams) == (("sales",), None)
+    assert mapped_issuer(tmp_path, supervises="centre.scope").verify(signed({**lead, "centre": {}})).scope is None
+    invalid: tuple[Any, ...] = (None, {"teams": None}, {**scope, "teams": None}, "sales")
+    for value in invalid:
+        with pytest.raises(AuthFailed, match="claims"):
+            mapped_issuer(tmp_path, supervises=name).verify(signed({**lead, name: value}))
+    with pytest.raises(AuthFailed, match="claims"):
+        mapped_issuer(tmp_path, supervises="centre.scope").verify(signed({**lead, "centre": None}))
+
+
+def test_a_scope_that_is_null_is_no_unlimited_one(tmp_path: Path) -> None:
+    assert an_authenticator(tmp_path).verify(signed(claims(role="supervisor"))).scope is None
+    assert refused(tmp_path, signed({**claims(role="supervisor"), "supervises": None})) == "claims"
+
+
 def test_an_issuer_has_an_audience_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "hmac").write_text(SECRET)
     issuer = {"issuer": "h", "family": "hmac", "keys": [{"path": str(tmp_path / "hmac")}], "audience": "desk"}

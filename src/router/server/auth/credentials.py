@@ -25,7 +25,7 @@ from typing import Annotated, Any, Final, Protocol
 
 import jwt
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.errors import RouterError, SettingsInvalid
 from router.model.filters import SupervisorScope
@@ -286,10 +286,10 @@ class AuthFailed(RouterError):
 
 
 class ScopeClaim(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Claim that limits a supervisor: an unknown or misspelled part makes the token invalid, so that it never widens the scope."""
+    """Claim that limits a supervisor: an unknown, misspelled or null part makes the token invalid, as it must not widen it."""
 
-    queues: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=SCOPE_NAMES_MAX)] | None = None
-    teams: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=SCOPE_NAMES_MAX)] | None = None
+    queues: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=SCOPE_NAMES_MAX)] | UnsetType = UNSET
+    teams: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=SCOPE_NAMES_MAX)] | UnsetType = UNSET
 
 
 class _TokenClaims(Struct, frozen=True):
@@ -302,7 +302,8 @@ class _TokenClaims(Struct, frozen=True):
     exp: Annotated[int, Meta(ge=0, le=2**53)] | float
     aud: str | list[str]
     iat: int | float | None = None
-    supervises: ScopeClaim | None = None
+    supervises: ScopeClaim | UnsetType = UNSET
+    """Never null: a limit that an issuer has failed to fill in is no unlimited one."""
 
 
 class _IssuerClaim(Struct, frozen=True):
@@ -469,7 +470,7 @@ class Authenticator:
     def _credential(self, claims: _TokenClaims, issuer: Issuer, key: VerificationKey) -> Credential:
         if claims.role is Role.CUSTOMER:
             raise AuthFailed("role")
-        scope = claims.supervises
+        scope = None if claims.supervises is UNSET else claims.supervises
         if scope is not None and (claims.role is not Role.SUPERVISOR or scope == ScopeClaim()):
             raise AuthFailed("scope")
         longest = self._settings.lifetime_s_max + self._settings.leeway_s
@@ -489,7 +490,7 @@ class Authenticator:
             workspace=claims.workspace,
             issuer=issuer.name,
             expires_at_s=int(claims.exp),
-            scope=None if scope is None else SupervisorScope(queues=scope.queues, teams=scope.teams),
+            scope=None if scope is None else SupervisorScope(queues=scope.queues or None, teams=scope.teams or None),
             key_id=issuer.key_id(key),
         )
 
@@ -516,18 +517,23 @@ def _mapped(payload: dict[str, Any], claims: ClaimSettings) -> dict[str, Any]:
         workspace = claims.workspaces.get(workspace) if isinstance(workspace, str) else None
         if workspace is None:
             raise AuthFailed("workspace")
-    return {**payload, "sub": subject, "role": role, "workspace": workspace}
+    supervises = _claim(payload, claims.supervises, absent=UNSET)
+    scope = {} if supervises is UNSET else {"supervises": supervises}
+    others = {name: value for name, value in payload.items() if name != "supervises"}
+    return {**others, "sub": subject, "role": role, "workspace": workspace, **scope}
 
 
-def _claim(payload: dict[str, Any], name: str) -> Any:
-    """Return a claim by its name, or by a path of names separated by dots; None: there is none."""
+def _claim(payload: dict[str, Any], name: str, *, absent: UnsetType | None = None) -> Any:
+    """Return a claim by its name, or by a path of names separated by dots; ``absent`` where there is none."""
     if name in payload:
         return payload[name]
     value: Any = payload
     for part in name.split("."):
         if not isinstance(value, dict):
             return None
-        value = value.get(part)
+        if part not in value:
+            return absent
+        value = value[part]
     return value
 
 
