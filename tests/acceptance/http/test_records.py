@@ -124,6 +124,8 @@ async def test_records_are_found_by_what_they_say_page_by_page(make_router: Make
             ("channel=chat&queue=sales", ended[6:]),
             ("channel=chat&queue=support", []),
             ("agent=ada", []),
+            ("agent=ada@example.org", []),
+            ("agent=auth0%7C5f7c", []),
             (
                 f"from_ms={times[0]}&to_ms={times[0] + 1}&limit=10",
                 [one for one, at in zip(ended, times[::-1], strict=True) if at == times[0]],
@@ -158,6 +160,7 @@ async def test_records_are_found_by_what_they_say_page_by_page(make_router: Make
         assert json.loads(shown)["contact_id"] == ended[0]
         exported = await asyncio.to_thread(_run, router, *command, "export", "--where", "attribute=tier=gold")
         assert [json.loads(line)["contact_id"] for line in exported.splitlines()] == ended[:3]
+        assert await asyncio.to_thread(_run, router, *command, "export", "--where", "agent=auth0|5f7c") == ""
         table = await admin.call("GET", "/v1/records?format=csv&limit=1&order=oldest")
         head, row = table.body.decode().splitlines()
         assert head == ",".join(COLUMNS) and row.startswith(f"{ended[0]},abandoned,") and row.endswith("tier=gold")

@@ -320,7 +320,7 @@ class EventsQuery(_Request, frozen=True, kw_only=True):
     """Maximum number of events in the page."""
     contact: Ident | None = None
     """Only events of this contact."""
-    agent: Ident | None = None
+    agent: SubjectId | None = None
     """Only events that concern this agent."""
     type: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\.[a-z_]{1,32}(?!\n)$", extra={"rule": "must be a type of events"})] | None = (
         None
