@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from router.context.cards import ContactContext
 from router.context.customers import ErasedCustomer, ProfileChange, UnknownCustomer
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import Step
-from router.context.port import ContextStore
+from router.context.port import ContactReference, ContextStore
 
 NOW = 1_800_000_000_000
 OpenStore = Callable[[], ContextStore]
@@ -128,3 +129,30 @@ class ContextContract:
         with pytest.raises(ErasedCustomer):
             again.customer("default", customer_id)
         again.close()
+
+    def test_contacts_without_a_customer_are_listed_for_their_erasure(self, open_store: OpenStore) -> None:
+        store = open_store()
+        store.begin()
+        known = create(store, identity("app_user", "u-1"))
+        context = ContactContext(summary="wants a refund")
+        for number in range(3):
+            customer_id = known if number == 0 else None
+            store.contacts.keep("default", f"k{number}", customer_id=customer_id, assurance=None, context=context, now_ms=NOW)
+            reference = ContactReference(f"k{number}", f"call-{number}", customer_id)
+            store.references.keep("default", [reference], now_ms=NOW + number * 24 * 3_600_000)
+        store.commit()
+        store.begin()
+        contacts = store.contacts.ids_without_customer("default", limit=10)
+        days = store.references.ids_without_customer("default", limit=10)
+        assert len(store.contacts.ids_without_customer("default", limit=1)) == 1
+        store.commit()
+        assert (len(set(contacts)), len(set(days)), len({*contacts, *days, known})) == (2, 2, 5)
+        for customer_id in contacts + days:
+            erase(store, customer_id)
+        store.begin()
+        assert store.contacts.ids_without_customer("default", limit=10) == []
+        assert store.references.ids_without_customer("default", limit=10) == []
+        assert set(store.references.read("default", ["k0", "k1", "k2"])) == {"k0"}
+        assert store.contacts.content("default", "k1", customer_id=None).context is None
+        assert store.contacts.content("default", "k0", customer_id=known).context == context
+        store.close()

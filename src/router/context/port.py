@@ -111,6 +111,10 @@ class ContactContexts(Protocol):
         """Return the history and the event up to which ``record_work`` was applied; None: nothing was."""
         ...
 
+    def ids_without_customer(self, workspace: str, *, limit: int) -> list[str]:
+        """Return ids of which each is erased as a customer is, but stands for one contact whose customer was never known."""
+        ...
+
 
 class ContactReference(Struct, frozen=True):
     """The reference of one contact."""
@@ -135,6 +139,10 @@ class ContactReferences(Protocol):
 
     def discard(self, workspace: str, contact_ids: Sequence[str]) -> None:
         """Delete the references of contacts that were not accepted."""
+        ...
+
+    def ids_without_customer(self, workspace: str, *, limit: int) -> list[str]:
+        """Return ids of which each is erased as a customer is, but stands for the references of a day without a customer."""
         ...
 
 

@@ -131,15 +131,23 @@ async def test_a_workspace_is_removed_with_what_is_in_it(make_router: MakeRouter
         assert (await operator.call("POST", "/v1/workspaces", {"name": "branch"})).code == "workspace_exists"
     router.stop()
     refuses_the_name_in_its_settings(router)
-    [file] = [path for path in data_of(router).rglob("*.db") if has_table(path, "identity")]
-    with closing(sqlite3.connect(file)) as connection:
-        left = {
-            name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("customer", "identity", "reference")
-        }
-    assert left["identity"] == left["reference"] == 0, left
+    assert left_of_customers(data_of(router)) == {}
     with closing(sqlite3.connect(data_of(router) / "records.db")) as connection:
         [(records, customers)] = connection.execute("SELECT count(*), count(customer_id) FROM record").fetchall()
     assert records > 0 and customers == 0
+
+
+def left_of_customers(directory: Path) -> dict[str, int]:
+    """Return the tables of the customer context that still hold something of the contacts and customers of any workspace."""
+    left: dict[str, int] = {}
+    wanted = ["customer", "customer_key", "identity", "reference", "reference_day", "contact", "note", "journey", "tail"]
+    for path in directory.rglob("context*.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            for name in wanted:
+                if has_table(path, name):
+                    left[name] = connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+    assert set(left) == set(wanted), left
+    return {name: count for name, count in left.items() if count}
 
 
 def refuses_the_name_in_its_settings(router: RouterProcess) -> None:
@@ -158,13 +166,15 @@ def has_table(path: Path, name: str) -> bool:
 
 
 async def fill(admin: Api) -> None:
-    """A customer, a conversation, a contact in wrap-up and waiting ones."""
+    """A customer, a conversation, a contact in wrap-up and waiting ones, one of them with a context and a note but no customer."""
     for agent in ("ada", "grace"):
         await admin.ok("PUT", f"/v1/agents/{agent}", {})
         await admin.ok("POST", f"/v1/agents/{agent}/state", {"state": "not_ready"})
         contact = (await admin.submit(reference=f"call-{agent}"))["contact_id"]
         await admin.ok("POST", f"/v1/contacts/{contact}/assign", {"agent_id": agent})
     await admin.ok("POST", f"/v1/contacts/{contact}/end", {})
+    unknown = (await admin.submit(reference="call-unknown", context={"summary": "wants to know a price"}))["contact_id"]
+    await admin.ok("POST", f"/v1/contacts/{unknown}/notes", {"text": "called from a train"})
     identity = {"type": "external:crm", "value": "4711", "assurance": "verified"}
     for _ in range(3):
         contact = (await admin.submit(customer={"identities": [identity]}))["contact_id"]

@@ -34,6 +34,8 @@ from router.context.sqlite.journeys import JourneyTable
 CONTACT_KEPT_MS: Final = 90 * 24 * 3_600_000
 """Time for which the context, the notes and the course of a contact are kept."""
 _RETENTION_SLICE: Final = 500
+AFTER_ALL_MS: Final = 1 << 52
+"""Later than everything that is stored; also exact as a floating-point number."""
 _CONTEXT_COLUMN: Final = "contact.content"
 _NOTE_COLUMN: Final = "note.text"
 _WORK_SHOWN: Final = 16
@@ -429,6 +431,11 @@ class SqliteContacts:
     def rows_alone(self, workspace: str, *, now_ms: int) -> list[int]:
         """Return rows that stand for one contact alone, whose customer was never known, and that are no longer kept."""
         return self._contacts(workspace)[1].rows_alone(before_ms=now_ms - self._kept_ms, limit=_RETENTION_SLICE)
+
+    def ids_without_customer(self, workspace: str, *, limit: int) -> list[str]:
+        """Return ids of which each is erased as a customer is, but stands for one contact whose customer was never known."""
+        customers, contacts = self._contacts(workspace)
+        return [customers.id_of(row) for row in contacts.rows_alone(before_ms=AFTER_ALL_MS, limit=limit)]
 
     def expire(self, workspace: str, *, now_ms: int) -> None:
         """Delete a slice of what is stored about contacts that are no longer kept."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from router.context.customers import ErasedCustomer, UnknownCustomer
 from router.context.port import ContactReference
+from router.context.sqlite.contacts import AFTER_ALL_MS
 from router.context.sqlite.customers import CustomerTable
 
 DAY_MS: Final = 24 * 3_600_000
@@ -110,6 +111,11 @@ class SqliteReferences:
             (table.number, now_ms // DAY_MS - self._kept_days, limit),
         ).fetchall()
         return [int(row) for (row,) in found]
+
+    def ids_without_customer(self, workspace: str, *, limit: int) -> list[str]:
+        """Return ids of which each is erased as a customer is, but stands for the references of a day without a customer."""
+        table = self._table_of(workspace)
+        return [table.id_of(row) for row in self.rows_of_old_days(table, now_ms=AFTER_ALL_MS, limit=limit)]
 
     def expire(self, *, now_ms: int, limit: int) -> None:
         """Delete references of known customers that are no longer kept, at most ``limit``."""

@@ -25,7 +25,7 @@ _LIVE: Final = tuple(state for state in ContactState if not state.is_terminal)
 
 
 async def empty_workspace(request: ApiRequest, workspace: str) -> None:
-    """End the contacts of a workspace, delete its agents, and erase its customers and references. Raises ProblemError."""
+    """End the contacts of a workspace, delete its agents, and erase what the customer context holds. Raises ProblemError."""
     for state in _LIVE:
         while contact_ids := await _contacts_in(request, workspace, state):
             await _execute_all(request, workspace, [EndContact(contact_id=name, reason=_REASON) for name in contact_ids])
@@ -35,6 +35,7 @@ async def empty_workspace(request: ApiRequest, workspace: str) -> None:
     if request.services.context is not None:
         await _erase_customers(request, workspace)
         await _discard_references(request, workspace)
+        await _erase_contacts_alone(request, workspace)
 
 
 def _completions(agents: list[AgentView]) -> list[PlainCommand]:
@@ -83,6 +84,24 @@ async def _erase_customers(request: ApiRequest, workspace: str) -> None:
         if not page.has_more:
             return
         position = page.position
+
+
+async def _erase_contacts_alone(request: ApiRequest, workspace: str) -> None:
+    """Erase what is stored of contacts whose customers were never known: contexts, notes, and the keys of references."""
+    context = request.services.context
+    assert context is not None
+    erased: set[str] = set()
+
+    def find(store: ContextStore) -> list[str]:
+        contacts = store.contacts.ids_without_customer(workspace, limit=_CUSTOMERS_AT_ONCE)
+        return contacts + store.references.ids_without_customer(workspace, limit=_CUSTOMERS_AT_ONCE)
+
+    while found := [one for one in await run_on_context(request, find) if one not in erased]:
+        results = await asyncio.gather(*(context.erase(workspace, one) for one in found), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, (UnknownCustomer, ErasedCustomer)):
+                raise result
+        erased.update(found)
 
 
 async def _discard_references(request: ApiRequest, workspace: str) -> None:
