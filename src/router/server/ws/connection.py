@@ -117,6 +117,11 @@ class WebSocketConnection(SessionSocket):
         self.deliver = self._write_buffer.put
         self.reserve = self._write_buffer.reserve
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether a sender of many frames may go on."""
+        return self._write_buffer.takes_more
+
     # --- closing ------------------------------------------------------------------------------------
     def _note_closing(self) -> None:
         self._hub.closing_started(self)

@@ -5,6 +5,10 @@ connections that watch it, in steps between which the event loop goes on, and co
 sent again when something was counted for it; times alone, which pass all the time, are sent every ``_TIMES_INTERVAL_S``. A new
 connection gets all rows with the next update, and all connections do when a row no longer exists, as in a sliding window.
 
+All rows of a large centre are more than the write buffer of a connection holds. So the next frame is sent when those before it have
+largely left for all connections, at the pace of the slowest one. One that is slower than ``_PATIENCE_S`` for an update is sent the
+rest at once, and closed where its buffer is then full: others do not wait for it longer.
+
 The next update begins no sooner than sixteen times the duration of the computation later, so that a view takes at most about a
 sixteenth of a core, whatever the size of the centre. Nothing is computed for a view that is not watched.
 """
@@ -31,6 +35,9 @@ VIEWS_MAX: Final = 8
 # Rows of a frame, and rows that are compared before other tasks run.
 _ROWS_PER_FRAME: Final = 32
 _TIMES_INTERVAL_S: Final = 15.0
+# How long an update waits for slow connections, and how often it looks.
+_PATIENCE_S: Final = 5.0
+_PAUSE_S: Final = 0.005
 # Share of a core that a view may take: one of so many parts.
 _PARTS_OF_A_CORE: Final = 16
 
@@ -53,6 +60,10 @@ class WatchingConnection(Protocol):
     subprotocol: str
     live: bool
     """Whether it is still connected."""
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether little of what was delivered still waits in the write buffer."""
 
     def deliver(self, frame: bytes) -> None:
         """Put a complete frame into the write buffer."""
@@ -183,11 +194,15 @@ class StatisticsViews:
     async def _send(
         self, connections: list[WatchingConnection], rows: list[StatisticsRow], *, is_whole: bool, common: dict[str, object]
     ) -> None:
-        """Send rows in frames of a few; the first one says whether all rows before it are void."""
+        """Send rows in frames of a few, as fast as they leave; the first one says whether all rows before it are void."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + _PATIENCE_S
         for start in range(0, max(len(rows), is_whole), _ROWS_PER_FRAME):
             page = tuple(rows[start : start + _ROWS_PER_FRAME])
             frame = StatisticsFrame(whole=is_whole and start == 0, rows=page, **common)  # type: ignore[arg-type]
             encoded: dict[str, bytes] = {}
+            while any(one.live and not one.takes_more for one in connections) and loop.time() < until_s:  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE_S)  # A transport tells only one protocol when it may be written to.
             for one in connections:
                 if one.live:
                     if one.subprotocol not in encoded:

@@ -118,6 +118,12 @@ class WriteBuffer:
         """Number of frames that have not left the process, as of the last write."""
         return self._waiting_count + len(self._pending)
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether less than a quarter of the bytes wait that may: a sender of many frames waits until then."""
+        pending = sum(len(one) for one in self._pending if isinstance(one, bytes))
+        return self._closed or self._transport.get_write_buffer_size() + pending < self._bytes_max // 4
+
     def put(self, frame: bytes) -> None:
         """Send a complete frame at the end of this loop iteration. After ``close``, the frame is dropped."""
         if self._closed:
