@@ -245,6 +245,15 @@ def test_all_quarters_can_be_read_at_any_time_of_the_day(hour: int) -> None:
     assert len(spans) == QUARTERS_MAX
 
 
+@pytest.mark.parametrize("interval", list(Interval))
+def test_a_question_without_any_history_has_no_rows(interval: Interval) -> None:
+    now_ms = 1_700_000_000_000
+    for from_ms, to_ms in ((0, 1 << 52), (1_000, 1 << 52), (0, 2_000), (now_ms, now_ms + 1), (1_000, 2_000)):
+        assert rows_of(WorkspaceStats(), StatisticsQuestion(Dimension.QUEUE, interval, None, from_ms, to_ms), now_ms) == []
+    for period in Period:
+        assert rows_of(WorkspaceStats(), StatisticsQuestion(Dimension.WORKSPACE, period=period), now_ms) == []
+
+
 def test_too_many_spans_are_refused() -> None:
     day = a_long_time(1)
     stats = day.workspace_stats()

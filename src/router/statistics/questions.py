@@ -95,6 +95,8 @@ def spans_of(history: History, question: StatisticsQuestion, now_ms: int) -> lis
 
 
 def _whole_span(history: History, question: StatisticsQuestion, now_ms: int) -> TimeSpan:
+    if not history.minutes:
+        return TimeSpan(0, 0)  # Nothing was counted, and so nothing is kept.
     today = TimeSpan(*history.day_bounds(max(now_ms, history.minute_start_ms)))
     if question.period is Period.TODAY:
         return today
