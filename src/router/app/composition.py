@@ -207,6 +207,8 @@ class App:
 
         def workspace_created(name: str) -> None:
             stats[name] = workspace_stats(self._writer, name)
+            if self._customers is not None:
+                self._customers.workspace_created(name)
             authenticator.add_workspace(name)
             _log.info("workspace created", action="workspace_created", workspace=name)
 

@@ -259,3 +259,23 @@ def check_commands(router: RouterProcess) -> None:
     assert len(msgspec.json.decode(run("list", "--json").stdout)["workspaces"]) == 100
     full = run("create", "another")
     assert full.exit_code == 1 and "no_more_workspaces" in error_line(full)
+
+
+async def test_the_first_customer_of_a_new_workspace_is_not_lost_in_a_kill(make_router: MakeRouter) -> None:
+    router = make_router(context__submit_wait_ms_max=5_000).start()
+    customer = {"identities": [{"type": "app_user", "value": "u-1", "assurance": "verified"}]}
+    async with Api(router, "operator", "olga") as operator, Api(router) as default:
+        await default.submit(customer=customer)  # From here on, what happens to contacts of customers is followed.
+        await operator.ok("POST", "/v1/workspaces", {"name": "branch", "policy": POLICY})
+        async with Api(router, token=token(router, "admin", "branch")) as admin:
+            contact = (await admin.submit(customer=customer))["contact_id"]
+    router.kill()
+    router.start()
+    async with Api(router, token=token(router, "admin", "branch")) as admin, asyncio.timeout(60):
+        path = f"/v1/contacts/{contact}/card"
+        while (card := await admin.ok("GET", path))["status"] == "late":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        customer_id = card["customer"]["customer_id"]
+        later = (await admin.submit(customer={"customer_id": customer_id}))["contact_id"]
+        shown = await admin.ok("GET", f"/v1/contacts/{later}/card")
+        assert contact in [one["contact_id"] for one in (*shown.get("contacts", ()), *shown.get("open_work", ()))], shown

@@ -87,6 +87,8 @@ class SlowStore:
         self.errors: list[Exception] = []
         self.written: list[str] = []
         self.seq = 0
+        self.others: list[tuple[str, str, int]] = []
+        """What was written of other workspaces than ``main``: name and position."""
         self.most = 0
         """Changes of the largest batch."""
 
@@ -100,7 +102,10 @@ class SlowStore:
     def cursor(self, _workspace: str) -> tuple[str, int]:
         return self.history_id, self.seq
 
-    def record_work(self, _workspace: str, changes: list[WorkChange], *, history_id: str, seq: int, is_complete: bool) -> None:
+    def record_work(self, workspace: str, changes: list[WorkChange], *, history_id: str, seq: int, is_complete: bool) -> None:
+        if workspace != "main":
+            self.others.append((workspace, history_id, seq))
+            return
         self.most = max(self.most, len(changes))
         self.written += [one.contact_id for one in changes]
         if is_complete:
@@ -167,3 +172,13 @@ async def test_a_stop_while_the_feed_waits_for_the_store_loses_nothing(monkeypat
         await stopping
         # What the record had that the feed was at is written again after the next start.
         assert store.seq and store.written[: store.seq] == ids[: store.seq]
+
+
+async def test_the_position_of_a_new_workspace_is_written_before_its_first_contact(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_start_behind(monkeypatch, 1) as (work, store, _):
+        store.gate.set()
+        assert await work.wait_until_current("main")
+        work._feed.publisher.add_workspace("branch", "h2", last_seq=2)
+        work.workspace_created("branch")
+        await until(lambda: bool(store.others))
+        assert store.others == [("branch", "h2", 2)]

@@ -112,6 +112,10 @@ class LiveCustomers:
         self._work.begin()
         self._writer.on_decided = self._on_decided
 
+    def workspace_created(self, workspace: str) -> None:
+        """Follow the contacts of a new workspace from its beginning. Call before its first command is accepted."""
+        self._work.workspace_created(workspace)
+
     async def stop(self) -> None:
         """Stop following and write what waits."""
         self._writer.on_decided = None

@@ -184,6 +184,14 @@ class WorkLog:
         self._begin_flush()
         self._position_timer = asyncio.get_running_loop().call_later(POSITION_S, self._write_positions)
 
+    def workspace_created(self, workspace: str) -> None:
+        """Write the position of a new workspace at once, so that a crash before its first contact of a customer loses none."""
+        if self._subscription is None:  # ``begin`` writes that of every workspace.
+            return
+        publisher = self._feed.publisher
+        self._pending.setdefault(workspace, ([], publisher.history_id(workspace), publisher.last_seq(workspace)))
+        self._flushing()
+
     def _write_positions(self) -> None:
         """Write how far the feed has been read, again and again."""
         self._note_positions()
