@@ -45,6 +45,8 @@ _CHECK_SLICE: Final = 100
 _DAY_MS: Final = 86_400_000
 _EVENT_TYPES: Final = frozenset({*CONTACT_EVENTS, PolicyPublished})
 
+_FAILED: Final = "the file of the records cannot be used at present; the log says why"
+
 T = TypeVar("T")
 KnownCustomers: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Collection[str]]]
 """Returns which customers of a workspace have not been erased."""
@@ -302,7 +304,7 @@ class RecordService:
         while self._taken < collected and self._store is not None:
             await asyncio.shield(self._flush_soon())
         if self._store is None:
-            raise RecordsUnavailable("the file of the records cannot be used at present; the log says why")
+            raise RecordsUnavailable(_FAILED)
 
     async def _save(self) -> None:
         """Write everything that was published before, and the position."""
@@ -365,7 +367,7 @@ class RecordService:
         """Remove the ids of customers from their records, and from those that are written later. Raises RecordsUnavailable."""
         store = self._store
         if store is None:
-            raise RecordsUnavailable("the file of the records cannot be used at present; the log says why")
+            raise RecordsUnavailable(_FAILED)
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._writing, store.forget_customers, workspace, tuple(customer_ids))
@@ -375,14 +377,20 @@ class RecordService:
 
     # --- reading -----------------------------------------------------------------------------------
 
-    def as_of_seq(self, workspace: str) -> int:
-        """Return the event up to which the records of a workspace are complete."""
-        assert self._subscription is not None
-        return self._subscription.position(workspace).seq
-
-    async def find(self, workspace: str, search: RecordSearch) -> RecordPage:
-        """Return one page of a search. Raises RecordsUnavailable."""
-        return await self._read(lambda reader: reader.find(workspace, search))
+    async def find(self, workspace: str, search: RecordSearch) -> tuple[RecordPage, int]:
+        """Return one page of a search, and the event up to which records are complete in it. Raises RecordsUnavailable."""
+        subscription = self._subscription
+        if subscription is None:
+            raise RecordsUnavailable(_FAILED)
+        # Before the search: what is published meanwhile may not be in the page.
+        try:
+            as_of_seq = subscription.position(workspace).seq
+        except KeyError:
+            as_of_seq = 0  # A workspace that was created since, of which nothing was published yet.
+        page = await self._read(lambda reader: reader.find(workspace, search))
+        if self._subscription is not subscription:
+            raise RecordsUnavailable(_FAILED)  # Opened again, the file may be behind that event.
+        return page, as_of_seq
 
     async def get(self, workspace: str, contact_id: str, *, gateway_id: str | None) -> StoredRecord | None:
         """Return the newest record with a contact's id, of a gateway if one is given. Raises RecordsUnavailable."""
@@ -393,7 +401,7 @@ class RecordService:
         await self._settle()
         reader = self._reader
         if reader is None:
-            raise RecordsUnavailable("the file of the records cannot be used at present; the log says why")
+            raise RecordsUnavailable(_FAILED)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, operation, reader)
         except (sqlite3.Error, OSError) as error:

@@ -1,7 +1,9 @@
 """Records of ended contacts over HTTP, where a command of a process of its own cannot bring about what they have to withstand."""
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 from router.model.commands import AbandonContact, EnqueueContact, PublishPolicy
 from router.model.policy import RetentionPolicy
@@ -45,3 +47,53 @@ async def test_an_id_that_was_used_again_has_a_record_of_each_contact(tmp_path: 
         assert (await operated.get("/v1/records/call-1001", as_="gateway:gw-b"))["gateway_id"] == "gw-b"
         got = await operated.call("GET", "/v1/records/call-1001", as_="gateway:gw-c")
         assert (got.status, got.code) == (404, "unknown_record")
+
+
+async def _blocked_search(operated: OperatedRouter, may_end: threading.Event) -> "asyncio.Task[Any]":
+    """A search whose result is there, and is not answered before ``may_end``."""
+    service = operated.router.services.records
+    assert service is not None
+    reader: Any = service._reader
+    find, has_found = reader.find, threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        page = find(*arguments)
+        has_found.set()
+        may_end.wait(20)
+        return page
+
+    reader.find = slow
+    search = asyncio.ensure_future(operated.call("GET", "/v1/records"))
+    await asyncio.to_thread(has_found.wait, 20)
+    del reader.find
+    return search
+
+
+async def test_a_page_claims_no_event_that_came_after_its_search(tmp_path: Path) -> None:
+    async with operated_router(tmp_path) as operated:
+        await operated.router.do(FORGETFUL)
+        await _ended(operated, "c1", "web", "sales")
+        newest = (await operated.get("/v1/state"))["state"]["as_of_seq"]
+        may_end = threading.Event()
+        search = await _blocked_search(operated, may_end)
+        await _ended(operated, "c2", "web", "sales")
+        may_end.set()
+        page = (await search).json
+        assert ([one["contact_id"] for one in page["records"]], page["as_of_seq"]) == (["c1"], newest)
+        page = await operated.get("/v1/records")
+        assert len(page["records"]) == 2 and page["as_of_seq"] > newest
+
+
+async def test_a_file_that_fails_during_a_search_is_said_to_be_unavailable(tmp_path: Path) -> None:
+    async with operated_router(tmp_path) as operated:
+        await operated.router.do(FORGETFUL)
+        service = operated.router.services.records
+        assert service is not None
+        may_end = threading.Event()
+        search = await _blocked_search(operated, may_end)
+        failing = asyncio.ensure_future(service._fail(OSError("the disk is full"), service._store))
+        await asyncio.sleep(0)
+        may_end.set()
+        got = await search
+        assert (got.status, got.code) == (503, "records_unavailable")
+        await failing

@@ -142,13 +142,13 @@ async def list_records(request: ApiRequest) -> ApiResponse:
         after=_position(query.cursor),
         limit=min(query.limit, limit_max),
     )
-    page = await _in_time(request, service.find(request.workspace, search))
+    page, as_of_seq = await _in_time(request, service.find(request.workspace, search))
     purpose = "view" if kind is RecordFormat.JSON else "export"
     documents = await _documents(request, page.records, purpose)
     after = page.next
     cursor = None if after is None else f"{after.ended_ms}-{after.number}"
     if kind is RecordFormat.JSON:
-        tail = msgspec.json.encode({"next_cursor": cursor, "as_of_seq": service.as_of_seq(request.workspace)})
+        tail = msgspec.json.encode({"next_cursor": cursor, "as_of_seq": as_of_seq})
         return ApiResponse(body=b'{"records":[' + b",".join(documents) + b"]," + tail[1:])
     headers = {} if cursor is None else {NEXT_CURSOR: cursor}
     if kind is RecordFormat.NDJSON:
