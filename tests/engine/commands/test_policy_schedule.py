@@ -86,6 +86,17 @@ def test_contacts_are_moved_or_refuse_it_at_its_time() -> None:
             assert isinstance(first, e.PolicyScheduleRefused) and first.refused == "drain_target_required"
 
 
+def test_a_policy_that_is_no_longer_valid_is_refused_at_its_time() -> None:
+    """As if an earlier version of the router had accepted it."""
+    world = a_world()
+    bad = a_policy(queues={"support": a_queue(overflow_to="nowhere"), "sales": a_queue()})
+    world.done(schedule(world, bad, is_checked=True))
+    [refused] = world.later(60)
+    assert isinstance(refused, e.PolicyScheduleRefused) and refused.refused == "invalid_policy"
+    assert refused.detail == "policy: queues.support.overflow_to: no such queue is declared"
+    assert world.engine.policy_version == 1 and findings(world) == [FindingCode.SCHEDULED_POLICY_REFUSED]
+
+
 def test_a_later_schedule_replaces_an_earlier_one() -> None:
     world = a_world()
     world.done(schedule(world, SMALLER, in_ms=1_000))

@@ -63,7 +63,8 @@ def publish_scheduled(tx: Transaction, _: str) -> None:
     state = tx.state
     scheduled = state.scheduled_policy
     assert scheduled is not None
-    refused = schedule_refusal(state, scheduled)
+    # An earlier version of the router may have accepted what this one refuses.
+    refused = schedule_refusal(state, scheduled) or invalid_policy_refusal(scheduled.policy)
     if refused is not None:
         field = f"{refused.field}: " if refused.field else ""
         tx.emit(PolicyScheduleRefused(refused=refused.code.name.lower(), detail=f"{field}{refused.detail}"))
