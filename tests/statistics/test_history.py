@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from router.model.states import AgentState
+from router.policy.calendar import local_day_bounds
 from router.statistics import history as module
 from router.statistics import history_queries
 from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, History, HistorySnapshot
@@ -247,11 +248,11 @@ def test_all_quarters_can_be_read_at_any_time_of_the_day(hour: int) -> None:
 
 @pytest.mark.parametrize("interval", list(Interval))
 def test_a_question_without_any_history_has_no_rows(interval: Interval) -> None:
-    now_ms = 1_700_000_000_000
+    now_ms, stats = 1_700_000_000_000, WorkspaceStats(local_day_bounds)
     for from_ms, to_ms in ((0, 1 << 52), (1_000, 1 << 52), (0, 2_000), (now_ms, now_ms + 1), (1_000, 2_000)):
-        assert rows_of(WorkspaceStats(), StatisticsQuestion(Dimension.QUEUE, interval, None, from_ms, to_ms), now_ms) == []
+        assert rows_of(stats, StatisticsQuestion(Dimension.QUEUE, interval, None, from_ms, to_ms), now_ms) == []
     for period in Period:
-        assert rows_of(WorkspaceStats(), StatisticsQuestion(Dimension.WORKSPACE, period=period), now_ms) == []
+        assert rows_of(stats, StatisticsQuestion(Dimension.WORKSPACE, period=period), now_ms) == []
 
 
 def test_too_many_spans_are_refused() -> None:
