@@ -10,7 +10,8 @@ import pytest
 from router.record_settings import RecordSettings
 from router.records.handlers import Targets
 from router.records.reading import RecordsUnavailable
-from router.records.service import RecordService
+from router.records.service import KnownCustomers, RecordService
+from router.records.sqlite import SqliteRecordStore
 
 
 class QuietSubscription:
@@ -38,9 +39,9 @@ async def _no_targets(workspace: str) -> Targets:
     return {}
 
 
-async def _started() -> RecordService:
+async def _started(known_customers: KnownCustomers | None = None) -> RecordService:
     feed: Any = QuietFeed()
-    service = RecordService(None, RecordSettings(), feed, now_ms=lambda: 0, targets=_no_targets)
+    service = RecordService(None, RecordSettings(), feed, now_ms=lambda: 0, targets=_no_targets, known_customers=known_customers)
     await service.start()
     return service
 
@@ -91,3 +92,29 @@ async def test_a_batch_that_ends_after_the_file_was_opened_again_stops_no_read(m
     async with asyncio.timeout(20):
         assert await service.get("w", "c1", gateway_id=None) is None
         await service.stop()
+
+
+async def test_a_check_of_customers_that_fails_unexpectedly_is_noted_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def slices(*_: Any, **__: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise LookupError("unexpected")
+        return {}, 0
+
+    async def known(workspace: str, customer_ids: Any) -> list[str]:
+        return []
+
+    monkeypatch.setattr(SqliteRecordStore, "customers_after", slices)
+    monkeypatch.setattr("router.records.service.TRIM_S", 0.01)
+    monkeypatch.setattr("router.records.service.REOPEN_S", 0.01)
+    service = await _started(known)
+    failures: list[str] = []
+    service.on_failed = lambda error: failures.append(str(error))
+    async with asyncio.timeout(20):
+        while asked < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await service.stop()
+    assert failures == ["unexpected"]

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
+from router.model.errors import RouterError
 from router.model.events import PolicyPublished
 from router.record_settings import RecordSettings
 from router.records.builder import RecordBuilder
@@ -212,16 +213,19 @@ class RecordService:
             self.on_failed(error)
         await self._close()
         if not self._is_stopping:
-            self._start(self._reopen())
+            self._start(self._reopen(error))
 
-    async def _reopen(self) -> None:
+    async def _reopen(self, noted: Exception) -> None:
         delay_s = REOPEN_S
         while True:
             await asyncio.sleep(delay_s)
             try:
                 await self._open()
-            except Exception:  # What is wrong with the file was logged when it failed.
+            except Exception as error:
                 await self._close()
+                if self.on_failed is not None and str(error) != str(noted):
+                    self.on_failed(error)
+                noted = error
                 delay_s = min(2 * delay_s, REOPEN_S_MAX)
             else:
                 if self.on_reopened is not None:
@@ -338,9 +342,13 @@ class RecordService:
     async def _check_regularly(self, known_customers: KnownCustomers) -> None:
         after = 0
         while True:
+            store = self._store
             try:
                 after = await self._check_slice(known_customers, after)
-            except Exception:  # The context or the file has failed, which is logged where it did.
+            except RouterError:  # The context has failed, which it says itself, or the file, which was noted already.
+                after = 0
+            except Exception as error:
+                await self._fail(error, store)
                 after = 0
             await asyncio.sleep(CHECK_S if after else TRIM_S)
 
