@@ -12,8 +12,9 @@ import pytest
 from router.client import DesktopClient
 from router.context import service
 from router.context.cards import Card, CardStatus
-from router.context.customers import ContextUnavailable
+from router.context.customers import ContextConflict, ContextUnavailable
 from router.context.port import ContextStore
+from router.context.sqlite.contacts import SqliteContacts
 from router.journal.memory import MemoryStorage
 from router.protocol.frames import ServerFrame
 from router.server.api import contact_cards
@@ -157,6 +158,32 @@ async def test_a_card_is_late_until_the_store_has_the_records_from_before_a_kill
             await until_asserted(ada, chat)
             shown = await app.card(chat)
             assert (shown["assurance"], "name" in shown["customer"]) == ("asserted", False)
+        assert not [frame for frame in sent if NAME in frame]
+
+
+async def test_no_card_is_shown_where_records_from_before_a_kill_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = MemoryStorage()
+    with monkeypatch.context() as killed:
+        async with a_suspended_chat(tmp_path, storage=storage, is_ready=False) as (_, app, _, chat, _):
+            killed.setattr(live_customers.LiveCustomers, "_resume", lambda *_: None)
+            killed.setattr(WorkLog, "flush", _write_nothing)
+            call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"identities": [PHONE]}}
+            assert (await app.submit(**call, resume="auto"))["contact_id"] == chat
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ContextConflict("the store refuses what it is given")
+
+    monkeypatch.setattr(SqliteContacts, "record_work", refuse)
+    async with (
+        running_router(tmp_path, context=context_at(tmp_path, sensitive_fields=["name"]), storage=storage) as router,
+        api(router) as app,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        sent = watch_frames(router, monkeypatch)
+        async with router.desktop("a0") as ada:
+            await ada.ready()
+            await until(lambda: chat in ada.cards and ada.cards[chat].status is CardStatus.UNAVAILABLE)
+            assert (await app.ok("GET", f"/v1/contacts/{chat}/card"))["status"] == "late"
         assert not [frame for frame in sent if NAME in frame]
 
 
