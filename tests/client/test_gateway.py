@@ -41,10 +41,11 @@ async def test_a_submit_is_repeated_with_its_key_until_it_is_acknowledged() -> N
     assert lost[0]["idempotency_key"] == answered[0]["idempotency_key"]
 
 
-async def test_a_submit_is_repeated_after_a_temporary_refusal_and_not_after_another_one() -> None:
+@pytest.mark.parametrize(("last", "is_temporary"), [("invalid_value", False), ("queue_full", True)])
+async def test_a_submit_is_repeated_while_the_router_is_unavailable_only(last: str, is_temporary: bool) -> None:
     """A router that another one has replaced cannot say what became of a submit; the next one can."""
     submits: list[dict[str, Any]] = []
-    refusals = [("journal_unavailable", True), ("journal_unavailable", True), ("invalid_value", False)]
+    refusals = [("journal_unavailable", True), ("journal_unavailable", True), (last, is_temporary)]
 
     async def script(server: ServerSide) -> None:
         await server.receive()
@@ -58,7 +59,7 @@ async def test_a_submit_is_repeated_after_a_temporary_refusal_and_not_after_anot
     async with scripted_server(script) as url, a_gateway(url) as gateway, asyncio.timeout(30):
         with pytest.raises(RouterRefused, match="journal_unavailable"):
             await gateway.submit("voice")
-        with pytest.raises(RouterRefused, match="invalid_value"):
+        with pytest.raises(RouterRefused, match=last):
             await gateway.submit("voice", retry_until_acknowledged=True)
     keys = [frame["idempotency_key"] for frame in submits]
     assert len(keys) == 3 and keys[0] != keys[1] == keys[2]

@@ -203,7 +203,8 @@ class App:
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
     def _make_services(self, authenticator: Authenticator, shadows: ShadowRunner) -> Services:
-        stats = {name: workspace_stats(self._writer, name) for name in authenticator.workspaces}
+        accepted = authenticator.workspaces
+        stats = {name: workspace_stats(self._writer, name) for name in self._writer.workspaces if name in accepted}
 
         def workspace_created(name: str) -> None:
             stats[name] = workspace_stats(self._writer, name)

@@ -20,6 +20,7 @@ from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable, ResumeMode
 from router.protocol import frames as f
+from router.protocol.problem_types import PROBLEMS
 
 _REPEAT_AFTER_MS: Final = 500
 """Time before a submit is repeated, where the refusal names none."""
@@ -239,7 +240,7 @@ class GatewayClient(ContactCommands):
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
         with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary,
-        and also after a temporary refusal.
+        and also while the router is unavailable. A full queue or a rate that is exceeded is raised.
         """
         contact = f.ContactFields(
             channel=channel,
@@ -269,7 +270,8 @@ class GatewayClient(ContactCommands):
                     raise
             except RouterRefused as refused:
                 # Such as ``journal_unavailable`` of a router that another one has replaced: it may have taken effect.
-                if not (retry_until_acknowledged and refused.temporary):
+                kind = PROBLEMS.get(refused.code)
+                if not (retry_until_acknowledged and kind is not None and kind.status == 503):
                     raise
                 await asyncio.sleep((refused.error.retry_after_ms or _REPEAT_AFTER_MS) / 1000)
 

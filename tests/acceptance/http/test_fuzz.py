@@ -76,7 +76,13 @@ async def a_customer(admin: Api) -> dict[str, str]:
     merge = await admin.ok("POST", f"/v1/customers/{customer_id}/merge", {"from": ids[1]["customer_id"], "reason": "test"})
     number = (await admin.ok("GET", f"/v1/customers/{customer_id}"))["identities"][0]["number"]
     # No proposal has this id: only an agent's verification makes one.
-    return {"proposal_id": "p_" + "0" * 32, "customer_id": customer_id, "merge_id": merge["merge_id"], "number": str(number)}
+    of_customers = {
+        "proposal_id": "p_" + "0" * 32,
+        "customer_id": customer_id,
+        "merge_id": merge["merge_id"],
+        "number": str(number),
+    }
+    return of_customers | {"version": "1", "workspace": "default"}
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
