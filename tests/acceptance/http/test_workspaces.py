@@ -267,6 +267,7 @@ async def test_the_first_customer_of_a_new_workspace_is_not_lost_in_a_kill(make_
     async with Api(router, "operator", "olga") as operator, Api(router) as default:
         await default.submit(customer=customer)  # From here on, what happens to contacts of customers is followed.
         await operator.ok("POST", "/v1/workspaces", {"name": "branch", "policy": POLICY})
+        await asyncio.sleep(2)  # The position is on the disk some milliseconds after the answer; without it, after ten seconds.
         async with Api(router, token=token(router, "admin", "branch")) as admin:
             contact = (await admin.submit(customer=customer))["contact_id"]
     router.kill()
