@@ -37,6 +37,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	$(BIN)/python -m tests.support.node
 
 imports: $(STAMP)
 	$(BIN)/lint-imports --no-cache

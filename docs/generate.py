@@ -1,4 +1,5 @@
-"""Generate the settings page and example file, the tables of the HTTP API and the state machine page (``make docs``).
+"""Generate the settings page and example file, the tables of the HTTP API, the state machine page and the types
+of the JavaScript client (``make docs``).
 
 Everything comes from the code, so the pages cannot contradict the program; a test fails when a page is out of date.
 """
@@ -189,7 +190,8 @@ def main() -> None:
     POLICY_EXAMPLE.write_bytes((TEMPLATES / "policy.yaml").read_bytes())
     API_PAGE.write_text(api_page())
     (DOCS / "reference" / "errors.md").write_text(errors_page())
-    runpy.run_path(str(DOCS / "generate_state_machines.py"), run_name="__main__")
+    for name in ("generate_state_machines.py", "generate_wire_types.py"):
+        runpy.run_path(str(DOCS / name), run_name="__main__")
 
 
 if __name__ == "__main__":

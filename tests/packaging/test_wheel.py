@@ -33,7 +33,8 @@ def run(*command: str) -> None:
 @pytest.mark.timeout(600)
 def test_the_wheel_contains_its_data_and_its_type_marker(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("cli/templates/policy.yaml", "cli/templates/router.yaml", "demo/centre.yaml", "py.typed"):
+    of_the_client = ("web/sdk/index.js", "web/sdk/wire.d.ts", "web/sdk/package.json")
+    for name in ("cli/templates/policy.yaml", "cli/templates/router.yaml", "demo/centre.yaml", "py.typed", *of_the_client):
         assert f"router/{name}" in names
 
 

@@ -1,0 +1,18 @@
+/**
+ * Client of the Contact Router for browsers and Node.js: no dependency, no build step.
+ *
+ * The clients speak the router's protocol over WebSockets, reconnect by themselves and keep a copy of the state that they may see,
+ * updated by events.
+ */
+
+export { allowedOperations } from "./operations.js";
+export { DesktopClient } from "./desktop.js";
+export {
+  ClientError,
+  InvalidInput,
+  NotConnected,
+  OutcomeUnknown,
+  PermanentlyClosed,
+  RequestRefused,
+  RouterRefused,
+} from "./errors.js";
