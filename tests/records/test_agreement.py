@@ -36,14 +36,13 @@ class RecordedCentre:
 
     def restart(self) -> None:
         """Continue with what a checkpoint would have."""
-        changes = self.builder.take_changes()
-        for changed in changes.records:
-            if changes.opened[changed.record.contact_id] is None:
-                stored = msgspec.json.decode(msgspec.json.encode(changed.record), type=ContactRecord)
-                self.closed[changed.record.contact_id] = stored
-        for contact_id, encoded in changes.opened.items():
+        for changed in self.builder.take_changes(unfinished=False).records:
+            assert changed.is_new and changed.record.completed_at_ms is not None
+            stored = msgspec.json.decode(msgspec.json.encode(changed.record), type=ContactRecord)
+            self.closed[changed.record.contact_id] = stored
+        for contact_id, encoded in self.builder.take_opened().items():
             if encoded is None:
-                self.opened.pop(contact_id, None)
+                del self.opened[contact_id]
             else:
                 self.opened[contact_id] = encoded
         self.builder = RecordBuilder(dict(self.opened), self.builder.targets)

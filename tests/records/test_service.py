@@ -118,3 +118,25 @@ async def test_a_check_of_customers_that_fails_unexpectedly_is_noted_and_goes_on
             await asyncio.sleep(0.01)
         await service.stop()
     assert failures == ["unexpected"]
+
+
+async def test_the_position_is_written_although_no_event_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.records.service.PAUSE_S", 0.0)
+    monkeypatch.setattr("router.records.service.CHECKPOINT_S", 0.05)
+    service = await _started()
+    written: list[tuple[int, bool]] = []
+    is_saved = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def write(store: SqliteRecordStore, taken: list[Any], write: bool, checkpoint: bool) -> int:
+        written.append((len(taken), checkpoint))
+        if checkpoint:
+            loop.call_soon_threadsafe(is_saved.set)
+        return 0
+
+    monkeypatch.setattr(service, "_write", write)
+    _publish(service)
+    async with asyncio.timeout(20):
+        await is_saved.wait()
+        await service.stop()
+    assert [count for count, _ in written] == [1] + [0] * (len(written) - 1)

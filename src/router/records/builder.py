@@ -1,9 +1,13 @@
 """Records of contacts, built from the events of one workspace.
 
 Theory of operation. ``apply`` takes the records of the journal in order and returns nothing; what has changed is collected until
-``take_changes``. A contact that is not over is kept encoded, as the bytes that the storage also has, and decoded only while a batch
-of events concerns it: a waiting contact needs a few hundred bytes. A contact is over when it has ended and no agent is busy with it
-any more; its record is final then, except for a disposition that is given later.
+``take_changes`` (records) and ``take_opened`` (contacts that are not over). A contact is over when it has ended and no agent is
+busy with it any more; its record is final then, except for a disposition that is given later. ``take_changes`` returns unfinished
+records, of contacts in their wrap-up, only when asked for.
+
+A contact that is not over is kept encoded, as the bytes that the storage also has, so that a waiting contact needs a few hundred
+bytes. It is decoded by the first event that concerns it and stays decoded until the next ``take_opened``, or until its wrap-up is
+over: most contacts are over before, and are never encoded.
 
 Waits, talk and hold are computed with the structs of the statistics (``LiveContact``, ``LiveAssignment``), so that the sums over
 records are the figures of the queues; ``tests/records/test_agreement.py`` compares both.
@@ -31,6 +35,8 @@ class ChangedRecord(Struct):
 
     record: ContactRecord
     customer_id: str | None
+    is_new: bool = False
+    """Whether it was not returned before; after a crash it may be stored all the same."""
 
 
 class LateDisposition(Struct, frozen=True):
@@ -49,8 +55,6 @@ class RecordChanges(Struct, kw_only=True):
     records: list[ChangedRecord] = field(default_factory=list)
     late: list[LateDisposition] = field(default_factory=list)
     """To be applied after the records."""
-    opened: dict[str, bytes | None] = field(default_factory=dict)
-    """Contacts that are not over, encoded, by id; None: it is over now."""
 
 
 class RecordBuilder:
@@ -61,15 +65,18 @@ class RecordBuilder:
         self._opened = opened
         self.targets = targets
         self._active: dict[str, OpenContact] = {}
-        """Those of the contacts that the present batch concerns, decoded."""
-        self._written: dict[tuple[str, int], ChangedRecord] = {}
-        """By contact and submit, as a batch may reach to where the id was used again."""
+        """Those that are decoded; of those that have ended all, until they are returned as finished."""
+        self._changed: dict[tuple[str, int], OpenContact] = {}
+        """Contacts with a record to be written, by contact and submit, as an id may be used again before they are."""
         self._late: list[LateDisposition] = []
-
-    @property
-    def open_count(self) -> int:
-        """Return the number of contacts that are not over."""
-        return len(self._opened)
+        self._over: list[str] = []
+        """Contacts that are over and were in ``opened`` at the last ``take_opened``."""
+        self.finished_count = 0
+        """Contacts that are over since the last ``take_changes``."""
+        for encoded in opened.values():
+            contact = _decode(encoded)
+            if contact.record.state:
+                self._changed[_key(contact.record)] = self._active[contact.record.contact_id] = contact
 
     def apply(self, record: Record) -> None:
         """Apply the events of one command."""
@@ -95,17 +102,36 @@ class RecordBuilder:
         for contact in touched.values():
             self._note(contact, at_ms)
 
-    def take_changes(self) -> RecordChanges:
-        """Return what has changed since the last call, with every open contact that was touched."""
-        changes = RecordChanges(records=list(self._written.values()), late=self._late)
-        for contact_id, contact in self._active.items():
+    def take_changes(self, *, unfinished: bool = True) -> RecordChanges:
+        """Return what has changed since the last call; ``unfinished``: with records of contacts that an agent is busy with."""
+        taken = [contact for contact in self._changed.values() if unfinished or contact.is_over]
+        left = {} if unfinished else {key: contact for key, contact in self._changed.items() if not contact.is_over}
+        changes = RecordChanges(late=self._late)
+        for contact in taken:
+            contact.record.add_up()
+            changes.records.append(ChangedRecord(contact.record, contact.customer_id, not contact.is_written))
+            contact.is_written = True
             if contact.is_over:
-                self._opened.pop(contact_id, None)
-                changes.opened[contact_id] = None
-            else:
-                self._opened[contact_id] = changes.opened[contact_id] = _encode(contact)
-        self._active, self._written, self._late = {}, {}, []
+                self._forget(contact)
+        self._changed, self._late, self.finished_count = left, [], 0
         return changes
+
+    def take_opened(self) -> dict[str, bytes | None]:
+        """Return the contacts that were concerned since the last call, encoded, by id; None: it is over."""
+        changed: dict[str, bytes | None] = dict.fromkeys(self._over)
+        for contact_id, contact in self._active.items():
+            self._opened[contact_id] = changed[contact_id] = _encode(contact)
+        self._active = {contact_id: contact for contact_id, contact in self._active.items() if contact.record.state}
+        self._over = []
+        return changed
+
+    def _forget(self, contact: OpenContact) -> None:
+        """Forget a contact that is over and returned, unless its id is used again."""
+        contact_id = contact.record.contact_id
+        if self._active.get(contact_id) is contact:
+            del self._active[contact_id]
+            if self._opened.pop(contact_id, None) is not None:
+                self._over.append(contact_id)
 
     def _contact(self, contact_id: str) -> OpenContact | None:
         contact = self._active.get(contact_id)
@@ -123,17 +149,16 @@ class RecordBuilder:
             return
         if not contact.work and not contact.pending:
             contact.is_over = True
+            self.finished_count += 1
             contact.record.completed_at_ms = at_ms
-        contact.record.add_up()
-        self._written[_key(contact.record)] = ChangedRecord(contact.record, contact.customer_id)
+        self._changed[_key(contact.record)] = contact
 
     def _add_late_disposition(self, event: DispositionRecorded, at_ms: int) -> None:
         contact = self._active.get(event.contact_id)
-        written = None if contact is None else self._written.get(_key(contact.record))
-        if written is None:
+        if contact is None or _key(contact.record) not in self._changed:
             self._late.append(LateDisposition(at_ms, event.contact_id, event.assignment_id, event.disposition))
         else:
-            set_disposition(written.record, event.assignment_id, event.disposition)
+            set_disposition(contact.record, event.assignment_id, event.disposition)
 
     def _apply_policy(self, event: PolicyPublished) -> None:
         if event.drain_to:

@@ -102,6 +102,8 @@ class OpenContact(Struct, array_like=True):
     work: dict[str, LiveAssignment] = field(default_factory=dict)
     """Assignments that are not completed, by id."""
     is_over: bool = False
+    is_written: bool = False
+    """Whether a record of it was given to the storage."""
 
     @classmethod
     def begin(cls, event: ContactQueued | ContactChoosing, at_ms: int) -> "OpenContact":

@@ -7,11 +7,11 @@ came, and the page may have fewer records than asked for, even none.
 """
 
 import sqlite3
-import zlib
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import zstandard
 from msgspec import Struct
 
 from router.model.errors import RouterError
@@ -65,6 +65,36 @@ _DICTIONARY: Final = (
     b'"wait_ms":1,"talk_ms":1,"hold_ms":0,"parked_ms":0,"wrap_up_ms":1,"omitted":0,"goal":null}'
 )
 """What records have in common, for their compression. It must never change: stored records could not be read any more."""
+_LEVEL: Final = 1
+_DOCUMENT_BYTES_MAX: Final = 16 * 1024 * 1024
+_WORDS: Final = zstandard.ZstdCompressionDict(_DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+_WORDS.precompute_compress(level=_LEVEL)
+
+
+class RecordCodec:
+    """Compression of records as JSON documents. Confined to one thread."""
+
+    def __init__(self) -> None:
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_WORDS).compress
+        self._decompress = zstandard.ZstdDecompressor(dict_data=_WORDS).decompress
+
+    def pack(self, record: ContactRecord) -> bytes:
+        """Return a record as it is stored."""
+        return self._compress(_encode(record))
+
+    def document(self, content: bytes) -> bytes:
+        """Return a stored record as JSON. Raises RecordsUnavailable where it is damaged."""
+        try:
+            return self._decompress(content, max_output_size=_DOCUMENT_BYTES_MAX)
+        except zstandard.ZstdError:
+            raise RecordsUnavailable(DAMAGED) from None
+
+    def unpack(self, content: bytes) -> ContactRecord:
+        """Return a stored record. Raises RecordsUnavailable where it is damaged."""
+        try:
+            return _decode(self.document(content))
+        except msgspec.MsgspecError:
+            raise RecordsUnavailable(DAMAGED) from None
 
 
 DAMAGED: Final = "the file of the records is damaged; move it away, and it is made again from the events that the journal still has"
@@ -120,6 +150,7 @@ class RecordReader:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
+        self._codec = RecordCodec()
 
     def get(self, workspace: str, contact_id: str, *, from_ms: int, gateway_id: str | None = None) -> StoredRecord | None:
         """Return the newest record with a contact's id that ended at or after ``from_ms``; None: there is none.
@@ -131,7 +162,7 @@ class RecordReader:
             " AND contact_id = ? AND ended_ms >= ? ORDER BY submitted_ms DESC",
             (workspace, contact_id, from_ms),
         )
-        records = (StoredRecord(_document(content), customer_id) for customer_id, content in found)
+        records = (StoredRecord(self._codec.document(content), customer_id) for customer_id, content in found)
         return next((one for one in records if _is_of(one, gateway_id)), None)
 
     def find(self, workspace: str, search: RecordSearch) -> RecordPage:
@@ -175,7 +206,7 @@ class RecordReader:
 
     def _read(self, number: int) -> StoredRecord | None:
         found = self._database.execute("SELECT customer_id, content FROM record WHERE number = ?", (number,)).fetchone()
-        return None if found is None else StoredRecord(_document(found[1]), found[0])
+        return None if found is None else StoredRecord(self._codec.document(found[1]), found[0])
 
     def _estimate(self, group: tuple[int, ...], search: RecordSearch) -> int:
         """Return how many records of the time asked for have a term of a group, counted up to a limit."""
@@ -221,27 +252,6 @@ def _walk(group: tuple[int, ...], search: RecordSearch, count: int) -> tuple[str
             values += [search.after.ended_ms, search.after.number]
     joined = " UNION ALL ".join(parts)
     return f"SELECT * FROM ({joined}) ORDER BY ended_ms {direction}, number {direction} LIMIT {count}", values
-
-
-def pack(record: ContactRecord) -> bytes:
-    """Return a record as it is stored: the JSON document, compressed."""
-    packer = zlib.compressobj(1, wbits=-15, zdict=_DICTIONARY)
-    return packer.compress(_encode(record)) + packer.flush()
-
-
-def unpack(content: bytes) -> ContactRecord:
-    """Return a stored record. Raises RecordsUnavailable where it is damaged."""
-    try:
-        return _decode(_document(content))
-    except msgspec.MsgspecError:
-        raise RecordsUnavailable(DAMAGED) from None
-
-
-def _document(content: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(wbits=-15, zdict=_DICTIONARY).decompress(content)
-    except zlib.error:
-        raise RecordsUnavailable(DAMAGED) from None
 
 
 def connect(path: Path | None) -> sqlite3.Connection:

@@ -4,7 +4,6 @@ A record is stored as the JSON document that clients get. Fields are only ever a
 version can be read.
 """
 
-from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -203,11 +202,18 @@ class ContactRecord(Struct):
     def add_up(self) -> None:
         """Set the sums of the lists."""
         self.service_level_met = self.waits[0].service_level_met if self.waits else None
-        self.wait_ms = sum(wait.wait_ms for wait in self.waits)
-        work = self.assignments
-        self.agents = list(dict.fromkeys(one.agent_id for one in work))
-        self.talk_ms, self.hold_ms = sum(one.talk_ms for one in work), sum(one.hold_ms for one in work)
-        self.parked_ms, self.wrap_up_ms = sum(one.parked_ms for one in work), sum(one.wrap_up_ms for one in work)
+        agents: dict[str, None] = {}
+        talk_ms = hold_ms = parked_ms = wrap_up_ms = wait_ms = 0
+        for wait in self.waits:
+            wait_ms += wait.wait_ms
+        for work in self.assignments:
+            agents[work.agent_id] = None
+            talk_ms += work.talk_ms
+            hold_ms += work.hold_ms
+            parked_ms += work.parked_ms
+            wrap_up_ms += work.wrap_up_ms
+        self.agents, self.wait_ms = list(agents), wait_ms
+        self.talk_ms, self.hold_ms, self.parked_ms, self.wrap_up_ms = talk_ms, hold_ms, parked_ms, wrap_up_ms
 
 
 def term(kind: str, *parts: str) -> int:
@@ -223,17 +229,23 @@ def fact_text(value: FactValue) -> str:
     return str(value)
 
 
-def indexed_values(record: ContactRecord) -> Iterator[tuple[str, ...]]:
-    """Yield what a record can be found by: a kind and its value."""
-    yield ("state", record.state)
-    yield ("gateway", record.gateway_id)
-    for channel in {record.channel, record.first_channel} | {work.channel for work in record.assignments}:
-        yield ("channel", channel)
-    for queue_id in {record.queue_id} | {stay.queue_id for stay in record.queues} | {work.queue_id for work in record.assignments}:
-        yield ("queue", queue_id)
+def indexed_values(record: ContactRecord) -> set[tuple[str, ...]]:
+    """Return what a record can be found by: a kind and its value."""
+    values: set[tuple[str, ...]] = {
+        ("state", record.state),
+        ("gateway", record.gateway_id),
+        ("channel", record.channel),
+        ("channel", record.first_channel),
+        ("queue", record.queue_id),
+    }
+    for stay in record.queues:
+        values.add(("queue", stay.queue_id))
     for work in record.assignments:
-        yield ("agent", work.agent_id)
+        values.add(("channel", work.channel))
+        values.add(("queue", work.queue_id))
+        values.add(("agent", work.agent_id))
         if work.disposition is not None:
-            yield ("disposition", work.disposition)
+            values.add(("disposition", work.disposition))
     for name, value in record.attributes.items():
-        yield ("attribute", name, fact_text(value))
+        values.add(("attribute", name, fact_text(value)))
+    return values

@@ -1,12 +1,15 @@
 """Records of ended contacts for the event loop: a subscription of the event feed, one thread that writes and one that reads.
 
-Theory of operation. The subscription only collects what is published. Twice a second the writing thread builds records from it and
-writes those of contacts that have ended. Every ``CHECKPOINT_S``, and at the stop, it also writes the contacts that are not over,
-with the position in the event log. A start loads them and reads the feed from there, so that nothing is missing after a crash and
-what is written again replaces itself. Without a file the records are built from the first event that the journal has.
+Theory of operation. The subscription only collects what is published. Every ``PAUSE_S``, or when ``BATCH_MAX`` records wait, the
+writing thread builds records from it. They are written when ``FINISHED_MAX`` are finished or a reader asks, because one large
+transaction costs much less than many small ones, and a contact whose wrap-up is over meanwhile is written once. Every
+``CHECKPOINT_S``, and at the stop, the contacts that are not over are written as well, with the position in the event log. A start
+loads them and reads the feed from there, so that nothing is missing after a crash and what is written again replaces itself.
+Without a file the records are built from the first event that the journal has.
 
-A reader first waits until what was published before is written. A store that fails is closed, and opened again after ``REOPEN_S``,
-then at longer intervals; contacts are routed meanwhile, and nothing is lost, as the journal has it.
+A reader first waits until what was published before is written, with the records of contacts that an agent still wraps up. A store
+that fails is closed, and opened again after ``REOPEN_S``, then at longer intervals; contacts are routed meanwhile, and nothing is
+lost, as the journal has it.
 """
 
 import asyncio
@@ -30,13 +33,15 @@ from router.runtime.event_feed import EventFeed, Subscription
 from router.runtime.publisher import PublishedRecord, RecordCollector
 
 SUBSCRIPTION: Final = "contact-records"
-FLUSH_S: Final = 0.5
+PAUSE_S: Final = 2.0
 CHECKPOINT_S: Final = 30.0
 REOPEN_S: Final = 5.0
 REOPEN_S_MAX: Final = 300.0
 TRIM_S: Final = 60.0
 BATCH_MAX: Final = 500
 """Journal records that one turn of the writing thread takes; while it is behind, the feed waits for it."""
+FINISHED_MAX: Final = 2_000
+"""Finished records of one workspace with which they are written."""
 WAITING_MAX: Final = 20_000
 """Journal records that wait in memory; beyond it they are read again from the journal."""
 _TRIM_SLICE: Final = 200
@@ -73,7 +78,6 @@ class _Written:
         self.builder = builder
         self.history_id = history_id
         self.seq = seq
-        self.opened: dict[str, bytes | None] = {}
         self.is_saved = True
 
 
@@ -106,13 +110,17 @@ class RecordService:
         self._reader: RecordReader | None = None
         self._written: dict[str, _Written] = {}
         """By workspace; used on the writing thread only."""
-        self._collector = RecordCollector(self._flush_soon, pause_s=FLUSH_S, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+        self._collector = RecordCollector(self._flush_soon, pause_s=PAUSE_S, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
         self._taken = 0
-        """Journal records that were collected and are written or dropped."""
+        """Journal records that were collected and are built into records or dropped."""
+        self._stored = 0
+        """Those of them that are written or dropped."""
         self._subscription: Subscription | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._saving: asyncio.TimerHandle | None = None
         self._saved_at_s = 0.0
+        self._is_unsaved = False
         self._is_stopping = False
         self.written = 0
         """Records written since the start; one that changes counts again."""
@@ -153,6 +161,8 @@ class RecordService:
         if self._is_stopping:
             return
         self._is_stopping = True
+        if self._saving is not None:
+            self._saving.cancel()
         try:
             if self._store is not None:
                 await self._save()
@@ -196,7 +206,7 @@ class RecordService:
         if subscription is not None:
             await subscription.close()
         self._collector.pending.clear()
-        self._taken = self._collector.collected
+        self._taken = self._stored = self._collector.collected
         loop = asyncio.get_running_loop()
         if reader is not None:
             with suppress(sqlite3.Error):
@@ -239,12 +249,13 @@ class RecordService:
 
     # --- writing -----------------------------------------------------------------------------------
 
-    def _flush_soon(self, *, checkpoint: bool = False) -> "asyncio.Task[None]":
-        """Return the task that writes what waits, which may be running already."""
+    def _flush_soon(self, *, write: bool = False, checkpoint: bool = False) -> "asyncio.Task[None]":
+        """Return the task that takes what waits, which may be running already, and then without writing it."""
         if self._flushing is None:
             self._collector.is_due = True
             is_due = time.monotonic() - self._saved_at_s >= CHECKPOINT_S
-            self._flushing = asyncio.get_running_loop().create_task(self._flush(checkpoint=checkpoint or is_due), name="records")
+            work = self._flush(write=write, checkpoint=checkpoint or is_due)
+            self._flushing = asyncio.get_running_loop().create_task(work, name="records")
             self._flushing.add_done_callback(self._flushed)
         return self._flushing
 
@@ -253,9 +264,16 @@ class RecordService:
         waiting = len(self._collector.pending)
         self._collector.is_due = waiting > 0 and not self._is_stopping
         if self._collector.is_due:
-            asyncio.get_running_loop().call_later(0.0 if waiting >= BATCH_MAX else FLUSH_S, self._flush_soon)
+            asyncio.get_running_loop().call_later(0.0 if waiting >= BATCH_MAX else PAUSE_S, self._flush_soon)
+        elif self._is_unsaved and self._saving is None and not self._is_stopping:
+            self._saving = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._save_soon)
 
-    async def _flush(self, *, checkpoint: bool) -> None:
+    def _save_soon(self) -> None:
+        """Write what no event that follows has caused to be written."""
+        self._saving = None
+        self._flush_soon()
+
+    async def _flush(self, *, write: bool, checkpoint: bool) -> None:
         store, taken = self._store, self._collector.pending[:BATCH_MAX]
         if store is None:
             return
@@ -263,19 +281,21 @@ class RecordService:
         collected_until = self._taken + len(taken)
         try:
             loop = asyncio.get_running_loop()
-            self.written += await loop.run_in_executor(self._writing, self._write, store, taken, checkpoint)
+            self.written += await loop.run_in_executor(self._writing, self._write, store, taken, write, checkpoint)
         except Exception as error:  # The batch is not lost: the file, opened again, goes on from its own position.
             await self._fail(error, store)
             return
         if store is not self._store:
             return  # The file has failed elsewhere meanwhile, and nothing waits for this batch any more.
         self._taken = collected_until
+        self._is_unsaved = not checkpoint and (self._is_unsaved or bool(taken))
+        if write:
+            self._stored = collected_until
         if checkpoint:
             self._saved_at_s = time.monotonic()
 
-    def _write(self, store: SqliteRecordStore, taken: list[PublishedRecord], checkpoint: bool) -> int:
-        """Build records and write them; on the writing thread."""
-        count = 0
+    def _write(self, store: SqliteRecordStore, taken: list[PublishedRecord], write: bool, checkpoint: bool) -> int:
+        """Build records, and write them where that is due; return how many were written. On the writing thread."""
         for published in taken:
             written = self._written.get(published.workspace)
             if written is None:
@@ -285,28 +305,30 @@ class RecordService:
             if published.record.last_seq > written.seq:
                 written.builder.apply(published.record)
                 written.seq, written.is_saved = published.record.last_seq, False
-        for workspace, written in self._written.items():
-            if written.is_saved:
-                continue
-            changes = written.builder.take_changes()
-            written.opened |= changes.opened
-            saved: RecordCheckpoint | None = None
-            if checkpoint:
-                saved = RecordCheckpoint(
-                    history_id=written.history_id, seq=written.seq, targets=written.builder.targets, opened=written.opened
-                )
-            if changes.records or changes.late or saved is not None:
-                store.write(workspace, changes, saved)
-            if checkpoint:
-                written.opened, written.is_saved = {}, True
-            count += len(changes.records)
-        return count
+        return sum(
+            self._write_workspace(store, workspace, written, write, checkpoint and not written.is_saved)
+            for workspace, written in self._written.items()
+        )
+
+    def _write_workspace(self, store: SqliteRecordStore, workspace: str, written: _Written, write: bool, checkpoint: bool) -> int:
+        builder = written.builder
+        if not write and not checkpoint and builder.finished_count < FINISHED_MAX:
+            return 0
+        changes = builder.take_changes(unfinished=write)
+        saved: RecordCheckpoint | None = None
+        if checkpoint:
+            opened = builder.take_opened()
+            saved = RecordCheckpoint(history_id=written.history_id, seq=written.seq, targets=builder.targets, opened=opened)
+        if changes.records or changes.late or saved is not None:
+            store.write(workspace, changes, saved)
+        written.is_saved = written.is_saved or checkpoint
+        return len(changes.records)
 
     async def _settle(self) -> None:
         """Wait until everything that was published before is written. Raises RecordsUnavailable."""
         collected = self._collector.collected
-        while self._taken < collected and self._store is not None:
-            await asyncio.shield(self._flush_soon())
+        while self._stored < collected and self._store is not None:
+            await asyncio.shield(self._flush_soon(write=True))
         if self._store is None:
             raise RecordsUnavailable(_FAILED)
 
@@ -315,7 +337,7 @@ class RecordService:
         await self._settle()
         while self._flushing is not None:
             await asyncio.shield(self._flushing)
-        await self._flush_soon(checkpoint=True)
+        await self._flush_soon(write=True, checkpoint=True)
 
     # --- retention ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ One connection writes, on one thread; another one reads, on another thread.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -23,16 +24,16 @@ from msgspec import Struct, field
 from router.journal.files import FILE_MODE, prepare_directory
 from router.records.builder import ChangedRecord, LateDisposition, RecordChanges, set_disposition
 from router.records.handlers import Targets
-from router.records.reading import DAMAGED, RecordReader, RecordsUnavailable, connect, pack, unpack
+from router.records.reading import DAMAGED, RecordCodec, RecordReader, RecordsUnavailable, connect
 from router.records.record import ContactRecord, indexed_values, term
 
 APPLICATION_ID: Final = 0x43527231  # "CRr1"
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _TABLES: Final = (
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT, seq INTEGER,"
     " targets BLOB) STRICT",
-    "CREATE TABLE record (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
+    "CREATE TABLE record (number INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
     " submitted_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, customer_id TEXT, content BLOB NOT NULL,"
     " UNIQUE (workspace, contact_id, submitted_ms)) STRICT",
     "CREATE TABLE posting (term INTEGER NOT NULL, ended_ms INTEGER NOT NULL, number INTEGER NOT NULL,"
@@ -43,6 +44,8 @@ _TABLES: Final = (
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_SLICE: Final = 500
+"""Values that one statement looks up."""
 
 
 class RecordCheckpoint(Struct, frozen=True, kw_only=True):
@@ -74,8 +77,11 @@ class SqliteRecordStore:
             prepare_directory(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
         self._database = connect(path)
+        self._codec = RecordCodec()
+        self._last_number = 0
         self._numbers: dict[str, int] = {}
         self._counts: dict[str, int] = {}
+        self._has_erased = False
         try:
             self._prepare()
         except BaseException:
@@ -96,6 +102,8 @@ class SqliteRecordStore:
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {FORMAT}")
             database.execute("COMMIT")
+        [(self._last_number,)] = database.execute("SELECT coalesce(max(number), 0) FROM record").fetchall()
+        self._has_erased = database.execute("SELECT 1 FROM erased LIMIT 1").fetchone() is not None
         self._numbers = dict(database.execute("SELECT name, number FROM workspace"))
         for workspace in self._numbers:
             counted = database.execute("SELECT count(*) FROM posting WHERE term = ?", (term("workspace", workspace),)).fetchall()
@@ -131,34 +139,79 @@ class SqliteRecordStore:
         """Write records, each in place of an older one of the same contact, and with them the position, if one is given."""
         number = self._number(workspace)
         with self._transaction():
+            self._leave_out_erased(workspace, changes.records)
+            new = [changed for changed in changes.records if changed.is_new]
+            if not self._insert(workspace, number, new):
+                for changed in new:
+                    self._put(workspace, number, changed)
             for changed in changes.records:
-                self._put(workspace, number, changed)
+                if not changed.is_new:
+                    self._put(workspace, number, changed)
             for late in changes.late:
                 self._add_late_disposition(workspace, number, late)
             if checkpoint is not None:
                 self._save_checkpoint(number, checkpoint)
 
+    def _insert(self, workspace: str, number: int, new: list[ChangedRecord]) -> bool:
+        """Insert records all at once; return False, and insert none, if one is stored already, as may be after a crash.
+
+        The entries of the index are inserted in their order, which is several times as fast as in that of the records.
+        """
+        if not new:
+            return True
+        rows, postings, row = [], [], self._last_number
+        pack = self._codec.pack
+        for changed in new:
+            row += 1
+            record = changed.record
+            ended_ms = record.ended_at_ms
+            rows.append((row, number, record.contact_id, record.submitted_at_ms, ended_ms, changed.customer_id, pack(record)))
+            postings += [(one, ended_ms, row) for one in _terms(workspace, record, changed.customer_id)]
+        self._database.execute("SAVEPOINT new")
+        inserted = self._database.executemany("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if inserted.rowcount != len(rows):
+            self._database.execute("ROLLBACK TO new")
+            return False
+        self._database.execute("RELEASE new")
+        postings.sort()
+        self._database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?)", postings)
+        self._last_number = row
+        self._counts[workspace] = self.count(workspace) + len(rows)
+        return True
+
+    def _leave_out_erased(self, workspace: str, changed: list[ChangedRecord]) -> None:
+        """Remove the customers of records to be written who were erased."""
+        if not self._has_erased:
+            return
+        customers = {
+            term("customer", workspace, one.customer_id): one.customer_id for one in changed if one.customer_id is not None
+        }
+        terms = list(customers)
+        for part in (terms[first : first + _SLICE] for first in range(0, len(terms), _SLICE)):
+            marks = ", ".join("?" * len(part))
+            erased = {customers[one] for (one,) in self._database.execute(f"SELECT term FROM erased WHERE term IN ({marks})", part)}
+            for one in changed:
+                if one.customer_id in erased:
+                    one.customer_id = None
+
     def _put(self, workspace: str, number: int, changed: ChangedRecord) -> None:
         record, customer_id = changed.record, changed.customer_id
-        if customer_id is not None and self.is_forgotten(workspace, customer_id):
-            customer_id = None
-        ended_ms, content = record.ended_at_ms, pack(record)
+        ended_ms, content = record.ended_at_ms, self._codec.pack(record)
         terms = _terms(workspace, record, customer_id)
         found = self._database.execute(
             "SELECT number, customer_id, content FROM record WHERE workspace = ? AND contact_id = ? AND submitted_ms = ?",
             (number, record.contact_id, record.submitted_at_ms),
         ).fetchone()
         if found is None:
-            row = self._database.execute(
-                "INSERT INTO record (workspace, contact_id, submitted_ms, ended_ms, customer_id, content)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (number, record.contact_id, record.submitted_at_ms, ended_ms, customer_id, content),
-            ).lastrowid
-            assert row is not None
+            self._last_number = row = self._last_number + 1
+            self._database.execute(
+                "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (row, number, record.contact_id, record.submitted_at_ms, ended_ms, customer_id, content),
+            )
             self._counts[workspace] = self.count(workspace) + 1
             self._add_postings(row, ended_ms, terms)
             return
-        row, old_terms = found[0], _terms(workspace, unpack(found[2]), found[1])
+        row, old_terms = found[0], _terms(workspace, self._codec.unpack(found[2]), found[1])
         self._database.execute("UPDATE record SET customer_id = ?, content = ? WHERE number = ?", (customer_id, content, row))
         self._delete_postings(row, ended_ms, old_terms - terms)
         self._add_postings(row, ended_ms, terms - old_terms)
@@ -172,10 +225,10 @@ class SqliteRecordStore:
         ).fetchone()
         if found is None:
             return
-        row, ended_ms, record = found[0], found[1], unpack(found[2])
+        row, ended_ms, record = found[0], found[1], self._codec.unpack(found[2])
         old_terms = _terms(workspace, record, None)
         if set_disposition(record, late.assignment_id, late.disposition):
-            self._database.execute("UPDATE record SET content = ? WHERE number = ?", (pack(record), row))
+            self._database.execute("UPDATE record SET content = ? WHERE number = ?", (self._codec.pack(record), row))
             terms = _terms(workspace, record, None)
             self._delete_postings(row, ended_ms, old_terms - terms)
             self._add_postings(row, ended_ms, terms - old_terms)
@@ -204,15 +257,11 @@ class SqliteRecordStore:
             for customer_id in customer_ids:
                 one = term("customer", workspace, customer_id)
                 self._database.execute("INSERT OR IGNORE INTO erased VALUES (?)", (one,))
+                self._has_erased = True
                 self._database.execute(
                     "UPDATE record SET customer_id = NULL WHERE number IN (SELECT number FROM posting WHERE term = ?)", (one,)
                 )
                 self._database.execute("DELETE FROM posting WHERE term = ?", (one,))
-
-    def is_forgotten(self, workspace: str, customer_id: str) -> bool:
-        """Return whether the customer was erased."""
-        one = term("customer", workspace, customer_id)
-        return self._database.execute("SELECT 1 FROM erased WHERE term = ?", (one,)).fetchone() is not None
 
     def customers_after(self, number: int, *, slice_count: int) -> tuple[dict[str, set[str]], int]:
         """Return the customers of the next records by workspace, and the number of the last of them; 0: there are no more."""
@@ -241,7 +290,7 @@ class SqliteRecordStore:
             for row, ended_ms, customer_id, content in oldest:
                 if ended_ms >= ended_before_ms and deleted >= excess:
                     break
-                self._delete_postings(row, ended_ms, _terms(workspace, unpack(content), customer_id))
+                self._delete_postings(row, ended_ms, _terms(workspace, self._codec.unpack(content), customer_id))
                 self._database.execute("DELETE FROM record WHERE number = ?", (row,))
                 deleted += 1
         self._counts[workspace] = self.count(workspace) - deleted
@@ -275,10 +324,15 @@ class SqliteRecordStore:
         self._database.execute("COMMIT")
 
 
+@lru_cache(maxsize=8192)
+def _cached_term(workspace: str, value: tuple[str, ...]) -> int:
+    return term(value[0], workspace, *value[1:])
+
+
 def _terms(workspace: str, record: ContactRecord, customer_id: str | None) -> set[int]:
     """Return the terms by which a record is found."""
-    terms = {term(kind, workspace, *value) for kind, *value in indexed_values(record)}
-    terms.add(term("workspace", workspace))
+    terms = {_cached_term(workspace, value) for value in indexed_values(record)}
+    terms.add(_cached_term(workspace, ("workspace",)))
     if customer_id is not None:
         terms.add(term("customer", workspace, customer_id))
     return terms
