@@ -13,17 +13,15 @@ from router.context.journey import (
     IDS_MAX,
     STEP_BYTES_MAX,
     STEPS_MAX,
-    JourneyCodec,
     Reference,
     Step,
     StepFields,
     StepInvalid,
     merge_steps,
-    pack_step,
     recent_ids,
     step_of,
-    unpack_step,
 )
+from router.context.journey_codec import JourneyCodec, pack_step, unpack_step
 
 NOW = 1_800_000_000_000
 USER = Identity(type="app_user", value="u-1")

@@ -144,6 +144,22 @@ class Profile(Struct, kw_only=True, omit_defaults=True):
 PROFILE_FIELDS: Final = ("name", "tier", "time_zone", "locale", "preferred_channel")
 
 
+def united_profile(winner: Profile, loser: Profile) -> Profile:
+    """Return the profile of the winner with what only the loser has; nothing is stored."""
+    consents = dict(winner.consents)
+    for purpose, consent in loser.consents.items():
+        if purpose not in consents or consents[purpose].at_ms < consent.at_ms:
+            consents[purpose] = consent
+    return Profile(
+        name=winner.name if winner.name is not None else loser.name,
+        tier=winner.tier if winner.tier is not None else loser.tier,
+        time_zone=winner.time_zone if winner.time_zone is not None else loser.time_zone,
+        locale=winner.locale if winner.locale is not None else loser.locale,
+        preferred_channel=winner.preferred_channel if winner.preferred_channel is not None else loser.preferred_channel,
+        consents=consents,
+    )
+
+
 class IdentityView(Struct, frozen=True, kw_only=True):
     """An identity of a customer. The value is masked unless the caller may see it."""
 

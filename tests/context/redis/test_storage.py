@@ -3,10 +3,11 @@
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from router.context.cards import ContactContext, WorkChange
-from router.context.customers import ContextUnavailable, ErasedCustomer, ProfileChange, UnknownCustomer
+from router.context.customers import ContextCorrupt, ContextUnavailable, ErasedCustomer, ProfileChange, UnknownCustomer
 from router.context.identities import Assurance
 from router.context.journey import Step
 from router.context.keys import MasterKeys, SealBroken, load_master_keys, new_master_keys
@@ -14,7 +15,7 @@ from router.context.port import ContactReference
 from router.context.redis.database import ContextRows
 from router.context.redis.layout import FILE_TABLES, PLANS
 from router.context.redis.store import RedisContextStore
-from router.context.sqlite.database import ADDED_DATA_TABLES, DATA_TABLES, KEY_TABLES
+from router.context.sqlite.database import ADDED_DATA_TABLES, DATA_TABLES, FORMAT, KEY_TABLES
 from router.journal.redis.address import parse_address
 from router.journal.redis.appender import WaitRule
 from router.journal.redis.client import StoreClient
@@ -355,3 +356,31 @@ def test_the_rights_of_the_guide_are_enough(tmp_path: Path) -> None:
         store.close()
     finally:
         server.stop()
+
+
+def test_what_an_earlier_version_has_stored_is_read_and_rewritten(open_node: OpenNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("router.context.sqlite.customers.stored_type", lambda type: type)
+        earlier.setattr("router.context.sqlite.customers.stored_assurance", str)
+        earlier.setattr("router.context.sqlite.customers.pack_profile", msgspec.msgpack.encode)
+        node = open_node()
+        customer_id = fill(node)
+        before = node.export("default", customer_id)
+    later = open_node()
+    assert later.export("default", customer_id) == before
+    run(later, lambda: resolve(later, identity("canary@example.org", "email")))
+    change = ProfileChange(tier="gold")
+    run(later, lambda: later.change_profile("default", customer_id, change, versions=None, actor="s", now_ms=NOW))
+    after = open_node().export("default", customer_id)
+    assert after.customer.name == "canaryname Doe" and after.customer.tier == "gold"
+    assert after.customer.identities == before.customer.identities and after.steps == before.steps
+
+
+def test_a_node_refuses_the_format_of_a_later_version(open_node: OpenNode, server: RedisServer, prefix: str) -> None:
+    open_node()
+    client = server.client()
+    key = f"{prefix}:{{context}}:check"
+    assert client.hget(key, "format") == str(FORMAT).encode()
+    client.hset(key, "format", FORMAT + 1)
+    with pytest.raises(ContextCorrupt, match=f"has format {FORMAT + 1}, this version reads formats 1 to {FORMAT}"):
+        open_node()

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from router.context.journey import IDS_MAX, Step, merge_steps, pack_step, recent_ids, unpack_step
+from router.context.journey import IDS_MAX, Step, merge_steps, recent_ids
+from router.context.journey_codec import pack_step, unpack_step
 from router.context.keys import DataKey, SealBroken
 from router.context.redis.rows import RowBuffer
 from router.context.sqlite.journeys import (

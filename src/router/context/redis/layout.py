@@ -18,7 +18,7 @@ the customer deletes it. ``B`` is ``<prefix>:{context}``: all keys are in one sl
 | `B:z:tail.touched` | sorted set | customers with steps that are not folded, by the time of the last one |
 | `B:number`, `B:change` | string | last number of a row; last position of a change |
 | `B:changes` | stream | which customers have changed, for the other nodes; bounded |
-| `B:check` | hash | which master keys open the data keys |
+| `B:check` | hash | which master keys open the data keys; the format in which values are stored |
 
 A **place** is the name of a hash and a field of it. A sorted set may hold the rows themselves instead (``is_covering``), where a
 search reads many of them.

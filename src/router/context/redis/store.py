@@ -29,6 +29,7 @@ from router.context.redis.rows import RowBuffer, index_name
 from router.context.sqlite.contacts import CONTACT_KEPT_MS, SqliteContacts
 from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
+from router.context.sqlite.database import FORMAT, FORMATS_READ
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.references import SqliteReferences
@@ -218,6 +219,7 @@ class RedisContextStore(SqliteContextStore):
         self._told_references: dict[tuple[str, str], None] = {}
         try:
             self._check_master(master)
+            self._check_format()
             self._position = self._last_change()
         except BaseException:
             rows.close()
@@ -250,6 +252,17 @@ class RedisContextStore(SqliteContextStore):
                 "the master keys of this node are not those of the customer context in Redis: copy the file "
                 "context.master_key_path (context-master.json beside the journal) from the node that began it"
             ) from None
+
+    def _check_format(self) -> None:
+        """Note the format in which values are stored from now on. Raises ContextCorrupt where it is that of a later version."""
+        key, buffer = f"{self._rows.buffer.base}:check", self._rows.buffer
+        [found] = buffer.call(("HGET", key, "format"))
+        if found is not None and int(found) > FORMAT:
+            raise ContextCorrupt(
+                f"the customer context in Redis has format {int(found)}, this version reads formats {FORMATS_READ[0]} to {FORMAT}: "
+                "use the version of the other nodes here"
+            )
+        buffer.call(("HSET", key, "format", FORMAT))
 
     # --- what the tables are built with --------------------------------------------------------
 

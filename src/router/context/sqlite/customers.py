@@ -10,8 +10,6 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from router.context.customers import (
     MEMBERS_MAX,
     STRONG_AND_ADDRESS_MAX,
@@ -29,18 +27,26 @@ from router.context.customers import (
     UnknownCustomer,
     UnknownMerge,
     Unmerged,
+    united_profile,
 )
 from router.context.identities import ASSURANCE_RANK, Assurance, NormalIdentity, Strength, masked
 from router.context.keys import DataKey, SealBroken
 from router.context.resolution import AnonymousMember, CustomerFacts, Found, Plan, decide
 from router.context.sqlite.data_keys import KeyStore
+from router.context.stored_forms import (
+    all_stored,
+    assurance_of,
+    pack_profile,
+    stored_assurance,
+    stored_type,
+    type_of,
+    unpack_profile,
+)
 
 RESOLUTION_ACTOR: Final = "resolution"
 
 _VALUE_COLUMN: Final = "identity.value"
 _PROFILE_COLUMN: Final = "customer.profile"
-_profile_encoder: Final = msgspec.msgpack.Encoder()
-_profile_decoder: Final = msgspec.msgpack.Decoder(Profile)
 
 
 class _StoredCustomer(NamedTuple):
@@ -166,7 +172,7 @@ class CustomerTable:
             f"SELECT type, strength, hash FROM identity WHERE row IN ({places}) AND strength > 0", members
         ):
             if strength == Strength.STRONG:
-                strong.setdefault(type, set()).add(hash)
+                strong.setdefault(type_of(type), set()).add(hash)
             else:
                 has_address = True
         [(created_ms,)] = self._connection.execute("SELECT created_ms FROM customer WHERE row = ?", (root,)).fetchall()
@@ -309,7 +315,15 @@ class CustomerTable:
         is_weak = one.identity.strength is Strength.WEAK
         if is_weak and not is_new and self._count(self.root_of(row), weak=True) >= WEAK_MAX:
             self._drop_oldest_weak(self.root_of(row))
-        values = (self.number, one.hash, row, row, one.identity.type, int(one.identity.strength), str(one.assurance))
+        values = (
+            self.number,
+            one.hash,
+            row,
+            row,
+            stored_type(one.identity.type),
+            int(one.identity.strength),
+            stored_assurance(one.assurance),
+        )
         sealed = key.seal(_VALUE_COLUMN, one.identity.value.encode())
         self._connection.execute(
             "INSERT INTO identity (workspace, hash, row, first_row, type, strength, assurance, value, seen_ms)"
@@ -369,12 +383,12 @@ class CustomerTable:
 
     def _raise(self, one: Found) -> None:
         """Store a better assurance."""
-        lower = [name for name, rank in ASSURANCE_RANK.items() if rank < ASSURANCE_RANK[one.assurance]]
+        lower = [form for name, rank in ASSURANCE_RANK.items() if rank < ASSURANCE_RANK[one.assurance] for form in all_stored(name)]
         if lower:
             self._connection.execute(
                 "UPDATE identity SET assurance = ? WHERE workspace = ? AND hash = ?"
                 f" AND assurance IN ({','.join('?' * len(lower))})",
-                (str(one.assurance), self.number, one.hash, *map(str, lower)),
+                (stored_assurance(one.assurance), self.number, one.hash, *lower),
             )
 
     # --- merges --------------------------------------------------------------------------------
@@ -387,7 +401,8 @@ class CustomerTable:
         members = self.members_of(root)
         places = ",".join("?" * len(members))
         strengths = self._connection.execute(
-            f"SELECT max(strength = 2 AND assurance = 'verified'), max(strength) FROM identity WHERE row IN ({places})", members
+            f"SELECT max(strength = 2 AND assurance IN (?, ?)), max(strength) FROM identity WHERE row IN ({places})",
+            (*all_stored(Assurance.VERIFIED), *members),
         ).fetchone()
         [(created_ms,)] = self._connection.execute("SELECT created_ms FROM customer WHERE row = ?", (root,)).fetchall()
         return not strengths[0], not strengths[1], created_ms, root
@@ -468,7 +483,7 @@ class CustomerTable:
         ids = {member: "c_" + one.customer_id.hex() for member, one in stored.items()}
         profile = self._opened_profile(root, stored[root].profile)
         for member in members[1:]:
-            profile = _united(profile, self._opened_profile(member, stored[member].profile))
+            profile = united_profile(profile, self._opened_profile(member, stored[member].profile))
         identities = self._identity_rows(members)
         return CustomerView(
             customer_id=ids[row],
@@ -514,10 +529,10 @@ class CustomerTable:
                 views.append(
                     IdentityView(
                         number=one.number,
-                        type=one.type,
+                        type=type_of(one.type),
                         strength=Strength(one.strength).name.lower(),
-                        assurance=Assurance(one.assurance),
-                        value=plain if unmasked else masked(one.type, plain),
+                        assurance=assurance_of(one.assurance),
+                        value=plain if unmasked else masked(type_of(one.type), plain),
                         seen_ms=one.seen_ms,
                     )
                 )
@@ -548,14 +563,14 @@ class CustomerTable:
         key = self.key_of(row)
         if sealed is None or key is None:
             return Profile()
-        return _profile_decoder.decode(key.open(_PROFILE_COLUMN, sealed))
+        return unpack_profile(key.open(_PROFILE_COLUMN, sealed))
 
     def save_profile(self, row: int, profile: Profile) -> None:
         """Store the profile of one row."""
         key = self.key_of(row)
         if key is None:
             raise SealBroken("the customer has no data key")
-        sealed = key.seal(_PROFILE_COLUMN, _profile_encoder.encode(profile))
+        sealed = key.seal(_PROFILE_COLUMN, pack_profile(profile))
         self._connection.execute("UPDATE customer SET profile = ? WHERE row = ?", (sealed, row))
 
     # --- writing -------------------------------------------------------------------------------
@@ -577,19 +592,3 @@ class CustomerTable:
                 "UPDATE customer SET version = version + 1, changed = ? WHERE row = ?", (self._next_change(), one)
             )
             self._on_change(self.name, one)
-
-
-def _united(winner: Profile, loser: Profile) -> Profile:
-    """Return the profile of the winner with what only the loser has; nothing is stored."""
-    consents = dict(winner.consents)
-    for purpose, consent in loser.consents.items():
-        if purpose not in consents or consents[purpose].at_ms < consent.at_ms:
-            consents[purpose] = consent
-    return Profile(
-        name=winner.name if winner.name is not None else loser.name,
-        tier=winner.tier if winner.tier is not None else loser.tier,
-        time_zone=winner.time_zone if winner.time_zone is not None else loser.time_zone,
-        locale=winner.locale if winner.locale is not None else loser.locale,
-        preferred_channel=winner.preferred_channel if winner.preferred_channel is not None else loser.preferred_channel,
-        consents=consents,
-    )

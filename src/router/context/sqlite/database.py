@@ -38,7 +38,9 @@ ACCEPT_FILE: Final = "accept-older-data"
 
 DATA_APPLICATION_ID: Final = 0x43526331  # "CRc1"
 KEY_APPLICATION_ID: Final = 0x43526B31  # "CRk1"
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMATS_READ: Final = (1, 2)
+"""1 is the form of earlier versions: its rows are read, and get the short forms of 2 when they are written again."""
 
 _CONTACT_TABLES: Final = (
     "CREATE TABLE contact (number INTEGER PRIMARY KEY AUTOINCREMENT, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
@@ -412,8 +414,8 @@ def _prepare(
     [(version,)] = connection.execute("PRAGMA user_version").fetchall()
     if found_id != application_id:
         raise ContextCorrupt(f"{path}: is not a file of the customer context")
-    if version != FORMAT:
-        raise ContextCorrupt(f"{path}: has format {version}, this version reads format {FORMAT}")
+    if version not in FORMATS_READ:
+        raise ContextCorrupt(f"{path}: has format {version}, this version reads formats {FORMATS_READ[0]} to {FORMAT}")
     found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'").fetchall()
     missing = [table for table in added if (table,) not in found]
     if sorted(sql for (sql,) in found if sql not in added) != sorted(tables):
@@ -423,6 +425,9 @@ def _prepare(
         for table in missing:
             connection.execute(table)
         connection.execute("COMMIT")
+    if version != FORMAT:
+        # Before anything of the new format is written, so that an earlier version refuses the file instead of misreading it.
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _is_unused(path: Path) -> bool:

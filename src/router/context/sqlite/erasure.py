@@ -28,6 +28,9 @@ _TABLES: Final = (
     *("reference", "reference_day"),
 )
 
+_HAS_DATA: Final = 1
+_HAS_KEY: Final = 2
+
 
 class Erasure:
     """Deletes customers from both files. Confined to the thread of the store; calls are outside a group."""
@@ -65,24 +68,34 @@ class Erasure:
         A customer without a key was erased only where the key file says so; others mean that the key file is older than the data.
         Raises ContextCorrupt for those.
         """
-        with_key = {row for (row,) in self._files.keys.execute("SELECT row FROM customer_key")}
-        with_data = {row for (row,) in self._data.execute("SELECT row FROM customer")}
-        deleted = {row for (row,) in self._files.keys.execute("SELECT row FROM deleted_key")}
-        if lost := len(with_data - with_key - deleted):
+        without_key, without_data = self._unpaired()
+        deleted = {row for (row,) in self._files.keys.execute("SELECT row FROM deleted_key")} if without_key else set()
+        if lost := len(set(without_key) - deleted):
             raise ContextCorrupt(
                 f"{lost} customers have no key in {KEY_FILE}, which is older than {DATA_FILE}; restore both files from one backup"
             )
-        if with_key != with_data:
+        if without_key or without_data:
             self._files.begin()
             try:
-                self._keys.delete(sorted(with_key - with_data))
-                self.delete_rows(sorted(with_data - with_key), now_ms=now_ms)
+                self._keys.delete(without_data)
+                self.delete_rows(without_key, now_ms=now_ms)
                 self._files.commit()
             except BaseException:
                 self._files.rollback()
                 raise
         self._files.begin_recording()
         self.empty_logs()
+
+    def _unpaired(self) -> tuple[list[int], list[int]]:
+        """Return the rows of customers without a key, and of keys without a customer, in order. One byte of memory for each row."""
+        [(last,)] = self._data.execute("SELECT ifnull(max(row), 0) FROM customer").fetchall()
+        [(last_key,)] = self._files.keys.execute("SELECT ifnull(max(row), 0) FROM customer_key").fetchall()
+        found = bytearray(max(last, last_key) + 1)
+        for (row,) in self._data.execute("SELECT row FROM customer"):
+            found[row] = _HAS_DATA
+        for (row,) in self._files.keys.execute("SELECT row FROM customer_key"):
+            found[row] |= _HAS_KEY
+        return _rows_with(found, _HAS_DATA), _rows_with(found, _HAS_KEY)
 
     def empty_logs(self) -> bool:
         """Copy both logs into their files, after which a deleted key is gone from the disk; return False where that is pending."""
@@ -133,3 +146,12 @@ class Erasure:
             (row,),
         ).fetchone()
         return bool(found[0])
+
+
+def _rows_with(found: bytearray, flag: int) -> list[int]:
+    """Return the positions that have this value."""
+    rows, row = [], found.find(flag)
+    while row >= 0:
+        rows.append(row)
+        row = found.find(flag, row + 1)
+    return rows

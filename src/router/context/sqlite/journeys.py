@@ -15,7 +15,8 @@ from typing import Final
 
 import structlog
 
-from router.context.journey import ID_WINDOW_MS, IDS_MAX, JourneyCodec, Step, merge_steps, pack_step, recent_ids, unpack_step
+from router.context.journey import ID_WINDOW_MS, IDS_MAX, Step, merge_steps, recent_ids
+from router.context.journey_codec import JourneyCodec, pack_step, unpack_step
 from router.context.keys import DataKey, SealBroken
 
 FOLD_STEPS: Final = 32
