@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ _TABLES: Final = (
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_ROWS: Final = 200
+"""Rows that one statement inserts."""
 _SLICE: Final = 500
 """Values that one statement looks up."""
 
@@ -168,16 +171,27 @@ class SqliteRecordStore:
             rows.append((row, number, record.contact_id, record.submitted_at_ms, ended_ms, changed.customer_id, pack(record)))
             postings += [(one, ended_ms, row) for one in _terms(workspace, record, changed.customer_id)]
         self._database.execute("SAVEPOINT new")
-        inserted = self._database.executemany("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        if inserted.rowcount != len(rows):
+        if self._insert_rows("record", 7, rows) != len(rows):
             self._database.execute("ROLLBACK TO new")
             return False
         self._database.execute("RELEASE new")
         postings.sort()
-        self._database.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?, ?)", postings)
+        self._insert_rows("posting", 3, postings)
         self._last_number = row
         self._counts[workspace] = self.count(workspace) + len(rows)
         return True
+
+    def _insert_rows(self, table: str, columns: int, rows: Sequence[tuple[object, ...]]) -> int:
+        """Insert rows that are not there, many in one statement, as each gives up the interpreter's lock; return how many were."""
+        count, first = 0, 0
+        marks = f"({', '.join('?' * columns)})"
+        for size in (_ROWS, 1):
+            statement = f"INSERT OR IGNORE INTO {table} VALUES {', '.join([marks] * size)}"
+            while len(rows) - first >= size:
+                values = tuple(chain.from_iterable(rows[first : first + size]))
+                count += self._database.execute(statement, values).rowcount
+                first += size
+        return count
 
     def _leave_out_erased(self, workspace: str, changed: list[ChangedRecord]) -> None:
         """Remove the customers of records to be written who were erased."""
