@@ -158,7 +158,7 @@ async def fill(app: App, count: int) -> list[tuple[str, str]]:
     await _do(app, PublishPolicy(policy=Policy(channels={"voice": ChannelPolicy()}, queues=queues)))
     found: list[tuple[str, str]] = []
     for number in range(count + UNRELATED):
-        name, token, queue_id = f"c{number:06d}", new_token(), "support" if number < count else "sales"
+        name, token, queue_id = f"c{number:06d}", new_token("default"), "support" if number < count else "sales"
         contact = EnqueueContact(contact_id=name, channel="voice", queue_id=queue_id)
         await _do(app, RequestContact(contact=contact, token_hash=token_hash(token), ask=False))
         found.append((name, token))

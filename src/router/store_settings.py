@@ -62,6 +62,12 @@ class StoreSettings(SettingsStruct, frozen=True, kw_only=True):
     shared: bool = False
     """Whether several routers use the store at once. Each workspace then has one leader, every router takes all connections, and
     another one goes on where one ends. All of them need it. docs/how-to/cluster.md"""
+    standby_count: Annotated[int, Meta(ge=0, le=100)] | None = None
+    """With `shared`: number of routers beside its leader that follow each workspace, to go on at once when the leader ends. Further
+    ones begin when a connection or a request of theirs needs it, and end `follow_idle_s` after the last one. Null: every router
+    follows every workspace. docs/how-to/cluster.md"""
+    follow_idle_s: Annotated[int, Meta(ge=5, le=86_400)] = 300
+    """With `standby_count`: time after which a router follows a workspace no longer that it does not need."""
     advertise_url: AdvertisedUrl | None = None
     """With `shared`: name of this router as an address, `https://router-a.example.com`. Clients are told that of the router that
     leads their workspace (`leader_url`, `Router-Leader`), and `router cluster status` asks each router at it. Null: clients are

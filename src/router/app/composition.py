@@ -7,7 +7,7 @@ so neither is needed for durability.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,8 +22,10 @@ from router.app.conditions import (
     log_hash_secrets_failed,
     log_references_in_journal,
 )
+from router.app.followed_parts import LiveParts
 from router.app.records import add_records_metrics, open_records
 from router.app.restorable_stats import RestorableStats, workspace_stats
+from router.app.seed_policies import publish_seed_policies
 from router.app.shared_state import SharedState
 from router.cluster.status import no_leader_url
 from router.context.opening import context_is_shared, open_context
@@ -33,11 +35,8 @@ from router.journal.backends import open_journal
 from router.journal.files import JournalPaths
 from router.journal.port import Journal, StoreJournal
 from router.journal.sqlite.journal import SqliteJournal
-from router.model.commands import PublishPolicy
 from router.model.errors import RouterError, SettingsInvalid
 from router.model.forecasts import QueueWaits
-from router.model.results import RefusalCode, Refused
-from router.policy.document.parsing import parse_policy
 from router.protocol.asyncapi import asyncapi_document
 from router.records.service import RecordService
 from router.runtime.clock import Clock
@@ -61,7 +60,8 @@ from router.server.listeners import MetricsServer, PublicServer, check_transport
 from router.server.references import NO_REFERENCES, References
 from router.server.ws.endpoints import WebSocketEndpoints
 from router.server.ws.hub import Hub
-from router.settings import JournalBackend, PolicySettings, Settings, merge_reloadable, read_file_of_settings
+from router.settings import JournalBackend, Settings, merge_reloadable
+from router.statistics.workspace import WorkspaceStats
 from router.telemetry.context_metrics import ContextMetrics
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics, TimedJournal, measure_loop_lag
@@ -77,15 +77,6 @@ FIRST_TOKEN_LIFETIME_S: Final = 3600
 
 # Time for closing frames where the process ends without an orderly stop.
 _FAST_DRAIN_S: Final = 1.0
-
-_SEED_ACTOR: Final = "router:seed"
-
-_POLICY_BYTES_MAX: Final = 1024 * 1024
-
-MISSING_POLICY_TEXT: Final = (
-    "no active policy: every contact is refused until one is published, with `router policy publish FILE` or PUT /v1/policy; "
-    "`router init` writes an example, and `router serve --policy FILE` starts with one"
-)
 
 _log: Final = structlog.get_logger("router.app")
 
@@ -129,6 +120,8 @@ class App:
         self._references = NO_REFERENCES
         self._records: RecordService | None = None
         self._customers: LiveCustomers | None = None
+        self._stats: dict[str, WorkspaceStats] = {}
+        """Statistics of the workspaces that this process has."""
         self.cluster: Cluster | None = None
         """This process as one of several on a store; None: it is alone."""
 
@@ -175,8 +168,7 @@ class App:
             await self._start_hash_secrets()
             refresh_s = self.settings.auth.jwks_refresh_s
             self._jwks = JwksRefresher(authenticator, refresh_s, on_change=lambda: self._sockets.check_credentials())
-            for workspace in self.settings.all_workspaces():
-                await self._writer.add_workspace(workspace)
+            await self._add_workspaces()
             for workspace in self._writer.created_workspaces:
                 authenticator.add_workspace(workspace)
             self._writer_task = self._start_task(self._writer.run(), name="writer")
@@ -189,13 +181,17 @@ class App:
             self._customers = await self._start_customers()
             self._records = await self._start_records()
             shadows = await self._start_shadows()
+            parts: LiveParts | None = None
             if self.cluster is not None:
                 # Only now, so that what was loaded above is still the present state when records of other nodes come.
-                await self.cluster.start(lambda work, name: self._start_task(work, name=name))
+                parts = LiveParts(self._writer, authenticator, self._stats, self._references, self._customers, shadows)
+                await self.cluster.start(lambda work, name: self._start_task(work, name=name), parts)
                 await self._publish_seed_policies()
             services = self._make_services(authenticator, shadows)
-            authenticator.customers = CustomerTokens(self._writer)
+            authenticator.customers = CustomerTokens(self._writer, self._unfollowed)
             await self._start_servers(services)
+            if parts is not None:
+                parts.is_connected = lambda name: self._hub.is_concerned(name) or services.customer_presence.is_concerned(name)
         except BaseException:
             await self._abandon_start()
             raise
@@ -203,8 +199,8 @@ class App:
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 
     def _make_services(self, authenticator: Authenticator, shadows: ShadowRunner) -> Services:
-        accepted = authenticator.workspaces
-        stats = {name: workspace_stats(self._writer, name) for name in self._writer.workspaces if name in accepted}
+        accepted, stats = authenticator.workspaces, self._stats
+        stats |= {name: workspace_stats(self._writer, name) for name in self._writer.workspaces if name in accepted}
 
         def workspace_created(name: str) -> None:
             stats[name] = workspace_stats(self._writer, name)
@@ -236,6 +232,7 @@ class App:
             references_in_journal=self._start_journal_audit(),
             customers=self._customers,
             run="" if self.cluster is None else self.cluster.run,
+            following=None if self.cluster is None else self.cluster.node.following,
             leader_url=no_leader_url if self.cluster is None else self.cluster.leader_url,
             readiness=self.readiness,
             process_metrics=self._process,
@@ -289,6 +286,23 @@ class App:
         self._server.apply(merged)
         await self._jwks.refresh()
         return changed, ignored
+
+    async def _add_workspaces(self) -> None:
+        """Create the workspaces of the settings where they do not exist yet; of several nodes, the one that follows it loads it."""
+        if self.settings.store.shared:
+            from router.journal.redis.shared_journal import SharedRedisJournal
+
+            if isinstance(self._storage, SharedRedisJournal) and self._storage.is_selective:
+                for workspace in self.settings.all_workspaces():
+                    await self._storage.make_workspace(workspace)
+                return
+        for workspace in self.settings.all_workspaces():
+            await self._writer.add_workspace(workspace)
+
+    def _unfollowed(self) -> Sequence[str]:
+        """Return the workspaces of the store that this node does not follow."""
+        following = None if self.cluster is None else self.cluster.node.following
+        return () if following is None else following.unfollowed()
 
     def _make_cluster(self) -> None:
         """Prepare to take part among the nodes of a shared store."""
@@ -432,7 +446,11 @@ class App:
             lambda: writer.refused_submits,
         )
         gauge("router_sockets_open", "Open WebSockets.", lambda: sockets.open_count)
-        gauge("router_epoch", "Number of process starts recorded for the workspace `default`.", lambda: writer.epoch("default"))
+        gauge(
+            "router_epoch",
+            "Number of process starts recorded for the workspace `default`.",
+            lambda: writer.epoch("default") if writer.has_workspace("default") else 0,
+        )
         gauge(
             "router_ready",
             "1: ready to serve; 0: recovering or shutting down.",
@@ -446,35 +464,15 @@ class App:
             )
         self._shared.add_metrics(self._process)
         if (cluster := self.cluster) is not None:
-            gauge("router_cluster_members", "Routers on the store that are alive.", lambda: len(cluster.membership.live()))
-            self._process.add_counter(
-                "router_cluster_sessions_ended",
-                "Sessions that this router ended because their router had died.",
-                lambda: cluster.sweep.ended_sessions,
-            )
+            cluster.add_metrics(self._process)
         add_journal_gauges(self._process, self._storage.status)
         if isinstance(self._storage, StoreJournal):
             add_store_metrics(self._process, self._storage)
 
     async def _publish_seed_policies(self) -> None:
-        """Publish the policy of the settings in each workspace that has none. Of several nodes, the leader carries it out."""
-        for workspace in self.settings.all_workspaces():
-            answered = await self._writer.query(workspace, lambda engine: engine.policy_version)
-            if answered.value:
-                continue
-            document = _read_seed_document(self.settings.policy)
-            if document is None:
-                self.workspaces_without_policy.append(workspace)
-                _log.warning(MISSING_POLICY_TEXT, action="policy_missing", workspace=workspace)
-                continue
-            policy = await asyncio.to_thread(parse_policy, document)
-            command = PublishPolicy(policy=policy, expected_version=0, published_by=_SEED_ACTOR)
-            reply = await self._writer.execute(workspace, command, actor=_SEED_ACTOR)
-            answer = reply.outcome.result
-            if isinstance(answer, Refused):
-                if self.cluster is not None and answer.code is RefusalCode.POLICY_VERSION_CONFLICT:
-                    continue  # Another node that started at the same time was first.
-                raise SettingsInvalid(f"policy.seed_path: refused: {answer.code.name.lower()}")
+        """Publish the policy of the settings in each workspace that has none."""
+        workspaces = [name for name in self.settings.all_workspaces() if self._writer.has_workspace(name)]
+        self.workspaces_without_policy += await publish_seed_policies(self.settings, self._writer, workspaces)
 
     async def _abandon_start(self) -> None:
         server, admin = getattr(self, "_server", None), getattr(self, "_admin", None)
@@ -584,13 +582,3 @@ class App:
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(error)
         _log.critical("an essential task has failed", action="task_failed", task=task.get_name(), exc_info=error)
-
-
-def _read_seed_document(settings: PolicySettings) -> bytes | None:
-    """Return the text of the seed policy; none if the settings name no file, or their default does not exist."""
-    if settings.seed_path is None:
-        return None
-    path = Path(settings.seed_path)
-    if settings.seed_path == PolicySettings().seed_path and not path.is_symlink() and not path.exists():
-        return None
-    return read_file_of_settings(path, bytes_max=_POLICY_BYTES_MAX, place="policy.seed_path")

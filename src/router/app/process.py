@@ -18,7 +18,8 @@ from typing import Final, TextIO
 import structlog
 import uvloop
 
-from router.app.composition import MISSING_POLICY_TEXT, App
+from router.app.composition import App
+from router.app.seed_policies import MISSING_POLICY_TEXT
 from router.journal.backends import open_journal
 from router.journal.port import StoreJournal
 from router.journal.sqlite.journal import SqliteJournal

@@ -161,11 +161,13 @@ def _print_status(found: "ClusterStatus") -> None:
             table.add_row(node.node_id, node.url or "-", node.version or "-", heard, _state_of(node))
         print_renderable(table)
     if found.workspaces:
-        table = Table("workspace", "leader", "lease", "epoch", "seq", "waiting", "greatest lag")
+        table = Table("workspace", "leader", "lease", "epoch", "seq", "waiting", "greatest lag", "followed by")
         for one in found.workspaces:
             lag = max((follower.lag_events for follower in one.followers), default=0)
             numbers = (one.epoch, one.seq, one.waiting_commands, lag)
-            table.add_row(one.workspace, one.leader or "NONE", f"{one.lease_ms / 1_000:.1f} s", *(f"{n:,}" for n in numbers))
+            followed_by = ", ".join(one.followed_by) or "-"
+            lease = f"{one.lease_ms / 1_000:.1f} s"
+            table.add_row(one.workspace, one.leader or "NONE", lease, *(f"{n:,}" for n in numbers), followed_by)
         print_renderable(table)
     for problem in found.problems:
         click.echo(f"problem: {problem}")

@@ -34,6 +34,8 @@ class Follower:
         self._is_below.set()
         self.records = 0
         """Records of other nodes that were read."""
+        self.bytes = 0
+        """Bytes of them, as they are stored."""
 
     async def run(self) -> None:
         """Read until cancelled. Raises JournalCorrupt where a log is not the history that this node has read so far.
@@ -68,6 +70,7 @@ class Follower:
                 if read is None:
                     continue
                 workspace, records = read
+                self.bytes += sum(len(fields[1]) for _, fields in entries)
                 self._unapplied += len(records)
                 self.records += len(records)
                 for start in range(0, len(records), RECORDS_AT_ONCE):

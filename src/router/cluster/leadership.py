@@ -11,7 +11,7 @@ replica confirms what was read, the lease is given back; the other workspaces do
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from router.cluster.inbox import Inbox
@@ -24,6 +24,8 @@ POLL_S: Final = 0.2
 # A node that is preferred for this long gets the workspace, so that a node that comes and goes does not move it each time.
 _STABLE_S: Final = 3.0
 _CATCH_UP_PAUSE_S: Final = 0.005
+# Time in which another node can begin to follow what this one gives away at its end.
+_DRAIN_S: Final = 6.0
 
 
 class Leadership:
@@ -36,10 +38,20 @@ class Leadership:
         inbox: Inbox,
         *,
         candidates: Callable[[WorkspaceId], Iterable[str]],
+        possible: Callable[[WorkspaceId], Iterable[str]] | None = None,
         on_led: Callable[[WorkspaceId], None],
         on_change: Callable[[WorkspaceId, bool], None] = lambda _workspace, _is_led: None,
+        between: Callable[[], Awaitable[None]] | None = None,
+        elsewhere: Callable[[], Mapping[WorkspaceId, str | None]] = dict,
     ) -> None:
-        """``candidates``: ids of the nodes that follow a workspace and may lead it. ``on_led`` is called after each take-over."""
+        """``candidates``: ids of the nodes that follow a workspace and may lead it; ``possible``: and of those that can begin to.
+
+        ``on_led`` is called after each take-over, ``between`` while nothing is taken and nothing handed over. ``elsewhere`` returns
+        the leaders of workspaces that this node does not follow.
+        """
+        self._elsewhere = elsewhere
+        self._possible = candidates if possible is None else possible
+        self._between = between
         self._writer = writer
         self._journal = journal
         self._inbox = inbox
@@ -74,6 +86,8 @@ class Leadership:
                     await self._take_free()
                     await self._lead_read()
                     await self._hand_over_to_preferred()
+                    if self._between is not None:
+                        await self._between()
             await asyncio.sleep(_CATCH_UP_PAUSE_S if self._catching_up else POLL_S)
 
     async def drain(self) -> None:
@@ -82,9 +96,27 @@ class Leadership:
         async with self._busy:
             for workspace in list(self._catching_up):
                 await self._give_up(workspace)
-            for workspace in self.led():
-                if any(node_id != self._journal.node_id for node_id in self._candidates(workspace)):
-                    await self._hand_over(workspace)
+            until_s = time.monotonic() + _DRAIN_S
+            while waiting := [one for one in self.led() if self._others(self._possible(one))]:
+                for workspace in waiting:
+                    if self._others(self._candidates(workspace)):
+                        await self._hand_over(workspace)
+                if time.monotonic() >= until_s:
+                    return
+                # Where no other node follows a workspace, one begins to when it hears of the end of this one.
+                await asyncio.sleep(_CATCH_UP_PAUSE_S)
+
+    def is_busy(self, workspace: WorkspaceId) -> bool:
+        """Return whether this node leads a workspace or is about to."""
+        return workspace in self._catching_up or self._writer.is_led(workspace)
+
+    def forget(self, workspace: WorkspaceId) -> None:
+        """Forget what is noted of a workspace that is followed no longer."""
+        for noted in (self._free_since_s, self._preferred_since_s, self._patience_s, self._not_before_s):
+            noted.pop(workspace, None)
+
+    def _others(self, node_ids: Iterable[str]) -> bool:
+        return any(node_id != self._journal.node_id for node_id in node_ids)
 
     def _preferred(self, workspace: WorkspaceId) -> str:
         return next(iter(rank(workspace, self._candidates(workspace))), self._journal.node_id)
@@ -92,7 +124,7 @@ class Leadership:
     async def _take_free(self) -> None:
         holders = await self._journal.lease_holders()
         own, now_s = self._journal.node_id, time.monotonic()
-        self.leaders = {**dict.fromkeys(self.led(), own), **dict.fromkeys(self._catching_up), **holders}
+        self.leaders = {**self._elsewhere(), **dict.fromkeys(self.led(), own), **dict.fromkeys(self._catching_up), **holders}
         for workspace, holder in holders.items():
             if holder is not None and holder != own:
                 self._free_since_s.pop(workspace, None)
@@ -169,8 +201,8 @@ class Leadership:
     async def _hand_over_to_preferred(self) -> None:
         own, now_s = self._journal.node_id, time.monotonic()
         for workspace in self.led():
-            preferred = self._preferred(workspace)
-            if preferred == own:
+            preferred = next(iter(rank(workspace, self._possible(workspace))), own)
+            if preferred == own or preferred not in self._candidates(workspace):
                 self._preferred_since_s.pop(workspace, None)
                 continue
             name, since_s = self._preferred_since_s.get(workspace, ("", now_s))

@@ -53,12 +53,22 @@ class Member(Struct, frozen=True, kw_only=True):
     """Whether it is about to stop: it should get no further workspaces and connections."""
     follows: frozenset[str] | None = None
     """Digests of the workspaces that it follows and so can lead; None: an older version that does not say."""
+    begins: bool = False
+    """Whether it begins to follow a workspace when it is needed, so that it may be given any."""
     silent_ms: int = 0
     """Time since it was last heard of."""
 
+    def is_following(self, workspace: WorkspaceId) -> bool:
+        """Return whether it follows a workspace, or does not say."""
+        return self.follows is None or _digest(workspace) in self.follows
+
     def can_lead(self, workspace: WorkspaceId) -> bool:
         """Return whether it may be given a workspace."""
-        return not self.is_draining and (self.follows is None or _digest(workspace) in self.follows)
+        return not self.is_draining and self.is_following(workspace)
+
+    def can_follow(self, workspace: WorkspaceId) -> bool:
+        """Return whether it may be the next leader of a workspace, perhaps after it has begun to follow it."""
+        return self.can_lead(workspace) or (self.begins and not self.is_draining)
 
 
 def digests_of(workspaces: Iterable[WorkspaceId]) -> frozenset[str]:
@@ -156,6 +166,10 @@ class Membership:
         """Return the ids of the live members that may lead a workspace."""
         return [node_id for node_id, member in self._live.items() if member.can_lead(workspace)]
 
+    def possible_followers(self, workspace: WorkspaceId) -> list[str]:
+        """Return the ids of the live members that follow a workspace or can begin to."""
+        return [node_id for node_id, member in self._live.items() if member.can_follow(workspace)]
+
     @property
     def is_current(self) -> bool:
         """Whether the store has answered within the bound."""
@@ -196,6 +210,14 @@ class Membership:
         with suppress(SharedStateUnavailable):
             await self.announce()
 
+    async def set_follows(self, workspaces: Iterable[WorkspaceId]) -> None:
+        """Tell the others which workspaces this node follows; at once, or with the next announcement where that fails."""
+        follows = digests_of(workspaces)
+        if self._member.follows != follows:
+            self._member = replace(self._member, follows=follows)
+            with suppress(SharedStateUnavailable):
+                await self.announce()
+
     async def announce(self) -> None:
         """Announce this node once, and learn who is there. Raises SharedStateUnavailable."""
         sent_s = self._now_s()
@@ -231,4 +253,5 @@ class Membership:
 
 
 def _without_age(members: Mapping[str, Member]) -> list[Member]:
-    return [replace(member, silent_ms=0) for member in members.values()]
+    # What a member follows is looked up when it is needed.
+    return [replace(member, silent_ms=0, follows=None) for member in members.values()]

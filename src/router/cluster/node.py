@@ -5,10 +5,11 @@ workspaces are handed over while sockets still work. Stop, once the writer has e
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
 from router.cluster.follower import Follower
+from router.cluster.following import Following
 from router.cluster.inbox import Inbox
 from router.cluster.leadership import Leadership
 from router.cluster.outbox import Outbox
@@ -26,13 +27,17 @@ class ClusterNode:
         journal: SharedRedisJournal,
         *,
         candidates: Callable[[WorkspaceId], Iterable[str]],
+        possible: Callable[[WorkspaceId], Collection[str]] | None = None,
+        tell: Callable[[Collection[WorkspaceId]], Awaitable[None]] | None = None,
+        settled: Collection[WorkspaceId] = (),
         on_led: Callable[[WorkspaceId], None],
         answer_s: float,
         on_change: Callable[[WorkspaceId, bool], None] = lambda _workspace, _is_led: None,
     ) -> None:
         """``candidates``: ids of the live nodes that may lead a workspace. ``on_led`` is called after each take-over.
 
-        ``answer_s``: time after which a command without an answer fails.
+        ``possible``: ids of those that may after they have begun to follow it. ``tell`` is called with what this node follows when
+        that has changed. ``settled``: workspaces of the settings. ``answer_s``: time after which a command without an answer fails.
         """
         self.outbox: Final = Outbox(
             journal.new_client(),
@@ -45,10 +50,48 @@ class ClusterNode:
         )
         self.inbox: Final = Inbox(journal, writer.put_work, self.outbox.on_answer)
         self.follower: Final = Follower(journal, writer.put_work)
-        self.leadership: Final = Leadership(writer, journal, self.inbox, candidates=candidates, on_led=on_led, on_change=on_change)
+        self.following: Following | None = None
+        """Which workspaces are followed; None: every one."""
+        if possible is not None and tell is not None:
+            self.following = self._new_following(writer, journal, settled, possible, tell)
+        following = self.following
+        self.leadership: Final = Leadership(
+            writer,
+            journal,
+            self.inbox,
+            candidates=candidates,
+            possible=possible,
+            on_led=on_led,
+            on_change=on_change,
+            between=None if following is None else following.leave_idle,
+            elsewhere=dict if following is None else lambda: following.leaders,
+        )
         writer.on_consumed = journal.consume
         writer.session_prefix = journal.run
         writer.share(self.outbox)
+
+    def _new_following(
+        self,
+        writer: Writer,
+        journal: SharedRedisJournal,
+        settled: Collection[WorkspaceId],
+        possible: Callable[[WorkspaceId], Collection[str]],
+        tell: Callable[[Collection[WorkspaceId]], Awaitable[None]],
+    ) -> Following | None:
+        settings = journal.settings
+        if settings.standby_count is None:
+            return None
+        return Following(
+            writer,
+            journal,
+            standby_count=settings.standby_count,
+            idle_s=float(settings.follow_idle_s),
+            settled=settled,
+            possible=possible,
+            is_busy=lambda workspace: self.leadership.is_busy(workspace) or self.outbox.has_pending(workspace),
+            tell=tell,
+            forget=lambda workspace: self.leadership.forget(workspace),
+        )
 
     async def run(self) -> None:
         """Run until cancelled. Raises the error of the part that failed; the process must then end."""
@@ -58,6 +101,8 @@ class ClusterNode:
                 group.create_task(self.inbox.run(), name="inbox")
                 group.create_task(self.follower.run(), name="follower")
                 group.create_task(self.leadership.run(), name="leadership")
+                if self.following is not None:
+                    group.create_task(self.following.run(), name="following")
         except BaseExceptionGroup as failed:
             error = failed.exceptions[0]
             while isinstance(error, BaseExceptionGroup):
@@ -70,6 +115,8 @@ class ClusterNode:
 
     async def close(self) -> None:
         """End the threads. Call when ``run`` has ended."""
+        if self.following is not None:
+            await self.following.stop()
         await self.outbox.close()
         await self.inbox.close()
         await self.follower.close()

@@ -106,6 +106,10 @@ class Outbox:
         self._unsent.setdefault(workspace, {})[self._number] = queued
         self._more.set()
 
+    def has_pending(self, workspace: WorkspaceId) -> bool:
+        """Return whether a command of a workspace has no answer yet."""
+        return bool(self._pending.get(workspace))
+
     def is_settled(self, workspace: WorkspaceId) -> bool:
         """Return whether every command of a workspace that was sent is known to be carried out."""
         return self._sent.get(workspace, 0) == self._settled.get(workspace, 0)

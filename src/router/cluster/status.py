@@ -84,7 +84,9 @@ class WorkspaceStatus(Struct, frozen=True, kw_only=True):
     waiting_commands: int = 0
     """Commands of other nodes in the inbound stream, those included that were carried out and are still to be removed."""
     followers: tuple[FollowerStatus, ...] = ()
-    """Nodes that follow it."""
+    """Nodes that follow it, where they note how far they have read: with another durability than `leader`."""
+    followed_by: tuple[str, ...] = ()
+    """Ids of the nodes that say that they follow or lead it."""
 
 
 class ClusterStatus(Struct, frozen=True, kw_only=True):

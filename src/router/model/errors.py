@@ -116,6 +116,10 @@ class JournalLocked(JournalError):
     """Another process uses the journal."""
 
 
+class NotFollowed(RouterError):
+    """The node does not follow the workspace yet."""
+
+
 class SharedStateUnavailable(RouterError):
     """The store did not answer in time about what the nodes share. Whether a change had an effect is not known."""
 

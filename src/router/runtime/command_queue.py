@@ -43,6 +43,7 @@ from router.model.errors import CommandQueueFull
 from router.model.results import Outcome, RefusalCode, Refused
 from router.model.states import WorkspaceId
 from router.runtime.clock import WakeupSchedule
+from router.runtime.publisher import WORKSPACE_RECORDS_MAX
 from router.runtime.workspace import QueryResult, QueuedCommand, QueuedQuery, Reply, ReplyTarget, WorkspaceRuntime
 
 ROUTER_ACTOR: Final = "router"
@@ -271,6 +272,10 @@ class CommandQueue(Generic[T]):
         """Remove and return at most ``count_max`` items in round-robin order."""
         return [item for _, item in zip(range(count_max), iter(self.pop, None), strict=False)]
 
+    def has_items(self, workspace: WorkspaceId) -> bool:
+        """Return whether anything of a workspace is queued."""
+        return workspace in self._queues
+
     def take(self, workspace: WorkspaceId, kind: type[U]) -> list[U]:
         """Remove and return the items of one kind of a workspace in the order of their arrival."""
         queue = self._queues.get(workspace)
@@ -310,6 +315,23 @@ class CommandQueue(Generic[T]):
             if timer is not None:
                 timer.cancel()
         return True
+
+
+class WriterLimits(Struct, frozen=True, kw_only=True):
+    """Limits of the command queue, of a batch and of the replay index."""
+
+    queue_count_max: int = COUNT_MAX
+    """Queued commands and queries of one workspace; four times as many for all workspaces together."""
+    submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX
+    """Maximum wait of the oldest queued submit, in an overloaded workspace, before further submits are refused."""
+    batch_count_max: int = 256
+    """Commands and queries in one batch, and so in one commit."""
+    batch_ms_max: int = 50
+    """Execution time after which a batch is committed as it is, so that the event loop can serve other tasks."""
+    commit_gap_ms: int = 0
+    """Least time between the starts of two commits, unless many commands wait. 0: start when the previous commit has ended."""
+    replay_record_count: int = WORKSPACE_RECORDS_MAX
+    """Records from before the start that are loaded for clients that resume."""
 
 
 class BatchProcessor:

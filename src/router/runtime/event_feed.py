@@ -167,24 +167,39 @@ class Subscription:
         self._saving: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._saved: Cursors = {}
-        self._is_closed = False
+        self._is_closed = self._is_from_start = False
         self._failures = self._recoveries = self._skipped_records = 0
         self._last_error: str | None = None
 
     def start(self, *, from_start: bool) -> None:
         """Place the cursors and begin to deliver; called once by the feed."""
+        self._is_from_start = from_start
         stored = {} if self._store is None else self._store.load(self.name)
         self._saved = dict(stored)
         for workspace in self._feed.publisher.workspaces:
-            newest_seq = self._feed.publisher.last_seq(workspace)
-            position = stored.get(workspace)
-            if position is not None:
-                seq = min(position.seq, newest_seq)
-            else:
-                seq = 0 if from_start else newest_seq
-            cursor = self._cursors[workspace] = _Cursor(workspace, seq)
-            if seq < newest_seq:
-                self._run_task(cursor)
+            self._place(workspace, stored.get(workspace))
+
+    def _place(self, workspace: WorkspaceId, stored: FeedPosition | None) -> None:
+        """Place the cursor of a workspace, and deliver what is missing."""
+        newest_seq = self._feed.publisher.last_seq(workspace)
+        if stored is not None:
+            seq = min(stored.seq, newest_seq)
+        else:
+            seq = 0 if self._is_from_start else newest_seq
+        cursor = self._cursors[workspace] = _Cursor(workspace, seq)
+        if seq < newest_seq:
+            self._run_task(cursor)
+
+    def add_workspace(self, workspace: WorkspaceId) -> None:
+        """Place the cursor of a workspace with events that was added after the start, where the store of cursors has it now."""
+        if workspace not in self._cursors and not self._is_closed:
+            self._place(workspace, None if self._store is None else self._store.load(self.name).get(workspace))
+
+    def remove_workspace(self, workspace: WorkspaceId) -> None:
+        """Deliver nothing of a workspace any more. Idempotent."""
+        cursor = self._cursors.pop(workspace, None)
+        if cursor is not None and cursor.task is not None:
+            cursor.task.cancel()
 
     def position(self, workspace: WorkspaceId) -> FeedPosition:
         """Return the cursor of a workspace. Raises KeyError where nothing was delivered and nothing was published."""
@@ -196,7 +211,7 @@ class Subscription:
         cursors = list(self._cursors.values())
         states = {cursor.state for cursor in cursors}
         state = next((one for one in _WORST_FIRST if one in states), SubscriptionState.LIVE)
-        last_seq = self._feed.publisher.last_seq
+        last_seq = self._last_seq
         return SubscriptionStatus(
             name=self.name,
             state=SubscriptionState.CLOSED if self._is_closed else state,
@@ -206,6 +221,13 @@ class Subscription:
             skipped_records=self._skipped_records,
             last_error=self._last_error,
         )
+
+    def _last_seq(self, workspace: WorkspaceId) -> int:
+        """Return the number of the newest event; 0 for a workspace that was removed meanwhile."""
+        try:
+            return self._feed.publisher.last_seq(workspace)
+        except KeyError:
+            return 0
 
     async def caught_up(self, workspace: WorkspaceId) -> None:
         """Return when every record of a workspace that has been published by now was handled or skipped."""
@@ -535,6 +557,16 @@ class EventFeed:
         self._subscriptions += (subscription,)
         subscription.start(from_start=from_start)
         return subscription
+
+    def add_workspace(self, workspace: WorkspaceId) -> None:
+        """Let all subscriptions have a workspace with events that was added while they run."""
+        for subscription in self._subscriptions:
+            subscription.add_workspace(workspace)
+
+    def remove_workspace(self, workspace: WorkspaceId) -> None:
+        """Let no subscription have a workspace any more, of which nothing is published."""
+        for subscription in self._subscriptions:
+            subscription.remove_workspace(workspace)
 
     def statuses(self) -> list[SubscriptionStatus]:
         """Return the health of all subscriptions. Safe to call from another thread."""

@@ -157,6 +157,11 @@ class Publisher:
         """Add a workspace at its newest event, before its first record is published or loaded."""
         self._recent[workspace] = _RecentRecords(history_id, last_seq)
 
+    def remove_workspace(self, workspace: WorkspaceId) -> None:
+        """Forget a workspace and its records, of which nothing is published any more. Idempotent."""
+        if self._recent.pop(workspace, None) is not None:
+            self._order = deque(name for name in self._order if name != workspace)
+
     def load_record(self, workspace: WorkspaceId, record: Record) -> None:
         """Retain a record from before the start for clients that resume, without publishing it."""
         self._keep(self._recent[workspace], workspace, record)

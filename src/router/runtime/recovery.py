@@ -5,7 +5,9 @@ records to replay. The same pass brings the statistics up to date and loads the 
 """
 
 import asyncio
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -21,6 +23,8 @@ from router.runtime.publisher import Publisher
 
 # Records replayed before the event loop can serve signals and health checks.
 _RECORDS_PER_SLICE: Final = 256
+# Time for which records are replayed while others are served, before the event loop can serve these.
+_SERVING_SLICE_S: Final = 0.002
 
 
 class StatsImage(Protocol):
@@ -126,25 +130,28 @@ async def recover_workspace(
     new_stats: Callable[[WorkspaceId], StatsProjection],
     publisher: Publisher,
     replay_record_count: int,
+    is_serving: bool = False,
 ) -> RecoveredWorkspace:
     """Rebuild one workspace. Raises JournalCorrupt where the replay ends before the journal does.
 
     Raises JournalUnavailable where a snapshot is needed, because events were archived, and this version cannot read it.
 
-    ``replay_record_count`` is the number of newest records loaded into the publisher.
+    ``replay_record_count`` is the number of newest records loaded into the publisher. ``is_serving``: others are served meanwhile,
+    so that nothing may block the event loop; the publisher knows the workspace only if it is rebuilt.
     """
-    recovered = _from_snapshot(history, new_engine=new_engine, new_stats=new_stats)
+    restore = partial(_from_snapshot, history, new_engine=new_engine, new_stats=new_stats)
+    recovered = await asyncio.to_thread(restore) if is_serving else restore()
+    if is_serving:
+        recent = await _replay_while_serving(journal, history, recovered, replay_record_count)
+        publisher.add_workspace(history.workspace, history.history_id, last_seq=history.last_position.seq)
+        for record in recent:
+            publisher.load_record(history.workspace, record)
+        return recovered
     publisher.add_workspace(history.workspace, history.history_id, last_seq=history.last_position.seq)
     if history.last_position.seq == 0:
         # A new workspace can be added while the writer runs, so do not block on the journal for an empty history.
         return recovered
-    # A record has at least one event, so this many events are at most as many records.
-    recall_after = max(history.first_seq - 1, history.last_position.seq - replay_record_count)
-    if recovered.snapshot_seq < history.first_seq - 1:
-        raise JournalUnavailable(
-            f"workspace {history.workspace}: this version cannot read the snapshot, and the events before seq {history.first_seq} "
-            "have been archived; put the archive back with `router journal unarchive`, or start the earlier version"
-        )
+    recall_after = _recall_after(history, recovered, replay_record_count)
     start = min(recovered.snapshot_seq, recall_after)
     for count, record in enumerate(journal.replay(history.workspace, after_seq=start), start=1):
         if record.first_seq > recovered.snapshot_seq:
@@ -153,13 +160,53 @@ async def recover_workspace(
             publisher.load_record(history.workspace, record)
         if count % _RECORDS_PER_SLICE == 0:
             await asyncio.sleep(0)
+    _check_end(history, recovered)
+    recovered.engine.list_all_contacts()
+    return recovered
+
+
+async def _replay_while_serving(
+    journal: Journal, history: WorkspaceHistory, recovered: RecoveredWorkspace, replay_record_count: int
+) -> list[Record]:
+    """Apply the records after the snapshot, and return the newest ones."""
+    recall_after = _recall_after(history, recovered, replay_record_count)
+    recent: list[Record] = []
+    after_seq, until_s = min(recovered.snapshot_seq, recall_after), time.perf_counter() + _SERVING_SLICE_S
+    while after_seq < history.last_position.seq:
+        records = await journal.read(history.workspace, after_seq=after_seq, limit=_RECORDS_PER_SLICE)
+        if not records:
+            break
+        after_seq = records[-1].last_seq
+        for record in records:
+            if record.first_seq > recovered.snapshot_seq:
+                _apply_record(recovered, record)
+            if record.last_seq > recall_after:
+                recent.append(record)
+            if time.perf_counter() > until_s:
+                await asyncio.sleep(0)
+                until_s = time.perf_counter() + _SERVING_SLICE_S
+    _check_end(history, recovered)
+    recovered.engine.list_all_contacts()
+    return recent
+
+
+def _recall_after(history: WorkspaceHistory, recovered: RecoveredWorkspace, replay_record_count: int) -> int:
+    """Return the event after which records are loaded for clients. Raises JournalUnavailable where events are archived."""
+    if recovered.snapshot_seq < history.first_seq - 1:
+        raise JournalUnavailable(
+            f"workspace {history.workspace}: this version cannot read the snapshot, and the events before seq {history.first_seq} "
+            "have been archived; put the archive back with `router journal unarchive`, or start the earlier version"
+        )
+    # A record has at least one event, so this many events are at most as many records.
+    return max(history.first_seq - 1, history.last_position.seq - replay_record_count)
+
+
+def _check_end(history: WorkspaceHistory, recovered: RecoveredWorkspace) -> None:
     if recovered.engine.seq != history.last_position.seq:
         raise JournalCorrupt(
             f"workspace {history.workspace}: the replay ends at seq {recovered.engine.seq}, "
             f"the journal at seq {history.last_position.seq}"
         )
-    recovered.engine.list_all_contacts()
-    return recovered
 
 
 def _from_snapshot(

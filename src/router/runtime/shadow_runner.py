@@ -116,11 +116,20 @@ class ShadowRunner:
         self._subscription = self._writer.feed.subscribe_inline("shadow", self._on_record)
         self._writer.on_refused_submit = self._on_refused_submit
         for workspace in self._writer.workspaces:
-            result = await self._writer.query(workspace, lambda engine: engine.shadow_seq)
-            if result.value and workspace not in self._shadows:
-                self._shadows[workspace] = _WorkspaceShadow(result.value)
+            await self.load_workspace(workspace)
+
+    async def load_workspace(self, workspace: WorkspaceId) -> None:
+        """Start the shadow of a workspace, where one is set."""
+        result = await self._writer.query(workspace, lambda engine: engine.shadow_seq)
+        if result.value and workspace not in self._shadows:
+            self._shadows[workspace] = _WorkspaceShadow(result.value)
         self._choose_events()
         self._work.set()
+
+    def forget_workspace(self, workspace: WorkspaceId) -> None:
+        """End the shadow of a workspace that is not followed any more."""
+        self._shadows.pop(workspace, None)
+        self._choose_events()
 
     def _choose_events(self) -> None:
         """Request every record while there is a shadow, otherwise only those that may begin one."""

@@ -21,8 +21,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from msgspec import Struct
-
 from router.engine.engine import Engine
 from router.engine.queries.requests import TokenHolder
 from router.journal.crash_points import crash_point
@@ -43,9 +41,7 @@ from router.model.results import RefusalCode
 from router.model.states import WorkspaceId
 from router.runtime.clock import Clock, SystemClock, WakeupSchedule
 from router.runtime.command_queue import (
-    COUNT_MAX,
     ROUTER_ACTOR,
-    SUBMIT_WAIT_MS_MAX,
     Batch,
     BatchProcessor,
     CommandQueue,
@@ -53,10 +49,11 @@ from router.runtime.command_queue import (
     QueuedItem,
     QueuedWork,
     Turns,
+    WriterLimits,
     is_submit,
 )
 from router.runtime.event_feed import EventFeed
-from router.runtime.publisher import WORKSPACE_RECORDS_MAX, Publisher
+from router.runtime.publisher import Publisher
 from router.runtime.recovery import NoStats, StatsProjection, recover_workspace
 from router.runtime.snapshots import SnapshotSchedule, SnapshotScheduler, StateImage
 from router.runtime.workspace import (
@@ -79,23 +76,6 @@ _after_reply = crash_point("after_reply")
 
 _WRAPS_COMMAND: Final = frozenset({GuardedCommand, RequestContact, SubmitOrResume})
 _HAVE_KEYS: Final = (EnqueueContact, GuardedCommand)
-
-
-class WriterLimits(Struct, frozen=True, kw_only=True):
-    """Limits of the command queue, of a batch and of the replay index."""
-
-    queue_count_max: int = COUNT_MAX
-    """Queued commands and queries of one workspace; four times as many for all workspaces together."""
-    submit_wait_ms_max: int = SUBMIT_WAIT_MS_MAX
-    """Maximum wait of the oldest queued submit, in an overloaded workspace, before further submits are refused."""
-    batch_count_max: int = 256
-    """Commands and queries in one batch, and so in one commit."""
-    batch_ms_max: int = 50
-    """Execution time after which a batch is committed as it is, so that the event loop can serve other tasks."""
-    commit_gap_ms: int = 0
-    """Least time between the starts of two commits, unless many commands wait. 0: start when the previous commit has ended."""
-    replay_record_count: int = WORKSPACE_RECORDS_MAX
-    """Records from before the start that are loaded for clients that resume."""
 
 
 class Writer:
@@ -174,7 +154,14 @@ class Writer:
             if workspace not in self._workspaces:
                 await self._recover_workspace(await self._journal.create_workspace(workspace))
 
-    async def _recover_workspace(self, history: WorkspaceHistory) -> None:
+    async def add_followed(self, history: WorkspaceHistory) -> None:
+        """Rebuild a workspace that another node leads while others are served; it is not in the event feed yet.
+
+        Raises JournalError, and then it is not there.
+        """
+        await self._recover_workspace(history, is_serving=True)
+
+    async def _recover_workspace(self, history: WorkspaceHistory, *, is_serving: bool = False) -> None:
         recovered = await recover_workspace(
             self._journal,
             history,
@@ -182,6 +169,7 @@ class Writer:
             new_stats=self._new_stats,
             publisher=self.publisher,
             replay_record_count=self._limits.replay_record_count,
+            is_serving=is_serving,
         )
         engine = recovered.engine
         self.clock.set_minimum(engine.at_ms)
@@ -221,6 +209,10 @@ class Writer:
     def workspaces(self) -> Sequence[WorkspaceId]:
         """Return the ids of all workspaces."""
         return list(self._workspaces)
+
+    def has_workspace(self, workspace: WorkspaceId) -> bool:
+        """Return whether this process has the state of a workspace."""
+        return workspace in self._workspaces
 
     @property
     def created_workspaces(self) -> list[WorkspaceId]:
@@ -414,6 +406,27 @@ class Writer:
                     self._remote.send(workspace, queued)
 
         await self._change(change)
+
+    async def forget(self, workspace: WorkspaceId, forgotten: Callable[[Engine], None]) -> bool:
+        """Drop a workspace of which no more records come, between two batches; False: it is led, or something of it waits.
+
+        ``forgotten`` is called with its engine in the same step.
+        """
+        is_forgotten = False
+
+        def change() -> None:
+            nonlocal is_forgotten
+            runtime = self._workspaces[workspace]
+            if runtime.is_led or runtime.held_commands or runtime.held_replies or self._queue.has_items(workspace):
+                return
+            is_forgotten = True
+            del self._workspaces[workspace]
+            self.feed.remove_workspace(workspace)
+            self.publisher.remove_workspace(workspace)
+            forgotten(runtime.engine)
+
+        await self._change(change)
+        return is_forgotten
 
     async def _change(self, change: Callable[[], None]) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

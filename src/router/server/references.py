@@ -133,18 +133,33 @@ class References:
             self._context.on_reopened.append(self._read_again)
         self._context.observers.append(self._on_changed)
         for workspace in writer.workspaces:
-            names = (await writer.query(workspace, _sealed_contacts)).value
-            for start in range(0, len(names), _LOADED_AT_ONCE):
-                part = names[start : start + _LOADED_AT_ONCE]
-                found = await self._read_newest(workspace, part) or {}
-                for name in part:
-                    if name in found:
-                        self._add(found[name], read_in=workspace)
-                    elif self._followed is not None:
-                        self._followed.want(workspace, name)
-            await self._load_switches(workspace)
+            await self.load_workspace(workspace)
         if self._storage is not ReferenceStorage.JOURNAL:
             writer.intake = self.intake
+
+    async def load_workspace(self, workspace: str) -> None:
+        """Read the references of the live contacts of a workspace. Call before its first record."""
+        if self._writer is None:
+            return
+        names = (await self._writer.query(workspace, lambda engine: engine.live_contacts_with_reference(SEALED_REFERENCE))).value
+        for start in range(0, len(names), _LOADED_AT_ONCE):
+            part = names[start : start + _LOADED_AT_ONCE]
+            found = await self._read_newest(workspace, part) or {}
+            for name in part:
+                if name in found:
+                    self._add(found[name], read_in=workspace)
+                elif self._followed is not None:
+                    self._followed.want(workspace, name)
+        await self._load_switches(workspace)
+
+    def forget_workspace(self, engine: Engine) -> None:
+        """Forget the references of a workspace that is not followed any more."""
+        switches = [key_on_channel(contact_id, channel) for contact_id, channel, _ in engine.live_switches()]
+        for name in (*engine.live_contacts_with_reference(SEALED_REFERENCE), *switches):
+            self._remove(name)
+            self._switching.pop(name, None)
+            if self._followed is not None:
+                self._followed.drop(name)
 
     async def _load_switches(self, workspace: str) -> None:
         """Read the references on other channels; one whose switch was completed before it was moved becomes the contact's."""
@@ -583,7 +598,3 @@ class References:
 
 NO_REFERENCES: Final = References()
 """References where there is no customer context: they are in the journal."""
-
-
-def _sealed_contacts(engine: Engine) -> list[str]:
-    return engine.live_contacts_with_reference(SEALED_REFERENCE)

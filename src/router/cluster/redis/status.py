@@ -43,6 +43,7 @@ class _StatusReader:
         self._settings = settings
         self._address = address
         self._problems: list[str] = []
+        self._found: list[Member] = []
 
     def read(self) -> ClusterStatus:
         servers: list[ServerStatus] = []
@@ -50,7 +51,9 @@ class _StatusReader:
         members: list[NodeStatus] = []
         try:
             servers = [self._server(connection) for connection in self._client.nodes()]
-            members = self._members()
+            found = self._members()
+            members = [_node_status(member, age) for member, age in found]
+            self._found = [member for member, _ in found]
             workspaces = self._workspaces(frozenset(node.node_id for node in members))
         except (StoreError, ValueError) as error:
             self._problems.append(f"the store cannot be read: {error}")
@@ -84,20 +87,12 @@ class _StatusReader:
             problem=problem,
         )
 
-    def _members(self) -> list[NodeStatus]:
+    def _members(self) -> list[tuple[Member, int]]:
         key = f"{self._settings.prefix}:nodes"
         bound_ms = int(_BOUND_SHARE * self._settings.lease_s * 1_000)
         reply = self._client.call(key, *evalsha(ANNOUNCE, [key], bound_ms, MEMBERS_MAX))
         found = [(msgspec.json.decode(text, type=Member), int(age)) for text, age in zip(reply[::2], reply[1::2], strict=True)]
-        return sorted(
-            (
-                NodeStatus(
-                    node_id=member.node_id, url=member.url, version=member.version, is_draining=member.is_draining, silent_ms=age
-                )
-                for member, age in found
-            ),
-            key=lambda node: node.node_id,
-        )
+        return sorted(found, key=lambda one: one[0].node_id)
 
     def _workspaces(self, members: frozenset[str]) -> list[WorkspaceStatus]:
         store = self._fields(store_key(self._settings.prefix))
@@ -146,11 +141,18 @@ class _StatusReader:
             first_seq=meta.first_seq,
             waiting_commands=waiting,
             followers=tuple(sorted(followers, key=lambda one: one.node_id)),
+            followed_by=tuple(one.node_id for one in self._found if one.follows is not None and one.is_following(name)),
         )
 
     def _fields(self, key: str) -> dict[str, bytes]:
         reply = self._client.call(key, "HGETALL", key)
         return {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _node_status(member: Member, silent_ms: int) -> NodeStatus:
+    return NodeStatus(
+        node_id=member.node_id, url=member.url, version=member.version, is_draining=member.is_draining, silent_ms=silent_ms
+    )
 
 
 def _load_scripts(connection: StoreConnection) -> None:

@@ -82,10 +82,6 @@ class StoreOpening:
             raise
         return opened
 
-    def follow_all(self) -> list[FollowedWorkspace]:
-        """Read and verify every workspace in the store without taking it over. Raises JournalError."""
-        return [self.follow_workspace(workspace) for workspace in self.identify()]
-
     def follow_workspace(self, workspace: WorkspaceId) -> FollowedWorkspace:
         """Verify a workspace up to where it ends now; its leader may append and trim meanwhile. Raises JournalError."""
         for attempt in range(_FOLLOW_ATTEMPTS):
@@ -121,12 +117,11 @@ class StoreOpening:
         )
         return FollowedWorkspace(log, history)
 
-    def create_followed(self, workspace: WorkspaceId) -> FollowedWorkspace:
+    def make_workspace(self, workspace: WorkspaceId) -> None:
         """Create a workspace where it does not exist yet, without taking it over. Raises JournalError."""
         self.make_store()
         self._make_log(workspace)
         self._add_to_directory(workspace)
-        return self.follow_workspace(workspace)
 
     def begin(self) -> None:
         """Choose the owner of this start; call it once the mark is open."""

@@ -1,4 +1,7 @@
-"""The journal on a server that several nodes use: every workspace is followed, and led where this node holds its lease."""
+"""The journal on a server that several nodes use: workspaces are followed, and led where this node holds their lease.
+
+With ``store.standby_count`` a node follows only some: it opens a workspace when it is needed and drops it later.
+"""
 
 import secrets
 from collections.abc import Collection, Iterator, Sequence
@@ -12,13 +15,14 @@ from router.journal.redis.appender import WaitRule
 from router.journal.redis.client import Request, StoreClient
 from router.journal.redis.connection import StoreRefusal
 from router.journal.redis.journal import RedisJournal, load_scripts
-from router.journal.redis.layout import WorkspaceKeys, replies_key
+from router.journal.redis.layout import META_FIELDS, Meta, WorkspaceKeys, directory_key, replies_key
 from router.journal.redis.log import WorkspaceLog
 from router.journal.redis.mark import SeenPosition
 from router.journal.redis.reading import LogView, read_records
-from router.journal.redis.recovery import FollowedWorkspace
+from router.journal.redis.recovery import FollowedWorkspace, StoreOpening
 from router.journal.redis.shared import FollowedLog, Held, acquire, check_caught_up, resign
 from router.journal.redis.streams import Entry, StreamReader
+from router.journal.sqlite.journal import JournalThread
 from router.model.errors import JournalCorrupt, JournalLocked, JournalUnavailable
 from router.model.states import WorkspaceId
 from router.store_settings import StoreSettings
@@ -34,8 +38,16 @@ class SharedRedisJournal(RedisJournal):
         self.run: Final = secrets.token_hex(_RUN_BYTES)
         """Name of this run of the node: the sessions that it opens begin with it."""
         self._followed: dict[WorkspaceId, FollowedLog] = {}
+        self._opened: dict[WorkspaceId, FollowedLog] = {}
+        """Logs that were verified and are not read on yet: their workspaces are being rebuilt."""
+        self._known: dict[WorkspaceId, None] = {}
+        """Workspaces in the store, in the order of their creation."""
         self._taking: dict[WorkspaceId, WorkspaceLog] = {}
         """Workspaces taken over whose log has not been read to its end yet."""
+        # Opening a workspace takes a while: neither appends nor other reads wait for it.
+        self._late_client = StoreClient(self.address, self._options, on_connect=load_scripts)
+        self._late_opening = StoreOpening(self._late_client, settings, self._mark, self._stopping)
+        self._late: JournalThread | None = None
         self._consumed: list[Consumed] = []
         self.reading_problem: str | None = None
         """Why the logs that are followed cannot be read at this moment."""
@@ -73,12 +85,45 @@ class SharedRedisJournal(RedisJournal):
     # --- opening -----------------------------------------------------------------------------
 
     async def _open_workspaces(self) -> list[WorkspaceHistory]:
-        opened = await self._running(self._writer).run(self._opening.follow_all)
+        found = await self._running(self._writer).run(self._opening.identify)
+        self._known = dict.fromkeys(found)
+        if self.is_selective:
+            return []
+        opened = [await self._running(self._writer).run(partial(self._opening.follow_workspace, name)) for name in found]
         return [await self._follow(one) for one in opened]
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether this node follows only the workspaces that it needs."""
+        return self._settings.standby_count is not None
+
+    @property
+    def known_workspaces(self) -> list[WorkspaceId]:
+        """Return the workspaces that were in the store when it was last asked, followed or not."""
+        return list(self._known)
+
+    async def find_workspaces(self) -> list[WorkspaceId]:
+        """Ask the store for its workspaces and return those that are new. Raises JournalError."""
+        found = await self._running(self._reader).run(partial(self._repeat, self._read_directory))
+        new = [name for name in found if name not in self._known]
+        self._known |= dict.fromkeys(found)
+        return new
+
+    def _read_directory(self) -> list[WorkspaceId]:
+        key = directory_key(self._settings.prefix)
+        reply = self._read_client.call(key, "HGETALL", key)
+        directory = {name.decode(): int(number) for name, number in zip(reply[::2], reply[1::2], strict=True)}
+        return sorted(directory, key=lambda name: (directory[name], name))
 
     async def create_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
         """Create a workspace where it does not exist yet, and follow it."""
-        return await self._follow(await self._running(self._writer).run(partial(self._opening.create_followed, workspace)))
+        await self.make_workspace(workspace)
+        return await self._follow(await self._running(self._writer).run(partial(self._opening.follow_workspace, workspace)))
+
+    async def make_workspace(self, workspace: WorkspaceId) -> None:
+        """Create a workspace where it does not exist yet, without following it."""
+        await self._running(self._writer).run(partial(self._opening.make_workspace, workspace))
+        self._known[workspace] = None
 
     async def _follow(self, opened: FollowedWorkspace) -> WorkspaceHistory:
         log = opened.log
@@ -86,6 +131,45 @@ class SharedRedisJournal(RedisJournal):
         await self._running(self._reader).run(partial(self._repeat, partial(self._confirm, log)))
         self._followed[log.workspace] = log
         return opened.history
+
+    # --- following some workspaces -------------------------------------------------------------
+
+    async def open_workspace(self, workspace: WorkspaceId) -> WorkspaceHistory:
+        """Verify a workspace that is not followed, up to where it ends now; ``begin_following`` reads on. Raises JournalError."""
+        if self._late is None:
+            self._late = JournalThread()
+        opened = await self._late.run(partial(self._late_opening.follow_workspace, workspace))
+        await self._running(self._reader).run(partial(self._repeat, partial(self._confirm, opened.log)))
+        self._opened[workspace] = opened.log
+        return opened.history
+
+    def begin_following(self, workspace: WorkspaceId) -> None:
+        """Read a workspace that was opened, or was left and not dropped, on from where it was read to."""
+        self._followed[workspace] = self._opened.pop(workspace)
+
+    def leave(self, workspace: WorkspaceId) -> None:
+        """Read a workspace that is followed no further."""
+        self._opened[workspace] = self._followed.pop(workspace)
+
+    async def drop(self, workspace: WorkspaceId) -> None:
+        """Forget a workspace that was opened or left, and that this node has read it. Raises JournalError."""
+        log = self._opened.pop(workspace)
+        request = Request(log.view.keys.readers, ("HDEL", log.view.keys.readers, self.node_id))
+        await self._running(self._reader).run(partial(self._repeat, lambda: self._read_client.run([request])))
+
+    async def newest_seq(self, workspace: WorkspaceId) -> int:
+        """Return the number of the newest event in the store. Raises JournalError."""
+        keys = self.keys(workspace)
+        job = partial(self._read_client.call, keys.meta, "HMGET", keys.meta, *META_FIELDS)
+        meta = Meta.from_reply(await self._running(self._reader).run(partial(self._repeat, job)))
+        return 0 if meta is None else meta.seq
+
+    async def _close_threads(self) -> None:
+        late, self._late = self._late, None
+        if late is not None:
+            await late.run(self._late_client.close)
+            late.stop()
+        await super()._close_threads()
 
     def _confirm(self, log: FollowedLog) -> None:
         rule = WaitRule.of(self._settings.durability)
@@ -136,7 +220,9 @@ class SharedRedisJournal(RedisJournal):
 
         A node that stood still for that long has to start again from the snapshot.
         """
-        log = next(one for one in self._followed.values() if one.view.keys.log == key)
+        log = next((one for one in self._followed.values() if one.view.keys.log == key), None)
+        if log is None:
+            return
         meta = await self._running(self._reader).run(partial(self._opening.meta, log.workspace))
         if meta is not None and meta.first_seq > log.position.seq + 1:
             raise JournalUnavailable(
@@ -168,13 +254,17 @@ class SharedRedisJournal(RedisJournal):
 
     async def lease_holders(self) -> dict[WorkspaceId, str | None]:
         """Return the node that holds the lease of each workspace that is followed, None where it is free. Raises JournalError."""
-        logs = [log for name, log in self._followed.items() if name not in self._taking]
-        requests = [Request(log.view.keys.lease, ("GET", log.view.keys.lease)) for log in logs]
+        return await self.holders_of([name for name in self._followed if name not in self._taking])
+
+    async def holders_of(self, workspaces: Sequence[WorkspaceId]) -> dict[WorkspaceId, str | None]:
+        """Return the node that holds the lease of each of these workspaces, None where it is free. Raises JournalError."""
+        keys = [self.keys(name).lease for name in workspaces]
+        requests = [Request(key, ("GET", key)) for key in keys]
         replies = await self._running(self._reader).run(partial(self._repeat, lambda: self._read_client.run(requests)))
         found: dict[WorkspaceId, str | None] = {}
-        for log, reply in zip(logs, replies, strict=True):
+        for name, reply in zip(workspaces, replies, strict=True):
             if not isinstance(reply, StoreRefusal):
-                found[log.workspace] = None if reply is None else reply.decode().partition(".")[0]
+                found[name] = None if reply is None else reply.decode().partition(".")[0]
         return found
 
     async def take_over(self, workspace: WorkspaceId) -> bool:
@@ -267,7 +357,7 @@ class SharedRedisJournal(RedisJournal):
 
     def first_seq(self, workspace: WorkspaceId) -> int:
         """Return the first event that the store has, as far as this node knows."""
-        followed = self._followed.get(workspace)
+        followed = self._followed.get(workspace) or self._opened.get(workspace)
         return followed.view.first_seq if followed is not None else super().first_seq(workspace)
 
     async def save_snapshot(self, workspace: WorkspaceId, snapshot: Snapshot) -> None:
@@ -282,7 +372,7 @@ class SharedRedisJournal(RedisJournal):
                 raise
 
     def _read(self, workspace: WorkspaceId, after_seq: int, limit: int) -> list[Record]:
-        log = self._followed.get(workspace)
+        log = self._followed.get(workspace) or self._opened.get(workspace)
         if log is None:
             return super()._read(workspace, after_seq, limit)
         try:

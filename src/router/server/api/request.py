@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -29,7 +29,7 @@ from router.model.commands import (
     UpdateAgent,
     UpdateContact,
 )
-from router.model.errors import CommandQueueFull, JournalUnavailable, Stopping
+from router.model.errors import CommandQueueFull, JournalUnavailable, RouterError, Stopping
 from router.model.filters import SupervisorScope
 from router.model.results import Done, Refused
 from router.records.service import RecordService
@@ -52,6 +52,9 @@ from router.server.statistics_turns import StatisticsTurns
 from router.settings import Settings
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.process_metrics import ProcessMetrics
+
+if TYPE_CHECKING:
+    from router.cluster.following import Following
 
 
 @dataclass(slots=True)
@@ -99,6 +102,8 @@ class Services:
     """Closes the sockets whose credential is no longer accepted."""
     run: str = ""
     """Name of this start of the node among several on one store; empty: the router is alone."""
+    following: "Following | None" = None
+    """Which workspaces this node follows, of several on one store; None: every one."""
     leader_url: LeaderUrl = no_leader_url
     """Returns what the router that leads a workspace advertises to clients."""
     readiness: Readiness = field(default_factory=Readiness)
@@ -354,6 +359,18 @@ class ApiRequest:
 QUEUE_FULL_DETAIL: Final = (
     "too many commands wait (`runtime.command_queue_count_max`), or submits wait too long (`runtime.submit_wait_ms_max`)"
 )
+
+
+NOT_FOLLOWED_DETAIL: Final = "this router begins to follow the workspace, which takes a while at present; retry"
+
+
+async def follow_first(services: Services, workspace: str) -> None:
+    """Wait until this node follows a workspace. Raises ProblemError where that takes too long or fails."""
+    if services.following is not None:
+        try:
+            await services.following.ensure(workspace)
+        except RouterError:
+            raise ProblemError("not_ready", NOT_FOLLOWED_DETAIL, retry_after_s=1) from None
 
 
 def problem_from_fault(error: CommandQueueFull | Stopping | JournalUnavailable) -> ProblemError:

@@ -167,7 +167,7 @@ async def create_request(request: ApiRequest) -> ApiResponse:
     contact = fields.contact()
     wanted = enqueue_command(request.credential, contact, None)
     found = await find_customer(request.services, request.workspace, wanted, contact)
-    token = new_token()
+    token = new_token(request.workspace)
     command = RequestContact(
         contact=found.command,
         token_hash=token_hash(token),
@@ -314,7 +314,7 @@ async def switch_request_channel(request: ApiRequest) -> ApiResponse:
 
 
 async def _renew_token(request: ApiRequest, contact_id: str, *, is_link: bool = False) -> str:
-    token = new_token()
+    token = new_token(request.workspace)
     command = ChangeCustomerToken(
         contact_id=contact_id, token_hash=token_hash(token), gateway_id=request.gateway_id, is_link=is_link
     )

@@ -285,6 +285,14 @@ class AuthFailed(RouterError):
     """Invalid credential. The text is a short reason for metrics; clients never see it."""
 
 
+class TokenNotFollowed(Exception):
+    """A token of a customer that may be one of a workspace that this node does not follow at present."""
+
+    def __init__(self, workspaces: tuple[str, ...]) -> None:
+        super().__init__()
+        self.workspaces = workspaces
+
+
 class ScopeClaim(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Claim that limits a supervisor: an unknown, misspelled or null part makes the token invalid, as it must not widen it."""
 

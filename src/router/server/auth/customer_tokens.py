@@ -1,20 +1,23 @@
 """Tokens of customers: random, bound to one request, and valid only as long as its contact.
 
-A token is 192 random bits behind a fixed prefix. The router keeps its SHA-256 alone, in the events of the contact, so that a token
-works after a restart and no journal, snapshot or backup holds one. A look-up by hash takes the same time for every wrong token.
+A token is 192 random bits behind a fixed prefix, and a mark of its workspace. The router keeps its SHA-256 alone, in the events of
+the contact, so that a token works after a restart and no journal, snapshot or backup holds one. A look-up by hash takes the same
+time for every wrong token.
 
 A token is valid while its contact is live, at most ``SUSPENDED_S`` while it is suspended, and ``ENDED_S`` after its end. It says
 nothing about its customer: everything that it permits is in the contact that it is bound to.
 """
 
+import base64
 import hashlib
 import secrets
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.engine.queries.requests import TokenHolder
 from router.model.states import ContactState
 from router.runtime.writer import Writer
-from router.server.auth.credentials import CUSTOMER_TOKEN_PREFIX, AuthFailed, Credential, Role
+from router.server.auth.credentials import CUSTOMER_TOKEN_PREFIX, AuthFailed, Credential, Role, TokenNotFollowed
 
 ENDED_S: Final = 600
 """Time for which a token is valid after the end of its contact."""
@@ -23,11 +26,21 @@ SUSPENDED_S: Final = 30 * 86_400
 # Another live contact has no end: its token is examined again at every use.
 _LIVE_S: Final = 30 * 86_400
 _TOKEN_BYTES: Final = 24
+_MARK_BYTES: Final = 3
+# Prefix, random bits and mark; tokens of earlier versions have no mark.
+_UNMARKED_LENGTH: Final = len(CUSTOMER_TOKEN_PREFIX) + 32
+_MARKED_LENGTH: Final = _UNMARKED_LENGTH + 4
 
 
-def new_token() -> str:
-    """Return a fresh token."""
-    return CUSTOMER_TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+def new_token(workspace: str) -> str:
+    """Return a fresh token for a contact of a workspace."""
+    return CUSTOMER_TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES) + _mark_of(workspace)
+
+
+def _mark_of(workspace: str) -> str:
+    """Return what a token has of its workspace: enough for a router that follows only some to begin with the right one."""
+    digest = hashlib.blake2b(workspace.encode(), digest_size=_MARK_BYTES, person=b"router-token").digest()
+    return base64.urlsafe_b64encode(digest).decode()
 
 
 def token_hash(token: str) -> bytes:
@@ -38,12 +51,24 @@ def token_hash(token: str) -> bytes:
 class CustomerTokens:
     """Verifier of the tokens of customers."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, unfollowed: Callable[[], Sequence[str]] = tuple) -> None:
+        """``unfollowed``: returns the workspaces of the store that this node does not follow."""
         self._writer = writer
+        self._unfollowed = unfollowed
 
     def verify(self, token: str) -> Credential:
-        """Return the credential of a token. Raises AuthFailed."""
-        return self._credential(token_hash(token))
+        """Return the credential of a token. Raises AuthFailed, and TokenNotFollowed where it may be of another workspace."""
+        digest = token_hash(token)
+        if self._writer.token_holder(digest) is None and (unfollowed := self._possible_workspaces(token)):
+            raise TokenNotFollowed(unfollowed)
+        return self._credential(digest)
+
+    def _possible_workspaces(self, token: str) -> tuple[str, ...]:
+        """Return the workspaces that this node does not follow of which a token can be."""
+        if len(token) == _UNMARKED_LENGTH:
+            return tuple(self._unfollowed())
+        mark = token[_UNMARKED_LENGTH:] if len(token) == _MARKED_LENGTH else ""
+        return tuple(name for name in self._unfollowed() if _mark_of(name) == mark) if mark else ()
 
     def followed(self, credential: Credential) -> Credential:
         """Return the credential of the same token for the contact that it belongs to now. Raises AuthFailed."""

@@ -127,6 +127,14 @@ class ActiveFacts:
         for states in (self._states, self._roots, self._read_as_of, self._read_at):
             states.clear()
 
+    def forget_workspace(self, workspace: str) -> None:
+        """Forget the customers and the policy of a workspace that is not followed any more."""
+        for key in [key for key in self._states if key[0] == workspace]:
+            self._drop_state(key)
+        for key in [key for key in self._due if key[0] == workspace]:
+            self._due.pop(key).cancel()
+        self._derivers.pop(workspace, None)
+
     def _drop_state(self, key: tuple[str, str]) -> None:
         state = self._states.pop(key, None)
         self._read_as_of.pop(key, None)

@@ -234,6 +234,11 @@ class Cards:
         if entry.timer is not None:
             entry.timer.cancel()
 
+    def forget_workspace(self, workspace: str) -> None:
+        """Forget the cards of a workspace that is not followed any more."""
+        for key in [key for key in self._entries if key[0] == workspace]:
+            self.ended(*key)
+
     def context_of(self, workspace: str, contact_id: str) -> ContactContext | None:
         """Return the context with which a contact was submitted, if it is in memory."""
         entry = self._entries.get((workspace, contact_id))

@@ -91,9 +91,8 @@ class LiveCustomers:
         workspaces = list(self._writer.workspaces)
         has_customers = await self._work.load(workspaces)
         for workspace in workspaces:
-            self._contacts[workspace] = await load_live_contacts(self._writer, workspace)
+            await self._load(workspace)
             has_customers = has_customers or bool(self._contacts[workspace])
-            self._start_seqs[workspace] = self._writer.publisher.last_seq(workspace)
         self._policies = self._writer.feed.subscribe_inline(f"{SUBSCRIPTION}-policies", self._on_policy)
         self._policies.event_types = frozenset({PolicyPublished})
         self._context.on_changed = self.on_changed
@@ -111,6 +110,32 @@ class LiveCustomers:
         self._subscription = self._writer.feed.subscribe_inline(SUBSCRIPTION, self._on_record)
         self._work.begin()
         self._writer.on_decided = self._on_decided
+
+    async def _load(self, workspace: str) -> None:
+        self._contacts[workspace] = await load_live_contacts(self._writer, workspace)
+        self._start_seqs[workspace] = self._writer.publisher.last_seq(workspace)
+
+    async def load_followed(self, workspace: str) -> None:
+        """Load what the engine of a workspace has that is followed from now on. Call before its first record."""
+        await self._work.load([workspace])
+        await self._load(workspace)
+        self.facts.use_policy(workspace, (await self._writer.query(workspace, _policy_of)).value)
+
+    def followed(self, workspace: str) -> None:
+        """Go on with a workspace that was loaded and is in the event feed."""
+        self._work.followed(workspace)
+
+    def is_behind(self, workspace: str) -> bool:
+        """Return whether records of a workspace from before it was followed are being read."""
+        return self._work.is_behind(workspace)
+
+    def left(self, workspace: str) -> None:
+        """Forget a workspace that is not followed any more."""
+        self._contacts.pop(workspace, None)
+        self._start_seqs.pop(workspace, None)
+        self.cards.forget_workspace(workspace)
+        self.facts.forget_workspace(workspace)
+        self._work.left(workspace)
 
     def workspace_created(self, workspace: str) -> None:
         """Follow the contacts of a new workspace from its beginning. Call before its first command is accepted."""

@@ -107,6 +107,10 @@ class CustomerPresence:
             self._untold[key] = None
             self._tell()
 
+    def is_concerned(self, workspace: WorkspaceId) -> bool:
+        """Return whether a customer of a workspace is connected, or the engine is to be told of one."""
+        return any(key[0] == workspace for keys in (self._connections, self._absent_since_s, self._untold) for key in keys)
+
     def close(self) -> None:
         """Tell nothing any more: the connections that end now are ended by the router."""
         self._is_closed = True

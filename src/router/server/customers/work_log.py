@@ -147,6 +147,8 @@ class WorkLog:
         self._behind: dict[str, asyncio.Event] = {}
         """Workspaces with records from before the start that the store does not have yet; set when it has."""
         self._catching_up: asyncio.Task[None] | None = None
+        self._late: set[asyncio.Task[None]] = set()
+        """The same of workspaces that were followed after the start."""
         self._position_timer: asyncio.TimerHandle | None = None
 
     async def load(self, workspaces: Sequence[str]) -> bool:
@@ -192,6 +194,30 @@ class WorkLog:
         self._pending.setdefault(workspace, ([], publisher.history_id(workspace), publisher.last_seq(workspace)))
         self._flushing()
 
+    def followed(self, workspace: str) -> None:
+        """Read on a workspace that is followed from now on and was loaded, from where the store is."""
+        subscription, publisher = self._subscription, self._feed.publisher
+        if subscription is None:
+            return
+        position = self._cursors.get(workspace)
+        if position is None:
+            self.workspace_created(workspace)
+        elif _is_behind(publisher, workspace, position):
+            self._behind[workspace] = asyncio.Event()
+            task = asyncio.get_running_loop().create_task(self._catch_up(subscription, [workspace]), name="customer work")
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    def is_behind(self, workspace: str) -> bool:
+        """Return whether the store lacks records of a workspace that are being read."""
+        return workspace in self._behind
+
+    def left(self, workspace: str) -> None:
+        """Forget a workspace that is not followed any more; what waits is still written."""
+        self._cursors.pop(workspace, None)
+        self._gaps.discard(workspace)
+        self._stale.discard(workspace)
+
     def _write_positions(self) -> None:
         """Write how far the feed has been read, again and again."""
         self._note_positions()
@@ -223,7 +249,8 @@ class WorkLog:
             for workspace in workspaces:
                 if workspace in self._gaps:
                     self._stale.add(workspace)
-                self._behind.pop(workspace).set()
+                if (event := self._behind.pop(workspace, None)) is not None:
+                    event.set()
 
     async def _write_all(self) -> None:
         """Write what waits at this moment, and wait for the store where it cannot be used."""
@@ -349,9 +376,11 @@ class WorkLog:
     async def stop(self) -> None:
         """Stop reading and write what waits."""
         self._is_stopping = True
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            await asyncio.wait([self._catching_up])
+        catching_up = [*self._late, *([] if self._catching_up is None else [self._catching_up])]
+        for task in catching_up:
+            task.cancel()
+        if catching_up:
+            await asyncio.wait(catching_up)
         if self._position_timer is not None:
             self._position_timer.cancel()
         if self._subscription is not None:

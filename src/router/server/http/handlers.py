@@ -21,7 +21,7 @@ from router.model.errors import is_harmless_name
 from router.model.states import SubjectId
 from router.server.api.admission import FAILURE_PAUSE_S, AdmissionControl
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse, Services
+from router.server.api.request import NOT_FOLLOWED_DETAIL, ApiRequest, ApiResponse, Services, follow_first
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
 from router.server.auth.credentials import (
@@ -31,6 +31,7 @@ from router.server.auth.credentials import (
     AuthFailed,
     Credential,
     Role,
+    TokenNotFollowed,
     is_permitted,
 )
 from router.server.http.application import HandlerResult, HttpRequest, HttpRouter
@@ -129,6 +130,8 @@ class OperationHandler:
             if scheme != "Bearer" and scheme.lower() != "bearer":
                 raise AuthFailed("scheme")
             credential = self._services.authenticator.verify(token.strip())
+        except TokenNotFollowed as unknown:
+            raise begin_to_follow(self._services, unknown) from None
         except AuthFailed as failed:
             self._services.auth_failures.record(str(failed))
             count_failed_login(self._services, request)
@@ -144,8 +147,21 @@ class OperationHandler:
         request.admission = self._admission
 
     def handle(self, request: HttpRequest) -> HandlerResult:
-        """Decode the request and run the operation. Raises ProblemError."""
+        """Run the operation, of a workspace that this node follows. Raises ProblemError."""
         self.begin(request)
+        following, credential = self._services.following, request.credential
+        if following is None or credential is None or following.note_use(credential.workspace):
+            return self.execute(request)
+        return self._execute_later(request, credential)
+
+    async def _execute_later(self, request: HttpRequest, credential: Credential) -> HttpResponse | None:
+        """Run the operation once this node follows the workspace."""
+        await follow_first(self._services, credential.workspace)
+        result = self.execute(request)
+        return result if result is None or isinstance(result, HttpResponse) else await result
+
+    def execute(self, request: HttpRequest) -> HandlerResult:
+        """Decode the request and run the operation. Raises ProblemError."""
         api_request = ApiRequest(
             self._services,
             request.credential,
@@ -159,7 +175,15 @@ class OperationHandler:
         return self._run(api_request)
 
     async def _run(self, api_request: ApiRequest) -> HttpResponse:
-        return as_http_response(await self._route.operation(api_request))
+        following = self._services.following
+        if following is None:
+            return as_http_response(await self._route.operation(api_request))
+        workspace = api_request.workspace
+        following.enter(workspace)
+        try:
+            return as_http_response(await self._route.operation(api_request))
+        finally:
+            following.leave(workspace)
 
     def _query(self, request: HttpRequest) -> Any:
         if not request.query and self._empty_query is not None:
@@ -180,6 +204,14 @@ class OperationHandler:
             return self._route.body_type()
         require_media_type(request, JSON_TYPES if self._route.method == "PATCH" else _JSON_ONLY)
         return decode_json(body, decoder)
+
+
+def begin_to_follow(services: Services, unknown: TokenNotFollowed) -> ProblemError:
+    """Begin to follow the workspaces of which the token of a customer may be; return what the client is told meanwhile."""
+    if services.following is not None:
+        for workspace in unknown.workspaces:
+            services.following.begin_soon(workspace)
+    return ProblemError("not_ready", NOT_FOLLOWED_DETAIL, retry_after_s=1)
 
 
 def count_failed_login(services: Services, request: HttpRequest) -> None:

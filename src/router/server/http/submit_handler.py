@@ -154,11 +154,10 @@ class SubmitHandler(OperationHandler):
             return self._busy.encode(new_request_id())
         raise ProblemError("busy", QUEUE_FULL_DETAIL)
 
-    def handle(self, request: HttpRequest) -> HandlerResult:
+    def execute(self, request: HttpRequest) -> HandlerResult:
         """Submit the contact; the response is sent when the command is durable. Raises ProblemError."""
         credential = request.credential
         assert credential is not None
-        self.begin(request)
         headers = request.headers
         if request.query:
             self._query(request)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from router.model.commands import ConnectDesktop, EnqueueContact
-from router.model.errors import CommandQueueFull, RouterError, SharedStateUnavailable
+from router.model.errors import CommandQueueFull, NotFollowed, RouterError, SharedStateUnavailable
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import (
@@ -178,7 +178,7 @@ class WebSocketConnection(SessionSocket):
 
     def _admit(self, credential: Credential | None) -> list[Effect]:
         if credential is None:
-            return self._session.authentication_failed()
+            return [] if self.is_closing else self._session.authentication_failed()
         self._credential = credential
         self._on_authenticated(self)
         admission = self._context.admission
@@ -304,7 +304,7 @@ class WebSocketConnection(SessionSocket):
             pass  # The connection is lost; connection_lost does the cleanup.
         except TimeoutError:
             self.close(CloseCode.SLOW_CONSUMER, "too slow")
-        except CommandQueueFull:
+        except (CommandQueueFull, NotFollowed):
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")
         except RouterError:
             self.close(CloseCode.SERVICE_RESTART, "the router restarts")
@@ -326,6 +326,10 @@ class WebSocketConnection(SessionSocket):
             return
         if self._connect_delay_s:
             await asyncio.sleep(self._connect_delay_s)
+            if self.is_closing:
+                return
+        if context.following is not None:
+            await context.following.ensure(self.workspace)
             if self.is_closing:
                 return
         self._hub.add(self)

@@ -179,7 +179,7 @@ class CustomerConnection(SessionSocket):
     def _authenticate(self, effect: Authenticate) -> list[Effect]:
         credential = self._verify_token(effect.token or "")
         if credential is None:
-            return self._session.authentication_failed()
+            return [] if self.is_closing else self._session.authentication_failed()
         if credential.token_hash:
             self._credential = credential
             self._on_authenticated(self)
@@ -193,6 +193,10 @@ class CustomerConnection(SessionSocket):
     def _start(self, resume: str | None) -> None:
         credential = self._credential
         assert credential is not None
+        following = self._services.following
+        if following is not None and not following.note_use(credential.workspace):
+            self._begin_to_follow(credential.workspace)
+            return
         if not self._is_admitted(credential):
             return
         if self._hub.draining:

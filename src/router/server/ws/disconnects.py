@@ -83,6 +83,10 @@ class DisconnectQueue:
         if self._timer is None:
             self._submit_lost()
 
+    def is_concerned(self, workspace: str) -> bool:
+        """Return whether the loss of a desktop of a workspace waits."""
+        return any(lost.workspace == workspace for lost in self._lost)
+
     def _submit_lost(self) -> None:
         self._timer = None
         while self._lost and (self._unanswered < _UNANSWERED_MAX or self._finishing):

@@ -28,11 +28,11 @@ from router.server.api.admission import whole_seconds
 from router.server.api.idempotency import add_customer, add_customer_in_memory
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services
-from router.server.auth.credentials import OUT_OF_SCOPE, AuthFailed, Credential
+from router.server.auth.credentials import OUT_OF_SCOPE, AuthFailed, Credential, TokenNotFollowed
 from router.server.auth.tickets import TICKETS_UNAVAILABLE_TEXT
 from router.server.http.application import CONNECTIONS_FULL_DETAIL, HandlerResult, HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
-from router.server.http.handlers import count_failed_login
+from router.server.http.handlers import begin_to_follow, count_failed_login
 from router.server.http.responses import SERVER_NAME, problem_response
 from router.server.ws.connection import WebSocketConnection
 from router.server.ws.customer_connection import CustomerConnection, CustomerSockets
@@ -80,6 +80,7 @@ class WebSocketEndpoints:
             add_customer_in_memory=partial(add_customer_in_memory, services),
             statistics=StatisticsViews(hub, services.writer, services.stats, self._limits.stats_interval_ms),
         )
+        self._context.following = services.following
         self.customers = CustomerSockets(services)
         """Sockets of customers, which are among the connections as well."""
         self._connections: set[SessionSocket] = set()
@@ -304,7 +305,10 @@ class WebSocketEndpoints:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise AuthFailed("scheme")
-        return self.services.authenticator.verify(token.strip())
+        try:
+            return self.services.authenticator.verify(token.strip())
+        except TokenNotFollowed as unknown:
+            raise begin_to_follow(self.services, unknown) from None
 
     def _may_connect(self, credential: Credential) -> bool:
         count = self._hub.connection_count(credential.workspace, str(credential.role), credential.subject)

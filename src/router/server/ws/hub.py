@@ -156,6 +156,10 @@ class Hub:
         """Number of authenticated connections."""
         return sum(len(group.by_session) for group in self._groups.values())
 
+    def is_concerned(self, workspace: str) -> bool:
+        """Return whether a connection of a workspace is open, or the loss of one waits."""
+        return workspace in self._groups or self.disconnects.is_concerned(workspace)
+
     def subscribers(self) -> Iterator[Subscriber]:
         """Yield all subscribers, workspace by workspace."""
         for group in self._groups.values():

@@ -13,7 +13,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -39,13 +39,16 @@ from router.protocol.websocket_frames import BINARY, PING, TEXT
 from router.runtime.workspace import Reply
 from router.runtime.writer import Writer
 from router.server.api.admission import AdmissionControl
-from router.server.auth.credentials import Authenticator, AuthFailed, Credential
+from router.server.auth.credentials import Authenticator, AuthFailed, Credential, TokenNotFollowed
 from router.server.auth.failures import AuthFailures
 from router.server.ws.hub import Hub
 from router.server.ws.statistics_views import StatisticsViews
 from router.server.ws.websocket import WebSocket
 from router.server.ws.write_buffer import WriteBuffer
 from router.settings import SocketSettings
+
+if TYPE_CHECKING:
+    from router.cluster.following import Following
 
 _WITH_SCOPE: Final = "supervisor with a scope"
 
@@ -75,6 +78,8 @@ class ConnectionContext:
         add_customer_in_memory: AddCustomerInMemory,
         statistics: StatisticsViews,
     ) -> None:
+        self.following: Following | None = None
+        """Which workspaces this node follows, of several on one store; None: every one."""
         self.statistics = statistics
         """Statistics that supervisors watch."""
         self.add_customer = add_customer
@@ -325,9 +330,19 @@ class SessionSocket(ABC):
     def _verify_token(self, token: str) -> Credential | None:
         try:
             return self._context.authenticator.verify(token)
+        except TokenNotFollowed as unknown:
+            for workspace in unknown.workspaces:
+                self._begin_to_follow(workspace)
+            return None
         except AuthFailed as failed:
             self._count_failure(str(failed))
             return None
+
+    def _begin_to_follow(self, workspace: str) -> None:
+        """Begin to follow a workspace, and let the client come again."""
+        if self._context.following is not None:
+            self._context.following.begin_soon(workspace)
+        self.close(CloseCode.TRY_AGAIN_LATER, "the router begins to follow the workspace")
 
     def _count_failure(self, check: str) -> None:
         """Count an invalid credential, also for the address, whose upgrades without a credential are refused above the rate."""
