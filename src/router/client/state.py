@@ -90,6 +90,8 @@ class CachedAssignment(Struct, frozen=True, kw_only=True):
     held_for_consult: bool = False
     held_channel: str | None = None
     """Channel on which the gateway connects the customer now."""
+    passes_to: str | None = None
+    """Agent who gets the customer there and owns the contact once they are connected; None: this one."""
     pending_offer: PendingOffer | None = None
     """Transfer or consult that this agent, the owner, has asked for and that is not answered yet."""
     callback_phase: CallbackPhase | None = None
@@ -105,6 +107,7 @@ class CachedAssignment(Struct, frozen=True, kw_only=True):
             callback_phase=self.callback_phase,
             pending=None if self.pending_offer is None else self.pending_offer.kind,
             other_roles=self.members.values(),
+            is_passing_on=self.passes_to is not None,
         )
         return allowed_operations(situation, Requester.OWNER if self.role is AssignmentRole.OWNER else Requester.MEMBER)
 
@@ -218,11 +221,12 @@ class CachedAgent(Struct, kw_only=True):
             return
         match event:
             case e.ContactChannelRequested():
-                changed = replace(own, held_channel=None if event.deadline_ms is None else event.channel)
+                held_channel = None if event.deadline_ms is None else event.channel
+                changed = replace(own, held_channel=held_channel, passes_to=event.to_agent_id)
             case e.ContactChannelSwitched():
-                changed = replace(own, held_channel=None, channel=event.channel)
+                changed = replace(own, held_channel=None, passes_to=None, channel=event.channel)
             case _:
-                changed = replace(own, held_channel=None)
+                changed = replace(own, held_channel=None, passes_to=None)
         self.assignments[own.assignment_id] = changed
 
     def _apply_participants(
@@ -319,7 +323,7 @@ class CachedAgent(Struct, kw_only=True):
         if work is not None:
             fresh: dict[str, Any] = {"parked_until_ms": None, "held_for_consult": False}
             if state in (AssignmentState.PARKED, AssignmentState.WRAP_UP):
-                fresh["held_channel"] = None
+                fresh["held_channel"] = fresh["passes_to"] = None
             self.assignments[assignment_id] = replace(work, state=state, **(fresh | changes))
 
 

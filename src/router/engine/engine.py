@@ -109,7 +109,7 @@ class Engine:
         # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms:
             limit = _fire_due_timers(tx, limit)
-        if index.agents.freed or index.contacts.to_match or index.agents.unavailable:
+        if index.agents.freed or index.contacts.to_match or index.agents.unavailable or index.contacts.switches_changed:
             _match(tx)
             while limit and heap and heap[0][0] <= at_ms:
                 limit = _fire_due_timers(tx, limit)
@@ -536,9 +536,14 @@ class Engine:
 
 def _match(tx: Transaction) -> None:
     """Continue conversations that wait for another channel, then match waiting contacts and free agents."""
-    if tx.state.index.contacts.switching and tx.state.index.agents.freed:
+    index = tx.state.index
+    if index.contacts.switching and (index.agents.freed or index.contacts.switches_changed):
         serve_waiting_switches(tx)
     match_all(tx)
+    while index.contacts.switches_changed:
+        # Matching has freed agents, by interrupting other work, or by ending offers.
+        serve_waiting_switches(tx)
+        match_all(tx)
 
 
 def _fire_due_timers(tx: Transaction, limit: int) -> int:

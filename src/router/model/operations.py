@@ -48,6 +48,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     """Whether agents besides the owner talk to the customer."""
     is_switching: bool = False
     """Whether the gateway connects the customer on another channel."""
+    is_passing_on: bool = False
+    """Whether it connects the customer with another agent, who owns the contact then."""
 
     @property
     def is_assigned(self) -> bool:
@@ -133,10 +135,10 @@ RULES: Final[dict[str, Rule]] = {
     "transfer_to_queue": lambda it: it.is_assigned and not it.can_ask_an_agent,
     "transfer_cancel": lambda it: it.pending == "transfer",
     "consult": lambda it: it.can_ask_an_agent and it.owner_state is not AssignmentState.PARKED,
-    "consult_complete": lambda it: it.has_consult,
+    "consult_complete": lambda it: it.has_consult and not it.is_passing_on,
     "consult_cancel": lambda it: it.has_consult or it.pending == "consult",
     "conference": lambda it: it.has_consult,
-    "hand_over": lambda it: it.has_participants,
+    "hand_over": lambda it: it.has_participants and not it.is_passing_on,
     "add_participant": lambda it: it.is_assigned and it.owner_state is not AssignmentState.PARKED,
     "remove_participant": lambda it: it.has_participants or it.has_consult,
     "leave": lambda it: it.is_assigned,
@@ -183,6 +185,7 @@ def situation_of(
     pending: str | None,
     other_roles: Iterable[AssignmentRole],
     is_switching: bool = False,
+    is_passing_on: bool = False,
 ) -> Situation:
     """Return the situation of a contact; ``other_roles`` are those of the agents besides the owner."""
     roles = set(other_roles)
@@ -195,4 +198,5 @@ def situation_of(
         has_consult=AssignmentRole.CONSULT in roles,
         has_participants=AssignmentRole.PARTICIPANT in roles,
         is_switching=is_switching,
+        is_passing_on=is_passing_on,
     )

@@ -111,6 +111,8 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     """True while the customer is on hold because of a consult, until it is over."""
     held_channel: str | None = None
     """Channel on which the gateway connects the customer now; null: none."""
+    passes_to: AgentId | None = None
+    """Agent who owns the contact once the customer is connected with them on ``held_channel``; null: this one."""
     pending_offer: PendingOfferView | None = None
     """Transfer or consult of this conversation that is not answered yet; null: none."""
     callback_phase: CallbackPhase | None = None
@@ -188,6 +190,8 @@ class SwitchView(_View, frozen=True, kw_only=True):
     """Time by which the gateway must report the outcome; null: the switch waits for an agent with capacity for the channel."""
     if_unable: IfUnable | None = None
     """While it waits: whether another agent is offered the contact (``queue``) or a consult (``consult``)."""
+    to_agent_id: AgentId | None = None
+    """Agent who owns the contact once the customer is connected with them; null: the present owner."""
 
 
 class ContactView(_View, frozen=True, kw_only=True):

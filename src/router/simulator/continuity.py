@@ -3,9 +3,9 @@
 A customer who suspends does so in the middle of the conversation, is away for an exponential time, and resumes on the planned
 channel; the rest of the conversation follows then. Where the queue does not admit the contact again, the customer gives up. A
 customer who switches asks for the other channel after a quarter of the conversation; the gateway connects them a while later. Where
-the agent cannot take it, the conversation goes on as it is, or the switch waits; another agent who takes it then ends the
-conversation when the first one would have. An agent who is consulted for the switch gets the conversation after a planned time, if
-it lasts that long.
+the agent cannot take it, the conversation goes on as it is, or the switch waits; another agent who takes it, once the customer is
+connected, then ends the conversation when the first one would have. An agent who is consulted for the switch gets the conversation
+after a planned time, if it lasts that long.
 
 Suspensions and switches are planned with the contact, so that a policy sees the same customers as any other.
 """

@@ -385,13 +385,11 @@ class Simulation:
         self._unanswered_offers.pop(event.offer_id, None)
         if event.role is AssignmentRole.CONSULT:
             self._open_work += 1
-            self._returning_customers.consulted(event.contact_id)
+            if not event.takes_over:
+                self._returning_customers.consulted(event.contact_id)
             return
-        takes_over = event.contact_id in self._answered
         self._answered[event.contact_id] = event.agent_id
         self._open_work += 1
-        if takes_over:
-            return  # By a switch of the channel: the conversation lasts as long as before.
         if not self._callback_customers.is_off_the_line(event.contact_id):
             self._start_conversation(event.contact_id)
 

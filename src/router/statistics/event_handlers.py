@@ -76,7 +76,7 @@ _CONSULTS_GIVEN: Final = number_of("consults", "given")
 _PARTICIPATIONS: Final = number_of("consults", "participations")
 _CALLBACKS_CONNECTED: Final = number_of("callbacks", "connected")
 
-_TRANSFERS: Final = frozenset({"consult", "hand_over"})
+_TRANSFERS: Final = frozenset({"consult", "hand_over", "channel"})
 
 
 def _queued(target: StatsTarget, event: ContactQueued, at_ms: int) -> None:
@@ -418,7 +418,7 @@ def _offer_accepted(target: StatsTarget, event: OfferAccepted, at_ms: int) -> No
             if event.from_agent_id is not None:
                 target.agent(event.from_agent_id).handling.transferred += 1
                 target.count_for_agent(event.from_agent_id, _TRANSFERRED_OUT)
-    elif event.role is AssignmentRole.CONSULT:
+    elif event.role is AssignmentRole.CONSULT and not event.takes_over:
         _count_consult(target, event, counters, contact)
     start_assignment(
         target,

@@ -11,6 +11,7 @@ from router.client.connection import ConnectionOptions
 from router.model import events as e
 from router.model.states import ContactState
 from tests.acceptance.conftest import MakeRouter
+from tests.support.card_centre import until
 from tests.support.http_api import Api
 from tests.support.router_process import RouterProcess
 
@@ -226,12 +227,45 @@ async def test_an_agent_without_capacity_keeps_the_chat_until_another_one_takes_
             assert (offer.channel, offer.reason) == ("voice", "channel")
             assert gateway.contacts.by_id[contact_id].agent_id == "ada"
             await bob.accept(offer.offer_id)
-            await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelSwitched))
-            mirrored = gateway.contacts.by_id[contact_id]
-            assert (mirrored.agent_id, mirrored.channel, mirrored.reference) == ("bob", "voice", "call-9")
-            assert [work.channel for work in bob.state.assignments.values()] == ["voice"]
-            stats = await admin.ok("GET", "/v1/queues/support")
-            assert stats["stats"]["channels"]["voice"]["switches"]["switched"] == 1
+            # The chat goes on with ada until the gateway has connected the customer with bob; first it fails to.
+            asked = await anext(
+                event async for event in gateway.events() if isinstance(event, e.ContactChannelRequested) and event.deadline_ms
+            )
+            assert (asked.agent_id, asked.to_agent_id, asked.reference) == ("ada", "bob", "call-9")
+            await until(lambda: [work.role for work in bob.state.assignments.values()] == ["consult"])
+            view = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+            assert (view["agent_id"], view["channel"], view["switch"]["to_agent_id"]) == ("ada", "chat", "bob")
+            await until(lambda: any(work.passes_to == "bob" for work in ada.state.assignments.values()))
+            async with the_desktop(router, "ada") as fresh:
+                assert fresh.state.assignments == ada.state.assignments
+            assert (await web.ok("POST", f"{path}/result", {"outcome": "failed"}))["state"] == "assigned"
+            await until(lambda: not bob.state.assignments)
+            view = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+            assert (view["agent_id"], view["channel"], "switch" in view) == ("ada", "chat", False)
+            await web.ok("POST", path, {"channel": "voice", "reference": "call-9", "if_unable": "queue"})
+            offer = await anext(event async for event in bob.events() if isinstance(event, e.OfferMade))
+            await bob.accept(offer.offer_id)
+    # The process ends while the customer is being connected: the report still completes the switch.
+    router.kill()
+    router.start()
+    async with (
+        Api(router) as admin,
+        Api(router, "gateway", "web") as web,
+        the_gateway(router) as gateway,
+        the_desktop(router, "ada"),
+        the_desktop(router, "bob") as bob,
+        asyncio.timeout(60),
+    ):
+        await web.ok("POST", f"{path}/result", {"outcome": "connected"})
+        await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelSwitched))
+        mirrored = gateway.contacts.by_id[contact_id]
+        assert (mirrored.agent_id, mirrored.channel, mirrored.reference) == ("bob", "voice", "call-9")
+        await until(lambda: [(w.channel, w.role) for w in bob.state.assignments.values()] == [("voice", "owner")])
+        stats = (await admin.ok("GET", "/v1/queues/support"))["stats"]
+        switches = stats["channels"]["voice"]["switches"]
+        assert (switches["switched"], switches["failed"]) == (1, 1)
+        assert stats["channels"]["chat"]["handling"]["transferred"] == 1
+        assert "consults" not in stats["channels"]["voice"], "the agent was offered the contact, not a consult"
 
 
 async def test_an_agent_in_other_work_consults_one_who_can_take_the_call_and_passes_the_chat_on(make_router: MakeRouter) -> None:
@@ -269,6 +303,7 @@ async def test_an_agent_in_other_work_consults_one_who_can_take_the_call_and_pas
     router.start()
     async with (
         Api(router) as admin,
+        Api(router, "gateway", "web") as web,
         Api(router, "agent", "ada") as of_ada,
         the_gateway(router) as gateway,
         the_desktop(router, "ada") as ada,
@@ -276,6 +311,8 @@ async def test_an_agent_in_other_work_consults_one_who_can_take_the_call_and_pas
         asyncio.timeout(60),
     ):
         await of_ada.ok("POST", f"{path}/consult/complete", {})
+        assert (await admin.ok("GET", path))["agent_id"] == "ada"
+        await web.ok("POST", f"{path}/channel/result", {"outcome": "connected"})
         switched = await anext(event async for event in gateway.events() if isinstance(event, e.ContactChannelSwitched))
         assert (switched.agent_id, switched.channel, switched.reference) == ("bob", "voice", "call-9")
         await anext(event async for event in bob.events() if isinstance(event, e.ContactChannelSwitched))

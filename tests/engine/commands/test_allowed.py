@@ -46,6 +46,13 @@ def outcome(what: CallbackOutcome) -> c.ReportCallback:
     return c.ReportCallback(contact_id="c1", outcome=what)
 
 
+TAKEN_OVER: Final[tuple[c.Command, ...]] = (
+    an_agent("bob", skills={"english": 5}),
+    c.SetAgentChannels(agent_id="ada", paused=("chat",)),
+    c.SwitchChannel(contact_id="c1", channel="chat", if_unable=IfUnable.QUEUE),
+)
+COMPLETE: Final = c.CompleteConsult(contact_id="c1", agent_id="ada")
+
 CONSULT_FOR_CHAT: Final[tuple[c.Command, ...]] = (
     an_agent("bob", skills={"english": 5}),
     c.SetAgentChannels(agent_id="ada", paused=("chat",)),
@@ -82,6 +89,9 @@ STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
     "consult for a channel offered": (True, (ACCEPT, *CONSULT_FOR_CHAT)),
     "consult for a channel running": (True, (ACCEPT, *CONSULT_FOR_CHAT, ANSWER)),
     "conference on two channels": (True, (ACCEPT, *CONSULT_FOR_CHAT, ANSWER, JOIN)),
+    "taken over on a channel": (True, (ACCEPT, *TAKEN_OVER, ANSWER)),
+    "taken over on a channel, after a consult": (True, (ACCEPT, *CONSULT_FOR_CHAT, ANSWER, COMPLETE)),
+    "taken over on a channel, in a conference": (True, (ACCEPT, *TAKEN_OVER, ANSWER, JOIN)),
     "cancelled": (False, (c.CancelContact(contact_id="c1"),)),
     "choosing": (False, ()),
     "callback waiting": (False, (AGENT_FIRST,)),

@@ -14,6 +14,9 @@ from tests.support.world import World, a_world, compare_views
 
 TO_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9")
 WAIT_FOR_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9", if_unable=IfUnable.QUEUE)
+CONSULT_FOR_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9", if_unable=IfUnable.CONSULT)
+BOB_ACCEPTS = c.AcceptOffer(offer_id="c1.2", agent_id="bob")
+COMPLETE = c.CompleteConsult(contact_id="c1", agent_id="ada")
 CONNECTED = c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.CONNECTED)
 FAILED = c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.FAILED)
 
@@ -144,13 +147,158 @@ def test_a_waiting_switch_is_offered_to_another_agent_and_the_chat_goes_on_until
     (made,) = [event for event in events if isinstance(event, e.OfferMade)]
     assert (made.agent_id, made.channel, made.reason, made.from_agent_id) == ("bob", "voice", "channel", "ada")
     assert view_of(world).agent_id == "ada"
-    events = world.done(c.AcceptOffer(offer_id=made.offer_id, agent_id="bob"))
-    assert [type(event) for event in events][:2] == [e.OfferAccepted, e.ContactChannelSwitched]
+    accepted, asked = world.done(BOB_ACCEPTS)
+    assert isinstance(accepted, e.OfferAccepted) and isinstance(asked, e.ContactChannelRequested)
+    assert (accepted.role, accepted.takes_over, accepted.from_assignment_id) == (AssignmentRole.CONSULT, True, None)
+    assert (asked.agent_id, asked.to_agent_id, asked.to_assignment_id) == ("ada", "bob", "c1.2")
+    assert (asked.deadline_ms, asked.held_units, asked.reference) == (world.at_ms + 30_000, 0, "call-9")
+    again = world.do(BOB_ACCEPTS).result
+    assert isinstance(again, Done) and again.replayed
+    view = view_of(world)
+    assert (view.agent_id, view.channel, work_of(world).state) == ("ada", "chat", AssignmentState.ACTIVE)
+    assert view.switch is not None and (view.switch.to_agent_id, view.switch.deadline_ms) == ("bob", asked.deadline_ms)
+    assert (work_of(world).held_channel, work_of(world).passes_to) == ("voice", "bob")
+    assert (work_of(world, "bob").channel, agent_of(world.engine).units_used) == ("voice", 60)
+    compare_views(world)
+    events = world.done(CONNECTED)
+    assert [type(event) for event in events][:2] == [e.ContactHandedOver, e.ContactChannelSwitched]
     view = view_of(world)
     assert (view.agent_id, view.channel, view.reference, view.switch) == ("bob", "voice", "call-9", None)
     assert (work_of(world, "bob").channel, work_of(world, "bob").units) == ("voice", 100)
+    assert [work.contact_id for work in agent_of(world.engine).assignments] == ["more0"]
+    again = world.do(CONNECTED).result
+    assert isinstance(again, Done) and again.replayed
     compare_views(world)
     assert world.engine.check_invariants() == []
+
+
+def taking_over(if_unable: IfUnable, *commands: c.Command, joined: bool = False) -> World:
+    """Let the gateway connect the customer of ada's chat with bob, on voice."""
+    if if_unable is IfUnable.QUEUE:
+        world = chatting(an_agent("bob"), ready("bob"), others=1)
+        world.done_all(WAIT_FOR_VOICE, BOB_ACCEPTS)
+    else:
+        world = consulting()
+    if joined:
+        world.done(c.JoinConsult(contact_id="c1", agent_id="ada"))
+    if if_unable is IfUnable.CONSULT:
+        passes_on = c.HandOverContact(contact_id="c1", to_agent_id="bob", agent_id="ada") if joined else COMPLETE
+        (asked,) = world.done(passes_on)
+        assert isinstance(asked, e.ContactChannelRequested) and (asked.to_agent_id, asked.reference) == ("bob", "call-9")
+        again = world.do(passes_on).result
+        assert isinstance(again, Done) and again.replayed and again.seq == world.engine.seq
+    world.done_all(*commands)
+    return world
+
+
+ways = pytest.mark.parametrize(
+    ("if_unable", "joined"), [(IfUnable.QUEUE, False), (IfUnable.QUEUE, True), (IfUnable.CONSULT, False), (IfUnable.CONSULT, True)]
+)
+
+
+@ways
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (FAILED, "failed"),
+        (None, "timeout"),
+        (c.LeaveContact(contact_id="c1", agent_id="bob"), "cancelled"),
+        (c.LeaveContact(contact_id="c1", agent_id="bob", reason="removed"), "cancelled"),
+        (c.CompleteAssignment(assignment_id="c1.2", agent_id="bob"), "cancelled"),
+        (c.CancelConsult(contact_id="c1", agent_id="ada"), "cancelled"),
+    ],
+)
+def test_the_first_owner_keeps_the_old_channel_if_the_customer_is_not_connected_with_the_other_agent(
+    if_unable: IfUnable, joined: bool, how: c.Command | None, reason: str
+) -> None:
+    world = taking_over(if_unable, joined=joined)
+    if joined and isinstance(how, c.CancelConsult):
+        assert world.refused(how).code is RefusalCode.INVALID_CONSULT_STATE
+        return
+    events = world.later(30) if how is None else world.done(how)
+    left, failed = events[:2]
+    assert isinstance(left, e.ParticipantLeft) and left.agent_id == "bob"
+    assert isinstance(failed, e.ContactChannelFailed) and (failed.reason, failed.agent_id, failed.members) == (reason, "ada", None)
+    view = view_of(world)
+    assert (view.agent_id, view.channel, view.reference) == ("ada", "chat", "chat-1")
+    assert (view.switch, view.participants) == (None, ())
+    assert work_of(world).state is AssignmentState.ACTIVE and work_of(world).held_channel is None
+    assert (agent_of(world.engine).units_used, agent_of(world.engine, "bob").units_used) == (60, 0)
+    assert world.refused(CONNECTED).code is RefusalCode.INVALID_CONTACT_STATE
+    assert world.engine.check_invariants() == []
+    compare_views(world)
+    world.later(60)
+    assert view_of(world).agent_id == "ada"
+
+
+@ways
+def test_a_hand_over_in_progress_survives_a_snapshot_with_its_timer(if_unable: IfUnable, joined: bool) -> None:
+    world = taking_over(if_unable, joined=joined)
+    for engine in (Engine.restore(world.engine.snapshot()), world.replayed()):
+        assert engine.digest() == world.engine.digest()
+        assert engine.next_deadline_ms() == world.engine.next_deadline_ms() == world.at_ms + 30_000
+        assert engine.check_invariants() == []
+        outcome = engine.handle(CONNECTED, world.at_ms + 1)
+        assert [type(event) for event in outcome.events][:2] == [e.ContactHandedOver, e.ContactChannelSwitched]
+        contact = engine.contact("c1")
+        assert contact is not None and (contact.agent_id, contact.channel, contact.reference) == ("bob", "voice", "call-9")
+
+
+@ways
+@pytest.mark.parametrize(
+    "end",
+    [
+        c.EndContact(contact_id="c1"),
+        c.EndContact(contact_id="c1", agent_id="ada"),
+        c.AbandonContact(contact_id="c1"),
+        c.RequeueContact(contact_id="c1", queue_id="support"),
+        c.SuspendContact(contact_id="c1"),
+        c.AssignContact(contact_id="c1", agent_id="cy"),
+        c.CompleteAssignment(assignment_id="c1.1", agent_id="ada"),
+    ],
+)
+def test_whatever_takes_the_contact_from_its_owner_ends_the_hand_over_in_progress(
+    if_unable: IfUnable, joined: bool, end: c.Command
+) -> None:
+    world = taking_over(if_unable, an_agent("cy"), ready("cy"), joined=joined)
+    world.done(end)
+    assert view_of(world).switch is None and view_of(world).channel == "chat"
+    assert world.engine.check_invariants() == []
+    compare_views(world)
+    world.later(60)
+    assert world.refused(CONNECTED).code is RefusalCode.INVALID_CONTACT_STATE
+
+
+def test_a_supervisor_who_assigns_the_contact_to_the_agent_who_takes_over_does_not_wait_for_the_gateway() -> None:
+    world = taking_over(IfUnable.QUEUE)
+    events = world.done(c.AssignContact(contact_id="c1", agent_id="bob"))
+    assert [type(event) for event in events][:2] == [e.ContactHandedOver, e.ContactChannelSwitched]
+    late = world.do(CONNECTED).result
+    assert isinstance(late, Done) and late.replayed
+
+
+def test_while_one_agent_takes_over_no_other_one_can() -> None:
+    world = taking_over(IfUnable.QUEUE, an_agent("cy"), ready("cy"), joined=True)
+    world.done_all(c.StartConsult(contact_id="c1", to_agent_id="cy", agent_id="ada"), c.AcceptOffer(offer_id="c1.3", agent_id="cy"))
+    assert world.refused(COMPLETE).code is RefusalCode.INVALID_CONTACT_STATE
+    world.done(c.JoinConsult(contact_id="c1", agent_id="ada"))
+    refused = world.refused(c.HandOverContact(contact_id="c1", to_agent_id="cy", agent_id="ada"))
+    assert refused.code is RefusalCode.INVALID_CONTACT_STATE and "connected with another agent" in refused.detail
+    world.done(CONNECTED)
+    view = view_of(world)
+    assert (view.agent_id, [one.agent_id for one in view.participants]) == ("bob", ["cy"])
+    assert world.engine.check_invariants() == []
+
+
+def test_a_switch_that_waits_is_offered_to_no_other_agent_while_its_owner_consults_one() -> None:
+    world = chatting(an_agent("bob"), ready("bob"), others=1)
+    world.done_all(c.SetAgentChannels(agent_id="bob", paused=("voice",)), WAIT_FOR_VOICE)
+    world.done_all(c.StartConsult(contact_id="c1", to_agent_id="bob", agent_id="ada"), BOB_ACCEPTS)
+    events = world.done_all(an_agent("cy"), ready("cy"))
+    assert not [event for event in events if isinstance(event, e.OfferMade)]
+    events = world.done(c.CancelConsult(contact_id="c1", agent_id="ada"))
+    (made,) = [event for event in events if isinstance(event, e.OfferMade)]
+    assert (made.agent_id, made.reason) == ("cy", "channel")
 
 
 @pytest.mark.parametrize(
@@ -210,10 +358,6 @@ def test_an_interrupting_channel_takes_over_and_gives_back() -> None:
     compare_views(world)
 
 
-CONSULT_FOR_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", reference="call-9", if_unable=IfUnable.CONSULT)
-BOB_ACCEPTS = c.AcceptOffer(offer_id="c1.2", agent_id="bob")
-
-
 def consulting(*commands: c.Command) -> World:
     """Let bob be consulted on voice for the chat of ada, who has no capacity for a call."""
     world = chatting(an_agent("bob"), ready("bob"), others=1)
@@ -240,9 +384,10 @@ def test_an_agent_who_cannot_take_the_channel_consults_one_who_can_and_the_chat_
     compare_views(world)
 
 
-def test_completing_the_consult_is_the_switch() -> None:
-    world = consulting()
-    events = world.done(c.CompleteConsult(contact_id="c1", agent_id="ada"))
+def test_completing_the_consult_is_the_switch_once_the_customer_is_connected() -> None:
+    world = taking_over(IfUnable.CONSULT)
+    assert (view_of(world).agent_id, view_of(world).channel) == ("ada", "chat")
+    events = world.done(CONNECTED)
     handed, switched = events[:2]
     assert isinstance(handed, e.ContactHandedOver) and isinstance(switched, e.ContactChannelSwitched)
     assert (switched.from_channel, switched.channel, switched.agent_id, switched.reference) == ("chat", "voice", "bob", "call-9")
@@ -282,7 +427,10 @@ def test_a_conference_has_both_channels_until_the_hand_over() -> None:
     view = view_of(world)
     assert (view.channel, view.agent_id, [one.agent_id for one in view.participants]) == ("chat", "ada", ["bob"])
     assert world.refused(c.SwitchChannel(contact_id="c1", channel="sms")).code is RefusalCode.INVALID_CONTACT_STATE
-    events = world.done(c.HandOverContact(contact_id="c1", to_agent_id="bob", agent_id="ada"))
+    (asked,) = world.done(c.HandOverContact(contact_id="c1", to_agent_id="bob", agent_id="ada"))
+    assert isinstance(asked, e.ContactChannelRequested) and asked.members == {"ada": "owner", "bob": "participant"}
+    assert (view_of(world).channel, view_of(world).agent_id) == ("chat", "ada")
+    events = world.done(CONNECTED)
     assert [type(event) for event in events][:2] == [e.ContactHandedOver, e.ContactChannelSwitched]
     assert (view_of(world).channel, view_of(world).reference, view_of(world).agent_id) == ("voice", "call-9", "bob")
     assert world.engine.check_invariants() == []
@@ -298,6 +446,22 @@ def test_a_consult_for_a_switch_that_is_declined_goes_to_the_next_agent_and_wait
     events = world.done(c.DeclineOffer(offer_id="c1.2", agent_id="bob"))
     (made,) = [event for event in events if isinstance(event, e.OfferMade)]
     assert (made.agent_id, made.role) == ("cy", AssignmentRole.CONSULT)
+
+
+def test_a_switch_is_offered_again_when_the_cool_down_of_the_only_other_agent_is_over() -> None:
+    world = chatting(an_agent("bob"), ready("bob"), others=1, cool_down_s=30)
+    world.done_all(WAIT_FOR_VOICE, c.DeclineOffer(offer_id="c1.2", agent_id="bob"))
+    assert view_of(world).offers == ()
+    (made,) = world.later(30)
+    assert isinstance(made, e.OfferMade) and made.agent_id == "bob"
+    # The same where the cool-down was there before the switch, and after a restart.
+    world.done_all(
+        c.SwitchChannel(contact_id="c1", channel="chat"), WAIT_FOR_VOICE, c.DeclineOffer(offer_id="c1.4", agent_id="bob")
+    )
+    world.done_all(c.SwitchChannel(contact_id="c1", channel="chat"), CONSULT_FOR_VOICE)
+    for engine in (world.engine, Engine.restore(world.engine.snapshot()), world.replayed()):
+        outcome = engine.handle(c.AdvanceTime(), world.at_ms + 30_000)
+        assert [event.agent_id for event in outcome.events if isinstance(event, e.OfferMade)] == ["bob"]
 
 
 def test_the_own_agent_goes_first_until_another_one_is_consulted() -> None:
@@ -342,7 +506,8 @@ def test_a_consult_for_a_switch_survives_a_snapshot_and_ends_with_the_contact(jo
         assert engine.digest() == world.engine.digest()
         assert engine.check_invariants() == []
         command = c.HandOverContact(contact_id="c1", to_agent_id="bob") if joined else c.CompleteConsult(contact_id="c1")
-        outcome = engine.handle(command, world.at_ms + 1)
+        engine.handle(command, world.at_ms + 1)
+        outcome = engine.handle(CONNECTED, world.at_ms + 2)
         assert any(isinstance(event, e.ContactChannelSwitched) and event.reference == "call-9" for event in outcome.events)
     for end in (c.EndContact(contact_id="c1"), c.SuspendContact(contact_id="c1"), c.AbandonContact(contact_id="c1")):
         engine = Engine.restore(world.engine.snapshot())

@@ -80,6 +80,10 @@ def test_a_consulted_agent_who_takes_over_takes_the_contact_to_the_other_gateway
     world = talking(a_contact("c2", channel="sms"), c.AcceptOffer(offer_id="c2.1", agent_id="ada"), an_agent("bob"), ready("bob"))
     world.done(c.SwitchChannel(contact_id="c1", channel="voice", if_unable=IfUnable.CONSULT, gateway_id="sms"))
     events = world.done_all(c.AcceptOffer(offer_id="c1.2", agent_id="bob"), c.CompleteConsult(contact_id="c1", agent_id="ada"))
+    (asked,) = [event for event in events if isinstance(event, e.ContactChannelRequested)]
+    assert (asked.gateway_id, asked.to_gateway_id, asked.to_agent_id) == ("sms", "pbx", "bob")
+    assert world.engine.may_see_contact("c1", gateway_id="pbx") and view_of(world).gateway_id == "sms"
+    events = world.done(c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.CONNECTED, gateway_id="pbx"))
     (passed,) = [event for event in events if isinstance(event, e.ContactGatewayChanged)]
     assert (passed.gateway_id, passed.owner_agent_id) == ("pbx", "bob")
 

@@ -39,6 +39,8 @@ class IdleStateChecker(EngineChecker):
         self._check_hours()
         missed = reference.missed_matches(self.at_ms)
         assert not missed, f"I22: missed match: {missed}"
+        missed = reference.missed_switches(self.at_ms)
+        assert not missed, f"a switch of the channel waits although it could be offered: {missed}"
         assert self.engine.check_invariants() == [], "the engine reports violated invariants"
         due_ms = self.engine.next_deadline_ms()
         assert due_ms is None or due_ms > self.at_ms, "I15/I19: a due timer has not fired"

@@ -137,6 +137,7 @@ class OfferChecker(EngineChecker):
             choice = reference.consult_target(contact, contact.queue_id, self.at_ms)
             assert choice is not None and made.agent_id == choice.agent_id, f"{made.agent_id} is asked, not {choice}"
             assert not is_consult or not contact.participants, "consulted for a switch beside other agents"
+            assert AssignmentRole.CONSULT not in contact.participants.values(), "offered for a switch beside a consult"
             assert (made.role is AssignmentRole.CONSULT) is is_consult, "the role does not match the switch"
             return
         is_consult = isinstance(command, c.StartConsult)

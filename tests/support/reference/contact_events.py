@@ -155,11 +155,13 @@ class ContactEventModel(EventModelTables):
             case e.ContactChannelRequested():
                 assert work is not None and work.state in (AssignmentState.ACTIVE, AssignmentState.ON_HOLD)
                 assert event.from_channel == contact.channel != event.channel
-                contact.switches_to = event.channel
+                contact.switches_to, contact.switch_waits = event.channel, event.deadline_ms is None
                 contact.switch_consults = event.deadline_ms is None and event.if_unable is IfUnable.CONSULT
                 if event.deadline_ms is not None:
                     assert event.deadline_ms == self.at_ms + 1000 * self.channel(event.channel).connect_timeout_s
-                    work.held = RefHold(event.channel, event.held_units)
+                    self._check_passing_on(contact, event)
+                    if event.to_assignment_id is None:
+                        work.held = RefHold(event.channel, event.held_units)
             case e.ContactChannelSwitched():
                 assert event.from_channel == contact.channel and event.queue_id == contact.queue_id
                 assert contact.state in (ContactState.QUEUED, ContactState.ASSIGNED)
@@ -167,6 +169,17 @@ class ContactEventModel(EventModelTables):
                 contact.channel = event.channel
                 if work is not None and work.channel != event.channel:
                     work.channel, work.units = event.channel, event.units
+
+    def _check_passing_on(self, contact: RefContact, event: e.ContactChannelRequested) -> None:
+        """Check the agent who is to take the contact over, who has the channel already, and note it."""
+        contact.passes_to = event.to_assignment_id
+        if event.to_assignment_id is None:
+            assert event.to_agent_id is None
+            return
+        assert event.to_assignment_id in contact.participants, "passed on to an agent who is not in the conversation"
+        beside = self.assignments[event.to_assignment_id]
+        assert (beside.agent_id, beside.channel) == (event.to_agent_id, event.channel), "connected with another agent, or elsewhere"
+        assert beside.state is AssignmentState.ACTIVE and event.held_units == 0, "capacity is held of an agent who is to leave"
 
     def _apply_suspension(self, event: e.ContactSuspended) -> None:
         contact = self.live_contact(event.contact_id)

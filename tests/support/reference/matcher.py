@@ -408,6 +408,23 @@ class ReferenceModel(PlanQualification):
         """Return the first contact in the total order that the agent could take, queue ranks ignored."""
         return next((one for one in self.waiting_in_order() if self.is_eligible(agent, one, at_ms)), None)
 
+    def missed_switches(self, at_ms: int) -> list[tuple[str, str]]:
+        """Return the conversations that wait for another channel and the agents who could be offered them now."""
+        found = []
+        for contact in self.contacts.values():
+            owner = self.assignments.get(contact.owner_assignment_id or "")
+            if contact.switches_to is None or not contact.switch_waits or owner is None or self.pending_offers_of(contact):
+                continue
+            most = self.channel(contact.channel).participants_max
+            beside = contact.participants if contact.switch_consults else self.consults(contact)
+            if beside or (contact.switch_consults and not most):
+                continue
+            there = replace(contact, channel=contact.switches_to)
+            other = self.consult_target(there, contact.queue_id, at_ms)
+            if other is not None:
+                found.append((contact.contact_id, other.agent_id))
+        return found
+
     def missed_matches(self, at_ms: int) -> list[tuple[str, str]]:
         """Return the pairs that could be matched now (I22); empty when the engine is idle."""
         return [

@@ -72,6 +72,10 @@ class RefContact:
     """Channel of a switch in progress."""
     switch_consults: bool = False
     """Whether another agent is consulted for that switch, rather than offered the contact."""
+    switch_waits: bool = False
+    """Whether that switch waits for an agent."""
+    passes_to: str | None = None
+    """Assignment whose agent owns the contact once the customer is connected there; None: the owner's."""
     customer_facts: dict[str, FactValue] = field(default_factory=dict)
 
     @property

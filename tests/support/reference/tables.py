@@ -53,7 +53,7 @@ class EventModelTables:
 
     def _end_switch(self, contact: RefContact) -> None:
         """End the switch of a contact to another channel, with what is held for it."""
-        contact.switches_to, contact.switch_consults = None, False
+        contact.switches_to, contact.switch_consults, contact.switch_waits, contact.passes_to = None, False, False, None
         if contact.owner_assignment_id is not None:
             self.assignments[contact.owner_assignment_id].held = None
 

@@ -48,7 +48,10 @@ class WorkEventModel(EventModelTables):
         if isinstance(event, e.OfferAccepted):
             contact = self.live_contact(event.contact_id)
             work = RefAssignment(offer.offer_id, contact.contact_id, offer.agent_id, offer.channel, offer.units)
-            assert event.role is offer.role, "the role differs from the one offered"
+            # An agent who is offered the contact for a switch owns it only once the customer is connected.
+            takes_over = offer.role is AssignmentRole.OWNER and offer.channel != contact.channel
+            assert event.takes_over is takes_over
+            assert event.role is (AssignmentRole.CONSULT if takes_over else offer.role), "the role differs from the one offered"
             if event.role is AssignmentRole.CONSULT:
                 assert event.from_assignment_id is None, "I7: a consult takes the contact from its owner"
                 assert event.from_agent_id == self.owner_of(contact), "the consult was not started by the owner"
@@ -73,6 +76,8 @@ class WorkEventModel(EventModelTables):
             case e.ParticipantLeft():
                 assert contact.participants.pop(name) is event.role, "the role is wrong"
             case e.ContactHandedOver():
+                connected = contact.passes_to == name
+                assert event.reason != "channel" or connected, "the customer was not connected with the new owner"
                 self._remove_owner(contact, event.from_assignment_id, event.from_agent_id)
                 assert not self.pending_offers_of(contact), "I17: an offer of the previous owner is still pending"
                 contact.owner_assignment_id, contact.last_agent_id = name, event.agent_id

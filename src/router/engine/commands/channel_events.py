@@ -1,8 +1,9 @@
 """Emitting the ends of a switch to another channel, and what several commands ask about one.
 
-A switch that waits may have another agent *consulted* on the new channel. That agent's assignment is on the new channel while the
-contact is on the old one, so it is known by its channel: ``is_on_other_channel``. Whatever makes it the owner's also completes the
-switch, and its leaving gives the switch up.
+A switch that waits may have another agent *consulted* on the new channel, or let another agent take the contact over. That agent's
+assignment is on the new channel while the contact is on the old one, so it is known by its channel: ``is_on_other_channel``. The
+gateway is asked to connect the customer with that agent (``request_take_over``), who owns the contact once it has. Whatever else
+makes the agent the owner also completes the switch, and the agent's leaving gives the switch up.
 """
 
 from typing import Final
@@ -13,7 +14,7 @@ from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import routing_criteria
 from router.engine.state.records import Assignment
 from router.engine.state.workspace import agents_offered, conversation_roles_if_shared
-from router.model.events.channel import ContactChannelFailed, ContactChannelSwitched, ContactGatewayChanged
+from router.model.events.channel import ContactChannelFailed, ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged
 from router.model.states import GatewayId
 
 SWITCH_REASON: Final = "channel"
@@ -40,6 +41,33 @@ def emit_switched(tx: Transaction, contact: Contact, channel: str, reference: st
         )
     )
     pass_to_gateway(tx, contact)
+
+
+def request_take_over(tx: Transaction, contact: Contact, assignment: Assignment) -> None:
+    """Ask the gateway to connect the customer with an agent of the conversation who is on another channel.
+
+    The owner keeps the contact until the gateway reports that it has.
+    """
+    state = tx.state
+    owner = state.assignments[contact.assignment_id or ""]
+    wanted = state.index.channels.by_name[assignment.channel]
+    tx.emit(
+        ContactChannelRequested(
+            contact_id=contact.contact_id,
+            from_channel=contact.channel,
+            channel=assignment.channel,
+            reference=reference_under_new_owner(contact, assignment),
+            assignment_id=owner.assignment_id,
+            agent_id=owner.agent_id,
+            held_units=0,
+            deadline_ms=tx.at_ms + 1000 * wanted.policy.connect_timeout_s,
+            gateway_id=contact.gateway_id,
+            members=conversation_roles_if_shared(state, contact),
+            to_gateway_id=other_gateway(state, contact, assignment.channel),
+            to_assignment_id=assignment.assignment_id,
+            to_agent_id=assignment.agent_id,
+        )
+    )
 
 
 def gateway_of_channel(state: RoutingState, contact: Contact, channel: str) -> GatewayId:

@@ -8,16 +8,19 @@ given back.
 If the agent cannot, the switch is refused, or it waits: until this agent can, or another qualified agent accepts, on the new
 channel, the contact (``if_unable: queue``) or a consult (``if_unable: consult``). The conversation goes on meanwhile. A
 conversation in progress goes before new contacts, so ``serve_waiting_switches`` runs before matching, whenever an agent has gained
-capacity.
+capacity, or what else kept such a conversation waiting has changed.
 
-A consult for a switch is an ordinary one once it is accepted, except that its agent is on the new channel and the customer is not
-on hold. Completing it passes the contact to that agent and to the new channel; if its agent leaves, the switch is given up. While
-it runs, the switch itself cannot be changed.
+The agent who accepts is in the conversation beside the owner, as a consulted agent, but on the new channel, and the customer is not
+on hold. With ``queue`` the gateway is asked at once to connect the customer with that agent, with ``consult`` when the owner
+completes the consult or passes the contact on. ``connected`` makes the agent the owner, on the new channel; on a failure, or
+without a report in time, that agent leaves, and the owner goes on as before. If the agent leaves, the switch is given up.
+Meanwhile the switch itself cannot be changed.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.engine.commands.assignments import release_participant, remove_participant
 from router.engine.commands.channel_events import (
     SWITCH_REASON,
     channels_offered,
@@ -26,7 +29,7 @@ from router.engine.commands.channel_events import (
     is_on_other_channel,
     other_gateway,
 )
-from router.engine.commands.conference import is_at_participants_limit, participants_limit_refusal
+from router.engine.commands.conference import hand_over_contact, is_at_participants_limit, participants_limit_refusal
 from router.engine.commands.contacts import find_contact
 from router.engine.commands.offers import make_offer
 from router.engine.commands.rescind import requeue_unaccepted, rescind_contact_offers
@@ -44,7 +47,7 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.contact_parts import ChannelSwitch
 from router.engine.state.records import Assignment
-from router.engine.state.workspace import conversation_roles_if_shared
+from router.engine.state.workspace import active_consult, conversation_roles_if_shared
 from router.model.commands import ReportChannel, SwitchChannel
 from router.model.events.channel import ContactChannelRequested
 from router.model.results import CommandResult, RefusalCode, Refused
@@ -206,6 +209,9 @@ def _report_channel(tx: Transaction, command: ReportChannel) -> CommandResult:
         return wrong_contact_state(tx, contact, requester_of(command), "no switch of the channel is in progress")
     if command.outcome is ChannelOutcome.FAILED:
         return give_up_switch(tx, contact, "failed")
+    if switch.to_assignment_id is not None:
+        other = tx.state.assignments[switch.to_assignment_id]
+        return hand_over_contact(tx, contact, tx.state.agents[other.agent_id], SWITCH_REASON)
     # A transfer or consult asked for meanwhile is on the old channel.
     rescind_contact_offers(tx, contact, SWITCH_REASON)
     emit_switched(tx, contact, switch.channel, switch.reference)
@@ -213,11 +219,18 @@ def _report_channel(tx: Transaction, command: ReportChannel) -> CommandResult:
 
 
 def give_up_switch(tx: Transaction, contact: Contact, reason: str) -> CommandResult:
-    """Give up a switch in progress: the old channel stands."""
+    """Give up a switch in progress: the old channel stands, and the agent who was to take the contact over leaves."""
+    assert contact.switch is not None
+    other = tx.state.assignments.get(contact.switch.to_assignment_id or "")
     if _has_own_offer(tx.state, contact):
         rescind_contact_offers(tx, contact, SWITCH_REASON)
+    if other is not None:
+        remove_participant(tx, contact, other, SWITCH_REASON)
     emit_channel_failed(tx, contact, reason)
-    return tx.done(contact.contact_id, contact.state)
+    answer = tx.done(contact.contact_id, contact.state)
+    if other is not None:
+        release_participant(tx, other)
+    return answer
 
 
 def _has_own_offer(state: RoutingState, contact: Contact) -> bool:
@@ -227,6 +240,7 @@ def _has_own_offer(state: RoutingState, contact: Contact) -> bool:
 # --- switches that wait -----------------------------------------------------------------------------------------------
 def serve_waiting_switches(tx: Transaction) -> None:
     """Let switches that wait go on: with their own agent if that agent can now, else by an offer to another one."""
+    tx.state.index.contacts.switches_changed = False
     for contact in sorted(tx.state.index.contacts.switching.values(), key=_age):
         switch = contact.switch
         assert switch is not None
@@ -247,9 +261,12 @@ def _age(contact: Contact) -> tuple[int, int]:
 def _offer_to_another(tx: Transaction, contact: Contact, switch: ChannelSwitch) -> None:
     """Offer the contact, or a consult, on the channel that is wanted, to the agent that its queue would choose.
 
-    If none is free, the switch waits; a consult also waits until the owner is alone in the conversation.
+    If none is free, the switch waits, also while the owner consults another agent; a consult waits until the owner is alone in the
+    conversation.
     """
     index, role = tx.state.index, AssignmentRole.OWNER
+    if active_consult(tx.state, contact) is not None:
+        return
     if switch.if_unable is IfUnable.CONSULT:
         role = AssignmentRole.CONSULT
         if contact.participant_assignment_ids or is_at_participants_limit(tx, contact):

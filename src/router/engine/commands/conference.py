@@ -14,7 +14,7 @@ from router.engine.commands.assignments import (
     remove_participant,
     resume_after_consult,
 )
-from router.engine.commands.channel_events import emit_switched, reference_under_new_owner
+from router.engine.commands.channel_events import emit_switched, reference_under_new_owner, request_take_over
 from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import (
     Transaction,
@@ -91,6 +91,22 @@ def hand_over_contact(tx: Transaction, contact: Contact, agent: Agent, reason: s
     answer = tx.done(contact.contact_id, contact.state)
     release_assignment(tx, old)
     return answer
+
+
+def pass_on_contact(tx: Transaction, contact: Contact, assignment: Assignment, reason: str, requester: Requester) -> CommandResult:
+    """Hand the contact over to an agent who is in the conversation.
+
+    To an agent who is in it for a switch of the channel, only once the gateway has connected the customer: it is asked to now.
+    """
+    switch = contact.switch
+    if switch is not None and switch.to_assignment_id is not None:
+        if switch.to_assignment_id == assignment.assignment_id:
+            return already_done(contact.contact_id, contact.state, switch.requested_seq)
+        return wrong_contact_state(tx, contact, requester, "the customer is being connected with another agent")
+    if assignment.channel == contact.channel:
+        return hand_over_contact(tx, contact, tx.state.agents[assignment.agent_id], reason)
+    request_take_over(tx, contact, assignment)
+    return tx.done(contact.contact_id, contact.state)
 
 
 def _emit_handed_over(tx: Transaction, contact: Contact, agent: Agent, reason: str) -> Assignment:
@@ -193,7 +209,7 @@ def _hand_over_command(tx: Transaction, command: HandOverContact) -> CommandResu
     assignment = participant_assignment(state, contact, agent.agent_id)
     if assignment is None or assignment.role is not AssignmentRole.PARTICIPANT:
         return not_participant_refusal("to_agent_id")
-    return hand_over_contact(tx, contact, agent, "hand_over")
+    return pass_on_contact(tx, contact, assignment, "hand_over", requester_of(command))
 
 
 def _add_participant(tx: Transaction, command: AddParticipant) -> CommandResult:

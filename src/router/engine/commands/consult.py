@@ -7,11 +7,11 @@ from router.engine.commands import offers
 from router.engine.commands.assignments import complete_assignment, leave_conversation
 from router.engine.commands.channel_events import SWITCH_REASON
 from router.engine.commands.conference import (
-    hand_over_contact,
     is_at_participants_limit,
     is_parked,
     join_consulted_agent,
     participants_limit_refusal,
+    pass_on_contact,
 )
 from router.engine.commands.rescind import rescind_contact_offers
 from router.engine.commands.transaction import (
@@ -150,7 +150,7 @@ def _complete_consult(tx: Transaction, command: CompleteConsult) -> CommandResul
     if isinstance(found, Refused):
         return found
     contact, assignment = found
-    return hand_over_contact(tx, contact, tx.state.agents[assignment.agent_id], "consult")
+    return pass_on_contact(tx, contact, assignment, "consult", requester_of(command))
 
 
 def _join_consult(tx: Transaction, command: JoinConsult) -> CommandResult:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.commands.assignments import hold_for_consult, release_assignment
-from router.engine.commands.channel_events import emit_switched
+from router.engine.commands.channel_events import SWITCH_REASON, request_take_over
 from router.engine.commands.plan_steps import skip_absent_step
 from router.engine.commands.queue_moves import end_reservation
 from router.engine.commands.rescind import (
@@ -125,6 +125,8 @@ def _match_freed_agents(tx: Transaction, index: RoutingIndex) -> None:
     contact wait.
     """
     freed = index.agents.freed
+    if index.contacts.switching:
+        index.contacts.switches_changed = True
     if len(freed) == 1:
         agents = [freed.popitem()[1]]
     else:
@@ -280,7 +282,7 @@ def accept_offer(tx: Transaction, command: AcceptOffer) -> CommandResult:
         return _not_pending(tx, offer_id, command.agent_id, _ACCEPTED)
     contact = state.contacts[offer.contact_id]
     _apply_accept(tx, contact, offer)
-    if offer.role is not _OWNER:
+    if offer.role is not _OWNER or offer.reason == SWITCH_REASON:
         return Done(offer_id, _ACCEPTED, (contact.ended_offers or {})[offer_id][1])
     # Other offers may have been rescinded after the accept, so its sequence number is taken from the contact.
     return Done(offer_id, _ACCEPTED, contact.answered_seq)
@@ -289,6 +291,11 @@ def accept_offer(tx: Transaction, command: AcceptOffer) -> CommandResult:
 def _apply_accept(tx: Transaction, contact: Contact, offer: Offer) -> None:
     if offer.role is not _OWNER:
         _accept_consult(tx, contact, offer)
+        return
+    if offer.reason == SWITCH_REASON:
+        _accept_consult(tx, contact, offer)
+        # The owner keeps the contact, on the old channel, until the customer is connected on the new one.
+        request_take_over(tx, contact, tx.state.assignments[offer.offer_id])
         return
     if contact.assignment_id is not None:
         _accept_transfer(tx, contact, offer)
@@ -312,7 +319,7 @@ def _apply_accept(tx: Transaction, contact: Contact, offer: Offer) -> None:
 def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
     """Accept a transfer: one event replaces the owner."""
     state = tx.state
-    old, wanted = state.assignments.get(contact.assignment_id or ""), contact.switch
+    old = state.assignments.get(contact.assignment_id or "")
     tx.emit(
         OfferAccepted(
             offer_id=offer.offer_id,
@@ -326,14 +333,12 @@ def _accept_transfer(tx: Transaction, contact: Contact, offer: Offer) -> None:
         )
     )
     rescind_contact_offers(tx, contact, "taken")
-    if wanted is not None and offer.channel == wanted.channel:
-        emit_switched(tx, contact, wanted.channel, wanted.reference)
     if old is not None:
         release_assignment(tx, old)
 
 
 def _accept_consult(tx: Transaction, contact: Contact, offer: Offer) -> None:
-    """Accept a consult; the owner of the contact does not change."""
+    """Accept a consult, or the offer for a switch of the channel; the owner of the contact does not change."""
     tx.emit(
         OfferAccepted(
             offer_id=offer.offer_id,
@@ -342,8 +347,9 @@ def _accept_consult(tx: Transaction, contact: Contact, offer: Offer) -> None:
             waited_ms=tx.at_ms - contact.queued_at_ms,
             from_agent_id=contact.agent_id,
             gateway_id=contact.gateway_id,
-            role=offer.role,
-            members=conversation_roles(tx.state, contact) | {offer.agent_id: offer.role},
+            role=_CONSULT,
+            members=conversation_roles(tx.state, contact) | {offer.agent_id: _CONSULT},
+            takes_over=offer.role is _OWNER,
         )
     )
     if offer.channel == contact.channel:

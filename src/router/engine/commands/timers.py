@@ -59,7 +59,9 @@ def _expire_contact(tx: Transaction, contact_id: str) -> None:
 def _expire_cool_down(tx: Transaction, contact_id: str) -> None:
     # Only the time has changed: the contact has to be matched again.
     contact = tx.state.contacts[contact_id]
-    if not contact.waiting_for_opening:
+    if contact.switch is not None:
+        tx.state.index.contacts.recheck_switch(contact)
+    elif not contact.waiting_for_opening:
         tx.state.index.contacts.to_match[contact_id] = contact
 
 

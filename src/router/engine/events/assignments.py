@@ -166,7 +166,9 @@ def _participant_added(state: RoutingState, event: ParticipantAdded) -> None:
 
 
 def _participant_joined(state: RoutingState, event: ParticipantJoined) -> None:
-    change_state(state, state.contacts[event.contact_id], _CONTACT_CHANGES[ParticipantJoined])
+    contact = state.contacts[event.contact_id]
+    change_state(state, contact, _CONTACT_CHANGES[ParticipantJoined])
+    state.index.contacts.recheck_switch(contact)
     assignment = state.assignments[event.assignment_id]
     assignment.state = _PARTICIPANT_CHANGES[ParticipantJoined][assignment.state]
     assignment.role = AssignmentRole.PARTICIPANT
@@ -179,6 +181,7 @@ def _participant_left(state: RoutingState, event: ParticipantLeft) -> None:
     assignment.state = _PARTICIPANT_CHANGES[ParticipantLeft][assignment.state]
     assignment.keep_contact(contact.attributes, contact.reference)
     _remove_participant(contact, event.assignment_id)
+    state.index.contacts.recheck_switch(contact)
     if event.agent_id not in contact.left_agent_ids:
         contact.left_agent_ids = (*contact.left_agent_ids, event.agent_id)
 

@@ -2,12 +2,13 @@
 
 While the gateway connects the customer on the new channel, the owner's assignment keeps the capacity of the old one and *holds*
 what the new one needs beyond it. So the switch can be completed, and can be given up, without ever exceeding the agent's capacity.
+If the customer is connected with another agent, that agent has an assignment on the new channel already, and nothing is held.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events.contact_state import change_state, end_switch, place_in_line
+from router.engine.events.contact_state import add_cool_down_timers, change_state, end_switch, place_in_line
 from router.engine.routing_state import RoutingState
 from router.engine.state.clocks import TimerKind
 from router.engine.state.contact_parts import ChannelSwitch
@@ -33,12 +34,16 @@ def _requested(state: RoutingState, event: ContactChannelRequested) -> None:
         deadline_ms=event.deadline_ms,
         if_unable=event.if_unable or IfUnable.QUEUE,
         gateway_id=event.to_gateway_id,
+        to_assignment_id=event.to_assignment_id,
     )
     if event.deadline_ms is None:
         state.index.contacts.switching[contact.contact_id] = contact
         state.index.agents.await_capacity(event.agent_id, 1)
+        add_cool_down_timers(state, contact)
         return
     state.timers.add(event.deadline_ms, TimerKind.SWITCH, contact.contact_id)
+    if event.to_assignment_id is not None:
+        return  # The capacity for the channel is that of the other agent's assignment.
     assignment = state.assignments[event.assignment_id]
     assignment.held_channel, assignment.held_units = event.channel, event.held_units
     state.index.agents.take_capacity(state.agents[assignment.agent_id], event.channel, event.held_units)

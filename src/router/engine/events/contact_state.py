@@ -125,9 +125,14 @@ def add_waiting_timers(state: RoutingState, contact: Contact) -> None:
     if contact.step_until_ms is not None:
         add(contact.step_until_ms, _STEP, name)
     if contact.cool_downs:
-        for agent_id, until_ms in contact.cool_downs.items():
-            if until_ms > state.at_ms:
-                add(until_ms, _COOL_DOWN, name, agent_id)
+        add_cool_down_timers(state, contact)
+
+
+def add_cool_down_timers(state: RoutingState, contact: Contact) -> None:
+    """Add the timers for the agents who are not offered the contact for a while."""
+    for agent_id, until_ms in (contact.cool_downs or {}).items():
+        if until_ms > state.at_ms:
+            state.timers.add(until_ms, _COOL_DOWN, contact.contact_id, agent_id)
 
 
 def start_cool_down(contact: Contact, agent_id: str, until_ms: int | None, at_ms: int) -> None:

@@ -185,6 +185,8 @@ def _updated(state: RoutingState, event: ContactUpdated) -> None:
     contact.attributes = event.attributes
     contact.preferred_agents = event.preferred_agents
     contact.customer_facts = event.customer_facts
+    if contact.switch is not None:
+        state.index.contacts.recheck_switch(contact)
     if contact.waiting_line is not None:
         # Also while offered: the contact must return to the line of its new requirement.
         waits = contact.order_key != 0

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.engine.events.assignments import add_participant
-from router.engine.events.contact_state import change_state, place_in_line, record_owner_accept, start_cool_down
+from router.engine.events.contact_state import (
+    add_cool_down_timers,
+    change_state,
+    place_in_line,
+    record_owner_accept,
+    start_cool_down,
+)
 from router.engine.events.contacts import assign_owner
 from router.engine.routing_state import RoutingState
 from router.engine.state import rate_caps
@@ -107,6 +113,9 @@ def _unaccepted(state: RoutingState, event: OfferDeclined | OfferExpired | Offer
     if not isinstance(event, OfferRescinded):
         start_cool_down(contact, event.agent_id, event.cool_down_until_ms, state.at_ms)
     state.index.agents.release_capacity(agent, offer.channel, offer.units)
+    if contact.switch is not None:
+        state.index.contacts.recheck_switch(contact)
+        add_cool_down_timers(state, contact)
     if contact.state is _OFFERED and contact.pending_offer_ids:
         # Broadcast: one offer fewer is pending, so another agent may be offered it, after the cool-down this one, too.
         place_in_line(state, contact)

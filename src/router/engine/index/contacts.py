@@ -39,11 +39,14 @@ class ContactIndex:
         """Contact whose customer is being dialled for an agent (``customer_first`` callbacks), at most one an agent."""
         self.switching: dict[ContactId, Contact] = {}
         """Conversations that wait for an agent with capacity for another channel."""
+        self.switches_changed = False
+        """Whether something else than an agent's capacity may let one of them go on; serving them resets it."""
 
     def rebuild(self) -> None:
         """Put every waiting contact into a line again; the lines must be empty."""
         self.dialling = {}
         self.switching, self._agents.awaited = {}, {}
+        self.switches_changed = False
         waiting: list[Contact] = []
         for contact in self._records.contacts.values():
             _reset_line(contact)
@@ -57,6 +60,11 @@ class ContactIndex:
         self._enqueue_many(waiting)
         # Every agent with an open channel is matched, so the contacts need not be matched as well.
         self.to_match.clear()
+
+    def recheck_switch(self, contact: Contact) -> None:
+        """Have a conversation that waits for another channel looked at again, if the contact has one."""
+        if contact.contact_id in self.switching:
+            self.switches_changed = True
 
     # --- entering and leaving lines -----------------------------------------------------------------
     def enqueue(self, contact: Contact) -> None:

@@ -16,7 +16,7 @@ from router.engine.state.contact import Contact
 from router.engine.state.contact_parts import CallbackState
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
-from router.engine.state.workspace import conversation_roles, operations_on
+from router.engine.state.workspace import agent_taking_over, conversation_roles, operations_on
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
 from router.model.forecasts import forecast_accuracy
 from router.model.states import AgentId, AssignmentRole, AssignmentState, ContactState
@@ -67,6 +67,11 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
     contact = state.contacts.get(assignment.contact_id)
     is_over = assignment.final_attributes is not None
     live = None if is_over or assignment.state is AssignmentState.WRAP_UP else contact
+    owned = live if live is not None and live.assignment_id == assignment.assignment_id else None
+    passes_to = None if owned is None else agent_taking_over(state, owned)
+    held_channel = assignment.held_channel
+    if owned is not None and owned.switch is not None and passes_to is not None:
+        held_channel = owned.switch.channel
     interrupted = assignment.holds_capacity and state.index.agents.is_interrupted(assignment.agent_id, assignment.channel)
     return AssignmentView(
         assignment_id=assignment.assignment_id,
@@ -84,8 +89,9 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
         attributes=assignment.final_attributes or {} if is_over or contact is None else contact.attributes,
         reference=assignment.final_reference if is_over or contact is None else contact.reference,
         held_for_consult=assignment.held_for_consult and assignment.state is AssignmentState.ON_HOLD,
-        held_channel=assignment.held_channel,
-        pending_offer=None if live is None or live.assignment_id != assignment.assignment_id else pending_offer_view(state, live),
+        held_channel=held_channel,
+        passes_to=passes_to,
+        pending_offer=None if owned is None else pending_offer_view(state, owned),
         callback_phase=None if live is None or live.callback is None else live.callback.phase,
         role=assignment.role,
         members=_members(state, assignment, contact),
@@ -183,7 +189,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         failed_rules=contact.failed_rules,
         callback=None if contact.callback is None else _callback_view(state, contact, contact.callback),
         suspension=_suspension_view(contact),
-        switch=_switch_view(contact),
+        switch=_switch_view(state, contact),
     )
 
 
@@ -219,12 +225,17 @@ def _suspension_view(contact: Contact) -> SuspensionView | None:
     )
 
 
-def _switch_view(contact: Contact) -> SwitchView | None:
+def _switch_view(state: RoutingState, contact: Contact) -> SwitchView | None:
     switch = contact.switch
     if switch is None:
         return None
     waits = switch.deadline_ms is None
-    return SwitchView(channel=switch.channel, deadline_ms=switch.deadline_ms, if_unable=switch.if_unable if waits else None)
+    return SwitchView(
+        channel=switch.channel,
+        deadline_ms=switch.deadline_ms,
+        if_unable=switch.if_unable if waits else None,
+        to_agent_id=agent_taking_over(state, contact),
+    )
 
 
 def contact_detail_view(state: RoutingState, contact: Contact) -> ContactView:

@@ -159,7 +159,7 @@ def _translate_resume(shadow: ShadowState, event: ContactResumed) -> Event:
 
 def _translate_channel_request(shadow: ShadowState, event: ContactChannelRequested) -> Event:
     """Hold for a switch what the shadow policy asks for."""
-    if event.deadline_ms is None:
+    if event.deadline_ms is None or event.to_assignment_id is not None:
         return event
     assignment = shadow.state.assignments[event.assignment_id]
     return msgspec.structs.replace(event, held_units=held_units(shadow.state, assignment, event.channel))

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from router.model.events.contact import ContactOption
 from router.model.policy import CallbackMode, CallbackQueuePosition, SuspensionEnd
-from router.model.states import AgentId, CallbackPhase, ContactId, IfUnable, QueueId
+from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, IfUnable, QueueId
 
 
 class CallbackState(Struct, kw_only=True, gc=False):
@@ -100,6 +100,8 @@ class ChannelSwitch(Struct, kw_only=True, gc=False):
     """What another agent is offered while it waits."""
     gateway_id: str = ""
     """Gateway that is to connect the customer; empty: the contact's own."""
+    to_assignment_id: AssignmentId | None = None
+    """Assignment, on the new channel, whose agent owns the contact once the customer is connected; None: the owner's."""
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:

@@ -251,7 +251,8 @@ class Timers:
             return contact.step_until_ms == due and contact.awaits_offers
         if kind == _PREFERRED:
             return contact.preferred_until_ms == due and contact.order_key != 0
-        return contact.order_key != 0 and (contact.cool_downs or {}).get(other) == due
+        seeks_agents = contact.order_key != 0 or (contact.switch is not None and contact.switch.deadline_ms is None)
+        return seeks_agents and (contact.cool_downs or {}).get(other) == due
 
 
 def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:

@@ -159,6 +159,7 @@ def situation_in(records: WorkspaceRecords, contact: Contact) -> Situation:
         pending=records.offers[contact.pending_offer_ids[0]].reason if contact.pending_offer_ids else None,
         other_roles=(records.assignments[name].role for name in contact.participant_assignment_ids),
         is_switching=contact.switch is not None and contact.switch.deadline_ms is not None,
+        is_passing_on=contact.switch is not None and contact.switch.to_assignment_id is not None,
     )
 
 
@@ -198,6 +199,14 @@ def participant_assignment(records: WorkspaceRecords, contact: Contact, agent_id
         if records.assignments[name].agent_id == agent_id:
             return records.assignments[name]
     return None
+
+
+def agent_taking_over(records: WorkspaceRecords, contact: Contact) -> AgentId | None:
+    """Return the agent who owns the contact once the customer is connected with them on another channel; None: there is none."""
+    switch = contact.switch
+    if switch is None or switch.to_assignment_id is None:
+        return None
+    return records.assignments[switch.to_assignment_id].agent_id
 
 
 def active_consult(records: WorkspaceRecords, contact: Contact) -> Assignment | None:

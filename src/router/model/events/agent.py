@@ -67,6 +67,7 @@ class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"
     """The offer has become the assignment of the same id. In a transfer, the old owner's assignment ends with this event.
 
     With the role ``consult``, ``from_agent_id`` is the owner, who keeps the contact, and ``from_assignment_id`` is null.
+    With ``takes_over`` as well, the contact itself was offered: the agent owns it once the customer is connected on the channel.
     """
 
     offer_id: OfferId
@@ -81,6 +82,8 @@ class OfferAccepted(EventStruct, frozen=True, kw_only=True, tag="offer.accepted"
     role: AssignmentRole = AssignmentRole.OWNER
     closed_ms: int = 0
     """Time since the submit that it waited for openings and that does not count as waiting, in milliseconds."""
+    takes_over: bool = False
+    """Whether the agent, in the role ``consult``, was offered the contact, for a switch of its channel."""
 
 
 class OfferDeclined(EventStruct, frozen=True, kw_only=True, tag="offer.declined"):
@@ -183,7 +186,8 @@ class ContactHandedOver(EventStruct, frozen=True, kw_only=True, tag="contact.han
     from_assignment_id: AssignmentId
     from_agent_id: AgentId
     reason: str
-    """``consult`` (a warm transfer), ``hand_over``, ``supervisor`` or ``lost_desktop``."""
+    """``consult`` (a warm transfer), ``hand_over``, ``channel`` (the customer is connected with this agent on another channel),
+    ``supervisor`` or ``lost_desktop``."""
     members: dict[AgentId, AssignmentRole] = {}
     gateway_id: GatewayId = ""
     queue_id: QueueId | None = None

@@ -11,9 +11,10 @@ from router.model.states import AgentId, AssignmentId, AssignmentRole, ContactId
 class ContactChannelRequested(EventStruct, frozen=True, kw_only=True, tag="contact.channel_requested"):
     """A conversation is to continue on another channel; the old one stands until the customer is connected there.
 
-    With ``deadline_ms`` the gateway must connect the customer now and report the outcome. Without it the agent has no capacity for
-    the channel: the switch waits until the agent has, or another agent accepts the contact, or a consult, on the channel. A switch
-    in progress also ends, without an event of its own, when the contact ends, waits again, is suspended or gets another owner.
+    With ``deadline_ms`` the gateway must connect the customer now and report the outcome: with the owner, or with the agent
+    ``to_agent_id``, who then owns the contact. Without it the agent has no capacity for the channel: the switch waits until the
+    agent has, or another agent accepts the contact, or a consult, on the channel. A switch in progress also ends, without an event
+    of its own, when the contact ends, waits again, is suspended or gets another owner.
     """
 
     contact_id: ContactId
@@ -35,6 +36,10 @@ class ContactChannelRequested(EventStruct, frozen=True, kw_only=True, tag="conta
     """While the switch waits: whether another agent is offered the contact (``queue``, also if null) or a consult (``consult``)."""
     to_gateway_id: GatewayId = ""
     """Gateway that serves the new channel and is to connect the customer; empty: the contact's own."""
+    to_assignment_id: AssignmentId | None = None
+    """Assignment of ``to_agent_id``, which is on the new channel; null: the owner's goes on there."""
+    to_agent_id: AgentId | None = None
+    """Agent in the conversation who owns the contact once the customer is connected with them; null: the present owner."""
 
 
 class ContactChannelSwitched(EventStruct, frozen=True, kw_only=True, tag="contact.channel_switched"):

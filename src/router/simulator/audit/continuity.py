@@ -4,7 +4,8 @@ Checked are, from the events and the policy alone:
 
 * a suspended contact has no agent, offer or participant, is in no line, and its age counts waiting only;
 * a resumed contact has the place that ``suspension.place`` says, and is reserved for its last agent or for no one;
-* a switch is of the owner's own assignment, holds no more than the agent's capacity allows, and begins and ends once.
+* a switch is of the owner's own assignment, or to an agent in the conversation, holds no more than the agent's capacity allows, and
+  begins and ends once.
 """
 
 from collections.abc import Callable
@@ -94,6 +95,12 @@ class ContinuityAudit:
         self._log.check(event.from_channel == contact.channel, f"{event.contact_id} switches from a channel that it is not on")
         self.end_switch(event.contact_id)
         if event.deadline_ms is None:
+            return
+        if event.to_assignment_id is not None:
+            # Nothing is held: the work of the agent who is to take the contact over has the capacity already.
+            beside = contact.participants.get(event.to_assignment_id)
+            self._log.check(beside == event.to_agent_id, f"{event.contact_id} is passed to an agent who is not in the conversation")
+            self._log.check(event.held_units == 0, f"{event.contact_id} holds capacity of an agent who is to leave it")
             return
         agent = self._state.agent(event.agent_id)
         item = CapacityItem(contact_id=event.contact_id, channel=event.channel, units=event.held_units)

@@ -113,7 +113,10 @@ class OfferAudit:
             return
         self._log.check(offer.agent_id == event.agent_id, f"offer {event.offer_id} was made to another agent")
         self._log.check(self._log.at_ms < offer.deadline_ms, f"offer {event.offer_id} is accepted after its deadline")
-        self._log.check(offer.role is event.role, f"offer {event.offer_id} was for another role")
+        takes_over = offer.role is AssignmentRole.OWNER and offer.reason == "channel"
+        self._log.check(takes_over is event.takes_over, f"offer {event.offer_id} takes a contact over otherwise than it was made")
+        role = AssignmentRole.CONSULT if takes_over else offer.role
+        self._log.check(role is event.role, f"offer {event.offer_id} was for another role")
         self._log.check(contact.owner == event.from_agent_id, f"{event.contact_id} has two owners at once")
         self._state.check_wait(contact, event.waited_ms)
         if event.role is AssignmentRole.OWNER:

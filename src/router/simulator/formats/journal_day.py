@@ -60,7 +60,7 @@ from router.simulator.day import DayWindow, RecordedOutcome
 from router.simulator.formats.recorded_agents import RecordedAgents
 from router.simulator.formats.recorded_rows import AgentRow, ContactRow, iso_time, seconds
 
-_PASSED_ON: Final = frozenset({"consult", "hand_over"})
+_PASSED_ON: Final = frozenset({"consult", "hand_over", "channel"})
 
 _LOST: Final[dict[type[Event], RecordedOutcome]] = {
     ContactAbandoned: RecordedOutcome.ABANDONED,

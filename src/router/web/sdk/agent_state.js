@@ -57,6 +57,7 @@
  * @property {number | null} wrap_up_started_at_ms
  * @property {boolean} held_for_consult
  * @property {string | null} held_channel channel on which the gateway connects the customer now
+ * @property {string | null} passes_to agent who gets the customer there and owns the contact once they are connected; null: this one
  * @property {PendingOffer | null} pending_offer what this agent, the owner, has asked for and that is not answered yet
  * @property {CallbackPhase | null} callback_phase
  */
@@ -182,6 +183,7 @@ function assignmentFromView(view) {
     wrap_up_started_at_ms: view.wrap_up_started_at_ms ?? null,
     held_for_consult: view.held_for_consult ?? false,
     held_channel: view.held_channel ?? null,
+    passes_to: view.passes_to ?? null,
     pending_offer: view.pending_offer ? pendingFromView(view.pending_offer) : null,
     callback_phase: view.callback_phase ?? null,
   };
@@ -349,7 +351,12 @@ function afterChannel(agent, event) {
   const own = next.assignments.get(event.assignment_id ?? "");
   if (own === undefined) return next;
   const isRequested = event.type === "contact.channel_requested" && (event.deadline_ms ?? null) !== null;
-  const changed = { ...own, held_channel: isRequested ? event.channel : null, channel: isSwitched ? event.channel : own.channel };
+  const changed = {
+    ...own,
+    held_channel: isRequested ? event.channel : null,
+    passes_to: isRequested ? (event.to_agent_id ?? null) : null,
+    channel: isSwitched ? event.channel : own.channel,
+  };
   return { ...next, assignments: new Map(next.assignments).set(own.assignment_id, changed) };
 }
 
@@ -416,8 +423,10 @@ function updateContact(agent, contactId, changes) {
 function updateAssignment(agent, assignmentId, state, changes) {
   const work = agent.assignments.get(assignmentId);
   if (work === undefined) return agent;
-  const held_channel = state === "parked" || state === "wrap_up" ? null : work.held_channel;
-  const changed = { ...work, parked_until_ms: null, held_for_consult: false, held_channel, state, ...changes };
+  const ends = state === "parked" || state === "wrap_up";
+  const held_channel = ends ? null : work.held_channel;
+  const passes_to = ends ? null : work.passes_to;
+  const changed = { ...work, parked_until_ms: null, held_for_consult: false, held_channel, passes_to, state, ...changes };
   return { ...agent, assignments: new Map(agent.assignments).set(assignmentId, changed) };
 }
 

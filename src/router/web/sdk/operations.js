@@ -13,6 +13,7 @@
  * @property {Readonly<Record<string, AssignmentRole>>} members
  * @property {{readonly kind: string} | null} pending_offer
  * @property {CallbackPhase | null} callback_phase
+ * @property {string | null} passes_to
  */
 
 /**
@@ -23,6 +24,7 @@
  * @property {boolean} hasConsult
  * @property {boolean} hasParticipants
  * @property {boolean} isConnected
+ * @property {boolean} isPassingOn
  */
 
 /** @param {Conversation} it */
@@ -48,10 +50,10 @@ const OWNER_RULES = [
   ["transfer_to_queue", (it) => !canAsk(it)],
   ["transfer_cancel", (it) => it.pending === "transfer"],
   ["consult", (it) => canAsk(it) && it.state !== "parked"],
-  ["consult_complete", (it) => it.hasConsult],
+  ["consult_complete", (it) => it.hasConsult && !it.isPassingOn],
   ["consult_cancel", (it) => it.hasConsult || it.pending === "consult"],
   ["conference", (it) => it.hasConsult],
-  ["hand_over", (it) => it.hasParticipants],
+  ["hand_over", (it) => it.hasParticipants && !it.isPassingOn],
   ["complete", () => true],
 ];
 const OF_MEMBERS = Object.freeze(["leave", "complete"]);
@@ -72,6 +74,7 @@ export function allowedOperations(assignment) {
     pending: assignment.pending_offer?.kind ?? null,
     hasConsult: roles.includes("consult"),
     hasParticipants: roles.includes("participant"),
+    isPassingOn: assignment.passes_to !== null,
     isConnected: assignment.callback_phase === null || assignment.callback_phase === "connected",
   };
   return OWNER_RULES.filter(([, rule]) => rule(conversation)).map(([name]) => name);

@@ -295,6 +295,8 @@ export interface AssignmentView {
   readonly held_for_consult?: boolean;
   /** Channel on which the gateway connects the customer now; null: none. */
   readonly held_channel?: string | null;
+  /** Agent who owns the contact once the customer is connected with them on `held_channel`; null: this one. */
+  readonly passes_to?: string | null;
   /** Transfer or consult of this conversation that is not answered yet; null: none. */
   readonly pending_offer?: PendingOfferView | null;
   /** Phase of the contact's callback; null: it is no callback, or this agent has left the conversation. */
@@ -1029,9 +1031,10 @@ export interface ContactChannelFailed {
 
 /**
  * A conversation is to continue on another channel; the old one stands until the customer is connected there. With `deadline_ms`
- * the gateway must connect the customer now and report the outcome. Without it the agent has no capacity for the channel: the
- * switch waits until the agent has, or another agent accepts the contact, or a consult, on the channel. A switch in progress also
- * ends, without an event of its own, when the contact ends, waits again, is suspended or gets another owner.
+ * the gateway must connect the customer now and report the outcome: with the owner, or with the agent `to_agent_id`, who then
+ * owns the contact. Without it the agent has no capacity for the channel: the switch waits until the agent has, or another agent
+ * accepts the contact, or a consult, on the channel. A switch in progress also ends, without an event of its own, when the
+ * contact ends, waits again, is suspended or gets another owner.
  */
 export interface ContactChannelRequested {
   readonly type: "contact.channel_requested";
@@ -1059,6 +1062,10 @@ export interface ContactChannelRequested {
   readonly if_unable?: IfUnable | null;
   /** Gateway that serves the new channel and is to connect the customer; empty: the contact's own. */
   readonly to_gateway_id?: string;
+  /** Assignment of `to_agent_id`, which is on the new channel; null: the owner's goes on there. */
+  readonly to_assignment_id?: string | null;
+  /** Agent in the conversation who owns the contact once the customer is connected with them; null: the present owner. */
+  readonly to_agent_id?: string | null;
 }
 
 /** The contact continues on another channel: in its place in the queue, or with its agent and in the same assignment. */
@@ -1289,7 +1296,10 @@ export interface ContactHandedOver {
   readonly from_assignment_id: string;
   /** Owner until this event; null: none. */
   readonly from_agent_id: string;
-  /** `consult` (a warm transfer), `hand_over`, `supervisor` or `lost_desktop`. */
+  /**
+   * `consult` (a warm transfer), `hand_over`, `channel` (the customer is connected with this agent on another channel),
+   * `supervisor` or `lost_desktop`.
+   */
   readonly reason: string;
   /** All agents of the conversation after the event, with their roles; null or empty: only the owner. */
   readonly members?: Readonly<Record<string, AssignmentRole>>;
@@ -2215,7 +2225,8 @@ export interface MoveCallbackFrame extends CommandFrame {
 
 /**
  * The offer has become the assignment of the same id. In a transfer, the old owner's assignment ends with this event. With the
- * role `consult`, `from_agent_id` is the owner, who keeps the contact, and `from_assignment_id` is null.
+ * role `consult`, `from_agent_id` is the owner, who keeps the contact, and `from_assignment_id` is null. With `takes_over` as
+ * well, the contact itself was offered: the agent owns it once the customer is connected on the channel.
  */
 export interface OfferAccepted {
   readonly type: "offer.accepted";
@@ -2239,6 +2250,8 @@ export interface OfferAccepted {
   readonly role?: AssignmentRole;
   /** Time since the submit that it waited for openings and that does not count as waiting, in milliseconds. */
   readonly closed_ms?: number;
+  /** Whether the agent, in the role `consult`, was offered the contact, for a switch of its channel. */
+  readonly takes_over?: boolean;
 }
 
 /** The agent declined the offer. */
@@ -3303,6 +3316,8 @@ export interface SwitchView {
   readonly deadline_ms?: number | null;
   /** While it waits: whether another agent is offered the contact (`queue`) or a consult (`consult`). */
   readonly if_unable?: IfUnable | null;
+  /** Agent who owns the contact once the customer is connected with them; null: the present owner. */
+  readonly to_agent_id?: string | null;
 }
 
 /** A time window of a callback. */
