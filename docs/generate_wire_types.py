@@ -85,7 +85,6 @@ def tables_text() -> str:
     audience = [f'  "{_tag(kind)}": [{_strings(one)}, {_strings(several)}],' for kind, (one, several) in EVENT_AUDIENCE.items()]
     permanent = [int(code) for code in CloseCode if code < 4500 and not may_reconnect(code) and code != CloseCode.NORMAL]
     unavailable = sorted(code for code, kind in PROBLEMS.items() if kind.status == 503)
-    frames = sorted(_tag(kind) for kind in get_args(ServerFrame))
     lines = [
         _TABLES_HEAD,
         "/** By type of event: fields that name one agent who receives it, and fields that name several. */",
@@ -96,9 +95,9 @@ def tables_text() -> str:
         "/** Close codes below 4500 that forbid to reconnect, besides those that no router sends. */",
         f"export const PERMANENT_CLOSE_CODES = Object.freeze([{', '.join(str(code) for code in permanent)}]);\n",
         "/** Codes of problems of a router that is not available now. */",
-        f"export const UNAVAILABLE_CODES = Object.freeze([{', '.join(_quoted(code) for code in unavailable)}]);\n",
-        "/** Types of the router's frames. */",
-        f"export const SERVER_FRAME_TYPES = Object.freeze([{', '.join(_quoted(name) for name in frames)}]);",
+        "export const UNAVAILABLE_CODES = Object.freeze([",
+        *(f"  {_quoted(code)}," for code in unavailable),
+        "]);",
     ]
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { DesktopClient, InvalidInput, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused } from "../../src/router/web/sdk/index.js";
+import { DesktopClient, InvalidInput, NotConnected, OutcomeUnknown } from "../../src/router/web/sdk/index.js";
+import { PermanentlyClosed, RouterRefused } from "../../src/router/web/sdk/index.js";
 import { FakeRouter, heldEvent, opened, WELCOME } from "./fake_router.js";
 
 /** @param {DesktopClient} client */
@@ -229,7 +230,8 @@ test("a lost answer leaves the outcome unknown and names the key", async () => {
 
 test("a command without a connection fails after the time limit, and was not sent", async () => {
   const router = new FakeRouter();
-  const client = new DesktopClient({ ...router.options, connectTimeoutMs: 60, backoffBaseMs: 100_000, backoffMaxMs: 100_000, random: () => 1 });
+  const longest = { backoffBaseMs: 100_000, backoffMaxMs: 100_000, random: () => 1 };
+  const client = new DesktopClient({ ...router.options, connectTimeoutMs: 60, ...longest });
   const side = await opened(client, router);
   side.close(1006);
   await assert.rejects(client.ready(), NotConnected);
@@ -280,7 +282,8 @@ test("listeners hear events by type once they are part of the state; one that th
   /** @type {unknown[]} */
   const heard = [];
   const stop = new AbortController();
-  client.on("agent.state_changed", (event, frame) => heard.push(event.state, frame?.seq, client.state.state), { signal: stop.signal });
+  const { signal } = stop;
+  client.on("agent.state_changed", (event, frame) => heard.push(event.state, frame?.seq, client.state.state), { signal });
   client.on("agent.state_changed", () => {
     throw new Error("of the application");
   });
@@ -339,7 +342,8 @@ for (const [name, value] of Object.entries({
   });
 }
 
-for (const url of ["http://ada:secret@router.test", "http://router.test/?a=1", "http://router.test/#a", "router.test", "ftp://router.test"]) {
+const NO_ADDRESSES = ["http://ada:secret@a.test", "http://a.test/?a=1", "http://a.test/#a", "a.test", "ftp://a.test"];
+for (const url of NO_ADDRESSES) {
   test(`an address that cannot be right is refused: ${url}`, () => {
     const options = { ...new FakeRouter().options, baseUrl: url };
     assert.throws(() => new DesktopClient(options), (error) => error instanceof InvalidInput && !error.message.includes("secret"));
@@ -348,6 +352,8 @@ for (const url of ["http://ada:secret@router.test", "http://router.test/?a=1", "
 
 test("a command without an id is refused before it is sent", async () => {
   const client = new DesktopClient(new FakeRouter().options);
-  await assert.rejects(client.accept(/** @type {any} */ (undefined)), (error) => error instanceof InvalidInput && error.field === "offer_id");
-  await assert.rejects(client.transferToAgent("c", ""), (error) => error instanceof InvalidInput && error.field === "to_agent_id");
+  /** @param {string} field */
+  const names = (field) => (/** @type {unknown} */ error) => error instanceof InvalidInput && error.field === field;
+  await assert.rejects(client.accept(/** @type {any} */ (undefined)), names("offer_id"));
+  await assert.rejects(client.transferToAgent("c", ""), names("to_agent_id"));
 });

@@ -43,6 +43,13 @@ def test_every_import_is_a_file_of_the_client() -> None:
                 assert (SDK / name).is_file(), (file.name, line)
 
 
+def test_a_file_has_at_most_600_lines_of_132_columns() -> None:
+    for file in (*SDK.glob("*.js"), *TESTS.glob("*.js")):
+        lines = file.read_text().splitlines()
+        assert len(lines) <= 600, file.name
+        assert [number for number, line in enumerate(lines, start=1) if len(line) > 132] == [], file.name
+
+
 def type_check(project: Path) -> str:
     try:
         return type_errors(project)

@@ -1,6 +1,6 @@
 /**
- * State of an agent: the last `welcome`, kept up to date by events. Invariant: after all events are applied, it equals one built from
- * a fresh `welcome`. Values that the router derives from its policy are in the `welcome` and not here.
+ * State of an agent: the last `welcome`, kept up to date by events. Invariant: after all events are applied, it equals one built
+ * from a fresh `welcome`. Values that the router derives from its policy are in the `welcome` and not here.
  *
  * Everything is immutable: an event makes a new agent, which shares with the old one what has not changed.
  */

@@ -1,8 +1,9 @@
 /**
  * Cards of contacts, as the clients of desktops and supervisors keep them.
  *
- * A card comes with an offer, or in a `card` frame of its own; `card_changed` frames replace parts of it. A card is kept until the
- * contact has left the agent; a supervisor has the cards that they watch until the contact is over, or the connection is a new one.
+ * A card comes with an offer, or in a `card` frame of its own; `card_changed` frames replace parts of it. A card is kept until
+ * the contact has left the agent; a supervisor has the cards that they watch until the contact is over, or the connection is a
+ * new one.
  */
 
 /** @import { Card, CardChangedFrame, ServerFrame } from "./wire.d.ts" */

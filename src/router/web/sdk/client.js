@@ -1,7 +1,7 @@
 /** Common base of the clients: connect, close, read events, listen, and follow the state. */
 
 import { CLOSE_CODES, Connection } from "./connection.js";
-import { PermanentlyClosed } from "./errors.js";
+import { PermanentlyClosed, requireText } from "./errors.js";
 import { fullOptions } from "./options.js";
 
 /** @import { Status } from "./connection.js" */
@@ -14,9 +14,9 @@ import { fullOptions } from "./options.js";
 const NOTIFY_EACH_MS = 16;
 
 /**
- * What a listener may be told of besides the types of events: each event (`event`), a state that was loaded again (`welcome`), live
- * counts of queues (`stats`), watched statistics, a card that has come or changed (with its contact), the request of a customer, and
- * the state of the connection.
+ * What a listener may be told of besides the types of events: each event (`event`), a state that was loaded again (`welcome`),
+ * live counts of queues (`stats`), watched statistics, a card that has come or changed (with its contact), the request of a
+ * customer, and the state of the connection.
  * @typedef {EventsByType & {event: Event, welcome: WelcomeFrame, stats: StatsFrame, statistics: StatisticsFrame,
  *   card: {contact_id: string, card: Card}, request: RequestView, status: Status}} Told
  */
@@ -28,8 +28,8 @@ const NOTIFY_EACH_MS = 16;
  */
 
 /**
- * Guards of commands on contacts and agents. `ifMatch` is the `tag` of an earlier answer, or `*` for any: if the contact or the agent
- * has changed since, the command is refused with `precondition_failed`.
+ * Guards of commands on contacts and agents. `ifMatch` is the `tag` of an earlier answer, or `*` for any: if the contact or the
+ * agent has changed since, the command is refused with `precondition_failed`.
  * @typedef {KeyGuard & {ifMatch?: string}} Guard
  */
 
@@ -45,7 +45,8 @@ const NOTIFY_EACH_MS = 16;
  * Copy of the state that a client may see.
  * @template S
  * @typedef {object} Mirror
- * @property {(frames: readonly (WelcomeFrame | StatePageFrame)[]) => void} load replace the state by that of a `welcome` and its pages
+ * @property {(frames: readonly (WelcomeFrame | StatePageFrame)[]) => void} load replace the state by that of a `welcome` and its
+ *   pages
  * @property {(frame: ServerFrame) => void} apply follow any other frame
  * @property {() => S} snapshot the state; the same object as long as nothing has changed
  */
@@ -86,7 +87,7 @@ export class Client {
     else full.signal?.addEventListener("abort", () => void this.close(), { once: true });
   }
 
-  /** Connect and wait for the initial state; afterwards the client reconnects by itself. Throws PermanentlyClosed or NotConnected. */
+  /** Connect and wait for the initial state; the client reconnects by itself. Throws PermanentlyClosed or NotConnected. */
   async open() {
     this.#stopWatching();
     this.#stopWatching = watchPage(() => this.nudge());
@@ -151,6 +152,16 @@ export class Client {
     return this.#mirror.snapshot();
   }
 
+  /**
+   * Throw what has closed the connection; nothing, if it is open or this side has closed it.
+   * @protected
+   */
+  throwIfLost() {
+    const error = this.#connection.finalError;
+    const isOwn = error instanceof PermanentlyClosed && error.code === CLOSE_CODES.NORMAL;
+    if (error !== null && !isOwn) throw error;
+  }
+
   // --- React's useSyncExternalStore --------------------------------------------------------------------------
   /** Return the state; the same object as long as nothing has changed. Bound, to be passed on as it is. */
   getSnapshot = () => this.#mirror.snapshot();
@@ -166,8 +177,8 @@ export class Client {
 
   // --- events ------------------------------------------------------------------------------------------------
   /**
-   * Call a function with each event of a type, or another thing of `Told`, as soon as it has arrived and is part of the state. Returns
-   * a function that ends it.
+   * Call a function with each event of a type, or another thing of `Told`, as soon as it has arrived and is part of the state.
+   * Returns a function that ends it.
    * @template {keyof Told} K
    * @param {K} type
    * @param {(what: Told[K], frame?: K extends keyof EventsByType | "event" ? EventFrame : undefined) => void} listener
@@ -182,9 +193,9 @@ export class Client {
   }
 
   /**
-   * Iterate over the frames, without gaps across reconnects. A `welcome` in between means that more events were missed than the router
-   * keeps: the state was loaded again. Ends when this side closes; throws PermanentlyClosed when the router closes for good. One
-   * reader at a time.
+   * Iterate over the frames, without gaps across reconnects. A `welcome` in between means that more events were missed than the
+   * router keeps: the state was loaded again. Ends when this side closes; throws PermanentlyClosed when the router closes for
+   * good. One reader at a time.
    * @returns {AsyncGenerator<DeliveredFrame, void, void>}
    */
   [Symbol.asyncIterator]() {
@@ -312,4 +323,16 @@ function watchPage(listener) {
     document.removeEventListener("visibilitychange", ifVisible);
     return undefined;
   };
+}
+
+/**
+ * Return one field of a frame with a checked id.
+ * @template {string} K
+ * @template {string} V
+ * @param {K} field
+ * @param {V} value
+ * @returns {Record<K, V>}
+ */
+export function id(field, value) {
+  return /** @type {Record<K, V>} */ ({ [field]: requireText(field, value) });
 }

@@ -4,26 +4,26 @@
  * Theory of operation
  * -------------------
  *
- * One loop (`#run`) opens a connection, waits for its end, waits for the back-off and opens the next one. It ends only when this side
- * closes, when the router closes with a code that forbids to reconnect, or when the token cannot be renewed.
+ * One loop (`#run`) opens a connection, waits for its end, waits for the back-off and opens the next one. It ends only when this
+ * side closes, when the router closes with a code that forbids to reconnect, or when the token cannot be renewed.
  *
  * Logging in. A page sees neither the status nor the headers of a refused upgrade. So each connection begins with a request for a
  * ticket, whose answer says whether the credential is good and when to come again; the ticket opens the socket.
  *
  * Resuming. The position is (`historyId`, `seq`): every event up to `seq` has been delivered or was not addressed to this client.
  * Each `hello` carries it. The router then either sends `resumed` and the missed events, or, if it no longer holds them, a new
- * `welcome` with the full state, which the reader gets in the stream. An event whose number is not greater than `seq` is a duplicate
- * and ignored. The connection counts as established after the last page of a welcome.
+ * `welcome` with the full state, which the reader gets in the stream. An event whose number is not greater than `seq` is a
+ * duplicate and ignored. The connection counts as established after the last page of a welcome.
  *
- * Reading. Each frame is applied to the local state (`onFrame`) and appended to a bounded buffer. If the buffer is full, the event is
- * neither applied nor counted as received and the connection is given up; the next one is opened when half of the buffer has been
- * read, and resumes with that event.
+ * Reading. Each frame is applied to the local state (`onFrame`) and appended to a bounded buffer. If the buffer is full, the
+ * event is neither applied nor counted as received and the connection is given up; the next one is opened when half of the
+ * buffer has been read, and resumes with that event.
  *
  * Commands. `request` sends a frame with an id of its own and waits for the `ok`, `pong` or `error` frame with that id. If the
  * connection is lost in between, the outcome is unknown; nothing is ever sent twice.
  *
- * Giving up a socket. A page cannot abort a TCP connection, and the closing handshake of a dead one takes long. A socket that is given
- * up is closed and not listened to any more.
+ * Giving up a socket. A page cannot abort a TCP connection, and the closing handshake of a dead one takes long. A socket that is
+ * given up is closed and not listened to any more.
  */
 
 import { NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused } from "./errors.js";
@@ -152,6 +152,11 @@ export class Connection {
   nudge() {
     this.#wake.open();
     if (this.#live.isOpen) this.#heartbeat?.beatNow();
+  }
+
+  /** What has ended the connection for good; null: nothing yet. */
+  get finalError() {
+    return this.#finalError;
   }
 
   /** Whether commands can be sent at once. */

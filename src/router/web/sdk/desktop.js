@@ -2,7 +2,7 @@
 
 import { applyToAgent, agentFromView, freshAgent } from "./agent_state.js";
 import { Cards } from "./cards.js";
-import { Client } from "./client.js";
+import { Client, id } from "./client.js";
 import { requireText } from "./errors.js";
 
 /** @import { Agent } from "./agent_state.js" */
@@ -16,6 +16,7 @@ import { requireText } from "./errors.js";
 
 class DesktopMirror {
   #agent = freshAgent("");
+  #agentShown = this.#agent;
   #cards = new Cards();
   /** @type {DesktopState} */
   #snapshot = { ...this.#agent, cards: this.#cards.byContact };
@@ -41,6 +42,8 @@ class DesktopMirror {
   }
 
   #refresh() {
+    if (this.#agent === this.#agentShown && this.#cards.byContact === this.#snapshot.cards) return;
+    this.#agentShown = this.#agent;
     this.#snapshot = { ...this.#agent, cards: this.#cards.byContact };
   }
 }
@@ -208,9 +211,9 @@ export class DesktopClient extends Client {
   }
 
   /**
-   * Offer the contact to another agent; it stays with this agent until the other one accepts. With `waitS`, an agent who has no free
-   * capacity is waited for: this agent's part ends, the contact is reserved for the other agent for so many seconds, then for this
-   * agent for `returnToSenderS`, then open to all agents.
+   * Offer the contact to another agent; it stays with this agent until the other one accepts. With `waitS`, an agent who has no
+   * free capacity is waited for: this agent's part ends, the contact is reserved for the other agent for so many seconds, then
+   * for this agent for `returnToSenderS`, then open to all agents.
    * @param {string} contactId
    * @param {string} agentId
    * @param {Guard & {waitS?: number, returnToSenderS?: number}} [options]
@@ -294,15 +297,4 @@ export class DesktopClient extends Client {
   async handOver(contactId, agentId, guard) {
     return this.command({ type: "hand_over", ...id("contact_id", contactId), ...id("to_agent_id", agentId) }, guard);
   }
-}
-
-/**
- * Return one field of a frame with a checked id.
- * @template {string} K
- * @param {K} field
- * @param {string} value
- * @returns {Record<K, string>}
- */
-export function id(field, value) {
-  return /** @type {Record<K, string>} */ ({ [field]: requireText(field, value) });
 }

@@ -2,7 +2,8 @@
  * Errors of the client.
  *
  * ClientError
- * ├── RouterRefused      the router refused the command and gave a reason; it had no effect (or, rarely, this is unknown: `applied`)
+ * ├── RouterRefused      the router refused the command and gave a reason; it had no effect (or, rarely, this is unknown:
+ * `applied`)
  * ├── OutcomeUnknown     the connection was lost before the answer; the command may or may not have been applied
  * ├── NotConnected       no connection within the time limit, or none is possible; nothing was sent
  * ├── PermanentlyClosed  the connection was closed with a code that forbids to reconnect
@@ -43,8 +44,8 @@ export class RouterRefused extends ClientError {
 }
 
 /**
- * Loss of the answer to a command. If it was sent with an idempotency key, `idempotencyKey` is that key: repeating the command with
- * it has no second effect.
+ * Loss of the answer to a command. If it was sent with an idempotency key, `idempotencyKey` is that key: repeating the command
+ * with it has no second effect.
  */
 export class OutcomeUnknown extends ClientError {
   /**

@@ -5,9 +5,9 @@ import { TIMER_MAX_MS } from "./reconnect.js";
 /**
  * Heartbeat of one connection: a ping each `beatMs`, and a verdict half of that later.
  *
- * A connection lives if any frame was heard since the ping. Timers alone prove nothing: hidden tabs run them once a minute, and after
- * sleep a timer may fire before the frames that have arrived meanwhile are delivered. So a verdict that comes late is given once
- * more, after another ping.
+ * A connection lives if any frame was heard since the ping. Timers alone prove nothing: hidden tabs run them once a minute, and
+ * after sleep a timer may fire before the frames that have arrived meanwhile are delivered. So a verdict that comes late is
+ * given once more, after another ping.
  */
 export class Heartbeat {
   #beatMs;

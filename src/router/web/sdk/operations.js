@@ -1,6 +1,6 @@
 /**
- * Operations that the present state of an assignment allows its agent: the same table as `src/router/model/operations.py`, as far as
- * agents are concerned. A test compares both in every situation.
+ * Operations that the present state of an assignment allows its agent: the same table as `src/router/model/operations.py`, as
+ * far as agents are concerned. A test compares both in every situation.
  */
 
 /** @import { AssignmentRole, AssignmentState, CallbackPhase } from "./wire.d.ts" */

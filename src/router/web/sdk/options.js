@@ -8,14 +8,14 @@ import { TIMER_MAX_MS } from "./reconnect.js";
  * @typedef {object} ClientOptions
  * @property {string} baseUrl `http://host:port` or `https://host:port` of the router; the socket is opened at the same place
  * @property {import("./reconnect.js").Token} token bearer token, or a (sync or async) function that returns a fresh one
- * @property {"ticket" | "hello"} [login] how the credential gets to the socket: exchanged for a ticket before each connection (the
- *   default, which tells a refusal from a lost connection), or as it is in the first frame
+ * @property {"ticket" | "hello"} [login] how the credential gets to the socket: exchanged for a ticket before each connection
+ *   (the default, which tells a refusal from a lost connection), or as it is in the first frame
  * @property {number} [connectTimeoutMs] longest wait for a connection, when the client is opened and for a command; 30,000
  * @property {number} [commandTimeoutMs] longest wait for the answer to a command, after which the outcome is unknown; 30,000
  * @property {number} [eventBufferMax] frames that the application has not read; beyond it the connection is closed until half are
  *   read; 10,000
- * @property {boolean} [deliverEvents] whether the application iterates over the client; false: events only update the state and call
- *   the listeners, and are not buffered; true
+ * @property {boolean} [deliverEvents] whether the application iterates over the client; false: events only update the state and
+ *   call the listeners, and are not buffered; true
  * @property {number} [backoffBaseMs] upper bound of the first reconnect delay, which doubles with each attempt; 1,000
  * @property {number} [backoffMaxMs] upper bound of every reconnect delay; 30,000
  * @property {AbortSignal} [signal] closes the client

@@ -72,7 +72,13 @@ export const EVENT_AUDIENCE = {
 export const PERMANENT_CLOSE_CODES = Object.freeze([1002, 1003, 1007, 1009]);
 
 /** Codes of problems of a router that is not available now. */
-export const UNAVAILABLE_CODES = Object.freeze(["answer_timeout", "busy", "context_unavailable", "event_not_reached", "journal_unavailable", "not_ready", "records_unavailable", "stopping"]);
-
-/** Types of the router's frames. */
-export const SERVER_FRAME_TYPES = Object.freeze(["card", "card_changed", "error", "event", "ok", "pong", "reconnect", "resumed", "state", "state_page", "statistics", "stats", "welcome"]);
+export const UNAVAILABLE_CODES = Object.freeze([
+  "answer_timeout",
+  "busy",
+  "context_unavailable",
+  "event_not_reached",
+  "journal_unavailable",
+  "not_ready",
+  "records_unavailable",
+  "stopping",
+]);
