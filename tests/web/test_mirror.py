@@ -119,8 +119,8 @@ def test_both_clients_allow_the_same_operations_in_every_situation(tmp_path: Pat
         ),
     ]
     rows = []
-    for state, role, phase, group, offer in itertools.product(
-        AssignmentState, AssignmentRole, (None, *CallbackPhase), members, pending
+    for state, role, phase, group, offer, passes_to in itertools.product(
+        AssignmentState, AssignmentRole, (None, *CallbackPhase), members, pending, (None, "bob")
     ):
         work = client_state.CachedAssignment(
             assignment_id="a",
@@ -136,6 +136,7 @@ def test_both_clients_allow_the_same_operations_in_every_situation(tmp_path: Pat
             members=group,
             pending_offer=offer,
             callback_phase=phase,
+            passes_to=passes_to,
         )
         rows.append([msgspec.to_builtins(work), list(work.allowed)])
     file = tmp_path / "situations.json"

@@ -57,7 +57,7 @@
  * @property {number | null} wrap_up_started_at_ms
  * @property {boolean} held_for_consult
  * @property {string | null} held_channel channel on which the gateway connects the customer now
- * @property {string | null} passes_to agent who gets the customer there and owns the contact once they are connected; null: this one
+ * @property {string | null} passes_to agent who gets the customer there and owns the contact then; null: this one
  * @property {PendingOffer | null} pending_offer what this agent, the owner, has asked for and that is not answered yet
  * @property {CallbackPhase | null} callback_phase
  */
