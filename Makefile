@@ -52,6 +52,7 @@ test-long: $(STAMP)  ## property tests with thousands of new random examples, po
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
 	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py tests/integration/test_context_power_loss.py
 	JOURNAL_SCHEDULES=4000 $(BIN)/pytest -q --timeout 1800 tests/journal/redis/test_schedules.py
+	MONDAY=whole $(BIN)/pytest -q --timeout 3600 -s tests/acceptance/stories/test_monday.py
 	ROLLING_DESKTOPS=300 $(BIN)/pytest -q --timeout 900 -s tests/acceptance/cluster/test_rolling_restart.py
 	$(MAKE) test-pythons
 	$(MAKE) mutation

@@ -36,6 +36,7 @@ TYPED_ELSEWHERE: Final = {
     "docs/how-to/recovery.md": "tests/acceptance/test_backup.py",
     "docs/how-to/clock.md": "tests/acceptance/test_backup.py",
     "docs/how-to/supervise.md": "tests/acceptance/http/test_bulk.py",
+    "docs/how-to/supervisor-program.md": "tests/acceptance/stories/test_monday.py",
     "docs/how-to/tokens.md": "tests/packaging/test_tokens_page.py",
     "docs/how-to/workspaces.md": "tests/acceptance/http/test_workspaces.py",
     "docs/how-to/policy-versions.md": "tests/acceptance/http/test_policy_versions.py",

@@ -224,6 +224,8 @@ def test_a_sliding_window_forgets_what_is_older() -> None:
         rows = rows_of(stats, StatisticsQuestion(Dimension.WORKSPACE, period=period), day.now_ms + later_s * 1000)
         return sum(row.submitted for row in rows)
 
+    assert submitted(Period.LAST_5M, 5 * 60 + 59) == 1
+    assert submitted(Period.LAST_5M, 6 * 60) == 0
     assert submitted(Period.LAST_15M, 5 * 60 + 59) == 2
     assert submitted(Period.LAST_15M, 6 * 60) == 1
     assert submitted(Period.LAST_30M, 6 * 60) == 2

@@ -19,6 +19,7 @@ from router.model.results import Done
 from router.protocol.asyncapi import asyncapi_document
 from router.records.handlers import Targets
 from router.records.service import RecordService
+from router.runtime.clock import Clock
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Reply, Writer
 from router.server.api.request import Readiness, Services
@@ -112,10 +113,11 @@ async def running_router(
     requests: dict[str, Any] | None = None,
     tickets: Callable[[Authenticator], Tickets] | None = None,
     storage: MemoryStorage | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[InProcessRouter]:
     """Start it with agents ``a0``, ``a1``… in every workspace; stop it in order. With ``context`` it keeps customers.
 
-    With the ``storage`` of an earlier one it goes on from there, as after a restart.
+    With the ``storage`` of an earlier one it goes on from there, as after a restart. ``clock`` replaces that of the machine.
     """
     settings = settings_from(
         {
@@ -132,7 +134,7 @@ async def running_router(
     create_secret(settings)
     journal = MemoryJournal(storage)
     is_new = not journal.storage.workspaces
-    writer = Writer(journal, new_stats=lambda _: RestorableStats())
+    writer = Writer(journal, clock=clock, new_stats=lambda _: RestorableStats())
     await writer.recover()
     for workspace in WORKSPACES if is_new else ():
         await writer.add_workspace(workspace)

@@ -27,6 +27,8 @@ class Period(StrEnum):
     """The running local day."""
     YESTERDAY = "yesterday"
     """The local day before."""
+    LAST_5M = "last_5m"
+    """The running minute and 5 minutes before it."""
     LAST_15M = "last_15m"
     """The running minute and 15 minutes before it."""
     LAST_30M = "last_30m"
@@ -50,7 +52,7 @@ class Interval(StrEnum):
     """Local days."""
 
 
-_MINUTES: Final = {Period.LAST_15M: 15, Period.LAST_30M: 30, Period.LAST_60M: 60}
+_MINUTES: Final = {Period.LAST_5M: 5, Period.LAST_15M: 15, Period.LAST_30M: 30, Period.LAST_60M: 60}
 _LENGTHS_MS: Final = {Interval.QUARTER: QUARTER_MS, Interval.HALF_HOUR: 2 * QUARTER_MS, Interval.HOUR: 4 * QUARTER_MS}
 
 

@@ -187,7 +187,7 @@ _OF_AGENTS: Final = (Dimension.AGENT, Dimension.TEAM)
 # Rows over all queues, unless a filter names one.
 _OVER_QUEUES: Final = (Dimension.WORKSPACE, Dimension.CHANNEL, Dimension.DISPOSITION)
 _END_OF_TIME: Final = 1 << 52
-_WINDOWS: Final = frozenset({Period.LAST_15M, Period.LAST_30M, Period.LAST_60M})
+_WINDOWS: Final = frozenset({Period.LAST_5M, Period.LAST_15M, Period.LAST_30M, Period.LAST_60M})
 _OF_CONTACTS: Final = (Dimension.WORKSPACE, Dimension.QUEUE, Dimension.CHANNEL, Dimension.QUEUE_CHANNEL)
 # A filter that cannot apply is refused: it would seem to.
 _FILTERS: Final[dict[str, tuple[Dimension, ...]]] = {
