@@ -68,9 +68,7 @@ def main() -> None:
         tokens = (os.environ["SUPERVISOR_TOKEN"], os.environ["ADMIN_TOKEN"])
     except KeyError as missing:
         raise SystemExit(f"{missing.args[0]} is not set") from None
-    watching = watch(
-        options.url, tokens, fallback_skill=options.fallback_skill, interval_s=options.interval_s, looks=options.looks
-    )
+    watching = watch(options.url, tokens, fallback_skill=options.fallback_skill, interval_s=options.interval_s, looks=options.looks)
     asyncio.run(watching)
 
 

@@ -62,15 +62,17 @@ def fill(stats: WorkspaceStats) -> None:
     history = stats.history
     day = history.days[0]
     quarters = [span for span in history.quarters.values() if span.end_ms <= day.end_ms]
-    chunks = day.chunks
+    chunks, bounds = day.chunks, day.bounds
     for number in range(1, module.DAYS_MAX - 1):
         at_ms = day.start_ms - number * DAY_MS
-        history.days.insert(0, Span(at_ms, at_ms + DAY_MS, chunks=[bytes(bytearray(chunk)) for chunk in chunks]))
+        history.days.insert(
+            0, Span(at_ms, at_ms + DAY_MS, chunks=[bytes(bytearray(chunk)) for chunk in chunks], bounds=list(bounds))
+        )
     for number in range(1, 8):
         for span in quarters:
             at_ms = span.start_ms - number * DAY_MS
             copied = [bytes(bytearray(chunk)) for chunk in span.chunks]
-            history.quarters[at_ms] = Span(at_ms, at_ms + QUARTER_MS, chunks=copied)
+            history.quarters[at_ms] = Span(at_ms, at_ms + QUARTER_MS, chunks=copied, bounds=list(span.bounds))
     history.quarters = dict(sorted(history.quarters.items()))
     spans = (*history.quarters.values(), *history.days)
     history.packed_bytes = sum(len(chunk) for span in spans for chunk in span.chunks)

@@ -9,8 +9,8 @@ from router.model.states import AgentState
 from router.policy.calendar import local_day_bounds
 from router.statistics import history as module
 from router.statistics import history_queries
-from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, History, HistorySnapshot
-from router.statistics.history_queries import Dimension, Grouping, RowCells, TooManyRows
+from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, Cells, History, HistorySnapshot
+from router.statistics.history_queries import Dimension, Grouping, RowCells, RowFilter, TooManyRows
 from router.statistics.metrics import Cell
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans, spans_of
 from router.statistics.rows import StatisticsRow
@@ -344,3 +344,67 @@ def test_a_restored_history_of_days_gives_the_same_rows(seed: int) -> None:
     for by in Dimension:
         for interval in Interval:
             assert ask(restored, day, by, interval) == ask(stats, day, by, interval)
+
+
+def test_a_question_about_one_subject_unpacks_only_the_chunks_that_may_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_CELLS", 2)
+    day = EventHistory()
+    queues, agents = [f"q{number}" for number in range(8)], [f"ada{number}" for number in range(12)]
+    for agent_id in agents:
+        day.agent(agent_id, AgentState.NOT_READY)
+    for number in range(3 * 96):
+        day.submit(f"c{number}", queues[number % 8])
+        work = day.after(1).answer(f"c{number}", agents[number % 12])
+        day.after(600).end(work, agents[number % 12])
+        day.complete(work, agents[number % 12])
+        day.after(299)
+    stats = day.workspace_stats()
+    stats.history.finish()
+    unpacked: list[bytes] = []
+
+    def unpack(chunk: bytes) -> Cells:
+        unpacked.append(chunk)
+        return module.unpack(chunk)
+
+    monkeypatch.setattr(history_queries, "unpack", unpack)
+
+    def asked(one: WorkspaceStats, by: Dimension, kept: RowFilter) -> tuple[list[StatisticsRow], int]:
+        unpacked.clear()
+        rows = rows_of(one, StatisticsQuestion(by, Interval.DAY, None, 0, day.now_ms + 1, kept), day.now_ms)
+        return rows, len(unpacked)
+
+    before = WorkspaceStats.restore(stats.snapshot())
+    for span in (*before.history.quarters.values(), *before.history.days):
+        span.bounds = []  # As an earlier release packed it.
+    again = WorkspaceStats.restore(stats.snapshot())
+    chunks = sum(len(span.chunks) for span in stats.history.days)
+    for by, kept, share in (
+        (Dimension.QUEUE, RowFilter(queue_id="q3"), 0.1),
+        (Dimension.QUEUE_CHANNEL, RowFilter(queue_id="q3", channel="voice"), 0.1),
+        (Dimension.AGENT, RowFilter(agent_id="ada1"), 0.5),  # The keys of ada10 and ada11 begin like it.
+        (Dimension.DISPOSITION, RowFilter(queue_id="q3"), 0.2),
+        (Dimension.DISPOSITION, RowFilter(), 0.4),
+        (Dimension.QUEUE, RowFilter(), 0.4),
+        (Dimension.CHANNEL, RowFilter(channel="voice"), 0.4),
+        (Dimension.TEAM, RowFilter(), 0.8),
+        (Dimension.WORKSPACE, RowFilter(queue_id="q3"), 0.1),
+        (Dimension.WORKSPACE, RowFilter(), 0.9),
+    ):
+        expected, all_of_them = asked(before, by, kept)
+        assert all_of_them >= chunks
+        for one in (stats, again):
+            rows, count = asked(one, by, kept)
+            assert rows == expected, (by, kept)
+            assert 0 < count <= share * chunks, (by, kept)
+        if by not in (Dimension.TEAM,):
+            assert expected, (by, kept)
+
+
+def test_chunks_of_an_earlier_release_are_read_beside_new_ones() -> None:
+    span = module.Span(0, 1)
+    span.chunks.append(b"old")
+    new = span.add_chunk({"q sales voice": {1: 1}, "q support voice": {1: 1}})
+    assert span.chunks_with(("a ",)) == [b"old"]
+    assert span.chunks_with(("q sales ", "a ")) == span.chunks_with(("q support voice",)) == [b"old", new]
+    assert span.chunks_with(("q s",)) == span.chunks_with(("q sb ",)) == [b"old", new], "may have"
+    assert span.chunks_with(("q zebra ",)) == span.chunks_with(("q other ",)) == [b"old"]

@@ -10,6 +10,9 @@ cell of a quarter from ``cells`` to a chunk. So a quarter is always its own chun
 day its own and the ``cells`` of its quarters and their minutes, whatever has been done so far. What is counted late (a correction,
 time that an agent spent in one state since hours ago) is simply added to ``cells`` of the shortest span that is still kept.
 
+**A chunk is read only where it may count.** Its cells are in order of their keys, and its first and last key are kept beside it: a
+question about one queue unpacks a chunk of each span and not those of all agents.
+
 **Readers and snapshots see one moment.** While one is in progress, ``hold`` keeps all spans as they are: what is counted goes to a
 layer above, by minute, which is added afterwards. A query that takes many turns of the event loop therefore adds up exactly. One
 that begins while another is in progress reads the layers that there are, without a copy, as counting goes on in a new one.
@@ -23,6 +26,7 @@ An event counts in the span in which it happens. Time of agents is split at the 
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable
+from sys import intern
 from typing import Final, TypeAlias
 
 import msgspec
@@ -76,6 +80,24 @@ class Span(Struct, array_like=True):
     """Of a minute: cells that its quarter contains too."""
     chunks: list[bytes] = field(default_factory=list)
     """Packed cells, of a quarter those that its day contains too."""
+    bounds: list[str] = field(default_factory=list)
+    """First and last key of each chunk; empty texts for those that an earlier release packed, at the front."""
+
+    def add_chunk(self, cells: Cells) -> bytes:
+        """Pack cells, which are in order of their keys, and return the chunk."""
+        packed = zlib.compress(_encode(cells), 1)
+        self.bounds += [""] * (2 * len(self.chunks) - len(self.bounds))
+        self.chunks.append(packed)
+        # Interned: the same keys bound the chunks of all days.
+        self.bounds += [intern(next(iter(cells))), intern(next(reversed(cells)))] if cells else ["", ""]
+        return packed
+
+    def chunks_with(self, prefixes: tuple[str, ...]) -> list[bytes]:
+        """Return the chunks that may have a key that begins with one of these texts."""
+        if len(self.bounds) < 2 * len(self.chunks):
+            return self.chunks  # All of them are of an earlier release.
+        found = zip(self.chunks, self.bounds[::2], self.bounds[1::2], strict=True)
+        return [chunk for chunk, first, last in found if not first or _may_have(first, last, prefixes)]
 
 
 class HistorySnapshot(Struct, array_like=True):
@@ -106,6 +128,8 @@ class History:
         """What was counted between earlier ``hold``; nothing changes them while the spans are held."""
         self._held_from_ms = 0
         self._is_snapshot_due = False
+        for span in (*kept.quarters, *kept.days):
+            span.bounds = [intern(key) for key in span.bounds]
         self.packed_bytes = sum(len(chunk) for span in (*kept.quarters, *kept.days) for chunk in span.chunks)
         self._day_of = day_of
         self._holders = 0
@@ -269,9 +293,7 @@ class History:
             if start:
                 yield
             chunk = {key: sorted_cell(span.cells.pop(key)) for key in keys[start : start + CHUNK_CELLS] if key in span.cells}
-            packed = zlib.compress(_encode(chunk), 1)
-            span.chunks.append(packed)
-            self.packed_bytes += len(packed)
+            self.packed_bytes += len(span.add_chunk(chunk))
             if longer is not None:
                 for key, cell in chunk.items():
                     add_changes(longer.cells, key, cell.items())
@@ -411,7 +433,12 @@ def sorted_cells(cells: Cells) -> Cells:
 
 
 def _sorted_span(span: Span) -> Span:
-    return Span(span.start_ms, span.end_ms, sorted_cells(span.cells), sorted_cells(span.merged), span.chunks)
+    return Span(span.start_ms, span.end_ms, sorted_cells(span.cells), sorted_cells(span.merged), span.chunks, span.bounds)
+
+
+def _may_have(first: str, last: str, prefixes: tuple[str, ...]) -> bool:
+    """Return whether a key from the first to the last one may begin with one of these texts."""
+    return any(last >= prefix and (first <= prefix or first.startswith(prefix)) for prefix in prefixes)
 
 
 def unpack(chunk: bytes) -> Cells:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from router.model.states import AgentState
 from router.statistics.history import MINUTE_MS, QUARTER_MS, Cells, History, Span, unpack
-from router.statistics.metrics import TIME_OF_ACTIVITY, TIMES, Cell, add_changes, agent_key
+from router.statistics.metrics import AGENT_PREFIX, REASON_PREFIX, TIME_OF_ACTIVITY, TIMES, Cell, add_changes, agent_key
 from router.statistics.occupancy import AgentActivity
 from router.statistics.open_records import AgentCounters, state_times
 
@@ -96,9 +96,23 @@ class Grouping:
         self._row_count = 0
 
     @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the keys that belong to rows begin with; others may begin so too."""
+        kept = self._filter
+        found: list[str] = []
+        if self._dimension is Dimension.DISPOSITION:
+            found.append("d " if kept.queue_id is None else f"d {kept.queue_id} ")
+        elif self._dimension not in (Dimension.AGENT, Dimension.TEAM):
+            found.append("q " if kept.queue_id is None else f"q {kept.queue_id} {kept.channel or ''}")
+        if self.has_agents:
+            found += [prefix + (kept.agent_id or "") for prefix in (AGENT_PREFIX, REASON_PREFIX)]
+        return tuple(found)
+
+    @property
     def has_agents(self) -> bool:
         """Whether rows have time of agents."""
-        return self._dimension in (Dimension.WORKSPACE, Dimension.AGENT, Dimension.TEAM)
+        is_of_contacts = self._filter.queue_id or self._filter.channel
+        return self._dimension in (Dimension.WORKSPACE, Dimension.AGENT, Dimension.TEAM) and not is_of_contacts
 
     def new_row(self) -> RowCells:
         """Return an empty row. Raises TooManyRows for the first one above the limit, before more memory is taken."""
@@ -180,7 +194,7 @@ def read(
         until_ms = history.minute_end_ms
         yield from _add_present(present, spans, results, grouping, max(now_ms, history.minute_start_ms))
         for rows, span in zip(results, spans, strict=True):
-            found = _sources(history, span, until_ms)
+            found = _sources(history, span, until_ms, grouping.prefixes)
             found.cells.extend(cells for minute_ms, cells in above if span.start_ms <= minute_ms < span.end_ms)
             for cells in found.cells:
                 yield from _add_cells(rows, cells, grouping)
@@ -239,14 +253,17 @@ def _add_present(
                     yield
 
 
-def _sources(history: History, span: TimeSpan, until_ms: int) -> _Sources:
-    """Return the cells of the spans that cover a time: the longest ones that fit. Nothing is counted from ``until_ms`` on."""
+def _sources(history: History, span: TimeSpan, until_ms: int, prefixes: tuple[str, ...]) -> _Sources:
+    """Return the cells of the spans that cover a time: the longest ones that fit. Nothing is counted from ``until_ms`` on.
+
+    Chunks without a key that begins with one of ``prefixes`` are left out.
+    """
     found = _Sources([], [])
     at_ms, last_ms = span.start_ms, min(span.end_ms, until_ms)
     while at_ms < last_ms:
         day = history.day_at(at_ms)
         if day is not None and day.start_ms == at_ms and (day.end_ms <= last_ms or last_ms == until_ms):
-            _add_span(found, day)
+            _add_span(found, day, prefixes)
             for quarter in _quarters(history, day):
                 found.cells.append(quarter.cells)
             _add_open_minutes(history, found, day.start_ms, day.end_ms)
@@ -256,7 +273,7 @@ def _sources(history: History, span: TimeSpan, until_ms: int) -> _Sources:
         kept = history.quarters.get(quarter_ms)
         if quarter_ms == at_ms and (kept is None or kept.end_ms <= last_ms or last_ms == until_ms):
             if kept is not None:
-                _add_span(found, kept)
+                _add_span(found, kept, prefixes)
                 _add_open_minutes(history, found, kept.start_ms, kept.end_ms)
             at_ms += QUARTER_MS
             continue
@@ -273,9 +290,9 @@ def _quarters(history: History, day: Span) -> Iterable[Span]:
             yield quarter
 
 
-def _add_span(found: _Sources, span: Span) -> None:
+def _add_span(found: _Sources, span: Span, prefixes: tuple[str, ...]) -> None:
     found.cells.append(span.cells)
-    found.chunks.extend(span.chunks)
+    found.chunks.extend(span.chunks_with(prefixes))
 
 
 def _add_open_minutes(history: History, found: _Sources, start_ms: int, end_ms: int) -> None:

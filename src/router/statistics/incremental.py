@@ -237,6 +237,7 @@ def _span_pieces(span: Span) -> Iterator[bytes]:
     yield _array_header(len(span.chunks))
     for chunk in span.chunks:
         yield _encode(chunk)
+    yield _encode(span.bounds)
 
 
 def _cell_pieces(cells: Cells) -> Iterator[bytes]:

@@ -101,6 +101,10 @@ AGENT_PREFIX: Final = "a "
 """What the keys of the cells of agents begin with."""
 
 
+REASON_PREFIX: Final = "r "
+"""What the keys of the cells of reasons begin with."""
+
+
 def agent_key(agent_id: str) -> str:
     """Return the key of the cells of an agent."""
     return AGENT_PREFIX + agent_id
@@ -113,7 +117,7 @@ def disposition_key(queue_id: str, disposition: str | None) -> str:
 
 def reason_key(agent_id: str, reason: str) -> str:
     """Return the key of the cells of a reason for which an agent was not ready."""
-    return f"r {agent_id} {reason}"
+    return f"{REASON_PREFIX}{agent_id} {reason}"
 
 
 def counters_of(cell: Mapping[int, int]) -> ContactCounters:
