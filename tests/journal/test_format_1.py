@@ -29,6 +29,8 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 # Events that were added after format 1.
 ADDED: Final = frozenset(
     {
+        e.AlertCleared,
+        e.AlertRaised,
         e.CallbackClaimed,
         e.ContactChannelFailed,
         e.ContactChannelRequested,

@@ -43,6 +43,31 @@ def test_the_audit_changes_only_its_own_part_of_the_report() -> None:
     assert without.audit.checks == 0
 
 
+ALERTS = """\
+alerts:
+  waiting: {measure: waiting, above: 2, clear: 0, for_s: 5}
+  level: {measure: service_level, by: workspace, below: 0.9, samples_min: 20, period: today}
+  never: {measure: agents_ready, by: workspace, above: 1000}
+"""
+
+
+def test_the_alerts_of_a_policy_are_tried_on_the_day(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY + ALERTS)
+    report = simulate(small(policy=str(policy)))
+    waiting, level, never = (report.alerts[name] for name in ("waiting", "level", "never"))
+    assert waiting.raised == len(waiting.listed) == sum(waiting.subjects.values()) > 0 == never.raised
+    assert level.listed[0].value < 0.9 and level.subjects == {"": level.raised}
+    for raised in waiting.listed:
+        assert raised.value > 2 and raised.raised_at_ms % 1000 == 0
+        assert raised.cleared_at_ms is None or raised.cleared_at_ms > raised.raised_at_ms
+    assert report.audit.violations == ()
+    assert report.to_json() == simulate(small(policy=str(policy))).to_json()
+    policy.write_text(POLICY)
+    without = simulate(small(policy=str(policy)))
+    assert (without.answered, without.abandoned, without.alerts) == (report.answered, report.abandoned, {})
+
+
 def test_replications_give_intervals_and_are_independent() -> None:
     report = simulate(small(replications=4, audit=False))
     assert report.intervals["answered"].samples == 4

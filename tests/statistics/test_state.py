@@ -80,7 +80,7 @@ def test_a_restored_snapshot_continues_like_the_original(seed: int, steps: int, 
 
 def figures(stats: WorkspaceStats, now_ms: int) -> list[object]:
     """Return everything that can be read of the statistics; what is packed when does not matter."""
-    found: list[object] = list(msgspec.msgpack.decode(stats.snapshot())[:-2])
+    found: list[object] = list(msgspec.msgpack.decode(stats.snapshot())[:-3])
     for by in Dimension:
         for interval in Interval:
             found += rows_of(stats, StatisticsQuestion(by, interval, to_ms=now_ms + 1), now_ms)

@@ -39,6 +39,7 @@ from router.model.errors import RouterError, SettingsInvalid
 from router.model.forecasts import QueueWaits
 from router.protocol.asyncapi import asyncapi_document
 from router.records.service import RecordService
+from router.runtime.alert_runner import AlertRunner
 from router.runtime.clock import Clock
 from router.runtime.clock_reset import check_clock
 from router.runtime.control import ControlServer
@@ -195,6 +196,8 @@ class App:
         except BaseException:
             await self._abandon_start()
             raise
+        alerts = AlertRunner(self._writer, lambda workspace: workspace_stats(self._writer, workspace))
+        self._start_task(alerts.run(), name="alerts")
         self.readiness.ready = True
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)
 

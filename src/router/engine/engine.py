@@ -44,6 +44,7 @@ from router.engine.queries.waiting_list import WaitingPage, waiting_page
 from router.engine.routing_state import RoutingState
 from router.engine.snapshots.full import decisive_part, dump, load
 from router.engine.snapshots.incremental import IncrementalSnapshot
+from router.engine.state.alerts import AlertState
 from router.engine.state.wait_statistics import PendingForecast
 from router.engine.state.workspace import agents_offered, conversation_roles
 from router.model.commands import AdvanceTime, Command
@@ -55,7 +56,7 @@ from router.model.policy import FactValue, Policy
 from router.model.policy_versions import PublishedPolicy, ScheduledPolicy, WorkspaceCreation
 from router.model.request_views import RequestView
 from router.model.results import Outcome, Refused
-from router.model.states import ContactId, ContactState, Presence
+from router.model.states import AgentState, ContactId, ContactState, Presence
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_rules
 
@@ -204,6 +205,20 @@ class Engine:
         """The number of contacts that are not over."""
         counts = self._state.counts
         return sum(count for name, count in counts.items() if not name.is_terminal)
+
+    @property
+    def alerts(self) -> Mapping[str, AlertState]:
+        """The alerts that are raised or quiet, by alert and subject."""
+        return self._state.alerts
+
+    def alert_figures(self, queue_ids: Iterable[str], now_ms: int) -> Slices[list[QueueView]]:
+        """Return the present state of queues, each as of the turn that built it; unknown ones are left out."""
+        return slices.some_queues(self._state, queue_ids, now_ms)
+
+    @property
+    def ready_count(self) -> int:
+        """The number of agents who are ready."""
+        return self._state.agents_by_state[AgentState.READY]
 
     @property
     def created(self) -> WorkspaceCreation | None:
@@ -424,6 +439,11 @@ class Engine:
         if policy is None or queue_id not in policy.queues:
             return None
         return views.queue_detail_view(self._state, queue_id, at_ms)
+
+    def team_of(self, agent_id: str) -> str | None:
+        """Return the team of an agent; None: they belong to none, or there is no such agent."""
+        agent = self._state.agents.get(agent_id)
+        return None if agent is None else agent.team
 
     def has_queue(self, queue_id: str) -> bool:
         """Return whether the active policy has the queue."""

@@ -22,13 +22,20 @@ conversation, and is therefore in no audience of later changes.
 A gateway receives the events of its own contacts (``gateway_id``), of switches to the channel that it serves
 (``to_gateway_id``), and that a contact leaves it for another gateway (``from_gateway_id``); a supervisor all events of the
 workspace. Agents and gateways do not receive policy events: nothing that changes only with the policy is in the state that a client
-keeps.
+keeps. Nor does an agent receive an alert about them.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias, get_args
 
-from router.model.events import ContactChannelFailed, ContactChannelRequested, ContactGatewayChanged, Event
+from router.model.events import (
+    AlertCleared,
+    AlertRaised,
+    ContactChannelFailed,
+    ContactChannelRequested,
+    ContactGatewayChanged,
+    Event,
+)
 from router.model.events.workspace import PolicyPublished
 
 AGENT_FIELDS: Final = ("agent_id", "from_agent_id")
@@ -42,7 +49,7 @@ _Fields: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 
 def _audience_fields(kind: type) -> _Fields:
     names: tuple[str, ...] = getattr(kind, "__struct_fields__", ())
-    if kind is PolicyPublished:
+    if kind in (PolicyPublished, AlertRaised, AlertCleared):
         return (), ()
     return tuple(n for n in AGENT_FIELDS if n in names), tuple(n for n in AGENT_LIST_FIELDS if n in names)
 

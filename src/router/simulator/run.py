@@ -16,6 +16,7 @@ from router.model.policy import DAY_S, Policy
 from router.policy.checks.consistency import policy_problems
 from router.policy.document.parsing import parse_policy
 from router.simulator import workload as workloads
+from router.simulator.alerts import AlertTrial
 from router.simulator.audit.auditor import Auditor
 from router.simulator.day import Day, DayWindow, WorkloadInvalid
 from router.simulator.distributions import derived_seed, random_generator
@@ -25,6 +26,7 @@ from router.simulator.formats.recorded_rows import iso_time
 from router.simulator.handle_times import HandleTimeSource, by_agent
 from router.simulator.patience import CustomerRequests, PatienceSource, callback_notes, estimate_patience, patience_notes
 from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
+from router.simulator.results.alert_report import AlertReport
 from router.simulator.results.estimates import AgentLoadReport, BatchSums, agent_load, mean_agent_load
 from router.simulator.results.forecast_accuracy import ForecastStats, ForecastSums, forecast_reports
 from router.simulator.results.report import AuditResult, RunSpeed, SimulationReport, build_report
@@ -155,6 +157,7 @@ class _Replications:
         self._loads: list[AgentLoadReport] = []
         self._state_digest = ""
         self._forecasts: dict[str, ForecastSums] = {}
+        self._alerts: dict[str, AlertReport] = {}
 
     def run(self, replication: int, progress: Progress | None) -> None:
         """Run one replication and add its results."""
@@ -167,8 +170,13 @@ class _Replications:
             listeners.append(auditor)
         if self._make_listener is not None:
             listeners.append(self._make_listener(day))
-        simulation = Simulation(day, listeners=listeners, engine=engine)
+        trial = AlertTrial(engine, day.policy) if day.policy.alerts else None
+        if trial is not None:
+            listeners.append(trial)
+        simulation = Simulation(day, listeners=listeners, engine=engine, timed=trial)
         simulation.run(progress)
+        if trial is not None:
+            self._add_alerts(trial)
         stats.close()
         if auditor is not None:
             auditor.close(simulation.unfinished)
@@ -179,6 +187,14 @@ class _Replications:
         self._add_run(stats)
         for queue_id, sums in forecasts.sums.items():
             self._forecasts.setdefault(queue_id, ForecastSums()).add(sums)
+
+    def _add_alerts(self, trial: AlertTrial) -> None:
+        trial.close()
+        for name, report in trial.reports.items():
+            if name in self._alerts:
+                self._alerts[name].add(report)
+            else:
+                self._alerts[name] = report
 
     def _add_run(self, stats: RunStats) -> None:
         self._events += stats.events
@@ -209,6 +225,7 @@ class _Replications:
             events=self._events,
             digests=(self._digest.hexdigest(), self._state_digest),
             forecasts=forecast_reports(self._forecasts),
+            alerts=self._alerts,
             notes=plan.notes,
             audit=AuditResult(checks=self._checks, violations=tuple(self._violations)),
         )

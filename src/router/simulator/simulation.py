@@ -68,6 +68,16 @@ _PROGRESS_STEPS: Final = 2_000
 _BLOCKING_CODES: Final = frozenset({RefusalCode.QUEUE_FULL, RefusalCode.QUEUE_CLOSED, RefusalCode.NO_AGENTS_READY})
 
 
+class TimedCommands(Protocol):
+    """Source of commands of the router itself, besides its timers."""
+
+    next_ms: int | None
+    """When to ask for one next; none: not before the next event."""
+
+    def evaluate(self, at_ms: int) -> Command | None:
+        """Return the command of this time, if there is one."""
+
+
 class RunListener(Protocol):
     """Observer of a run; receives every arrival and every outcome in order."""
 
@@ -98,12 +108,16 @@ class _ScheduledKind(IntEnum):
 class Simulation:
     """One run of one day; call ``run`` once, then read the listeners."""
 
-    def __init__(self, day: Day, *, listeners: Sequence[RunListener] = (), engine: Engine | None = None) -> None:
+    def __init__(
+        self, day: Day, *, listeners: Sequence[RunListener] = (), engine: Engine | None = None, timed: TimedCommands | None = None
+    ) -> None:
+        """Prepare a day; ``timed`` sends commands of the router itself, until everything else is over."""
         self.engine = engine or Engine()
         self.at_ms = day.start_ms
         self.step_count = 0
         self._day = day
         self._listeners = listeners
+        self._timed = timed
         self._contacts = iter(day.contacts)
         self._heap: list[tuple[int, int, int, object]] = []
         self._scheduled_count = 0
@@ -203,6 +217,8 @@ class Simulation:
         if not self._more_arrivals and not self._plans and not self._open_work and not self._redials:
             return False
         deadline_ms = self.engine.next_deadline_ms()
+        if self._timed is not None and self._evaluate(self._timed, deadline_ms):
+            return True
         if deadline_ms is not None and (not self._heap or deadline_ms <= self._heap[0][0]):
             # An engine that reports a past deadline is broken.
             assert deadline_ms > self.engine.at_ms, "the engine reports a deadline that has passed"
@@ -217,6 +233,18 @@ class Simulation:
         if not self._more_arrivals and self.at_ms > self._last_arrival_ms + GRACE_MS:
             return False
         self._run_scheduled(_ScheduledKind(kind), subject)
+        return True
+
+    def _evaluate(self, timed: TimedCommands, deadline_ms: int | None) -> bool:
+        """Ask for a timed command that is due before everything else; return whether there was a time to ask."""
+        scheduled_ms = self._heap[0][0] if self._heap else None
+        others = [at_ms for at_ms in (deadline_ms, scheduled_ms) if at_ms is not None]
+        if timed.next_ms is None or not others or timed.next_ms >= min(others):
+            return False
+        self.at_ms = timed.next_ms
+        command = timed.evaluate(self.at_ms)
+        if command is not None:
+            self._handle(command)
         return True
 
     def _run_scheduled(self, kind: _ScheduledKind, subject: object) -> None:

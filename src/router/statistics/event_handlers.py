@@ -11,6 +11,8 @@ from router.model.events import (
     AgentRemoved,
     AgentStateChanged,
     AgentUpdated,
+    AlertCleared,
+    AlertRaised,
     AssignmentCompleted,
     AssignmentHeld,
     AssignmentParked,
@@ -527,6 +529,14 @@ def _agent_removed(target: StatsTarget, event: AgentRemoved, at_ms: int) -> None
     target.remove_agent(event.agent_id, at_ms)
 
 
+def _alert_raised(target: StatsTarget, event: AlertRaised, at_ms: int) -> None:
+    target.record_alert(event.alert, is_raised=True)
+
+
+def _alert_cleared(target: StatsTarget, event: AlertCleared, at_ms: int) -> None:
+    target.record_alert(event.alert, is_raised=False)
+
+
 def _policy_published(target: StatsTarget, event: PolicyPublished, at_ms: int) -> None:
     if event.drain_to:
         _move_drained(target, event.drain_to, at_ms)
@@ -570,5 +580,7 @@ EVENT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
     AgentStateChanged: _agent_state_changed,
     AgentRemoved: _agent_removed,
     PolicyPublished: _policy_published,
+    AlertRaised: _alert_raised,
+    AlertCleared: _alert_cleared,
 }
 """Handlers of all events that count, with those of the contact events."""

@@ -284,6 +284,18 @@ def _sources(history: History, span: TimeSpan, until_ms: int, prefixes: tuple[st
     return found
 
 
+def sources_now(history: History, span: TimeSpan) -> list[Cells]:
+    """Return the cells of all spans that cover a time, with the layers above them, to look up single keys in.
+
+    Nothing is held: events change the cells, and what is looked up together must be looked up before the next event.
+    """
+    found = _sources(history, span, history.minute_end_ms, ("q ", AGENT_PREFIX))
+    for layer in (*history.earlier_layers, history.layer):
+        found.cells.extend(cells for minute_ms, cells in layer.items() if span.start_ms <= minute_ms < span.end_ms)
+    found.cells.extend(unpack(chunk) for chunk in found.chunks)
+    return [cells for cells in found.cells if cells]
+
+
 def _quarters(history: History, day: Span) -> Iterable[Span]:
     for start_ms in range(day.start_ms, day.end_ms, QUARTER_MS):
         if (quarter := history.quarters.get(start_ms)) is not None and quarter.cells:

@@ -191,6 +191,9 @@ class StatsTarget(Protocol):
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent."""
 
+    def record_alert(self, name: str, *, is_raised: bool) -> None:
+        """Count an alert that is raised or cleared."""
+
     def apply_policy(self, policy: Policy) -> None:
         """Apply the service-level targets and entry rules of a policy to later events."""
 

@@ -95,6 +95,15 @@ class EntryRuleCounters(Struct, array_like=True):
     over_budget: int = 0
 
 
+class AlertCounters(Struct, array_like=True):
+    """Counters of an alert while its policy names it."""
+
+    raised: int = 0
+    """How often it was raised, over all subjects."""
+    active: int = 0
+    """Subjects of which it is raised now."""
+
+
 class StatsSnapshot(Struct, array_like=True):
     """Content of a snapshot."""
 
@@ -121,6 +130,8 @@ class StatsSnapshot(Struct, array_like=True):
     history: HistorySnapshot = field(default_factory=HistorySnapshot)
     undisposed: dict[str, Undisposed] = field(default_factory=dict)
     """Completed assignments without a disposition, in order of their completion."""
+    alerts: dict[str, AlertCounters] = field(default_factory=dict)
+    """Counters of the alerts of the active policy, by name."""
 
 
 class StatsObserver(Protocol):
@@ -430,6 +441,15 @@ class StatsState:
         workforce.advance(at_ms)
         workforce.agents_by_activity[agent.activity] -= 1
 
+    # --- alerts ------------------------------------------------------------------------------------------------------
+
+    def record_alert(self, name: str, *, is_raised: bool) -> None:
+        """Count an alert that is raised or cleared."""
+        counters = self.snapshot.alerts.get(name)
+        if counters is not None:
+            counters.active += 1 if is_raised else -1
+            counters.raised += is_raised
+
     # --- policy ------------------------------------------------------------------------------------------------------
 
     def apply_policy(self, policy: Policy) -> None:
@@ -441,6 +461,8 @@ class StatsState:
             queue.threshold_ms = level.threshold_s * 1000
             queue.short_abandon_ms = level.short_abandon_s * 1000
             queue.target = level.target
+        alerts = self.snapshot.alerts
+        self.snapshot.alerts = {name: alerts.get(name) or AlertCounters() for name in policy.alerts}
         self.snapshot.rules = {rule.name: EntryRuleCounters() for rule in policy.entry}
         gone = [queue_id for queue_id in self.queues if queue_id not in policy.queues]
         for queue_id in gone:

@@ -10,8 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from router.model.commands import AlertReading
 from router.model.events import Event
+from router.model.policy import Policy
 from router.model.views import WorkspaceCounts
+from router.statistics.alerts import AlertEvaluator, KnownAlerts, PresentFigures
 from router.statistics.counters import ContactCounters, sum_counters
 from router.statistics.event_handlers import EVENT_HANDLERS
 from router.statistics.history import DayOf, History, utc_day
@@ -21,7 +24,7 @@ from router.statistics.open_records import ASSIGNED, CALLBACK, OFFERED, QUEUED, 
 from router.statistics.questions import StatisticsQuestion, answer
 from router.statistics.rows import StatisticsRow
 from router.statistics.service_level import WaitHistogram
-from router.statistics.state import FORMAT, EntryRuleCounters, StatsSnapshot, StatsState
+from router.statistics.state import FORMAT, AlertCounters, EntryRuleCounters, StatsSnapshot, StatsState
 from router.statistics.views import (
     AgentStatsView,
     QueueStatsView,
@@ -202,6 +205,16 @@ class WorkspaceStats:
         for _ in self._state.flush_in_steps():
             yield
         return (yield from answer(self._state.history, self._state.agents, question, now_ms=now_ms, rows_max=rows_max))
+
+    def alert_readings(
+        self, evaluator: AlertEvaluator, policy: Policy, version: int, known: KnownAlerts, present: PresentFigures, now_ms: int
+    ) -> Generator[None, None, list[AlertReading]]:
+        """Return which alerts are to be raised and cleared; events may be counted between the steps."""
+        return (yield from evaluator.evaluate(self._state, policy, version, known, present, now_ms))
+
+    def alert_counters(self) -> dict[str, AlertCounters]:
+        """Return copies of the counters of the alerts of the active policy, by name."""
+        return {name: copy(counters) for name, counters in self._state.snapshot.alerts.items()}
 
     @property
     def history(self) -> History:

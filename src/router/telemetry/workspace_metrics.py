@@ -18,7 +18,7 @@ from router.model.forecasts import ForecastCounts, QueueWaits
 from router.model.views import WorkspaceCounts
 from router.statistics.counters import CallbackCounts, OfferCounts, SwitchCounts
 from router.statistics.service_level import WAIT_BUCKETS_MS
-from router.statistics.state import EntryRuleCounters
+from router.statistics.state import AlertCounters, EntryRuleCounters
 from router.statistics.workspace import WorkspaceStats
 
 OTHER: Final = "other"
@@ -96,6 +96,8 @@ class WorkspaceSample(Struct):
     queues: dict[str, QueueSample]
     rules: dict[str, EntryRuleCounters] = field(default_factory=dict)
     """By entry rule of the active policy; rules beyond the label limit are counted together."""
+    alerts: dict[str, AlertCounters] = field(default_factory=dict)
+    """By alert of the active policy; likewise."""
 
 
 class LabelLimit:
@@ -151,6 +153,7 @@ def take_sample(
         agents=totals.agents_by_activity,
         queues=queues,
         rules=_rule_samples(stats, labels.count_max),
+        alerts=_alert_samples(stats, labels.count_max),
     )
 
 
@@ -163,6 +166,15 @@ def _rule_samples(stats: WorkspaceStats, rules_max: int) -> dict[str, EntryRuleC
         total.matched += counters.matched
         total.failed += counters.failed
         total.over_budget += counters.over_budget
+    return found
+
+
+def _alert_samples(stats: WorkspaceStats, alerts_max: int) -> dict[str, AlertCounters]:
+    found: dict[str, AlertCounters] = {}
+    for place, (name, counters) in enumerate(stats.alert_counters().items()):
+        total = found.setdefault(name if place < alerts_max else OTHER, AlertCounters())
+        total.raised += counters.raised
+        total.active += counters.active
     return found
 
 
@@ -201,6 +213,7 @@ def metric_families(samples: Iterable[WorkspaceSample]) -> Iterator[Metric]:
     yield from _workspace_families(samples)
     yield from _queue_families(samples)
     yield from _rule_families(samples)
+    yield from _alert_families(samples)
     yield from forecast_families(
         ((workspace.workspace, queue_id), queue.forecasts, queue.expected_wait_ms)
         for workspace in samples
@@ -239,6 +252,17 @@ def _rule_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
             rules.add_metric((sample.workspace, name, "failed"), counters.failed)
             rules.add_metric((sample.workspace, name, "over_budget"), counters.over_budget)
     yield rules
+
+
+def _alert_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:
+    by_alert = ("workspace", "alert")
+    raised = CounterMetricFamily("router_alerts_raised", "Alerts raised, over all subjects.", labels=by_alert)
+    active = GaugeMetricFamily("router_alerts_active", "Subjects of which an alert is raised now.", labels=by_alert)
+    for sample in samples:
+        for name, counters in sample.alerts.items():
+            raised.add_metric((sample.workspace, name), counters.raised)
+            active.add_metric((sample.workspace, name), counters.active)
+    yield from (raised, active)
 
 
 def _queue_families(samples: list[WorkspaceSample]) -> Iterator[Metric]:

@@ -124,6 +124,7 @@ EXPECTED = {
     "get_record": "gateway supervisor admin",
     "get_state": "supervisor admin",
     "get_statistics": "agent supervisor admin",
+    "list_alerts": "supervisor admin",
     "get_digest": "supervisor admin",
     "get_cluster": "admin",
     "diagnose": "supervisor admin",

@@ -93,6 +93,12 @@ def snapshot(centre: Centre) -> Generator[None, None, None]:
         yield
 
 
+def queue_ids(centre: Centre) -> list[str]:
+    policy = centre.engine.policy
+    assert policy is not None
+    return list(policy.queues)
+
+
 QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "list of contacts": lambda centre: centre.engine.contact_page(limit=500),
     "list of contacts of a state": lambda centre: centre.engine.contact_page(limit=500, state=ContactState.CANCELLED),
@@ -110,6 +116,7 @@ QUERIES: dict[str, Callable[[Centre], Generator[None, None, Any]]] = {
     "state": lambda centre: centre.engine.workspace_in_slices(),
     "list of queues": lambda centre: centre.engine.queues(START_MS + 1),
     "waits of queues": lambda centre: centre.engine.queue_waits(START_MS + 1),
+    "figures for alerts": lambda centre: centre.engine.alert_figures(queue_ids(centre), START_MS + 1),
     "why a contact waits": lambda centre: centre.engine.why_in_slices(centre.middle),
     "doctor": lambda centre: centre.engine.diagnose_in_slices(at_ms=START_MS + 1),
     "customers of live contacts": lambda centre: centre.engine.customers_of_live_contacts(),
@@ -130,6 +137,7 @@ MEASURED = {
     "workspace_in_slices",
     "queues",
     "queue_waits",
+    "alert_figures",
     "why_in_slices",
     "diagnose_in_slices",
     "customers_of_live_contacts",

@@ -90,6 +90,8 @@ class EventModel(ContactEventModel, WorkEventModel):
                 | e.ShadowPolicySet()
                 | e.ShadowPolicyCleared()
                 | e.IdempotencyKeyRecorded()
+                | e.AlertRaised()
+                | e.AlertCleared()
                 | e.DispositionRecorded()
                 | e.CustomerTokenChanged()
                 | e.CustomerPresenceChanged()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from router.engine.commands import (
     agents,
+    alerts,
     assignments,
     callbacks,
     channel_switch,
@@ -55,6 +56,7 @@ _PLAIN_COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandRe
     **policies.POLICY_COMMANDS,
     **policy_schedule.SCHEDULE_COMMANDS,
     **hours.HOURS_COMMANDS,
+    **alerts.ALERT_COMMANDS,
     AdvanceTime: _advance_time,
 }
 

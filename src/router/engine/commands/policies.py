@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from router.engine.commands.alerts import clear_changed_alerts
 from router.engine.commands.hours import restart_day_if_needed, update_all_queues
 from router.engine.commands.plan_steps import resume_plan, skip_absent_step
 from router.engine.commands.rescind import rescind_unqualified, rescind_unqualified_of_agent
@@ -88,6 +89,7 @@ def publish(tx: Transaction, targets: Mapping[QueueId, QueueId], event: PolicyPu
         for queue_id, target in sorted(targets.items())
         if queue_id not in policy.queues and _live_contacts(state, queue_id)
     }
+    clear_changed_alerts(tx, policy)
     tx.emit(structs.replace(event, drain_to=drain_to))
     answer = tx.done("policy", str(state.policy_version))
     restart_day_if_needed(tx, before)

@@ -8,7 +8,18 @@ handlers, so the same events lead to the same state.
 from collections.abc import Callable
 from typing import Any, Final
 
-from router.engine.events import agents, assignments, callbacks, channel_switch, contacts, offers, requests, suspension, workspace
+from router.engine.events import (
+    agents,
+    alerts,
+    assignments,
+    callbacks,
+    channel_switch,
+    contacts,
+    offers,
+    requests,
+    suspension,
+    workspace,
+)
 from router.engine.routing_state import RoutingState
 from router.model.events import Event
 
@@ -22,6 +33,7 @@ EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **assignments.ASSIGNMENT_EVENTS,
     **agents.AGENT_EVENTS,
     **workspace.WORKSPACE_EVENTS,
+    **alerts.ALERT_EVENTS,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from router.engine.events.alerts import keep_alerts_of
 from router.engine.events.contact_state import add_waiting_timers, change_queue, place_in_line, update_ready_agents
 from router.engine.events.contacts import store_key
 from router.engine.index.routing_index import queues_to_leave
@@ -54,6 +55,9 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     if event.drain_to:
         _move_drained(state, event.drain_to)
     state.policy_version = event.version
+    if state.alerts:
+        earlier = {} if before is None else before.alerts
+        keep_alerts_of(state, frozenset(name for name, alert in event.policy.alerts.items() if earlier.get(name) == alert))
     _record_version(state, event)
     if event.is_scheduled:
         state.scheduled_policy = None

@@ -224,6 +224,11 @@ def queue_details(state: RoutingState, now_ms: int | None = None) -> Slices[list
     return (yield from _queue_views(state, names, view, expected_wait_cost(state)))
 
 
+def some_queues(state: RoutingState, names: Iterable[QueueId], now_ms: int) -> Slices[list[QueueView]]:
+    """Return the present state of some queues, each as of the turn that built it."""
+    return (yield from _queue_views(state, names, partial(views.queue_view, now_ms=now_ms), 0))
+
+
 def _queue_views(
     state: RoutingState, names: Iterable[QueueId], view: Callable[[RoutingState, QueueId], QueueView], extra_cost: int
 ) -> Slices[list[QueueView]]:

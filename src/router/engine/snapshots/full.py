@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
+from router.engine.state.alerts import AlertState
 from router.engine.state.contact import Contact
 from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord
@@ -83,6 +84,7 @@ class SnapshotImage(Struct, array_like=True):
     scheduled_policy: ScheduledPolicy | None = None
     created: WorkspaceCreation | None = None
     policy_history: list[PublishedPolicy] = []
+    alerts: dict[str, AlertState] = {}
 
 
 SNAPSHOT_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -145,15 +147,17 @@ def dump(state: RoutingState) -> bytes:
             state.scheduled_policy,
             state.created,
             state.policy_history.entries(),
+            state.alerts,
         )
     )
 
 
 def decisive_part(state: RoutingState) -> bytes:
     """Return the state as bytes without the history of the policy, which decides nothing: what the digest covers."""
-    whole, history = dump(state), SNAPSHOT_ENCODER.encode(state.policy_history.entries())
-    assert whole.endswith(history), "the history is the last part"
-    return whole[: -len(history)]
+    history, alerts = SNAPSHOT_ENCODER.encode(state.policy_history.entries()), SNAPSHOT_ENCODER.encode(state.alerts)
+    whole = dump(state)
+    assert whole.endswith(history + alerts), "the history and the alerts are the last parts"
+    return whole[: -len(history) - len(alerts)] + (alerts if state.alerts else b"")
 
 
 def load(data: bytes) -> RoutingState:
@@ -188,6 +192,7 @@ def load(data: bytes) -> RoutingState:
     state.idempotency = IdempotencyKeys(image.dedupe)
     state.rule_counts = image.rule_counts
     state.hours = dict(image.hours)
+    state.alerts = image.alerts
     _share_names(state)
     _derive(state)
     return state

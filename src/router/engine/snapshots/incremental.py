@@ -87,6 +87,8 @@ class IncrementalSnapshot:
         self._scheduled = SNAPSHOT_ENCODER.encode(state.scheduled_policy)
         self._created = SNAPSHOT_ENCODER.encode(state.created)
         self._history = state.policy_history.entries()
+        # They are never modified either.
+        self._alerts = dict(sorted(state.alerts.items()))
         # Forecasts are never modified, and there are 10,000 at most, so a copy of the table is enough.
         self._pending = dict(statistics.pending_forecasts)
         self._ended_first, self._ended_end = state.ended_contacts.first, state.ended_contacts.end
@@ -157,8 +159,13 @@ class IncrementalSnapshot:
         history: list[bytes] = []
         # One at a time, because contents are large. A publication would have cancelled the snapshot.
         versions_count = yield from _gather(([version] for version in self._history), history)
+        alerts: list[bytes] = []
+        names = iter(self._alerts)
+        while some_alerts := {name: self._alerts[name] for name in islice(names, _KEYS)}:
+            alerts.append(_map_items(some_alerts))
+            yield
         self._parts = [
-            _array(len(self._leading) + 6 + len(self._trailing) + 5),
+            _array(len(self._leading) + 6 + len(self._trailing) + 6),
             *self._leading,
             *(_array(contacts_count), *contacts),
             *(_array(ended_count), *ended),
@@ -174,6 +181,7 @@ class IncrementalSnapshot:
             self._scheduled,
             self._created,
             b"".join((_array(versions_count), *history)),
+            b"".join((_map(len(self._alerts)), *alerts)),
         ]
 
     def _contact_rows(self) -> Iterator[list[Any]]:

@@ -96,6 +96,7 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
     state.ended_contacts = EndedContacts((contact_id, at_ms + by_ms) for contact_id, at_ms in state.ended_contacts)
     state.no_agents_since = _shift_all(state.no_agents_since, by_ms)
     state.created = shift_times(state.created, by_ms)
+    state.alerts = {key: shift_times(alert, by_ms) for key, alert in state.alerts.items()}
     scheduled = state.scheduled_policy
     if scheduled is not None:
         refused_at_ms = None if scheduled.refused_at_ms is None else scheduled.refused_at_ms + by_ms

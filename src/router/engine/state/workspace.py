@@ -11,6 +11,7 @@ channels. Derived fields stand last, because a snapshot stores a record as an ar
 from typing import Final
 
 from router.engine.state.agent import Agent
+from router.engine.state.alerts import AlertState
 from router.engine.state.contact import Contact
 from router.engine.state.ended_contacts import EndedContacts
 from router.engine.state.idempotency import IdempotencyKeys
@@ -93,6 +94,8 @@ class WorkspaceRecords:
         """Derived: the suspended contacts by customer; without the customers that have none."""
         self.counts_by_queue: dict[QueueId, dict[ContactState, int]] = {}
         self.wait_statistics = WaitStatistics()
+        self.alerts: dict[str, AlertState] = {}
+        """Alerts that are raised or quiet, by alert and subject."""
 
     @property
     def counts(self) -> dict[ContactState, int]:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from router.model.commands.alerts import AlertReading, AlertSubject, ReportAlerts
 from router.model.commands.contact import (
     TIME_MAX_MS,
     AbandonContact,
@@ -77,6 +78,9 @@ from router.model.commands.workspace import (
 from router.model.filters import ObjectFilter, SupervisorScope
 
 __all__ = (
+    "AlertReading",
+    "AlertSubject",
+    "ReportAlerts",
     "CommandStruct",
     "TIME_MAX_MS",
     "TimeMs",
@@ -240,6 +244,7 @@ PlainCommand: TypeAlias = (
     | SetShadowPolicy
     | ClearShadowPolicy
     | SetQueueOpen
+    | ReportAlerts
     | AdvanceTime
 )
 Command: TypeAlias = PlainCommand | GuardedCommand

@@ -41,6 +41,7 @@ from router.model.events.agent import (
     WrapUpExtended,
     WrapUpStarted,
 )
+from router.model.events.alerts import AlertCleared, AlertRaised
 from router.model.events.channel import ContactChannelFailed, ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged
 from router.model.events.contact import (
     CallbackClaimed,
@@ -153,6 +154,8 @@ __all__ = (
     "ShadowPolicySet",
     "ShadowPolicyCleared",
     "IdempotencyKeyRecorded",
+    "AlertRaised",
+    "AlertCleared",
 )
 
 Event: TypeAlias = (
@@ -219,4 +222,6 @@ Event: TypeAlias = (
     | ShadowPolicySet
     | ShadowPolicyCleared
     | IdempotencyKeyRecorded
+    | AlertRaised
+    | AlertCleared
 )

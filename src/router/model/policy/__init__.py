@@ -4,6 +4,17 @@ The package defines types and ranges only; references between parts of the docum
 skill) are checked by ``router.policy.checks``. The classes are defined in modules by subject; import them from here.
 """
 
+from router.model.policy.alerts import (
+    COUNTED_MEASURES,
+    LIVE_MEASURES,
+    SAMPLED_MEASURES,
+    AlertBy,
+    AlertPeriod,
+    AlertPolicy,
+    AlertSeverity,
+    is_of_time,
+    subjects_of,
+)
 from router.model.policy.customer_facts import DerivePolicy, ProfileField, StepField, StepMatch
 from router.model.policy.document import (
     AgentsPolicy,
@@ -72,6 +83,15 @@ from router.model.policy.values import (
 )
 
 __all__ = (
+    "COUNTED_MEASURES",
+    "LIVE_MEASURES",
+    "SAMPLED_MEASURES",
+    "AlertBy",
+    "AlertPeriod",
+    "AlertPolicy",
+    "AlertSeverity",
+    "is_of_time",
+    "subjects_of",
     "DerivePolicy",
     "ProfileField",
     "StepField",

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
+from router.model.policy.alerts import ALERTS_MAX, AlertPolicy
 from router.model.policy.customer_facts import DerivePolicy
 from router.model.policy.queues import ChannelPolicy, Plan, QueuePolicy, RateCapPolicy
 from router.model.policy.requests import RequestPolicy
@@ -207,6 +208,8 @@ class Policy(PolicyStruct, frozen=True, kw_only=True):
     """Seed of the pseudo-random choice of ``selection: weighted_random``."""
     requests: RequestPolicy = RequestPolicy()
     """Options of customers who ask for an agent from an app."""
+    alerts: Annotated[dict[Name, AlertPolicy], Meta(max_length=ALERTS_MAX)] = {}
+    """Thresholds over statistics, by name."""
 
 
 def selections_of(policy: Policy) -> frozenset[Selection]:

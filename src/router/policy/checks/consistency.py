@@ -24,6 +24,7 @@ from router.model.policy import (
 )
 from router.policy.calendar import load_zone
 from router.policy.checks.agent_choice import selection_problems, step_condition_problems, step_selection_problems
+from router.policy.checks.alerts import alert_problems
 from router.policy.checks.sections import (
     calendar_problems,
     duplicate_names,
@@ -80,6 +81,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
     if policy.default_queue is not None and policy.default_queue not in policy.queues:
         yield unknown_name("default_queue", "queue", policy.default_queue, policy.queues)
     yield from request_problems(policy)
+    yield from alert_problems(policy)
     if load_zone(policy.zone) is None:
         yield Problem(path="zone", message="no such time zone; names are like Europe/Berlin")
 

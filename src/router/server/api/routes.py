@@ -29,6 +29,7 @@ from router.server.api.agents import (
     unhold_assignment,
     unpark_assignment,
 )
+from router.server.api.alerts import AlertList, list_alerts
 from router.server.api.bodies import (
     AgentChannels,
     AgentReceipt,
@@ -511,6 +512,7 @@ _CENTRE: Final = (
         query_type=StatisticsQuery,
         tag="statistics",
     ),
+    Route(method="GET", path="/v1/alerts", operation=list_alerts, response_type=AlertList, tag="statistics"),
     Route(method="GET", path="/v1/digest", operation=get_digest, response_type=DigestDocument, tag="history"),
     Route(method="GET", path="/v1/cluster", operation=get_cluster, response_type=ClusterStatus, tag="cluster"),
     Route(method="GET", path="/v1/doctor", operation=diagnose, response_type=Diagnosis, tag="doctor"),

@@ -167,6 +167,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "get_record": _GATEWAYS,
     "get_state": _SUPERVISORS,
     "get_statistics": _DESKTOPS,  # an agent: their own
+    "list_alerts": _SUPERVISORS,
     "get_cluster": _ADMIN,
     "get_digest": _SUPERVISORS,
     "diagnose": _SUPERVISORS,
@@ -212,7 +213,7 @@ SCOPED_OPERATIONS: Final = frozenset(
         *("list_contacts", "get_contact", "update_contact", "cancel_contact", "end_contact", "requeue_contact", "transfer_contact"),
         *("assign_contact", "preview_bulk", "execute_bulk"),
         *("list_queues", "get_queue", "list_waiting", "get_availability", "get_expected_wait", "get_statistics"),
-        *("open_queue", "close_queue", "follow_queue_hours"),
+        *("open_queue", "close_queue", "follow_queue_hours", "list_alerts"),
     }
 )
 """Operations that a supervisor with a scope may use: each one checks the scope of everything that it reads and changes."""
@@ -220,7 +221,6 @@ SCOPED_OPERATIONS: Final = frozenset(
 OUT_OF_SCOPE: Final = "the token limits the supervisor to queues or teams (`supervises`), and this operation is not limited to any"
 
 TOKEN_BYTES_MAX: Final = 8 * 1024
-
 SCOPE_NAMES_MAX: Final = 100
 """Most queues, and most teams, in the scope of a supervisor."""
 

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from router.simulator.results.alert_report import AlertReport, alerts_table
 from router.simulator.results.estimates import (
     AgentLoadReport,
     BatchSums,
@@ -136,6 +137,8 @@ class SimulationReport(Struct, frozen=True, kw_only=True):
     speed: RunSpeed | None = None
     forecasts: dict[str, ForecastReport] = {}
     """Accuracy of expected waits by queue; ``*``: all queues."""
+    alerts: dict[str, AlertReport] = {}
+    """Alerts of the policy, with those that it would have raised."""
     notes: tuple[str, ...] = ()
     """Remarks that a reader of the results must know, such as entry rules that are never evaluated."""
 
@@ -259,6 +262,7 @@ def build_report(
     digests: tuple[str, str],
     audit: AuditResult,
     forecasts: dict[str, ForecastReport] | None = None,
+    alerts: dict[str, AlertReport] | None = None,
     notes: tuple[str, ...] = (),
 ) -> SimulationReport:
     """Build the report of one run or of several replications."""
@@ -298,6 +302,7 @@ def build_report(
         state_digest=digests[1],
         audit=audit,
         forecasts=forecasts or {},
+        alerts=alerts or {},
         notes=notes,
     )
 
@@ -313,6 +318,8 @@ def render(report: SimulationReport) -> RenderableType:
     parts.append(_groups_table(report))
     if report.forecasts:
         parts.append(_forecasts_table(report))
+    if report.alerts:
+        parts.append(alerts_table(report.alerts))
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     if report.audit.violations:
         parts.append(Text("\n".join(("VIOLATIONS", *report.audit.violations)), style="bold red"))

@@ -288,6 +288,9 @@ class _RunTarget:
 
     # --- policy ------------------------------------------------------------------------------------------------------
 
+    def record_alert(self, name: str, *, is_raised: bool) -> None:
+        """Ignore alerts."""
+
     def apply_policy(self, policy: Policy) -> None:
         """Ignore the event; the targets are those of the day's policy."""
 

@@ -1,0 +1,105 @@
+"""Evaluation of alerts about once a second, in the workspaces that this process leads.
+
+One task asks the engine for the policy, the alerts that are raised and the figures of the moment, evaluates the statistics in steps
+between which the event loop goes on, and reports what is to be raised or cleared by a command: events make it durable before anyone
+hears of it. A workspace without alerts is asked again only after an event, as only a policy can bring some. Of several nodes the
+leader evaluates; the next leader goes on from the events.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from router.engine.engine import Engine
+from router.model.commands import AlertReading, AlertSubject, ReportAlerts
+from router.model.errors import RouterError, Stopping
+from router.model.policy import Policy
+from router.model.states import WorkspaceId
+from router.runtime.writer import Writer
+from router.statistics.alerts import EVALUATION_MS, AlertEvaluator, KnownAlerts, PresentFigures, queues_needed
+from router.statistics.workspace import WorkspaceStats
+
+ALERTS_ACTOR: Final = "router:alerts"
+# Alerts that one command raises and clears.
+_READINGS_PER_COMMAND: Final = 50
+
+
+class _Inputs(NamedTuple):
+    policy: Policy | None
+    version: int
+    known: KnownAlerts
+    agents_ready: int
+
+
+class AlertRunner:
+    """Evaluate the alerts of all workspaces. Run ``run`` as a task, after the writer has recovered and is running."""
+
+    def __init__(self, writer: Writer, stats_of: Callable[[WorkspaceId], WorkspaceStats]) -> None:
+        """``stats_of`` returns the statistics of a workspace."""
+        self._writer = writer
+        self._stats_of = stats_of
+        self._evaluators: dict[WorkspaceId, AlertEvaluator] = {}
+        self._without_alerts: dict[WorkspaceId, int] = {}
+        """Workspaces whose policy has no alerts, with the number of the newest event then."""
+
+    async def run(self) -> None:
+        """Evaluate until cancelled or until the router stops."""
+        while True:
+            await asyncio.sleep(EVALUATION_MS / 1000)
+            try:
+                await self.evaluate_all()
+            except Stopping:
+                return
+
+    async def evaluate_all(self) -> None:
+        """Evaluate the alerts of all workspaces once. Raises Stopping."""
+        for workspace in self._writer.workspaces:
+            if not self._writer.is_led(workspace):
+                self._evaluators.pop(workspace, None)
+                self._without_alerts.pop(workspace, None)
+                continue
+            try:
+                await self._evaluate(workspace)
+            except Stopping:
+                raise
+            except RouterError:
+                continue  # Too many commands wait, or the journal has failed: the next evaluation tries again.
+
+    async def _evaluate(self, workspace: WorkspaceId) -> None:
+        seq = self._writer.publisher.last_seq(workspace)
+        if self._without_alerts.get(workspace) == seq:
+            return
+        policy, version, known, agents_ready = (await self._writer.query(workspace, alert_inputs)).value
+        if policy is None or not policy.alerts:
+            self._evaluators.pop(workspace, None)
+            self._without_alerts[workspace] = seq
+            return
+        self._without_alerts.pop(workspace, None)
+        now_ms = self._writer.clock.now_ms()
+        present = PresentFigures((), agents_ready)
+        if names := queues_needed(policy):
+            views = await self._writer.query_in_slices(workspace, lambda engine: engine.alert_figures(names, now_ms))
+            present = PresentFigures(views.value, agents_ready)
+        evaluator = self._evaluators.setdefault(workspace, AlertEvaluator())
+        steps = self._stats_of(workspace).alert_readings(evaluator, policy, version, known, present, now_ms)
+        try:
+            while True:
+                next(steps)
+                await asyncio.sleep(0)
+        except StopIteration as done:
+            readings: list[AlertReading] = done.value
+        finally:
+            steps.close()
+        for start in range(0, len(readings), _READINGS_PER_COMMAND):
+            some = tuple(readings[start : start + _READINGS_PER_COMMAND])
+            await self._writer.execute(workspace, ReportAlerts(policy_version=version, readings=some), actor=ALERTS_ACTOR)
+
+
+def alert_inputs(engine: Engine) -> _Inputs:
+    """Return what the engine knows of alerts."""
+    states = engine.alerts
+    known = KnownAlerts(
+        raised={key: AlertSubject(one.alert, one.by, one.subject) for key, one in states.items() if one.is_raised},
+        quiet_until_ms={key: one.quiet_until_ms for key, one in states.items() if not one.is_raised},
+    )
+    return _Inputs(engine.policy, engine.policy_version, known, engine.ready_count)
