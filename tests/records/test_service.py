@@ -29,7 +29,7 @@ class QuietSubscription:
 class QuietFeed:
     """A feed without workspaces."""
 
-    publisher: Any = SimpleNamespace(workspaces=[])
+    publisher: Any = SimpleNamespace(workspaces=[], last_seq=lambda _workspace: 0)
 
     def subscribe_inline(self, *_: Any, **__: Any) -> QuietSubscription:
         return QuietSubscription()

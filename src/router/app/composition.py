@@ -185,7 +185,9 @@ class App:
             parts: LiveParts | None = None
             if self.cluster is not None:
                 # Only now, so that what was loaded above is still the present state when records of other nodes come.
-                parts = LiveParts(self._writer, authenticator, self._stats, self._references, self._customers, shadows)
+                parts = LiveParts(
+                    self._writer, authenticator, self._stats, self._references, self._customers, self._records, shadows
+                )
                 await self.cluster.start(lambda work, name: self._start_task(work, name=name), parts)
                 await self._publish_seed_policies()
             services = self._make_services(authenticator, shadows)
@@ -381,7 +383,7 @@ class App:
         return customers
 
     async def _start_records(self) -> RecordService | None:
-        records = open_records(self.settings, self._writer, self._context)
+        records = open_records(self.settings, self._writer, self._context, self._unfollowed)
         if records is not None:
             add_records_metrics(self._process, records)
             await records.start()

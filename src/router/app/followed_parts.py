@@ -7,6 +7,7 @@ import structlog
 
 from router.app.restorable_stats import workspace_stats
 from router.engine.engine import Engine
+from router.records.service import RecordService
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Writer
 from router.server.auth.credentials import Authenticator
@@ -18,7 +19,7 @@ _log: Final = structlog.get_logger("router.app")
 
 
 class LiveParts:
-    """References, customers, shadows and statistics of workspaces that come and go."""
+    """References, customers, records, shadows and statistics of workspaces that come and go."""
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class LiveParts:
         stats: dict[str, WorkspaceStats],
         references: References,
         customers: LiveCustomers | None,
+        records: RecordService | None,
         shadows: ShadowRunner,
     ) -> None:
         self._writer = writer
@@ -34,6 +36,7 @@ class LiveParts:
         self._stats = stats
         self._references = references
         self._customers = customers
+        self._records = records
         self._shadows = shadows
         self.is_connected: Callable[[str], bool] = lambda _workspace: False
         """Returns whether a client of a workspace is connected to this node."""
@@ -44,6 +47,8 @@ class LiveParts:
             await self._customers.load_followed(workspace)
         await self._references.load_workspace(workspace)
         await self._shadows.load_workspace(workspace)
+        if self._records is not None:
+            await self._records.load_workspace(workspace)
 
     def followed(self, workspace: str) -> None:
         """Go on with a workspace that was loaded and is in the event feed."""
@@ -62,6 +67,8 @@ class LiveParts:
         self._stats.pop(workspace, None)
         self._references.forget_workspace(engine)
         self._shadows.forget_workspace(workspace)
+        if self._records is not None:
+            self._records.forget_workspace(workspace)
         if self._customers is not None:
             self._customers.left(workspace)
         _log.info("this node does not need the workspace any more", action="unfollow", workspace=workspace)

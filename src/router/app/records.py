@@ -1,6 +1,6 @@
 """The records of ended contacts as a part of the process: where they are, what is logged and measured of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,10 @@ RECORDS_FILE: Final = "records.db"
 _log: Final = structlog.get_logger("router.app")
 
 
-def open_records(settings: Settings, writer: Writer, context: ContextService | None) -> RecordService | None:
-    """Return the records, not started; None: they are switched off."""
+def open_records(
+    settings: Settings, writer: Writer, context: ContextService | None, unfollowed: Callable[[], Collection[str]] = tuple
+) -> RecordService | None:
+    """Return the records, not started; None: they are switched off. ``unfollowed``: workspaces that others follow."""
     if not settings.records.enabled:
         return None
 
@@ -35,6 +37,7 @@ def open_records(settings: Settings, writer: Writer, context: ContextService | N
         now_ms=writer.clock.now_ms,
         targets=targets,
         known_customers=None if context is None else known_customers(context),
+        unfollowed=unfollowed,
     )
     service.on_failed = _log_failed
     service.on_reopened = _log_reopened

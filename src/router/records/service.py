@@ -58,11 +58,14 @@ KnownCustomers: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Collection[
 """Returns which customers of a workspace have not been erased."""
 
 
-class _StartCursors:
-    """The positions that the file had when it was opened; new ones are written with the records."""
+class _LoadedCursors:
+    """The positions that the file had when it was opened, or a workspace was loaded; new ones are written with the records."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
+
+    def place(self, workspace: str, position: FeedPosition) -> None:
+        self._cursors[workspace] = position
 
     def load(self, subscription: str) -> Cursors:
         return dict(self._cursors)
@@ -74,10 +77,11 @@ class _StartCursors:
 class _Written:
     """The records of one workspace on the writing thread, since its last checkpoint."""
 
-    def __init__(self, builder: RecordBuilder, history_id: str, seq: int) -> None:
+    def __init__(self, builder: RecordBuilder, history_id: str, seq: int, complete_from: int) -> None:
         self.builder = builder
         self.history_id = history_id
         self.seq = seq
+        self.complete_from = complete_from
         self.is_saved = True
 
 
@@ -93,11 +97,15 @@ class RecordService:
         now_ms: Callable[[], int],
         targets: Callable[[str], Awaitable[Targets]],
         known_customers: KnownCustomers | None = None,
+        unfollowed: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """``path``: None keeps them in memory. ``targets``: the thresholds of a workspace whose first events are archived.
 
-        ``known_customers``: asked for the customers of all records, again and again; None: no customers are kept.
+        ``known_customers``: asked for the customers of all records, again and again; None: no customers are kept. ``unfollowed``:
+        workspaces that this node does not follow at present; what is kept of them is trimmed and compared, too.
         """
+        self._unfollowed = unfollowed
+        self._cursors = _LoadedCursors({})
         self._path = path
         self._settings = settings
         self._feed = feed
@@ -194,11 +202,51 @@ class RecordService:
 
         self._store, self._reader, self._written = await loop.run_in_executor(self._writing, open_store)
         self._saved_at_s = time.monotonic()
-        cursors = {name: FeedPosition(one.history_id, one.seq) for name, one in self._written.items()}
+        self._cursors = _LoadedCursors({name: FeedPosition(one.history_id, one.seq) for name, one in self._written.items()})
         self._subscription = self._feed.subscribe_inline(
-            SUBSCRIPTION, self._collector.collect, cursors=_StartCursors(cursors), from_start=True
+            SUBSCRIPTION, self._collector.collect, cursors=self._cursors, from_start=True
         )
         self._subscription.event_types = _EVENT_TYPES
+
+    async def load_workspace(self, workspace: str) -> None:
+        """Go on where the file is with a workspace that is followed from now on. Call before it is in the event feed."""
+        store = self._store
+        if store is None:
+            return  # It is loaded when the file is opened again.
+        first_seq, history_id = self._feed.first_seq(workspace), self._feed.publisher.history_id(workspace)
+        targets = await self._first_targets(workspace) if first_seq > 1 else {}
+
+        def load() -> _Written:
+            written = self._written[workspace] = _load(store, workspace, history_id, first_seq, targets)
+            return written
+
+        try:
+            written = await asyncio.get_running_loop().run_in_executor(self._writing, load)
+        except Exception as error:
+            await self._fail(error, store)
+            return
+        self._cursors.place(workspace, FeedPosition(history_id, written.seq))
+
+    def forget_workspace(self, workspace: str) -> None:
+        """Write what is collected of a workspace that is not followed any more, and drop it from memory."""
+        self._start(self._forget_workspace(workspace))
+
+    async def _forget_workspace(self, workspace: str) -> None:
+        with suppress(RecordsUnavailable):
+            await self._settle()
+        store = self._store
+        if store is None:
+            return
+
+        def drop() -> None:
+            written = self._written.pop(workspace, None)
+            if written is not None:
+                self._write_workspace(store, workspace, written, True, True)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writing, drop)
+        except Exception as error:
+            await self._fail(error, store)
 
     async def _close(self) -> None:
         subscription, store, reader = self._subscription, self._store, self._reader
@@ -318,7 +366,13 @@ class RecordService:
         saved: RecordCheckpoint | None = None
         if checkpoint:
             opened = builder.take_opened()
-            saved = RecordCheckpoint(history_id=written.history_id, seq=written.seq, targets=builder.targets, opened=opened)
+            saved = RecordCheckpoint(
+                history_id=written.history_id,
+                seq=written.seq,
+                targets=builder.targets,
+                complete_from=written.complete_from,
+                opened=opened,
+            )
         if changes.records or changes.late or saved is not None:
             store.write(workspace, changes, saved)
         written.is_saved = written.is_saved or checkpoint
@@ -348,7 +402,7 @@ class RecordService:
 
     async def _trim(self) -> None:
         loop = asyncio.get_running_loop()
-        for workspace in list(self._feed.publisher.workspaces):
+        for workspace in self._workspaces():
             deleted = _TRIM_SLICE
             while deleted == _TRIM_SLICE and (store := self._store) is not None:
                 oldest_ms = self.oldest_ms
@@ -357,6 +411,10 @@ class RecordService:
                 except Exception as error:  # The next turn finds the file opened again.
                     await self._fail(error, store)
                     return
+
+    def _workspaces(self) -> set[str]:
+        """Return the workspaces whose records may be in the file."""
+        return {*self._feed.publisher.workspaces, *self._unfollowed()}
 
     def _trim_slice(self, store: SqliteRecordStore, workspace: str, oldest_ms: int) -> int:
         return store.trim(workspace, ended_before_ms=oldest_ms, count_max=self._settings.count_max, slice_count=_TRIM_SLICE)
@@ -387,7 +445,7 @@ class RecordService:
             return store.customers_after(after, slice_count=_CHECK_SLICE)
 
         customers, last = await asyncio.get_running_loop().run_in_executor(self._writing, next_slice)
-        for workspace in customers.keys() & set(self._feed.publisher.workspaces):
+        for workspace in customers.keys() & self._workspaces():
             known = await known_customers(workspace, sorted(customers[workspace]))
             if unknown := customers[workspace].difference(known):
                 await self.forget_customers(workspace, sorted(unknown))
@@ -407,8 +465,8 @@ class RecordService:
 
     # --- reading -----------------------------------------------------------------------------------
 
-    async def find(self, workspace: str, search: RecordSearch) -> tuple[RecordPage, int]:
-        """Return one page of a search, and the event up to which records are complete in it. Raises RecordsUnavailable."""
+    async def find(self, workspace: str, search: RecordSearch) -> tuple[RecordPage, int, int]:
+        """Return one page of a search, and from which and up to which event records are complete. Raises RecordsUnavailable."""
         subscription = self._subscription
         if subscription is None:
             raise RecordsUnavailable(_FAILED)
@@ -420,12 +478,25 @@ class RecordService:
         page = await self._read(lambda reader: reader.find(workspace, search))
         if self._subscription is not subscription:
             raise RecordsUnavailable(_FAILED)  # Opened again, the file may be behind that event.
-        return page, as_of_seq
+        written = self._written.get(workspace)
+        return page, 1 if written is None else written.complete_from, as_of_seq
 
     async def get(self, workspace: str, contact_id: str, *, gateway_id: str | None) -> StoredRecord | None:
         """Return the newest record with a contact's id, of a gateway if one is given. Raises RecordsUnavailable."""
-        oldest_ms = self.oldest_ms
-        return await self._read(lambda reader: reader.get(workspace, contact_id, from_ms=oldest_ms, gateway_id=gateway_id))
+        oldest_ms, is_behind = self.oldest_ms, self._is_behind(workspace)
+        found = await self._read(lambda reader: reader.get(workspace, contact_id, from_ms=oldest_ms, gateway_id=gateway_id))
+        if found is None and is_behind:
+            raise RecordsUnavailable("records are being made from older events, after a start or a pause of this router; retry")
+        return found
+
+    def _is_behind(self, workspace: str) -> bool:
+        """Return whether records of older events are being made."""
+        try:
+            return self._subscription is None or self._subscription.position(workspace).seq < self._feed.publisher.last_seq(
+                workspace
+            )
+        except KeyError:
+            return False
 
     async def _read(self, operation: Callable[[RecordReader], T]) -> T:
         await self._settle()
@@ -441,8 +512,9 @@ class RecordService:
 def _load(store: SqliteRecordStore, workspace: str, history_id: str, first_seq: int, targets: Targets) -> _Written:
     """Return where a workspace goes on: where the file is, or with the first event that there is."""
     found = store.load(workspace)
-    if found is not None and found.history_id == history_id:
-        return _Written(RecordBuilder(found.opened, found.targets), history_id, max(found.seq, first_seq - 1))
+    if found is not None and found.history_id == history_id and found.seq >= first_seq - 1:
+        return _Written(RecordBuilder(found.opened, found.targets), history_id, found.seq, found.complete_from)
     if found is not None:
+        # Of contacts that are open in the file some events are missing, so no record is made of them.
         store.restart(workspace)
-    return _Written(RecordBuilder({}, dict(targets)), history_id, first_seq - 1)
+    return _Written(RecordBuilder({}, dict(targets)), history_id, first_seq - 1, first_seq)

@@ -33,7 +33,7 @@ FORMAT: Final = 3
 
 _TABLES: Final = (
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT, seq INTEGER,"
-    " targets BLOB) STRICT",
+    " targets BLOB, complete_from INTEGER NOT NULL DEFAULT 1) STRICT",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
     " submitted_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, customer_id TEXT, content BLOB NOT NULL,"
     " UNIQUE (workspace, contact_id, submitted_ms)) STRICT",
@@ -57,6 +57,8 @@ class RecordCheckpoint(Struct, frozen=True, kw_only=True):
     history_id: str
     seq: int
     targets: Targets
+    complete_from: int = 1
+    """First event from which records are complete; 1: all of them."""
     opened: dict[str, bytes | None] = field(default_factory=dict)
     """Contacts that are not over and have changed since the last one, encoded; None: over now."""
 
@@ -67,6 +69,7 @@ class LoadedState(Struct, frozen=True, kw_only=True):
     history_id: str
     seq: int
     targets: Targets
+    complete_from: int
     opened: dict[str, bytes]
 
 
@@ -119,20 +122,21 @@ class SqliteRecordStore:
     def load(self, workspace: str) -> LoadedState | None:
         """Return where the records of a workspace are; None: nothing was written yet. Raises RecordsUnavailable."""
         found = self._database.execute(
-            "SELECT number, history_id, seq, targets FROM workspace WHERE name = ? AND history_id IS NOT NULL", (workspace,)
+            "SELECT number, history_id, seq, targets, complete_from FROM workspace WHERE name = ? AND history_id IS NOT NULL",
+            (workspace,),
         ).fetchone()
         if found is None:
             return None
-        number, history_id, seq, targets = found
+        number, history_id, seq, targets, complete_from = found
         opened = dict(self._database.execute("SELECT contact_id, content FROM opened WHERE workspace = ?", (number,)))
         try:
             decoded = msgspec.msgpack.decode(targets, type=Targets)
         except msgspec.MsgspecError:
             raise RecordsUnavailable(DAMAGED) from None
-        return LoadedState(history_id=history_id, seq=seq, targets=decoded, opened=opened)
+        return LoadedState(history_id=history_id, seq=seq, targets=decoded, complete_from=complete_from, opened=opened)
 
     def restart(self, workspace: str) -> None:
-        """Forget the open contacts and the position, because the history is another one; records stay."""
+        """Forget the open contacts and the position, where the history is another one or events are missing; records stay."""
         number = self._number(workspace)
         with self._transaction():
             self._database.execute("DELETE FROM opened WHERE workspace = ?", (number,))
@@ -261,8 +265,8 @@ class SqliteRecordStore:
         self._database.executemany("DELETE FROM opened WHERE workspace = ? AND contact_id = ?", over)
         self._database.executemany("INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", opened)
         self._database.execute(
-            "UPDATE workspace SET history_id = ?, seq = ?, targets = ? WHERE number = ?",
-            (checkpoint.history_id, checkpoint.seq, _encode(checkpoint.targets), number),
+            "UPDATE workspace SET history_id = ?, seq = ?, targets = ?, complete_from = ? WHERE number = ?",
+            (checkpoint.history_id, checkpoint.seq, _encode(checkpoint.targets), checkpoint.complete_from, number),
         )
 
     def forget_customers(self, workspace: str, customer_ids: Sequence[str]) -> None:

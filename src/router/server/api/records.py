@@ -121,6 +121,8 @@ class RecordList(Struct, frozen=True, kw_only=True):
     """Cursor of the next page; null: this is the last one."""
     as_of_seq: int
     """Event up to which records are complete. It is behind only while records are made from older events after a start."""
+    complete_from_seq: int
+    """Event from which records are complete: there is none of a contact that began before it. 1: of all contacts."""
 
 
 async def list_records(request: ApiRequest) -> ApiResponse:
@@ -142,13 +144,13 @@ async def list_records(request: ApiRequest) -> ApiResponse:
         after=_position(query.cursor),
         limit=min(query.limit, limit_max),
     )
-    page, as_of_seq = await _in_time(request, service.find(request.workspace, search))
+    page, complete_from_seq, as_of_seq = await _in_time(request, service.find(request.workspace, search))
     purpose = "view" if kind is RecordFormat.JSON else "export"
     documents = await _documents(request, page.records, purpose)
     after = page.next
     cursor = None if after is None else f"{after.ended_ms}-{after.number}"
     if kind is RecordFormat.JSON:
-        tail = msgspec.json.encode({"next_cursor": cursor, "as_of_seq": as_of_seq})
+        tail = msgspec.json.encode({"next_cursor": cursor, "as_of_seq": as_of_seq, "complete_from_seq": complete_from_seq})
         return ApiResponse(body=b'{"records":[' + b",".join(documents) + b"]," + tail[1:])
     headers = {} if cursor is None else {NEXT_CURSOR: cursor}
     if kind is RecordFormat.NDJSON:
