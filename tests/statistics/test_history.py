@@ -8,9 +8,9 @@ import pytest
 from router.model.states import AgentState
 from router.policy.calendar import local_day_bounds
 from router.statistics import history as module
-from router.statistics import history_queries
+from router.statistics import history_queries, questions
 from router.statistics.history import MINUTE_MS, QUARTER_MS, QUARTERS_MAX, Cells, History, HistorySnapshot
-from router.statistics.history_queries import Dimension, Grouping, RowCells, RowFilter, TooManyRows
+from router.statistics.history_queries import Dimension, Grouping, RowCells, RowFilter, RowKey, TooManyRows
 from router.statistics.metrics import Cell
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans, spans_of
 from router.statistics.rows import StatisticsRow
@@ -408,3 +408,29 @@ def test_chunks_of_an_earlier_release_are_read_beside_new_ones() -> None:
     assert span.chunks_with(("q sales ", "a ")) == span.chunks_with(("q support voice",)) == [b"old", new]
     assert span.chunks_with(("q s",)) == span.chunks_with(("q sb ",)) == [b"old", new], "may have"
     assert span.chunks_with(("q zebra ",)) == span.chunks_with(("q other ",)) == [b"old"]
+
+
+def test_rows_are_sorted_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, question, now_ms = agents_not_ready_for_a_day(40)
+    question = question._replace(interval=Interval.TOTAL)
+    expected = [row.agent_id for row in rows_of(stats, question, now_ms)]
+    assert expected == sorted(f"a{number}" for number in range(40))
+    placed = 0
+
+    def place(key: RowKey) -> list[str]:
+        nonlocal placed
+        placed += 1
+        return [part or "" for part in key]
+
+    monkeypatch.setattr(questions, "_KEYS_PER_STEP", 4)
+    monkeypatch.setattr(questions, "_place", place)
+    steps, most = stats.rows(question, now_ms), 0
+    while True:
+        placed = 0
+        try:
+            next(steps)
+        except StopIteration as done:
+            assert [row.agent_id for row in done.value] == expected
+            break
+        most = max(most, placed)
+    assert most <= 4 + 10 + 8, "a part that is sorted, the first of each of ten parts, and eight that are taken"

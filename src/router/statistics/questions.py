@@ -5,12 +5,13 @@ the workspace's time zone. A sliding window ends with the running minute and beg
 extended to whole quarters of an hour, and to whole days where the quarters are no longer kept.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from enum import StrEnum
+from heapq import merge
 from typing import Final, NamedTuple
 
 from router.statistics.history import MINUTE_MS, QUARTER_MS, History
-from router.statistics.history_queries import EVERYTHING, Dimension, Grouping, RowFilter, Rows, TimeSpan, read
+from router.statistics.history_queries import EVERYTHING, Dimension, Grouping, RowFilter, RowKey, Rows, TimeSpan, read
 from router.statistics.open_records import AgentCounters
 from router.statistics.rows import StatisticsRow, statistics_row
 
@@ -18,6 +19,8 @@ from router.statistics.rows import StatisticsRow, statistics_row
 SPANS_MAX: Final = 800
 # Rows whose measures are computed in a step: about a third of a millisecond.
 _ROWS_PER_STEP: Final = 8
+# Keys that are sorted in a step: half a millisecond.
+_KEYS_PER_STEP: Final = 512
 
 
 class Period(StrEnum):
@@ -128,8 +131,24 @@ def answer(
     found: list[Rows] = yield from read(history, agents, spans, grouping, now_ms)
     rows: list[StatisticsRow] = []
     for span, counted in zip(spans, found, strict=True):
-        for key in sorted(counted, key=lambda key: [part or "" for part in key]):
+        in_order: Iterator[RowKey] = yield from _in_order(counted)
+        for key in in_order:
             rows.append(statistics_row(key, span, counted[key]))
             if len(rows) % _ROWS_PER_STEP == 0:
                 yield
     return rows
+
+
+def _in_order(counted: Rows) -> Generator[None, None, Iterator[RowKey]]:
+    """Return the keys in order, sorted in steps and merged as they are taken: there may be twenty thousand."""
+    keys = list(counted)
+    parts: list[list[RowKey]] = []
+    for start in range(0, len(keys), _KEYS_PER_STEP):
+        if start:
+            yield
+        parts.append(sorted(keys[start : start + _KEYS_PER_STEP], key=_place))
+    return merge(*parts, key=_place)
+
+
+def _place(key: RowKey) -> list[str]:
+    return [part or "" for part in key]
