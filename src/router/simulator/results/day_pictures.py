@@ -17,7 +17,12 @@ _RIGHT: Final = 14
 _TOP: Final = 14
 _BOTTOM: Final = 34
 _LABELS_MAX: Final = 12
+# Width of a character of a label, and the space between two labels.
+_CHARACTER: Final = 7
+_GAP: Final = 14
+# Ends of an axis, whose fifths are marked: small ones have whole numbers of contacts there.
 _STEPS: Final = (1, 2, 5)
+_STEPS_FROM_10: Final = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
 
 class Series(Struct, frozen=True, kw_only=True):
@@ -59,11 +64,12 @@ def to_svg(picture: Picture) -> str:
 
 
 def nice_top(value: float) -> float:
-    """Return the end of an axis: 1, 2 or 5 times a power of ten, at least the value."""
+    """Return the end of an axis, at least the value: up to 10 it is 1, 2, 5 or 10, then there are more between powers of ten."""
     power = 1.0
     while power * 10 < value:
         power *= 10
-    return next((step * power for step in _STEPS if step * power >= value), 10 * power)
+    steps = _STEPS if value <= 10 else _STEPS_FROM_10
+    return next((step * power for step in steps if step * power >= value), 10 * power)
 
 
 def text(words: str) -> str:
@@ -86,7 +92,9 @@ def _axes(picture: Picture, top: float) -> list[str]:
         parts.append(f'<line class="{"grid" if fifth else "axis"}" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text(picture.shown(top * fifth / 5))}</text>')
     count = len(picture.labels)
-    step = max(1, -(-count // _LABELS_MAX))
+    longest = max(map(len, picture.labels), default=1)
+    fitting = (_WIDTH - _LEFT - _RIGHT) // (longest * _CHARACTER + _GAP)
+    step = max(1, -(-count // max(1, min(_LABELS_MAX, fitting))))
     for index in range(0, count, step):
         x = _x(index, count)
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{text(picture.labels[index])}</text>')

@@ -38,9 +38,11 @@ svg { width: 100%; height: auto; display: block; margin-top: .4rem; } svg text {
 caption { text-align: left; color: var(--soft); padding: .3rem 0; }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums;
   white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; }
+th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600;
+  white-space: normal; vertical-align: bottom; }
 tbody th { font-weight: 500; } summary { cursor: pointer; color: var(--soft); }
-@media print { body { max-width: none; } details { display: none; } }
+@media print { body { max-width: none; } details { display: none; } .scroll { overflow: visible; } table { font-size: .7rem; }
+  th, td { padding: .2rem .3rem; } }
 """
 
 _Cell = tuple[str, Callable[[StatisticsRow], str]]
@@ -56,11 +58,11 @@ def _share(value: float | None) -> str:
 
 
 def _time(value_ms: int | None) -> str:
-    """Return a duration as ``12 s`` below two minutes, else as ``3:05`` or ``1:02:03``."""
+    """Return a duration as ``12 s`` below a minute, else as ``3:05`` or ``1:02:03``."""
     if value_ms is None:
         return "–"
     total_s = round(value_ms / 1000)
-    if total_s < 120:
+    if total_s < 60:
         return f"{value_ms / 1000:.0f} s"
     minutes, rest_s = divmod(total_s, 60)
     hours, minutes = divmod(minutes, 60)
