@@ -38,6 +38,7 @@ class Centre:
         self.now_ms = START_MS
         self.seen: list[tuple[int, Event]] = []
         self.count = 0
+        self.reports: list[Command] = []
         self.publish(*alerts)
 
     def publish(self, *alerts: str) -> None:
@@ -73,6 +74,7 @@ class Centre:
             self.now_ms += 1000
             command = self.trial.evaluate(self.now_ms)
             if command is not None:
+                self.reports.append(command)
                 self.do(command)
 
     def restart(self) -> None:
@@ -146,6 +148,9 @@ def test_an_alert_is_quiet_after_it_was_raised() -> None:
         centre.wait(9)
     assert centre.told() == ["1: +full sales", "2: -recovered full sales"]
     centre.submit()
+    assert len(centre.reports) == 2, "nothing is reported while the alert is quiet"
+    centre.do(centre.reports[0])
+    assert len(centre.told()) == 2, "the engine looks by itself whether it is"
     centre.wait(40)
     assert centre.told()[2:] == ["61: +full sales"]
 
