@@ -54,6 +54,7 @@ test-long: $(STAMP)  ## property tests with thousands of new random examples, po
 	JOURNAL_SCHEDULES=4000 $(BIN)/pytest -q --timeout 1800 tests/journal/redis/test_schedules.py
 	MONDAY=whole $(BIN)/pytest -q --timeout 3600 -s tests/acceptance/stories/test_monday.py
 	ROLLING_DESKTOPS=300 $(BIN)/pytest -q --timeout 900 -s tests/acceptance/cluster/test_rolling_restart.py
+	RECORDED_STATISTICS=whole $(BIN)/pytest -q --timeout 900 tests/validation/test_call_log_statistics.py
 	$(MAKE) test-pythons
 	$(MAKE) mutation
 
