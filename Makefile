@@ -48,6 +48,9 @@ fast: $(STAMP)
 test: $(STAMP)  ## all tests
 	$(BIN)/pytest -q -n 2
 
+# The version beside which the present one runs in a rolling upgrade: the last tag, or a hundred commits ago.
+UPGRADE_FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse HEAD~100 2>/dev/null)
+
 test-long: $(STAMP)  ## property tests with thousands of new random examples, power failures at every cut, mutation; hours
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -q -n 2 --timeout 3600 tests/properties
 	POWER_LOSS=all $(BIN)/pytest -q -n 2 --timeout 3600 -s tests/integration/test_power_loss.py tests/integration/test_context_power_loss.py
@@ -55,6 +58,7 @@ test-long: $(STAMP)  ## property tests with thousands of new random examples, po
 	MONDAY=whole $(BIN)/pytest -q --timeout 3600 -s tests/acceptance/stories/test_monday.py
 	ROLLING_DESKTOPS=300 $(BIN)/pytest -q --timeout 900 -s tests/acceptance/cluster/test_rolling_restart.py
 	RECORDED_STATISTICS=whole $(BIN)/pytest -q --timeout 900 tests/validation/test_call_log_statistics.py
+	UPGRADE_FROM=$(UPGRADE_FROM) $(BIN)/pytest -q --timeout 900 -s -rs tests/acceptance/cluster/test_rolling_upgrade.py
 	$(MAKE) test-pythons
 	$(MAKE) mutation
 
