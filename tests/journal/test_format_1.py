@@ -43,6 +43,7 @@ ADDED: Final = frozenset(
         e.CustomerPresenceChanged,
         e.CustomerTokenChanged,
         e.DispositionRecorded,
+        e.GoalChanged,
         e.IdempotencyKeyRecorded,
         e.PolicyScheduled,
         e.WorkspaceCreated,

@@ -14,7 +14,7 @@ STATUSES = {
     "unknown_record unknown_customer unknown_identity unknown_merge",
     405: "method_not_allowed",
     408: "body_timeout",
-    409: "note_limit_exceeded proposal_decided identity_conflict "
+    409: "note_limit_exceeded customer_has_answered proposal_decided identity_conflict "
     "merge_refused identity_taken identity_limit_exceeded contact_exists invalid_contact_state not_owner not_participant "
     "channel_not_possible "
     "participant_limit_exceeded invalid_consult_state queue_closed no_agents_ready callback_not_offered callback_claimed "
@@ -27,7 +27,7 @@ STATUSES = {
     415: "unsupported_media_type",
     417: "expectation_failed",
     422: "unknown_channel unknown_skill unknown_fact invalid_value idempotency_key_reused no_matching_queue invalid_callback_time "
-    "invalid_policy",
+    "invalid_policy unknown_goal",
     426: "upgrade_required",
     428: "precondition_required",
     429: "queue_full rate_limited suspended_limit too_many_requests",

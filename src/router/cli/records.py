@@ -11,7 +11,19 @@ from router.cli.options import RouterAccess, repeated_router_options, router_opt
 from router.cli.output import CommandFailure, print_json
 
 _PAGE: Final = 500
-_FILTERS: Final = ("from_ms", "to_ms", "state", "queue", "agent", "channel", "disposition", "customer", "attribute")
+_FILTERS: Final = (
+    "from_ms",
+    "to_ms",
+    "state",
+    "queue",
+    "agent",
+    "channel",
+    "disposition",
+    "goal",
+    "outcome",
+    "customer",
+    "attribute",
+)
 
 
 @click.group()

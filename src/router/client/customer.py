@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
@@ -20,6 +21,7 @@ from router.client.errors import NotConnected, OutcomeUnknown, PermanentlyClosed
 from router.client.reconnect import Backoff
 from router.model.events.contact import TimeWindow
 from router.model.request_views import RequestView
+from router.model.states import GoalOutcome
 from router.protocol import frames as f
 from router.protocol.close_codes import may_reconnect
 from router.protocol.codec import JSON
@@ -93,6 +95,19 @@ class CustomerClient:
     async def choose(self, option: str, *, window: TimeWindow | None = None) -> f.OkFrame:
         """Choose an option. Raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed, as the others."""
         return await self._send(f.ChooseFrame(id=self._next_id(), option=option, window=window))
+
+    async def answer(
+        self,
+        *,
+        outcome: GoalOutcome | UnsetType | None = UNSET,
+        ease: int | UnsetType | None = UNSET,
+        effort: int | UnsetType | None = UNSET,
+        satisfaction: int | UnsetType | None = UNSET,
+    ) -> f.OkFrame:
+        """Answer whether it was done and how easy it was; again to correct it. What is unset stays; None takes it back."""
+        return await self._send(
+            f.AnswerFrame(id=self._next_id(), outcome=outcome, ease=ease, effort=effort, satisfaction=satisfaction)
+        )
 
     async def cancel(self) -> f.OkFrame:
         """Leave: the choice, the wait, the callback or the conversation ends."""

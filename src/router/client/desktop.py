@@ -6,15 +6,16 @@ from typing import Unpack
 
 from router.client.cards import CachedCards
 from router.client.connection import ReceivedUpdate
+from router.client.goals import GoalCommands
 from router.client.state import CachedAgent
-from router.client.websocket_client import Guard, KeyGuard, WebSocketClient
+from router.client.websocket_client import Guard, KeyGuard
 from router.context.cards import Card
 from router.model.policy import SuspensionEnd
 from router.model.states import AgentState, IfUnable
 from router.protocol import frames as f
 
 
-class DesktopClient(WebSocketClient):
+class DesktopClient(GoalCommands):
     """Client of one agent; the subject of the token is the agent's id.
 
     ``async with DesktopClient(url, token) as desktop:`` connects, waits for the initial state and reconnects automatically;

@@ -12,8 +12,9 @@ from msgspec import UNSET, UnsetType
 
 from router.client.connection import ReceivedUpdate
 from router.client.errors import NotConnected, OutcomeUnknown, RouterRefused
+from router.client.goals import GoalCommands
 from router.client.state import ContactCache
-from router.client.websocket_client import Guard, WebSocketClient
+from router.client.websocket_client import Guard
 from router.context.cards import ContactContext
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
@@ -26,7 +27,7 @@ _REPEAT_AFTER_MS: Final = 500
 """Time before a submit is repeated, where the refusal names none."""
 
 
-class ContactCommands(WebSocketClient):
+class ContactCommands(GoalCommands):
     """Client with the commands that change or query a contact.
 
     Every command raises RouterRefused, OutcomeUnknown, NotConnected or PermanentlyClosed.
@@ -223,6 +224,7 @@ class GatewayClient(ContactCommands):
         customer: f.ContactCustomer | None = None,
         context: ContactContext | None = None,
         resume: Literal["never", "auto", "ask"] = "never",
+        goal: str | None = None,
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> f.OkFrame:
@@ -236,7 +238,7 @@ class GatewayClient(ContactCommands):
         agents, and an earlier contact of the customer whose agent counts as the last one, for plan steps that prefer them.
         ``customer``: who the customer is, by identities or by an id. ``context``: what they want, for the card of the agent.
         ``resume``: ``auto`` lets the only suspended conversation of the customer go on, ``ask`` lets them choose one; ``subject``
-        of the answer is the contact that goes on.
+        of the answer is the contact that goes on. ``goal``: what they come for, one of the goals of the policy.
 
         Every submit carries an idempotency key, generated if none is given. After OutcomeUnknown it is safe to submit again
         with the key of the exception; ``retry_until_acknowledged`` does so automatically, over as many connections as necessary,
@@ -257,6 +259,7 @@ class GatewayClient(ContactCommands):
             customer=customer,
             context=context,
             resume=ResumeMode(resume),
+            goal=goal,
         )
         key = idempotency_key or secrets.token_urlsafe(16)
         while True:

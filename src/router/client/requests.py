@@ -20,7 +20,7 @@ from router.context.cards import ContactContext
 from router.model.events.contact import TimeWindow
 from router.model.policy import FactValue
 from router.model.request_views import OptionView, RequestView, WaitTold
-from router.model.states import RequestPhase
+from router.model.states import GoalOutcome, RequestPhase
 from router.protocol.frames import ContactCustomer
 
 _WAIT_S: Final = 25
@@ -76,6 +76,7 @@ class RequestApi:
         context: ContactContext | None = None,
         choose: Literal["ask", "first"] = "ask",
         resume: Literal["never", "auto", "ask"] = "never",
+        goal: str | None = None,
         idempotency_key: str | None = None,
         retry_until_acknowledged: bool = False,
     ) -> CreatedRequest:
@@ -101,6 +102,7 @@ class RequestApi:
             "context": context,
             "choose": choose,
             "resume": None if resume == "never" else resume,
+            "goal": goal,
         }
         body = {name: value for name, value in fields.items() if value is not None}
         key = idempotency_key or secrets.token_urlsafe(16)
@@ -138,6 +140,23 @@ class RequestApi:
     async def cancel(self, request_id: str) -> RequestView:
         """Leave, as the customer: the choice, the wait, the callback or the conversation ends."""
         return _view(await self._send("POST", f"/v1/requests/{request_id}/cancel", {}))
+
+    async def answer(
+        self,
+        request_id: str,
+        *,
+        outcome: GoalOutcome | None = None,
+        ease: int | None = None,
+        effort: int | None = None,
+        satisfaction: int | None = None,
+    ) -> None:
+        """Answer whether it was done and how easy it was, on behalf of the customer or with their token; again to correct it.
+
+        ``ease``: 1 (very difficult) to 7 (very easy). ``effort``: 1 (very little) to 5. ``satisfaction``: 1 to 5 (very).
+        """
+        fields = {"outcome": outcome, "ease": ease, "effort": effort, "satisfaction": satisfaction}
+        body = {name: value for name, value in fields.items() if value is not None}
+        await self._send("POST", f"/v1/requests/{request_id}/answer", body)
 
     async def renew_token(self, request_id: str) -> str:
         """Return a new token for the customer; the one before it ends at once. For gateways."""

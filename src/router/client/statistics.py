@@ -23,6 +23,7 @@ class Subject(NamedTuple):
     agent_id: str | None = None
     team: str | None = None
     disposition: str | None = None
+    goal: str | None = None
 
 
 _View: TypeAlias = tuple[Dimension, Period]
@@ -44,7 +45,8 @@ class CachedStatistics:
         if frame.whole or view not in self._rows:
             self._rows[view] = {}
         for row in frame.rows:
-            self._rows[view][Subject(row.queue_id, row.channel, row.agent_id, row.team, row.disposition)] = row
+            subject = Subject(row.queue_id, row.channel, row.agent_id, row.team, row.disposition, row.goal)
+            self._rows[view][subject] = row
         self._frames.append(frame.rows)
         self._has_frames.set()
 

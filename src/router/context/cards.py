@@ -5,6 +5,7 @@ would be longer, the oldest steps, notes and contacts are left out and its statu
 call sensitive are left out until the customer is verified; ``hidden`` names them.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,8 @@ from msgspec import Meta, Struct
 from router.context.customers import CandidateView, ContextError, CustomerView, IdentityView
 from router.context.identities import Assurance
 from router.context.journey import Step
+from router.model.events import ContactGoal
+from router.model.states import GoalOutcome
 
 CARD_BYTES_MAX: Final = 16 * 1024
 CARD_STEPS_MAX: Final = 20
@@ -89,6 +92,12 @@ class CardContact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Last owner; null: none."""
     disposition: str | None = None
     """Disposition of its last completed assignment; null: none."""
+    goal: str | None = None
+    """What the customer came for; null: not known, or not kept any more."""
+    outcome: GoalOutcome | None = None
+    """Whether it was done; null: the goal is not known."""
+    repeated: bool = False
+    """Whether the customer came again for it."""
     queued_at_ms: int
     """When it was submitted, epoch milliseconds."""
     changed_at_ms: int
@@ -130,6 +139,17 @@ class CardCustomer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Other customers who use the same address: the agent should ask."""
 
 
+class CardGoal(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The goal of the contact of a card."""
+
+    goal: str
+    """What the customer comes for."""
+    outcome: GoalOutcome = GoalOutcome.UNKNOWN
+    """Whether it is done."""
+    repeats: str | None = None
+    """Earlier contact for which the customer comes again; null: none."""
+
+
 class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known about the customer of a contact, for the agent who has it."""
 
@@ -155,6 +175,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Notes of this and of earlier contacts, oldest first."""
     hidden: tuple[str, ...] = ()
     """Fields and types of steps that are shown once the customer is verified."""
+    goal: CardGoal | None = None
+    """What the customer comes for; null: not known."""
 
 
 class CardContent(Struct, frozen=True, kw_only=True):
@@ -241,6 +263,33 @@ def card_of(content: CardContent, *, contact_id: str, sensitive: Sensitive = NOT
     return _shortened(card)
 
 
+def with_goals(card: Card, contact_id: str, goals: Mapping[str, ContactGoal]) -> Card:
+    """Return a card with the goals of its contact and of the earlier ones, as far as they are known."""
+    own = goals.get(contact_id)
+    goal = None
+    if own is not None and own.goal is not None:
+        goal = CardGoal(goal=own.goal, outcome=own.outcome, repeats=own.repeats)
+    return msgspec.structs.replace(
+        card,
+        goal=goal,
+        contacts=tuple(_with_goal(one, goals.get(one.contact_id)) for one in card.contacts),
+        open_work=tuple(_with_goal(one, goals.get(one.contact_id)) for one in card.open_work),
+    )
+
+
+def contacts_on(card: Card, contact_id: str) -> tuple[str, ...]:
+    """Return the contacts whose goals a card shows."""
+    if card.status is CardStatus.ERASED:
+        return ()
+    return (contact_id, *(one.contact_id for one in (*card.contacts, *card.open_work)))
+
+
+def _with_goal(contact: CardContact, goal: ContactGoal | None) -> CardContact:
+    if goal is None or goal.goal is None:
+        return contact
+    return msgspec.structs.replace(contact, goal=goal.goal, outcome=goal.outcome, repeated=goal.repeated_by is not None)
+
+
 def _customer(view: CustomerView, hidden: frozenset[str]) -> CardCustomer:
     return CardCustomer(
         customer_id=view.merged_into or view.customer_id,
@@ -275,7 +324,7 @@ def _shortened(card: Card) -> Card:
     return msgspec.structs.replace(card, status=CardStatus.PARTIAL, steps=tuple(steps), notes=tuple(notes))
 
 
-CHANGING_PARTS: Final = ("assurance", "customer", "now", "steps", "contacts", "agents", "open_work", "notes", "hidden")
+CHANGING_PARTS: Final = ("assurance", "customer", "now", "steps", "contacts", "agents", "open_work", "notes", "hidden", "goal")
 """Parts of a card that a ``card_changed`` frame may carry."""
 
 

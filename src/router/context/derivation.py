@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from router.context.customers import CustomerView
 from router.context.journey import STEPS_MAX, Step
-from router.model.policy import DerivePolicy, FactPolicy, FactType, FactValue, StepMatch
+from router.model.policy import DerivePolicy, FactPolicy, FactType, FactValue, GoalPolicy, StepMatch
 
 
 class CustomerState(Struct, kw_only=True):
@@ -37,7 +37,8 @@ class CustomerState(Struct, kw_only=True):
     """Time and value of the newest matching step by fact."""
 
 
-def _matches(match: StepMatch, step: Step) -> bool:
+def matches(match: StepMatch, step: Step) -> bool:
+    """Return whether a step is one of those that the policy names."""
     return (
         step.type == match.type
         and (match.name is None or step.name == match.name)
@@ -90,13 +91,13 @@ class FactDeriver:
             return False
         changed = False
         for name, match in self._counts.items():
-            if _matches(match, step):
+            if matches(match, step):
                 times = state.times.setdefault(name, [])
                 insort(times, step.at_ms)
                 del times[:-STEPS_MAX]
                 changed = True
         for name, (match, field) in self._latest.items():
-            if _matches(match, step):
+            if matches(match, step):
                 before = state.latest.get(name)
                 if before is None or step.at_ms >= before[0]:
                     state.latest[name] = (step.at_ms, getattr(step, field))
@@ -144,6 +145,24 @@ class FactDeriver:
 
 
 NO_FACTS_DECLARED: Final = FactDeriver({})
+
+
+class GoalSteps:
+    """The steps of journeys that report goals as done, by one policy. Immutable."""
+
+    def __init__(self, goals: Mapping[str, GoalPolicy]) -> None:
+        self._by_type: Final[dict[str, list[tuple[str, StepMatch]]]] = {}
+        for name, goal in goals.items():
+            for match in goal.done_by:
+                self._by_type.setdefault(match.type, []).append((name, match))
+
+    def goals_of(self, step: Step) -> tuple[str, ...]:
+        """Return the goals that a step reports as done."""
+        found = self._by_type.get(step.type)
+        return () if found is None else tuple(dict.fromkeys(name for name, match in found if matches(match, step)))
+
+
+NO_GOAL_STEPS: Final = GoalSteps({})
 
 
 def _counted(fact: FactPolicy, count: int) -> FactValue:

@@ -23,6 +23,7 @@ from typing import Final
 
 from router.engine.commands import COMMAND_HANDLERS
 from router.engine.commands.channel_switch import serve_waiting_switches
+from router.engine.commands.goals import count_goals, goal_view
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.offers import match_all
 from router.engine.commands.policies import contacts_of_removed_queues, publication_refusal
@@ -49,7 +50,7 @@ from router.engine.state.wait_statistics import PendingForecast
 from router.engine.state.workspace import agents_offered, conversation_roles
 from router.model.commands import AdvanceTime, Command
 from router.model.diagnosis import Diagnosis
-from router.model.events import Event
+from router.model.events import ContactGoal, Event
 from router.model.filters import AgentFilter, ObjectFilter
 from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
@@ -115,6 +116,8 @@ class Engine:
             while limit and heap and heap[0][0] <= at_ms:
                 limit = _fire_due_timers(tx, limit)
                 _match(tx)
+        if state.goals.over:
+            count_goals(tx)
         if events:
             state.event_at_ms = at_ms
         return Outcome(answer, first_seq, at_ms, events)
@@ -279,6 +282,15 @@ class Engine:
     def requests(self, contact_ids: Sequence[str]) -> Slices[dict[str, RequestView]]:
         """Return several requests as their customers may see them."""
         return request_views(self._state, contact_ids)
+
+    def goal(self, contact_id: str, *, agent_id: str | None = None, gateway_id: str | None = None) -> ContactGoal | None:
+        """Return the goal of a contact, which is kept longer than the contact; None: it has none, or not one for this client."""
+        return goal_view(self._state, contact_id, agent_id=agent_id, gateway_id=gateway_id)
+
+    def goals_of(self, contact_ids: Iterable[str]) -> dict[str, ContactGoal]:
+        """Return the goals of contacts, without those that have none or whose goal is not kept any more."""
+        found = ((contact_id, self._state.goals.get(contact_id)) for contact_id in contact_ids)
+        return {contact_id: goal for contact_id, goal in found if goal is not None}
 
     def contact_tag(self, contact_id: str) -> str | None:
         """Return the entity tag of a contact, which changes only with what clients can write; None if it is unknown."""

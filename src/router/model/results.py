@@ -23,6 +23,7 @@ class RefusalCode(IntEnum):
     UNKNOWN_ASSIGNMENT = 7
     UNKNOWN_FACT = 8
     INVALID_VALUE = 9
+    UNKNOWN_GOAL = 10
 
     OFFER_NOT_PENDING = 20
     """The offer has ended; the detail says how and by which event."""
@@ -70,6 +71,8 @@ class RefusalCode(IntEnum):
     """The workspace, or the customer, has as many suspended contacts as it may have."""
     CHANNEL_NOT_POSSIBLE = 52
     """The agent of the contact has no capacity for the channel; the detail names the possible ones."""
+    CUSTOMER_HAS_ANSWERED = 56
+    """The outcome or the score is the answer of the customer, which an agent does not replace."""
 
     INVALID_POLICY = 60
     POLICY_VERSION_CONFLICT = 61

@@ -307,3 +307,52 @@ class CallbackOutcome(StrEnum):
     """A machine answered."""
     FAILED = "failed"
     """The call could not be made."""
+
+
+class GoalOutcome(StrEnum):
+    """Whether a customer got done what they came for."""
+
+    DONE = "done"
+    """It is done."""
+    PARTLY = "partly"
+    """A part of it is done."""
+    NOT_DONE = "not_done"
+    """It is not done."""
+    UNKNOWN = "unknown"
+    """It was not reported, or a report was withdrawn."""
+
+
+class GoalReporter(StrEnum):
+    """Who or what named the goal of a contact, reported its outcome or gave a score."""
+
+    GATEWAY = "gateway"
+    """The gateway of the contact."""
+    AGENT = "agent"
+    """An agent who had the contact."""
+    SUPERVISOR = "supervisor"
+    """A supervisor or an administrator."""
+    CUSTOMER = "customer"
+    """The customer, with the token of their request, or in a survey whose answer the gateway passed on."""
+    RULE = "rule"
+    """The entry rule that chose the queue."""
+    POLICY = "policy"
+    """``goals.default`` of the policy."""
+    DISPOSITION = "disposition"
+    """The disposition of the last owner, by ``dispositions`` of the policy."""
+    JOURNEY = "journey"
+    """A step of the journey of the customer, by ``done_by`` of the policy."""
+
+
+class GoalChange(StrEnum):
+    """What has changed of the goal of a contact."""
+
+    SET = "set"
+    """Its goal was named, or another one was."""
+    REPORTED = "reported"
+    """Its outcome was reported, or corrected."""
+    SCORED = "scored"
+    """It got scores, or other ones."""
+    REPEATED = "repeated"
+    """Its customer came again, or the contact by which they did has another goal after all."""
+    COUNTED = "counted"
+    """The contact is over, its last wrap-up included: it counts in the statistics from now on, where it happened."""

@@ -83,6 +83,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The attribute that `field` names is not declared in `facts`, or its value is not one of the declared ones.",
         "Send a declared attribute with a value that `detail` allows, or publish a policy that declares it.",
     ),
+    "unknown_goal": _P(
+        422,
+        "Goal not in the policy",
+        "The policy does not have the goal under `goals.known`.",
+        "Use one of the goals in `detail`, or publish a policy that has it.",
+    ),
     "no_shadow_policy": _P(
         404, "No shadow policy is set", "No shadow policy is set.", "Set one with PUT /v1/shadow or `router shadow put`."
     ),
@@ -285,6 +291,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The agent is not the owner of the contact",
         "The agent takes part in the conversation or is offered it, but another agent owns it.",
         "Let the owner do it, or become the owner first.",
+    ),
+    "customer_has_answered": _P(
+        409,
+        "The customer has answered",
+        "The outcome or the score that `field` names is the answer of the customer, which an agent does not replace.",
+        "Leave the answer as it is, or let a supervisor or the gateway correct it.",
     ),
     "not_participant": _P(
         409,

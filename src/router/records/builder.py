@@ -2,8 +2,8 @@
 
 Theory of operation. ``apply`` takes the records of the journal in order and returns nothing; what has changed is collected until
 ``take_changes`` (records) and ``take_opened`` (contacts that are not over). A contact is over when it has ended and no agent is
-busy with it any more; its record is final then, except for a disposition that is given later. ``take_changes`` returns unfinished
-records, of contacts in their wrap-up, only when asked for.
+busy with it any more; its record is final then, except for a disposition or a goal that is reported later. ``take_changes`` returns
+unfinished records, of contacts in their wrap-up, only when asked for.
 
 A contact that is not over is kept encoded, as the bytes that the storage also has, so that a waiting contact needs a few hundred
 bytes. It is decoded by the first event that concerns it and stays decoded until the next ``take_opened``, or until its wrap-up is
@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct, field
 
 from router.journal.records import Record
-from router.model.events import ContactChoosing, ContactQueued, DispositionRecorded, PolicyPublished
+from router.model.events import ContactChoosing, ContactGoal, ContactQueued, DispositionRecorded, GoalChanged, PolicyPublished
 from router.records.handlers import CONTACT_EVENTS, RECORD_HANDLERS, OpenContact, Targets, thresholds
 from router.records.record import ContactRecord
 from router.statistics.open_records import ASSIGNED, CALLBACK, SUSPENDED
@@ -48,12 +48,30 @@ class LateDisposition(Struct, frozen=True):
     assignment_id: str
     disposition: str
 
+    def apply(self, record: ContactRecord) -> bool:
+        """Change the record; return whether it has that assignment."""
+        return set_disposition(record, self.assignment_id, self.disposition)
+
+
+class LateGoal(Struct, frozen=True):
+    """A change of the goal of a contact whose record is complete."""
+
+    at_ms: int
+    """When it changed: the contact is the last one that had the id then."""
+    contact_id: str
+    goal: ContactGoal
+
+    def apply(self, record: ContactRecord) -> bool:
+        """Change the record."""
+        record.set_goal(self.goal)
+        return True
+
 
 class RecordChanges(Struct, kw_only=True):
     """What has changed since the last call."""
 
     records: list[ChangedRecord] = field(default_factory=list)
-    late: list[LateDisposition] = field(default_factory=list)
+    late: list[LateDisposition | LateGoal] = field(default_factory=list)
     """To be applied after the records."""
 
 
@@ -68,7 +86,7 @@ class RecordBuilder:
         """Those that are decoded; of those that have ended all, until they are returned as finished."""
         self._changed: dict[tuple[str, int], OpenContact] = {}
         """Contacts with a record to be written, by contact and submit, as an id may be used again before they are."""
-        self._late: list[LateDisposition] = []
+        self._late: list[LateDisposition | LateGoal] = []
         self._over: list[str] = []
         """Contacts that are over and were in ``opened`` at the last ``take_opened``."""
         self.finished_count = 0
@@ -95,8 +113,8 @@ class RecordBuilder:
                 elif isinstance(event, ContactQueued | ContactChoosing):
                     contact = OpenContact.begin(event, at_ms)
                     self._active[contact_id] = contact
-                elif isinstance(event, DispositionRecorded):
-                    self._add_late_disposition(event, at_ms)
+                elif isinstance(event, DispositionRecorded | GoalChanged):
+                    self._add_late(event, at_ms)
                 if contact is not None:
                     touched[contact_id] = contact
         for contact in touched.values():
@@ -153,12 +171,17 @@ class RecordBuilder:
             contact.record.completed_at_ms = at_ms
         self._changed[_key(contact.record)] = contact
 
-    def _add_late_disposition(self, event: DispositionRecorded, at_ms: int) -> None:
+    def _add_late(self, event: DispositionRecorded | GoalChanged, at_ms: int) -> None:
+        late: LateDisposition | LateGoal
+        if isinstance(event, GoalChanged):
+            late = LateGoal(at_ms, event.contact_id, event.goal)
+        else:
+            late = LateDisposition(at_ms, event.contact_id, event.assignment_id, event.disposition)
         contact = self._active.get(event.contact_id)
         if contact is None or _key(contact.record) not in self._changed:
-            self._late.append(LateDisposition(at_ms, event.contact_id, event.assignment_id, event.disposition))
+            self._late.append(late)
         else:
-            set_disposition(contact.record, event.assignment_id, event.disposition)
+            late.apply(contact.record)
 
     def _apply_policy(self, event: PolicyPublished) -> None:
         if event.drain_to:

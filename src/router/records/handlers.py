@@ -36,6 +36,7 @@ from router.model.events import (
     ContactSuspended,
     ContactUpdated,
     DispositionRecorded,
+    GoalChanged,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
@@ -437,6 +438,10 @@ def _end(
     contact.leave(at_ms, record.state)
 
 
+def _goal_changed(contact: OpenContact, event: GoalChanged, at_ms: int, targets: Targets) -> None:
+    contact.record.set_goal(event.goal)
+
+
 RECORD_HANDLERS: Final[dict[type, Callable[[OpenContact, Any, int, Targets], None]]] = {
     ContactQueued: _queued,
     ContactUpdated: _updated,
@@ -462,6 +467,7 @@ RECORD_HANDLERS: Final[dict[type, Callable[[OpenContact, Any, int, Targets], Non
     WrapUpStarted: _enter_phase(AssignmentPhase.WRAP_UP),
     AssignmentCompleted: _completed,
     DispositionRecorded: _disposition,
+    GoalChanged: _goal_changed,
     CallbackRequested: _callback_requested,
     CallbackScheduled: _callback_scheduled,
     CallbackDialRequested: _dial_requested,

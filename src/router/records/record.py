@@ -9,7 +9,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from router.model.events import ContactGoal
 from router.model.policy import FactValue
+from router.model.states import GoalOutcome, GoalReporter
 
 LIST_MAX: Final = 200
 """Most entries of each list of a record; ``omitted`` counts those beyond it."""
@@ -134,6 +136,27 @@ class RecordedSuspension(Struct):
     """When it was resumed, epoch milliseconds; null: it ended suspended."""
 
 
+class RecordedGoal(Struct):
+    """What is known about the goal of a contact: whether it was done, repeats, and scores."""
+
+    outcome: GoalOutcome = GoalOutcome.UNKNOWN
+    """Whether it was done."""
+    reported_by: GoalReporter | None = None
+    """Who reported that; null: it was not reported."""
+    repeats: str | None = None
+    """Earlier contact of the same customer that this one repeats; null: none."""
+    repeated_by: str | None = None
+    """Later contact by which the customer came again; null: none."""
+    ease: int | None = None
+    """How easy it was for the customer: 1 (very difficult) to 7 (very easy); null: no answer."""
+    effort: int | None = None
+    """How much effort it took: 1 (very little) to 5 (very much); null: no answer."""
+    satisfaction: int | None = None
+    """How satisfied the customer is: 1 (not at all) to 5 (very); null: no answer."""
+    scored_by: GoalReporter | None = None
+    """Who gave the scores; null: there are none."""
+
+
 class ContactRecord(Struct):
     """What happened to one contact. Its customer is not in it: the storage has that id apart, where it can be removed."""
 
@@ -198,6 +221,13 @@ class ContactRecord(Struct):
     """Entries that are not in the lists, as each has at most 200."""
     goal: str | None = None
     """Goal of the contact; null: none is known."""
+    goal_report: RecordedGoal | None = None
+    """What is known about the goal, and scores; null: nothing."""
+
+    def set_goal(self, goal: ContactGoal) -> None:
+        """Set the goal of the contact and everything that is known about it."""
+        self.goal = goal.goal
+        self.goal_report = RecordedGoal(**{name: getattr(goal, name) for name in RecordedGoal.__struct_fields__})
 
     def add_up(self) -> None:
         """Set the sums of the lists."""
@@ -238,6 +268,9 @@ def indexed_values(record: ContactRecord) -> set[tuple[str, ...]]:
         ("channel", record.first_channel),
         ("queue", record.queue_id),
     }
+    if record.goal is not None:
+        values.add(("goal", record.goal))
+        values.add(("outcome", GoalOutcome.UNKNOWN if record.goal_report is None else record.goal_report.outcome))
     for stay in record.queues:
         values.add(("queue", stay.queue_id))
     for work in record.assignments:

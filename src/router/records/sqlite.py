@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct, field
 
 from router.journal.files import FILE_MODE, prepare_directory
-from router.records.builder import ChangedRecord, LateDisposition, RecordChanges, set_disposition
+from router.records.builder import ChangedRecord, LateDisposition, LateGoal, RecordChanges
 from router.records.handlers import Targets
 from router.records.reading import DAMAGED, RecordCodec, RecordReader, RecordsUnavailable, connect
 from router.records.record import ContactRecord, indexed_values, term
@@ -155,7 +155,7 @@ class SqliteRecordStore:
                 if not changed.is_new:
                     self._put(workspace, number, changed)
             for late in changes.late:
-                self._add_late_disposition(workspace, number, late)
+                self._add_late(workspace, number, late)
             if checkpoint is not None:
                 self._save_checkpoint(number, checkpoint)
 
@@ -234,8 +234,8 @@ class SqliteRecordStore:
         self._delete_postings(row, ended_ms, old_terms - terms)
         self._add_postings(row, ended_ms, terms - old_terms)
 
-    def _add_late_disposition(self, workspace: str, number: int, late: LateDisposition) -> None:
-        """Set the disposition in the record of the last contact that had the id before it."""
+    def _add_late(self, workspace: str, number: int, late: LateDisposition | LateGoal) -> None:
+        """Change the record of the last contact that had the id before it."""
         found = self._database.execute(
             "SELECT number, ended_ms, content FROM record WHERE workspace = ? AND contact_id = ? AND submitted_ms <= ?"
             " ORDER BY submitted_ms DESC LIMIT 1",
@@ -245,7 +245,7 @@ class SqliteRecordStore:
             return
         row, ended_ms, record = found[0], found[1], self._codec.unpack(found[2])
         old_terms = _terms(workspace, record, None)
-        if set_disposition(record, late.assignment_id, late.disposition):
+        if late.apply(record):
             self._database.execute("UPDATE record SET content = ? WHERE number = ?", (self._codec.pack(record), row))
             terms = _terms(workspace, record, None)
             self._delete_postings(row, ended_ms, old_terms - terms)

@@ -16,7 +16,7 @@ The writer makes no routing decisions. Only its ``BatchProcessor`` calls ``Engin
 """
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -37,8 +37,9 @@ from router.model.commands import (
     SubmitOrResume,
 )
 from router.model.errors import JournalError, JournalUnavailable, Stopping
+from router.model.events import ContactGoal
 from router.model.results import RefusalCode
-from router.model.states import WorkspaceId
+from router.model.states import ContactId, WorkspaceId
 from router.runtime.clock import Clock, SystemClock, WakeupSchedule
 from router.runtime.command_queue import (
     ROUTER_ACTOR,
@@ -231,6 +232,11 @@ class Writer:
             if holder is not None:
                 return workspace, holder
         return None
+
+    def goals_of(self, workspace: WorkspaceId, contact_ids: Iterable[ContactId]) -> dict[ContactId, ContactGoal]:
+        """Return the goals of contacts, as far as they are kept."""
+        runtime = self._workspaces.get(workspace)
+        return {} if runtime is None else runtime.engine.goals_of(contact_ids)
 
     @property
     def queue_depth(self) -> int:

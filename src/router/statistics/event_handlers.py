@@ -47,6 +47,7 @@ from router.model.events.contact import (
     ContactResumed,
     ContactSuspended,
 )
+from router.model.events.goal import GoalChanged
 from router.model.states import AssignmentRole, QueueId
 from router.statistics.counters import ContactCounters
 from router.statistics.metrics import number_of
@@ -514,6 +515,10 @@ def _disposition_recorded(target: StatsTarget, event: DispositionRecorded, at_ms
     target.record_disposition(event.assignment_id, event.disposition, at_ms)
 
 
+def _goal_changed(target: StatsTarget, event: GoalChanged, at_ms: int) -> None:
+    target.record_goal(event, at_ms)
+
+
 def _agent_updated(target: StatsTarget, event: AgentUpdated, at_ms: int) -> None:
     target.agent(event.agent_id).team = event.team
 
@@ -576,6 +581,7 @@ EVENT_HANDLERS: Final[dict[type, Callable[[StatsTarget, Any, int], None]]] = {
     WrapUpStarted: _wrap_up_started,
     AssignmentCompleted: _completed,
     DispositionRecorded: _disposition_recorded,
+    GoalChanged: _goal_changed,
     AgentUpdated: _agent_updated,
     AgentStateChanged: _agent_state_changed,
     AgentRemoved: _agent_removed,

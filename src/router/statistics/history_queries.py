@@ -36,6 +36,8 @@ class Dimension(StrEnum):
     """Each team, with the agents who belong to it now."""
     DISPOSITION = "disposition"
     """Each disposition of completed assignments, over all queues."""
+    GOAL = "goal"
+    """Each goal of contacts, over all queues."""
 
 
 class RowKey(NamedTuple):
@@ -46,6 +48,7 @@ class RowKey(NamedTuple):
     agent_id: str | None = None
     team: str | None = None
     disposition: str | None = None
+    goal: str | None = None
 
 
 class RowFilter(NamedTuple):
@@ -136,6 +139,8 @@ class Grouping:
                 return self._of_queue(first, second), "", False
             case "d":
                 return self._of_disposition(first, second), "", False
+            case "g":
+                return self._of_goal(first, second, others[1]), "", False
             case _:
                 return self._of_agent(first), second, self._dimension is Dimension.WORKSPACE
 
@@ -172,6 +177,13 @@ class Grouping:
         if self._dimension is not Dimension.DISPOSITION or self._filter.queue_id not in (None, queue_id):
             return None
         return RowKey(disposition=disposition)
+
+    def _of_goal(self, queue_id: str, channel: str, goal: str) -> RowKey | None:
+        if self._dimension is not Dimension.GOAL:
+            return None
+        if self._filter.queue_id not in (None, queue_id) or self._filter.channel not in (None, channel):
+            return None
+        return RowKey(goal=goal)
 
 
 class _Sources(NamedTuple):

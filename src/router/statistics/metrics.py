@@ -38,7 +38,7 @@ STATE_READY_MS: Final = 103
 STATE_NOT_READY_MS: Final = 104
 """Time of agents in their state, with or without work."""
 CORRECTIONS: Final = 110
-"""Late corrections of the cell."""
+"""Late corrections of the cell. From 120 to 149: counters of goals, see ``goals``."""
 FIRST_WAIT: Final = 200
 """Answered contacts with a wait in the first bucket of the histogram; the other buckets follow."""
 MAXIMA: Final = 1000
@@ -113,6 +113,11 @@ def agent_key(agent_id: str) -> str:
 def disposition_key(queue_id: str, disposition: str | None) -> str:
     """Return the key of the cells of a disposition in a queue; none: of assignments without one."""
     return f"d {queue_id} {disposition or ''}"
+
+
+def goal_key(queue_id: str, channel: str, goal: str) -> str:
+    """Return the key of the cells of a goal in a queue and channel."""
+    return f"g {queue_id} {channel} {goal}"
 
 
 def reason_key(agent_id: str, reason: str) -> str:

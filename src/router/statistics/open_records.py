@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from router.model.events import ContactQueued
+from router.model.events import ContactQueued, GoalChanged
 from router.model.policy import Policy
 from router.model.states import AgentState
 from router.statistics.counters import ContactCounters, HandlingCounts, OfferCounts
@@ -187,6 +187,9 @@ class StatsTarget(Protocol):
 
     def record_disposition(self, assignment_id: str, disposition: str, at_ms: int) -> None:
         """Count a disposition that was given after the assignment had been completed."""
+
+    def record_goal(self, event: GoalChanged, at_ms: int) -> None:
+        """Count the goal of a contact that is over, in place of what was counted for it before."""
 
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent."""

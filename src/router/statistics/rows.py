@@ -9,6 +9,14 @@ from typing import Any, Final
 from msgspec import Struct
 
 from router.statistics.counters import HandlingCounts, acceptance_rate, aht_ms, handle_time_ms, reach_rate, rona_rate, transfer_rate
+from router.statistics.goals import (
+    GoalCounts,
+    counts_of,
+    first_contact_resolution,
+    first_contact_resolution_reported,
+    goal_completion,
+    repeat_rate,
+)
 from router.statistics.history_queries import RowCells, RowKey, TimeSpan
 from router.statistics.metrics import (
     CORRECTED_AT_MS,
@@ -50,6 +58,8 @@ class StatisticsRow(Struct, frozen=True, kw_only=True):
     """Team, with all agents who belong to it now; null: not by team."""
     disposition: str | None = None
     """Disposition code; empty: completed without one."""
+    goal: str | None = None
+    """Goal of contacts; null: not by goal."""
     submitted: int = 0
     """Contacts submitted to the queue."""
     entered: int = 0
@@ -196,6 +206,48 @@ class StatisticsRow(Struct, frozen=True, kw_only=True):
     """busy / signed in."""
     concurrency: float | None = None
     """(talk + hold + wrap-up) / busy."""
+    goals: int = 0
+    """Contacts with a goal that are over: for an agent those of which they were the last owner."""
+    goals_done: int = 0
+    """Those of them whose goal is done."""
+    goals_partly: int = 0
+    """Those whose goal is done in part."""
+    goals_not_done: int = 0
+    """Those whose goal is not done; of the remaining ones it is not known."""
+    goal_completion: float | None = None
+    """done / (done + partly + not done)."""
+    repeats: int = 0
+    """Contacts with a goal that repeat an earlier one."""
+    repeat_rate: float | None = None
+    """repeats / goals."""
+    repeated: int = 0
+    """Contacts with a goal after which the customer came again."""
+    first_contacts: int = 0
+    """Answered contacts with a goal, of known customers, that repeat no other one."""
+    first_contacts_done: int = 0
+    """Those of them whose goal is done and whose customer did not come again."""
+    first_contacts_unresolved: int = 0
+    """Those of them whose customer came again, or whose goal is not done or only in part."""
+    first_contact_resolution: float | None = None
+    """(first contacts − unresolved) / first contacts."""
+    first_contact_resolution_reported: float | None = None
+    """done / (done + unresolved) of the first contacts."""
+    ease_scores: int = 0
+    """Contacts with a score of ease."""
+    ease_mean: float | None = None
+    """Mean of the scores of ease, 1 to 7."""
+    ease_share: float | None = None
+    """Scores of 5 to 7 / scores of ease."""
+    effort_scores: int = 0
+    """Contacts with a score of effort."""
+    effort_mean: float | None = None
+    """Mean of the scores of effort, 1 to 5."""
+    satisfaction_scores: int = 0
+    """Contacts with a score of satisfaction."""
+    satisfaction_mean: float | None = None
+    """Mean of the scores of satisfaction, 1 to 5."""
+    satisfaction_share: float | None = None
+    """Scores of 4 and 5 / scores of satisfaction."""
     corrections: int = 0
     """Late corrections of this row; a change means that figures of the past have changed."""
     corrected_at_ms: int | None = None
@@ -245,11 +297,13 @@ def statistics_row(key: RowKey, span: TimeSpan, counted: RowCells) -> Statistics
         participations=counters.consults.participations,
         **_time(counted, time),
         concurrency=concurrency(handle_time_ms(handling), time),
+        **_goals(counts_of(cell)),
         corrections=cell.get(CORRECTIONS, 0),
         corrected_at_ms=cell.get(CORRECTED_AT_MS),
     )
 
 
+_GOALS: Final = tuple(name for name in GoalCounts.__struct_fields__ if name in StatisticsRow.__struct_fields__)
 _FLOW: Final = (
     "submitted",
     "entered",
@@ -292,6 +346,21 @@ def _time(counted: RowCells, time: WorkTime) -> dict[str, Any]:
         "not_ready_by_reason_ms": counted.reasons,
         "occupancy": occupancy(time),
         "utilisation": utilisation(time),
+    }
+
+
+def _goals(counts: GoalCounts) -> dict[str, Any]:
+    return {
+        **{name: getattr(counts, name) for name in _GOALS},
+        "goal_completion": goal_completion(counts),
+        "repeat_rate": repeat_rate(counts),
+        "first_contact_resolution": first_contact_resolution(counts),
+        "first_contact_resolution_reported": first_contact_resolution_reported(counts),
+        "ease_mean": ratio(counts.ease_sum, counts.ease_scores),
+        "ease_share": ratio(counts.ease_easy, counts.ease_scores),
+        "effort_mean": ratio(counts.effort_sum, counts.effort_scores),
+        "satisfaction_mean": ratio(counts.satisfaction_sum, counts.satisfaction_scores),
+        "satisfaction_share": ratio(counts.satisfied, counts.satisfaction_scores),
     }
 
 

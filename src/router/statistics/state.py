@@ -11,10 +11,11 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct, field
 
-from router.model.events import ContactQueued, Event
+from router.model.events import ContactQueued, Event, GoalChanged
 from router.model.policy import Policy
 from router.statistics.contact_log import ContactLog
 from router.statistics.counters import ContactCounters, add_to_all
+from router.statistics.goals import record_goal
 from router.statistics.history import DayOf, History, HistorySnapshot, utc_day
 from router.statistics.metrics import (
     AGENT_PREFIX,
@@ -431,6 +432,10 @@ class StatsState:
         without = [(number, -value) for number, value in done.work]
         self.history.add(done.completed_at_ms, disposition_key(done.queue_id, None), (*without, *correction))
         self.history.add(done.completed_at_ms, disposition_key(done.queue_id, disposition), (*done.work, *correction))
+
+    def record_goal(self, event: GoalChanged, at_ms: int) -> None:
+        """Count the goal of a contact that is over, in place of what was counted for it before."""
+        record_goal(self.history, event, at_ms)
 
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent; the totals keep the agent's time."""

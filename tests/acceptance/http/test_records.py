@@ -62,7 +62,8 @@ async def test_a_record_tells_what_happened_and_follows_the_wrap_up_and_a_late_d
         first = await _talk(router, admin, "ada", attributes={"tier": "gold"})
         record = await admin.ok("GET", f"/v1/records/{first}")
         assert (record["state"], record["reason"], record["ended_by"]) == ("ended", "solved", "agent")
-        assert record["completed_at_ms"] is None and record["goal"] is None and record["customer_id"] is None
+        assert record["completed_at_ms"] is None and record["customer_id"] is None
+        assert record["goal"] is None and record["goal_report"] is None
         assert record["submitted_at_ms"] <= record["answered_at_ms"] <= record["ended_at_ms"]
         [stay] = record["queues"]
         assert (stay["queue_id"], stay["left_by"], stay["left_at_ms"]) == ("support", "answered", record["answered_at_ms"])

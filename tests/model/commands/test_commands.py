@@ -50,6 +50,8 @@ TAGS = {
     "SubmitOrResume": "contact.submit_or_resume",
     "SwitchChannel": "contact.switch_channel",
     "ReportChannel": "contact.report_channel",
+    "ReportGoal": "goal.report",
+    "ReportGoalSteps": "goal.report_steps",
     "ExtendWrapUp": "assignment.extend_wrap_up",
     "CompleteAssignment": "assignment.complete",
     "PutAgent": "agent.put",

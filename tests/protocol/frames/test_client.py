@@ -7,7 +7,7 @@ import pytest
 
 from router.model import commands as c
 from router.model.commands import Command
-from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, IfUnable
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, GoalOutcome, IfUnable
 from router.protocol import frames as f
 from router.protocol.session import Endpoint
 
@@ -17,6 +17,10 @@ ON_ASSIGNMENT: Any = {"id": "1", "assignment_id": "c1.1"}
 
 # Frames of an agent "ada" and the commands.
 DESKTOP: list[tuple[f.CommandFrame, Command]] = [
+    (
+        f.ReportGoalFrame(id="1", contact_id="c1", goal="refund", outcome=GoalOutcome.PARTLY),
+        c.ReportGoal(contact_id="c1", goal="refund", outcome=GoalOutcome.PARTLY, agent_id="ada"),
+    ),
     (
         f.SetStateFrame(id="1", state=AgentState.NOT_READY, reason="break", after_work=True),
         c.SetAgentState(agent_id="ada", state=AgentState.NOT_READY, reason="break", after_work=True),
@@ -49,6 +53,10 @@ DESKTOP: list[tuple[f.CommandFrame, Command]] = [
 
 # Frames of a gateway "pbx" and the commands.
 GATEWAY: list[tuple[f.CommandFrame, Command]] = [
+    (
+        f.ReportGoalFrame(id="1", contact_id="c1", effort=2, satisfaction=None),
+        c.ReportGoal(contact_id="c1", effort=2, satisfaction=None, gateway_id="pbx"),
+    ),
     (
         f.UpdateFrame(**ON_CONTACT, priority_s=30, skills={"german": 5}),
         c.UpdateContact(contact_id="c1", gateway_id="pbx", priority_s=30, skills={"german": 5}),
@@ -111,6 +119,10 @@ CUSTOMER: list[tuple[f.CommandFrame, Command]] = [
         f.SwitchRequestChannelFrame(id="1", channel="chat"),
         c.SwitchChannel(contact_id="c1", channel="chat", if_unable=IfUnable.QUEUE, by_customer=True),
     ),
+    (
+        f.AnswerFrame(id="1", outcome=GoalOutcome.DONE, ease=6),
+        c.ReportGoal(contact_id="c1", outcome=GoalOutcome.DONE, ease=6, is_customer=True),
+    ),
 ]
 # Frames of the session, a query, and the submit, which also needs a contact id.
 WITHOUT_COMMAND = {
@@ -161,7 +173,7 @@ def test_a_frame_declares_fields_of_its_command_and_an_id(kind: type[f.CommandFr
     left = fields.keys() - declared - kind.fixed.keys()
     # Facts of customers come from the router itself; a customer names no contact and sets no terms.
     if kind not in {type(frame) for frame, _ in CUSTOMER}:
-        assert left <= {"agent_id", "gateway_id", "customer_facts", "by_customer"}
+        assert left <= {"agent_id", "gateway_id", "customer_facts", "by_customer", "is_customer"}
     for one in msgspec.structs.fields(kind):
         if one.name not in ("id", "idempotency_key", "if_match") and not one.required:
             assert one.default == fields[one.name].default, one.name

@@ -93,6 +93,7 @@ class EventModel(ContactEventModel, WorkEventModel):
                 | e.AlertRaised()
                 | e.AlertCleared()
                 | e.DispositionRecorded()
+                | e.GoalChanged()
                 | e.CustomerTokenChanged()
                 | e.CustomerPresenceChanged()
             ):

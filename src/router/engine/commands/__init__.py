@@ -17,6 +17,7 @@ from router.engine.commands import (
     conference,
     consult,
     contacts,
+    goals,
     hours,
     offers,
     parking,
@@ -57,6 +58,7 @@ _PLAIN_COMMAND_HANDLERS: Final[dict[type, Callable[[Transaction, Any], CommandRe
     **policy_schedule.SCHEDULE_COMMANDS,
     **hours.HOURS_COMMANDS,
     **alerts.ALERT_COMMANDS,
+    **goals.GOAL_COMMANDS,
     AdvanceTime: _advance_time,
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from router.engine.commands.channel_events import emit_channel_failed, is_on_other_channel
+from router.engine.commands.goals import correct_disposition
 from router.engine.commands.rescind import enter_next_state, rescind_contact_offers
 from router.engine.commands.transaction import Transaction, already_done, unknown_assignment
 from router.engine.commands.validation import validate_disposition
@@ -215,7 +216,9 @@ def _complete_late(tx: Transaction, command: CompleteAssignment, contact: Contac
     tx.emit(
         DispositionRecorded(assignment_id=assignment_id, contact_id=contact.contact_id, agent_id=agent_id, disposition=disposition)
     )
-    return tx.done(assignment_id, _COMPLETED)
+    seq = tx.state.seq
+    correct_disposition(tx, contact.contact_id, assignment_id, disposition)
+    return Done(assignment_id, _COMPLETED, seq)
 
 
 def _end_or_leave(tx: Transaction, assignment: Assignment, ended_by: EndedBy) -> None:

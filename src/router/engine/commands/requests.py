@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from router.engine.commands.callbacks import callback_windows, convert_to_callback
 from router.engine.commands.channel_events import channels_offered
 from router.engine.commands.contacts import find_contact
+from router.engine.commands.goals import adopt_goal, begin_goal
 from router.engine.commands.grace import begin_grace
 from router.engine.commands.overflow import expire_waiting
 from router.engine.commands.resumption import resume_by_submit, resume_chosen, resume_options, suspended_conversations
@@ -80,6 +81,7 @@ def _request_contact(tx: Transaction, command: RequestContact) -> CommandResult:
     takes_first = not command.ask and options[0].id == NOW
     tx.emit(_choosing_event(tx, policy, wanted, last_agent_id, options, command.token_hash))
     seq = state.seq
+    begin_goal(tx, wanted.contact_id, wanted)
     if not takes_first:
         return Done(wanted.contact_id, ContactState.CHOOSING, seq)
     return _take(tx, state.contacts[wanted.contact_id], NOW, None, is_default=False)
@@ -114,13 +116,16 @@ def _submit_or_resume(tx: Transaction, command: SubmitOrResume) -> CommandResult
         options += (ContactOption(id=NOW, channel=wanted.channel),)
     _cancel_earlier(tx, wanted)
     tx.emit(_choosing_event(tx, state.policy, wanted, last_agent_id, options, None))
-    return tx.done(wanted.contact_id, ContactState.CHOOSING)
+    answer = tx.done(wanted.contact_id, ContactState.CHOOSING)
+    begin_goal(tx, wanted.contact_id, wanted)
+    return answer
 
 
 def _resumed(tx: Transaction, contact: Contact, wanted: EnqueueContact) -> Done:
     """Return the answer that names the conversation that goes on, with which the customer has nothing more to choose."""
     answer = tx.done(contact.contact_id, contact.state)
     _cancel_earlier(tx, wanted)
+    begin_goal(tx, contact.contact_id, wanted)
     return answer
 
 
@@ -282,8 +287,13 @@ def _take(tx: Transaction, contact: Contact, name: str, window: TimeWindow | Non
     assert request is not None
     option = next(one for one in request.options if one.id == name)
     if option.resumes is not None:
+        goal = tx.state.goals.get(contact.contact_id)
         resumed = resume_chosen(tx, contact, option, is_default=is_default)
-        return resumed if isinstance(resumed, Refused) else tx.done(resumed.contact_id, resumed.state)
+        if isinstance(resumed, Refused):
+            return resumed
+        answer = tx.done(resumed.contact_id, resumed.state)
+        adopt_goal(tx, resumed.contact_id, goal)
+        return answer
     event = decide_option(tx, contact, option, window)
     if isinstance(event, Refused):
         return event
@@ -299,6 +309,7 @@ def _take(tx: Transaction, contact: Contact, name: str, window: TimeWindow | Non
         # In the same step, before any agent is looked for.
         suspend_contact(tx, SuspendContact(contact_id=contact.contact_id))
     begin_grace(tx, contact)
+    begin_goal(tx, contact.contact_id)
     callback = contact.callback
     return Done(contact.contact_id, contact.state, seq, due_at_ms=None if callback is None else callback.scheduled_at_ms)
 

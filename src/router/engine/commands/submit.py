@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from router.engine.commands.callbacks import callback_refusal, convert_to_callback
+from router.engine.commands.goals import begin_goal, goal_refusal
 from router.engine.commands.guarded import key_reused
 from router.engine.commands.offers import match_arriving_contact
 from router.engine.commands.plan_steps import first_plan_step
@@ -45,6 +46,15 @@ _WAIT: Final = WhenNoAgentsReady.WAIT
 
 
 def enqueue_contact(tx: Transaction, command: EnqueueContact) -> CommandResult:
+    """Queue a new contact, with its goal where the policy has goals, or refuse it."""
+    answer = _enqueue(tx, command)
+    policy = tx.state.policy
+    if policy is not None and policy.goals.known and isinstance(answer, Done) and not answer.replayed:
+        begin_goal(tx, command.contact_id, command)
+    return answer
+
+
+def _enqueue(tx: Transaction, command: EnqueueContact) -> CommandResult:
     """Queue a new contact or refuse it.
 
     The answer names the sequence number of ``ContactQueued`` and the state after that event, even if the contact is offered
@@ -97,6 +107,7 @@ def _takes_fast_path(state: RoutingState, policy: Policy, command: EnqueueContac
         or command.callback is not None
         or command.continues_contact_id is not None
         or command.preferred_agents
+        or (command.goal is not None and command.goal not in policy.goals.known)
         or (command.ttl_s is not None and command.ttl_s < 1)
         or (command.attributes and validate_attributes(policy, command.attributes) is not None)
         or (
@@ -207,6 +218,8 @@ def _validate_submit(state: RoutingState, policy: Policy, command: EnqueueContac
     if command.skills and (refused := validate_skills(policy, command.skills)):
         return refused
     if command.attributes and (refused := validate_attributes(policy, command.attributes)):
+        return refused
+    if command.goal is not None and (refused := goal_refusal(policy, command.goal)):
         return refused
     if command.priority_s or command.priority_class:
         return validate_priority(command.priority_s, command.priority_class)

@@ -18,6 +18,7 @@ from router.model.commands import (
     JoinConsult,
     LeaveContact,
     PlainCommand,
+    ReportGoal,
     StartConsult,
     SuspendContact,
     SwitchChannel,
@@ -122,6 +123,7 @@ _COMMANDS_OF_AGENTS: Final = (
     CancelConsult,
     JoinConsult,
     HandOverContact,
+    ReportGoal,
 )
 
 

@@ -15,6 +15,7 @@ from router.engine.events import (
     callbacks,
     channel_switch,
     contacts,
+    goals,
     offers,
     requests,
     suspension,
@@ -34,6 +35,7 @@ EVENT_HANDLERS: Final[dict[type, Callable[[RoutingState, Any], None]]] = {
     **agents.AGENT_EVENTS,
     **workspace.WORKSPACE_EVENTS,
     **alerts.ALERT_EVENTS,
+    **goals.GOAL_EVENTS,
 }
 
 

@@ -125,6 +125,8 @@ def _completed(state: RoutingState, event: AssignmentCompleted) -> None:
         index.agents.release_capacity(agent, assignment.channel, assignment.units)
     if event.disposition is not None:
         _store_disposition(state, event.contact_id, assignment_id, event.disposition)
+    if event.contact_id in state.goals:
+        state.goals.complete(event.contact_id, assignment_id, event.disposition)
 
 
 def _disposition_recorded(state: RoutingState, event: DispositionRecorded) -> None:

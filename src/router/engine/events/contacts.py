@@ -327,6 +327,7 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
     if is_request:
         # It has waited in no queue: it counts in no statistics.
         end_choice(state, contact, None)
+        state.goals.forget(event.contact_id)
         if isinstance(event, ContactCancelled) and contact.request is not None:
             contact.request.resumed_id = event.resumed_contact_id
     elif kind is not ContactEnded:
@@ -344,6 +345,8 @@ def _ended(state: RoutingState, event: ContactAbandoned | ContactCancelled | Con
         state.index.contacts.leave_line(contact)
     if contact.callback is not None:
         callbacks.end_callback(state, contact)
+    if event.contact_id in state.goals:
+        state.goals.end(contact, at_ms=state.at_ms, is_working=contact.assignment_id in state.assignments)
     _drop_expired(state, event.contact_id)
 
 

@@ -58,6 +58,7 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     if state.alerts:
         earlier = {} if before is None else before.alerts
         keep_alerts_of(state, frozenset(name for name, alert in event.policy.alerts.items() if earlier.get(name) == alert))
+    state.goals.use_policy(event.policy)
     _record_version(state, event)
     if event.is_scheduled:
         state.scheduled_policy = None

@@ -17,10 +17,12 @@ from router.engine.state.agent import Agent
 from router.engine.state.alerts import AlertState
 from router.engine.state.contact import Contact
 from router.engine.state.ended_contacts import EndedContacts
+from router.engine.state.goals import GoalRegister
 from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord
 from router.engine.state.policy_history import PolicyHistory
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
 from router.engine.state.wait_statistics import WaitStatistics
+from router.model.events.goal import ContactGoal
 from router.model.policy import Policy
 from router.model.policy_versions import PublishedPolicy, ScheduledPolicy, WorkspaceCreation
 from router.model.states import ContactState
@@ -51,7 +53,7 @@ def _primary(record: type[Struct]) -> tuple[str, ...]:
 
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
-    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, IdempotencyRecord, QueueHours)
+    kind: _primary(kind) for kind in (Contact, Agent, Offer, Assignment, IdempotencyRecord, QueueHours, ContactGoal)
 }
 ROW_GETTERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {kind: attrgetter(*fields) for kind, fields in _FIELDS.items()}
 
@@ -85,6 +87,8 @@ class SnapshotImage(Struct, array_like=True):
     created: WorkspaceCreation | None = None
     policy_history: list[PublishedPolicy] = []
     alerts: dict[str, AlertState] = {}
+    goals: list[tuple[str, list[Any]]] = []
+    """Contacts with the fields of their goals, in order; missing where there is none."""
 
 
 SNAPSHOT_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
@@ -148,16 +152,28 @@ def dump(state: RoutingState) -> bytes:
             state.created,
             state.policy_history.entries(),
             state.alerts,
+            *_goals(state),
         )
     )
+
+
+def _goals(state: RoutingState) -> tuple[list[tuple[str, tuple[Any, ...]]], ...]:
+    """Return the goals as a part of the state; no part where there is none, as before there were goals."""
+    return ([goal_row(contact_id, goal) for contact_id, goal in state.goals.items()],) if len(state.goals) else ()
+
+
+def goal_row(contact_id: str, goal: ContactGoal) -> tuple[str, tuple[Any, ...]]:
+    """Return the row of the goal of a contact."""
+    return contact_id, ROW_GETTERS[ContactGoal](goal)
 
 
 def decisive_part(state: RoutingState) -> bytes:
     """Return the state as bytes without the history of the policy, which decides nothing: what the digest covers."""
     history, alerts = SNAPSHOT_ENCODER.encode(state.policy_history.entries()), SNAPSHOT_ENCODER.encode(state.alerts)
-    whole = dump(state)
-    assert whole.endswith(history + alerts), "the history and the alerts are the last parts"
-    return whole[: -len(history) - len(alerts)] + (alerts if state.alerts else b"")
+    goals = b"".join(SNAPSHOT_ENCODER.encode(part) for part in _goals(state))
+    whole, last = dump(state), history + alerts + goals
+    assert whole.endswith(last), "the history, the alerts and the goals are the last parts"
+    return whole[: -len(last)] + (alerts if state.alerts else b"") + goals
 
 
 def load(data: bytes) -> RoutingState:
@@ -191,6 +207,12 @@ def load(data: bytes) -> RoutingState:
         agent.registration_number = number
     state.idempotency = IdempotencyKeys(image.dedupe)
     state.rule_counts = image.rule_counts
+    names = _FIELDS[ContactGoal]
+    state.goals = GoalRegister(
+        (contact_id, msgspec.convert(dict(zip(names, row, strict=False)), ContactGoal)) for contact_id, row in image.goals
+    )
+    if state.policy is not None:
+        state.goals.use_policy(state.policy)
     state.hours = dict(image.hours)
     state.alerts = image.alerts
     _share_names(state)

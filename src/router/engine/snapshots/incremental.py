@@ -23,7 +23,7 @@ from msgspec import Raw
 from router.engine.events.changed_records import WIDE_EVENTS, named_records
 from router.engine.events.contacts import ENDED_DROPPED_PER_EVENT
 from router.engine.routing_state import RoutingState
-from router.engine.snapshots.full import ROW_GETTERS, SNAPSHOT_ENCODER, leading_fields, trailing_fields
+from router.engine.snapshots.full import ROW_GETTERS, SNAPSHOT_ENCODER, goal_row, leading_fields, trailing_fields
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
 from router.engine.state.idempotency import IdempotencyKeys, IdempotencyRecord, chunk_of
@@ -89,6 +89,7 @@ class IncrementalSnapshot:
         self._history = state.policy_history.entries()
         # They are never modified either.
         self._alerts = dict(sorted(state.alerts.items()))
+        self._goals = state.goals.freeze()
         # Forecasts are never modified, and there are 10,000 at most, so a copy of the table is enough.
         self._pending = dict(statistics.pending_forecasts)
         self._ended_first, self._ended_end = state.ended_contacts.first, state.ended_contacts.end
@@ -164,8 +165,10 @@ class IncrementalSnapshot:
         while some_alerts := {name: self._alerts[name] for name in islice(names, _KEYS)}:
             alerts.append(_map_items(some_alerts))
             yield
+        goals: list[bytes] = []
+        goals_count = yield from _gather(([goal_row(*item) for item in chunk.items()] for chunk in self._goals), goals)
         self._parts = [
-            _array(len(self._leading) + 6 + len(self._trailing) + 6),
+            _array(len(self._leading) + 6 + len(self._trailing) + 6 + bool(goals_count)),
             *self._leading,
             *(_array(contacts_count), *contacts),
             *(_array(ended_count), *ended),
@@ -182,6 +185,7 @@ class IncrementalSnapshot:
             self._created,
             b"".join((_array(versions_count), *history)),
             b"".join((_map(len(self._alerts)), *alerts)),
+            *((_array(goals_count), *goals) if goals_count else ()),
         ]
 
     def _contact_rows(self) -> Iterator[list[Any]]:

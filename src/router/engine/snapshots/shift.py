@@ -20,6 +20,7 @@ from msgspec import Struct
 from router.engine.snapshots.full import dump, load
 from router.engine.state.contact_parts import SuspensionState
 from router.engine.state.ended_contacts import EndedContacts
+from router.engine.state.goals import GoalRegister
 from router.engine.state.idempotency import IdempotencyKeys
 from router.engine.state.policy_history import PolicyHistory
 from router.model.states import CallbackPhase
@@ -103,6 +104,7 @@ def shift_snapshot(data: bytes, by_ms: int) -> bytes:
         state.scheduled_policy = msgspec.structs.replace(
             scheduled, scheduled_at_ms=scheduled.scheduled_at_ms + by_ms, refused_at_ms=refused_at_ms
         )
+    state.goals = GoalRegister((contact_id, shift_times(goal, by_ms)) for contact_id, goal in state.goals.items())
     state.policy_history = PolicyHistory(shift_times(entry, by_ms) for entry in state.policy_history.entries())
     state.at_ms = state.event_at_ms = state.event_at_ms + by_ms
     for hours in state.hours.values():

@@ -14,6 +14,7 @@ from router.engine.state.agent import Agent
 from router.engine.state.alerts import AlertState
 from router.engine.state.contact import Contact
 from router.engine.state.ended_contacts import EndedContacts
+from router.engine.state.goals import GoalRegister
 from router.engine.state.idempotency import IdempotencyKeys
 from router.engine.state.policy_history import PolicyHistory
 from router.engine.state.records import Assignment, EntryRuleCounts, Offer, QueueHours
@@ -96,6 +97,8 @@ class WorkspaceRecords:
         self.wait_statistics = WaitStatistics()
         self.alerts: dict[str, AlertState] = {}
         """Alerts that are raised or quiet, by alert and subject."""
+        self.goals = GoalRegister()
+        """Goals of contacts, also of those that are forgotten already."""
 
     @property
     def counts(self) -> dict[ContactState, int]:

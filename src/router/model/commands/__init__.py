@@ -36,6 +36,8 @@ from router.model.commands.contact import (
     ParkContact,
     ReportCallback,
     ReportChannel,
+    ReportGoal,
+    ReportGoalSteps,
     RequestCallback,
     RequestContact,
     RequeueContact,
@@ -117,6 +119,8 @@ __all__ = (
     "ResumeContact",
     "SwitchChannel",
     "ReportChannel",
+    "ReportGoal",
+    "ReportGoalSteps",
     "AcceptOffer",
     "DeclineOffer",
     "HoldAssignment",
@@ -227,6 +231,8 @@ PlainCommand: TypeAlias = (
     | ResumeContact
     | SwitchChannel
     | ReportChannel
+    | ReportGoal
+    | ReportGoalSteps
     | ExtendWrapUp
     | CompleteAssignment
     | PutAgent

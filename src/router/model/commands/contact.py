@@ -7,7 +7,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.events.contact import TimeWindow
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
-from router.model.states import AgentId, CallbackOutcome, ChannelOutcome, ContactId, GatewayId, IfUnable, Name, QueueId, ResumeMode
+from router.model.states import (
+    AgentId,
+    CallbackOutcome,
+    ChannelOutcome,
+    ContactId,
+    GatewayId,
+    GoalOutcome,
+    IfUnable,
+    Name,
+    QueueId,
+    ResumeMode,
+)
 
 # End of the year 9999. A later time is a mistake in the unit.
 TIME_MAX_MS: Final = 253_402_300_799_999
@@ -64,6 +75,10 @@ class EnqueueContact(CommandStruct, frozen=True, kw_only=True, tag="contact.enqu
     """Facts of the customer that the policy declares, as they were known at the submit; those that are not declared are ignored."""
     customer_id: str | None = None
     """Random id of the customer, as the customer context gave it; None: not known."""
+    customer_ids: tuple[str, ...] = ()
+    """Other ids by which earlier contacts may name the customer: those of the merged members."""
+    goal: str | None = None
+    """What the customer comes for: a goal of the policy; None: by the entry rule or ``goals.default``."""
 
 
 class SubmitOrResume(CommandStruct, frozen=True, kw_only=True, tag="contact.submit_or_resume"):
@@ -399,3 +414,35 @@ class ReportChannel(CommandStruct, frozen=True, kw_only=True, tag="contact.repor
     outcome: ChannelOutcome
     gateway_id: GatewayId | None = None
     """If set, the contact is unknown unless this gateway submitted it."""
+
+
+class ReportGoal(CommandStruct, frozen=True, kw_only=True, tag="goal.report"):
+    """Name the goal of a contact, report its outcome, or give its scores; what is unset stays, null takes it back.
+
+    Possible as long as the goal or the contact is kept, also after its end. Idempotent.
+    """
+
+    contact_id: ContactId
+    goal: str | UnsetType | None = UNSET
+    outcome: GoalOutcome | UnsetType | None = UNSET
+    ease: int | UnsetType | None = UNSET
+    effort: int | UnsetType | None = UNSET
+    satisfaction: int | UnsetType | None = UNSET
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway submitted it."""
+    agent_id: AgentId | None = None
+    """If set, the contact is unknown unless this agent has it or had it last."""
+    is_customer: bool = False
+    """Whether it is the customer's own answer."""
+
+
+class ReportGoalSteps(CommandStruct, frozen=True, kw_only=True, tag="goal.report_steps"):
+    """Report as done what steps of the journey of a customer say is done, from the router itself. Idempotent.
+
+    The newest contact of the customer with the goal counts, if it is open, or ended within ``done_within_s`` before the step.
+    """
+
+    customer_ids: tuple[str, ...]
+    """All ids of the customer."""
+    steps: tuple[tuple[str, int], ...]
+    """Goals, each with the time of the step that reports it."""

@@ -71,6 +71,7 @@ from router.model.events.contact import (
     OriginalRequest,
     TimeWindow,
 )
+from router.model.events.goal import ContactGoal, GoalChanged
 from router.model.events.workspace import (
     DayStarted,
     IdempotencyKeyRecorded,
@@ -129,6 +130,8 @@ __all__ = (
     "WrapUpExtended",
     "AssignmentCompleted",
     "DispositionRecorded",
+    "ContactGoal",
+    "GoalChanged",
     "CallbackRequested",
     "CallbackScheduled",
     "CallbackDialRequested",
@@ -224,4 +227,5 @@ Event: TypeAlias = (
     | IdempotencyKeyRecorded
     | AlertRaised
     | AlertCleared
+    | GoalChanged
 )

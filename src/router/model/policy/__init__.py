@@ -32,6 +32,7 @@ from router.model.policy.document import (
     selections_of,
     selections_of_plans,
 )
+from router.model.policy.goals import GOALS_KEPT_S_MAX, GoalPolicy, GoalsPolicy, RepeatOf
 from router.model.policy.queues import (
     AttributeOrder,
     CallbackPolicy,
@@ -153,6 +154,10 @@ __all__ = (
     "RetentionPolicy",
     "CallbackWindowsPolicy",
     "RequestPolicy",
+    "GOALS_KEPT_S_MAX",
+    "GoalPolicy",
+    "GoalsPolicy",
+    "RepeatOf",
     "Policy",
     "selections_of",
     "selections_of_plans",

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from router.model.policy.alerts import ALERTS_MAX, AlertPolicy
 from router.model.policy.customer_facts import DerivePolicy
+from router.model.policy.goals import GoalsPolicy
 from router.model.policy.queues import ChannelPolicy, Plan, QueuePolicy, RateCapPolicy
 from router.model.policy.requests import RequestPolicy
 from router.model.policy.values import (
@@ -138,6 +139,8 @@ class EntryRule(PolicyStruct, frozen=True, kw_only=True):
     """Plan of its contacts, in place of the queue's; null: the queue's."""
     offer_channels: Annotated[tuple[Name, ...], Meta(max_length=32)] | None = None
     """Channels offered to their customers, in place of those of the channel; null: those of the channel."""
+    goal: Name | None = None
+    """Goal of its contacts, unless the submit names another one; null: ``goals.default``."""
 
 
 class AgentsPolicy(PolicyStruct, frozen=True, kw_only=True):
@@ -210,6 +213,8 @@ class Policy(PolicyStruct, frozen=True, kw_only=True):
     """Options of customers who ask for an agent from an app."""
     alerts: Annotated[dict[Name, AlertPolicy], Meta(max_length=ALERTS_MAX)] = {}
     """Thresholds over statistics, by name."""
+    goals: GoalsPolicy = GoalsPolicy()
+    """What customers come for, and when it is done."""
 
 
 def selections_of(policy: Policy) -> frozenset[Selection]:

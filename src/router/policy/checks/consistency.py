@@ -29,6 +29,7 @@ from router.policy.checks.sections import (
     calendar_problems,
     duplicate_names,
     expression_problem,
+    goal_problems,
     plan_problems,
     plan_reference_problems,
     request_problems,
@@ -82,6 +83,7 @@ def _problems(policy: Policy) -> Iterator[Problem]:
         yield unknown_name("default_queue", "queue", policy.default_queue, policy.queues)
     yield from request_problems(policy)
     yield from alert_problems(policy)
+    yield from goal_problems(policy)
     if load_zone(policy.zone) is None:
         yield Problem(path="zone", message="no such time zone; names are like Europe/Berlin")
 

@@ -115,6 +115,34 @@ def request_problems(policy: Policy) -> Iterator[Problem]:
             yield Problem(path="requests.agent_name", message="must be a declared attribute of agents (facts, applies_to: agent)")
 
 
+def goal_problems(policy: Policy) -> Iterator[Problem]:
+    """Yield the problems of the goals, and of the entry rules that name one."""
+    goals = policy.goals
+    lists = [("goals.dispositions", goals.dispositions)]
+    for name, goal in goals.known.items():
+        path = f"goals.known.{name}"
+        lists.append((f"{path}.dispositions", goal.dispositions))
+        for field in ("done_within_s", "repeat_within_s"):
+            yield from _within_kept(policy, f"{path}.{field}", getattr(goal, field))
+    yield from _within_kept(policy, "goals.repeat_within_s", goals.repeat_within_s)
+    codes = {code for queue in policy.queues.values() for code in queue.dispositions or ()} | set(policy.dispositions)
+    has_any = not policy.dispositions and any(queue.dispositions is None for queue in policy.queues.values())
+    for path, dispositions in lists:
+        for code in dispositions:
+            if not has_any and code not in codes:
+                yield unknown_name(f"{path}.{code}", "disposition", code, sorted(codes))
+    if goals.default is not None and goals.default not in goals.known:
+        yield unknown_name("goals.default", "goal", goals.default, goals.known)
+    for index, rule in enumerate(policy.entry):
+        if rule.goal is not None and rule.goal not in goals.known:
+            yield unknown_name(f"entry[{index}].goal", "goal", rule.goal, goals.known)
+
+
+def _within_kept(policy: Policy, path: str, duration_s: int | None) -> Iterator[Problem]:
+    if duration_s is not None and duration_s > policy.goals.kept_s and policy.goals.known:
+        yield Problem(path=path, message=f"must be at most goals.kept_s, which is {policy.goals.kept_s}: goals are kept no longer")
+
+
 def plan_problems(policy: Policy, skills: Collection[str]) -> Iterator[Problem]:
     """Yield the problems of all plans in the document's order, cycles last."""
     for name, plan in policy.plans.items():

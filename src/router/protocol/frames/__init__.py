@@ -19,7 +19,6 @@ from router.protocol.frames.client import (
     CancelTransferFrame,
     ChannelResultFrame,
     ClaimCallbackFrame,
-    CommandFrame,
     CompleteConsultFrame,
     CompleteFrame,
     ConferenceFrame,
@@ -58,6 +57,7 @@ from router.protocol.frames.client import (
     WatchCardFrame,
     WatchStatisticsFrame,
 )
+from router.protocol.frames.command_frame import CommandFrame
 from router.protocol.frames.customer import (
     CancelRequestFrame,
     ChooseFrame,
@@ -76,6 +76,7 @@ from router.protocol.frames.fields import (
     Token,
     WaitSeconds,
 )
+from router.protocol.frames.goals import AnswerFrame, ReportGoalFrame
 from router.protocol.frames.server import (
     CardChangedFrame,
     CardFrame,
@@ -129,6 +130,8 @@ __all__ = (
     "ConferenceFrame",
     "LeaveFrame",
     "HandOverFrame",
+    "ReportGoalFrame",
+    "AnswerFrame",
     "ContactCustomer",
     "ContactFields",
     "SubmitFrame",

@@ -5,16 +5,18 @@ that a client may set, with the ranges that the server accepts. ``CommandFrame.t
 gateway of the credential, so that a client can act only as itself, and fields with a fixed value.
 """
 
-from collections.abc import Mapping
-from functools import cache
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+# msgspec copies an empty mutable default for each instance; ruff recognises that only if the base class is in the same file.
+# ruff: noqa: RUF012
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, UnsetType
 
 from router.model import commands as c
 from router.model.commands import TimeMs
 from router.model.policy import AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch, SuspensionEnd
 from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, Code, Ident, IfUnable, Name, SubjectId
+from router.protocol.frames.command_frame import AssignmentFrame, ClientFrame, CommandFrame, ContactFrame, OfferFrame, TargetFrame
 from router.protocol.frames.fields import (
     ContactFields,
     FrameId,
@@ -25,101 +27,12 @@ from router.protocol.frames.fields import (
     Token,
     WaitSeconds,
 )
+from router.protocol.frames.goals import ReportGoalFrame
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period
 
-EntityTag: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?:\*|[A-Za-z0-9]{1,64})(?!\n)$",
-        extra={"rule": "must be an entity tag without quotes, such as the `tag` of an `ok` frame, or `*`"},
-    ),
-]
-# Fields of every command frame that guard the command.
-GUARD_FIELDS: Final = ("idempotency_key", "if_match")
 
-
-class _ClientFrame(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Base of client frames. Unknown fields are refused, so that a misspelt field is found."""
-
-    alternatives: ClassVar[tuple[str, ...]] = ()
-    """Fields of which exactly one must be given."""
-
-    def has_one_target(self) -> bool:
-        """Return whether the frame names exactly one target; true for frames without alternative targets."""
-        return True
-
-
-class CommandFrame(_ClientFrame, frozen=True, kw_only=True):
-    """Base of the frames that stand for a command."""
-
-    id: FrameId
-    idempotency_key: IdempotencyKey | UnsetType | None = UNSET
-    """A repeated frame with the same key gets the first reply and changes nothing; omitted: it is carried out again."""
-    if_match: EntityTag | UnsetType | None = UNSET
-    """Entity tag of the contact, agent or queue as last seen, from the ``tag`` of an ``ok`` or the ETag of HTTP without its quotes;
-    if the object has changed since, the frame is refused (``precondition_failed``). ``*``: any, as long as the object exists.
-    Omitted: no condition."""
-    command: ClassVar[type[Any]]
-    """Command that the frame stands for. It has every field of the frame except ``id`` and those of ``GUARD_FIELDS``."""
-    fixed: ClassVar[Mapping[str, object]] = {}
-    """Fields of the command that have the same value in all frames of the class."""
-    resource: ClassVar[str] = ""
-    """Kind of object that the frame is about: ``offer``, ``assignment`` or ``contact``; empty for an agent."""
-
-    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None, contact_id: str | None = None) -> c.Command:
-        """Return the command. Each id is used if the command has such a field and the frame does not set it."""
-        names, has_agent, has_gateway, has_contact = _command_fields(type(self))
-        values: dict[str, Any] = {name: getattr(self, name) for name in names}
-        if has_agent:
-            values["agent_id"] = agent_id
-        if has_gateway:
-            values["gateway_id"] = gateway_id
-        if has_contact and contact_id is not None:
-            values["contact_id"] = contact_id
-        command: c.Command = self.command(**values, **self.fixed)
-        return command
-
-
-@cache
-def _command_fields(frame: type[CommandFrame]) -> tuple[tuple[str, ...], bool, bool, bool]:
-    """Return the fields that a frame gives to its command, and whether the command needs the id of an agent, gateway or contact."""
-    fields = frame.command.__struct_fields__
-    names = tuple(name for name in frame.__struct_fields__ if name != "id" and name not in GUARD_FIELDS)
-    free = set(fields) - set(names) - frame.fixed.keys()
-    return names, "agent_id" in free, "gateway_id" in free, "contact_id" in free
-
-
-class _OfferFrame(CommandFrame, frozen=True, kw_only=True):
-    resource = "offer"
-    offer_id: Ident
-
-
-class _AssignmentFrame(CommandFrame, frozen=True, kw_only=True):
-    resource = "assignment"
-    assignment_id: Ident
-
-
-class _ContactFrame(CommandFrame, frozen=True, kw_only=True):
-    resource = "contact"
-    contact_id: Ident
-
-
-class _TargetFrame(_ContactFrame, frozen=True, kw_only=True):
-    """Base of the frames that name a queue or an agent."""
-
-    to_queue_id: Name | None = None
-    """Target queue; omitted: the target is an agent."""
-    to_agent_id: SubjectId | None = None
-    """Target agent; omitted: the target is a queue."""
-
-    alternatives = ("to_queue_id", "to_agent_id")
-
-    def has_one_target(self) -> bool:
-        return (self.to_queue_id is None) != (self.to_agent_id is None)
-
-
-class HelloFrame(_ClientFrame, frozen=True, kw_only=True, tag="hello"):
+class HelloFrame(ClientFrame, frozen=True, kw_only=True, tag="hello"):
     """Open a session: credential (unless the upgrade request had an Authorization header) and position to resume from."""
 
     token: Token | None = None
@@ -131,7 +44,7 @@ class HelloFrame(_ClientFrame, frozen=True, kw_only=True, tag="hello"):
     a ``welcome``."""
 
 
-class RefreshFrame(_ClientFrame, frozen=True, kw_only=True, tag="refresh"):
+class RefreshFrame(ClientFrame, frozen=True, kw_only=True, tag="refresh"):
     """Replace the token before it expires, by one with the same subject, role and workspace."""
 
     id: FrameId
@@ -139,7 +52,7 @@ class RefreshFrame(_ClientFrame, frozen=True, kw_only=True, tag="refresh"):
     """The new token."""
 
 
-class PingFrame(_ClientFrame, frozen=True, kw_only=True, tag="ping"):
+class PingFrame(ClientFrame, frozen=True, kw_only=True, tag="ping"):
     """Request a ``pong`` (application heartbeat)."""
 
     id: FrameId
@@ -158,13 +71,13 @@ class SetStateFrame(CommandFrame, frozen=True, kw_only=True, tag="set_state"):
     ``next_state``. False: it takes effect now. It does not mean wrap-up (after-contact work)."""
 
 
-class AcceptFrame(_OfferFrame, frozen=True, kw_only=True, tag="accept"):
+class AcceptFrame(OfferFrame, frozen=True, kw_only=True, tag="accept"):
     """Desktop: accept an offer."""
 
     command = c.AcceptOffer
 
 
-class DeclineFrame(_OfferFrame, frozen=True, kw_only=True, tag="decline"):
+class DeclineFrame(OfferFrame, frozen=True, kw_only=True, tag="decline"):
     """Desktop: decline an offer."""
 
     command = c.DeclineOffer
@@ -172,43 +85,43 @@ class DeclineFrame(_OfferFrame, frozen=True, kw_only=True, tag="decline"):
     """Reason, an id chosen by the client."""
 
 
-class HoldFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="hold"):
+class HoldFrame(AssignmentFrame, frozen=True, kw_only=True, tag="hold"):
     """Desktop: put the customer on hold."""
 
     command = c.HoldAssignment
 
 
-class UnholdFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="unhold"):
+class UnholdFrame(AssignmentFrame, frozen=True, kw_only=True, tag="unhold"):
     """Desktop: take the customer off hold."""
 
     command = c.ResumeAssignment
 
 
-class ParkFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="park"):
+class ParkFrame(AssignmentFrame, frozen=True, kw_only=True, tag="park"):
     """Desktop: park a conversation until the customer replies; it uses no capacity meanwhile."""
 
     command = c.ParkAssignment
 
 
-class UnparkFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="unpark"):
+class UnparkFrame(AssignmentFrame, frozen=True, kw_only=True, tag="unpark"):
     """Desktop: unpark a conversation."""
 
     command = c.UnparkAssignment
 
 
-class ParkContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="park_contact"):
+class ParkContactFrame(ContactFrame, frozen=True, kw_only=True, tag="park_contact"):
     """Gateway, supervisor: park a contact until the customer replies."""
 
     command = c.ParkContact
 
 
-class UnparkContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="unpark_contact"):
+class UnparkContactFrame(ContactFrame, frozen=True, kw_only=True, tag="unpark_contact"):
     """Gateway, supervisor: report that the customer has written again. No effect on a contact that is not parked."""
 
     command = c.UnparkContact
 
 
-class SuspendFrame(_ContactFrame, frozen=True, kw_only=True, tag="suspend"):
+class SuspendFrame(ContactFrame, frozen=True, kw_only=True, tag="suspend"):
     """Desktop, gateway, supervisor: suspend a contact until it is resumed; its agent is released."""
 
     command = c.SuspendContact
@@ -216,7 +129,7 @@ class SuspendFrame(_ContactFrame, frozen=True, kw_only=True, tag="suspend"):
     at_expiry: SuspensionEnd | None = None
 
 
-class ResumeContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="resume_contact"):
+class ResumeContactFrame(ContactFrame, frozen=True, kw_only=True, tag="resume_contact"):
     """Gateway, supervisor: put a suspended contact into its queue again, on the channel on which the customer is now."""
 
     command = c.ResumeContact
@@ -225,7 +138,7 @@ class ResumeContactFrame(_ContactFrame, frozen=True, kw_only=True, tag="resume_c
     reference: Ident | None = None
 
 
-class SwitchChannelFrame(_ContactFrame, frozen=True, kw_only=True, tag="switch_channel"):
+class SwitchChannelFrame(ContactFrame, frozen=True, kw_only=True, tag="switch_channel"):
     """Desktop, gateway, supervisor: continue a contact on another channel; to the present one: give up a switch in progress."""
 
     command = c.SwitchChannel
@@ -234,7 +147,7 @@ class SwitchChannelFrame(_ContactFrame, frozen=True, kw_only=True, tag="switch_c
     if_unable: IfUnable = IfUnable.REFUSE
 
 
-class ChannelResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="channel_result"):
+class ChannelResultFrame(ContactFrame, frozen=True, kw_only=True, tag="channel_result"):
     """Gateway, supervisor: report the outcome of the switch requested by ``contact.channel_requested``."""
 
     command = c.ReportChannel
@@ -249,7 +162,7 @@ class SetChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_channel
     paused: PausedChannels
 
 
-class EndFrame(_ContactFrame, frozen=True, kw_only=True, tag="end"):
+class EndFrame(ContactFrame, frozen=True, kw_only=True, tag="end"):
     """Desktop, gateway, supervisor: end the conversation."""
 
     command = c.EndContact
@@ -257,7 +170,7 @@ class EndFrame(_ContactFrame, frozen=True, kw_only=True, tag="end"):
     """Reason, an id chosen by the client."""
 
 
-class ExtendWrapUpFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="extend_wrap_up"):
+class ExtendWrapUpFrame(AssignmentFrame, frozen=True, kw_only=True, tag="extend_wrap_up"):
     """Desktop: extend the wrap-up."""
 
     command = c.ExtendWrapUp
@@ -265,7 +178,7 @@ class ExtendWrapUpFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="extend
     """Seconds to be added."""
 
 
-class CompleteFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="complete"):
+class CompleteFrame(AssignmentFrame, frozen=True, kw_only=True, tag="complete"):
     """Desktop: complete the assignment with a disposition; ends the conversation first if necessary."""
 
     command = c.CompleteAssignment
@@ -273,7 +186,7 @@ class CompleteFrame(_AssignmentFrame, frozen=True, kw_only=True, tag="complete")
     """Disposition code, one of the policy's ``dispositions`` if it lists any; omitted: none."""
 
 
-class TransferFrame(_TargetFrame, frozen=True, kw_only=True, tag="transfer"):
+class TransferFrame(TargetFrame, frozen=True, kw_only=True, tag="transfer"):
     """Desktop: transfer the contact to a queue or to an agent; exactly one of the two."""
 
     command = c.TransferContact
@@ -285,44 +198,44 @@ class TransferFrame(_TargetFrame, frozen=True, kw_only=True, tag="transfer"):
     such reservation."""
 
 
-class CancelTransferFrame(_ContactFrame, frozen=True, kw_only=True, tag="transfer_cancel"):
+class CancelTransferFrame(ContactFrame, frozen=True, kw_only=True, tag="transfer_cancel"):
     """Desktop: withdraw a transfer that the other agent has not answered yet."""
 
     command = c.CancelTransfer
 
 
-class ConsultFrame(_TargetFrame, frozen=True, kw_only=True, tag="consult"):
+class ConsultFrame(TargetFrame, frozen=True, kw_only=True, tag="consult"):
     """Desktop: consult an agent, or an agent of a queue; exactly one of the two."""
 
     command = c.StartConsult
 
 
-class CompleteConsultFrame(_ContactFrame, frozen=True, kw_only=True, tag="consult_complete"):
+class CompleteConsultFrame(ContactFrame, frozen=True, kw_only=True, tag="consult_complete"):
     """Desktop: pass the contact to the consulted agent (warm transfer)."""
 
     command = c.CompleteConsult
 
 
-class CancelConsultFrame(_ContactFrame, frozen=True, kw_only=True, tag="consult_cancel"):
+class CancelConsultFrame(ContactFrame, frozen=True, kw_only=True, tag="consult_cancel"):
     """Desktop: cancel or end the consult."""
 
     command = c.CancelConsult
 
 
-class ConferenceFrame(_ContactFrame, frozen=True, kw_only=True, tag="conference"):
+class ConferenceFrame(ContactFrame, frozen=True, kw_only=True, tag="conference"):
     """Desktop: connect the consulted agent to the customer."""
 
     command = c.JoinConsult
 
 
-class LeaveFrame(_ContactFrame, frozen=True, kw_only=True, tag="leave"):
+class LeaveFrame(ContactFrame, frozen=True, kw_only=True, tag="leave"):
     """Desktop: leave a conversation that another agent owns."""
 
     command = c.LeaveContact
     fixed = {"reason": "left"}
 
 
-class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
+class HandOverFrame(ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
     """Desktop: leave a conference and make a participant its owner."""
 
     command = c.HandOverContact
@@ -330,7 +243,7 @@ class HandOverFrame(_ContactFrame, frozen=True, kw_only=True, tag="hand_over"):
     """Participant who becomes the owner."""
 
 
-class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
+class SubmitFrame(ClientFrame, frozen=True, kw_only=True, tag="submit"):
     """Gateway: submit a contact."""
 
     id: FrameId
@@ -340,7 +253,7 @@ class SubmitFrame(_ClientFrame, frozen=True, kw_only=True, tag="submit"):
     """A repeated submit with the same key returns the first result; omitted: every submit is a new contact."""
 
 
-class UpdateFrame(_ContactFrame, frozen=True, kw_only=True, tag="update"):
+class UpdateFrame(ContactFrame, frozen=True, kw_only=True, tag="update"):
     """Gateway, supervisor: change a live contact, as a merge patch: omitted fields are unchanged, null removes."""
 
     command = c.UpdateContact
@@ -356,7 +269,7 @@ class UpdateFrame(_ContactFrame, frozen=True, kw_only=True, tag="update"):
     """New preferred agents, most preferred first; null: none. Omitted: unchanged."""
 
 
-class CancelFrame(_ContactFrame, frozen=True, kw_only=True, tag="cancel"):
+class CancelFrame(ContactFrame, frozen=True, kw_only=True, tag="cancel"):
     """Gateway, supervisor: cancel a contact that is not assigned yet."""
 
     command = c.CancelContact
@@ -364,13 +277,13 @@ class CancelFrame(_ContactFrame, frozen=True, kw_only=True, tag="cancel"):
     """Reason, an id chosen by the client."""
 
 
-class AbandonFrame(_ContactFrame, frozen=True, kw_only=True, tag="abandon"):
+class AbandonFrame(ContactFrame, frozen=True, kw_only=True, tag="abandon"):
     """Gateway: report that the customer has left."""
 
     command = c.AbandonContact
 
 
-class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
+class CallbackFrame(ContactFrame, frozen=True, kw_only=True, tag="callback"):
     """Gateway, supervisor: turn a waiting contact into a callback, now or at an agreed time."""
 
     command = c.RequestCallback
@@ -383,13 +296,20 @@ class CallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback"):
     until_ms: TimeMs | None = None
     """End of the time window, epoch milliseconds: the callback expires then. Omitted: as in the policy."""
 
-    def to_command(self, *, agent_id: str | None = None, gateway_id: str | None = None, contact_id: str | None = None) -> c.Command:
+    def to_command(
+        self,
+        *,
+        agent_id: str | None = None,
+        gateway_id: str | None = None,
+        contact_id: str | None = None,
+        supervisor_id: str | None = None,
+    ) -> c.Command:
         """Return the command, with the terms of the callback as a struct of their own."""
         terms = c.CallbackFields(mode=self.mode, channel=self.channel, at_ms=self.at_ms, until_ms=self.until_ms)
         return c.RequestCallback(contact_id=self.contact_id, gateway_id=gateway_id, callback=terms)
 
 
-class MoveCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_move"):
+class MoveCallbackFrame(ContactFrame, frozen=True, kw_only=True, tag="callback_move"):
     """Gateway, supervisor: move a callback to another time, or make it due now."""
 
     command = c.MoveCallback
@@ -399,7 +319,7 @@ class MoveCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_
     """New end of the time window, with ``at_ms`` only; omitted: ``expires_after_s`` of the policy counts from ``at_ms``."""
 
 
-class ClaimCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_claim"):
+class ClaimCallbackFrame(ContactFrame, frozen=True, kw_only=True, tag="callback_claim"):
     """Gateway, supervisor: claim the call requested by ``callback.dial_requested``, so that only one process dials."""
 
     command = c.ClaimCallback
@@ -411,7 +331,7 @@ class ClaimCallbackFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback
     """Number of the attempt from ``callback.dial_requested``; omitted: the current one."""
 
 
-class CallbackResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="callback_result"):
+class CallbackResultFrame(ContactFrame, frozen=True, kw_only=True, tag="callback_result"):
     """Gateway, supervisor: report the outcome of a call requested by ``callback.dial_requested``."""
 
     command = c.ReportCallback
@@ -421,7 +341,7 @@ class CallbackResultFrame(_ContactFrame, frozen=True, kw_only=True, tag="callbac
     """Number of the attempt from ``callback.dial_requested``; omitted: the current one."""
 
 
-class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_wait"):
+class ExpectedWaitFrame(ClientFrame, frozen=True, kw_only=True, tag="expected_wait"):
     """Gateway, supervisor: query the expected wait of a contact, or of an arriving contact of a queue."""
 
     id: FrameId
@@ -441,7 +361,7 @@ class ExpectedWaitFrame(_ClientFrame, frozen=True, kw_only=True, tag="expected_w
         return (self.contact_id is None) != (self.queue_id is None)
 
 
-class WatchCardFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_card"):
+class WatchCardFrame(ClientFrame, frozen=True, kw_only=True, tag="watch_card"):
     """Supervisor: get the card of a contact that is not over, and what changes, until the connection ends; at most 20 contacts."""
 
     id: FrameId
@@ -455,7 +375,7 @@ class WatchCardFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_card"):
         return True
 
 
-class WatchStatisticsFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_statistics"):
+class WatchStatisticsFrame(ClientFrame, frozen=True, kw_only=True, tag="watch_statistics"):
     """Supervisor: get statistics and what changes in them, in ``statistics`` frames, until the connection ends; at most 8 views."""
 
     id: FrameId
@@ -467,7 +387,7 @@ class WatchStatisticsFrame(_ClientFrame, frozen=True, kw_only=True, tag="watch_s
     """False: these statistics are not wanted any more."""
 
 
-class RequeueFrame(_ContactFrame, frozen=True, kw_only=True, tag="requeue"):
+class RequeueFrame(ContactFrame, frozen=True, kw_only=True, tag="requeue"):
     """Supervisor: put a contact into a queue; it keeps its age and its position by it."""
 
     command = c.RequeueContact
@@ -475,7 +395,7 @@ class RequeueFrame(_ContactFrame, frozen=True, kw_only=True, tag="requeue"):
     """Queue to which the contact returns; omitted: its own queue."""
 
 
-class AssignFrame(_ContactFrame, frozen=True, kw_only=True, tag="assign"):
+class AssignFrame(ContactFrame, frozen=True, kw_only=True, tag="assign"):
     """Supervisor: assign the contact to an agent."""
 
     command = c.AssignContact
@@ -483,14 +403,14 @@ class AssignFrame(_ContactFrame, frozen=True, kw_only=True, tag="assign"):
     """Agent that gets the contact."""
 
 
-class AddParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="add_participant"):
+class AddParticipantFrame(ContactFrame, frozen=True, kw_only=True, tag="add_participant"):
     """Supervisor: add an agent to the conversation."""
 
     command = c.AddParticipant
     agent_id: SubjectId
 
 
-class RemoveParticipantFrame(_ContactFrame, frozen=True, kw_only=True, tag="remove_participant"):
+class RemoveParticipantFrame(ContactFrame, frozen=True, kw_only=True, tag="remove_participant"):
     """Supervisor: remove a consulted agent or a participant from the conversation."""
 
     command = c.LeaveContact
@@ -545,6 +465,7 @@ DesktopFrame: TypeAlias = (
     | ConferenceFrame
     | LeaveFrame
     | HandOverFrame
+    | ReportGoalFrame
 )
 GatewayFrame: TypeAlias = (
     HelloFrame
@@ -566,6 +487,7 @@ GatewayFrame: TypeAlias = (
     | ClaimCallbackFrame
     | CallbackResultFrame
     | ExpectedWaitFrame
+    | ReportGoalFrame
 )
 SupervisorFrame: TypeAlias = (
     HelloFrame
@@ -593,4 +515,5 @@ SupervisorFrame: TypeAlias = (
     | ExpectedWaitFrame
     | WatchCardFrame
     | WatchStatisticsFrame
+    | ReportGoalFrame
 )

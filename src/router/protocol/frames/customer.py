@@ -6,7 +6,9 @@ from typing import ClassVar, TypeAlias
 from router.model import commands as c
 from router.model.events.contact import TimeWindow
 from router.model.states import IfUnable, Name
-from router.protocol.frames.client import CommandFrame, HelloFrame, PingFrame
+from router.protocol.frames.client import HelloFrame, PingFrame
+from router.protocol.frames.command_frame import CommandFrame
+from router.protocol.frames.goals import AnswerFrame
 
 
 class ChooseFrame(CommandFrame, frozen=True, kw_only=True, tag="choose"):
@@ -52,5 +54,12 @@ class SwitchRequestChannelFrame(CommandFrame, frozen=True, kw_only=True, tag="sw
 
 
 CustomerFrame: TypeAlias = (
-    HelloFrame | PingFrame | ChooseFrame | CancelRequestFrame | SuspendRequestFrame | ResumeRequestFrame | SwitchRequestChannelFrame
+    HelloFrame
+    | PingFrame
+    | ChooseFrame
+    | CancelRequestFrame
+    | SuspendRequestFrame
+    | ResumeRequestFrame
+    | SwitchRequestChannelFrame
+    | AnswerFrame
 )

@@ -65,3 +65,5 @@ class ContactFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     resume: ResumeMode = ResumeMode.NEVER
     """Whether a suspended conversation of the customer goes on instead: ``auto`` resumes it if it is the only one, ``ask`` lets the
     customer choose. The answer names the contact that goes on. Not with ``callback``."""
+    goal: Name | None = None
+    """What the customer comes for: a goal of the policy. Omitted: by the entry rule or ``goals.default``."""

@@ -54,6 +54,7 @@ async def get_contact_card(request: ApiRequest) -> ApiResponse:
     else:
         content = customers.cards.proven(request.workspace, contact_id, content)
         card = card_of(content, contact_id=contact_id, sensitive=customers.cards.sensitive)
+        card = customers.cards.with_goals(request.workspace, contact_id, card)
     customers.count_card(card.status)
     return ApiResponse(body=card)
 

@@ -86,6 +86,7 @@ class _FingerprintFields(Struct, frozen=True, rename={"priority_class": "strict_
     has_context: bool | UnsetType = UNSET
     """Whether there is a context: what it says is personal, and a hash of a short text would give it away."""
     resume: str | UnsetType = UNSET
+    goal: str | UnsetType = UNSET
 
 
 new_contact_id: Final = AscendingIds(16).next
@@ -130,6 +131,7 @@ def enqueue_command(credential: Credential, fields: ContactFields, idempotency_k
         callback=fields.callback,
         dedupe_key=dedupe_key,
         fingerprint=fingerprint,
+        goal=fields.goal,
     )
 
 
@@ -166,7 +168,10 @@ def _found_in_memory(services: Services, workspace: str, command: EnqueueContact
 
 def _with_customer(command: EnqueueContact, found: SubmitCustomer) -> FoundCustomer:
     if found.customer_id is not None:
-        command = msgspec.structs.replace(command, customer_id=found.customer_id, customer_facts=found.facts)
+        others = tuple(one for one in found.customer_ids if one != found.customer_id)
+        command = msgspec.structs.replace(
+            command, customer_id=found.customer_id, customer_facts=found.facts, customer_ids=tuple(dict.fromkeys(others))
+        )
     return FoundCustomer(command, found.customer_ids, found.stored)
 
 
@@ -229,6 +234,7 @@ def fingerprint_of(fields: ContactFields) -> bytes:
                 UNSET if fields.customer is None else _customer_fingerprint(fields.customer),
                 UNSET if fields.context is None else True,
                 UNSET if fields.resume is ResumeMode.NEVER else str(fields.resume),
+                UNSET if fields.goal is None else fields.goal,
             )
         )
     )

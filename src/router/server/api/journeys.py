@@ -7,16 +7,19 @@ one beyond the limit of its customer, is rejected alone; a workspace beyond its 
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from router.context.customers import ErasedCustomer, UnknownCustomer
+from router.context.derivation import NO_GOAL_STEPS, GoalSteps
 from router.context.identities import NormalIdentity
 from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
 from router.context.port import ContextStore
 from router.invalid_input import InvalidInput, convert_plain
+from router.model.commands import ReportGoalSteps
 from router.server.api.customer_access import context_service, customer_id_of, note_read, now_ms_of, owned_identity, run_on_context
 from router.server.api.problems import ProblemError
 from router.server.api.request import ApiRequest, ApiResponse
@@ -118,10 +121,17 @@ async def append_steps(request: ApiRequest) -> ApiResponse:
             await asyncio.sleep(0)
         parsed = _parse(request, parsed, batch.steps[first : first + _PARSED_AT_ONCE], first, now_ms)
 
-    def operation(store: ContextStore) -> JourneyReceipt:
-        return _append(store, request, parsed, now_ms)
+    customers = request.services.customers
+    goal_steps = NO_GOAL_STEPS if customers is None else customers.facts.goal_steps(request.workspace)
 
-    receipt: JourneyReceipt = await run_on_context(request, operation)
+    def operation(store: ContextStore) -> tuple[JourneyReceipt, list[ReportGoalSteps]]:
+        reports = _GoalReports(goal_steps)
+        receipt = _append(store, request, parsed, now_ms, reports)
+        return receipt, reports.commands(store, request.workspace)
+
+    receipt, reports = await run_on_context(request, operation)
+    # Before the answer, so that a batch that is sent again after a crash reports what is missing: a repeated step counts here too.
+    await asyncio.gather(*(request.execute_unguarded(report) for report in reports))
     limited = sum(one.code == "rate_limited" for one in receipt.rejected)
     counts = {"accepted": receipt.accepted, "repeated": receipt.repeated, "dropped": receipt.dropped, "limited": limited}
     for result, number in (counts | {"rejected": len(receipt.rejected) - limited}).items():
@@ -157,7 +167,29 @@ def _parse(
     return replace(parsed, too_old=too_old)
 
 
-def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_ms: int) -> JourneyReceipt:
+class _GoalReports:
+    """What the steps of a batch report about goals."""
+
+    def __init__(self, steps: GoalSteps) -> None:
+        self._steps = steps
+        self._of_customer: dict[str, list[tuple[str, int]]] = {}
+
+    def add(self, customer_id: str, step: Step) -> None:
+        """Add a step of a customer, stored now or before."""
+        for goal in self._steps.goals_of(step):
+            self._of_customer.setdefault(customer_id, []).append((goal, step.at_ms))
+
+    def commands(self, store: ContextStore, workspace: str) -> list[ReportGoalSteps]:
+        """Return a command for each customer."""
+        found: list[ReportGoalSteps] = []
+        for customer_id, steps in self._of_customer.items():
+            with suppress(UnknownCustomer, ErasedCustomer):
+                members = sorted({customer_id, *store.member_ids(workspace, customer_id)})
+                found.append(ReportGoalSteps(customer_ids=tuple(members), steps=tuple(steps)))
+        return found
+
+
+def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_ms: int, reports: _GoalReports) -> JourneyReceipt:
     stored = repeated = 0
     dropped, rejected = parsed.too_old, list(parsed.rejected)
     per_minute = request.services.settings.context.customer_steps_per_minute
@@ -184,6 +216,7 @@ def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_
             else:
                 stored += result.stored
                 repeated += not result.stored
+                reports.add(result.customer_id, step)
     rejected.sort(key=lambda one: one.index)
     return JourneyReceipt(accepted=stored, repeated=repeated, dropped=dropped, rejected=tuple(rejected))
 

@@ -50,6 +50,7 @@ from router.server.api.bulk import BulkPreviewRequest, BulkRequest
 from router.server.api.contact_cards import NoteRequest
 from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
+from router.server.api.goals import CustomerAnswer, GoalReport
 from router.server.api.journeys import JourneyBatch
 from router.server.api.policy_versions import PolicyRollback
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
@@ -84,6 +85,8 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
             }
         ]
     },
+    GoalReport: {"goal": "refund", "outcome": "done", "ease": 6},
+    CustomerAnswer: {"outcome": "done", "ease": 6},
     MergeRequest: {"from": "c_0123456789abcdef0123456789abcdef", "reason": "agent_confirmed"},
     ProfileChange: {"name": "Ann Miller", "tier": "gold", "time_zone": "Europe/Berlin"},
     VerifyRequest: {"identity": {"type": "app_user", "value": "user-7"}, "method": "security_questions"},

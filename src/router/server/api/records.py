@@ -18,9 +18,9 @@ from msgspec import Meta, Struct
 
 from router.context.customers import CUSTOMER_ID_RULE
 from router.context.port import ContextStore
-from router.model.states import Name, SubjectId
+from router.model.states import GoalOutcome, Name, SubjectId
 from router.records.reading import RecordPosition, RecordSearch, RecordsUnavailable, StoredRecord
-from router.records.record import ContactRecord, fact_text, term
+from router.records.record import ContactRecord, RecordedGoal, fact_text, term
 from router.records.service import RecordService
 from router.server.api.customer_access import now_ms_of, run_on_context
 from router.server.api.problems import ProblemError
@@ -77,6 +77,10 @@ class RecordsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Only contacts that were on this channel."""
     disposition: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     """Only contacts with this disposition."""
+    goal: Name | None = None
+    """Only contacts with this goal."""
+    outcome: GoalOutcome | None = None
+    """Only contacts with a goal and this outcome."""
     customer: Annotated[str, Meta(pattern=r"^c_[0-9a-f]{32}(?!\n)$", extra={"rule": CUSTOMER_ID_RULE})] | None = None
     """Only contacts of this customer and of those who were merged with them."""
     attribute: (
@@ -199,6 +203,8 @@ async def _groups(request: ApiRequest, query: RecordsQuery) -> tuple[tuple[int, 
         "agent": query.agent,
         "channel": query.channel,
         "disposition": query.disposition,
+        "goal": query.goal,
+        "outcome": query.outcome,
         "gateway": request.gateway_id,
     }
     groups += [(term(kind, workspace, str(value)),) for kind, value in wanted.items() if value is not None]
@@ -258,6 +264,7 @@ _SUMS: Final = ("wait_ms", "service_level_met", "talk_ms", "hold_ms", "parked_ms
 COLUMNS: Final = (
     *("contact_id", "state", "reason", "ended_by", "channel", "queue_id", "gateway_id", "customer_id"),
     *(*_TIMES, *_SUMS, "queues", "agents", "dispositions", "offers", "transfers", "call_attempts", "rule", "goal", "attributes"),
+    *RecordedGoal.__struct_fields__,
 )
 """Columns of a table of records; lists of ids are separated by spaces, offers, transfers and attempts are numbers."""
 _decode_document: Final = msgspec.json.Decoder(RecordDocument).decode
@@ -280,7 +287,10 @@ def _table(documents: Sequence[bytes], *, has_header: bool) -> bytes:
             "call_attempts": 0 if record.callback is None else len(record.callback.attempts),
             "attributes": " ".join(f"{name}={fact_text(value)}" for name, value in record.attributes.items()),
         }
-        writer.writerow([_cell(lists[name] if name in lists else getattr(record, name)) for name in COLUMNS])
+        report = RecordedGoal() if record.goal_report is None else record.goal_report
+        goal = {name: None if record.goal_report is None else getattr(report, name) for name in RecordedGoal.__struct_fields__}
+        cells = {**lists, **goal}
+        writer.writerow([_cell(cells[name] if name in cells else getattr(record, name)) for name in COLUMNS])
     return text.getvalue().encode()
 
 

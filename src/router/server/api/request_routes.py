@@ -38,7 +38,7 @@ REQUEST_ROUTES: Final[tuple[Route, ...]] = (
         tag="requests",
         problem_codes=(
             *("unknown_queue", "unknown_channel", "unknown_contact", "unknown_skill", "unknown_fact", "idempotency_key_reused"),
-            *("invalid_contact_state", "no_matching_queue", "too_many_requests", *_ADMISSION),
+            *("unknown_goal", "invalid_contact_state", "no_matching_queue", "too_many_requests", *_ADMISSION),
         ),
     ),
     Route(

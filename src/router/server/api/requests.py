@@ -72,6 +72,8 @@ class RequestFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     resume: ResumeMode = ResumeMode.NEVER
     """Whether the customer may go on with a suspended conversation: ``auto`` resumes it if it is the only one and otherwise shows
     them, ``ask`` shows them as options."""
+    goal: Name | None = None
+    """What the customer comes for: a goal of the policy. Omitted: by the entry rule or ``goals.default``."""
 
     def contact(self) -> ContactFields:
         """Return the fields of the contact."""
@@ -203,7 +205,7 @@ async def create_request(request: ApiRequest) -> ApiResponse:
 
 async def get_request(request: ApiRequest) -> ApiResponse:
     """Get a request; with `wait_s`, as soon as it differs from what `If-None-Match` names, or from now on."""
-    contact_id = _own_id(request)
+    contact_id = own_request_id(request)
     view = await _view(request, contact_id)
     tag, wait_s = view_tag(view), request.query_params.wait_s
     known = request.header("If-None-Match")
@@ -262,7 +264,7 @@ async def _resumed_instead(request: ApiRequest, new: RequestView | None) -> Requ
 
 async def choose_option(request: ApiRequest) -> ApiResponse:
     """Choose an option of a request."""
-    contact_id, choice = _own_id(request), request.body
+    contact_id, choice = own_request_id(request), request.body
     window = None if choice.window is None else msgspec.convert(choice.window, TimeWindow, from_attributes=True)
     command = ChooseOption(contact_id=contact_id, option=choice.option, window=window, gateway_id=request.gateway_id)
     return await _changed(request, await _execute(request, command))
@@ -270,19 +272,19 @@ async def choose_option(request: ApiRequest) -> ApiResponse:
 
 async def cancel_request(request: ApiRequest) -> ApiResponse:
     """Leave, as the customer: the choice, the wait, the callback or the conversation ends."""
-    contact_id = _own_id(request)
+    contact_id = own_request_id(request)
     return await _changed(request, await _execute(request, CancelRequest(contact_id=contact_id, gateway_id=request.gateway_id)))
 
 
 async def suspend_request(request: ApiRequest) -> ApiResponse:
     """Stop for now, as the customer, and resume later; on the terms of the queue's policy."""
-    command = SuspendContact(contact_id=_own_id(request), gateway_id=request.gateway_id)
+    command = SuspendContact(contact_id=own_request_id(request), gateway_id=request.gateway_id)
     return await _changed(request, await _execute(request, command))
 
 
 async def resume_request(request: ApiRequest) -> ApiResponse:
     """Resume a suspended request, as the customer, on another channel or the same."""
-    command = ResumeContact(contact_id=_own_id(request), gateway_id=request.gateway_id, channel=request.body.channel)
+    command = ResumeContact(contact_id=own_request_id(request), gateway_id=request.gateway_id, channel=request.body.channel)
     return await _changed(request, await _execute(request, command))
 
 
@@ -302,7 +304,7 @@ async def issue_link(request: ApiRequest) -> ApiResponse:
 
 async def switch_request_channel(request: ApiRequest) -> ApiResponse:
     """Go on on another channel, as the customer; if the agent cannot take it now, the switch waits, and nothing else changes."""
-    contact_id = _own_id(request)
+    contact_id = own_request_id(request)
     command = SwitchChannel(
         contact_id=contact_id,
         channel=request.body.channel,
@@ -350,7 +352,7 @@ async def _view(request: ApiRequest, contact_id: str) -> RequestView:
     return view
 
 
-def _own_id(request: ApiRequest) -> str:
+def own_request_id(request: ApiRequest) -> str:
     """Return the id in the path; for a customer, only the one that their token is bound to."""
     contact_id = request.path_params["request_id"]
     credential = request.credential

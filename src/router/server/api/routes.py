@@ -108,6 +108,7 @@ from router.server.api.contacts import (
 )
 from router.server.api.continuity import report_channel, resume_contact, suspend_contact, switch_channel
 from router.server.api.customer_routes import CUSTOMER_ROUTES
+from router.server.api.goals import GOAL_ROUTES
 from router.server.api.policies import (
     check_policy,
     delete_shadow,
@@ -190,6 +191,7 @@ _CONTACTS: Final = (
             "unknown_contact",
             "unknown_skill",
             "unknown_fact",
+            "unknown_goal",
             "idempotency_key_reused",
             "invalid_contact_state",
             "queue_full",
@@ -546,5 +548,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *WORKSPACE_ROUTES,
     *REQUEST_ROUTES,
     *RECORD_ROUTES,
+    *GOAL_ROUTES,
     *CUSTOMER_ROUTES,
 )

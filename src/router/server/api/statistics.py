@@ -48,9 +48,9 @@ class StatisticsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     interval: Interval = Interval.TOTAL
     """Spans into which the time is divided."""
     queue_id: Name | None = None
-    """Only this queue; for rows by workspace, queue, channel or disposition."""
+    """Only this queue; for rows by workspace, queue, channel, disposition or goal."""
     channel: Name | None = None
-    """Only this channel; for rows by workspace, queue or channel."""
+    """Only this channel; for rows by workspace, queue, channel or goal."""
     agent_id: SubjectId | None = None
     """Only this agent; for rows by agent or team."""
 
@@ -75,7 +75,7 @@ class StatisticsDocument(Struct, frozen=True, kw_only=True):
 
 
 async def get_statistics(request: ApiRequest) -> ApiResponse:
-    """Get statistics by workspace, queue, channel, agent, team or disposition: today, a sliding window, or by interval or day.
+    """Get statistics by workspace, queue, channel, agent, team, disposition or goal: today, a sliding window, or by interval.
 
     JSON, or CSV and NDJSON by ``Accept``.
     """
@@ -185,10 +185,10 @@ async def _visible(request: ApiRequest, by: Dimension, rows: list[StatisticsRow]
 # Rows of agents, over all queues.
 _OF_AGENTS: Final = (Dimension.AGENT, Dimension.TEAM)
 # Rows over all queues, unless a filter names one.
-_OVER_QUEUES: Final = (Dimension.WORKSPACE, Dimension.CHANNEL, Dimension.DISPOSITION)
+_OVER_QUEUES: Final = (Dimension.WORKSPACE, Dimension.CHANNEL, Dimension.DISPOSITION, Dimension.GOAL)
 _END_OF_TIME: Final = 1 << 52
 _WINDOWS: Final = frozenset({Period.LAST_5M, Period.LAST_15M, Period.LAST_30M, Period.LAST_60M})
-_OF_CONTACTS: Final = (Dimension.WORKSPACE, Dimension.QUEUE, Dimension.CHANNEL, Dimension.QUEUE_CHANNEL)
+_OF_CONTACTS: Final = (Dimension.WORKSPACE, Dimension.QUEUE, Dimension.CHANNEL, Dimension.QUEUE_CHANNEL, Dimension.GOAL)
 # A filter that cannot apply is refused: it would seem to.
 _FILTERS: Final[dict[str, tuple[Dimension, ...]]] = {
     "queue_id": (*_OF_CONTACTS, Dimension.DISPOSITION),

@@ -139,7 +139,10 @@ def customer_in_memory(
     customers.activate()
     store_service.count("submits", "found")
     return SubmitCustomer(
-        customer_id, customers.facts_in_memory(workspace, contact_id, customer_id), stored if is_in_time else None
+        customer_id,
+        customers.facts_in_memory(workspace, contact_id, customer_id),
+        stored if is_in_time else None,
+        customers.members_in_memory(workspace, customer_id),
     )
 
 

@@ -48,19 +48,12 @@ class Role(StrEnum):
 
 
 _AGENT: Final = frozenset({Role.AGENT})
-
 _SUPERVISORS: Final = frozenset({Role.SUPERVISOR, Role.ADMIN})
-
 _DESKTOPS: Final = frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN})
-
 _GATEWAYS: Final = frozenset({Role.GATEWAY, Role.SUPERVISOR, Role.ADMIN})
-
 _ADMIN: Final = frozenset({Role.ADMIN})
-
 _OPERATOR: Final = frozenset({Role.OPERATOR})
-
 _STAFF: Final = frozenset(Role) - {Role.CUSTOMER, Role.OPERATOR}
-
 _CUSTOMER: Final = frozenset({Role.CUSTOMER})
 
 # Answered without a credential: they reveal nothing about any workspace.
@@ -89,6 +82,9 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "switch_request_channel": _GATEWAYS | _CUSTOMER,
     "suspend_request": _GATEWAYS | _CUSTOMER,
     "resume_request": _GATEWAYS | _CUSTOMER,
+    "answer_request": _GATEWAYS | _CUSTOMER,
+    "get_goal": _STAFF,  # an agent: one that they have or had last; a gateway: its own; as in the next one
+    "report_goal": _STAFF,
     "issue_link": _GATEWAYS,
     "issue_customer_token": _GATEWAYS,
     "update_contact": _GATEWAYS,

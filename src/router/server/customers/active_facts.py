@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from router.context.customers import ContextError, CustomerView
-from router.context.derivation import NO_FACTS_DECLARED, CustomerState, FactDeriver
+from router.context.derivation import NO_FACTS_DECLARED, NO_GOAL_STEPS, CustomerState, FactDeriver, GoalSteps
 from router.context.journey import Step
 from router.context.service import ContextService
 from router.model.commands import UpdateContact
@@ -50,6 +50,7 @@ class ActiveFacts:
         self._live_contacts = live_contacts
         self._states_max = states_max
         self._derivers: dict[str, FactDeriver] = {}
+        self._goal_steps: dict[str, GoalSteps] = {}
         self._states: OrderedDict[tuple[str, str], CustomerState] = OrderedDict()
         self._roots: dict[tuple[str, str], str] = {}
         """Root by workspace and member."""
@@ -69,8 +70,13 @@ class ActiveFacts:
         """Return the facts that the active policy declares."""
         return self._derivers.get(workspace, NO_FACTS_DECLARED)
 
+    def goal_steps(self, workspace: str) -> GoalSteps:
+        """Return the steps that report goals as done, by the active policy."""
+        return self._goal_steps.get(workspace, NO_GOAL_STEPS)
+
     def use_policy(self, workspace: str, policy: Policy | None) -> None:
         """Derive the facts of this policy from now on; states of another one are dropped."""
+        self._goal_steps[workspace] = NO_GOAL_STEPS if policy is None else GoalSteps(policy.goals.known)
         self._derivers[workspace] = NO_FACTS_DECLARED if policy is None else FactDeriver(policy.facts)
         for key in [key for key in self._states if key[0] == workspace]:
             self._drop_state(key)

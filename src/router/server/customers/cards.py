@@ -21,7 +21,17 @@ from typing import Final
 
 import msgspec
 
-from router.context.cards import Card, CardContent, CardStatus, ContactContext, Sensitive, card_of, changed_parts
+from router.context.cards import (
+    Card,
+    CardContent,
+    CardStatus,
+    ContactContext,
+    Sensitive,
+    card_of,
+    changed_parts,
+    contacts_on,
+    with_goals,
+)
 from router.context.customers import ContextError, ContextUnavailable
 from router.context.identities import Assurance
 from router.context.port import ContextStore
@@ -262,7 +272,7 @@ class Cards:
         if entry is None:
             self._context.count("cards", str(CardStatus.NONE))
             return _NONE
-        card = self._card(contact_id, entry)
+        card = self._card(workspace, contact_id, entry)
         if card is None:
             entry.offered_at = perf_counter()
             self._send_when_read(workspace, contact_id, entry)
@@ -274,16 +284,20 @@ class Cards:
         self._try_again_later(workspace, contact_id, entry)
         return card
 
-    def _card(self, contact_id: str, entry: _Entry) -> Card | None:
+    def _card(self, workspace: str, contact_id: str, entry: _Entry) -> Card | None:
         """Return the card of a contact; None: it has to be read."""
         content = entry.content
         if content is not None:
             if content.context is None and not content.is_erased and entry.context is not None:
                 content = msgspec.structs.replace(content, context=entry.context)
-            return card_of(content, contact_id=contact_id, sensitive=self.sensitive)
+            return self.with_goals(workspace, contact_id, card_of(content, contact_id=contact_id, sensitive=self.sensitive))
         if not self._context.is_available:
             return Card(status=CardStatus.UNAVAILABLE, now=entry.context)
         return None
+
+    def with_goals(self, workspace: str, contact_id: str, card: Card) -> Card:
+        """Return a card with what the customer comes for, and what they came for before; the engine knows it."""
+        return with_goals(card, contact_id, self._writer.goals_of(workspace, contacts_on(card, contact_id)))
 
     def send_to(self, workspace: str, contact_id: str, agent_id: str) -> None:
         """Send the card to an agent who got the contact without an offer, or has connected again."""
@@ -296,7 +310,7 @@ class Cards:
         entry = self._entries.get((workspace, contact_id))
         if entry is None:
             return None
-        card = self._card(contact_id, entry)
+        card = self._card(workspace, contact_id, entry)
         if card is None:
             entry.sent = entry.sent or _LATE
             self._send_when_read(workspace, contact_id, entry)
@@ -406,7 +420,7 @@ class Cards:
             entry.sent = None
             return
         before = entry.sent
-        card = self._card(contact_id, entry) or Card(status=CardStatus.UNAVAILABLE, now=entry.context)
+        card = self._card(workspace, contact_id, entry) or Card(status=CardStatus.UNAVAILABLE, now=entry.context)
         frame = _frame(contact_id, before, card)
         if frame is not None:
             self.send(workspace, agents, frame)
@@ -437,6 +451,14 @@ class Cards:
             entry.is_due = True
             wait_s = entry.sent_at + PUSH_INTERVAL_S - asyncio.get_running_loop().time()
             self._schedule(workspace, contact_id, entry, 0.0 if erased else max(0.0, wait_s))
+
+    def goal_changed(self, workspace: str, contact_id: str) -> None:
+        """Send the card of a contact again, if agents have it, because its goal has changed."""
+        entry = self._entries.get((workspace, contact_id))
+        if entry is not None and entry.sent is not None:
+            entry.is_due = True
+            wait_s = entry.sent_at + PUSH_INTERVAL_S - asyncio.get_running_loop().time()
+            self._schedule(workspace, contact_id, entry, max(0.0, wait_s))
 
     def contact_changed(self, workspace: str, contact_id: str) -> None:
         """Drop the card of a contact whose customer is not known, and send what is new."""

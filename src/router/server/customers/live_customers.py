@@ -21,7 +21,15 @@ from router.engine.engine import Engine
 from router.journal.records import Record
 from router.model.commands import ChangeCustomerToken
 from router.model.errors import RouterError
-from router.model.events import ContactAssigned, ContactQueued, ContactResumed, OfferMade, ParticipantAdded, PolicyPublished
+from router.model.events import (
+    ContactAssigned,
+    ContactQueued,
+    ContactResumed,
+    GoalChanged,
+    OfferMade,
+    ParticipantAdded,
+    PolicyPublished,
+)
 from router.model.policy import FactValue, Policy
 from router.runtime.event_feed import Subscription
 from router.runtime.publisher import PublishedRecord
@@ -187,6 +195,11 @@ class LiveCustomers:
         is_known = (workspace, customer_id) in self._known
         return is_known and (not self.facts.deriver(workspace) or self.facts.get_recent(workspace, customer_id) is not None)
 
+    def members_in_memory(self, workspace: str, customer_id: str) -> tuple[str, ...]:
+        """Return the ids of all members of a customer, as far as they are in memory."""
+        state = self.facts.get(workspace, customer_id)
+        return () if state is None else state.member_ids
+
     def facts_in_memory(self, workspace: str, contact_id: str, customer_id: str) -> dict[str, FactValue]:
         """Return the facts of a customer in memory for a contact that is submitted."""
         self._note_known((workspace, customer_id))
@@ -229,6 +242,9 @@ class LiveCustomers:
             if kind in ENDING_EVENTS and isinstance(contact_id := getattr(event, "contact_id", None), str):
                 self.cards.unproven.discard((workspace, contact_id))
                 self.cards.ended(workspace, contact_id)
+            elif kind is GoalChanged:
+                assert isinstance(event, GoalChanged)
+                self.cards.goal_changed(workspace, event.contact_id)
             elif kind is ContactQueued and changed is not None:
                 self.facts.refresh(workspace, changed.customer_id)
             elif isinstance(event, WAITS_AGAIN) and (known := contacts.get(event.contact_id)) is not None:

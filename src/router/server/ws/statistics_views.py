@@ -50,7 +50,7 @@ _OF_TIME: Final = frozenset(
 )
 _COUNTED: Final = tuple(name for name in COLUMNS if name not in _OF_TIME)
 
-_SUBJECT: Final = ("queue_id", "channel", "agent_id", "team", "disposition")
+_SUBJECT: Final = ("queue_id", "channel", "agent_id", "team", "disposition", "goal")
 
 
 class WatchingConnection(Protocol):

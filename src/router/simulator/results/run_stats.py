@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router.model.commands import Command, EnqueueContact
-from router.model.events import Event
+from router.model.events import Event, GoalChanged
 from router.model.events.agent import AssignmentCompleted, OfferAccepted, ParticipantAdded
 from router.model.events.contact import CallbackConnected, ContactAssigned, ContactQueued
 from router.model.policy import Policy, QueuePolicy, ServiceLevelPolicy
@@ -278,6 +278,9 @@ class _RunTarget:
 
     def record_disposition(self, assignment_id: str, disposition: str, at_ms: int) -> None:
         """Ignore the disposition; a run has no statistics of them."""
+
+    def record_goal(self, event: GoalChanged, at_ms: int) -> None:
+        """Ignore the goal; a run has no statistics of them."""
 
     def remove_agent(self, agent_id: str, at_ms: int) -> None:
         """Remove an agent."""

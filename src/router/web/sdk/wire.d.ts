@@ -160,6 +160,102 @@ export interface AgentView {
   readonly labels?: readonly string[];
 }
 
+/** What an alert watches, each by itself. */
+export type AlertBy =
+  /** The whole workspace. */
+  | "workspace"
+  /** Each queue. */
+  | "queue"
+  /** Each channel. */
+  | "channel"
+  /** Each team. */
+  | "team"
+  /** Each agent. */
+  | "agent";
+
+/** An alert is over: its measure has come back, or cannot be computed any more. */
+export interface AlertCleared {
+  readonly type: "alert.cleared";
+  /** Name of the alert in the policy by which it was raised. */
+  readonly alert: string;
+  /** What is watched: with the id below, except for the workspace. */
+  readonly by: AlertBy;
+  /** The measure. */
+  readonly measure: string;
+  /**
+   * `recovered`, `no_data` (nothing left to compute the measure from, or the subject is gone) or `policy` (a new policy has
+   * changed or removed the alert).
+   */
+  readonly reason?: string;
+  /** Value of the measure; null: there is none. */
+  readonly value?: number | null;
+  /** When it was raised, epoch milliseconds. */
+  readonly raised_at_ms: number;
+  /** How urgent it was. */
+  readonly severity?: AlertSeverity;
+  /** Queue that is watched; null: another subject. */
+  readonly queue_id?: string | null;
+  /** Channel that is watched; null: another subject. */
+  readonly channel?: string | null;
+  /** Agent who is watched, and whose desktop does not receive it; null: another subject. */
+  readonly agent_id?: string | null;
+  /** Team that is watched; null: another subject. */
+  readonly team?: string | null;
+}
+
+/** A measure has been beyond the threshold of an alert for as long as its policy says. */
+export interface AlertRaised {
+  readonly type: "alert.raised";
+  /** Name of the alert in the policy. */
+  readonly alert: string;
+  /** What is watched: with the id below, except for the workspace. */
+  readonly by: AlertBy;
+  /** The measure. */
+  readonly measure: string;
+  /** Its value. */
+  readonly value: number;
+  /** Threshold of the policy. */
+  readonly threshold: number;
+  /** Whether the value is greater than the threshold; false: less. */
+  readonly is_above?: boolean;
+  /** How urgent it is. */
+  readonly severity?: AlertSeverity;
+  /** Since when the value was seen beyond the threshold, epoch milliseconds. */
+  readonly since_ms: number;
+  /** Number of samples of a share, mean or quantile; null: the measure is none of these. */
+  readonly samples?: number | null;
+  /** Queue that is watched; null: another subject. */
+  readonly queue_id?: string | null;
+  /** Channel that is watched; null: another subject. */
+  readonly channel?: string | null;
+  /** Agent who is watched, and whose desktop does not receive it; null: another subject. */
+  readonly agent_id?: string | null;
+  /** Team that is watched; null: another subject. */
+  readonly team?: string | null;
+}
+
+/** How urgent an alert is; for those who read it, the router treats all alike. */
+export type AlertSeverity =
+  /** To be known. */
+  | "info"
+  /** To be looked at. */
+  | "warning"
+  /** To be acted on at once. */
+  | "critical";
+
+/** Customer: answer whether it was done and how easy it was. What is omitted stays; null takes it back. */
+export interface AnswerFrame extends CommandFrame {
+  readonly type: "answer";
+  /** Whether the customer got done what they came for. */
+  readonly outcome?: GoalOutcome | null;
+  /** How easy it was: 1 (very difficult) to 7 (very easy). */
+  readonly ease?: number | null;
+  /** How much effort it took: 1 (very little) to 5 (very much). */
+  readonly effort?: number | null;
+  /** How satisfied the customer is: 1 (not at all) to 5 (very). */
+  readonly satisfaction?: number | null;
+}
+
 /** Supervisor: assign the contact to an agent. */
 export interface AssignFrame extends CommandFrame {
   readonly type: "assign";
@@ -665,6 +761,8 @@ export interface Card {
   readonly notes?: readonly CardNote[];
   /** Fields and types of steps that are shown once the customer is verified. */
   readonly hidden?: readonly string[];
+  /** What the customer comes for; null: not known. */
+  readonly goal?: CardGoal | null;
 }
 
 /**
@@ -715,6 +813,12 @@ export interface CardContact {
   readonly agent_id?: string | null;
   /** Disposition of its last completed assignment; null: none. */
   readonly disposition?: string | null;
+  /** What the customer came for; null: not known, or not kept any more. */
+  readonly goal?: string | null;
+  /** Whether it was done; null: the goal is not known. */
+  readonly outcome?: GoalOutcome | null;
+  /** Whether the customer came again for it. */
+  readonly repeated?: boolean;
   /** When it was submitted, epoch milliseconds. */
   readonly queued_at_ms: number;
   /** When it changed last, epoch milliseconds. */
@@ -754,6 +858,16 @@ export interface CardFrame {
   readonly contact_id: string;
   /** The card. */
   readonly card: Card;
+}
+
+/** The goal of the contact of a card. */
+export interface CardGoal {
+  /** What the customer comes for. */
+  readonly goal: string;
+  /** Whether it is done. */
+  readonly outcome?: GoalOutcome;
+  /** Earlier contact for which the customer comes again; null: none. */
+  readonly repeats?: string | null;
 }
 
 /** A note on a card. */
@@ -1243,6 +1357,8 @@ export interface ContactFields {
    * customer choose. The answer names the contact that goes on. Not with `callback`.
    */
   readonly resume?: ResumeMode;
+  /** What the customer comes for: a goal of the policy. Omitted: by the entry rule or `goals.default`. */
+  readonly goal?: string | null;
 }
 
 /**
@@ -1281,6 +1397,58 @@ export interface ContactGatewayChanged {
   readonly assignment_id?: string | null;
   /** All agents in the conversation, if the owner is not alone. */
   readonly participants?: Readonly<Record<string, AssignmentRole>> | null;
+}
+
+/** The goal of a contact with everything that is known about it; and how its contact is counted. */
+export interface ContactGoal {
+  /** What the customer came for: a goal of the policy; null: not known, the contact has only scores. */
+  readonly goal?: string | null;
+  /** Who named it. */
+  readonly set_by?: GoalReporter | null;
+  /** When the goal or the first score became known, epoch milliseconds. */
+  readonly set_at_ms: number;
+  /** Whether it was done. */
+  readonly outcome?: GoalOutcome;
+  /** Who reported the outcome; null: it was not reported. */
+  readonly reported_by?: GoalReporter | null;
+  /** When it was reported last, epoch milliseconds. */
+  readonly reported_at_ms?: number | null;
+  /** How easy it was: 1 (very difficult) to 7 (very easy). */
+  readonly ease?: number | null;
+  /** How much effort it took: 1 (very little) to 5 (very much). */
+  readonly effort?: number | null;
+  /** How satisfied the customer is: 1 (not at all) to 5 (very). */
+  readonly satisfaction?: number | null;
+  /** Who gave the scores. */
+  readonly scored_by?: GoalReporter | null;
+  /** Random id of the customer; null: not known. */
+  readonly customer_id?: string | null;
+  /** Other ids of the customer, who was merged, as they were known at the submit. */
+  readonly customer_ids?: readonly string[];
+  /** Id of the gateway that submitted the contact; empty: none. */
+  readonly gateway_id?: string;
+  /** When the contact was submitted, epoch milliseconds. */
+  readonly queued_at_ms: number;
+  /** Queue in which the contact ended; empty: it has not ended. */
+  readonly queue_id?: string;
+  /** Channel on which it ended. */
+  readonly channel?: string;
+  /** Last owner; null: none. */
+  readonly agent_id?: string | null;
+  /** Assignment of the last owner. */
+  readonly assignment_id?: string | null;
+  /** Disposition of that assignment. */
+  readonly disposition?: string | null;
+  /** Whether an agent had the contact. */
+  readonly is_answered?: boolean;
+  /** When it ended, epoch milliseconds. */
+  readonly ended_at_ms?: number | null;
+  /** When it was over, the last wrap-up included, epoch milliseconds: the moment at which it counts in the statistics. */
+  readonly counted_at_ms?: number | null;
+  /** Earlier contact of the same customer that this one repeats; null: it is the first one. */
+  readonly repeats?: string | null;
+  /** Later contact by which the customer came again; null: none. */
+  readonly repeated_by?: string | null;
 }
 
 /** Another agent of the conversation now owns the contact; `from_agent_id` owned it until this event. */
@@ -1882,7 +2050,9 @@ export type Dimension =
   /** Each team, with the agents who belong to it now. */
   | "team"
   /** Each disposition of completed assignments, over all queues. */
-  | "disposition";
+  | "disposition"
+  /** Each goal of contacts, over all queues. */
+  | "goal";
 
 /** A disposition was given after the assignment had been completed without one, usually by the end of the wrap-up time. */
 export interface DispositionRecorded {
@@ -1963,7 +2133,7 @@ export interface EventFrame {
   /** Time of the event, epoch milliseconds. */
   readonly at_ms: number;
   /** The event. */
-  readonly event: ContactQueued | ContactChoosing | CustomerTokenChanged | CustomerPresenceChanged | ContactUpdated | ContactRequeued | ContactSuspended | ContactResumed | ContactResumeDue | ContactChannelFailed | ContactChannelRequested | ContactChannelSwitched | ContactGatewayChanged | ContactOverflowed | ContactPreferredAgentExpired | ContactStepEntered | ContactAssigned | ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded | OfferMade | OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded | ParticipantAdded | ParticipantJoined | ParticipantLeft | ContactHandedOver | AssignmentHeld | AssignmentResumed | AssignmentParked | AssignmentUnparked | WrapUpStarted | WrapUpExtended | AssignmentCompleted | DispositionRecorded | CallbackRequested | CallbackScheduled | CallbackDialRequested | CallbackClaimed | CallbackConnected | CallbackFailed | AgentUpdated | AgentRemoved | AgentStateChanged | AgentNextStateSet | AgentChannelsSet | DesktopConnected | DesktopLost | QueueOpened | QueueClosed | PolicyPublished | WorkspaceCreated | WorkspaceRemoved | PolicyScheduled | PolicyScheduleCancelled | PolicyScheduleRefused | DayStarted | ShadowPolicySet | ShadowPolicyCleared | IdempotencyKeyRecorded;
+  readonly event: ContactQueued | ContactChoosing | CustomerTokenChanged | CustomerPresenceChanged | ContactUpdated | ContactRequeued | ContactSuspended | ContactResumed | ContactResumeDue | ContactChannelFailed | ContactChannelRequested | ContactChannelSwitched | ContactGatewayChanged | ContactOverflowed | ContactPreferredAgentExpired | ContactStepEntered | ContactAssigned | ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded | OfferMade | OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded | ParticipantAdded | ParticipantJoined | ParticipantLeft | ContactHandedOver | AssignmentHeld | AssignmentResumed | AssignmentParked | AssignmentUnparked | WrapUpStarted | WrapUpExtended | AssignmentCompleted | DispositionRecorded | CallbackRequested | CallbackScheduled | CallbackDialRequested | CallbackClaimed | CallbackConnected | CallbackFailed | AgentUpdated | AgentRemoved | AgentStateChanged | AgentNextStateSet | AgentChannelsSet | DesktopConnected | DesktopLost | QueueOpened | QueueClosed | PolicyPublished | WorkspaceCreated | WorkspaceRemoved | PolicyScheduled | PolicyScheduleCancelled | PolicyScheduleRefused | DayStarted | ShadowPolicySet | ShadowPolicyCleared | IdempotencyKeyRecorded | AlertRaised | AlertCleared | GoalChanged;
   /**
    * Desktop: what is known about the customer of an `offer.made` to this agent; null for other events and clients, and where no
    * contact has had a customer or a context yet.
@@ -2087,6 +2257,68 @@ export interface ForecastCounts {
   /** As `bias_ms`, without calibration. */
   readonly raw_bias_ms?: number;
 }
+
+/** What has changed of the goal of a contact. */
+export type GoalChange =
+  /** Its goal was named, or another one was. */
+  | "set"
+  /** Its outcome was reported, or corrected. */
+  | "reported"
+  /** It got scores, or other ones. */
+  | "scored"
+  /** Its customer came again, or the contact by which they did has another goal after all. */
+  | "repeated"
+  /** The contact is over, its last wrap-up included: it counts in the statistics from now on, where it happened. */
+  | "counted";
+
+/** The goal of a contact, its outcome, its scores or its repeats have changed. */
+export interface GoalChanged {
+  readonly type: "goal.changed";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** What has changed. */
+  readonly change: GoalChange;
+  /** Who or what changed it; null: the course of the contact. */
+  readonly by?: GoalReporter | null;
+  /** The goal after the change. */
+  readonly goal: ContactGoal;
+  /** The goal before, where it had been counted already: the change is a late correction of that time. Null: it had not. */
+  readonly before?: ContactGoal | null;
+  /** Id of the gateway that submitted the contact; empty: none. */
+  readonly gateway_id?: string;
+  /** Agent who has the contact, or had it last. */
+  readonly agent_id?: string | null;
+}
+
+/** Whether a customer got done what they came for. */
+export type GoalOutcome =
+  /** It is done. */
+  | "done"
+  /** A part of it is done. */
+  | "partly"
+  /** It is not done. */
+  | "not_done"
+  /** It was not reported, or a report was withdrawn. */
+  | "unknown";
+
+/** Who or what named the goal of a contact, reported its outcome or gave a score. */
+export type GoalReporter =
+  /** The gateway of the contact. */
+  | "gateway"
+  /** An agent who had the contact. */
+  | "agent"
+  /** A supervisor or an administrator. */
+  | "supervisor"
+  /** The customer, with the token of their request, or in a survey whose answer the gateway passed on. */
+  | "customer"
+  /** The entry rule that chose the queue. */
+  | "rule"
+  /** `goals.default` of the policy. */
+  | "policy"
+  /** The disposition of the last owner, by `dispositions` of the policy. */
+  | "disposition"
+  /** A step of the journey of the customer, by `done_by` of the policy. */
+  | "journey";
 
 /** Desktop: leave a conference and make a participant its owner. */
 export interface HandOverFrame extends CommandFrame {
@@ -2573,6 +2805,8 @@ export type Period =
   | "today"
   /** The local day before. */
   | "yesterday"
+  /** The running minute and 5 minutes before it. */
+  | "last_5m"
   /** The running minute and 15 minutes before it. */
   | "last_15m"
   /** The running minute and 30 minutes before it. */
@@ -2769,6 +3003,26 @@ export interface RemoveParticipantFrame extends CommandFrame {
   readonly contact_id: string;
   /** Id of the agent. */
   readonly agent_id: string;
+}
+
+/**
+ * Desktop, gateway, supervisor: name the goal of a contact, report its outcome or give scores, also after its end. What is
+ * omitted stays; null takes it back.
+ */
+export interface ReportGoalFrame extends CommandFrame {
+  readonly type: "report_goal";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** What the customer came for: a goal of the policy. */
+  readonly goal?: string | null;
+  /** Whether it was done. */
+  readonly outcome?: GoalOutcome | null;
+  /** How easy it was for the customer: 1 (very difficult) to 7 (very easy). */
+  readonly ease?: number | null;
+  /** How much effort it took the customer: 1 (very little) to 5 (very much). */
+  readonly effort?: number | null;
+  /** How satisfied the customer is: 1 (not at all) to 5 (very). */
+  readonly satisfaction?: number | null;
 }
 
 /** How a request ended, as its customer is told. */
@@ -3041,6 +3295,8 @@ export interface StatisticsRow {
   readonly team?: string | null;
   /** Disposition code; empty: completed without one. */
   readonly disposition?: string | null;
+  /** Goal of contacts; null: not by goal. */
+  readonly goal?: string | null;
   /** Contacts submitted to the queue. */
   readonly submitted?: number;
   /** Waits that began. */
@@ -3187,6 +3443,48 @@ export interface StatisticsRow {
   readonly utilisation?: number | null;
   /** (talk + hold + wrap-up) / busy. */
   readonly concurrency?: number | null;
+  /** Contacts with a goal that are over: for an agent those of which they were the last owner. */
+  readonly goals?: number;
+  /** Those of them whose goal is done. */
+  readonly goals_done?: number;
+  /** Those whose goal is done in part. */
+  readonly goals_partly?: number;
+  /** Those whose goal is not done; of the remaining ones it is not known. */
+  readonly goals_not_done?: number;
+  /** done / (done + partly + not done). */
+  readonly goal_completion?: number | null;
+  /** Contacts with a goal that repeat an earlier one. */
+  readonly repeats?: number;
+  /** repeats / goals. */
+  readonly repeat_rate?: number | null;
+  /** Contacts with a goal after which the customer came again. */
+  readonly repeated?: number;
+  /** Answered contacts with a goal, of known customers, that repeat no other one. */
+  readonly first_contacts?: number;
+  /** Those of them whose goal is done and whose customer did not come again. */
+  readonly first_contacts_done?: number;
+  /** Those of them whose customer came again, or whose goal is not done or only in part. */
+  readonly first_contacts_unresolved?: number;
+  /** (first contacts − unresolved) / first contacts. */
+  readonly first_contact_resolution?: number | null;
+  /** done / (done + unresolved) of the first contacts. */
+  readonly first_contact_resolution_reported?: number | null;
+  /** Contacts with a score of ease. */
+  readonly ease_scores?: number;
+  /** Mean of the scores of ease, 1 to 7. */
+  readonly ease_mean?: number | null;
+  /** Scores of 5 to 7 / scores of ease. */
+  readonly ease_share?: number | null;
+  /** Contacts with a score of effort. */
+  readonly effort_scores?: number;
+  /** Mean of the scores of effort, 1 to 5. */
+  readonly effort_mean?: number | null;
+  /** Contacts with a score of satisfaction. */
+  readonly satisfaction_scores?: number;
+  /** Mean of the scores of satisfaction, 1 to 5. */
+  readonly satisfaction_mean?: number | null;
+  /** Scores of 4 and 5 / scores of satisfaction. */
+  readonly satisfaction_share?: number | null;
   /** Late corrections of this row; a change means that figures of the past have changed. */
   readonly corrections?: number;
   /** When the last of them was made; null: never. */
@@ -3634,7 +3932,8 @@ export type DesktopFrame =
   | CancelConsultFrame
   | ConferenceFrame
   | LeaveFrame
-  | HandOverFrame;
+  | HandOverFrame
+  | ReportGoalFrame;
 
 export type GatewayFrame =
   | HelloFrame
@@ -3655,7 +3954,8 @@ export type GatewayFrame =
   | MoveCallbackFrame
   | ClaimCallbackFrame
   | CallbackResultFrame
-  | ExpectedWaitFrame;
+  | ExpectedWaitFrame
+  | ReportGoalFrame;
 
 export type SupervisorFrame =
   | HelloFrame
@@ -3682,7 +3982,8 @@ export type SupervisorFrame =
   | CallbackResultFrame
   | ExpectedWaitFrame
   | WatchCardFrame
-  | WatchStatisticsFrame;
+  | WatchStatisticsFrame
+  | ReportGoalFrame;
 
 export type CustomerFrame =
   | HelloFrame
@@ -3691,7 +3992,8 @@ export type CustomerFrame =
   | CancelRequestFrame
   | SuspendRequestFrame
   | ResumeRequestFrame
-  | SwitchRequestChannelFrame;
+  | SwitchRequestChannelFrame
+  | AnswerFrame;
 
 export type Event =
   | ContactQueued
@@ -3756,7 +4058,10 @@ export type Event =
   | DayStarted
   | ShadowPolicySet
   | ShadowPolicyCleared
-  | IdempotencyKeyRecorded;
+  | IdempotencyKeyRecorded
+  | AlertRaised
+  | AlertCleared
+  | GoalChanged;
 
 /** Events by their type. */
 export interface EventsByType {
@@ -3823,6 +4128,9 @@ export interface EventsByType {
   "policy.shadow_set": ShadowPolicySet;
   "policy.shadow_cleared": ShadowPolicyCleared;
   "idempotency_key.recorded": IdempotencyKeyRecorded;
+  "alert.raised": AlertRaised;
+  "alert.cleared": AlertCleared;
+  "goal.changed": GoalChanged;
 }
 
 /** Codes of problems, as of this version. */
@@ -3841,6 +4149,7 @@ export type ProblemCode =
   | "contact_exists"
   | "context_unavailable"
   | "customer_erased"
+  | "customer_has_answered"
   | "drain_target_required"
   | "event_not_reached"
   | "expectation_failed"
@@ -3897,6 +4206,7 @@ export type ProblemCode =
   | "unknown_contact"
   | "unknown_customer"
   | "unknown_fact"
+  | "unknown_goal"
   | "unknown_identity"
   | "unknown_merge"
   | "unknown_offer"

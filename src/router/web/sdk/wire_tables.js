@@ -66,6 +66,9 @@ export const EVENT_AUDIENCE = {
   "policy.shadow_set": [[], []],
   "policy.shadow_cleared": [[], []],
   "idempotency_key.recorded": [[], []],
+  "alert.raised": [[], []],
+  "alert.cleared": [[], []],
+  "goal.changed": [["agent_id"], []],
 };
 
 /** Close codes below 4500 that forbid to reconnect, besides those that no router sends. */
