@@ -147,3 +147,31 @@ def test_an_agent_of_a_customer_who_was_not_served_is_refused(tmp_path: Path) ->
 def test_a_workload_has_its_own_handle_times(tmp_path: Path) -> None:
     with pytest.raises(WorkloadInvalid, match="use these options with logs"):
         simulate(SimulationSpec(workload=str(tmp_path / "day.yaml"), handle_times=HandleTimeSource.BY_AGENT))
+
+
+ACW = """\
+arrival,queue,handle_s,wait_s,agent_id,wrap_up_s
+2026-03-10T08:00:00Z,calls,60,10,ada,30
+2026-03-10T08:05:00Z,calls,60,0,ada,50
+2026-03-10T08:10:00Z,chats,60,0,ada,
+"""
+DUTY = "agent_id,shifts\nada,2026-03-10T08:00:00Z/2026-03-10T10:00:00Z\n"
+
+
+def test_a_note_says_when_the_log_has_another_wrap_up_than_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(ACW)
+    (tmp_path / "a.csv").write_text(DUTY)
+    logs = (f"contacts:{tmp_path}/c.csv", f"agents:{tmp_path}/a.csv")
+
+    def notes(wrap_up_s: int | None) -> list[str]:
+        return [note for note in simulate(SimulationSpec(logs=logs, wrap_up_s=wrap_up_s)).notes if "wrap-up" in note]
+
+    (note,) = notes(None)
+    assert note == (
+        "agents took 40 s of wrap-up on average in the log, and the policy gives them 0 s, which is simulated: "
+        "--wrap-up 40s is nearer to the log"
+    )
+    assert notes(40) == notes(38) == []
+    assert len(notes(120)) == 1
+    (tmp_path / "c.csv").write_text(ACW.replace(",30\n", ",\n").replace(",50\n", ",\n"))
+    assert notes(None) == [], "a log without it"

@@ -100,6 +100,8 @@ class PlannedContact(Struct, frozen=True, kw_only=True, gc=False):
     """Wait of the contact in the log, if it was served there; none: not served, or unknown."""
     served_by: AgentId | None = None
     """Agent of the log whose handle time this is; none: unknown, or not from a log."""
+    wrap_up_ms: int | None = None
+    """Work after the conversation in the log; none: unknown. A simulation takes that of the policy."""
     channel: str = "voice"
     skills: dict[str, int] = {}
     attributes: dict[str, FactValue] = {}

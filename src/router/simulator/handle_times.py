@@ -25,11 +25,15 @@ from typing import Final
 
 from msgspec import structs
 
+from router.model.policy import Policy
 from router.model.states import AgentId
 from router.simulator.day import PlannedAgent, PlannedContact
 
 _FACTOR_MIN: Final = 0.2
 _FACTOR_MAX: Final = 5.0
+# Mean difference of the wrap-up, by contact and as a share, from which a note says so.
+_WRAP_UP_MS_MIN: Final = 1_000
+_WRAP_UP_SHARE: Final = 0.1
 
 
 class HandleTimeSource(StrEnum):
@@ -98,3 +102,27 @@ def by_agent(
         quick,
         f"handle times by agent: {len(factors):,} agents, factors from {low:.2f} to {high:.2f}, estimated from the log",
     )
+
+
+def wrap_up_notes(policy: Policy, contacts: Iterable[PlannedContact]) -> list[str]:
+    """Return a note if the wrap-up of the policy, which is simulated, is not nearly that of the log."""
+    recorded_ms = planned_ms = count = 0
+    for contact in contacts:
+        if contact.wrap_up_ms is not None and contact.waited_ms is not None:
+            count += 1
+            recorded_ms += contact.wrap_up_ms
+            planned_ms += 1000 * _wrap_up_s(policy, contact)
+    if not count or abs(recorded_ms - planned_ms) < max(_WRAP_UP_MS_MIN * count, _WRAP_UP_SHARE * recorded_ms):
+        return []
+    recorded_s, planned_s = recorded_ms / count / 1000, planned_ms / count / 1000
+    return [
+        f"agents took {recorded_s:.0f} s of wrap-up on average in the log, and the policy gives them {planned_s:.0f} s, "
+        f"which is simulated: --wrap-up {recorded_s:.0f}s is nearer to the log"
+    ]
+
+
+def _wrap_up_s(policy: Policy, contact: PlannedContact) -> int:
+    channel = policy.channels.get(contact.channel)
+    queue = policy.queues.get(contact.queue_id or "")
+    default_s = 0 if channel is None else channel.wrap_up_s
+    return default_s if queue is None else queue.wrap_up_s.get(contact.channel, default_s)

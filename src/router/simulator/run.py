@@ -23,7 +23,7 @@ from router.simulator.distributions import derived_seed, random_generator
 from router.simulator.formats import RecordedLog, parse_log, parse_logs
 from router.simulator.formats.recorded_log import day_from_log, derived_policy, unplaced_kinds
 from router.simulator.formats.recorded_rows import iso_time
-from router.simulator.handle_times import HandleTimeSource, by_agent
+from router.simulator.handle_times import HandleTimeSource, by_agent, wrap_up_notes
 from router.simulator.patience import CustomerRequests, PatienceSource, callback_notes, estimate_patience, patience_notes
 from router.simulator.placement import ContactKind, check_placement, entry_rule_notes
 from router.simulator.results.alert_report import AlertReport
@@ -266,7 +266,13 @@ def _plan(spec: SimulationSpec) -> _RunPlan:
         policy=chosen,
         log=log,
         workload=None,
-        notes=(*_placement_notes(chosen, unplaced_kinds(log)), *log.notes, *remarks, *callback_notes(chosen, log.contacts)),
+        notes=(
+            *_placement_notes(chosen, unplaced_kinds(log)),
+            *log.notes,
+            *remarks,
+            *wrap_up_notes(chosen, log.contacts),
+            *callback_notes(chosen, log.contacts),
+        ),
     )
 
 

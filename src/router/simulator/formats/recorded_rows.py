@@ -203,6 +203,7 @@ def _planned(location: str, row: ContactRow) -> PlannedContact:
         patience_ms=_optional_ms(row.patience_s),
         waited_ms=_optional_ms(row.wait_s),
         served_by=row.agent_id,
+        wrap_up_ms=_optional_ms(row.wrap_up_s),
         callback=_callback(row),
         redial_after_ms=_optional_ms(row.redial_after_s),
         channel=row.channel,
