@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from router.context.cards import ContactContext
-from router.context.customers import ErasedCustomer, ProfileChange, UnknownCustomer
+from router.context.customers import ErasedCustomer, NotErasable, ProfileChange, UnknownCustomer
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import Step
-from router.context.port import ContactReference, ContextStore
+from router.context.port import ContactReference, ContextStore, CustomerChangeKind
+from router.context.sqlite.references import BLOCK_SIZE
 
 NOW = 1_800_000_000_000
 OpenStore = Callable[[], ContextStore]
@@ -30,6 +31,14 @@ def erase(store: ContextStore, customer_id: str) -> None:
     """Erase, again until it is complete, as the service does."""
     until_s = time.monotonic() + 10
     while not store.erase("default", customer_id, now_ms=NOW):
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def erase_references(store: ContextStore, contact_ids: list[str]) -> None:
+    """Erase references, again until it is complete."""
+    until_s = time.monotonic() + 10
+    while not store.erase_references("default", contact_ids, now_ms=NOW):
         assert time.monotonic() < until_s
         time.sleep(0.02)
 
@@ -156,3 +165,36 @@ class ContextContract:
         assert store.contacts.content("default", "k1", customer_id=None).context is None
         assert store.contacts.content("default", "k0", customer_id=known).context == context
         store.close()
+
+    def test_the_reference_of_a_contact_without_a_customer_is_erased_alone(self, open_store: OpenStore) -> None:
+        """Its key shares it with others, which stay readable; those of a customer go with the customer."""
+        store = open_store()
+        names = [f"k{number}" for number in range(BLOCK_SIZE + 20)]
+        store.begin()
+        known = create(store, identity("app_user", "u-1"))
+        for start in range(0, len(names), 50):
+            part = [ContactReference(name, f"call-{name}") for name in names[start : start + 50]]
+            store.references.keep("default", part, now_ms=NOW)
+        store.references.keep("default", [ContactReference("owned", "call-owned", known)], now_ms=NOW)
+        before = store.references.ids_without_customer("default", limit=10)
+        store.commit()
+        assert len(before) == 2, "a key seals a bounded number of references"
+        store.take_changes()
+        for _ in range(2):
+            erase_references(store, ["k7", "never"])
+        changes = [(one.kind, one.contact_id) for one in store.take_changes() if one.contact_id]
+        assert changes == [(CustomerChangeKind.REFERENCE_ERASED, "k7")]
+        with pytest.raises(NotErasable):
+            store.erase_references("default", ["owned"], now_ms=NOW)
+        for opened in range(2):
+            again = open_store() if opened else store
+            again.begin()
+            found = again.references.read("default", [*names, "owned"])
+            assert {name: one.reference for name, one in found.items()} == {
+                name: f"call-{name}" for name in (*names, "owned") if name != "k7"
+            }
+            after = again.references.ids_without_customer("default", limit=10)
+            assert before[0] not in after and before[1] in after, "the key of the erased one is gone"
+            again.commit()
+            again.maintain(now_ms=NOW)
+            again.close()

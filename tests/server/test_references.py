@@ -231,7 +231,7 @@ async def test_a_busy_store_is_waited_for_and_tried_again(monkeypatch: pytest.Mo
 
 
 async def test_a_reference_that_could_not_be_read_once_is_shown_when_the_store_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.server.references.READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("router.server.kept_references.READ_TIMEOUT_S", 0.05)
     context, clock = StubContext(), ManualClock(1_000_000)
     async with running_writer(MemoryJournal(), clock=clock) as writer:
         await writer.add_workspace("main")
@@ -297,7 +297,7 @@ async def test_what_another_node_has_taken_is_read_and_read_again_when_it_change
 
 
 async def test_what_was_under_way_at_an_erasure_brings_no_reference_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.server.references.READ_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("router.server.kept_references.READ_TIMEOUT_S", 0.5)
     context, clock = StubContext(), ManualClock(1_000_000)
     customer_id = "c_" + "1" * 32
     async with running_writer(MemoryJournal(), clock=clock) as writer:

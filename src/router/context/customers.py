@@ -68,6 +68,10 @@ class MergeRefused(ContextError):
     """The customers cannot be merged, or the merge cannot be undone; the message says why."""
 
 
+class NotErasable(ContextError):
+    """The data of the contact cannot be erased alone; the message says what to erase instead."""
+
+
 class IdentityTaken(ContextError):
     """The identity belongs to another customer."""
 

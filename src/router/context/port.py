@@ -48,6 +48,8 @@ class CustomerChangeKind(StrEnum):
     """How a contact went."""
     REFERENCE = "reference"
     """Another node has stored the reference of a contact; the customer is not named."""
+    REFERENCE_ERASED = "reference_erased"
+    """The reference of a contact was erased alone; there is no customer."""
     ERASED = "erased"
 
 
@@ -63,7 +65,7 @@ class ContextChange(Struct, frozen=True, kw_only=True):
     number: int = 0
     """Number of the change: 1, 2, 3, … since the store was opened."""
     contact_id: str | None = None
-    """Contact whose reference was stored, or the key of one of its references; null: another kind of change."""
+    """Contact whose reference was stored or erased, or the key of one of its references; null: another kind of change."""
 
 
 class ContactContexts(Protocol):
@@ -113,6 +115,10 @@ class ContactContexts(Protocol):
 
     def ids_without_customer(self, workspace: str, *, limit: int) -> list[str]:
         """Return ids of which each is erased as a customer is, but stands for one contact whose customer was never known."""
+        ...
+
+    def id_without_customer(self, workspace: str, contact_id: str) -> str | None:
+        """Return such an id of one contact; None: nothing is stored of it. Raises NotErasable where its customer is known."""
         ...
 
 
@@ -360,6 +366,13 @@ class ContextStore(Protocol):
 
     def erase(self, workspace: str, customer_id: str, *, now_ms: int) -> bool:
         """Erase a customer with all members; call outside a group. False: a file still holds the key, call again."""
+        ...
+
+    def erase_references(self, workspace: str, contact_ids: Sequence[str], *, now_ms: int) -> bool:
+        """Erase references of contacts without a customer; call outside a group. False: it is not finished, call again.
+
+        They are gone for everyone after the first call. Raises NotErasable where a customer's key seals one of them.
+        """
         ...
 
     def export(self, workspace: str, customer_id: str) -> CustomerExport:

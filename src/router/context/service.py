@@ -24,7 +24,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar, cast
 
@@ -299,10 +299,16 @@ class ContextService:
 
         Raises UnknownCustomer, ErasedCustomer or ContextUnavailable.
         """
+        return await self._erase(lambda store: store.erase(workspace, customer_id, now_ms=self._clock.now_ms()))
 
-        def operation(store: ContextStore) -> bool:
-            return store.erase(workspace, customer_id, now_ms=self._clock.now_ms())
+    async def erase_references(self, workspace: str, contact_ids: Sequence[str]) -> bool:
+        """Erase references of contacts without a customer; return True once no key opens them, False where that is pending.
 
+        Raises NotErasable or ContextUnavailable.
+        """
+        return await self._erase(lambda store: store.erase_references(workspace, contact_ids, now_ms=self._clock.now_ms()))
+
+    async def _erase(self, operation: Callable[[ContextStore], bool]) -> bool:
         future = self._enqueue(operation, erases=True)
         try:
             async with asyncio.timeout(ERASE_PENDING_S):

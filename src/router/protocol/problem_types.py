@@ -354,6 +354,13 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "No qualified agent is ready, and the queue's policy refuses contacts then.",
         "Offer a callback or another queue.",
     ),
+    # --- erasure of one contact -------------------------------------------------------------------------------------------
+    "not_erasable": _P(
+        409,
+        "The data of the contact cannot be erased alone",
+        "It belongs to a customer, is in the journal, or shares a key with others that cannot be told apart; `detail` says which.",
+        "Erase the customer, or do what `detail` says.",
+    ),
     # --- suspended contacts ----------------------------------------------------------------------------------------------
     "suspended_limit": _P(
         429,

@@ -1,13 +1,17 @@
 """References that are being stored: the replies that wait for them, and the operation of the store that writes them together."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
+from router.context.customers import ContextError
 from router.context.port import ContactReference, ContextStore
+from router.context.service import ContextService
 from router.model.results import Done
 from router.runtime.workspace import Reply, ReplyTarget
+
+READ_TIMEOUT_S: Final = 2.0
 
 
 class ReferenceOwner(Protocol):
@@ -148,6 +152,12 @@ def settle(group: list[KeptReference]) -> None:
         one.settle()
 
 
+def without(group: list[KeptReference], contact_ids: Collection[str]) -> list[KeptReference]:
+    """Return a group without the references of some contacts, for which nothing waits any more."""
+    settle([one for one in group if one.reference.contact_id in contact_ids])
+    return [one for one in group if one.reference.contact_id not in contact_ids]
+
+
 def storing(
     kept: list[KeptReference], discarded: list[tuple[str, str]], now_ms: int
 ) -> Callable[[ContextStore], list[ContactReference]]:
@@ -173,3 +183,12 @@ def storing(
         return found
 
     return operation
+
+
+async def stored(context: ContextService, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference] | None:
+    """Return the references that the store has; None: it does not answer."""
+    try:
+        found, _ = await context.run_in_time(lambda store: store.references.read(workspace, contact_ids), deadline_s=READ_TIMEOUT_S)
+        return found
+    except ContextError:
+        return None

@@ -23,13 +23,12 @@ which is kept under ``key_on_channel``. The events of the switch say which of th
 
 Where several nodes share the context, each knows at once what it has taken itself. The references of contacts that others accept,
 resume or switch are read as ``followed_references`` describes; until then they are shown as not known.
-
 An erasure of the customer drops the references from memory before it is acknowledged.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -61,14 +60,13 @@ from router.runtime.publisher import PublishedRecord, Publisher
 from router.runtime.workspace import QueuedCommand
 from router.runtime.writer import Writer
 from router.server.followed_references import FollowedReferences
-from router.server.kept_references import KeptReference, settle, storing
+from router.server.kept_references import KeptReference, settle, stored, storing, without
 from router.server.reference_commands import is_keyed_resume, key_on_channel, sealed, with_reference
 
 DEADLINE_S: Final = 0.5
 """Longest time that the answer to a submit waits for its reference to be stored. A busy disk that works needs less."""
 RETRY_S: Final = 1.0
 """Pause before references that the store was too busy to take are offered to it again."""
-READ_TIMEOUT_S: Final = 2.0
 READ_WAIT_S: Final = 0.003
 """Longest time that an event waits for the reference that another node has taken."""
 WAITING_MAX: Final = 20_000
@@ -467,11 +465,12 @@ class References:
                 self._followed.want(workspace, name)
 
     def _on_changed(self, changes: Sequence[ContextChange]) -> None:
-        stored = [change for change in changes if change.kind is CustomerChangeKind.REFERENCE]
-        if stored and self._followed is not None:
-            self._hear(stored)
+        if self._followed is not None and (told := [one for one in changes if one.kind is CustomerChangeKind.REFERENCE]):
+            self._hear(told)
         for change in changes:
-            if change.kind is CustomerChangeKind.ERASED:
+            if change.kind is CustomerChangeKind.REFERENCE_ERASED:
+                self.forget([change.contact_id or ""])
+            elif change.kind is CustomerChangeKind.ERASED:
                 self._erased[change.customer_id] = None
                 if len(self._erased) > ERASED_MAX:
                     self._erased.popitem(last=False)
@@ -479,6 +478,13 @@ class References:
                     self._live.pop(contact_id, None)
                     self._recent.pop(contact_id, None)
                     self._remember(contact_id, None)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Drop references that are erased alone, also those that still wait to be stored."""
+        self._waiting = without(self._waiting, names)
+        for name in filter(self._in_memory, names):
+            self._remove(name)
+            self._remember(name, None)
 
     # --- out -------------------------------------------------------------------------------------
 
@@ -587,13 +593,7 @@ class References:
     async def _read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference] | None:
         """Return the references that the store has; None: it does not answer."""
         assert self._context is not None
-        try:
-            found, _ = await self._context.run_in_time(
-                lambda store: store.references.read(workspace, contact_ids), deadline_s=READ_TIMEOUT_S
-            )
-            return found
-        except ContextError:
-            return None
+        return await stored(self._context, workspace, contact_ids)
 
 
 NO_REFERENCES: Final = References()

@@ -394,6 +394,7 @@ async def provoked_by_customers(tmp_path: Path) -> set[str]:
         await p.fails("proposal_decided", "POST", f"/v1/merge-proposals/{proposal_id}/confirm", {})
         body = {"channel": "voice", "queue_id": "support", "customer": {"customer_id": ids[0]}}
         contact = (await p.ok("POST", "/v1/contacts", body))["contact_id"]
+        await p.fails("not_erasable", "DELETE", f"/v1/contacts/{contact}/personal-data")
         stranger = {"identity": {"type": "app_user", "value": "user-1"}, "method": "x"}
         await p.fails("identity_conflict", "POST", f"/v1/contacts/{contact}/verify", stranger)
         await p.fails("identity_taken", "POST", f"{other}/identities", {"type": "app_user", "value": "user-0"})

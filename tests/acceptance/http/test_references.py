@@ -197,3 +197,33 @@ async def test_who_reads_a_reference_is_in_the_audit_of_the_customer(make_router
                 break
             await asyncio.sleep(0.05)
         assert [(one["actor"], one["purpose"]) for one in found] == [("supervisor:eve", "view")]
+
+
+async def test_what_is_stored_of_a_contact_without_a_customer_is_erased_alone(make_router: MakeRouter) -> None:
+    """Its reference and context are gone everywhere, also after a kill; the contact and the others of its day go on."""
+    router = make_router().start()
+    reference, other, owned, summary = canary(), canary(), canary(), canary()
+    user = {"identities": [{"type": "app_user", "value": "u-7", "assurance": "verified"}]}
+    async with Api(router, "gateway", "web") as web, Api(router) as admin, asyncio.timeout(60):
+        contact_id = (await web.submit(reference=reference, context={"summary": summary}))["contact_id"]
+        second = (await web.submit(reference=other))["contact_id"]
+        third = (await web.submit(reference=owned, customer=user))["contact_id"]
+        path = f"/v1/contacts/{contact_id}/personal-data"
+        assert (await web.call("DELETE", path)).code == "forbidden"
+        refused = await admin.call("DELETE", f"/v1/contacts/{third}/personal-data")
+        assert (refused.status, refused.code) == (409, "not_erasable") and "customer" in refused.json["detail"]
+        assert (await admin.call("DELETE", "/v1/contacts/0f0f/personal-data")).code == "unknown_contact"
+        async with GatewayClient(ws(router), router.token("gateway", "web")) as gateway:
+            assert gateway.contacts.by_id[contact_id].reference == reference
+            assert await admin.ok("DELETE", path) == {"contact_id": contact_id, "state": "erased"}
+            assert await admin.ok("DELETE", path) == {"contact_id": contact_id, "state": "erased"}
+        for _ in range(2):
+            async with Api(router) as admin, Api(router, "gateway", "web") as web:
+                view = await admin.ok("GET", f"/v1/contacts/{contact_id}")
+                assert (view["state"], view.get("reference")) == ("queued", None)
+                assert (await admin.ok("GET", f"/v1/contacts/{second}"))["reference"] == other
+                assert (await admin.ok("GET", f"/v1/contacts/{third}"))["reference"] == owned
+                card = await admin.ok("GET", f"/v1/contacts/{contact_id}/card")
+                assert summary not in str(card)
+            router.kill()
+            router.start()

@@ -115,6 +115,7 @@ EXPECTED = {
     "get_contact_card": "agent gateway supervisor admin",
     "add_contact_note": "agent gateway supervisor admin",
     "erase_customer": "admin",
+    "erase_contact": "admin",
     "get_customer_keys": "admin",
     "rotate_customer_keys": "admin",
     "put_shadow": "admin",

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from router.context.customers import ErasedCustomer, ProfileChange
 from router.context.identities import Assurance, Identity, NormalIdentity, normalise
 from router.context.journey import Step
 from router.context.keys import new_master_keys
+from router.context.port import ContactReference
+from router.context.sqlite.database import ACCEPT_FILE
+from router.context.sqlite.references import BLOCK_SIZE
 from router.context.sqlite.store import SqliteContextStore
 
 NOW = 1_800_000_000_000
@@ -44,6 +48,10 @@ def wrapped_key(directory: Path, row: int) -> bytes:
 
 def erase_until(directory: Path, customer_id: str, statement: int) -> bool:
     """Erase in a process that is killed before its statement of this number; return whether it was done before."""
+    return run_until(directory, lambda store: store.erase("default", customer_id, now_ms=NOW), statement)
+
+
+def run_until(directory: Path, operation: Callable[[SqliteContextStore], bool], statement: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
@@ -58,7 +66,7 @@ def erase_until(directory: Path, customer_id: str, statement: int) -> bool:
 
             for connection in (store._files.keys, store._files.data):
                 connection.set_trace_callback(count_down)
-            store.erase("default", customer_id, now_ms=NOW)
+            operation(store)
             os._exit(0)
         finally:
             os._exit(1)
@@ -167,4 +175,103 @@ def test_files_of_an_earlier_version_get_the_table_of_erased_customers(origin: t
     page = store.changed_after("default", 0, limit=10)
     assert [one.customer_id for one in page.customers] == [kept]
     assert [(one.customer_id, one.erased_at_ms) for one in page.erased] == [(erased, NOW)]
+    store.close()
+
+
+# --- the reference of one contact ---------------------------------------------------------------------------------------
+def with_references(directory: Path, count: int) -> SqliteContextStore:
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    store.begin()
+    store.references.keep("default", [ContactReference(f"k{n}", f"canary-{n}") for n in range(count)], now_ms=NOW)
+    store.commit()
+    return store
+
+
+def references_of(store: SqliteContextStore, count: int) -> dict[str, str]:
+    names = [f"k{number}" for number in range(count)]
+    return {name: one.reference for name, one in store.references.read("default", names).items()}
+
+
+def test_a_kill_at_any_statement_leaves_the_other_references_and_brings_an_erased_one_never_back(tmp_path: Path) -> None:
+    directory, older = tmp_path / "origin", tmp_path / "older.db"
+    with_references(directory, 4).close()
+    shutil.copy(directory / "context.db", older)
+    wrapped = wrapped_key(directory, 1)
+    others = {f"k{number}": f"canary-{number}" for number in (0, 1, 3)}
+    outcomes = []
+    for statement in range(1, 200):
+        copy = tmp_path / "copy"
+        shutil.copytree(directory, copy)
+        is_done = run_until(copy, lambda store: store.erase_references("default", ["k2"], now_ms=NOW), statement)
+        store = SqliteContextStore(copy, MASTER, now_ms=NOW)
+        found = references_of(store, 4)
+        assert found in (others, others | {"k2": "canary-2"})
+        outcomes.append("kept" if "k2" in found else "gone")
+        # What was interrupted is made up for by itself; then no copy of the data is of any use.
+        store.maintain(now_ms=NOW)
+        assert references_of(store, 4) == found
+        store.close()
+        assert (wrapped in all_bytes(copy)) is ("k2" in found), statement
+        shutil.rmtree(copy)
+        if is_done:
+            break
+    assert outcomes == sorted(outcomes, reverse=True) and outcomes[-1] == "gone" and len(outcomes) > 10
+
+
+def test_an_older_copy_of_the_data_does_not_show_a_reference_that_was_erased_alone(tmp_path: Path) -> None:
+    directory, older = tmp_path / "context", tmp_path / "older.db"
+    store = with_references(directory, BLOCK_SIZE + 5)
+    store.close()
+    shutil.copy(directory / "context.db", older)
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    assert store.erase_references("default", ["k3"], now_ms=NOW), "one block is one slice"
+    store.close()
+    shutil.copy(older, directory / "context.db")
+    (directory / ACCEPT_FILE).touch()  # The older data lack the block to which the others were moved.
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    assert sorted(references_of(store, BLOCK_SIZE + 5)) == [f"k{number}" for number in range(BLOCK_SIZE, BLOCK_SIZE + 5)]
+    store.close()
+
+
+def test_a_reference_that_an_earlier_version_has_stored_is_erased_alone_in_slices(tmp_path: Path) -> None:
+    """Its key is that of the whole day."""
+    count = 2 * BLOCK_SIZE + 7
+    directory = tmp_path / "context"
+    store = with_references(directory, BLOCK_SIZE)
+    store.close()
+    connection = sqlite3.connect(directory / "context.db")
+    [(row, workspace, day)] = connection.execute("SELECT row, workspace, day FROM reference_block").fetchall()
+    connection.execute("DELETE FROM reference_block")
+    connection.execute("INSERT INTO reference_day VALUES (?, ?, ?)", (workspace, day, row))
+    connection.commit()
+    connection.close()
+    store = SqliteContextStore(directory, MASTER, now_ms=NOW)
+    table = store._workspaces["default"]
+    key = table.key_of(row)
+    assert key is not None
+    sealed = [
+        (workspace, f"k{n}", row, key.seal(f"reference.value.k{n}", f"canary-{n}".encode())) for n in range(BLOCK_SIZE, count)
+    ]
+    store.begin()
+    store._data.executemany("INSERT INTO reference VALUES (?, ?, ?, ?, NULL)", sealed)
+    store.commit()
+    calls = 1
+    while not store.erase_references("default", ["k9"], now_ms=NOW):
+        assert len(references_of(store, count)) == count - 1, "the others can be read all the time"
+        calls += 1
+    assert calls == 3
+    assert references_of(store, count) == {f"k{n}": f"canary-{n}" for n in range(count) if n != 9}
+    assert table.key_of(row) is None
+    assert store._data.execute("SELECT count(*) FROM reference_day").fetchall() == [(0,)]
+    store.close()
+
+
+def test_references_of_old_days_go_with_their_keys(tmp_path: Path) -> None:
+    store = with_references(tmp_path / "context", BLOCK_SIZE + 5)
+    store.maintain(now_ms=NOW + 89 * 24 * 3_600_000)
+    assert len(references_of(store, BLOCK_SIZE + 5)) == BLOCK_SIZE + 5
+    store.maintain(now_ms=NOW + 92 * 24 * 3_600_000)
+    assert references_of(store, BLOCK_SIZE + 5) == {}
+    assert store._data.execute("SELECT count(*) FROM reference_block").fetchall() == [(0,)]
+    assert store._files.keys.execute("SELECT count(*) FROM customer_key").fetchall() == [(0,)]
     store.close()

@@ -172,8 +172,8 @@ PLANS: Final = (
         name="reference",
         kind="r",
         owner=("workspace", "contact_id"),
-        # A reference without a customer has the row of its day, whose set would hold all contacts of the day; it expires instead.
-        sets=(SetIndex(name="row", columns=("row",), unless_null="day"),),
+        # A reference without a customer has the row of its block, a bounded number; it expires by itself as well.
+        sets=(SetIndex(name="row", columns=("row",)),),
         orders=(OrderedIndex(name="day", columns=(), by="day"),),
     ),
     TablePlan(
@@ -181,6 +181,16 @@ PLANS: Final = (
         kind="c",
         owner=("row",),
         sets=(SetIndex(name="day", columns=("workspace", "day"), is_unique=True),),
+        orders=(OrderedIndex(name="day", columns=("workspace",), by="day"),),
+    ),
+    TablePlan(
+        name="reference_block",
+        kind="c",
+        owner=("row",),
+        sets=(
+            SetIndex(name="open", columns=("workspace", "open_day"), unless_null="open_day"),
+            SetIndex(name="retired", columns=("workspace", "retired"), unless_null="retired"),
+        ),
         orders=(OrderedIndex(name="day", columns=("workspace",), by="day"),),
     ),
     TablePlan(name="feed_cursor", kind="f", owner=("workspace",)),

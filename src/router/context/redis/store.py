@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from router.context.cards import CardContent, KeptContact, WorkChange
-from router.context.customers import ContextConflict, ContextCorrupt, ContextError, ContextUnavailable, ErasedCustomer
+from router.context.customers import ContextConflict, ContextCorrupt, ContextError, ContextUnavailable, ErasedCustomer, NotErasable
 from router.context.identities import NormalIdentity
 from router.context.journey import Step
 from router.context.keys import DataKey, MasterKeys, SealBroken
@@ -32,7 +32,7 @@ from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import FORMAT, FORMATS_READ
 from router.context.sqlite.erasure import Erasure
 from router.context.sqlite.journeys import JourneyTable
-from router.context.sqlite.references import SqliteReferences
+from router.context.sqlite.references import Block, SqliteReferences
 from router.context.sqlite.rotation import KeyRotation
 from router.context.sqlite.step_retention import StepRetention
 from router.context.sqlite.store import IDLE_FOLD_MS, STEP_SLICE, SqliteContextStore
@@ -97,6 +97,23 @@ class SharedReferences(SqliteReferences):
         read_owners(self.buffer, places, kinds="c")
         super().keep(workspace, references, now_ms=now_ms)
         self.told.update(((workspace, one.contact_id), None) for one in references)
+
+    def _open_block(self, table: CustomerTable, day: int, now_ms: int) -> Block:
+        read_owners(self.buffer, [index_name("reference_block", "open", (table.number, day))], kinds="c")
+        return super()._open_block(table, day, now_ms)
+
+    def _adopt_day(self, row: int) -> None:
+        # Which references a key of a day seals is not known here: erased, it would take all of them with it.
+        raise NotErasable(
+            "an earlier version has stored the reference with one key for all of its day; it goes when that day is no longer kept"
+        )
+
+    def empty(self, workspace: str, row: int) -> bool:
+        """Seal a slice of a retired block again with other keys; return whether no reference is left in it."""
+        place = index_name("reference", "row", (row,))
+        self.buffer.load([hash_name("c", (row,))], [place])
+        self.buffer.load(name for name, _ in map(split_place, self.buffer.members(place)))
+        return super().empty(workspace, row)
 
     def read(self, workspace: str, contact_ids: Sequence[str]) -> dict[str, ContactReference]:
         """Return the references of those of these contacts that have one, by contact."""
@@ -217,6 +234,8 @@ class RedisContextStore(SqliteContextStore):
         self._told: dict[tuple[str, str, CustomerChangeKind], int] = {}
         """What the operation tells the other nodes, with the row of the customer where it is known."""
         self._told_references: dict[tuple[str, str], None] = {}
+        self._told_erased: dict[tuple[str, str], None] = {}
+        """Workspace and contact of the references that the operation has erased alone."""
         try:
             self._check_master(master)
             self._check_format()
@@ -333,10 +352,13 @@ class RedisContextStore(SqliteContextStore):
         self._rows.discard()
 
     def _flush(self) -> None:
-        if self._told or self._told_references:
+        if self._told or self._told_references or self._told_erased:
             told = _change_encoder.encode([_Announcement(*change, row) for change, row in self._told.items()])
             # A field of their own: a node of an earlier version, beside this one, passes over it.
-            references = ("r", _change_encoder.encode([*self._told_references])) if self._told_references else ()
+            references: tuple[str | bytes, ...] = ()
+            for field, contacts in (("r", self._told_references), ("x", self._told_erased)):
+                if contacts:
+                    references += (field, _change_encoder.encode([*contacts]))
             entry = ("MAXLEN", "~", CHANGES_MAX, "*", "node", self._node, "p", told, *references)
             self._rows.buffer.add(("XADD", f"{self._rows.buffer.base}:changes", *entry))
         self._forget_told()
@@ -354,6 +376,7 @@ class RedisContextStore(SqliteContextStore):
     def _forget_told(self) -> None:
         self._told.clear()
         self._told_references.clear()
+        self._told_erased.clear()
 
     def _try(self, work: Callable[[], T]) -> T:
         """Run work as a group of its own, again where another node comes between. Raises ContextUnavailable."""
@@ -408,6 +431,8 @@ class RedisContextStore(SqliteContextStore):
                         self._hear(change)
                     for workspace, contact_id in _reference_decoder.decode(found[b"r"]) if b"r" in found else ():
                         self._hear_reference(workspace, contact_id)
+                    for workspace, contact_id in _reference_decoder.decode(found[b"x"]) if b"x" in found else ():
+                        super()._note_reference_erased(workspace, contact_id)
             if len(entries) < _SLICE:
                 return
 
@@ -483,6 +508,33 @@ class RedisContextStore(SqliteContextStore):
         self._erasure.delete_rows(rows, now_ms=now_ms)
         self._rows.want_rewrite()
 
+    def erase_references(self, workspace: str, contact_ids: Sequence[str], *, now_ms: int) -> bool:
+        """Erase references of contacts without a customer; call outside a group. False: it is not finished, call again.
+
+        They are gone for everyone after the first call. Raises NotErasable where a customer's key seals one of them.
+        """
+        name = "/".join((workspace, *contact_ids))
+        deletion = self._deletions.get(name)
+        if deletion is None:
+
+            def work() -> bool:
+                if emptied := self._reference_erasure.retire(workspace, contact_ids):
+                    self._delete_rows(emptied, now_ms=now_ms)
+                return self._references.retired(workspace) is None
+
+            if not self._try(work):
+                return False
+            deletion = self._rows.wanted_rewrite() or 0
+        if not self._rows.is_rewritten(deletion):
+            self._deletions[name] = deletion
+            return False
+        self._deletions.pop(name, None)
+        return True
+
+    def _note_reference_erased(self, workspace: str, contact_id: str) -> None:
+        super()._note_reference_erased(workspace, contact_id)
+        self._told_erased[workspace, contact_id] = None
+
     def maintain(self, *, now_ms: int) -> None:
         """Fold and expire a slice; call outside a group from time to time. Raises ContextUnavailable."""
         self._load_workspaces()
@@ -493,6 +545,9 @@ class RedisContextStore(SqliteContextStore):
         for workspace in [*self._workspaces]:
             self._try(lambda name=workspace: self._contacts.expire(name, now_ms=now_ms))  # type: ignore[misc]
         self._try(lambda: self._references.expire(now_ms=now_ms, limit=_SLICE))
+        for workspace in [*self._workspaces]:
+            if self._try(lambda name=workspace: self._references.retired(name)) is not None:  # type: ignore[misc]
+                self.erase_references(workspace, (), now_ms=now_ms)
         self._step_retention = self._try(lambda: self._retire_steps(now_ms))
         if self._try(lambda: self._delete_idle(now_ms)):
             self._idle_deletion = self._rows.wanted_rewrite()

@@ -24,7 +24,7 @@ from router.context.cards import (
     TooManyNotes,
     WorkChange,
 )
-from router.context.customers import CustomerView, ErasedCustomer, UnknownCustomer
+from router.context.customers import CustomerView, ErasedCustomer, NotErasable, UnknownCustomer
 from router.context.identities import Assurance
 from router.context.journey import STEPS_MAX, Step, merge_steps
 from router.context.keys import DataKey, SealBroken
@@ -220,6 +220,13 @@ class ContactTable:
         ]
 
     # --- retention -----------------------------------------------------------------------------
+
+    def owner_of(self, contact_id: str) -> tuple[int, bool] | None:
+        """Return the row that a contact is stored under, and whether it is that of a customer; None: nothing is stored."""
+        found = self._connection.execute(
+            "SELECT row, is_owned FROM contact WHERE workspace = ? AND contact_id = ?", (self._workspace, contact_id)
+        ).fetchone()
+        return None if found is None else (int(found[0]), bool(found[1]))
 
     def rows_alone(self, *, before_ms: int, limit: int) -> list[int]:
         """Return rows that stand for one old contact alone, whose customer was never known."""
@@ -436,6 +443,17 @@ class SqliteContacts:
         """Return ids of which each is erased as a customer is, but stands for one contact whose customer was never known."""
         customers, contacts = self._contacts(workspace)
         return [customers.id_of(row) for row in contacts.rows_alone(before_ms=AFTER_ALL_MS, limit=limit)]
+
+    def id_without_customer(self, workspace: str, contact_id: str) -> str | None:
+        """Return such an id of one contact; None: nothing is stored of it. Raises NotErasable where its customer is known."""
+        customers, contacts = self._contacts(workspace)
+        found = contacts.owner_of(contact_id)
+        if found is None:
+            return None
+        row, is_owned = found
+        if is_owned:
+            raise NotErasable("the contact belongs to a customer, whose key seals its context: erase the customer")
+        return customers.id_of(row)
 
     def expire(self, workspace: str, *, now_ms: int) -> None:
         """Delete a slice of what is stored about contacts that are no longer kept."""

@@ -192,6 +192,7 @@ class CustomerTable:
         """
         return self._connection.execute(
             "SELECT changed, row, NULL, NULL FROM customer WHERE workspace = ?1 AND changed > ?2 AND merged_into IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM reference_block WHERE reference_block.row = customer.row)"
             " AND NOT EXISTS (SELECT 1 FROM reference_day WHERE reference_day.row = customer.row)"
             " AND NOT EXISTS (SELECT 1 FROM contact WHERE contact.row = customer.row AND is_owned = 0)"
             " UNION ALL SELECT changed, NULL, customer_id, at_ms FROM erased_change WHERE workspace = ?1 AND changed > ?2"

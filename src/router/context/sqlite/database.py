@@ -117,6 +117,12 @@ ADDED_DATA_TABLES: Final = (
     "CREATE TABLE erased_change (changed INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, customer_id BLOB NOT NULL,"
     " at_ms INTEGER NOT NULL) STRICT",
     "CREATE INDEX erased_change_workspace ON erased_change (workspace, changed)",
+    # Rows whose keys seal references without a customer, a bounded number each: while one is filled, with the day in ``open_day``.
+    "CREATE TABLE reference_block (row INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, day INTEGER NOT NULL,"
+    " used INTEGER NOT NULL, open_day INTEGER, retired INTEGER) STRICT",
+    "CREATE INDEX reference_block_day ON reference_block (workspace, day)",
+    "CREATE INDEX reference_block_open ON reference_block (workspace, open_day) WHERE open_day IS NOT NULL",
+    "CREATE INDEX reference_block_retired ON reference_block (workspace, retired) WHERE retired IS NOT NULL",
 )
 KEY_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",

@@ -25,7 +25,7 @@ SUPPRESSION_MS: Final = 30 * 24 * 3_600_000
 
 _TABLES: Final = (
     *("identity", "candidate", "name_token", "tail", "journey", "contact", "note", "work", "verification"),
-    *("reference", "reference_day"),
+    *("reference", "reference_day", "reference_block"),
 )
 
 _HAS_DATA: Final = 1
@@ -141,7 +141,8 @@ class Erasure:
     def _is_of_contacts_alone(self, row: int) -> bool:
         """Return whether a row is no customer, but holds the key of contacts whose customer is not known."""
         found = self._data.execute(
-            "SELECT EXISTS (SELECT 1 FROM reference_day WHERE row = ?1)"
+            "SELECT EXISTS (SELECT 1 FROM reference_block WHERE row = ?1)"
+            " OR EXISTS (SELECT 1 FROM reference_day WHERE row = ?1)"
             " OR EXISTS (SELECT 1 FROM contact WHERE row = ?1 AND is_owned = 0)",
             (row,),
         ).fetchone()

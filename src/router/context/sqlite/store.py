@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from router.context.customers import (
     STRONG_AND_ADDRESS_MAX,
     ConsentChange,
@@ -34,7 +36,6 @@ from router.context.port import (
     CustomerChangeKind,
     CustomerExport,
     Erased,
-    MergeEntry,
     SearchPage,
     StepResult,
 )
@@ -43,8 +44,10 @@ from router.context.sqlite.customers import CustomerTable
 from router.context.sqlite.data_keys import KeyStore
 from router.context.sqlite.database import ContextDatabase, ContextFiles, translate_errors
 from router.context.sqlite.erasure import Erasure
+from router.context.sqlite.export import merge_entry, reads_of
 from router.context.sqlite.journeys import JourneyTable
 from router.context.sqlite.profiles import ProfileTable, searched_words
+from router.context.sqlite.reference_erasure import ReferenceErasure
 from router.context.sqlite.references import SqliteReferences
 from router.context.sqlite.rotation import KeyRotation
 from router.context.sqlite.step_retention import StepRetention
@@ -54,6 +57,8 @@ IDLE_FOLD_MS: Final = 10 * 60_000
 LOG_BYTES_MAX: Final = 16 << 20
 _FOLD_SLICE: Final = 50
 _RETENTION_SLICE: Final = 500
+_BLOCKS_SLICE: Final = 8
+"""Blocks of references without a customer that are deleted at once."""
 # Journeys unpacked in one call of ``maintain``, about 20 µs each.
 STEP_SLICE: Final = 200
 
@@ -130,6 +135,9 @@ class SqliteContextStore:
                 self._journeys = self._new_journeys()
                 self._step_retention = StepRetention(self._data, self._journeys, steps_kept_ms or {})
                 self._references = self._references_type(self._data, self._table, kept_ms=contact_kept_ms)
+                self._reference_erasure = ReferenceErasure(
+                    self._files, self._keys, self._references, self._erasure, self._note_reference_erased
+                )
                 self._contacts = self._contacts_type(
                     self._data,
                     table_of=self._table,
@@ -178,10 +186,15 @@ class SqliteContextStore:
         self._note_change(workspace, self._workspaces[workspace].id_of(row), kind)
 
     def _note_change(self, workspace: str, customer_id: str, kind: CustomerChangeKind, step: Step | None = None) -> None:
+        self._add_change(ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step))
+
+    def _note_reference_erased(self, workspace: str, contact_id: str) -> None:
+        kind = CustomerChangeKind.REFERENCE_ERASED
+        self._add_change(ContextChange(workspace=workspace, customer_id="", kind=kind, contact_id=contact_id))
+
+    def _add_change(self, change: ContextChange) -> None:
         self._change_count += 1
-        self._changes.append(
-            ContextChange(workspace=workspace, customer_id=customer_id, kind=kind, step=step, number=self._change_count)
-        )
+        self._changes.append(structs.replace(change, number=self._change_count))
 
     def _customer_table(self, number: int, name: str) -> CustomerTable:
         return CustomerTable(
@@ -463,7 +476,7 @@ class SqliteContextStore:
         for row in members:
             steps = merge_steps(steps, self._journeys.steps(row))
             changes += table.profile(row).consent_changes
-            reads += self._reads_of(ids[row])
+            reads += reads_of(self._data, ids[row])
         contacts, notes = self._contacts.history(workspace, members)
         return CustomerExport(
             customer=table.view(root, unmasked=True),
@@ -472,16 +485,9 @@ class SqliteContextStore:
             references=self._references.of_customer(table, members),
             steps=steps,
             consent_changes=changes,
-            merges=[_merge_entry(ids, *merge) for merge in merges],
+            merges=[merge_entry(ids, *merge) for merge in merges],
             reads=sorted(reads, key=lambda one: one.at_ms),
         )
-
-    def _reads_of(self, customer_id: str) -> list[AuditEntry]:
-        found = self._data.execute(
-            "SELECT at_ms, actor, purpose, fields FROM read_audit WHERE customer_id = ? ORDER BY number",
-            (bytes.fromhex(customer_id[2:]),),
-        ).fetchall()
-        return [AuditEntry(at_ms=at_ms, actor=actor, purpose=purpose, fields=fields) for at_ms, actor, purpose, fields in found]
 
     def note_read(self, customer_id: str, *, actor: str, purpose: str, fields: str, now_ms: int) -> None:
         """Record that a person read the data of a customer."""
@@ -510,6 +516,11 @@ class SqliteContextStore:
             self._changed(workspace, row, CustomerChangeKind.ERASED)
         with translate_errors():
             return self._erasure.erase(members, now_ms=now_ms)
+
+    def erase_references(self, workspace: str, contact_ids: Sequence[str], *, now_ms: int) -> bool:
+        """Erase references of contacts without a customer; call outside a group. False: it is not finished, call again."""
+        with translate_errors():
+            return workspace not in self._workspaces or self._reference_erasure.erase(workspace, contact_ids, now_ms=now_ms)
 
     def _table_for_reading(self, workspace: str) -> CustomerTable:
         table = self._workspaces.get(workspace)
@@ -555,6 +566,7 @@ class SqliteContextStore:
             if idle := self._idle_rows(now_ms):
                 # All at once: each erasure alone would empty both logs.
                 self._erasure.erase(idle, now_ms=now_ms)
+            self._reference_erasure.go_on(self._workspaces, now_ms=now_ms)
             if self._erasure.is_log_pending or self._files.log_bytes() > LOG_BYTES_MAX:
                 self._erasure.empty_logs()
 
@@ -566,7 +578,7 @@ class SqliteContextStore:
                 "SELECT row FROM customer WHERE workspace = ? AND seen_ms < ? AND merged_into IS NULL LIMIT ?",
                 (table.number, now_ms - self._idle_customer_ms, _RETENTION_SLICE),
             ).fetchall()
-            days = self._references.rows_of_old_days(table, now_ms=now_ms, limit=_RETENTION_SLICE)
+            days = self._references.rows_of_old_days(table, now_ms=now_ms, limit=_BLOCKS_SLICE)
             for root in [*(row for (row,) in roots), *self._contacts.rows_alone(table.name, now_ms=now_ms), *days]:
                 members = dict.fromkeys(table.members_of(root))
                 for row in members.keys() - found.keys():
@@ -585,16 +597,3 @@ class SqliteContextStore:
     def close(self, *, has_failed: bool = False) -> None:
         """Close the storage; after a failure without writing anything. Idempotent."""
         self._files.close(has_failed=has_failed)
-
-
-def _merge_entry(
-    ids: dict[int, str], merge_id: bytes, winner: int, loser: int, reason: str, at_ms: int, undone_ms: int | None
-) -> MergeEntry:
-    return MergeEntry(
-        merge_id=f"m_{merge_id.hex()}",
-        customer_id=ids[winner],
-        merged_customer_id=ids[loser],
-        reason=reason,
-        at_ms=at_ms,
-        undone_at_ms=undone_ms,
-    )

@@ -13,6 +13,7 @@ from router.context.customers import (
     IdentityConflict,
     IdentityTaken,
     MergeRefused,
+    NotErasable,
     TooManyIdentities,
     UnknownCustomer,
     UnknownIdentity,
@@ -44,6 +45,7 @@ _PROBLEMS: Final[dict[type[Exception], str]] = {
     RotationRunning: "rotation_running",
     UnknownProposal: "unknown_proposal",
     ProposalDecided: "proposal_decided",
+    NotErasable: "not_erasable",
     ContextUnavailable: "context_unavailable",
 }
 PROBLEM_ERRORS: Final = tuple(_PROBLEMS)

@@ -9,6 +9,7 @@ from router.context.keys import KeyStatus
 from router.context.verification import MergeProposal, Verified
 from router.server.api.bodies import EmptyBody
 from router.server.api.contact_cards import NoteRequest, add_contact_note, get_contact_card
+from router.server.api.contact_erasure import ContactErasure, erase_contact
 from router.server.api.customer_batches import (
     ChangedCustomers,
     ChangedQuery,
@@ -242,6 +243,15 @@ CUSTOMER_ROUTES: Final[tuple[Route, ...]] = (
         response_type=Card,
         tag="customers",
         problem_codes=("unknown_contact", "context_unavailable"),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/contacts/{contact_id}/personal-data",
+        operation=erase_contact,
+        response_type=ContactErasure,
+        other_status=202,
+        tag="customers",
+        problem_codes=("unknown_contact", "not_erasable", "context_unavailable"),
     ),
     Route(
         method="POST",

@@ -185,6 +185,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "search_customers": _SUPERVISORS,
     "export_customer": _ADMIN,
     "erase_customer": _ADMIN,
+    "erase_contact": _ADMIN,
     "get_contact_card": _STAFF,  # an agent: assigned or offered; a gateway: its own
     "add_contact_note": _STAFF,  # as above
     "get_customer_keys": _ADMIN,

@@ -4176,6 +4176,7 @@ export type ProblemCode =
   | "no_more_workspaces"
   | "no_scheduled_policy"
   | "no_shadow_policy"
+  | "not_erasable"
   | "not_found"
   | "not_owner"
   | "not_participant"
