@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from router.client import DesktopClient
@@ -16,6 +17,7 @@ from router.context.customers import ContextConflict, ContextUnavailable
 from router.context.port import ContextStore
 from router.context.sqlite.contacts import SqliteContacts
 from router.journal.memory import MemoryStorage
+from router.model.events import ContactResumed
 from router.protocol.frames import ServerFrame
 from router.server.api import contact_cards
 from router.server.customers import cards, live_customers, work_log
@@ -158,6 +160,40 @@ async def test_a_card_is_late_until_the_store_has_the_records_from_before_a_kill
             await until_asserted(ada, chat)
             shown = await app.card(chat)
             assert (shown["assurance"], "name" in shown["customer"]) == ("asserted", False)
+        assert not [frame for frame in sent if NAME in frame]
+
+
+async def test_a_node_that_takes_over_shows_no_proof_from_before_a_resume_of_another_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has followed the record of the resume, and neither node has written it to the store yet."""
+    async with a_suspended_chat(tmp_path, is_ready=False) as (router, app, ada, chat, _):
+        sent = watch_frames(router, monkeypatch)
+        decided, customers = router.writer.on_decided, router.services.customers
+        assert decided is not None and customers is not None
+
+        def of_another_node(workspace: str, record: Any, engine: Any) -> None:
+            others = tuple(event for event in record.events if not isinstance(event, ContactResumed))
+            decided(workspace, msgspec.structs.replace(record, events=others), engine)
+
+        monkeypatch.setattr(router.writer, "on_decided", of_another_node)
+        flush, gate = WorkLog.flush, asyncio.Event()
+
+        async def held(work: WorkLog) -> bool:
+            await gate.wait()
+            return await flush(work)
+
+        monkeypatch.setattr(WorkLog, "flush", held)
+        call: dict[str, Any] = {"channel": "voice", "queue_id": "support", "customer": {"identities": [PHONE]}}
+        assert (await app.submit(**call, resume="auto"))["contact_id"] == chat
+        monkeypatch.setattr(router.writer, "on_decided", decided)  # From here on this node leads.
+        await ada.ready()
+        await until_asserted(ada, chat)
+        shown = await app.card(chat)
+        assert (shown["assurance"], "name" in shown["customer"]) == ("asserted", False)
+        gate.set()
+        await until(lambda: not customers.cards.unproven)
+        await until_asserted(ada, chat)
         assert not [frame for frame in sent if NAME in frame]
 
 

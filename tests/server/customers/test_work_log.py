@@ -11,6 +11,7 @@ from router.context.cards import WorkChange
 from router.context.customers import ContextError, ContextUnavailable
 from router.context.keys import SealBroken
 from router.context.service import ContextService
+from router.journal.port import EventsArchived
 from router.journal.records import Record
 from router.model import events as e
 from router.runtime.event_feed import EventFeed
@@ -182,3 +183,75 @@ async def test_the_position_of_a_new_workspace_is_written_before_its_first_conta
         work.workspace_created("branch")
         await until(lambda: bool(store.others))
         assert store.others == [("branch", "h2", 2)]
+
+
+async def happen(work: WorkLog, numbers: range) -> list[str]:
+    """Publish records, each of a new contact, in the course of the day; return their contacts."""
+    ids = [f"c{number}" for number in numbers]
+    for seq, contact_id in enumerate(ids, start=work._feed.publisher.last_seq("main") + 1):
+        record = Record(epoch=1, first_seq=seq, at_ms=seq, actor="test", cause="test", events=(queued(contact_id, "k1"),))
+        await work._feed._journal.append([("main", record)])
+        work._feed.publisher.publish("main", record)
+    return ids
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_changes_beyond_the_limit_are_read_again_from_the_log(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    """The store is slow, or cannot be used, for longer than the changes may wait in memory."""
+    async with a_start_behind(monkeypatch, 1) as (work, store, ids):
+        store.gate.set()
+        assert await work.wait_until_current("main")
+        await until(lambda: store.seq == 1)
+        if fails:
+            store.errors = [ContextUnavailable("the disk has failed")] * 300
+        else:
+            store.gate.clear()
+        ids += await happen(work, range(1, 500))
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert store.written == ["c0"] and work._waiting <= 60 and store.seq == 1
+        store.errors = []
+        store.gate.set()
+        await until(lambda: store.seq == 500)
+        await until(lambda: not work._missed)
+        assert store.written == ids and store.most <= 300 and not work._gaps, "in order, none missing, in batches"
+        # From here on changes are taken as they come.
+        ids += await happen(work, range(500, 503))
+        await until(lambda: store.seq == 503)
+        assert store.written == ids
+
+
+async def test_a_stop_while_changes_are_read_again_writes_no_position_beyond_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_start_behind(monkeypatch, 1) as (work, store, ids):
+        store.gate.set()
+        assert await work.wait_until_current("main")
+        await until(lambda: store.seq == 1)
+        store.gate.clear()
+        ids += await happen(work, range(1, 500))
+        await until(lambda: bool(work._missed))
+        stopping = asyncio.create_task(work.stop())
+        await asyncio.sleep(0)
+        store.gate.set()
+        await stopping
+        assert 1 < store.seq < 500 and store.written == ids[: store.seq]
+
+
+async def test_changes_that_are_no_longer_in_the_log_leave_the_position_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_start_behind(monkeypatch, 1) as (work, store, ids):
+        store.gate.set()
+        assert await work.wait_until_current("main")
+        await until(lambda: store.seq == 1)
+        store.gate.clear()
+        ids += await happen(work, range(1, 500))
+        await until(lambda: bool(work._missed))
+        read, archived = work._feed.read, [EventsArchived("main", first_seq=301)]
+
+        async def without_the_oldest(*args: Any, **options: Any) -> Any:
+            if archived:
+                raise archived.pop()
+            return await read(*args, **options)
+
+        monkeypatch.setattr(work._feed, "read", without_the_oldest)
+        store.gate.set()
+        await until(lambda: store.written[-1:] == ["c499"] and not work._missed)
+        assert set(store.written) >= set(ids[300:]) and store.seq < 300 and work._gaps == {"main"}

@@ -191,6 +191,16 @@ class Cards:
 
         return carried
 
+    def resumed_elsewhere(self, workspace: str, contact_id: str) -> None:
+        """Show the customer of a contact that another node has resumed as asserted, until the store has the resume."""
+        self.unproven.add((workspace, contact_id))
+        self.contact_changed(workspace, contact_id)
+
+    def resume_stored(self, workspace: str, contact_id: str) -> None:
+        """Show the customer of a resumed contact as the store has it."""
+        self.unproven.discard((workspace, contact_id))
+        self.contact_changed(workspace, contact_id)
+
     def proven(self, workspace: str, contact_id: str, content: CardContent) -> CardContent:
         """Return what the store has of a contact with no better assurance than is proved."""
         if content.assurance is None or (workspace, contact_id) not in self.unproven:

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from router.context.cards import CardContent, CardStatus, ContactContext, Sensitive
+from router.context.cards import CardContent, CardStatus, ContactContext, Sensitive, WorkChange
 from router.context.customers import ContextError, ContextUnavailable
 from router.context.port import ContextChange, CustomerChangeKind
 from router.context.service import ContextService
@@ -78,6 +78,11 @@ class LiveCustomers:
         self.cards.is_newest = self._is_newest
         self._work = WorkLog(context, writer.feed)
         self.cards.wait_until_current = self._work.wait_until_current
+        self._work.on_resumed = self._resume_stored
+        self._resumed_here: set[tuple[str, str, int]] = set()
+        """Contacts, with workspace and time, that this node has resumed, until it hears of it as the others do."""
+        self._resumed_elsewhere: dict[tuple[str, str], int] = {}
+        """Contacts that another node has resumed, with the time, until the store has it."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.late_count = 0
         self.late_seconds = 0.0
@@ -237,10 +242,13 @@ class LiveCustomers:
         for event in published.record.events:
             kind = type(event)
             changed = contacts.apply(event)
+            if isinstance(event, ContactResumed) and event.submitted_as is not None:
+                self._hear_resume(workspace, event.contact_id, published.record.at_ms)
             if changed is not None:
                 self.facts.contacts_changed(workspace, changed.customer_id)
             if kind in ENDING_EVENTS and isinstance(contact_id := getattr(event, "contact_id", None), str):
                 self.cards.unproven.discard((workspace, contact_id))
+                self._resumed_elsewhere.pop((workspace, contact_id), None)
                 self.cards.ended(workspace, contact_id)
             elif kind is GoalChanged:
                 assert isinstance(event, GoalChanged)
@@ -250,6 +258,20 @@ class LiveCustomers:
             elif isinstance(event, WAITS_AGAIN) and (known := contacts.get(event.contact_id)) is not None:
                 # What changed while it did not wait was not sent to the engine.
                 self.facts.refresh(workspace, known.customer_id)
+
+    def _hear_resume(self, workspace: str, contact_id: str, at_ms: int) -> None:
+        """Note a resume by a submit that another node has taken: this one may lead before the store has it."""
+        if (workspace, contact_id, at_ms) in self._resumed_here:
+            self._resumed_here.discard((workspace, contact_id, at_ms))
+            return
+        self._resumed_elsewhere[workspace, contact_id] = at_ms
+        self.cards.resumed_elsewhere(workspace, contact_id)
+
+    def _resume_stored(self, workspace: str, change: WorkChange) -> None:
+        """Show the card of a contact that another node has resumed as the store has it, which it has now."""
+        if self._resumed_elsewhere.get((workspace, change.contact_id)) == change.at_ms:
+            del self._resumed_elsewhere[workspace, change.contact_id]
+            self.cards.resume_stored(workspace, change.contact_id)
 
     def _resume(self, workspace: str, event: ContactResumed, customer_id: str | None, at_ms: int) -> None:
         """Give a resumed contact what came with the submit by which its customer is back: the context, and how they are known.
@@ -303,6 +325,9 @@ class LiveCustomers:
         """Begin to read the cards of offers while they are being made durable; after a resume, not as they were before."""
         for event in record.events:
             if isinstance(event, ContactResumed):
+                if event.submitted_as is not None:
+                    self._resumed_here.add((workspace, event.contact_id, record.at_ms))
+                    self._resumed_elsewhere.pop((workspace, event.contact_id), None)
                 self._resume(workspace, event, engine.customer_of(event.contact_id)[0], record.at_ms)
             elif isinstance(event, OfferMade | ContactAssigned | ParticipantAdded):
                 customer_id, queued_seq = engine.customer_of(event.contact_id)

@@ -2,8 +2,9 @@
 
 The changes of the records are collected and written together, with the position of the last one in the same transaction. After a
 restart the feed is read from that position, so that nothing is missing and repeated changes are harmless. Records from before the
-start are read no faster than they are written. While the store cannot be used, at most ``CHANGES_MAX`` changes wait; beyond that
-they are dropped here and read again from the feed after the next start.
+start are read no faster than they are written. At most ``CHANGES_MAX`` changes wait, while the store is slow or cannot be used.
+From then on those of the workspace are not kept here but its position is, from which they are read again from the log, no faster
+than they are written, until the newest record is reached (``_reread``).
 
 The store has nothing of contacts that were submitted without a customer, so their changes are not written.
 
@@ -14,17 +15,20 @@ start.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from router.context.cards import WorkChange
 from router.context.customers import ContextError, ContextUnavailable
 from router.context.port import ContextStore
 from router.context.service import ContextService
+from router.journal.port import EventsArchived
 from router.model.errors import RouterError
 from router.model.events import (
     AssignmentCompleted,
     ContactAssigned,
+    ContactChannelSwitched,
+    ContactHandedOver,
     ContactOverflowed,
     ContactQueued,
     ContactRequeued,
@@ -49,6 +53,7 @@ POSITION_S: Final = 10.0
 CHANGES_MAX: Final = 20_000
 BATCH_MAX: Final = 4_000
 """Changes that wait before a reader of earlier records waits until they are written."""
+_READ_RECORDS: Final = 256
 _WITHOUT_MAX: Final = 20_000
 """Contacts without a customer that are remembered; changes of older ones are written, and have no effect."""
 EVENT_TYPES: Final = frozenset(
@@ -59,6 +64,8 @@ EVENT_TYPES: Final = frozenset(
         ContactResumed,
         ContactOverflowed,
         ContactAssigned,
+        ContactChannelSwitched,
+        ContactHandedOver,
         OfferAccepted,
         AssignmentCompleted,
         DispositionRecorded,
@@ -94,7 +101,9 @@ def work_change(event: Event, at_ms: int) -> WorkChange | None:
             )
         case ContactRequeued() | ContactOverflowed():
             return WorkChange(contact_id=event.contact_id, at_ms=at_ms, queue_id=event.queue_id)
-        case ContactAssigned():
+        case ContactChannelSwitched():
+            return WorkChange(contact_id=event.contact_id, at_ms=at_ms, channel=event.channel)
+        case ContactAssigned() | ContactHandedOver():
             return WorkChange(contact_id=event.contact_id, at_ms=at_ms, agent_id=event.agent_id)
         case OfferAccepted():
             if event.role is not AssignmentRole.OWNER:
@@ -147,6 +156,13 @@ class WorkLog:
         self._behind: dict[str, asyncio.Event] = {}
         """Workspaces with records from before the start that the store does not have yet; set when it has."""
         self._catching_up: asyncio.Task[None] | None = None
+        self._written: Cursors = {}
+        """Position up to which the store has the changes of each workspace."""
+        self._missed: Cursors = {}
+        """Workspaces whose changes could not be kept, and the position after which they are read again."""
+        self._rereading: dict[str, asyncio.Task[None]] = {}
+        self.on_resumed: Callable[[str, WorkChange], None] = lambda workspace, change: None
+        """Called with each change of a resumed contact that the store has."""
         self._late: set[asyncio.Task[None]] = set()
         """The same of workspaces that were followed after the start."""
         self._position_timer: asyncio.TimerHandle | None = None
@@ -161,7 +177,7 @@ class WorkLog:
                 self._stale.add(workspace)
                 continue
             if found is not None:
-                self._cursors[workspace] = FeedPosition(*found)
+                self._cursors[workspace] = self._written[workspace] = FeedPosition(*found)
         return bool(self._cursors or self._gaps)
 
     def begin(self) -> None:
@@ -217,6 +233,8 @@ class WorkLog:
         self._cursors.pop(workspace, None)
         self._gaps.discard(workspace)
         self._stale.discard(workspace)
+        self._written.pop(workspace, None)
+        self._missed.pop(workspace, None)
 
     def _write_positions(self) -> None:
         """Write how far the feed has been read, again and again."""
@@ -234,7 +252,7 @@ class WorkLog:
                 position = self._subscription.position(workspace)
             except KeyError:  # A new workspace without events.
                 continue
-            if self._cursors.get(workspace) != position:
+            if self._cursors.get(workspace) != position and workspace not in self._missed:
                 changes = self._pending.get(workspace, ([],))[0]
                 self._pending[workspace] = (changes, position.history_id, position.seq)
                 self._cursors[workspace] = position
@@ -244,6 +262,8 @@ class WorkLog:
         try:
             for workspace in workspaces:
                 await subscription.caught_up(workspace)
+                if (rereading := self._rereading.get(workspace)) is not None:
+                    await asyncio.wait([rereading])
             await self._write_all()
         finally:
             for workspace in workspaces:
@@ -280,33 +300,72 @@ class WorkLog:
 
     def _on_record(self, published: PublishedRecord) -> Awaitable[None] | None:
         """Collect the changes of a record; return what a reader of earlier records waits for, if a batch waits."""
-        record = published.record
+        if published.workspace in self._missed:
+            return None
         changes = list(self._changes(published))
         if not changes and published.workspace not in self._pending:
             return None
-        before = self._pending.get(published.workspace)
-        waiting = changes if before is None else before[0] + changes
         if self._waiting + len(changes) > CHANGES_MAX:
-            self._gaps.add(published.workspace)
-            waiting = [] if before is None else before[0]
-        self._waiting += len(waiting) - (0 if before is None else len(before[0]))
-        self._pending[published.workspace] = (waiting, published.history_id, record.last_seq)
-        if self._timer is None and self._task is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+            self._read_again(published.workspace, FeedPosition(published.history_id, published.record.first_seq - 1))
+            return None
+        self._take(published, changes)
         if self._waiting < BATCH_MAX or published.workspace not in self._behind:
             return None
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain(), name="customer work")
         return asyncio.shield(self._draining)
 
+    def _take(self, published: PublishedRecord, changes: list[WorkChange]) -> None:
+        """Let the changes of a record wait until they are written."""
+        before = self._pending.get(published.workspace)
+        self._waiting += len(changes)
+        waiting = changes if before is None else before[0] + changes
+        self._pending[published.workspace] = (waiting, published.history_id, published.record.last_seq)
+        if self._timer is None and self._task is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_flush)
+
+    def _read_again(self, workspace: str, position: FeedPosition) -> None:
+        """Keep no more changes of a workspace, but read them again after this position when fewer wait."""
+        self._missed[workspace] = position
+        if workspace not in self._rereading and not self._is_stopping:
+            task = asyncio.get_running_loop().create_task(self._reread(workspace), name="customer work")
+            self._rereading[workspace] = task
+            task.add_done_callback(lambda done: self._rereading.pop(workspace, None))
+
+    async def _reread(self, workspace: str) -> None:
+        """Read records whose changes could not be kept, no faster than they are written, until the newest one is reached."""
+        while (position := self._missed.get(workspace)) is not None and workspace in self._feed.publisher.workspaces:
+            if self._waiting >= BATCH_MAX:
+                await self._write_some()
+                continue
+            if position.seq >= self._feed.publisher.last_seq(workspace):
+                # No await since the last look at the log: what is published from now on is taken as it comes.
+                del self._missed[workspace]
+                return
+            try:
+                records = await self._feed.read(workspace, position, limit=_READ_RECORDS)
+            except EventsArchived as error:
+                self._gaps.add(workspace)
+                self._missed[workspace] = FeedPosition(position.history_id, error.first_seq - 1)
+                continue
+            except RouterError:
+                await asyncio.sleep(RETRY_S)
+                continue
+            for published in records if self._missed.get(workspace) == position else ():
+                self._take(published, list(self._changes(published)))
+                self._missed[workspace] = FeedPosition(published.history_id, published.record.last_seq)
+
     async def _drain(self) -> None:
         """Write until less than a batch waits."""
         try:
             while self._waiting >= BATCH_MAX:
-                if not await asyncio.shield(self._flushing()):
-                    await asyncio.sleep(FLUSH_S if self._context.is_available else RETRY_S)
+                await self._write_some()
         finally:
             self._draining = None
+
+    async def _write_some(self) -> None:
+        if not await asyncio.shield(self._flushing()):
+            await asyncio.sleep(FLUSH_S if self._context.is_available else RETRY_S)
 
     def _changes(self, published: PublishedRecord) -> Iterator[WorkChange]:
         for event in published.record.events:
@@ -357,6 +416,10 @@ class WorkLog:
 
             try:
                 await self._context.run(operation)
+                self._written[workspace] = FeedPosition(history_id, seq)
+                for change in changes:
+                    if change.submitted_as is not None:
+                        self.on_resumed(workspace, change)
             except ContextUnavailable:
                 self._wait_again(workspace, changes, history_id, seq)
                 is_written = False
@@ -365,10 +428,15 @@ class WorkLog:
         return is_written
 
     def _wait_again(self, workspace: str, changes: list[WorkChange], history_id: str, seq: int) -> None:
-        """Keep changes that could not be written before those that have come since."""
+        """Keep changes that could not be written before those that have come since; if too many wait, read all of them again."""
         newer, history_id, seq = self._pending.get(workspace, ([], history_id, seq))
         if self._waiting + len(changes) > CHANGES_MAX:
-            self._gaps.add(workspace)
+            self._pending.pop(workspace, None)
+            self._waiting -= len(newer)
+            if (written := self._written.get(workspace)) is None:
+                self._gaps.add(workspace)
+            else:
+                self._read_again(workspace, written)
             return
         self._waiting += len(changes)
         self._pending[workspace] = (changes + newer, history_id, seq)
@@ -376,7 +444,7 @@ class WorkLog:
     async def stop(self) -> None:
         """Stop reading and write what waits."""
         self._is_stopping = True
-        catching_up = [*self._late, *([] if self._catching_up is None else [self._catching_up])]
+        catching_up = [*self._late, *self._rereading.values(), *([] if self._catching_up is None else [self._catching_up])]
         for task in catching_up:
             task.cancel()
         if catching_up:
