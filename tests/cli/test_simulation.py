@@ -1,5 +1,6 @@
 """``router simulate`` with one policy or several, and the options of ``router loadtest``."""
 
+import csv
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -52,6 +53,33 @@ def test_the_same_workload_gives_the_same_bytes_of_json(tmp_path: Path, workload
     shown = run_command(*arguments, str(out))
     assert out.read_text() == first.stdout
     assert "answered" in shown.stdout
+
+
+def test_the_statistics_of_a_run_are_printed_and_written(tmp_path: Path, workload: str) -> None:
+    arguments = ("simulate", "--workload", workload, "--seed", "5", "--no-audit", "--json", str(tmp_path / "report.json"))
+    table = tmp_path / "rows.csv"
+    shown = run_command(*arguments, "--by", "queue", "--interval", "15m", "--statistics", str(table))
+    assert shown.exit_code == 0, shown.stderr
+    assert "longest wait s" in shown.stdout
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes())
+    with table.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) > len(report["queues"]) and {int(row["to_ms"]) - int(row["from_ms"]) for row in rows} == {900_000}
+    for name, total in (("answered", report["answered"]), ("abandoned", report["abandoned"])):
+        assert sum(int(row[name]) for row in rows) == total
+    for suffix in ("json", "ndjson"):
+        target = tmp_path / f"rows.{suffix}"
+        written = run_command(*arguments, "--by", "agent", "--statistics", str(target))
+        assert written.exit_code == 0, written.stderr
+        text = target.read_bytes()
+        found = msgspec.json.decode(text) if suffix == "json" else [msgspec.json.decode(line) for line in text.splitlines()]
+        assert sum(row["answered"] for row in found) == report["answered"]
+
+
+def test_statistics_that_cannot_be_written_are_refused_before_the_run(workload: str) -> None:
+    assert ".ndjson" in run_command("simulate", "--workload", workload, "--statistics", "rows.txt").stderr
+    assert "--by" in run_command("simulate", "--workload", workload, "--interval", "15m").stderr
+    assert "one policy" in run_command(*DAY_AND_BOTH, "--by", "queue").stderr
 
 
 def test_the_speed_of_the_run_is_included_on_request(workload: str) -> None:

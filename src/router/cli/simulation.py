@@ -23,6 +23,7 @@ from router.cli.options import (
 from router.cli.output import EXIT_FAILED, print_renderable, progress_bar, spinner, write_file, write_json
 
 if TYPE_CHECKING:
+    from router.simulator.results.statistics_rows import RowsOfRun
     from router.simulator.run import SimulationSpec
 
 
@@ -88,6 +89,19 @@ if TYPE_CHECKING:
     help="Draw a comparison of policies: waits, service level and occupancy by interval.",
 )
 @click.option("--timing", is_flag=True, help="Include the speed of the run in the JSON; its bytes then differ from run to run.")
+@click.option(
+    "--statistics",
+    "statistics_path",
+    type=OUTPUT_FILE,
+    metavar="OUT.csv",
+    help="Write the statistics of the first replication, as GET /v1/statistics has them: .csv, .json or .ndjson.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["workspace", "queue", "channel", "queue_channel", "agent", "team", "disposition"]),
+    help="Print these rows of the statistics, and write them with --statistics.  [default there: queue]",
+)
+@click.option("--interval", type=click.Choice(["total", "15m", "30m", "60m", "day"]), help="Spans of these rows.  [default: total]")
 def simulate(
     logs: tuple[str, ...],
     from_ms: int | None,
@@ -107,6 +121,9 @@ def simulate(
     json_path: Path | None,
     chart_path: Path | None,
     timing: bool,
+    statistics_path: Path | None,
+    by: str | None,
+    interval: str | None,
 ) -> None:
     """Run a day in virtual time and report service level, waits and occupancy.
 
@@ -124,6 +141,13 @@ def simulate(
         raise click.UsageError("--handle-times, --callback-share and --redial-share require --log: a workload has its own.")
     if chart_path is not None and len(policies) < 2:
         raise click.UsageError("--chart draws a comparison: give --policy at least twice.")
+    wants_rows = statistics_path is not None or by is not None
+    if wants_rows and len(policies) > 1:
+        raise click.UsageError("--statistics and --by are of one policy: give --policy once.")
+    if interval is not None and not wants_rows:
+        raise click.UsageError("--interval requires --by or --statistics.")
+    if statistics_path is not None and statistics_path.suffix not in (".csv", ".json", ".ndjson"):
+        raise click.UsageError("--statistics: the name of the file must end in .csv, .json or .ndjson.")
     from router.simulator.handle_times import HandleTimeSource
     from router.simulator.patience import PatienceSource
     from router.simulator.run import SimulationSpec
@@ -147,11 +171,21 @@ def simulate(
     )
     if len(policies) > 1:
         _compare_policies(spec, policies, json_path, chart_path=chart_path, timing=timing)
-    else:
-        _simulate_one(spec, json_path, timing=timing)
+        return
+    from router.simulator.results.statistics_rows import RowsOfRun
+
+    rows = RowsOfRun(by or "queue", interval or "total") if wants_rows else None
+    violations = _simulate_one(spec, json_path, timing=timing, rows=rows, shows_rows=by is not None)
+    if rows is not None and statistics_path is not None:
+        write_file(rows.encoded(statistics_path.suffix), statistics_path)
+    if violations:
+        raise SystemExit(EXIT_FAILED)
 
 
-def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: bool) -> None:
+def _simulate_one(
+    spec: "SimulationSpec", json_path: Path | None, *, timing: bool, rows: "RowsOfRun | None", shows_rows: bool
+) -> tuple[str, ...]:
+    """Run one policy, print its report, and return the violations that the audit has found."""
     from router.simulator.results.report import render
     from router.simulator.run import resolved_options, with_logs_read
     from router.simulator.run import simulate as run
@@ -160,15 +194,16 @@ def _simulate_one(spec: "SimulationSpec", json_path: Path | None, *, timing: boo
         spec = with_logs_read(spec)
     _print_options(resolved_options(spec))
     with progress_bar("simulating") as advance:
-        report = run(spec, progress=advance)
+        report = run(spec, progress=advance, make_listener=None if rows is None else rows.listener)
     if json_path is not None:
         write_json(report.to_json(with_speed=timing), json_path)
     if str(json_path) != "-":
         print_renderable(render(report))
+        if rows is not None and shows_rows:
+            print_renderable(rows.table())
     else:
         _print_notes(report.notes)
-    if report.audit.violations:
-        raise SystemExit(EXIT_FAILED)
+    return report.audit.violations
 
 
 def _compare_policies(

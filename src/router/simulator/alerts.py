@@ -1,4 +1,4 @@
-"""Statistics and alerts of a run: the code of a live router, in virtual time.
+"""Alerts of a run: the code of a live router, in virtual time.
 
 The alerts of a policy are evaluated each second of the day, as a live router does about once a second. Seconds in which nothing
 could change are left out: without an event, without a measure that moves by itself, and within one minute.
@@ -12,32 +12,15 @@ from router.model.commands import AlertReading, Command, ReportAlerts
 from router.model.events import AlertCleared, AlertRaised
 from router.model.policy import Policy, is_of_time
 from router.model.results import Outcome
-from router.policy.calendar import local_day_bounds
 from router.runtime.alert_runner import alert_inputs
-from router.simulator.day import PlannedContact
 from router.simulator.results.alert_report import AlertReport, RaisedAlert
+from router.simulator.results.statistics_rows import StatisticsListener
 from router.statistics.alerts import EVALUATION_MS, AlertEvaluator, PresentFigures, queues_needed
 from router.statistics.history import MINUTE_MS
-from router.statistics.workspace import WorkspaceStats
 
 RAISED_LISTED_MAX: Final = 100
 """Alerts that a report lists one by one; the others are counted."""
 _MOVING: Final = "longest_waiting_ms"
-
-
-class StatisticsListener:
-    """Counts the events of a run as a live router does."""
-
-    def __init__(self) -> None:
-        self.stats = WorkspaceStats(local_day_bounds)
-
-    def on_arrival(self, plan: PlannedContact) -> None:
-        """Ignore an arrival: its event follows."""
-
-    def on_outcome(self, command: Command, outcome: Outcome) -> None:
-        """Count the events of an outcome."""
-        for number, event in enumerate(outcome.events):
-            self.stats.apply(event, outcome.first_seq + number, outcome.at_ms)
 
 
 class AlertTrial(StatisticsListener):

@@ -19,7 +19,7 @@ from router.server.auth.credentials import OUT_OF_SCOPE, Role
 from router.server.statistics_turns import WAITING_MAX, TooManyWaiting, until_readable
 from router.statistics.history_queries import Dimension, RowFilter, TooManyRows
 from router.statistics.questions import SPANS_MAX, Interval, Period, StatisticsQuestion, TooManySpans
-from router.statistics.rows import COLUMNS, StatisticsRow
+from router.statistics.rows import COLUMNS, StatisticsRow, csv_values
 from router.statistics.workspace import WorkspaceStats
 
 ROWS_MAX: Final = 20_000
@@ -235,10 +235,4 @@ def _csv_line(values: Iterable[Any]) -> bytes:
 
 
 def _csv_row(row: StatisticsRow) -> bytes:
-    return _csv_line(_csv_value(getattr(row, name)) for name in COLUMNS)
-
-
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return ";".join(f"{name}={number}" for name, number in sorted(value.items()))
-    return "" if value is None else value
+    return _csv_line(csv_values(row))
