@@ -43,7 +43,7 @@ def a_value(kind: Any, name: str) -> Any:
         return list(kind)[-1]
     if bool in options:
         return "gold"
-    values: dict[Any, Any] = {str: f"some-{name}", int: 7, bool: True, bytes: b"\x00key"}
+    values: dict[Any, Any] = {str: f"some-{name}", int: 7, float: 0.5, bool: True, bytes: b"\x00key"}
     return values[kind]
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from router.model import commands
-from router.model.commands import Command, contact, workspace
+from router.model.commands import Command, alerts, contact, workspace
 from tests.support.structs import check_round_trip, tags_of
 
 COMMANDS: tuple[type[msgspec.Struct], ...] = get_args(Command)
@@ -54,6 +54,7 @@ TAGS = {
     "ReportGoalSteps": "goal.report_steps",
     "ExtendWrapUp": "assignment.extend_wrap_up",
     "CompleteAssignment": "assignment.complete",
+    "ReportAlerts": "alert.report",
     "PutAgent": "agent.put",
     "UpdateAgent": "agent.update",
     "RemoveAgent": "agent.remove",
@@ -80,6 +81,6 @@ def test_a_command_survives_serialization(struct: type[msgspec.Struct]) -> None:
 
 
 def test_every_command_is_in_the_union_and_has_its_tag() -> None:
-    assert tags_of(commands) | tags_of(contact) | tags_of(workspace) == TAGS
+    assert tags_of(commands) | tags_of(contact) | tags_of(workspace) | tags_of(alerts) == TAGS
     assert {struct.__name__ for struct in COMMANDS} == TAGS.keys()
     assert len(set(TAGS.values())) == len(TAGS)

@@ -18,9 +18,9 @@ class AlertRaised(EventStruct, frozen=True, kw_only=True, tag="alert.raised"):
     """Its value."""
     threshold: float
     """Threshold of the policy."""
-    is_above: bool = True
+    is_above: bool
     """Whether the value is greater than the threshold; false: less."""
-    severity: AlertSeverity = AlertSeverity.WARNING
+    severity: AlertSeverity
     """How urgent it is."""
     since_ms: int
     """Since when the value was seen beyond the threshold, epoch milliseconds."""
@@ -45,14 +45,14 @@ class AlertCleared(EventStruct, frozen=True, kw_only=True, tag="alert.cleared"):
     """What is watched: with the id below, except for the workspace."""
     measure: str
     """The measure."""
-    reason: str = "recovered"
+    reason: str
     """``recovered``, ``no_data`` (nothing left to compute the measure from, or the subject is gone) or ``policy`` (a new policy has
     changed or removed the alert)."""
     value: float | None = None
     """Value of the measure; null: there is none."""
     raised_at_ms: int
     """When it was raised, epoch milliseconds."""
-    severity: AlertSeverity = AlertSeverity.WARNING
+    severity: AlertSeverity
     """How urgent it was."""
     queue_id: QueueId | None = None
     """Queue that is watched; null: another subject."""

@@ -186,13 +186,13 @@ export interface AlertCleared {
    * `recovered`, `no_data` (nothing left to compute the measure from, or the subject is gone) or `policy` (a new policy has
    * changed or removed the alert).
    */
-  readonly reason?: string;
+  readonly reason: string;
   /** Value of the measure; null: there is none. */
   readonly value?: number | null;
   /** When it was raised, epoch milliseconds. */
   readonly raised_at_ms: number;
   /** How urgent it was. */
-  readonly severity?: AlertSeverity;
+  readonly severity: AlertSeverity;
   /** Queue that is watched; null: another subject. */
   readonly queue_id?: string | null;
   /** Channel that is watched; null: another subject. */
@@ -217,9 +217,9 @@ export interface AlertRaised {
   /** Threshold of the policy. */
   readonly threshold: number;
   /** Whether the value is greater than the threshold; false: less. */
-  readonly is_above?: boolean;
+  readonly is_above: boolean;
   /** How urgent it is. */
-  readonly severity?: AlertSeverity;
+  readonly severity: AlertSeverity;
   /** Since when the value was seen beyond the threshold, epoch milliseconds. */
   readonly since_ms: number;
   /** Number of samples of a share, mean or quantile; null: the measure is none of these. */
