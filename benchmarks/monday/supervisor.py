@@ -131,13 +131,15 @@ class Supervisor:
         rows = (await self._api.json("GET", "/v1/statistics?by=team&period=last_15m"))["rows"]
         in_need = {other.team for other in self._care.values()}
         donors = [row["team"] for row in rows if row["team"] not in in_need and (row["occupancy"] or 0.0) < OCCUPANCY_MAX]
-        borrowed = {one for other in self._care for one in (await self._preview({"label": _label(other)}))["ids"]}
+        # Who helps another queue already, or has a skill of this one at some level: that is what will be taken away again.
+        unsuitable = [*({"label": _label(other)} for other in self._care), *({"skill": skill} for skill in care.skills)]
+        excluded = {one for condition in unsuitable for one in (await self._preview(condition))["ids"]}
         conditions = [{"team": team, "available": True, "channel": "voice"} for team in donors]
         free = [(condition, await self._preview(condition)) for condition in conditions]
         for condition, found in sorted(free, key=lambda pair: -pair[1]["count"]):
-            found["ids"] = [one for one in found["ids"] if one not in borrowed][: min(wanted, found["count"] // 2)]
+            found["ids"] = [one for one in found["ids"] if one not in excluded][: min(wanted, found["count"] // 2)]
             if found["ids"]:
-                changes = {"skills": dict.fromkeys(care.skills, LEVEL), "labels": [_label(queue_id)]}
+                changes = {"skills": dict.fromkeys(care.skills, LEVEL), "add_labels": [_label(queue_id)]}
                 applied = await self._change_agents("borrow", queue_id, changes, found, condition)
                 care.borrowed += applied
                 wanted -= applied
@@ -172,7 +174,7 @@ class Supervisor:
         for queue_id, care in self._care.items():
             borrowed = await self._preview({"label": _label(queue_id)})
             if borrowed["ids"]:
-                changes = {"skills": dict.fromkeys(care.skills), "labels": None}
+                changes = {"skills": dict.fromkeys(care.skills), "remove_labels": [_label(queue_id)]}
                 await self._change_agents("return", queue_id, changes, borrowed, {"label": _label(queue_id)})
                 self._say(f"{queue_id}: {borrowed['count']} agents go back to their teams")
         self._care.clear()

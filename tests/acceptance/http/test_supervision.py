@@ -120,6 +120,16 @@ async def test_a_record_is_changed_by_a_patch(router: RouterProcess) -> None:
         before = (await api.events())[-1]["seq"]
         await api.ok("PATCH", "/v1/agents/pat", {"labels": ["b", "a", "b"]})  # As it is: no event.
         assert (await api.events())[-1]["seq"] == before
+        for changes, labels in (
+            ({"add_labels": ["c", "a"]}, ["a", "b", "c"]),
+            ({"remove_labels": ["b", "z"]}, ["a", "c"]),
+            ({"add_labels": ["d"], "remove_labels": ["a", "d"]}, ["c", "d"]),
+            ({"labels": ["e"], "add_labels": ["f"]}, ["e", "f"]),
+        ):
+            await api.ok("PATCH", "/v1/agents/pat", changes)
+            assert (await api.ok("GET", "/v1/agents/pat"))["labels"] == labels
+        many = await api.call("PATCH", "/v1/agents/pat", {"add_labels": [f"l{number}" for number in range(31)]})
+        assert (many.code, many.json["field"]) == ("invalid_value", "add_labels")
         await api.ok("PATCH", "/v1/agents/pat", {"team": None, "labels": None, "units": None, "queues": None})
         pat = await api.ok("GET", "/v1/agents/pat")
         assert "team" not in pat and "labels" not in pat and "queues" not in pat and pat["units"] == 100

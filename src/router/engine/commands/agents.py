@@ -11,6 +11,7 @@ from router.engine.commands.transaction import Transaction, already_done, unknow
 from router.engine.commands.transfers import requeue_after_lost_desktop
 from router.engine.commands.validation import (
     ATTRIBUTE_COUNT_MAX,
+    LABEL_COUNT_MAX,
     SKILL_COUNT_MAX,
     merged,
     named_field,
@@ -77,6 +78,11 @@ def _update_agent(tx: Transaction, command: UpdateAgent) -> CommandResult:
         if len(values) > most:
             detail = f"the agent would have more than {most}: remove some by null"
             return Refused(code=RefusalCode.INVALID_VALUE, field=field, detail=detail)
+    labels = frozenset(agent.labels if command.labels is UNSET else command.labels or ())
+    labels = labels.difference(command.remove_labels).union(command.add_labels)
+    if len(labels) > LABEL_COUNT_MAX:
+        detail = f"the agent would have more than {LABEL_COUNT_MAX}: remove some by `remove_labels`"
+        return Refused(code=RefusalCode.INVALID_VALUE, field="add_labels", detail=detail)
     return _put_agent(
         tx,
         PutAgent(
@@ -88,7 +94,7 @@ def _update_agent(tx: Transaction, command: UpdateAgent) -> CommandResult:
             attributes=attributes,
             queue_ranks=merged(agent.queue_ranks, command.queue_ranks),
             team=agent.team if command.team is UNSET else command.team,
-            labels=agent.labels if command.labels is UNSET else command.labels or (),
+            labels=tuple(labels),
         ),
     )
 

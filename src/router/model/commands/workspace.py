@@ -107,6 +107,9 @@ class UpdateAgent(CommandStruct, frozen=True, kw_only=True, tag="agent.update"):
     queue_ranks: Mapping[QueueId, int | None] | UnsetType | None = UNSET
     team: TeamId | UnsetType | None = UNSET
     labels: tuple[str, ...] | UnsetType | None = UNSET
+    add_labels: tuple[str, ...] = ()
+    remove_labels: tuple[str, ...] = ()
+    """Removed before others are added."""
 
 
 class RemoveAgent(CommandStruct, frozen=True, kw_only=True, tag="agent.remove"):

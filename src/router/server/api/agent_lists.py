@@ -45,6 +45,10 @@ class AgentChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """New team; null: none. Omitted: unchanged."""
     labels: Labels | UnsetType | None = UNSET
     """New labels, all of them; null: none. Omitted: unchanged."""
+    add_labels: Labels = ()
+    """Labels to be added to the others."""
+    remove_labels: Labels = ()
+    """Labels to be removed from the others, before those of ``add_labels`` are added."""
 
 
 class AgentsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,6 +126,8 @@ async def update_agent(request: ApiRequest) -> ApiResponse:
             queue_ranks=change.queue_ranks,
             team=change.team,
             labels=change.labels,
+            add_labels=change.add_labels,
+            remove_labels=change.remove_labels,
         )
     )
     done = effected.result
