@@ -9,7 +9,7 @@ from router.engine.engine import Engine
 from router.model import commands as c
 from router.model import events as e
 from router.model.results import Outcome
-from router.model.states import AgentState, AssignmentRole
+from router.model.states import AgentState, AssignmentRole, ChannelOutcome, IfUnable, OfferState
 from tests.support.builders import (
     START_MS,
     a_channel,
@@ -204,3 +204,48 @@ def test_a_guarded_consult_is_checked_like_a_plain_one() -> None:
     is_detected(world, guarded, "the role does not match")
     world, _ = a_faulty_engine(*TWO[:2], a_contact(), c.AcceptOffer(offer_id="c1.1", agent_id="ada"), *TWO[2:])
     world.done(guarded)
+
+
+# --- switches of the channel that another agent takes ------------------------------------------------------------------
+SWITCHING = published(a_policy(channels={"voice": a_channel(), "chat": a_channel(units=30, per_agent_max=3)}))
+TO_VOICE = c.SwitchChannel(contact_id="c1", channel="voice", if_unable=IfUnable.QUEUE)
+
+
+def a_chat(*commands: c.Command) -> tuple[World, FaultyEngine]:
+    world, engine = a_faulty_engine(an_agent("ada"), ready("ada"), a_contact("c1", channel="chat"), policy=SWITCHING)
+    world.done_all(c.AcceptOffer(offer_id="c1.1", agent_id="ada"), *commands)
+    return world, engine
+
+
+def test_a_switch_that_holds_too_little() -> None:
+    world, engine = a_chat()
+    engine.tamper = changed(e.ContactChannelRequested, held_units=0)
+    is_detected(world, TO_VOICE, "I14")
+
+
+def a_chat_for_another_agent() -> tuple[World, FaultyEngine]:
+    """Return a chat that bob is offered on voice, as ada has another chat."""
+    world, engine = a_chat(a_contact("c2", channel="chat"), c.AcceptOffer(offer_id="c2.1", agent_id="ada"))
+    world.done_all(an_agent("bob"), ready("bob"), TO_VOICE)
+    return world, engine
+
+
+def test_a_switch_that_makes_another_agent_the_owner_before_the_customer_is_connected() -> None:
+    world, engine = a_chat_for_another_agent()
+    engine.tamper = changed(e.OfferAccepted, role=AssignmentRole.OWNER, takes_over=False)
+    is_detected(world, c.AcceptOffer(offer_id="c1.2", agent_id="bob"), "I7")
+
+
+def test_a_switch_that_fails_and_leaves_the_other_agent_in_the_conversation() -> None:
+    world, engine = a_chat_for_another_agent()
+    world.done(c.AcceptOffer(offer_id="c1.2", agent_id="bob"))
+    engine.tamper = lambda events: [one for one in events if not isinstance(one, e.ParticipantLeft)]
+    is_detected(world, c.ReportChannel(contact_id="c1", outcome=ChannelOutcome.FAILED), "I25|members|in the conversation")
+
+
+def test_a_switch_that_waits_although_it_could_be_offered() -> None:
+    world, _ = a_chat_for_another_agent()
+    assert world.reference.missed_switches(world.at_ms) == []
+    (offer,) = world.reference.pending_offers()
+    offer.state = OfferState.RESCINDED
+    assert world.reference.missed_switches(world.at_ms) == [("c1", "bob")]

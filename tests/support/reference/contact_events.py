@@ -175,6 +175,10 @@ class ContactEventModel(EventModelTables):
         contact.passes_to = event.to_assignment_id
         if event.to_assignment_id is None:
             assert event.to_agent_id is None
+            work, wanted = self.assignments[event.assignment_id], self.channel(event.channel)
+            interrupts = work.channel in wanted.interrupts
+            needs = max(wanted.units, work.units) if interrupts else max(0, wanted.units - work.units)
+            assert event.held_units == needs, "I14: less, or more, is held than the new channel needs beyond the old one"
             return
         assert event.to_assignment_id in contact.participants, "passed on to an agent who is not in the conversation"
         beside = self.assignments[event.to_assignment_id]

@@ -50,7 +50,7 @@ class WorkEventModel(EventModelTables):
             work = RefAssignment(offer.offer_id, contact.contact_id, offer.agent_id, offer.channel, offer.units)
             # An agent who is offered the contact for a switch owns it only once the customer is connected.
             takes_over = offer.role is AssignmentRole.OWNER and offer.channel != contact.channel
-            assert event.takes_over is takes_over
+            assert event.takes_over is takes_over, "I7: the contact is taken over although its customer is not connected"
             assert event.role is (AssignmentRole.CONSULT if takes_over else offer.role), "the role differs from the one offered"
             if event.role is AssignmentRole.CONSULT:
                 assert event.from_assignment_id is None, "I7: a consult takes the contact from its owner"
