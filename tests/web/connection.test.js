@@ -149,6 +149,30 @@ test("sockets that are refused with good tickets are explained", async () => {
   await assert.rejects(client.open(), (error) => error instanceof NotConnected && error.message.includes("allowed_origins"));
 });
 
+test("a socket that is refused with a good ticket is tried with hello, whose close code says why", async () => {
+  const router = new FakeRouter();
+  router.refusedSockets = 1;
+  const client = new DesktopClient(router.options);
+  const opening = client.open();
+  const side = await router.connection();
+  assert.deepEqual(side.protocols, ["router.v1+json"]);
+  assert.deepEqual(await side.receive(), { type: "hello", token: "t" });
+  side.close(4503, "the role may not use this endpoint");
+  await assert.rejects(opening, (error) => error instanceof PermanentlyClosed && error.code === 4503);
+  assert.equal(router.tokens.length, 1);
+});
+
+test("after the next good connection tickets are used again", async () => {
+  const router = new FakeRouter();
+  router.refusedSockets = 1;
+  const client = new DesktopClient(router.options);
+  (await opened(client, router)).close(1006);
+  const second = await router.connection();
+  assert.deepEqual(second.protocols, ["router.v1+json", "ticket.secret"]);
+  assert.deepEqual(await second.receive(), { type: "hello", resume: "g:10" });
+  await client.close();
+});
+
 test("a full buffer gives the connection up and is filled again when half of it has been read", async () => {
   const router = new FakeRouter();
   const client = new DesktopClient({ ...router.options, eventBufferMax: 4 });

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from router.model.states import AssignmentRole, AssignmentState, CallbackPhase
 from tests.properties.test_client_state import ClientsOfACentre
 from tests.support.in_memory_client import MemoryClient
 from tests.support.node import run_node
+from tests.web.client_states import state_of
 
 TESTS = Path(__file__).parent
 
@@ -61,23 +62,6 @@ class RecordedCentre(ClientsOfACentre):
                 state = {"client": self.names[number], "role": str(client.role), "expected": state_of(client.client)}
                 self.tape.append(msgspec.json.encode(state))
         self.changed.clear()
-
-
-def state_of(client: Any) -> Any:
-    """Return the state of a Python client as plain data, each assignment with what it allows."""
-    cache = client._cache
-    if isinstance(cache, client_state.ContactCache):
-        return msgspec.to_builtins(cache.by_id)
-    if isinstance(cache, client_state.WorkspaceCache):
-        return {agent_id: agent_of(agent) for agent_id, agent in cache.agents.items()}
-    return agent_of(cache)
-
-
-def agent_of(agent: client_state.CachedAgent) -> Any:
-    plain = msgspec.to_builtins(agent)
-    for assignment_id, work in agent.assignments.items():
-        plain["assignments"][assignment_id]["allowed"] = list(work.allowed)
-    return plain
 
 
 @pytest.mark.slow  # Forty histories of a centre; fewer leave out half of the events.

@@ -8,7 +8,8 @@
  * side closes, when the router closes with a code that forbids to reconnect, or when the token cannot be renewed.
  *
  * Logging in. A page sees neither the status nor the headers of a refused upgrade. So each connection begins with a request for a
- * ticket, whose answer says whether the credential is good and when to come again; the ticket opens the socket.
+ * ticket, whose answer says whether the credential is good and when to come again; the ticket opens the socket. Where that gives no
+ * answer, because the network is dead or the socket is refused all the same, the next attempt sends the token in `hello`.
  *
  * Resuming. The position is (`historyId`, `seq`): every event up to `seq` has been delivered or was not addressed to this client.
  * Each `hello` carries it. The router then either sends `resumed` and the missed events, or, if it no longer holds them, a new
@@ -91,6 +92,8 @@ export class Connection {
   #retryAfterMs = null;
   #tokenRejections = 0;
   #refusedSockets = 0;
+  /** Whether the next attempt logs in by `hello`. */
+  #isHelloNext = false;
   /** @type {Error | null} */
   #lastFailure = null;
   /** @type {Error | null} */
@@ -273,14 +276,16 @@ export class Connection {
   /** Open one connection and wait for its end; return its close code, or null if it was lost without one. */
   async #runConnection() {
     const token = await this.#orStopped(this.#tokens.fetch());
+    const isByHello = this.#options.login === "hello" || this.#isHelloNext;
+    this.#isHelloNext = false;
     const protocols = [SUBPROTOCOL];
-    if (this.#options.login === "ticket") protocols.push(`ticket.${await this.#ticket(token)}`);
+    if (!isByHello) protocols.push(`ticket.${await this.#ticket(token)}`);
     const socket = await this.#openedSocket(protocols);
     /** @type {Promise<{error: Error | null, code: number | null, reason: string}>} */
     const ended = new Promise((resolve) => {
       this.#endOfSocket = (error, code, reason) => resolve({ error, code, reason });
     });
-    const login = this.#options.login === "hello" ? { token } : {};
+    const login = isByHello ? { token } : {};
     const resume = this.historyId ? { resume: `${this.historyId}:${this.seq}` } : {};
     this.#listen(socket, token);
     socket.send(JSON.stringify({ type: "hello", ...login, ...resume }));
@@ -314,6 +319,7 @@ export class Connection {
     } catch (error) {
       // A token from a provider may have expired on its way: one more attempt.
       const isRejected = error instanceof PermanentlyClosed && error.code === 401 && this.#tokens.isRenewable;
+      this.#isHelloNext = error instanceof ConnectionLost && error.isTimeout;
       if (!isRejected) throw error;
       this.#tokenRejections += 1;
       throw this.#tokenRejections < 2 ? new ConnectionLost(error.message) : error;
@@ -328,7 +334,9 @@ export class Connection {
       return socket;
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
+      // A socket that is refused although the ticket was good gives no reason; after a login by `hello` the close code does.
       this.#refusedSockets += 1;
+      this.#isHelloNext = protocols.length > 1;
       const isTold = this.#refusedSockets >= REFUSED_SOCKETS_TOLD && this.#options.login === "ticket";
       const hint = "; the ticket was good: is the origin of this page in `server.allowed_origins` of the router?";
       throw isTold ? new ConnectionLost(error.message + hint) : error;
@@ -487,7 +495,11 @@ export class Connection {
     this.#setStatus("live");
     this.#heartbeat = new Heartbeat(heartbeatMs, {
       sendPing: () => void this.#background({ type: "ping" }),
-      onLost: () => this.#giveUp(new ConnectionLost("the router was silent")),
+      onLost: () => {
+        // The connections that are kept open for requests are dead as well; a socket is always a new one.
+        this.#isHelloNext = true;
+        this.#giveUp(new ConnectionLost("the router was silent"));
+      },
     });
     this.#heartbeat.start();
     if (this.#tokens.isRenewable && token !== null) this.#scheduleRefresh(token);

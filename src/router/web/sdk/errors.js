@@ -7,7 +7,6 @@
  * ├── OutcomeUnknown     the connection was lost before the answer; the command may or may not have been applied
  * ├── NotConnected       no connection within the time limit, or none is possible; nothing was sent
  * ├── PermanentlyClosed  the connection was closed with a code that forbids to reconnect
- * ├── RequestRefused     an HTTP request was answered with another status than that of a success
  * └── InvalidInput       an option or an argument cannot be right; nothing was sent
  */
 
@@ -71,26 +70,6 @@ export class PermanentlyClosed extends ClientError {
   constructor(code, text, options) {
     super(`closed with ${code}: ${text}`, options);
     this.code = code;
-  }
-}
-
-/** HTTP status other than those of a success. */
-export class RequestRefused extends ClientError {
-  /**
-   * @param {number} status
-   * @param {{code?: string, title?: string, detail?: string, field?: string}} problem document of the router; empty: it sent none
-   * @param {number | null} retryAfterMs
-   */
-  constructor(status, problem, retryAfterMs) {
-    const field = problem.field && problem.detail ? `${problem.field}: ` : "";
-    const text = problem.code ? ` ${problem.code}: ${field}${problem.detail || problem.title || ""}` : "";
-    super(`the router answered with status ${status}${text}`);
-    this.status = status;
-    /** Code of the problem; empty: the body is no problem document. */
-    this.code = problem.code ?? "";
-    this.problem = problem;
-    /** Milliseconds after which the router wants to be asked again; null: it has not said. */
-    this.retryAfterMs = retryAfterMs;
   }
 }
 

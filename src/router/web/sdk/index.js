@@ -10,12 +10,4 @@ export { CustomerClient } from "./customer.js";
 export { DesktopClient } from "./desktop.js";
 export { GatewayClient } from "./gateway.js";
 export { SupervisorClient } from "./supervisor.js";
-export {
-  ClientError,
-  InvalidInput,
-  NotConnected,
-  OutcomeUnknown,
-  PermanentlyClosed,
-  RequestRefused,
-  RouterRefused,
-} from "./errors.js";
+export { ClientError, InvalidInput, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused } from "./errors.js";

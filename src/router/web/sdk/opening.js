@@ -5,6 +5,8 @@ import { PermanentlyClosed } from "./errors.js";
 /** Subprotocol of the client: frames as JSON. */
 export const SUBPROTOCOL = "router.v1+json";
 const TICKET_PATH = "/v1/ws-ticket";
+// A connection that was kept open for requests may be dead: another one is tried soon.
+const TICKET_TIMEOUT_MS = 5_000;
 // HTTP statuses after which another attempt would fail in the same way.
 const PERMANENT_STATUSES = [400, 401, 403, 404, 405, 426];
 // What Node tells of a first attempt that would fail again; a browser tells nothing.
@@ -24,6 +26,8 @@ const CANNOT_GET_BETTER = new Set([
 export class ConnectionLost extends Error {
   /** @type {number | null} */
   retryAfterMs = null;
+  /** Whether nothing has answered in time. */
+  isTimeout = false;
   /** Whether a first attempt would fail again. */
   cannotGetBetter = false;
 }
@@ -40,11 +44,12 @@ export async function fetchTicket(options, token, stop) {
   try {
     response = await options.fetch(options.baseUrl + TICKET_PATH, {
       method: "POST",
-      headers: { Authorization: `Bearer ${token}` },
+      // Node would use the connection again, for the socket too, though it may be dead by then; browsers ignore the header.
+      headers: { Authorization: `Bearer ${token}`, Connection: "close" },
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
-      signal: AbortSignal.any([stop, AbortSignal.timeout(options.connectTimeoutMs)]),
+      signal: AbortSignal.any([stop, AbortSignal.timeout(Math.min(options.connectTimeoutMs, TICKET_TIMEOUT_MS))]),
     });
     text = await response.text();
   } catch (error) {
@@ -89,6 +94,7 @@ function describeFailure(error) {
   const cause = /** @type {{code?: unknown, message?: unknown} | undefined} */ (failure.cause);
   const text = failure.name === "TimeoutError" ? "no answer" : `${failure.message}${cause?.message ? ` (${cause.message})` : ""}`;
   const lost = new ConnectionLost(text, { cause: failure });
+  lost.isTimeout = failure.name === "TimeoutError";
   lost.cannotGetBetter = typeof cause?.code === "string" && CANNOT_GET_BETTER.has(cause.code);
   return lost;
 }
