@@ -33,6 +33,6 @@ async def test_a_host_that_is_none_is_not_repeated(host: str) -> None:
 
 async def test_the_start_page_links_to_what_the_port_serves() -> None:
     page = (await DocumentationPages(asyncapi_document).document("/", "")).decode()
-    for path in ("/docs", "/docs/sockets", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz"):
+    for path in ("/docs", "/docs/sockets", "/client/index.js", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz"):
         assert f'href="{path}"' in page
     assert "telemetry.metrics_port" in page

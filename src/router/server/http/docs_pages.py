@@ -3,10 +3,13 @@
 The viewer of the HTTP API is Swagger UI, three files of its npm package in ``swagger_ui/``, compressed as browsers get them. Their
 version and checksums are fixed by ``tests/node/package-lock.json``, with which a test compares them
 (docs/decisions/0055-vendor-the-api-viewer.md).
+
+The modules of the JavaScript client are served too, as they lie in ``router/web/sdk``: a page imports ``/client/index.js``.
 """
 
 import asyncio
 import gzip
+import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,6 +25,9 @@ from router.server.http.responses import HttpResponse
 from router.server.http.sockets_page import SEARCH_SCRIPT, errors_page, sockets_page
 
 SWAGGER_UI_PATH: Final = Path(__file__).with_name("swagger_ui")
+CLIENT_PATH: Final = Path(__file__).parents[2] / "web" / "sdk"
+# Browsers keep a module and ask whether it is still the one: all modules of a page are of one version of the router.
+_MODULE_HEADERS: Final = {"Cache-Control": "no-cache"}
 # Files served from the directory, the first two with the suffix .gz there; no other file of it is reachable.
 _COMPRESSED_ASSETS: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 _ICON: Final = "favicon-32x32.png"
@@ -58,6 +64,9 @@ code{background:#f4f4f4;padding:.1em .3em;font-family:ui-monospace,monospace,mon
 <dd>Frames of desktops, gateways, supervisors and customers; the document is <a href="/asyncapi.json">asyncapi.json</a>.</dd>
 <dt><a href="/docs/errors">Errors</a></dt>
 <dd>All error codes and close codes, with what to do about each.</dd>
+<dt><a href="/client/index.js">JavaScript client</a></dt>
+<dd>Modules for pages and Node.js, without dependency or build step:
+<code>import { DesktopClient } from "/client/index.js"</code>.</dd>
 <dt><a href="/healthz">healthz</a>, <a href="/readyz">readyz</a></dt>
 <dd>Whether the process lives, and whether it accepts commands.</dd>
 <dt>Metrics</dt>
@@ -134,6 +143,8 @@ class DocumentationPages:
         for name, content_type in _COMPRESSED_ASSETS.items():
             packed = SWAGGER_UI_PATH.joinpath(f"{name}.gz").read_bytes()
             router.add("GET", f"/docs/assets/{name}", CompressedAssetHandler(packed, content_type))
+        for file in sorted(CLIENT_PATH.glob("*.js")):
+            router.add("GET", f"/client/{file.name}", ModuleHandler(file.read_bytes()))
 
     async def document(self, path: str, host: str) -> bytes:
         """Return the document or page of a path, for a client that reached the router as ``host``."""
@@ -204,6 +215,27 @@ class CompressedAssetHandler:
 
     async def _unpack(self) -> HttpResponse:
         return msgspec.structs.replace(self._plain, body=await asyncio.to_thread(gzip.decompress, self._packed.body))
+
+
+class ModuleHandler:
+    """Handler of a module of the JavaScript client, with an entity tag of its contents."""
+
+    operation = "docs_asset"
+
+    def __init__(self, body: bytes) -> None:
+        self._tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        headers = {**_MODULE_HEADERS, "ETag": self._tag}
+        self._whole = HttpResponse(body=body, content_type="text/javascript; charset=utf-8", headers=headers)
+        self._unchanged = HttpResponse(status=304, content_type="", headers=headers)
+
+    def check(self, request: HttpRequest) -> bytes | None:
+        """Accept every request."""
+        return None
+
+    def handle(self, request: HttpRequest) -> HandlerResult:
+        """Return the module, or that the client has it already."""
+        known = {tag.strip().removeprefix("W/") for tag in (request.header("if-none-match") or "").split(",")}
+        return self._unchanged if self._tag in known else self._whole
 
 
 def _accepts_gzip(header: str) -> bool:
