@@ -133,6 +133,8 @@ async def work_on_a_conversation(reader: Reader) -> None:
     await reader.send("decline_offer", "ada", offer_id=offer_id)
     await reader.send("assign_contact", contact_id=contact_id)
     assignment_id = (await reader.send("get_agent"))["assignments"][0]["assignment_id"]
+    await reader.send("report_goal", "ada", contact_id=contact_id)
+    assert (await reader.send("get_goal", "ada", contact_id=contact_id))["ease"] == 6
     await reader.send("hold_assignment", "ada", assignment_id=assignment_id)
     await reader.send("set_agent_state", "grace", {"state": "ready"}, agent_id="grace")
     await reader.send("transfer_contact", "ada", contact_id=contact_id)
@@ -181,6 +183,7 @@ async def let_a_customer_choose(reader: Reader) -> None:
     await reader.send("get_request", request_id=request_id)
     await reader.send("choose_option", request_id=request_id)
     await reader.send("cancel_request", request_id=request_id)
+    await reader.send("answer_request", request_id=request_id)
     contact_id = (await reader.send("submit_contact"))["contact_id"]
     assert (await reader.send("issue_link", contact_id=contact_id))["channels"] == ["chat"]
     assert (await reader.send("switch_request_channel", request_id=contact_id))["channel"] == "chat"

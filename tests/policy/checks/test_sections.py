@@ -134,3 +134,56 @@ def test_a_plan_that_leads_back_to_its_queue_is_reported() -> None:
     text = PLAN_HEAD.replace("other: {}", "other: {overflow_to: support}")
     found = problems(f"{text}  slow: [{{duration_s: 5}}, {{queue: other}}]\n", head="")
     assert found == [("queues.support.plan", "its steps and overflows lead back to this queue")]
+
+
+GOALS_HEAD = """
+channels: {voice: {}}
+queues: {support: {dispositions: [sold]}}
+dispositions: [paid, sorry]
+default_queue: support
+goals:
+"""
+
+
+def test_goals_refer_to_what_is_declared_and_last_no_longer_than_they_are_kept() -> None:
+    text = """
+  known:
+    refund: {dispositions: {payed: done, sold: done}, done_within_s: 700000, repeat_within_s: 700000}
+  default: rebate
+  dispositions: {lost: not_done}
+  kept_s: 604800
+entry: [{name: r, queue: support, goal: refnd}]
+"""
+    found = dict(problems(text, GOALS_HEAD))
+    assert found == {
+        "goals.known.refund.dispositions.payed": "no such disposition is declared; there is paid",
+        "goals.known.refund.done_within_s": "must be at most goals.kept_s, which is 604800: goals are kept no longer",
+        "goals.known.refund.repeat_within_s": "must be at most goals.kept_s, which is 604800: goals are kept no longer",
+        "goals.dispositions.lost": "no such disposition is declared",
+        "goals.default": "no such goal is declared",
+        "entry[0].goal": "no such goal is declared; there is refund",
+    }
+
+
+def test_goals_are_parsed() -> None:
+    text = """
+  known: {refund: {done_by: [{type: order, name: refunded}], dispositions: {paid: done, sold: partly}}, other: {}}
+  default: other
+  repeat_of: customer
+"""
+    goals = parse_policy(GOALS_HEAD + text).goals
+    assert list(goals.known) == ["refund", "other"] and goals.known["refund"].done_by[0].name == "refunded"
+    assert (goals.default, str(goals.repeat_of), goals.repeat_within_s) == ("other", "customer", 604_800)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("  known: {refund: {dispositions: {paid: maybe}}}", "goals.known.refund.dispositions.paid"),
+        ("  known: {Refund: {}}", "goals.known.Refund"),
+        ("  kept_s: 60", "goals.kept_s"),
+        ("  known: {refund: {done_by: [{name: x}]}}", "goals.known.refund.done_by[0].type"),
+    ],
+)
+def test_a_wrong_value_of_goals_is_found(text: str, path: str) -> None:
+    assert path in [place for place, _ in problems(text, GOALS_HEAD)]

@@ -164,8 +164,7 @@ def _earlier_contacts(
     goals = tx.state.goals
     if continued_id is not None and (continued := goals.get(continued_id)) is not None:
         yield continued_id, continued
-    if goal.customer_id is not None:
-        yield from goals.newest_of((goal.customer_id, *goal.customer_ids))
+    yield from goals.newest_of(_ids_of(goal))
 
 
 def _repeat(tx: Transaction, earlier_id: ContactId, later_id: ContactId) -> None:
@@ -176,19 +175,41 @@ def _repeat(tx: Transaction, earlier_id: ContactId, later_id: ContactId) -> None
 
 
 def _find_repeats_again(tx: Transaction, contact_id: ContactId) -> None:
-    """Decide again what a contact repeats, because its goal is another one."""
+    """Decide again what a contact repeats, and what later ones of its customer repeat, because its goal is another one."""
     goals = tx.state.goals
     goal = goals.get(contact_id)
     assert goal is not None
-    earlier = _earlier(tx, contact_id, goal)
+    _decide_again(tx, contact_id, goal)
+    later = {} if goal.repeated_by is None else {goal.repeated_by: goals.get(goal.repeated_by)}
+    later |= {name: other for name, other in goals.newest_of(_ids_of(goal)) if other.queued_at_ms >= goal.queued_at_ms}
+    for name in sorted(later, key=lambda name: (0 if (one := later[name]) is None else one.queued_at_ms, name)):
+        other = goals.get(name)
+        if other is not None and name != contact_id:
+            _decide_again(tx, name, other)
+
+
+def _decide_again(tx: Transaction, contact_id: ContactId, goal: ContactGoal) -> None:
+    """Decide again what a contact repeats; what it repeats now counts as long as it fits."""
+    goals, contact = tx.state.goals, tx.state.contacts.get(contact_id)
+    if contact is not None and contact.state is ContactState.CHOOSING:
+        return
+    earlier = _earlier(tx, contact_id, goal, goal.repeats)
     repeats = None if earlier is None else earlier[0]
     if repeats == goal.repeats:
         return
-    if goal.repeats is not None and (former := goals.get(goal.repeats)) is not None and former.repeated_by == contact_id:
-        _emit(tx, goal.repeats, GoalChange.REPEATED, None, replace(former, repeated_by=None), former)
     _emit(tx, contact_id, GoalChange.REPEATED, None, replace(goal, repeats=repeats), goal)
+    former = None if goal.repeats is None else goals.get(goal.repeats)
+    if former is not None and former.repeated_by == contact_id:
+        assert goal.repeats is not None
+        others = [(one.queued_at_ms, name) for name, one in goals.newest_of(_ids_of(former)) if one.repeats == goal.repeats]
+        first = min(others)[1] if others else None
+        _emit(tx, goal.repeats, GoalChange.REPEATED, None, replace(former, repeated_by=first), former)
     if repeats is not None:
         _repeat(tx, repeats, contact_id)
+
+
+def _ids_of(goal: ContactGoal) -> tuple[str, ...]:
+    return () if goal.customer_id is None else (goal.customer_id, *goal.customer_ids)
 
 
 def _emit(

@@ -85,8 +85,9 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
             }
         ]
     },
-    GoalReport: {"goal": "refund", "outcome": "done", "ease": 6},
-    CustomerAnswer: {"outcome": "done", "ease": 6},
+    # Without a goal, which only the policy can name.
+    GoalReport: {"ease": 6, "satisfaction": 5},
+    CustomerAnswer: {"ease": 6, "satisfaction": 5},
     MergeRequest: {"from": "c_0123456789abcdef0123456789abcdef", "reason": "agent_confirmed"},
     ProfileChange: {"name": "Ann Miller", "tier": "gold", "time_zone": "Europe/Berlin"},
     VerifyRequest: {"identity": {"type": "app_user", "value": "user-7"}, "method": "security_questions"},
