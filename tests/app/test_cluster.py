@@ -14,6 +14,7 @@ from router.cluster.redis.status import read_cluster_status
 from router.cluster.rendezvous import rank
 from router.cluster.status import ClusterStatus
 from router.journal.redis.layout import WorkspaceKeys
+from router.journal.redis.shared_journal import SharedRedisJournal
 from router.settings import settings_from
 from tests.support.builders import an_agent
 from tests.support.redis_server import RedisServer
@@ -71,7 +72,28 @@ async def settled_leader(first: App, second: App) -> App:
     return preferred
 
 
+async def test_a_workspace_of_one_router_is_followed_and_led_by_the_others(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.cluster.leadership._STABLE_S", 0.0)
+    async with AsyncExitStack() as stack:
+        old = (await started(stack, make_app("old"))).cluster
+        new = (await started(stack, make_app("new", workspaces=ADDED))).cluster
+        assert old is not None and new is not None
+        ids = {one.membership.node_id: one for one in (old, new)}
+        led = {name: [workspace for workspace in ADDED if rank(workspace, ids)[0] == name] for name in ids}
+        for name, one in ids.items():
+            await until(lambda name=name, one=one: set(led[name]) <= set(one.node.leadership.led()))  # type: ignore[misc]
+
+
 async def test_a_workspace_that_one_router_follows_stays_with_it(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the other one has an earlier version, which looks for workspaces at its start alone."""
+
+    async def finds_nothing(self: SharedRedisJournal) -> list[str]:
+        return []
+
+    monkeypatch.setattr(SharedRedisJournal, "find_workspaces", finds_nothing)
+    monkeypatch.setattr("router.cluster.leadership._DRAIN_S", 0.1)
     monkeypatch.setattr("router.cluster.leadership._STABLE_S", 0.0)
     async with AsyncExitStack() as stack:
         old = (await started(stack, make_app("old"))).cluster

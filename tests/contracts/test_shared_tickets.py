@@ -37,7 +37,6 @@ class TestSharedTickets(TicketsContract):
                     store,
                     authenticator,
                     prefix=store_settings.prefix,
-                    workspaces=frozenset(settings.all_workspaces()),
                     lifetime_s=LIFETIME_S,
                     tickets_max=100,
                     credential_tickets_max=CREDENTIAL_MAX,

@@ -44,7 +44,7 @@ class Cluster:
             is_advertised=settings.store.advertise_url is not None,
             version=__version__,
             follows=digests_of(writer.workspaces),
-            begins=journal.is_selective,
+            begins=True,
         )
         self.membership: Final = Membership(directory, member)
         self.node: Final = ClusterNode(

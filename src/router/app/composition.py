@@ -195,6 +195,7 @@ class App:
             await self._start_servers(services)
             if parts is not None:
                 parts.is_connected = lambda name: self._hub.is_concerned(name) or services.customer_presence.is_concerned(name)
+                parts.close_refused_sockets = services.close_refused_sockets
         except BaseException:
             await self._abandon_start()
             raise

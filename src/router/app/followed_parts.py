@@ -7,13 +7,17 @@ import structlog
 
 from router.app.restorable_stats import workspace_stats
 from router.engine.engine import Engine
+from router.model.events import WorkspaceCreated, WorkspaceRemoved
 from router.records.service import RecordService
+from router.runtime.publisher import PublishedRecord
 from router.runtime.shadow_runner import ShadowRunner
 from router.runtime.writer import Writer
 from router.server.auth.credentials import Authenticator
 from router.server.customers.live_customers import LiveCustomers
 from router.server.references import References
 from router.statistics.workspace import WorkspaceStats
+
+_OF_WORKSPACES: Final[frozenset[type]] = frozenset((WorkspaceCreated, WorkspaceRemoved))
 
 _log: Final = structlog.get_logger("router.app")
 
@@ -40,6 +44,11 @@ class LiveParts:
         self._shadows = shadows
         self.is_connected: Callable[[str], bool] = lambda _workspace: False
         """Returns whether a client of a workspace is connected to this node."""
+        self.close_refused_sockets: Callable[[], None] = lambda: None
+        """Closes the sockets whose credential is not accepted any more."""
+        # Also of workspaces that other nodes create and remove.
+        subscription = writer.feed.subscribe_inline("workspaces", self._on_record)
+        subscription.event_types = _OF_WORKSPACES
 
     async def load(self, workspace: str) -> None:
         """Load what belongs to a workspace that was rebuilt; its next record comes afterwards."""
@@ -54,13 +63,23 @@ class LiveParts:
         """Go on with a workspace that was loaded and is in the event feed."""
         if self._customers is not None:
             self._customers.followed(workspace)
+        self._accept(workspace)
+        _log.info("this node begins to follow the workspace", action="follow", workspace=workspace)
+
+    def _on_record(self, published: PublishedRecord) -> None:
+        self._accept(published.workspace)
+
+    def _accept(self, workspace: str) -> None:
+        """Accept the tokens of a workspace that was created over the API, until it is removed."""
         if workspace in self._writer.created_workspaces:
             self._authenticator.add_workspace(workspace)
-        elif workspace in self._writer.removed_workspaces:
+        elif workspace in self._writer.removed_workspaces and workspace in self._authenticator.workspaces:
             self._authenticator.remove_workspace(workspace)
+            self.close_refused_sockets()
         if workspace in self._authenticator.workspaces:
             self._stats[workspace] = workspace_stats(self._writer, workspace)
-        _log.info("this node begins to follow the workspace", action="follow", workspace=workspace)
+        else:
+            self._stats.pop(workspace, None)
 
     def left(self, workspace: str, engine: Engine) -> None:
         """Forget a workspace, of which nothing is in use."""

@@ -93,7 +93,6 @@ class SharedState:
             self.store,
             authenticator,
             prefix=self._settings.store.prefix,
-            workspaces=frozenset(self._settings.all_workspaces()),
             lifetime_s=auth.ticket_s,
             tickets_max=auth.tickets_max,
             credential_tickets_max=auth.credential_tickets_max,

@@ -5,7 +5,8 @@ one of them leads at once when the leader ends. Where all of them have ended, th
 snapshot, read the log from there, and take the lease. A node also begins when a client needs a workspace, which waits meanwhile.
 It ends ``idle_s`` after it was last needed; then nothing of the workspace is in memory.
 
-A workspace that is not among the settings was perhaps created over the API. It is followed once, to know.
+A workspace that is not among the settings was perhaps created over the API. It is followed once, to know. Without a number of
+standbys every workspace is followed, also those that other nodes create.
 """
 
 import asyncio
@@ -62,7 +63,7 @@ class Following:
         writer: Writer,
         journal: "SharedRedisJournal",
         *,
-        standby_count: int,
+        standby_count: int | None,
         idle_s: float,
         settled: Collection[WorkspaceId],
         possible: Callable[[WorkspaceId], Collection[str]],
@@ -70,7 +71,9 @@ class Following:
         tell: Callable[[Collection[WorkspaceId]], Awaitable[None]],
         forget: Callable[[WorkspaceId], None],
     ) -> None:
-        """``settled``: workspaces of the settings. ``possible``: ids of the live nodes that may lead a workspace.
+        """``standby_count`` None: every workspace is followed for ever; those that the writer has are so already.
+
+        ``settled``: workspaces of the settings. ``possible``: ids of the live nodes that may lead a workspace.
 
         ``is_busy``: whether this node leads a workspace or a command of its waits. ``tell`` is called with what is followed when
         that has changed, ``forget`` with each workspace that is followed no longer.
@@ -87,8 +90,8 @@ class Following:
         self._forget = forget
         self.parts: FollowedParts | None = None
         """Set before ``run``."""
-        self._ready: set[WorkspaceId] = set()
-        self._needed_s: dict[WorkspaceId, float] = {}
+        self._ready: set[WorkspaceId] = set(writer.workspaces)
+        self._needed_s: dict[WorkspaceId, float] = dict.fromkeys(self._ready, time.monotonic())
         self._uses: dict[WorkspaceId, int] = {}
         self._beginning: dict[WorkspaceId, asyncio.Task[None]] = {}
         self._failed: dict[WorkspaceId, tuple[JournalError, float, float]] = {}
@@ -141,6 +144,11 @@ class Following:
         self._uses[workspace] -= 1
         if not self._uses[workspace]:
             del self._uses[workspace]
+
+    async def make(self, workspace: WorkspaceId) -> None:
+        """Create the empty history of a workspace, unless it exists, and follow it. Raises JournalError, NotFollowed."""
+        await self._journal.make_workspace(workspace)
+        await self.ensure(workspace)
 
     def unfollowed(self) -> list[WorkspaceId]:
         """Return the workspaces of the store that this node does not follow."""
@@ -197,7 +205,7 @@ class Following:
                 await asyncio.sleep(0)
 
     def _is_wanted(self, workspace: WorkspaceId) -> bool:
-        if workspace not in self._settled:
+        if workspace not in self._settled or self._standby_count is None:
             return True
         first = rank(workspace, self._possible(workspace))[: 1 + self._standby_count]
         return self._journal.node_id in first
@@ -252,13 +260,17 @@ class Following:
         if newest_seq:
             await self._writer.feed.wait(workspace, newest_seq - 1)
         self._needed_s[workspace] = time.monotonic()
-        self._settled.add(workspace)
+        if self._writer.publisher.last_seq(workspace):
+            # Without any event it may be one whose creation was interrupted, or goes on.
+            self._settled.add(workspace)
         self._ready.add(workspace)
         self.begun += 1
 
     async def leave_idle(self) -> None:
         """End to follow what was not needed for a while. Call it while no workspace is being taken or handed over."""
         assert self.parts is not None
+        if self._standby_count is None:
+            return
         now_s = time.monotonic()
         idle = [name for name in self._ready if now_s - self._needed_s[name] >= self._idle_s and not self._is_held(name)]
         for workspace in idle[:_LEFT_AT_ONCE]:

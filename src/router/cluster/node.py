@@ -51,7 +51,7 @@ class ClusterNode:
         self.inbox: Final = Inbox(journal, writer.put_work, self.outbox.on_answer)
         self.follower: Final = Follower(journal, writer.put_work)
         self.following: Following | None = None
-        """Which workspaces are followed; None: every one."""
+        """Which workspaces are followed; None: those that the writer has."""
         if possible is not None and tell is not None:
             self.following = self._new_following(writer, journal, settled, possible, tell)
         following = self.following
@@ -77,15 +77,12 @@ class ClusterNode:
         settled: Collection[WorkspaceId],
         possible: Callable[[WorkspaceId], Collection[str]],
         tell: Callable[[Collection[WorkspaceId]], Awaitable[None]],
-    ) -> Following | None:
-        settings = journal.settings
-        if settings.standby_count is None:
-            return None
+    ) -> Following:
         return Following(
             writer,
             journal,
-            standby_count=settings.standby_count,
-            idle_s=float(settings.follow_idle_s),
+            standby_count=journal.settings.standby_count,
+            idle_s=float(journal.settings.follow_idle_s),
             settled=settled,
             possible=possible,
             is_busy=lambda workspace: self.leadership.is_busy(workspace) or self.outbox.has_pending(workspace),

@@ -107,8 +107,8 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
     "no_more_workspaces": _P(
         409,
         "No workspace can be created here",
-        "The router has as many workspaces as it may have, or shares a store with others, which all have those of their settings.",
-        "Use an existing workspace or another router; with a shared store, add it to `workspaces` in the settings of every router.",
+        "The router has as many workspaces as it may have.",
+        "Use an existing workspace or another router.",
     ),
     "no_scheduled_policy": _P(
         404,

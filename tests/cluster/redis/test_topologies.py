@@ -35,7 +35,7 @@ async def test_each_key_is_on_one_server_of_a_cluster(servers: list[RedisServer]
         directory = RedisMemberDirectory(store, prefix="t", bound_s=6.0)
         assert len(await directory.announce(Member(node_id="ada", run="00000001", url=""))) == 1
 
-        tickets = SharedTickets(store, authenticator, prefix="t", workspaces={"default"}, lifetime_s=30, tickets_max=100)
+        tickets = SharedTickets(store, authenticator, prefix="t", lifetime_s=30, tickets_max=100)
         node = TicketNode(settings, tickets, authenticator)
         issued = await asyncio.gather(*(tickets.issue(node.credential(f"a{number}")) for number in range(30)))
         found = await asyncio.gather(*(node.redeem(ticket) for ticket in issued))

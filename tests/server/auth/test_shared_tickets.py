@@ -29,8 +29,8 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
-def tickets_of(store: SharedStore, authenticator: Authenticator, *, workspace: str = "default") -> SharedTickets:
-    return SharedTickets(store, authenticator, prefix=PREFIX, workspaces={workspace}, lifetime_s=30, tickets_max=20)
+def tickets_of(store: SharedStore, authenticator: Authenticator) -> SharedTickets:
+    return SharedTickets(store, authenticator, prefix=PREFIX, lifetime_s=30, tickets_max=20)
 
 
 @asynccontextmanager
@@ -137,8 +137,11 @@ async def test_a_ticket_of_a_workspace_or_a_key_that_the_node_does_not_have_is_r
     async with shared_store(settings_of(server, prefix=PREFIX)) as store, running_router(tmp_path) as router:
         authenticator = router.endpoints.services.authenticator
         credential = authenticator.verify(router.token("a0", Role.AGENT))
-        issuing, lacking = tickets_of(store, authenticator), tickets_of(store, authenticator, workspace="other")
-        assert await lacking.redeem(await issuing.issue(credential)) is None
+        issuing = tickets_of(store, authenticator)
+        ticket = await issuing.issue(credential)
+        authenticator.remove_workspace("default")
+        assert await issuing.redeem(ticket) is None
+        authenticator.add_workspace("default")
         removed = msgspec.structs.replace(credential, key_id="a key that was removed")
         assert await issuing.redeem(await issuing.issue(removed)) is None
         assert await issuing.redeem(await issuing.issue(credential)) == credential

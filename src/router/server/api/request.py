@@ -29,7 +29,7 @@ from router.model.commands import (
     UpdateAgent,
     UpdateContact,
 )
-from router.model.errors import CommandQueueFull, JournalUnavailable, RouterError, Stopping
+from router.model.errors import CommandQueueFull, JournalUnavailable, NotFollowed, RouterError, Stopping
 from router.model.filters import SupervisorScope
 from router.model.results import Done, Refused
 from router.records.service import RecordService
@@ -288,7 +288,10 @@ class ApiRequest:
         services, actor = self.services, self.credential.actor
 
         async def create() -> Reply:
-            await services.writer.add_workspace(workspace)
+            if services.following is None:
+                await services.writer.add_workspace(workspace)
+            else:
+                await services.following.make(workspace)
             reply = await services.writer.execute(workspace, command, actor=actor)
             if (
                 workspace in services.writer.created_workspaces
@@ -352,6 +355,8 @@ class ApiRequest:
                 return await answer
         except (CommandQueueFull, Stopping, JournalUnavailable) as error:
             raise problem_from_fault(error) from None
+        except NotFollowed:
+            raise ProblemError("not_ready", NOT_FOLLOWED_DETAIL, retry_after_s=1) from None
         except TimeoutError:
             raise ProblemError("answer_timeout") from None
 

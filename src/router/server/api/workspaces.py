@@ -1,8 +1,9 @@
 """API operations on workspaces: list them, and create one while the router runs.
 
 A workspace is created by one record of its own history, with its first policy: it is there with it or not at all. What an
-interrupted creation leaves is an empty history, which the next attempt uses. Only routers that are alone create workspaces: those
-that share a store all have the ones of their settings.
+interrupted creation leaves is an empty history, which the next attempt uses. Of several routers on one store, each finds it there
+within some seconds, and accepts its tokens when it has read that record. They accept them until they have read the last one: what
+comes in there while a workspace is being emptied refuses the removal, which is then repeated.
 """
 
 from typing import Final
@@ -17,7 +18,7 @@ from router.model.states import Name
 from router.server.api.bodies import PolicyNote
 from router.server.api.policies import checked_note, parse_policy
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.request import ApiRequest, ApiResponse, follow_first
 from router.server.api.route import Route
 from router.server.api.workspace_removal import empty_workspace
 
@@ -88,9 +89,6 @@ async def create_workspace(request: ApiRequest) -> ApiResponse:
     body: NewWorkspace = request.body
     services = request.services
     note = checked_note(body.note)
-    if services.settings.store.shared:
-        detail = "routers that share a store have the workspaces of their settings: add it to `workspaces` in those of each"
-        raise ProblemError("no_more_workspaces", detail)
     if body.name in services.authenticator.workspaces:
         raise ProblemError("workspace_exists", field="name")
     policy: Policy | None = None
@@ -110,9 +108,6 @@ async def remove_workspace(request: ApiRequest) -> ApiResponse:
     document = await _document(request, name)
     if document.created_at_ms is None or document.is_in_settings:
         raise ProblemError("workspace_in_use", "the settings name it: take it out of them instead", field="workspace")
-    if services.settings.store.shared:
-        detail = "routers that share a store remove no workspace, because the others would still accept its tokens"
-        raise ProblemError("workspace_in_use", detail, field="workspace")
     if document.live_contacts and not request.query_params.force:
         detail = f"it has {document.live_contacts} live contacts; with `?force=true` they are ended"
         raise ProblemError("workspace_in_use", detail, field="workspace")
@@ -140,6 +135,8 @@ def _check_present(request: ApiRequest, name: str) -> None:
 
 
 async def _document(request: ApiRequest, name: str) -> WorkspaceDocument:
+    await follow_first(request.services, name)
+
     def read(engine: Engine) -> tuple[WorkspaceCreation | None, int, int]:
         return engine.created, engine.policy_version, engine.live_contact_count
 

@@ -13,7 +13,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
@@ -55,7 +55,6 @@ class SharedTickets:
         authenticator: Authenticator,
         *,
         prefix: str,
-        workspaces: Container[str],
         lifetime_s: int,
         tickets_max: int,
         credential_tickets_max: int = 10,
@@ -65,7 +64,6 @@ class SharedTickets:
         self._store = store
         self._authenticator = authenticator
         self._prefix = prefix
-        self._workspaces = workspaces
         self._tickets_max = tickets_max
         self._credential_tickets_max = credential_tickets_max
         self._now_s = now_s
@@ -124,7 +122,7 @@ class SharedTickets:
 
     def _credential(self, stored: _StoredCredential) -> Credential | None:
         """Return the credential as this node would have verified it; None: its key or workspace is not one of this node."""
-        if stored.workspace not in self._workspaces:
+        if stored.workspace not in self._authenticator.workspaces:
             return None
         key_id = ""
         if stored.key is not None:
