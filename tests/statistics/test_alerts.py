@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from msgspec import structs
 
 from router.engine.engine import Engine
+from router.engine.queries.slices import run_to_end
 from router.model.commands import AbandonContact, Command, EnqueueContact, PublishPolicy, PutAgent, RemoveAgent, SetAgentState
 from router.model.events import AgentUpdated, AlertCleared, AlertRaised, Event
 from router.model.policy import COUNTED_MEASURES, SAMPLED_MEASURES, AlertBy, AlertPeriod
@@ -14,12 +16,13 @@ from router.policy.calendar import local_day_bounds
 from router.policy.document.parsing import parse_policy
 from router.simulator.alerts import AlertTrial
 from router.statistics.alert_rows import SubjectRows
+from router.statistics.changed_rows import ChangedRows
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period, StatisticsQuestion
 from router.statistics.rows import COLUMNS, StatisticsRow
 from router.statistics.workspace import WorkspaceStats
 from tests.statistics.test_workspace import rows_of
-from tests.support.event_history import RandomHistory
+from tests.support.event_history import RandomHistory, apply_all
 
 START_MS = 1_781_042_400_000
 POLICY = """\
@@ -181,6 +184,18 @@ def test_few_samples_raise_and_clear_nothing() -> None:
     assert centre.told()[1:] == ["960: -no_data gone sales"]
 
 
+@pytest.mark.parametrize("period", ["today", "last_15m"])
+def test_what_is_counted_first_in_a_minute_is_seen_at_once(period: str) -> None:
+    centre = Centre(
+        f"gone: {{measure: abandoned, above: 0, period: {period}}}", f"two: {{measure: abandoned, above: 1, period: {period}}}"
+    )
+    for second in (65, 130):
+        centre.wait(second - centre.second)
+        centre.abandon(*centre.submit())
+        centre.wait(1)
+    assert centre.told() == ["66: +gone sales", "131: +two sales"]
+
+
 def test_below_a_threshold_by_agent_team_and_workspace() -> None:
     centre = Centre(
         "team: {measure: agents_ready, by: team, below: 1}",
@@ -271,6 +286,43 @@ def test_the_row_of_a_subject_is_that_of_the_statistics(seed: int) -> None:
             if name not in ("not_ready_by_reason_ms", "corrections", "corrected_at_ms"):
                 assert getattr(found, name) == getattr(expected, name), (by, period, name)
     assert len(kinds) >= 16
+
+
+NOTHING = {one.name: one.default for one in structs.fields(StatisticsRow) if one.name.startswith(("sub", "ans", "hand", "offers_"))}
+
+
+def counted(row: StatisticsRow) -> list[object]:
+    """Return what time alone does not change."""
+    names = ("busy_ms", "idle_ms", "not_ready_ms", "signed_in_ms", "occupancy", "utilisation", "concurrency")
+    return [getattr(row, name) for name in COLUMNS if name not in names and "state" not in name and "reason" not in name]
+
+
+@pytest.mark.parametrize("by", [Dimension.QUEUE, Dimension.AGENT])
+@pytest.mark.parametrize("seed", range(3))
+def test_changed_rows_are_those_that_events_have_changed(seed: int, by: Dimension) -> None:
+    """A reader who reads changed rows alone has what one has who reads all rows, but for what only time changes."""
+    centre = RandomHistory(seed)
+    stats = WorkspaceStats(local_day_bounds)
+    seq, kept, reads = 0, dict[str, StatisticsRow](), 0
+    changed, question = ChangedRows(by, Period.TODAY), StatisticsQuestion(by, period=Period.TODAY)
+    for _ in range(150):
+        centre.step()
+        apply_all(stats, centre.history.events[seq:], first_seq=seq + 1)
+        seq = len(centre.history.events)
+        now_ms = centre.history.now_ms
+        is_partial = stats.are_changes_known(changed, now_ms)
+        if is_partial:
+            rows = run_to_end(stats.changed_rows(changed, now_ms))
+        else:
+            run_to_end(stats.note_rows(changed, now_ms))
+            rows, kept = rows_of(stats, question, now_ms), {}
+        reads += is_partial
+        kept |= {row.queue_id or row.agent_id or "": row for row in rows}
+        for row in rows_of(stats, question, now_ms):
+            last = kept.get(row.queue_id or row.agent_id or "")
+            # A subject of which nothing but time was counted so far may have no row yet.
+            assert counted(last or structs.replace(row, **NOTHING)) == counted(row)
+    assert reads > 100
 
 
 def test_every_measure_is_a_column_of_the_statistics() -> None:

@@ -43,6 +43,8 @@ class SubjectRows:
         self._span = span_of(state.history, period, now_ms)
         self._sources: list[Cells] = []
         self._members: dict[str, list[str]] = {}
+        self.is_counted = False
+        """Whether anything was counted in the last row; ``GET /v1/statistics`` has no other rows."""
         self.lookups = 0
         """Cells that were looked up."""
 
@@ -64,7 +66,7 @@ class SubjectRows:
         """Return the ids of all teams or agents."""
         return sorted(self._members) if self._by is AlertBy.TEAM else list(self._state.agents)
 
-    def mark(self, subject: str) -> tuple[int, int] | None:
+    def mark(self, subject: str) -> tuple[int, ...] | None:
         """Return what changes when a row changes by more than the running time of agents; none: it is not known."""
         match self._by:
             case AlertBy.AGENT:
@@ -79,7 +81,9 @@ class SubjectRows:
             if cell is not None:
                 found += sum(cell.values())
         self.lookups += 8  # About as much work.
-        return self._span.end_ms, found
+        agent = self._state.agents.get(subject) if self._by is AlertBy.AGENT else None
+        minute_ms = max(self._now_ms - self._now_ms % MINUTE_MS, self._state.history.minute_start_ms)
+        return (minute_ms, found) if agent is None else (minute_ms, found, agent.since_ms, agent.state_since_ms)
 
     def row(self, subject: str) -> Generator[None, None, StatisticsRow]:
         """Return the row of a subject, after steps if it is added up from many cells."""
@@ -100,6 +104,7 @@ class SubjectRows:
                 yield
                 self.refresh()
                 until = self.lookups + _LOOKUPS_PER_STEP
+        self.is_counted = bool(cell)
         name = _NAMES.get(self._by)
         return statistics_row(RowKey(**({} if name is None else {name: subject})), self._span, RowCells(cell, {}))
 

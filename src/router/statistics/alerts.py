@@ -82,7 +82,7 @@ class AlertEvaluator:
         self._version = -1
         self._groups: dict[_Group, list[str]] = {}
         self._beyond_since_ms: dict[_Group, dict[str, int]] = {}
-        self._seen: dict[_Group, dict[str, tuple[int, int]]] = {}
+        self._seen: dict[_Group, dict[str, tuple[int, ...]]] = {}
         """By subject: the mark of its last row."""
         self._due_ms: dict[_Group, int] = {}
 
@@ -136,7 +136,7 @@ class _GroupWork:
         self._now_ms = now_ms
         self.since_ms: dict[str, int] = {}
         self.still_beyond: dict[str, int] = {}
-        self.seen: dict[str, tuple[int, int]] = {}
+        self.seen: dict[str, tuple[int, ...]] = {}
         self.readings: list[AlertReading] = []
         self.cost = 0
 
@@ -162,9 +162,9 @@ class _GroupWork:
                 yield
         self._clear_gone(subjects)
 
-    def rows(self, state: StatsState, policy: Policy, period: AlertPeriod, seen: dict[str, tuple[int, int]]) -> Generator[None]:
+    def rows(self, state: StatsState, policy: Policy, period: AlertPeriod, seen: dict[str, tuple[int, ...]]) -> Generator[None]:
         """Judge the rows of the subjects that have changed or have an alert raised or about to be."""
-        if self._group.by in (AlertBy.WORKSPACE, AlertBy.CHANNEL):
+        if self._group.by in (AlertBy.WORKSPACE, AlertBy.CHANNEL, AlertBy.QUEUE):
             yield from state.flush_in_steps()
         has_time = any(is_of_time(alert.measure) for alert in self._alerts.values())
         rows = SubjectRows(state, self._group.by, period, self._now_ms, has_time=has_time)

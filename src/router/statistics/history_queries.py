@@ -305,7 +305,7 @@ def sources_now(history: History, span: TimeSpan) -> list[Cells]:
     for layer in (*history.earlier_layers, history.layer):
         found.cells.extend(cells for minute_ms, cells in layer.items() if span.start_ms <= minute_ms < span.end_ms)
     found.cells.extend(unpack(chunk) for chunk in found.chunks)
-    return [cells for cells in found.cells if cells]
+    return found.cells  # Also empty ones: what is counted next may be counted there.
 
 
 def _quarters(history: History, day: Span) -> Iterable[Span]:

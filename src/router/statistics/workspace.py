@@ -15,6 +15,7 @@ from router.model.events import Event
 from router.model.policy import Policy
 from router.model.views import WorkspaceCounts
 from router.statistics.alerts import AlertEvaluator, KnownAlerts, PresentFigures
+from router.statistics.changed_rows import ChangedRows
 from router.statistics.counters import ContactCounters, sum_counters
 from router.statistics.event_handlers import EVENT_HANDLERS
 from router.statistics.history import DayOf, History, utc_day
@@ -211,6 +212,19 @@ class WorkspaceStats:
     ) -> Generator[None, None, list[AlertReading]]:
         """Return which alerts are to be raised and cleared; events may be counted between the steps."""
         return (yield from evaluator.evaluate(self._state, policy, version, known, present, now_ms))
+
+    def are_changes_known(self, changed: ChangedRows, now_ms: int) -> bool:
+        """Return whether ``changed_rows`` of this reader are all that changed by events in the running span."""
+        return changed.is_possible and changed.is_begun(self._state, now_ms)
+
+    def note_rows(self, changed: ChangedRows, now_ms: int) -> Generator[None]:
+        """Note what all subjects are, before all rows are read; nothing where changes cannot be told."""
+        if changed.is_possible:
+            yield from changed.note_all(self._state, now_ms)
+
+    def changed_rows(self, changed: ChangedRows, now_ms: int) -> Generator[None, None, list[StatisticsRow]]:
+        """Return the rows that events have changed since they were read; events may be counted between the steps."""
+        return (yield from changed.read(self._state, now_ms))
 
     def alert_counters(self) -> dict[str, AlertCounters]:
         """Return copies of the counters of the alerts of the active policy, by name."""

@@ -9,14 +9,19 @@ All rows of a large centre are more than the write buffer of a connection holds.
 largely left for all connections, at the pace of the slowest one. One that is slower than ``_PATIENCE_S`` for an update is sent the
 rest at once, and closed where its buffer is then full: others do not wait for it longer.
 
+Of queues and agents only the rows for which something was counted are computed (``ChangedRows``); all of them with the times.
+
 The next update begins no sooner than sixteen times the duration of the computation later, so that a view takes at most about a
-sixteenth of a core, whatever the size of the centre. Nothing is computed for a view that is not watched.
+sixteenth of a core, whatever the size of the centre; where most updates are of changed rows, it is the times that come less
+often. Nothing is computed for a view that is not watched.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Generator, Mapping
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from msgspec import structs
 
 from router.model.errors import CommandQueueFull, RouterError
 from router.protocol.frames import ErrorFrame, OkFrame, ServerFrame, StatisticsFrame, WatchStatisticsFrame
@@ -24,10 +29,13 @@ from router.protocol.session import error_frame
 from router.runtime.writer import Writer
 from router.server.auth.credentials import Credential
 from router.server.statistics_turns import until_readable
+from router.statistics.changed_rows import ChangedRows
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period, StatisticsQuestion
 from router.statistics.rows import COLUMNS, StatisticsRow
 from router.statistics.workspace import WorkspaceStats
+
+T = TypeVar("T")
 
 VIEWS_MAX: Final = 8
 """Views that one connection may watch."""
@@ -88,12 +96,14 @@ class _ViewKey(NamedTuple):
 class _View:
     """A view with its connections and the rows that they have."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: _ViewKey) -> None:
+        self.changes = ChangedRows(key.by, key.period)
         self.watching: dict[str, WatchingConnection] = {}
         self.new: set[str] = set()
         """Connections that have received nothing yet."""
         self.rows: dict[tuple[str | None, ...], StatisticsRow] = {}
         self.times_sent_s = 0.0
+        self.times_interval_s = _TIMES_INTERVAL_S
 
 
 class StatisticsViews:
@@ -124,7 +134,7 @@ class StatisticsViews:
         if not connection.live:
             return OkFrame(id=ask.id)
         if view is None:
-            view = self._views[key] = _View()
+            view = self._views[key] = _View(key)
             self._sender.track_task(asyncio.get_running_loop().create_task(self._run(key, view)))
         view.watching[connection.session_id] = connection
         view.new.add(connection.session_id)
@@ -148,22 +158,31 @@ class StatisticsViews:
             del self._views[key]
 
     async def _update(self, key: _ViewKey, view: _View, now_s: float) -> float:
-        """Compute a view and send what has changed; return the time that the computation has taken."""
+        """Compute a view and send what has changed; return the time to be paid for by a pause."""
         await until_readable(self._stats[key.workspace].history)
         position = await self._writer.query(key.workspace, lambda _engine: None)
         now_ms = self._writer.clock.now_ms()
-        rows, used_s = await self._rows(key, now_ms)
-        with_times = now_s - view.times_sent_s >= _TIMES_INTERVAL_S
+        stats = self._stats[key.workspace]
+        with_times = now_s - view.times_sent_s >= view.times_interval_s
+        is_partial = not with_times and stats.are_changes_known(view.changes, now_ms)
+        if is_partial:
+            rows, used_s = await _in_steps(stats.changed_rows(view.changes, now_ms))
+        else:
+            _, noted_s = await _in_steps(stats.note_rows(view.changes, now_ms))
+            rows, used_s = await _in_steps(stats.rows(StatisticsQuestion(key.by, period=key.period), now_ms))
+            used_s += noted_s
         found = {tuple(getattr(row, name) for name in _SUBJECT): row for row in rows}
         changed: list[StatisticsRow] = []
         for place, (subject, row) in enumerate(found.items(), 1):
             before = view.rows.get(subject)
+            if is_partial and before is not None:  # Times by reason come with all times.
+                row = structs.replace(row, not_ready_by_reason_ms=before.not_ready_by_reason_ms)
             if before is None or (row != before if with_times else _counted(row) != _counted(before)):
                 changed.append(row)
                 view.rows[subject] = row
             if place % _ROWS_PER_FRAME == 0:
                 await asyncio.sleep(0)
-        is_whole = len(view.rows) > len(found)
+        is_whole = not is_partial and len(view.rows) > len(found)
         if is_whole:
             view.rows = found
         if with_times:
@@ -174,22 +193,12 @@ class StatisticsViews:
         await self._send([view.watching[name] for name in everything], list(view.rows.values()), is_whole=True, common=common)
         others = [one for name, one in view.watching.items() if name not in everything]
         await self._send(others, changed, is_whole=False, common=common)
+        if is_partial:
+            return 2 * used_s
+        if with_times and view.changes.is_possible:
+            view.times_interval_s = max(_TIMES_INTERVAL_S, 2 * used_s * _PARTS_OF_A_CORE)
+            return 0.0
         return used_s
-
-    async def _rows(self, key: _ViewKey, now_ms: int) -> tuple[list[StatisticsRow], float]:
-        loop, used_s = asyncio.get_running_loop(), 0.0
-        steps = self._stats[key.workspace].rows(StatisticsQuestion(key.by, period=key.period), now_ms)
-        try:
-            while True:
-                began_s = loop.time()
-                next(steps)
-                used_s += loop.time() - began_s
-                await asyncio.sleep(0)
-        except StopIteration as done:
-            rows: list[StatisticsRow] = done.value
-            return rows, used_s
-        finally:
-            steps.close()
 
     async def _send(
         self, connections: list[WatchingConnection], rows: list[StatisticsRow], *, is_whole: bool, common: dict[str, object]
@@ -209,6 +218,22 @@ class StatisticsViews:
                         encoded[one.subprotocol] = self._sender.encode(frame, one.subprotocol)
                     one.deliver(encoded[one.subprotocol])
             await asyncio.sleep(0)
+
+
+async def _in_steps(steps: Generator[None, None, T]) -> tuple[T, float]:
+    """Return the result of a computation, and how long its steps took; other tasks run between them."""
+    loop, used_s = asyncio.get_running_loop(), 0.0
+    try:
+        while True:
+            began_s = loop.time()
+            next(steps)
+            used_s += loop.time() - began_s
+            await asyncio.sleep(0)
+    except StopIteration as done:
+        result: T = done.value
+        return result, used_s
+    finally:
+        steps.close()
 
 
 def _counted(row: StatisticsRow) -> tuple[object, ...]:
