@@ -23,7 +23,8 @@ from router.model.policy import (
 )
 from router.model.results import RefusalCode
 from router.model.states import GoalOutcome, GoalReporter, ResumeMode
-from tests.support.builders import a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
+from tests.engine.shadow.shadowed_engine import ShadowedEngine
+from tests.support.builders import a_channel, a_contact, a_policy, a_policy_with_queue, a_queue, an_agent, published, ready
 from tests.support.engine_worlds import accept
 from tests.support.world import World, a_world
 
@@ -121,6 +122,21 @@ def test_a_workspace_without_goals_has_no_events_of_them() -> None:
     handled(world, a_contact("c1", customer_id="c_ann"))
     handled(world, a_contact("c2", customer_id="c_ann"))
     assert [event for _, _, events in world.records for event in events if isinstance(event, GoalChanged)] == []
+
+
+def test_a_repeated_submit_names_no_goal_again() -> None:
+    world = a_centre()
+    first = ann("c1", dedupe_key=b"k", fingerprint=b"f")
+    assert changes(world.done(first)) == [("c1", "set")]
+    assert world.done(msgspec.structs.replace(first, contact_id="c2")) == []
+    assert world.engine.goal("c2") is None
+
+
+def test_a_shadow_policy_follows_goals() -> None:
+    shadowed = ShadowedEngine(with_goals(), a_policy_with_queue(length_max=0), an_agent(), ready())
+    shadowed.do(ann("c1"), ann("c2", customer_id="c_bob"), report("c1", outcome=DONE))
+    shadowed.do(c.AbandonContact(contact_id="c1"), c.AbandonContact(contact_id="c2"), ann("c3"))
+    assert shadowed.world.engine.goal("c1") is not None
 
 
 # --- outcomes ---------------------------------------------------------------------------------------------------------
