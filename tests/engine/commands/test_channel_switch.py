@@ -7,7 +7,7 @@ from router.model import commands as c
 from router.model import events as e
 from router.model.policy import ChannelPolicy
 from router.model.results import Done, RefusalCode
-from router.model.states import AssignmentRole, AssignmentState, ChannelOutcome, ContactState, IfUnable
+from router.model.states import AgentState, AssignmentRole, AssignmentState, ChannelOutcome, ContactState, IfUnable
 from router.model.views import AgentView, AssignmentView, ContactView
 from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, ready
 from tests.support.world import World, a_world, compare_views
@@ -275,6 +275,13 @@ def test_a_supervisor_who_assigns_the_contact_to_the_agent_who_takes_over_does_n
     assert [type(event) for event in events][:2] == [e.ContactHandedOver, e.ContactChannelSwitched]
     late = world.do(CONNECTED).result
     assert isinstance(late, Done) and late.replayed
+
+
+def test_the_owner_has_no_item_of_the_channel_on_which_another_agent_takes_over() -> None:
+    world = chatting(an_agent("bob"), ready("bob"), others=1, voice=a_channel(blocks=("sms",)))
+    world.done_all(WAIT_FOR_VOICE, BOB_ACCEPTS, c.SetAgentState(agent_id="bob", state=AgentState.NOT_READY))
+    world.done(a_contact("c7", channel="sms"))
+    assert [offer.agent_id for offer in view_of(world, "c7").offers] == ["ada"], "voice blocks text messages"
 
 
 def test_while_one_agent_takes_over_no_other_one_can() -> None:

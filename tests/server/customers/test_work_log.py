@@ -255,3 +255,35 @@ async def test_changes_that_are_no_longer_in_the_log_leave_the_position_where_it
         store.gate.set()
         await until(lambda: store.written[-1:] == ["c499"] and not work._missed)
         assert set(store.written) >= set(ids[300:]) and store.seq < 300 and work._gaps == {"main"}
+
+
+async def test_changes_that_could_not_be_written_beside_newer_ones_are_read_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than may wait comes while a batch is being written, and that fails."""
+    async with a_start_behind(monkeypatch, 1) as (work, store, ids):
+        store.gate.set()
+        assert await work.wait_until_current("main")
+        await until(lambda: store.seq == 1)
+        store.gate.clear()
+        ids += await happen(work, range(1, 41))
+        await until(lambda: work._waiting == 0)  # The batch is on its way.
+        ids += await happen(work, range(41, 81))
+        assert work._waiting == 40 and not work._missed
+        store.errors = [ContextUnavailable("the disk has failed")]
+        store.gate.set()
+        await until(lambda: store.seq == 81)
+        assert store.written == ids and not work._gaps
+
+
+async def test_who_was_passed_a_contact_and_its_channel_are_written() -> None:
+    world = World()
+    await world.happens(queued("c1", "k1"))
+    passed: dict[str, Any] = {"contact_id": "c1", "from_assignment_id": "c1.1", "from_agent_id": "ada", "assignment_id": "c1.2"}
+    await world.happens(
+        e.ContactHandedOver(**passed, agent_id="bob", reason="channel"),
+        e.ContactChannelSwitched(
+            contact_id="c1", queue_id="support", from_channel="chat", channel="voice", requirement="", units=100
+        ),
+    )
+    assert await world.log.flush()
+    [(changes, _)] = world.store.written
+    assert [(one.agent_id, one.channel) for one in changes] == [(None, "chat"), ("bob", None), (None, "voice")]
