@@ -1,11 +1,14 @@
 """The file of the records: what is found after a record has changed."""
 
+from pathlib import Path
+
 import msgspec
+import pytest
 
 from router.records.builder import ChangedRecord, LateDisposition, RecordChanges
 from router.records.reading import RecordSearch
 from router.records.record import ContactRecord, RecordedWork, term
-from router.records.sqlite import SqliteRecordStore
+from router.records.sqlite import RecordCheckpoint, SqliteRecordStore
 
 
 def _record(submitted_at_ms: int, *, contact_id: str = "c1", customer_id: str | None = None, is_new: bool = True) -> ChangedRecord:
@@ -70,6 +73,34 @@ def test_records_that_are_stored_already_and_new_ones_are_written_together() -> 
     found = [msgspec.json.decode(one.document)["contact_id"] for one in store.reader().find("w", search).records]
     assert sorted(found) == ["c1", "c2", "c3", "c4", "c5"]
     assert store._database.execute("SELECT count(*), count(DISTINCT number) FROM record").fetchall() == [(5, 5)]
+
+
+def test_the_number_of_records_is_kept_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reopened() -> tuple[int, int]:
+        again = SqliteRecordStore(tmp_path / "records.db")
+        found = again.count("w"), again.count("other")
+        again.close()
+        return found
+
+    store = SqliteRecordStore(tmp_path / "records.db")
+    assert reopened() == (0, 0)
+    store.write("w", RecordChanges(records=[_record(number, contact_id=f"c{number}") for number in range(1, 6)]))
+    store.write("other", RecordChanges(records=[_record(1_000)]))
+    assert reopened() == (5, 1)
+    store.write("w", RecordChanges(records=[_record(number, contact_id=f"c{number}") for number in range(4, 8)]))
+    assert reopened() == (store.count("w"), 1) == (7, 1)
+    assert store.trim("w", ended_before_ms=0, count_max=4, slice_count=10) == 3
+    assert reopened() == (store.count("w"), 1) == (4, 1)
+    monkeypatch.setattr(store, "_save_checkpoint", _fails)
+    checkpoint = RecordCheckpoint(history_id="h", seq=1, targets={}, opened={})
+    with pytest.raises(OSError, match="full"):
+        store.write("w", RecordChanges(records=[_record(9_000, contact_id="c9")]), checkpoint)
+    assert reopened() == (store.count("w"), 1) == (4, 1), "of what was not written none is counted"
+    store.close()
+
+
+def _fails(*_: object) -> None:
+    raise OSError("the disk is full")
 
 
 def test_records_written_after_an_erasure_do_not_have_the_customer() -> None:

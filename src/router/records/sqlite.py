@@ -29,11 +29,11 @@ from router.records.reading import DAMAGED, RecordCodec, RecordReader, RecordsUn
 from router.records.record import ContactRecord, indexed_values, term
 
 APPLICATION_ID: Final = 0x43527231  # "CRr1"
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 _TABLES: Final = (
     "CREATE TABLE workspace (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, history_id TEXT, seq INTEGER,"
-    " targets BLOB, complete_from INTEGER NOT NULL DEFAULT 1) STRICT",
+    " targets BLOB, complete_from INTEGER NOT NULL DEFAULT 1, record_count INTEGER NOT NULL DEFAULT 0) STRICT",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, workspace INTEGER NOT NULL, contact_id TEXT NOT NULL,"
     " submitted_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, customer_id TEXT, content BLOB NOT NULL,"
     " UNIQUE (workspace, contact_id, submitted_ms)) STRICT",
@@ -110,10 +110,9 @@ class SqliteRecordStore:
             database.execute("COMMIT")
         [(self._last_number,)] = database.execute("SELECT coalesce(max(number), 0) FROM record").fetchall()
         self._has_erased = database.execute("SELECT 1 FROM erased LIMIT 1").fetchone() is not None
-        self._numbers = dict(database.execute("SELECT name, number FROM workspace"))
-        for workspace in self._numbers:
-            counted = database.execute("SELECT count(*) FROM posting WHERE term = ?", (term("workspace", workspace),)).fetchall()
-            self._counts[workspace] = counted[0][0]
+        # The number of records is kept: counting millions of them would make every start longer.
+        for workspace, number, count in database.execute("SELECT name, number, record_count FROM workspace"):
+            self._numbers[workspace], self._counts[workspace] = number, count
 
     def reader(self) -> "RecordReader":
         """Return a reader with a connection of its own; of a store in memory with the same one."""
@@ -311,7 +310,7 @@ class SqliteRecordStore:
                 self._delete_postings(row, ended_ms, _terms(workspace, self._codec.unpack(content), customer_id))
                 self._database.execute("DELETE FROM record WHERE number = ?", (row,))
                 deleted += 1
-        self._counts[workspace] = self.count(workspace) - deleted
+            self._counts[workspace] = self.count(workspace) - deleted
         return deleted
 
     def count(self, workspace: str) -> int:
@@ -333,11 +332,16 @@ class SqliteRecordStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """Write all of it or nothing, with the numbers of records."""
+        before = self._counts.copy()
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            changed = [(count, name) for name, count in self._counts.items() if count != before.get(name)]
+            self._database.executemany("UPDATE workspace SET record_count = ? WHERE name = ?", changed)
         except BaseException:
             self._database.execute("ROLLBACK")
+            self._counts = before
             raise
         self._database.execute("COMMIT")
 
