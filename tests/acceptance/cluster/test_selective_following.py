@@ -174,6 +174,29 @@ async def test_each_node_reads_what_it_needs_and_serves_the_rest_on_demand(serve
         assert leaders(server) == led, "who follows on demand does not lead"
 
 
+async def test_a_customer_is_recognised_at_a_node_that_does_not_follow(server: RedisServer, tmp_path: Path) -> None:
+    """Who follows knows the token of their request; a wrong one is refused at once where its workspace is followed."""
+    async with nodes_on(server, tmp_path, standby_count=0, count=2) as nodes:
+        ids = node_ids(server)
+        await eventually(lambda: leaders(server) == {name: rank(name, ids)[0] for name in WORKSPACES})
+        await until_followed(nodes, len(WORKSPACES))
+        leader = leader_of(server, nodes, "w3")
+        [other] = [node for node in nodes if node is not leader]
+        async with Api(leader, "gateway", "web", "w3") as gateway:
+            asked = await gateway.ok("POST", "/v1/requests", {"channel": "voice", "queue_id": "support"})
+        path = f"/v1/requests/{asked['request_id']}"
+        before = await followed(other)
+        async with Api(other, token=asked["token"]) as customer, asyncio.timeout(30):
+            while (got := await customer.call("GET", path)).status == 503:
+                assert got.code == "not_ready"
+                await asyncio.sleep(0.1)
+        assert got.status == 200 and got.json["request_id"] == asked["request_id"]
+        # Only that workspace, not all of which a token might be.
+        assert await followed(other) == before + 1
+        async with Api(other, token=asked["token"][:-8] + "AAAA" + asked["token"][-4:]) as wrong:
+            assert (await wrong.call("GET", path)).status == 401
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("standby_count", [0, 1])
 async def test_a_workspace_goes_on_when_all_who_follow_it_are_killed(
