@@ -16,6 +16,7 @@ from router.policy.calendar import local_day_bounds
 from router.policy.document.parsing import parse_policy
 from router.simulator.alerts import AlertTrial
 from router.statistics.alert_rows import SubjectRows
+from router.statistics.alerts import _of_row
 from router.statistics.changed_rows import ChangedRows
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period, StatisticsQuestion
@@ -328,3 +329,8 @@ def test_changed_rows_are_those_that_events_have_changed(seed: int, by: Dimensio
 def test_every_measure_is_a_column_of_the_statistics() -> None:
     assert set(SAMPLED_MEASURES) | set(COUNTED_MEASURES) <= set(COLUMNS)
     assert not set(SAMPLED_MEASURES) & set(COUNTED_MEASURES)
+    # Every share and mean of a row can be watched, and has samples.
+    row = StatisticsRow(from_ms=0, to_ms=1)
+    shares = {one.name for one in structs.fields(StatisticsRow) if one.type in (float | None, int | None)} - {"corrected_at_ms"}
+    assert shares <= set(SAMPLED_MEASURES)
+    assert {_of_row(name, row) for name in SAMPLED_MEASURES} == {(None, 0)}

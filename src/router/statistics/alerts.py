@@ -281,5 +281,19 @@ def _samples(kind: str, row: StatisticsRow) -> int:
             return row.offers_accepted + row.offers_declined + row.offers_expired
         case "callbacks connected or failed":
             return row.callbacks_connected + row.callbacks_failed
-        case _:
+        case "goals of which it is known whether they are done":
+            return row.goals_done + row.goals_partly + row.goals_not_done
+        case "contacts with a goal":
+            return row.goals
+        case "first contacts":
+            return row.first_contacts
+        case "scores of ease":
+            return row.ease_scores
+        case "scores of effort":
+            return row.effort_scores
+        case "scores of satisfaction":
+            return row.satisfaction_scores
+        case "minutes of agents":
             return row.signed_in_ms // 60_000
+        case _:
+            raise AssertionError(kind)

@@ -79,6 +79,12 @@ SAMPLED_MEASURES: Final[dict[str, tuple[frozenset[AlertBy], str]]] = {
     **dict.fromkeys(("rona_rate", "acceptance_rate"), (_ALL, _OFFERS)),
     "reach_rate": (_OF_CONTACTS, "callbacks connected or failed"),
     **dict.fromkeys(("occupancy", "utilisation", "concurrency"), (_OF_AGENTS, _MINUTES)),
+    "goal_completion": (_ALL, "goals of which it is known whether they are done"),
+    "repeat_rate": (_ALL, "contacts with a goal"),
+    **dict.fromkeys(("first_contact_resolution", "first_contact_resolution_reported"), (_ALL, "first contacts")),
+    **dict.fromkeys(("ease_mean", "ease_share"), (_ALL, "scores of ease")),
+    "effort_mean": (_ALL, "scores of effort"),
+    **dict.fromkeys(("satisfaction_mean", "satisfaction_share"), (_ALL, "scores of satisfaction")),
 }
 """Shares, means and quantiles, with what they can be watched for and what their samples are."""
 
