@@ -16,6 +16,7 @@ from router.model.policy import (
     EntryRule,
     FactPolicy,
     HolidaysPolicy,
+    MonitoringPolicy,
     Policy,
     QueuePolicy,
     RequestPolicy,
@@ -47,6 +48,7 @@ PREFIXES: dict[type[msgspec.Struct], str] = {
     AgentsPolicy: "agents.",
     RetentionPolicy: "retention.",
     StepPolicy: "",
+    MonitoringPolicy: "monitoring.",
     RequestPolicy: "requests.",
     CallbackWindowsPolicy: "requests.callback.",
 }

@@ -23,7 +23,7 @@ from router.model import events as e
 from router.model.commands import CallbackFields
 from router.model.policy import CallbackMode, Policy
 from router.model.results import Refused
-from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable, MonitorMode, MonitorOutcome
 from router.protocol import audience
 from router.protocol import frames as f
 from router.server.auth.credentials import Role
@@ -226,6 +226,17 @@ class ClientsOfACentre(RuleBasedStateMachine):
         self.do(c.SwitchChannel(contact_id=live, channel=channel, if_unable=[*IfUnable][position % 3]))
         self.do(c.ReportChannel(contact_id=self.contact(position // 3), outcome=[*ChannelOutcome][position % 5 // 4]))
         self.do(c.SuspendContact(contact_id=self.contact(position // 2), resume_by_ms=until_ms))
+
+    @with_contacts
+    @rule(position=positions, mode=st.sampled_from(MonitorMode), outcome=some.maybe(st.sampled_from(MonitorOutcome)))
+    def a_supervisor_joins_a_conversation(self, position: int, mode: MonitorMode, outcome: MonitorOutcome | None) -> None:
+        """Join a conversation or change the mode, with or without a report of the gateway, and sometimes leave it."""
+        contact_id, name = self.contact(position, ContactState.ASSIGNED), ("sue", "eve")[position % 2]
+        self.do(c.MonitorContact(contact_id=contact_id, supervisor_id=name, mode=mode))
+        if outcome is not None:
+            self.do(c.ReportMonitor(contact_id=contact_id, supervisor_id=name, mode=mode, outcome=outcome))
+        if position % 7 == 0:
+            self.do(c.StopMonitoring(contact_id=contact_id, supervisor_id=name))
 
     @with_contacts
     @rule(

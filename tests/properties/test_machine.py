@@ -14,8 +14,18 @@ from msgspec import UNSET
 from router.engine.engine import Engine
 from router.model import commands as c
 from router.model.commands import CallbackFields
+from router.model.filters import SupervisorScope
 from router.model.policy import CallbackMode, SuspensionEnd
-from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable, ResumeMode
+from router.model.states import (
+    AgentState,
+    CallbackOutcome,
+    ChannelOutcome,
+    ContactState,
+    IfUnable,
+    MonitorMode,
+    MonitorOutcome,
+    ResumeMode,
+)
 from tests.properties import strategies as some
 from tests.support.checks.views import compare_views
 from tests.support.world import World
@@ -212,6 +222,35 @@ class ContactCentre(RuleBasedStateMachine):
         switching = [o.contact_id for o in self.world.reference.contacts.values() if o.switches_to is not None]
         known = [*switching, self._contact(position)]
         self._do(c.ReportChannel(contact_id=known[position % len(known)], outcome=outcome))
+
+    @rule(position=positions, mode=st.sampled_from(MonitorMode), ahead_ms=st.sampled_from((None, 1, 20_000)), sue=st.booleans())
+    def a_supervisor_joins(self, position: int, mode: MonitorMode, ahead_ms: int | None, sue: bool) -> None:
+        """Join a conversation, or a contact that no agent has, for some time; sometimes by a supervisor of one team."""
+        until_ms = None if ahead_ms is None else self.world.at_ms + ahead_ms
+        assigned = [o.contact_id for o in self.world.reference.contacts.values() if o.state is ContactState.ASSIGNED]
+        known = [*assigned, self._contact(position)]
+        self._do(
+            c.MonitorContact(
+                contact_id=known[position % len(known)],
+                supervisor_id="sue" if sue else "tom",
+                mode=mode,
+                until_ms=until_ms,
+                scope=None if sue else SupervisorScope(queues=some.QUEUES[:2]),
+            )
+        )
+
+    @rule(position=positions, mode=st.sampled_from(MonitorMode), outcome=st.sampled_from((MonitorOutcome.JOINED, *MonitorOutcome)))
+    def a_supervisor_is_connected(self, position: int, mode: MonitorMode, outcome: MonitorOutcome) -> None:
+        """Report about a supervisor who is to join, or about another one."""
+        asked = list(self.world.reference.monitors)
+        contact_id, name = asked[position % len(asked)] if asked else (self._contact(position), "sue")
+        wanted = self.world.reference.monitors[contact_id, name][1] if asked else None
+        self._do(c.ReportMonitor(contact_id=contact_id, supervisor_id=name, mode=wanted or mode, outcome=outcome))
+
+    @rule(position=positions, name=st.sampled_from(("sue", "tom")))
+    def a_supervisor_leaves(self, position: int, name: str) -> None:
+        """Leave a conversation, joined or not."""
+        self._do(c.StopMonitoring(contact_id=self._contact(position), supervisor_id=name))
 
     @rule(position=positions, channel=some.maybe(st.sampled_from((*some.CHANNELS, "smoke"))))
     def a_contact_is_resumed(self, position: int, channel: str | None) -> None:

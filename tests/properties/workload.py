@@ -46,7 +46,16 @@ from router.model.policy import (
     WhenFull,
     WhenNoAgentsReady,
 )
-from router.model.states import AgentState, AssignmentState, CallbackOutcome, ChannelOutcome, ContactState, IfUnable
+from router.model.states import (
+    AgentState,
+    AssignmentState,
+    CallbackOutcome,
+    ChannelOutcome,
+    ContactState,
+    IfUnable,
+    MonitorMode,
+    MonitorOutcome,
+)
 from tests.properties.workload_facts import AGENT_EXPRESSIONS, AGENT_FACTS, EXPRESSIONS, FACTS, OTHER_FACTS, STEP_EXPRESSIONS
 from tests.support.world import World
 
@@ -310,6 +319,13 @@ class Workload:
                 if_unable=self._one((IfUnable.CONSULT, IfUnable.QUEUE, IfUnable.CONSULT)),
             ),
             c.ReportChannel(contact_id=self._one(switching or [contact_id]), outcome=self._one(ChannelOutcome)),
+            c.MonitorContact(contact_id=contact_id, supervisor_id=self._one(("sue", "tom")), mode=self._one(MonitorMode)),
+            c.ReportMonitor(
+                contact_id=self._one([one for one, _ in world.reference.monitors] or [contact_id]),
+                supervisor_id=self._one(("sue", "tom")),
+                mode=self._one(MonitorMode),
+                outcome=self._one(MonitorOutcome),
+            ),
             c.ResumeContact(contact_id=self._one(resting or [contact_id]), channel=self._one((None, *CHANNELS))),
             c.CancelContact(contact_id=contact_id),
             c.AbandonContact(contact_id=contact_id),

@@ -17,6 +17,7 @@ STATUSES = {
     409: "note_limit_exceeded customer_has_answered proposal_decided identity_conflict "
     "merge_refused identity_taken identity_limit_exceeded contact_exists invalid_contact_state not_owner not_participant "
     "channel_not_possible not_erasable "
+    "monitoring_not_allowed monitor_limit_exceeded "
     "participant_limit_exceeded invalid_consult_state queue_closed no_agents_ready callback_not_offered callback_claimed "
     "callback_exists offer_not_pending invalid_assignment_state wrap_up_limit_exceeded invalid_agent_state agent_busy "
     "option_not_available agent_unavailable rotation_running capacity_exceeded drain_target_required channel_in_use "

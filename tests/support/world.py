@@ -159,6 +159,7 @@ class World(OfferChecker, AnswerChecker, IdleStateChecker):
             if isinstance(event, GIVING_EVENTS):
                 self._check_capacity(reference.agents[event.agent_id], event)
             previous = event
+        reference.check_monitors()
 
     def _agents_no_longer_dialling(self, event: e.Event) -> set[str]:
         """Return the agents for which another customer may be dialled after this event."""

@@ -19,7 +19,7 @@ from router.context.cards import ContactContext
 from router.model.commands import CallbackFields
 from router.model.forecasts import ExpectedWait
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
-from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable, ResumeMode
+from router.model.states import CallbackOutcome, ChannelOutcome, IfUnable, MonitorMode, MonitorOutcome, ResumeMode
 from router.protocol import frames as f
 from router.protocol.problem_types import PROBLEMS
 
@@ -105,6 +105,17 @@ class ContactCommands(GoalCommands):
     async def channel_result(self, contact_id: str, outcome: ChannelOutcome, **guard: Unpack[Guard]) -> f.OkFrame:
         """Report the outcome of the switch requested by a ``contact.channel_requested`` event."""
         return await self._send_command(f.ChannelResultFrame(id=self._next_id(), contact_id=contact_id, outcome=outcome), **guard)
+
+    async def monitor_result(
+        self, contact_id: str, supervisor_id: str, mode: MonitorMode, outcome: MonitorOutcome, **guard: Unpack[Guard]
+    ) -> f.OkFrame:
+        """Report the outcome of a ``contact.monitor_requested`` event, or that a supervisor is connected no more."""
+        return await self._send_command(
+            f.MonitorResultFrame(
+                id=self._next_id(), contact_id=contact_id, supervisor_id=supervisor_id, mode=mode, outcome=outcome
+            ),
+            **guard,
+        )
 
     async def callback(
         self,

@@ -5,7 +5,7 @@ take, the position of a contact) are in the ``welcome`` frame and available on r
 are applied, the state equals one built from a fresh ``welcome``.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from router.model import events as e
 from router.model.operations import OPERATIONS, Requester, allowed_operations, situation_of
 from router.model.policy import CallbackMode, FactValue
-from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence
+from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, MonitorMode, Presence
 from router.model.views import AgentView, AssignmentView, CallbackView, ContactView, OfferView, PendingOfferView, QueueView
 from router.protocol.audience import recipient_agents
 from router.protocol.frames import StatePageFrame, StatsFrame, WelcomeFrame
+
+MonitorEvent: TypeAlias = e.ContactMonitorRequested | e.ContactMonitorJoined | e.ContactMonitorFailed | e.ContactMonitorLeft
 
 
 class CachedOffer(Struct, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ class CachedAssignment(Struct, frozen=True, kw_only=True):
     pending_offer: PendingOffer | None = None
     """Transfer or consult that this agent, the owner, has asked for and that is not answered yet."""
     callback_phase: CallbackPhase | None = None
+    monitors: dict[str, MonitorMode] = {}
+    """Supervisors in the conversation and their modes, as far as the policy shows them to the owner."""
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -178,6 +182,8 @@ class CachedAgent(Struct, kw_only=True):
                 self._update_contact(event.contact_id, attributes=event.attributes)
             case e.ContactChannelRequested() | e.ContactChannelSwitched() | e.ContactChannelFailed():
                 self._apply_channel(event)
+            case e.ContactMonitorJoined() | e.ContactMonitorLeft():
+                self._apply_monitor(event)
             case e.CallbackDialRequested():
                 self._update_contact(event.contact_id, callback_phase=CallbackPhase.DIALLING)
             case e.CallbackConnected():
@@ -228,6 +234,15 @@ class CachedAgent(Struct, kw_only=True):
             case _:
                 changed = replace(own, held_channel=None, passes_to=None)
         self.assignments[own.assignment_id] = changed
+
+    def _apply_monitor(self, event: e.ContactMonitorJoined | e.ContactMonitorLeft) -> None:
+        """Note which supervisors are in a conversation that this agent owns."""
+        for name, work in self._conversations(event.contact_id):
+            if isinstance(event, e.ContactMonitorJoined):
+                monitors = work.monitors | {event.supervisor_id: event.mode}
+            else:
+                monitors = {one: mode for one, mode in work.monitors.items() if one != event.supervisor_id}
+            self.assignments[name] = replace(work, monitors=monitors)
 
     def _apply_participants(
         self, event: e.ParticipantAdded | e.ParticipantJoined | e.ParticipantLeft | e.ContactHandedOver, at_ms: int
@@ -315,6 +330,7 @@ class CachedAgent(Struct, kw_only=True):
             members={},
             pending_offer=None,
             callback_phase=None,
+            monitors={},
         )
 
     def _update_assignment(self, assignment_id: str, state: AssignmentState, **changes: Any) -> None:
@@ -372,6 +388,16 @@ class CachedCallback(Struct, frozen=True, kw_only=True):
         return replace(self, phase=phase, due_at_ms=due_at_ms, claimed_by=None, claimed_until_ms=None, **changes)
 
 
+class CachedMonitor(Struct, frozen=True, kw_only=True):
+    """Supervisor in a conversation, or one to be connected by the gateway."""
+
+    mode: MonitorMode | None = None
+    """Mode in which the supervisor is in the conversation; none: not yet."""
+    wanted: MonitorMode | None = None
+    """Mode in which the gateway is to connect the supervisor now; none: nothing is requested."""
+    deadline_ms: int | None = None
+
+
 class CachedContact(Struct, kw_only=True):
     """Live contact as its gateway sees it."""
 
@@ -394,14 +420,34 @@ class CachedContact(Struct, kw_only=True):
     """Facts of the customer."""
     customer_id: str | None = None
     """Customer; none: not known."""
+    monitors: dict[str, CachedMonitor] = field(default_factory=dict)
+    """Supervisors in the conversation, and those to be connected."""
 
     @classmethod
     def from_view(cls, view: ContactView) -> "CachedContact":
         """Build it from a view in a ``welcome`` frame; fields are copied by name."""
-        names = [name for name in cls.__struct_fields__ if name not in ("other_participants", "callback")]
+        names = [name for name in cls.__struct_fields__ if name not in ("other_participants", "callback", "monitors")]
         others = {one.agent_id: one.role for one in view.participants}
         callback = None if view.callback is None else CachedCallback.from_view(view.callback)
-        return cls(**{name: getattr(view, name) for name in names}, other_participants=others, callback=callback)
+        monitors = {
+            one.supervisor_id: CachedMonitor(mode=one.mode, wanted=one.wanted, deadline_ms=one.deadline_ms) for one in view.monitors
+        }
+        plain = {name: getattr(view, name) for name in names}
+        return cls(**plain, other_participants=others, callback=callback, monitors=monitors)
+
+    def apply_monitor(self, event: MonitorEvent) -> None:
+        """Note that a supervisor is to be connected, has joined, or is in the conversation no more."""
+        match event:
+            case e.ContactMonitorRequested():
+                monitor = CachedMonitor(mode=event.present_mode, wanted=event.mode, deadline_ms=event.deadline_ms)
+            case e.ContactMonitorJoined():
+                monitor = CachedMonitor(mode=event.mode)
+            case e.ContactMonitorFailed(present_mode=MonitorMode()):
+                monitor = CachedMonitor(mode=event.present_mode)
+            case _:
+                self.monitors.pop(event.supervisor_id, None)
+                return
+        self.monitors[event.supervisor_id] = monitor
 
     def set_owner(self, agent_id: str | None, assignment_id: str | None) -> None:
         """Set the owner and the owner's assignment; a conversation with a new owner is not parked."""
@@ -448,6 +494,8 @@ class ContactCache(Struct, kw_only=True):
                     contact.channel, contact.reference = event.channel, event.reference
             case e.ContactChannelSwitched():
                 contact.channel, contact.reference = event.channel, event.reference
+            case e.ContactMonitorRequested() | e.ContactMonitorJoined() | e.ContactMonitorFailed() | e.ContactMonitorLeft():
+                contact.apply_monitor(event)
             case e.ContactSuspended():
                 contact.state, contact.callback = ContactState.SUSPENDED, None
                 contact.set_owner(None, None)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from router.client.http_query import exchange
 from router.model.filters import BulkPreview, BulkReceipt
-from router.model.states import AgentState
+from router.model.states import AgentState, MonitorMode
 from router.model.views import AgentView, WaitingView
 
 T = TypeVar("T")
@@ -117,6 +117,15 @@ class SupervisorApi:
         body = {"act": act, "ids": ids, "agents": agents, "contacts": contacts}
         body = {name: value for name, value in body.items() if value is not None}
         return await self._send("POST", "/v1/bulk", body, BulkReceipt, idempotency_key or secrets.token_urlsafe(16))
+
+    async def monitor(self, contact_id: str, mode: MonitorMode) -> None:
+        """Join a conversation, or change the mode; the gateway connects the supervisor, who is the subject of the token."""
+        await self._send("POST", f"/v1/contacts/{quote(contact_id, safe='')}/monitor", {"mode": mode}, dict[str, Any])
+
+    async def stop_monitoring(self, contact_id: str, supervisor_id: str | None = None) -> None:
+        """Leave a conversation, or remove another supervisor from it."""
+        body = {} if supervisor_id is None else {"supervisor_id": supervisor_id}
+        await self._send("POST", f"/v1/contacts/{quote(contact_id, safe='')}/monitor/leave", body, dict[str, Any])
 
     async def update_agent(self, agent_id: str, changes: Mapping[str, Any]) -> None:
         """Change an agent's record by a merge patch: fields that are not named stay as they are, None removes."""

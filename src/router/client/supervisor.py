@@ -11,7 +11,7 @@ from router.client.state import WorkspaceCache
 from router.client.statistics import CachedStatistics, Subject
 from router.client.websocket_client import Guard
 from router.context.cards import Card
-from router.model.states import AgentState
+from router.model.states import AgentState, MonitorMode
 from router.protocol import frames as f
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period
@@ -113,6 +113,19 @@ class SupervisorClient(ContactCommands):
         """Remove an agent from a conversation that is owned by another agent."""
         return await self._send_command(
             f.RemoveParticipantFrame(id=self._next_id(), contact_id=contact_id, agent_id=agent_id), **guard
+        )
+
+    async def monitor(self, contact_id: str, mode: MonitorMode, **guard: Unpack[Guard]) -> f.OkFrame:
+        """Join a conversation, or change the mode; the gateway connects the supervisor (``contact.monitor_joined``).
+
+        With the present mode: stay for longer, with a token that was renewed (``refresh``).
+        """
+        return await self._send_command(f.MonitorFrame(id=self._next_id(), contact_id=contact_id, mode=mode), **guard)
+
+    async def stop_monitoring(self, contact_id: str, supervisor_id: str | None = None, **guard: Unpack[Guard]) -> f.OkFrame:
+        """Leave a conversation, or remove another supervisor from it."""
+        return await self._send_command(
+            f.StopMonitoringFrame(id=self._next_id(), contact_id=contact_id, supervisor_id=supervisor_id), **guard
         )
 
     async def end(self, contact_id: str, reason: str = "supervisor", **guard: Unpack[Guard]) -> f.OkFrame:

@@ -25,6 +25,7 @@ from router.engine.commands import COMMAND_HANDLERS
 from router.engine.commands.channel_switch import serve_waiting_switches
 from router.engine.commands.goals import count_goals, goal_view
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
+from router.engine.commands.monitoring import end_monitors
 from router.engine.commands.offers import match_all
 from router.engine.commands.policies import contacts_of_removed_queues, publication_refusal
 from router.engine.commands.policy_schedule import schedule_refusal
@@ -118,6 +119,8 @@ class Engine:
                 _match(tx)
         if state.goals.over:
             count_goals(tx)
+        if index.monitors.to_check:
+            end_monitors(tx)
         if events:
             state.event_at_ms = at_ms
         return Outcome(answer, first_seq, at_ms, events)

@@ -50,6 +50,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     """Whether the gateway connects the customer on another channel."""
     is_passing_on: bool = False
     """Whether it connects the customer with another agent, who owns the contact then."""
+    is_monitored: bool = False
+    """Whether a supervisor has joined the conversation, or is to join it."""
 
     @property
     def is_assigned(self) -> bool:
@@ -100,6 +102,12 @@ class Situation(Struct, frozen=True, kw_only=True):
         return is_connected and (self.is_waiting or talks)
 
     @property
+    def may_be_monitored(self) -> bool:
+        """Return whether a supervisor can join the conversation."""
+        talks = self.is_assigned and self.owner_state is not AssignmentState.PARKED
+        return talks and self.callback_phase in (None, CallbackPhase.CONNECTED)
+
+    @property
     def can_ask_an_agent(self) -> bool:
         """Return whether the owner may ask another agent: none is asked or consulted already."""
         return self.is_assigned and self.pending is None and not self.has_consult
@@ -121,6 +129,9 @@ RULES: Final[dict[str, Rule]] = {
     "choose": lambda it: it.is_choosing,
     "switch_channel": lambda it: it.may_switch_channel,
     "channel_result": lambda it: it.is_switching,
+    "monitor": lambda it: it.may_be_monitored,
+    "stop_monitoring": lambda it: it.is_monitored,
+    "monitor_result": lambda it: it.is_monitored,
     "callback": lambda it: it.is_waiting and it.callback_phase is None,
     "callback_move": lambda it: it.is_live and not it.is_assigned and it.callback_phase in _CALLS_WAITING,
     "callback_claim": lambda it: it.is_live and it.callback_phase is CallbackPhase.DIALLING,
@@ -151,7 +162,7 @@ _ON_CONTACT: Final = ("end", "transfer", "transfer_to_queue", "transfer_cancel")
 _ON_CONSULT: Final = ("consult", "consult_complete", "consult_cancel", "conference", "hand_over")
 _FROM_OUTSIDE: Final = (
     *("update", "cancel", "abandon", "end", "park_contact", "unpark_contact"),
-    *("choose", "suspend", "resume_contact", "switch_channel", "channel_result"),
+    *("choose", "suspend", "resume_contact", "switch_channel", "channel_result", "monitor_result"),
     *("callback", "callback_move", "callback_claim", "callback_result"),
 )
 
@@ -164,7 +175,7 @@ OPERATIONS: Final[dict[Requester, tuple[str, ...]]] = {
         *_FROM_OUTSIDE,
         *("requeue", "assign", "transfer", "transfer_to_queue", "transfer_cancel"),
         *_ON_CONSULT,
-        *("add_participant", "remove_participant"),
+        *("add_participant", "remove_participant", "monitor", "stop_monitoring"),
     ),
 }
 """By requester: the operations that the requester may ask for in some situation."""
@@ -186,6 +197,7 @@ def situation_of(
     other_roles: Iterable[AssignmentRole],
     is_switching: bool = False,
     is_passing_on: bool = False,
+    is_monitored: bool = False,
 ) -> Situation:
     """Return the situation of a contact; ``other_roles`` are those of the agents besides the owner."""
     roles = set(other_roles)
@@ -199,4 +211,5 @@ def situation_of(
         has_participants=AssignmentRole.PARTICIPANT in roles,
         is_switching=is_switching,
         is_passing_on=is_passing_on,
+        is_monitored=is_monitored,
     )

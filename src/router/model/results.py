@@ -73,6 +73,10 @@ class RefusalCode(IntEnum):
     """The agent of the contact has no capacity for the channel; the detail names the possible ones."""
     CUSTOMER_HAS_ANSWERED = 56
     """The outcome or the score is the answer of the customer, which an agent does not replace."""
+    MONITORING_NOT_ALLOWED = 53
+    """The policy does not permit supervisors to join conversations of the queue in this mode."""
+    MONITOR_LIMIT_EXCEEDED = 54
+    """The conversation, or the supervisor, has as many monitors as the policy permits."""
 
     INVALID_POLICY = 60
     POLICY_VERSION_CONFLICT = 61

@@ -27,6 +27,8 @@ GatewayId: TypeAlias = str
 
 WorkspaceId: TypeAlias = str
 
+SupervisorId: TypeAlias = str
+
 TeamId: TypeAlias = str
 
 # In Python `$` also matches before a trailing newline; the lookahead excludes it.
@@ -277,6 +279,28 @@ class ChannelOutcome(StrEnum):
     """The customer is on the new channel."""
     FAILED = "failed"
     """The customer could not be connected; the old channel stands."""
+
+
+class MonitorMode(StrEnum):
+    """How a supervisor takes part in a conversation."""
+
+    LISTEN = "listen"
+    """Hears or reads it, without being heard."""
+    WHISPER = "whisper"
+    """Is heard by the agent only, not by the customer."""
+    BARGE = "barge"
+    """Is in the conversation with agent and customer."""
+
+
+class MonitorOutcome(StrEnum):
+    """What the gateway reports about a supervisor who is to join a conversation."""
+
+    JOINED = "joined"
+    """The supervisor is connected in that mode."""
+    FAILED = "failed"
+    """The supervisor could not be connected in that mode; an earlier mode stands."""
+    LEFT = "left"
+    """The supervisor is connected no more: they have hung up, or the connection is lost."""
 
 
 class CallbackPhase(StrEnum):

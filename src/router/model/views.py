@@ -6,6 +6,7 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last 
 from msgspec import UNSET, Struct, UnsetType
 
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
+from router.model.monitoring import MonitorView
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import (
     AgentId,
@@ -20,9 +21,11 @@ from router.model.states import (
     GatewayId,
     IfUnable,
     MatchTrigger,
+    MonitorMode,
     OfferId,
     Presence,
     QueueId,
+    SupervisorId,
     TeamId,
 )
 
@@ -121,6 +124,8 @@ class AssignmentView(_View, frozen=True, kw_only=True):
     """Role of the agent in the conversation."""
     members: dict[AgentId, AssignmentRole] = {}
     """All agents of the conversation with their roles; empty: only the owner, or this agent has left."""
+    monitors: dict[SupervisorId, MonitorMode] = {}
+    """Supervisors in the conversation and their modes, for its owner; empty also where the policy hides them."""
     allowed: tuple[str, ...] = ()
     """Operations on the assignment and its contact that the state allows its agent now, named like the frames of the WebSocket
     protocol. The target or a limit of the policy may still prevent one."""
@@ -266,6 +271,8 @@ class ContactView(_View, frozen=True, kw_only=True):
     """Its suspension; null: it is not suspended."""
     switch: SwitchView | None = None
     """Its switch to another channel, in progress; null: none."""
+    monitors: tuple[MonitorView, ...] = ()
+    """Supervisors who have joined the conversation, or are to; an agent is shown those that the policy lets them see."""
 
 
 class AgentView(_View, frozen=True, kw_only=True):

@@ -382,6 +382,19 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The agent could not have the conversation on the channel; `allowed` lists the channels that are possible now.",
         "Use one of the channels in `allowed`, or let the switch wait with `if_unable: queue` or `consult`.",
     ),
+    # --- supervisors in conversations ------------------------------------------------------------------------------------
+    "monitoring_not_allowed": _P(
+        409,
+        "The policy does not permit this mode",
+        "Supervisors may not join conversations of this queue in this mode; `allowed` lists the modes that `monitoring` permits.",
+        "Use one of the modes in `allowed`, or change `monitoring` of the policy.",
+    ),
+    "monitor_limit_exceeded": _P(
+        409,
+        "Too many supervisors in the conversation, or conversations of the supervisor",
+        "The conversation has `monitors_max` supervisors, or the supervisor has joined `contacts_max` conversations.",
+        "Leave another conversation first, or wait until a supervisor has left.",
+    ),
     # --- callbacks -----------------------------------------------------------------------------------------------------
     "callback_not_offered": _P(
         409,

@@ -42,6 +42,7 @@ queues:
   rings: {}
 retention: {suspended_contacts_max: 1}
 facts: {tier: {type: enum, values: [gold]}}
+monitoring: {modes: [listen], monitors_max: 1}
 """
 LIMITS: Final = {"server": {"body_timeout_s": 1, "answer_timeout_s": 1, "state_changes_burst": 1_000}}
 
@@ -271,6 +272,11 @@ async def provoke_by_work(p: Provoker) -> None:
     await p.fails("channel_not_possible", "POST", f"/v1/contacts/{talk}/channel", {"channel": "film"}, field="channel")
     ada: dict[str, Any] = {"role": Role.AGENT, "subject": "ada"}
     await p.fails("agent_busy", "DELETE", "/v1/agents/ada")
+    await p.fails("monitoring_not_allowed", "POST", f"/v1/contacts/{talk}/monitor", {"mode": "whisper"}, field="mode")
+    await p.ok("POST", f"/v1/contacts/{talk}/monitor", {"mode": "listen"})
+    await p.fails(
+        "monitor_limit_exceeded", "POST", f"/v1/contacts/{talk}/monitor", {"mode": "listen"}, subject="tom", field="contact_id"
+    )
     await p.fails("invalid_consult_state", "POST", f"/v1/contacts/{talk}/consult/complete", **ada)
     await p.ok("PUT", "/v1/agents/bob", {"queues": ["plain"]})
     await p.fails("invalid_agent_state", "POST", f"/v1/contacts/{talk}/participants", {"agent_id": "bob"}, field=None)

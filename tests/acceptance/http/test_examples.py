@@ -89,9 +89,10 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
         Api(router, "operator") as operator,
         Api(router, "agent", "ada") as ada,
         Api(router, "agent", "grace") as grace,
+        Api(router, "supervisor", "sue") as sue,
     ):
         document = await admin.ok("GET", "/openapi.json")
-        reader = Reader(router, document, {"admin": admin, "operator": operator, "ada": ada, "grace": grace})
+        reader = Reader(router, document, {"admin": admin, "operator": operator, "ada": ada, "grace": grace, "sue": sue})
         await prepare_agents_and_queues(reader)
         await move_waiting_contacts(reader)
         await work_on_a_conversation(reader)
@@ -135,6 +136,9 @@ async def work_on_a_conversation(reader: Reader) -> None:
     assignment_id = (await reader.send("get_agent"))["assignments"][0]["assignment_id"]
     await reader.send("report_goal", "ada", contact_id=contact_id)
     assert (await reader.send("get_goal", "ada", contact_id=contact_id))["ease"] == 6
+    await reader.send("monitor_contact", "sue", contact_id=contact_id)
+    await reader.send("report_monitor", contact_id=contact_id)
+    await reader.send("stop_monitoring", "sue", contact_id=contact_id)
     await reader.send("hold_assignment", "ada", assignment_id=assignment_id)
     await reader.send("set_agent_state", "grace", {"state": "ready"}, agent_id="grace")
     await reader.send("transfer_contact", "ada", contact_id=contact_id)

@@ -133,6 +133,8 @@ def attempts(frames: Any, name: str) -> list[Any]:
             values |= {"outcome": "connected"}
         if kind is f.ReportGoalFrame:
             values |= {"outcome": "done"}
+        if kind is f.MonitorResultFrame:
+            values |= {"supervisor_id": "sue", "mode": "listen", "outcome": "left"}
         found.append(kind(id="1", **values))
     return found
 

@@ -15,7 +15,7 @@ from router.model.commands import CallbackFields
 from router.model.operations import OPERATIONS, Requester, allowed_operations
 from router.model.policy import CallbackMode, CallbackPolicy
 from router.model.results import Done, RefusalCode, Refused
-from router.model.states import AssignmentState, CallbackOutcome, ChannelOutcome, IfUnable
+from router.model.states import AssignmentState, CallbackOutcome, ChannelOutcome, IfUnable, MonitorMode, MonitorOutcome
 from tests.support.builders import START_MS, a_channel, a_contact, a_policy, a_queue, an_agent, published, ready
 
 STATE_CODES: Final = (
@@ -53,6 +53,10 @@ TAKEN_OVER: Final[tuple[c.Command, ...]] = (
 )
 COMPLETE: Final = c.CompleteConsult(contact_id="c1", agent_id="ada")
 
+LISTEN: Final = c.MonitorContact(contact_id="c1", supervisor_id="sue", mode=MonitorMode.LISTEN)
+LISTENS: Final = c.ReportMonitor(
+    contact_id="c1", supervisor_id="sue", mode=MonitorMode.LISTEN, outcome=MonitorOutcome.JOINED, gateway_id="web"
+)
 CONSULT_FOR_CHAT: Final[tuple[c.Command, ...]] = (
     an_agent("bob", skills={"english": 5}),
     c.SetAgentChannels(agent_id="ada", paused=("chat",)),
@@ -85,6 +89,8 @@ STATES: Final[dict[str, tuple[bool, tuple[c.Command, ...]]]] = {
     "suspended in a conversation": (True, (ACCEPT, c.SuspendContact(contact_id="c1", agent_id="ada"))),
     "resumed": (False, (c.SuspendContact(contact_id="c1"), c.ResumeContact(contact_id="c1"))),
     "switching": (True, (ACCEPT, c.SwitchChannel(contact_id="c1", channel="chat"))),
+    "supervisor asked for": (True, (ACCEPT, LISTEN)),
+    "supervisor listens": (True, (ACCEPT, LISTEN, LISTENS)),
     "waiting for a channel": (True, (ACCEPT, c.SwitchChannel(contact_id="c1", channel="film", if_unable=IfUnable.QUEUE))),
     "consult for a channel offered": (True, (ACCEPT, *CONSULT_FOR_CHAT)),
     "consult for a channel running": (True, (ACCEPT, *CONSULT_FOR_CHAT, ANSWER)),
@@ -174,6 +180,9 @@ def from_outside(contact_id: str, gateway_id: str | None, now_ms: int) -> dict[s
         "suspend": c.SuspendContact(**by),
         "resume_contact": c.ResumeContact(**by),
         "switch_channel": c.SwitchChannel(**by, channel="video"),
+        "monitor": c.MonitorContact(**of, supervisor_id="sue", mode=MonitorMode.BARGE),
+        "stop_monitoring": c.StopMonitoring(**of, supervisor_id="sue"),
+        "monitor_result": c.ReportMonitor(**by, supervisor_id="sue", mode=MonitorMode.LISTEN, outcome=MonitorOutcome.LEFT),
         "channel_result": c.ReportChannel(**by, outcome=ChannelOutcome.CONNECTED),
         "callback": c.RequestCallback(**by, callback=CallbackFields(at_ms=now_ms + 90_000)),
         "callback_move": c.MoveCallback(**by, at_ms=now_ms + 90_000),

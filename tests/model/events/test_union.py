@@ -5,12 +5,20 @@ from typing import get_args
 import msgspec
 
 from router.model import events
-from router.model.events import Event, agent, alerts, channel, contact, goal, workspace
+from router.model.events import Event, agent, alerts, channel, contact, goal, monitoring, workspace
 from tests.support.structs import tags_of
 
 
 def test_the_union_contains_every_event() -> None:
-    tags = tags_of(contact) | tags_of(channel) | tags_of(agent) | tags_of(goal) | tags_of(workspace) | tags_of(alerts)
+    tags = (
+        tags_of(contact)
+        | tags_of(channel)
+        | tags_of(agent)
+        | tags_of(goal)
+        | tags_of(monitoring)
+        | tags_of(workspace)
+        | tags_of(alerts)
+    )
     assert {struct.__name__: struct.__struct_config__.tag for struct in get_args(Event)} == tags
     assert len(set(tags.values())) == len(tags)
 

@@ -7,7 +7,7 @@ import pytest
 
 from router.model import commands as c
 from router.model.commands import Command
-from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, GoalOutcome, IfUnable
+from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, GoalOutcome, IfUnable, MonitorMode, MonitorOutcome
 from router.protocol import frames as f
 from router.protocol.session import Endpoint
 
@@ -67,6 +67,12 @@ GATEWAY: list[tuple[f.CommandFrame, Command]] = [
     (f.ParkContactFrame(**ON_CONTACT), c.ParkContact(contact_id="c1", gateway_id="pbx")),
     (f.UnparkContactFrame(**ON_CONTACT), c.UnparkContact(contact_id="c1", gateway_id="pbx")),
     (
+        f.MonitorResultFrame(**ON_CONTACT, supervisor_id="sue", mode=MonitorMode.BARGE, outcome=MonitorOutcome.FAILED),
+        c.ReportMonitor(
+            contact_id="c1", gateway_id="pbx", supervisor_id="sue", mode=MonitorMode.BARGE, outcome=MonitorOutcome.FAILED
+        ),
+    ),
+    (
         f.SwitchChannelFrame(**ON_CONTACT, channel="voice", reference="call-9", if_unable=IfUnable.QUEUE),
         c.SwitchChannel(contact_id="c1", gateway_id="pbx", channel="voice", reference="call-9", if_unable=IfUnable.QUEUE),
     ),
@@ -99,6 +105,15 @@ GATEWAY: list[tuple[f.CommandFrame, Command]] = [
 
 # Frames that only a supervisor sends, and the commands.
 SUPERVISOR: list[tuple[f.CommandFrame, Command]] = [
+    (
+        f.MonitorFrame(**ON_CONTACT, mode=MonitorMode.WHISPER),
+        c.MonitorContact(contact_id="c1", supervisor_id="sue", mode=MonitorMode.WHISPER),
+    ),
+    (f.StopMonitoringFrame(**ON_CONTACT), c.StopMonitoring(contact_id="c1", supervisor_id="sue")),
+    (
+        f.StopMonitoringFrame(**ON_CONTACT, supervisor_id="tom"),
+        c.StopMonitoring(contact_id="c1", supervisor_id="tom", reason="removed"),
+    ),
     (f.RequeueFrame(**ON_CONTACT, queue_id="support"), c.RequeueContact(contact_id="c1", queue_id="support")),
     (f.AssignFrame(**ON_CONTACT, agent_id="bob"), c.AssignContact(contact_id="c1", agent_id="bob")),
     (f.AddParticipantFrame(**ON_CONTACT, agent_id="bob"), c.AddParticipant(contact_id="c1", agent_id="bob")),
@@ -133,6 +148,10 @@ COMMAND_FRAMES = sorted(
 )
 
 
+# The supervisor, and how long they may stay, come from the credential; who leaves decides the reason.
+_OF_MONITORING: dict[type, set[str]] = {f.MonitorFrame: {"supervisor_id", "until_ms", "scope"}, f.StopMonitoringFrame: {"reason"}}
+
+
 def _name(value: Any) -> str:
     return type(value).__name__ if isinstance(value, f.CommandFrame) else ""
 
@@ -149,7 +168,7 @@ def test_a_gateway_frame_is_its_command_by_that_gateway(frame: f.CommandFrame, c
 
 @pytest.mark.parametrize(("frame", "command"), SUPERVISOR, ids=_name)
 def test_a_supervisor_frame_is_its_command(frame: f.CommandFrame, command: Command) -> None:
-    assert frame.to_command() == command
+    assert frame.to_command(supervisor_id="sue") == command
 
 
 @pytest.mark.parametrize(("frame", "command"), CUSTOMER, ids=_name)
@@ -173,9 +192,11 @@ def test_a_frame_declares_fields_of_its_command_and_an_id(kind: type[f.CommandFr
     left = fields.keys() - declared - kind.fixed.keys()
     # Facts of customers come from the router itself; a customer names no contact and sets no terms.
     if kind not in {type(frame) for frame, _ in CUSTOMER}:
-        assert left <= {"agent_id", "gateway_id", "customer_facts", "by_customer", "is_customer"}
+        assert left <= {"agent_id", "gateway_id", "customer_facts", "by_customer", "is_customer"} | _OF_MONITORING.get(kind, set())
     for one in msgspec.structs.fields(kind):
-        if one.name not in ("id", "idempotency_key", "if_match") and not one.required:
+        if one.name == "supervisor_id" and kind is f.StopMonitoringFrame:
+            assert one.default is None  # The supervisor who sends it.
+        elif one.name not in ("id", "idempotency_key", "if_match") and not one.required:
             assert one.default == fields[one.name].default, one.name
 
 

@@ -1,10 +1,16 @@
 """Events about contacts: submits, changes, requeues, callbacks and ends."""
 
+from typing import TypeAlias
+
 from router.model import events as e
 from router.model.policy import CallbackQueuePosition, ResumePlace
 from router.model.states import AgentState, AssignmentState, ContactState, IfUnable
 from tests.support.reference.records import TERMINAL, RefAssignment, RefCallback, RefContact, RefHold, RefSuspension
 from tests.support.reference.tables import EventModelTables
+
+MonitorEvent: TypeAlias = (
+    e.ContactMonitorRequested | e.ContactMonitorJoined | e.ContactMonitorFailed | e.ContactMonitorRenewed | e.ContactMonitorLeft
+)
 
 
 class ContactEventModel(EventModelTables):
@@ -184,6 +190,42 @@ class ContactEventModel(EventModelTables):
         beside = self.assignments[event.to_assignment_id]
         assert (beside.agent_id, beside.channel) == (event.to_agent_id, event.channel), "connected with another agent, or elsewhere"
         assert beside.state is AssignmentState.ACTIVE and event.held_units == 0, "capacity is held of an agent who is to leave"
+
+    def _apply_monitor(self, event: MonitorEvent) -> None:
+        """Follow a supervisor: asked for, joined in a mode, left. Nothing but the end may happen once the conversation is over."""
+        key = (event.contact_id, event.supervisor_id)
+        mode, wanted, agent_id = self.monitors.get(key, (None, None, ""))
+        if isinstance(event, e.ContactMonitorLeft):
+            assert mode is event.mode and agent_id == event.owner_agent_id, "a supervisor leaves who has not joined"
+            del self.monitors[key]
+            return
+        if isinstance(event, e.ContactMonitorFailed):
+            assert wanted is event.mode and mode is event.present_mode, "a request fails that was not made"
+            if mode is None:
+                del self.monitors[key]
+            else:
+                self.monitors[key] = (mode, None, agent_id)
+            return
+        contact = self.live_contact(event.contact_id)
+        assert contact.state is ContactState.ASSIGNED, "a supervisor joins a contact without an agent"
+        match event:
+            case e.ContactMonitorRequested():
+                assert event.owner_agent_id == self.owner_of(contact) and event.present_mode is mode is not event.mode
+                assert event.deadline_ms > self.at_ms and (event.until_ms is None or event.until_ms >= self.at_ms)
+                self.monitors[key] = (mode, event.mode, event.owner_agent_id)
+            case e.ContactMonitorJoined():
+                assert (wanted, mode, agent_id) == (event.mode, event.from_mode, event.owner_agent_id), "not asked for"
+                assert agent_id == self.owner_of(contact), "a supervisor joins the conversation of a former agent"
+                self.monitors[key] = (event.mode, None, agent_id)
+            case e.ContactMonitorRenewed():
+                assert key in self.monitors and event.until_ms >= self.at_ms
+
+    def check_monitors(self) -> None:
+        """Check, at the end of a step, that every supervisor is in the conversation of its present agent."""
+        for (contact_id, supervisor_id), (_, _, agent_id) in self.monitors.items():
+            contact = self.contacts.get(contact_id)
+            is_there = contact is not None and contact.state is ContactState.ASSIGNED and self.owner_of(contact) == agent_id
+            assert is_there, f"{supervisor_id} is in a conversation of {contact_id} that is over"
 
     def _apply_suspension(self, event: e.ContactSuspended) -> None:
         contact = self.live_contact(event.contact_id)

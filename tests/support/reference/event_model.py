@@ -45,6 +45,14 @@ class EventModel(ContactEventModel, WorkEventModel):
                 | e.ContactAssigned()
             ):
                 self._apply_contact(event)
+            case (
+                e.ContactMonitorRequested()
+                | e.ContactMonitorJoined()
+                | e.ContactMonitorFailed()
+                | e.ContactMonitorRenewed()
+                | e.ContactMonitorLeft()
+            ):
+                self._apply_monitor(event)
             case e.ParticipantAdded() | e.ParticipantJoined() | e.ParticipantLeft() | e.ContactHandedOver():
                 self._apply_conference(event)
             case e.OfferMade() | e.OfferAccepted() | e.OfferDeclined() | e.OfferExpired() | e.OfferRescinded():

@@ -4,7 +4,7 @@ Which event changes what is written in ``event_model.py``, ``contact_events.py``
 """
 
 from router.model.policy import AtClosing, ChannelPolicy, Policy, QueuePolicy, RateCapPolicy, Selection
-from router.model.states import AssignmentRole, AssignmentState, ContactState, OfferState
+from router.model.states import AssignmentRole, AssignmentState, ContactState, MonitorMode, OfferState
 from tests.support.reference.records import TERMINAL, RefAgent, RefAssignment, RefContact, RefOffer
 
 
@@ -29,6 +29,8 @@ class EventModelTables:
         """What ``at_closing`` said when the queue closed."""
         self.next_change_ms: dict[str, int] = {}
         """Next change of the opening state, by queue, as far as published."""
+        self.monitors: dict[tuple[str, str], tuple[MonitorMode | None, MonitorMode | None, str]] = {}
+        """Supervisors in conversations, by contact and supervisor: present mode, mode asked for, agent whose conversation it is."""
         self.submitted = 0
         self.ended = dict.fromkeys(TERMINAL.values(), 0)
         self.seq = 0

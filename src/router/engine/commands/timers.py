@@ -9,6 +9,7 @@ from router.engine.commands import (
     channel_switch,
     contacts,
     hours,
+    monitoring,
     offers,
     overflow,
     parking,
@@ -105,6 +106,10 @@ def _expire_switch(tx: Transaction, contact_id: str) -> None:
     channel_switch.give_up_switch(tx, tx.state.contacts[contact_id], "timeout")
 
 
+def _end_monitors(tx: Transaction, contact_id: str) -> None:
+    monitoring.fire_monitor_timer(tx, tx.state.contacts[contact_id])
+
+
 def _end_leave_grace(tx: Transaction, contact_id: str) -> None:
     presence.end_grace(tx, tx.state.contacts[contact_id])
 
@@ -134,6 +139,7 @@ _TIMER_HANDLERS: Final[dict[int, Callable[[Transaction, str], None]]] = {
     TimerKind.CHOOSE: _end_choice,
     TimerKind.SWITCH: _expire_switch,
     TimerKind.LEAVE: _end_leave_grace,
+    TimerKind.MONITOR: _end_monitors,
     TimerKind.NO_AGENTS: overflow.leave_queue_without_agents,
     TimerKind.OPENING: hours.continue_opening,
     TimerKind.PUBLICATION: policy_schedule.publish_scheduled,

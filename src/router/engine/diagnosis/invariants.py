@@ -31,6 +31,7 @@ def broken_invariants(state: RoutingState) -> list[str]:
         *_callbacks(state),
         *_suspensions(state),
         *_requests(state),
+        *_monitors(state),
         *_missed_matches(state),
     ]
 
@@ -192,6 +193,20 @@ def _suspensions(state: RoutingState) -> Iterator[str]:
     counted = {name: len(contacts) for name, contacts in state.suspended_by_customer.items()}
     if state.suspended_count != len(suspended) or counted != of_customers:
         yield "I41 the count of all suspended contacts is wrong"
+
+
+def _monitors(state: RoutingState) -> Iterator[str]:
+    """Check that a supervisor has joined only the conversation of its present agent, and that the index knows all of them."""
+    found: dict[str, set[str]] = {}
+    for contact in state.contacts.values():
+        for monitor in contact.monitors:
+            found.setdefault(monitor.supervisor_id, set()).add(contact.contact_id)
+            if contact.state is not ContactState.ASSIGNED or contact.assignment_id != monitor.assignment_id:
+                yield f"I7 contact {contact.contact_id} has a monitor of a conversation that is over"
+            if monitor.mode is None and monitor.wanted is None:
+                yield f"I7 contact {contact.contact_id} has a monitor that neither has joined nor is to join"
+    if found != {name: set(contacts) for name, contacts in state.index.monitors.by_supervisor.items()}:
+        yield "I41 the index of monitors is wrong"
 
 
 def _conservation(state: RoutingState) -> Iterator[str]:

@@ -44,11 +44,21 @@ def _updated(state: RoutingState, event: AgentUpdated) -> None:
     agent.channel_max = event.channel_max
     agent.attributes = event.attributes
     agent.queue_ranks = event.queue_ranks
-    state.index.teams.move(agent.agent_id, agent.team, event.team)
+    if agent.team != event.team:
+        state.index.teams.move(agent.agent_id, agent.team, event.team)
+        _check_monitors(state, agent)
     agent.team, agent.labels = event.team, event.labels
     state.index.agents.update_limits(agent)
     state.index.agents.assign_group(agent)
     update_ready_agents(state)
+
+
+def _check_monitors(state: RoutingState, agent: Agent) -> None:
+    """Have the supervisors looked at who have joined conversations of an agent: the agent may be in their scope no more."""
+    for work in agent.assignments.values():
+        contact = state.contacts.get(work.contact_id)
+        if contact is not None and contact.monitors:
+            state.index.monitors.to_check[contact.contact_id] = contact
 
 
 def _change_state(state: RoutingState, agent: Agent, after: AgentState) -> None:

@@ -28,6 +28,8 @@ def change_state(state: RoutingState, contact: Contact, transitions: EventTransi
     """Change the contact's state by a transition and keep the counts of its queue up to date."""
     before = contact.state
     contact.changed_at_ms = state.at_ms
+    if contact.monitors:
+        state.index.monitors.to_check[contact.contact_id] = contact
     if (after := transitions[before]) is not before:
         if contact.switch is not None:
             end_switch(state, contact)

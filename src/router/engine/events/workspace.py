@@ -84,6 +84,8 @@ def _policy_published(state: RoutingState, event: PolicyPublished) -> None:
     for name in state.no_agents_since:
         state.timers.add_check(name)
     state.index.agents.ready_groups_changed = True
+    for contact_id in state.index.monitors.monitored():
+        state.index.monitors.to_check[contact_id] = state.contacts[contact_id]
     update_ready_agents(state)
 
 

@@ -28,6 +28,7 @@ from router.engine.index.agents import AgentIndex
 from router.engine.index.contacts import ContactIndex
 from router.engine.index.directory import ContactDirectory
 from router.engine.index.lines import LineIndex
+from router.engine.index.monitors import MonitorIndex
 from router.engine.index.policy_diff import index_changes
 from router.engine.index.qualification import QualificationIndex
 from router.engine.index.teams import AgentTeams
@@ -55,6 +56,7 @@ class RoutingIndex:
         self.agent_ids: Any = SortedList()
         """Ids of all agents in ascending order."""
         self.teams = AgentTeams()
+        self.monitors = MonitorIndex()
         self.classifier = EntryRuleClassifier(_NO_POLICY)
         """Compiled entry rules."""
         self.round_robin_queues: frozenset[QueueId] = frozenset()
@@ -105,6 +107,7 @@ class RoutingIndex:
         self.agents.freed.clear()
         self.agents.unavailable.clear()
         self.contacts.to_match.clear()
+        self.monitors.to_check.clear()
 
 
 def queues_to_leave(policy: Policy) -> tuple[QueueId, ...]:

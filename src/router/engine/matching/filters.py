@@ -7,7 +7,7 @@ from msgspec import structs
 from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.contact import Contact
-from router.model.commands import PlainCommand
+from router.model.commands import MonitorContact, PlainCommand
 from router.model.filters import AgentFilter, LiveContactFilter, ObjectFilter, SupervisorScope
 from router.model.states import QueueId
 
@@ -93,6 +93,8 @@ def within_scope(state: RoutingState, command: PlainCommand, scope: SupervisorSc
         name = getattr(command, field, None)
         if name is not None and not _is_in_scope(state, scope, field, name):
             hidden[field] = _HIDDEN
+    if isinstance(command, MonitorContact):
+        command = structs.replace(command, scope=scope)
     return structs.replace(command, **hidden) if hidden else command
 
 

@@ -13,13 +13,14 @@ from router.engine.routing_state import RoutingState
 from router.engine.state.agent import Agent
 from router.engine.state.clocks import TimerKind, is_clock_stopped, waited_ms
 from router.engine.state.contact import Contact
-from router.engine.state.contact_parts import CallbackState
+from router.engine.state.contact_parts import CallbackState, MonitorState
 from router.engine.state.plan_stages import contact_requirement, exclusive_agents_of
 from router.engine.state.records import Assignment, Offer, format_requirement
 from router.engine.state.workspace import agent_taking_over, conversation_roles, operations_on
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
 from router.model.forecasts import forecast_accuracy
-from router.model.states import AgentId, AssignmentRole, AssignmentState, ContactState
+from router.model.monitoring import MonitorView
+from router.model.states import AgentId, AssignmentRole, AssignmentState, ContactState, MonitorMode, SupervisorId
 from router.model.views import (
     AgentView,
     AssignmentView,
@@ -95,6 +96,7 @@ def assignment_view(state: RoutingState, assignment: Assignment) -> AssignmentVi
         callback_phase=None if live is None or live.callback is None else live.callback.phase,
         role=assignment.role,
         members=_members(state, assignment, contact),
+        monitors={} if live is None else _monitors_shown(live, assignment),
         allowed=operations_on(state, assignment),
         reason=assignment.reason,
         match_trigger=assignment.match_trigger,
@@ -190,6 +192,7 @@ def contact_view(state: RoutingState, contact: Contact) -> ContactView:
         callback=None if contact.callback is None else _callback_view(state, contact, contact.callback),
         suspension=_suspension_view(contact),
         switch=_switch_view(state, contact),
+        monitors=tuple(_monitor_view(monitor) for monitor in contact.monitors),
     )
 
 
@@ -236,6 +239,19 @@ def _switch_view(state: RoutingState, contact: Contact) -> SwitchView | None:
         if_unable=switch.if_unable if waits else None,
         to_agent_id=agent_taking_over(state, contact),
     )
+
+
+def _monitor_view(monitor: MonitorState) -> MonitorView:
+    return MonitorView(**{name: getattr(monitor, name) for name in MonitorView.__struct_fields__})
+
+
+def _monitors_shown(contact: Contact, assignment: Assignment) -> dict[SupervisorId, MonitorMode]:
+    """Return the supervisors in the conversation that its owner sees; empty for any other agent."""
+    return {
+        one.supervisor_id: one.mode
+        for one in contact.monitors
+        if one.assignment_id == assignment.assignment_id and not one.is_hidden and one.mode is not None
+    }
 
 
 def contact_detail_view(state: RoutingState, contact: Contact) -> ContactView:

@@ -24,6 +24,11 @@ from router.model.events import (
     ContactChannelSwitched,
     ContactExpired,
     ContactHandedOver,
+    ContactMonitorFailed,
+    ContactMonitorJoined,
+    ContactMonitorLeft,
+    ContactMonitorRenewed,
+    ContactMonitorRequested,
     ContactOverflowed,
     ContactRequeued,
     ContactResumed,
@@ -321,6 +326,10 @@ def _translate_callback_connected(shadow: ShadowState, event: CallbackConnected)
     return msgspec.structs.replace(event, wait_until_ms=DryRunTransaction(shadow.state).wait_max_until_ms(contact.queue_id))
 
 
+def _ignore(shadow: ShadowState, event: Event) -> None:
+    """Leave out an event that no decision depends on, and whose deadlines are none of the shadow's."""
+
+
 EVENT_TRANSLATIONS: Final[dict[type, Callable[[ShadowState, Any], Event | None]]] = {
     ContactUpdated: _translate_update,
     ContactRequeued: _translate_requeue,
@@ -332,6 +341,11 @@ EVENT_TRANSLATIONS: Final[dict[type, Callable[[ShadowState, Any], Event | None]]
     ContactExpired: _translate_expiry,
     ContactAssigned: _translate_assignment,
     ContactHandedOver: _translate_hand_over,
+    ContactMonitorRequested: _ignore,
+    ContactMonitorJoined: _ignore,
+    ContactMonitorFailed: _ignore,
+    ContactMonitorRenewed: _ignore,
+    ContactMonitorLeft: _ignore,
     OfferMade: _translate_offer,
     OfferDeclined: _translate_offer_end,
     OfferExpired: _translate_offer_end,

@@ -100,6 +100,7 @@ class ShadowState:
     def begin(self) -> None:
         """Take over a copy of the live state: agents and contacts stay, waiting lines are rebuilt under the shadow policy."""
         state = self.state
+        state.index.monitors.clear(state.contacts)
         for contact in state.contacts.values():
             if contact.state.is_terminal:
                 continue

@@ -236,6 +236,7 @@ def _derive(state: RoutingState) -> None:
         state.agents_by_state[agent.state] += 1
         state.index.teams.move(agent.agent_id, None, agent.team)
     state.index.directory.catch_up(len(state.contacts))
+    state.index.monitors.load(state.contacts.values())
     for offer in state.offers.values():
         state.agents[offer.agent_id].offers[offer.offer_id] = offer
     for work in state.assignments.values():

@@ -43,6 +43,7 @@ class TimerKind(IntEnum):
     SWITCH = 18
     LEAVE = 19
     PUBLICATION = 20
+    MONITOR = 21
 
 
 class ClockRule(NamedTuple):

@@ -30,7 +30,7 @@ from typing import Any, Final
 from msgspec import Struct
 from sortedcontainers import SortedList
 
-from router.engine.state.contact_parts import CallbackState, ChannelSwitch, RequestState, SuspensionState
+from router.engine.state.contact_parts import CallbackState, ChannelSwitch, MonitorState, RequestState, SuspensionState
 from router.engine.state.records import RequirementKey, SelectionRecord, WaitingLineKey, format_requirement
 from router.model.policy import ChannelPolicy, FactValue, QueueOrder, QueuePolicy, Selection
 from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, ContactState, EndedBy, OfferId, OfferState, QueueId
@@ -364,6 +364,8 @@ class Contact(Struct, array_like=True, gc=False):
     switch: ChannelSwitch | None = None
     switched_seq: int = 0
     """``seq`` of the event that gave it its present channel; 0: it has the channel of its submit."""
+    monitors: tuple[MonitorState, ...] = ()
+    """Supervisors in the conversation, or asked for; set by the index of monitors only."""
     waiting_line: WaitingLine | None = None
     """Derived: the waiting line it is in, or returns to when its offer ends."""
     order_key: int = 0

@@ -1,4 +1,4 @@
-"""Parts of a contact's record: its callback, its suspension, the request of its customer and a switch of its channel.
+"""Parts of a contact's record: callback, suspension, request of its customer, switch of its channel, supervisors who listen.
 
 A contact has a part only while it needs it: most contacts have none.
 """
@@ -6,8 +6,9 @@ A contact has a part only while it needs it: most contacts have none.
 from msgspec import Struct
 
 from router.model.events.contact import ContactOption
+from router.model.filters import SupervisorScope
 from router.model.policy import CallbackMode, CallbackQueuePosition, SuspensionEnd
-from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, IfUnable, QueueId
+from router.model.states import AgentId, AssignmentId, CallbackPhase, ContactId, IfUnable, MonitorMode, QueueId, SupervisorId
 
 
 class CallbackState(Struct, kw_only=True, gc=False):
@@ -102,6 +103,31 @@ class ChannelSwitch(Struct, kw_only=True, gc=False):
     """Gateway that is to connect the customer; empty: the contact's own."""
     to_assignment_id: AssignmentId | None = None
     """Assignment, on the new channel, whose agent owns the contact once the customer is connected; None: the owner's."""
+
+
+class MonitorState(Struct, frozen=True, kw_only=True, gc=False):
+    """A supervisor who has joined the conversation, or is to join it."""
+
+    supervisor_id: SupervisorId
+    agent_id: AgentId
+    assignment_id: AssignmentId
+    channel: str
+    gateway_id: str
+    """Agent, channel and gateway of the conversation that was joined: with another one, it is over."""
+    requested_at_ms: int
+    """When the supervisor asked for it first."""
+    mode: MonitorMode | None = None
+    """Mode in which the supervisor is in the conversation; None: not yet."""
+    joined_at_ms: int | None = None
+    wanted: MonitorMode | None = None
+    """Mode that the gateway is asked for; None: nothing is requested."""
+    deadline_ms: int | None = None
+    """When the gateway must have reported."""
+    until_ms: int | None = None
+    """When it ends."""
+    is_hidden: bool = False
+    """Whether the agent does not see it."""
+    scope: SupervisorScope | None = None
 
 
 def phase_when_taken(callback: CallbackState) -> CallbackPhase:

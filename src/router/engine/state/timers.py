@@ -32,6 +32,7 @@ _GRACE: Final = TimerKind.GRACE
 _HOURS: Final = TimerKind.HOURS
 _LEAVE: Final = TimerKind.LEAVE
 _LOST: Final = Presence.LOST
+_MONITOR: Final = TimerKind.MONITOR
 _NOT_READY: Final = AgentState.NOT_READY
 _NO_AGENTS: Final = TimerKind.NO_AGENTS
 _OFFER: Final = TimerKind.OFFER
@@ -245,6 +246,8 @@ class Timers:
             return contact.request is not None and contact.request.choose_until_ms == due
         if kind == _LEAVE:
             return contact.request is not None and contact.request.leave_until_ms == due and contact.waits_live
+        if kind == _MONITOR:
+            return any(one.supervisor_id == other and due in (one.deadline_ms, one.until_ms) for one in contact.monitors)
         if kind == _SWITCH:
             return contact.switch is not None and contact.switch.deadline_ms == due
         if kind == _STEP:
@@ -273,6 +276,10 @@ def _contact_entries(contact: Contact) -> Iterator[TimerEntry]:
             yield due_ms, kind, name, ""
     for agent_id, until_ms in (contact.cool_downs or {}).items():
         yield until_ms, _COOL_DOWN, name, agent_id
+    for monitor in contact.monitors:
+        for due_ms in (monitor.deadline_ms, monitor.until_ms):
+            if due_ms is not None:
+                yield due_ms, _MONITOR, name, monitor.supervisor_id
 
 
 def _agent_entries(agent: Agent) -> Iterator[TimerEntry]:

@@ -166,6 +166,7 @@ def situation_in(records: WorkspaceRecords, contact: Contact) -> Situation:
         other_roles=(records.assignments[name].role for name in contact.participant_assignment_ids),
         is_switching=contact.switch is not None and contact.switch.deadline_ms is not None,
         is_passing_on=contact.switch is not None and contact.switch.to_assignment_id is not None,
+        is_monitored=bool(contact.monitors),
     )
 
 

@@ -32,18 +32,21 @@ from router.model.commands.contact import (
     HandOverContact,
     JoinConsult,
     LeaveContact,
+    MonitorContact,
     MoveCallback,
     ParkContact,
     ReportCallback,
     ReportChannel,
     ReportGoal,
     ReportGoalSteps,
+    ReportMonitor,
     RequestCallback,
     RequestContact,
     RequeueContact,
     ResumeContact,
     SetCustomerPresence,
     StartConsult,
+    StopMonitoring,
     SubmitOrResume,
     SuspendContact,
     SwitchChannel,
@@ -121,6 +124,9 @@ __all__ = (
     "ReportChannel",
     "ReportGoal",
     "ReportGoalSteps",
+    "MonitorContact",
+    "StopMonitoring",
+    "ReportMonitor",
     "AcceptOffer",
     "DeclineOffer",
     "HoldAssignment",
@@ -233,6 +239,9 @@ PlainCommand: TypeAlias = (
     | ReportChannel
     | ReportGoal
     | ReportGoalSteps
+    | MonitorContact
+    | StopMonitoring
+    | ReportMonitor
     | ExtendWrapUp
     | CompleteAssignment
     | PutAgent

@@ -6,6 +6,7 @@ from typing import Annotated, Final, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from router.model.events.contact import TimeWindow
+from router.model.filters import SupervisorScope
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import (
     AgentId,
@@ -15,9 +16,12 @@ from router.model.states import (
     GatewayId,
     GoalOutcome,
     IfUnable,
+    MonitorMode,
+    MonitorOutcome,
     Name,
     QueueId,
     ResumeMode,
+    SupervisorId,
 )
 
 # End of the year 9999. A later time is a mistake in the unit.
@@ -446,3 +450,42 @@ class ReportGoalSteps(CommandStruct, frozen=True, kw_only=True, tag="goal.report
     """All ids of the customer."""
     steps: tuple[tuple[str, int], ...]
     """Goals, each with the time of the step that reports it."""
+
+
+class MonitorContact(CommandStruct, frozen=True, kw_only=True, tag="contact.monitor"):
+    """Let a supervisor join the conversation of an assigned contact, or change the mode. A repeat may only move ``until_ms``."""
+
+    contact_id: ContactId
+    supervisor_id: SupervisorId
+    mode: MonitorMode
+    until_ms: int | None = None
+    """When the supervisor's credential expires, epoch milliseconds; none: the policy alone limits the time."""
+    scope: SupervisorScope | None = None
+    """Queues and teams to which the supervisor is limited; the monitoring ends when the contact is in it no more."""
+
+
+class StopMonitoring(CommandStruct, frozen=True, kw_only=True, tag="contact.stop_monitoring"):
+    """End the part of a supervisor in a conversation. No effect on one who has not joined."""
+
+    contact_id: ContactId
+    supervisor_id: SupervisorId
+    reason: str = "left"
+    """``left`` (the supervisor themselves) or ``removed`` (another one)."""
+
+    @classmethod
+    def by(cls, subject: str, contact_id: ContactId, supervisor_id: SupervisorId | None) -> "StopMonitoring":
+        """Return the command of a supervisor who leaves (None), or removes this one."""
+        named = supervisor_id or subject
+        return cls(contact_id=contact_id, supervisor_id=named, reason="left" if named == subject else "removed")
+
+
+class ReportMonitor(CommandStruct, frozen=True, kw_only=True, tag="contact.report_monitor"):
+    """Report whether a supervisor is connected in the mode that was requested, or is connected no more."""
+
+    contact_id: ContactId
+    supervisor_id: SupervisorId
+    mode: MonitorMode
+    """Mode of the request that is answered; without meaning for ``left``."""
+    outcome: MonitorOutcome
+    gateway_id: GatewayId | None = None
+    """If set, the contact is unknown unless this gateway has it."""

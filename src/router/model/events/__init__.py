@@ -72,6 +72,13 @@ from router.model.events.contact import (
     TimeWindow,
 )
 from router.model.events.goal import ContactGoal, GoalChanged
+from router.model.events.monitoring import (
+    ContactMonitorFailed,
+    ContactMonitorJoined,
+    ContactMonitorLeft,
+    ContactMonitorRenewed,
+    ContactMonitorRequested,
+)
 from router.model.events.workspace import (
     DayStarted,
     IdempotencyKeyRecorded,
@@ -105,6 +112,11 @@ __all__ = (
     "ContactChannelRequested",
     "ContactChannelSwitched",
     "ContactGatewayChanged",
+    "ContactMonitorRequested",
+    "ContactMonitorJoined",
+    "ContactMonitorFailed",
+    "ContactMonitorRenewed",
+    "ContactMonitorLeft",
     "ContactOverflowed",
     "ContactPreferredAgentExpired",
     "ContactStepEntered",
@@ -175,6 +187,11 @@ Event: TypeAlias = (
     | ContactChannelRequested
     | ContactChannelSwitched
     | ContactGatewayChanged
+    | ContactMonitorRequested
+    | ContactMonitorJoined
+    | ContactMonitorFailed
+    | ContactMonitorRenewed
+    | ContactMonitorLeft
     | ContactOverflowed
     | ContactPreferredAgentExpired
     | ContactStepEntered

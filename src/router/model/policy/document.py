@@ -10,7 +10,7 @@ from msgspec import Meta
 from router.model.policy.alerts import ALERTS_MAX, AlertPolicy
 from router.model.policy.customer_facts import DerivePolicy
 from router.model.policy.goals import GoalsPolicy
-from router.model.policy.queues import ChannelPolicy, Plan, QueuePolicy, RateCapPolicy
+from router.model.policy.queues import ChannelPolicy, MonitoringPolicy, Plan, QueuePolicy, RateCapPolicy
 from router.model.policy.requests import RequestPolicy
 from router.model.policy.values import (
     DATE_PATTERN,
@@ -209,6 +209,8 @@ class Policy(PolicyStruct, frozen=True, kw_only=True):
     """IANA time zone that defines the workspace's days."""
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """Seed of the pseudo-random choice of ``selection: weighted_random``."""
+    monitoring: MonitoringPolicy = MonitoringPolicy()
+    """Terms on which supervisors join conversations."""
     requests: RequestPolicy = RequestPolicy()
     """Options of customers who ask for an agent from an app."""
     alerts: Annotated[dict[Name, AlertPolicy], Meta(max_length=ALERTS_MAX)] = {}

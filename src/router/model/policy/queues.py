@@ -33,7 +33,7 @@ from router.model.policy.values import (
     WhenFull,
     WhenNoAgentsReady,
 )
-from router.model.states import CallbackInClosedHours, Ident, Name, SubjectId
+from router.model.states import CallbackInClosedHours, Ident, MonitorMode, Name, SubjectId
 
 
 class RateCapPolicy(PolicyStruct, frozen=True, kw_only=True):
@@ -177,6 +177,23 @@ class SuspensionPolicy(PolicyStruct, frozen=True, kw_only=True):
     """Channel on which a contact is queued with ``at_expiry: queue``; null: its own."""
 
 
+class MonitoringPolicy(PolicyStruct, frozen=True, kw_only=True):
+    """Supervisors who join a conversation: ``listen``, ``whisper`` and ``barge``."""
+
+    modes: Annotated[tuple[MonitorMode, ...], Meta(max_length=3)] = (MonitorMode.LISTEN, MonitorMode.WHISPER, MonitorMode.BARGE)
+    """Modes that are permitted; empty: none, and supervisors cannot join conversations."""
+    agent_sees: bool = True
+    """Whether the agent of the contact is told which supervisors have joined, and in which mode."""
+    monitors_max: Annotated[int, Meta(ge=1, le=10)] = 3
+    """Maximum number of supervisors who have joined one conversation at a time."""
+    contacts_max: Annotated[int, Meta(ge=1, le=100)] = 5
+    """Maximum number of conversations that one supervisor has joined at a time."""
+    connect_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    """Time for the gateway to connect the supervisor, or to change the mode, and to report it."""
+    duration_max_s: Annotated[int, Meta(ge=60, le=DAY_S)] = 4 * 3_600
+    """Maximum time for which a supervisor stays in one conversation; the expiry of their token ends it earlier."""
+
+
 class StepPolicy(PolicyStruct, frozen=True, kw_only=True):
     """One step of a plan: its duration and its changes to the requirement of the step before it.
 
@@ -279,5 +296,7 @@ class QueuePolicy(PolicyStruct, frozen=True, kw_only=True):
     """Terms of callbacks; null: the queue accepts none."""
     suspension: SuspensionPolicy = SuspensionPolicy()
     """Terms of suspending and resuming contacts."""
+    monitoring: MonitoringPolicy | None = None
+    """Terms on which supervisors join conversations of this queue; null: as in the policy."""
     expected_handle_s: Annotated[int, Meta(ge=1, le=DAY_S)] = 300
     """Initial estimate of the handling time of a contact in seconds, used by expected waits until contacts have been handled."""

@@ -15,7 +15,18 @@ from msgspec import UNSET, Meta, UnsetType
 from router.model import commands as c
 from router.model.commands import TimeMs
 from router.model.policy import AttributesPatch, CallbackMode, PriorityClass, PrioritySeconds, Skills, SkillsPatch, SuspensionEnd
-from router.model.states import AgentState, CallbackOutcome, ChannelOutcome, Code, Ident, IfUnable, Name, SubjectId
+from router.model.states import (
+    AgentState,
+    CallbackOutcome,
+    ChannelOutcome,
+    Code,
+    Ident,
+    IfUnable,
+    MonitorMode,
+    MonitorOutcome,
+    Name,
+    SubjectId,
+)
 from router.protocol.frames.command_frame import AssignmentFrame, ClientFrame, CommandFrame, ContactFrame, OfferFrame, TargetFrame
 from router.protocol.frames.fields import (
     ContactFields,
@@ -153,6 +164,44 @@ class ChannelResultFrame(ContactFrame, frozen=True, kw_only=True, tag="channel_r
     command = c.ReportChannel
     outcome: ChannelOutcome
     """Whether the customer is connected on the new channel."""
+
+
+class MonitorFrame(ContactFrame, frozen=True, kw_only=True, tag="monitor"):
+    """Supervisor: join a conversation, or change the mode; with the present mode, stay for longer with a newer token."""
+
+    command = c.MonitorContact
+    mode: MonitorMode
+    """``listen``, ``whisper`` (heard by the agent only) or ``barge`` (in the conversation)."""
+
+
+class StopMonitoringFrame(ContactFrame, frozen=True, kw_only=True, tag="stop_monitoring"):
+    """Supervisor: leave a conversation, or remove another supervisor from it."""
+
+    command = c.StopMonitoring
+    supervisor_id: SubjectId | None = None
+    """Supervisor to remove; omitted: oneself."""
+
+    def to_command(
+        self,
+        *,
+        agent_id: str | None = None,
+        gateway_id: str | None = None,
+        contact_id: str | None = None,
+        supervisor_id: str | None = None,
+    ) -> c.Command:
+        """Return the command; it tells whether the supervisor leaves or is removed."""
+        return c.StopMonitoring.by(supervisor_id or "", self.contact_id, self.supervisor_id)
+
+
+class MonitorResultFrame(ContactFrame, frozen=True, kw_only=True, tag="monitor_result"):
+    """Gateway, supervisor: report the outcome of ``contact.monitor_requested``, or that a supervisor is connected no more."""
+
+    command = c.ReportMonitor
+    supervisor_id: SubjectId
+    mode: MonitorMode
+    """Mode of the request that is answered; any for ``left``."""
+    outcome: MonitorOutcome
+    """Whether the supervisor is connected in that mode, or is connected no more."""
 
 
 class SetChannelsFrame(CommandFrame, frozen=True, kw_only=True, tag="set_channels"):
@@ -482,6 +531,7 @@ GatewayFrame: TypeAlias = (
     | ResumeContactFrame
     | SwitchChannelFrame
     | ChannelResultFrame
+    | MonitorResultFrame
     | CallbackFrame
     | MoveCallbackFrame
     | ClaimCallbackFrame
@@ -502,6 +552,9 @@ SupervisorFrame: TypeAlias = (
     | ResumeContactFrame
     | SwitchChannelFrame
     | ChannelResultFrame
+    | MonitorFrame
+    | StopMonitoringFrame
+    | MonitorResultFrame
     | RequeueFrame
     | AssignFrame
     | AddParticipantFrame

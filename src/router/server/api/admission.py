@@ -28,6 +28,7 @@ from router.model.commands import (
     Command,
     GuardedCommand,
     HoldAssignment,
+    MonitorContact,
     ParkAssignment,
     ParkContact,
     PutAgent,
@@ -75,6 +76,7 @@ _STATE_CHANGES: Final[dict[type, str]] = {
     UnparkContact: "contact_id",
     SuspendContact: "contact_id",
     SwitchChannel: "contact_id",
+    MonitorContact: "contact_id",
     StartConsult: "contact_id",
 }
 

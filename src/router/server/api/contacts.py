@@ -6,6 +6,8 @@ A gateway can reach only the contacts it submitted, an agent only those offered 
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec import structs
+
 from router.engine.commands.transaction import unknown_agent, unknown_contact
 from router.engine.engine import Engine
 from router.model.commands import (
@@ -78,6 +80,8 @@ async def get_contact(request: ApiRequest) -> ApiResponse:
     if view is not None and not request.scope.has_queue(view.queue_id):
         raise problem_from_refusal(unknown_contact())
     if view is not None:
+        if agent_id is not None:
+            view = structs.replace(view, monitors=tuple(one for one in view.monitors if not one.is_hidden))
         [view] = await request.services.references.contacts(request.workspace, (view,))
         _note_references(request, (view,))
     return ApiResponse(body=view, headers={"ETag": f'"{tag}"'})

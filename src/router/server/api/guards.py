@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT
 
-from router.model.commands import ANY_TAG, GuardedCommand, PlainCommand, Precondition
+from router.model.commands import ANY_TAG, GuardedCommand, MonitorContact, PlainCommand, Precondition
 from router.model.filters import ObjectFilter
 from router.server.api.problems import ProblemError
 from router.server.auth.credentials import Credential, Role
@@ -28,6 +28,10 @@ _TAG_LIST: Final = re.compile(r'[ \t,]*(?:W/)?"[!#-~\x80-\xff]*"[ \t]*(?:,[ \t]*
 _TAGS: Final = re.compile(r'(W/)?"([^"]*)"').findall
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+# Fields that depend on the token and the time, so that a repeat of the same request may have others.
+_COMPUTED_FIELDS: Final[dict[type, tuple[str, ...]]] = {MonitorContact: ("until_ms", "scope")}
 
 
 def idempotency_key(header: Callable[[str], str | None]) -> str | None:
@@ -93,7 +97,10 @@ def guarded(
 def _command_payload(command: PlainCommand) -> bytes:
     """Encode the fields of a command that differ from their defaults, so that a field added later changes no fingerprint."""
     values: dict[str, Any] = {}
+    computed = _COMPUTED_FIELDS.get(type(command), ())
     for field in msgspec.structs.fields(command):
+        if field.name in computed:
+            continue
         value = getattr(command, field.name)
         default = field.default if field.default_factory is NODEFAULT else field.default_factory()
         if value != default:

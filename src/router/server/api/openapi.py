@@ -52,6 +52,7 @@ from router.server.api.customer_batches import CustomerBatch, CustomerFields
 from router.server.api.customers import CustomerSearch, MergeRequest, ResolveRequest
 from router.server.api.goals import CustomerAnswer, GoalReport
 from router.server.api.journeys import JourneyBatch
+from router.server.api.monitoring import MonitorEnd, MonitorReport, MonitorTarget
 from router.server.api.policy_versions import PolicyRollback
 from router.server.api.problems import PROBLEM_CONTENT_TYPE, ProblemDocument
 from router.server.api.requests import OptionChoice, RequestChannel, RequestFields, RequestResumption
@@ -129,6 +130,9 @@ BODY_EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     SuspensionTerms: {},
     ChannelTarget: {"channel": "voice", "reference": "call-9", "if_unable": "queue"},
     ChannelReport: {"outcome": "connected"},
+    MonitorTarget: {"mode": "whisper"},
+    MonitorEnd: {},
+    MonitorReport: {"supervisor_id": "sue", "mode": "whisper", "outcome": "joined"},
     Resumption: {"channel": "voice", "reference": "call-9"},
     CallbackReport: {"outcome": "no_answer", "attempt": 1},
     Completion: {"disposition": "resolved"},

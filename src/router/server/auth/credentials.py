@@ -101,6 +101,9 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "resume_contact": _GATEWAYS,
     "switch_channel": _STAFF,  # an agent: one assigned to them
     "report_channel": _GATEWAYS,
+    "monitor_contact": _SUPERVISORS,
+    "stop_monitoring": _SUPERVISORS,
+    "report_monitor": _GATEWAYS,
     "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
     "cancel_transfer": _DESKTOPS,
     "requeue_contact": _SUPERVISORS,
@@ -208,6 +211,7 @@ SCOPED_OPERATIONS: Final = frozenset(
     {
         *("list_agents", "get_agent", "set_agent_state", "set_agent_channels"),
         *("list_contacts", "get_contact", "update_contact", "cancel_contact", "end_contact", "requeue_contact", "transfer_contact"),
+        *("monitor_contact", "stop_monitoring"),
         *("assign_contact", "preview_bulk", "execute_bulk"),
         *("list_queues", "get_queue", "list_waiting", "get_availability", "get_expected_wait", "get_statistics"),
         *("open_queue", "close_queue", "follow_queue_hours", "list_alerts"),

@@ -29,6 +29,7 @@ from router.protocol.frames import (
 )
 from router.protocol.session import Authenticate, Effect, Endpoint, Reauthenticate, TokenBucket, error_frame
 from router.runtime.workspace import Reply
+from router.server.api.monitoring import credential_end_ms
 from router.server.api.problems import ProblemError
 from router.server.api.submit_customer import ReplyWhenStored
 from router.server.auth.credentials import Credential
@@ -227,7 +228,7 @@ class WebSocketConnection(SessionSocket):
                 if type(request) is SubmitFrame:
                     # Under overload a refusal must be cheap: refuse before building the command.
                     self._context.writer.admit_submit(credential.workspace)
-                command = command_from_frame(request, credential)
+                command = command_from_frame(request, credential, self._credential_end_ms)
                 exceeded = self._context.admission.state_change_refusal(credential, command)
                 if exceeded is not None:
                     refused = error_frame(
@@ -247,6 +248,11 @@ class WebSocketConnection(SessionSocket):
             except RouterError as error:
                 self.send_reply(request, error)
         self._pause_at_limit()
+
+    def _credential_end_ms(self) -> int:
+        context = self._context
+        assert self._credential is not None
+        return credential_end_ms(context.authenticator, context.writer.clock, self._credential)
 
     def _submit(self, pending: PendingReply, request: SubmitFrame, command: EnqueueContact, workspace: str) -> None:
         """Submit a contact, in a task where its customer is not in memory. Raises RouterError."""

@@ -4,11 +4,14 @@ The agent id in a command is always that of the credential, never one from the f
 The expected wait is a query of the engine and gets its reply in the same form.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
+
+from msgspec import structs
 
 from router.engine.commands.transaction import unknown_contact
 from router.engine.engine import Engine
-from router.model.commands import Command, PlainCommand, Precondition
+from router.model.commands import Command, MonitorContact, PlainCommand, Precondition
 from router.model.errors import CommandQueueFull, JournalError, RouterError, Stopping
 from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, RefusalCode, Refused
@@ -28,15 +31,21 @@ _BUSY_RETRY_MS = 200
 _STOPPING_RETRY_MS = 1_000
 
 
-def command_from_frame(frame: Any, credential: Credential) -> Command:
-    """Return the command of a frame. The decoder of the endpoint has already rejected frames of other endpoints."""
+def command_from_frame(frame: Any, credential: Credential, end_ms: Callable[[], int]) -> Command:
+    """Return the command of a frame. The decoder of the endpoint has already rejected frames of other endpoints.
+
+    ``end_ms`` returns when the credential expires.
+    """
     if type(frame) is SubmitFrame:
         return enqueue_command(credential, frame.contact, frame.idempotency_key)
     # The engine refuses the contact of another agent or gateway as unknown.
     command: PlainCommand = frame.to_command(
         agent_id=credential.subject if credential.role == "agent" else None,
         gateway_id=credential.subject if credential.role == "gateway" else None,
+        supervisor_id=credential.subject,
     )
+    if type(command) is MonitorContact:
+        command = structs.replace(command, until_ms=end_ms())
     key, tag = frame.idempotency_key, frame.if_match
     if key or tag or type(command) in TAGGED_WRITES:
         condition = Precondition(if_match=(tag,)) if tag else None
