@@ -61,7 +61,7 @@ _NOT_TLS_REASONS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RE
 # Frames that a program reads.
 DeliveredFrame = f.WelcomeFrame | f.EventFrame | f.StatsFrame
 # Frames that change the local state.
-ReceivedUpdate = DeliveredFrame | f.StatePageFrame | f.CardFrame | f.CardChangedFrame | f.StatisticsFrame
+ReceivedUpdate = DeliveredFrame | f.StatePageFrame | f.CardFrame | f.CardChangedFrame | f.StatisticsFrame | f.ScopeFrame
 
 
 class _UnknownFrame(msgspec.Struct):
@@ -412,7 +412,7 @@ class ReconnectingConnection:
             case f.ResumedFrame():
                 self.leader_url = frame.leader_url
                 self._mark_connected()
-            case f.CardFrame() | f.CardChangedFrame() | f.StatisticsFrame():
+            case f.CardFrame() | f.CardChangedFrame() | f.StatisticsFrame() | f.ScopeFrame():
                 self._on_frame(frame)
             case f.StatsFrame():
                 self._on_frame(frame)

@@ -16,7 +16,7 @@ from router.model.policy import CallbackMode, FactValue
 from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, MonitorMode, Presence
 from router.model.views import AgentView, AssignmentView, CallbackView, ContactView, OfferView, PendingOfferView, QueueView
 from router.protocol.audience import recipient_agents
-from router.protocol.frames import StatePageFrame, StatsFrame, WelcomeFrame
+from router.protocol.frames import ScopeFrame, StatePageFrame, StatsFrame, WelcomeFrame
 
 MonitorEvent: TypeAlias = e.ContactMonitorRequested | e.ContactMonitorJoined | e.ContactMonitorFailed | e.ContactMonitorLeft
 
@@ -561,6 +561,17 @@ class WorkspaceCache(Struct, kw_only=True):
             self.agents[view.agent_id] = CachedAgent.from_view(view)
         if isinstance(page, WelcomeFrame) and page.stats is not None:
             self.queues = {view.queue_id: view for view in page.stats.queues}
+
+    def apply_scope(self, frame: ScopeFrame) -> None:
+        """Replace what has changed in the scope of a supervisor, and drop what is in it no more."""
+        for agent_id in frame.removed_agents:
+            self.agents.pop(agent_id, None)
+        for queue_id in frame.removed_queues:
+            self.queues.pop(queue_id, None)
+        for view in frame.agents:
+            self.agents[view.agent_id] = CachedAgent.from_view(view)
+        for queue in frame.queues:
+            self.queues[queue.queue_id] = queue
 
     def update_stats(self, stats: StatsFrame) -> None:
         """Replace the views of the queues in a ``stats`` frame."""

@@ -39,6 +39,8 @@ class SupervisorClient(ContactCommands):
                 self._cache.apply(frame.event, frame.at_ms)
             case f.StatsFrame():
                 self._cache.update_stats(frame)
+            case f.ScopeFrame():
+                self._cache.apply_scope(frame)
             case f.StatisticsFrame():
                 self._statistics.apply(frame)
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from router.model.filters import SupervisorScope
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import (
     CustomerFrame,
@@ -79,10 +80,12 @@ class SessionIdentity(Struct, frozen=True, kw_only=True):
     role: str
     workspace: str
     expires_at_ms: int
+    scope: SupervisorScope | None = None
+    """Queues and teams to which a supervisor is limited; none: unlimited."""
 
     def is_same_as(self, other: "SessionIdentity") -> bool:
-        """Return whether both have the same subject, role and workspace."""
-        return (self.subject, self.role, self.workspace) == (other.subject, other.role, other.workspace)
+        """Return whether both have the same subject, role, workspace and scope."""
+        return (self.subject, self.role, self.workspace, self.scope) == (other.subject, other.role, other.workspace, other.scope)
 
 
 class TokenBucket:

@@ -8,10 +8,8 @@ import re
 import sys
 from typing import Any
 
-import aiohttp
 import pytest
 
-from router.protocol.close_codes import CloseCode
 from router.server.api.openapi import BODY_EXAMPLES
 from router.server.api.route import Route
 from router.server.api.routes import ROUTES
@@ -177,20 +175,6 @@ async def test_a_scope_that_is_not_understood_makes_the_token_invalid(router: Ro
     token = mint_token(router.settings, subject="x", role="supervisor", scope=ScopeClaim())
     async with Api(router, token=token) as api:
         assert (await api.call("GET", "/v1/agents")).code == "unauthenticated"
-
-
-async def test_the_socket_of_supervisors_is_refused(router: RouterProcess) -> None:
-    token = mint_token(router.settings, subject="lead", role="supervisor", scope=SCOPE)
-    url = router.url.replace("http", "ws") + "/v1/supervisor"
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(url, headers={"Authorization": f"Bearer {token}"}, protocols=["router.v1+json"])
-        assert refused.value.status == 403
-        async with session.ws_connect(url, protocols=["router.v1+json"]) as socket:
-            await socket.send_json({"type": "hello", "token": token})
-            while not socket.closed:
-                await socket.receive()
-            assert socket.close_code == CloseCode.FORBIDDEN
 
 
 async def test_the_command_line_signs_tokens_with_a_scope(router: RouterProcess) -> None:

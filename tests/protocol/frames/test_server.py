@@ -17,6 +17,7 @@ TAGS = {
     "CardChangedFrame": "card_changed",
     "StatsFrame": "stats",
     "StatisticsFrame": "statistics",
+    "ScopeFrame": "scope",
     "OkFrame": "ok",
     "ErrorFrame": "error",
     "PongFrame": "pong",

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from router.model.filters import SupervisorScope
 from router.protocol.frames import ServerFrame
 from router.server.ws import statistics_views
 from router.server.ws.statistics_views import StatisticsViews
@@ -44,6 +45,7 @@ class Watching:
     session_id = "s"
     subprotocol = "json"
     live = True
+    scope: SupervisorScope | None = None
 
     def __init__(self, bytes_a_look: int) -> None:
         self.transport = SlowTransport(bytes_a_look)

@@ -227,6 +227,22 @@ class StateFrame(_ServerFrame, frozen=True, kw_only=True, tag="state"):
     """The request: options while the customer is to choose, place and expected wait while they wait, and how it ended."""
 
 
+class ScopeFrame(_ServerFrame, frozen=True, kw_only=True, tag="scope"):
+    """Supervisor with a scope, in place of events and ``stats``: what has changed in it. Each view replaces the former one."""
+
+    seq: int
+    """Sequence number of the last event in these views."""
+    at_ms: int
+    agents: tuple[AgentView, ...] = ()
+    """Agents of the scope that have changed or are new in it, without the work of other queues."""
+    queues: tuple[QueueView, ...] = ()
+    """Queues of the scope that have changed."""
+    removed_agents: tuple[str, ...] = ()
+    """Agents that are in the scope no more."""
+    removed_queues: tuple[str, ...] = ()
+    """Queues that do not exist any more."""
+
+
 class PongFrame(_ServerFrame, frozen=True, kw_only=True, tag="pong"):
     """Response to ``ping``. All events up to ``seq`` that this client may see have been sent; it can resume from there."""
 
@@ -252,6 +268,7 @@ ServerFrame: TypeAlias = (
     | CardChangedFrame
     | StatsFrame
     | StatisticsFrame
+    | ScopeFrame
     | OkFrame
     | ErrorFrame
     | PongFrame

@@ -211,7 +211,7 @@ SCOPED_OPERATIONS: Final = frozenset(
     {
         *("list_agents", "get_agent", "set_agent_state", "set_agent_channels"),
         *("list_contacts", "get_contact", "update_contact", "cancel_contact", "end_contact", "requeue_contact", "transfer_contact"),
-        *("monitor_contact", "stop_monitoring"),
+        *("monitor_contact", "stop_monitoring", "supervisor_socket", "issue_ws_ticket"),
         *("assign_contact", "preview_bulk", "execute_bulk"),
         *("list_queues", "get_queue", "list_waiting", "get_availability", "get_expected_wait", "get_statistics"),
         *("open_queue", "close_queue", "follow_queue_hours", "list_alerts"),

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from router.cluster.redis.scripts import ISSUE_TICKET, REDEEM_TICKET
 from router.cluster.redis.shared_store import SharedStore
+from router.model.filters import SupervisorScope
 from router.server.auth.credentials import Authenticator, Credential, Role
 from router.server.auth.tickets import TicketsExhausted, owner_of, ticket_hash
 
@@ -42,6 +43,7 @@ class _StoredCredential(Struct, frozen=True, array_like=True):
     issuer: str
     expires_at_s: int
     key: str | None
+    scope: SupervisorScope | None = None
 
 
 class SharedTickets:
@@ -117,7 +119,13 @@ class SharedTickets:
         if credential.key_id and issuer is not None:
             key = next((kid for kid, one in issuer.keys.items() if issuer.key_id(one) == credential.key_id), "")
         return _StoredCredential(
-            credential.subject, credential.role, credential.workspace, credential.issuer, credential.expires_at_s, key
+            credential.subject,
+            credential.role,
+            credential.workspace,
+            credential.issuer,
+            credential.expires_at_s,
+            key,
+            credential.scope,
         )
 
     def _credential(self, stored: _StoredCredential) -> Credential | None:
@@ -138,6 +146,7 @@ class SharedTickets:
             issuer=stored.issuer,
             expires_at_s=stored.expires_at_s,
             key_id=key_id,
+            scope=stored.scope,
         )
 
 

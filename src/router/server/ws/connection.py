@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from router.model.commands import ConnectDesktop, EnqueueContact
 from router.model.errors import CommandQueueFull, NotFollowed, RouterError, SharedStateUnavailable
+from router.model.filters import SupervisorScope
 from router.model.results import RefusalCode, Refused
 from router.protocol.close_codes import CloseCode
 from router.protocol.frames import (
@@ -32,8 +33,9 @@ from router.runtime.workspace import Reply
 from router.server.api.monitoring import credential_end_ms
 from router.server.api.problems import ProblemError
 from router.server.api.submit_customer import ReplyWhenStored
-from router.server.auth.credentials import Credential
+from router.server.auth.credentials import OUT_OF_SCOPE, Credential
 from router.server.ws.frame_commands import (
+    SCOPED_FRAMES,
     command_from_frame,
     expected_wait_reply,
     fault_reply,
@@ -71,6 +73,7 @@ class WebSocketConnection(SessionSocket):
         "live",
         "reserve",
         "role",
+        "scope",
         "session_id",
         "subject",
         "workspace",
@@ -92,6 +95,7 @@ class WebSocketConnection(SessionSocket):
         self.session_id = _new_session_id(context.writer.session_prefix)
         self.workspace = self.role = self.subject = self._actor = ""
         self.live = self.attached = self.has_full_stats = self._connected = False
+        self.scope: SupervisorScope | None = None
         self._connect_delay_s = 0.0
         self._on_authenticated = on_authenticated
         self._on_lost = on_lost
@@ -212,6 +216,9 @@ class WebSocketConnection(SessionSocket):
             names = request.alternatives
             self.send(error_frame("malformed", id=request.id, detail=f"give exactly one of {' and '.join(names)}", field=names[0]))
             return
+        if credential.scope is not None and type(request) not in SCOPED_FRAMES:
+            self.send(error_frame("forbidden", id=request.id, detail=OUT_OF_SCOPE))
+            return
         pending = PendingReply(self, request)
         self._in_flight += 1
         if type(request) is ExpectedWaitFrame:
@@ -325,7 +332,7 @@ class WebSocketConnection(SessionSocket):
         if self._closing:
             return
         self.workspace, self.subject = credential.workspace, credential.subject
-        self.role, self._actor = str(credential.role), credential.actor
+        self.role, self._actor, self.scope = str(credential.role), credential.actor, credential.scope
         context = self._context
         if self._hub.draining or not context.may_connect(credential):
             self.close(CloseCode.TRY_AGAIN_LATER, "no place now")

@@ -28,7 +28,7 @@ from router.server.api.admission import whole_seconds
 from router.server.api.idempotency import add_customer, add_customer_in_memory
 from router.server.api.problems import ProblemError
 from router.server.api.request import Services
-from router.server.auth.credentials import OUT_OF_SCOPE, AuthFailed, Credential, TokenNotFollowed
+from router.server.auth.credentials import AuthFailed, Credential, TokenNotFollowed
 from router.server.auth.tickets import TICKETS_UNAVAILABLE_TEXT
 from router.server.http.application import CONNECTIONS_FULL_DETAIL, HandlerResult, HttpApplication, HttpRequest
 from router.server.http.connection import HttpConnection
@@ -78,7 +78,9 @@ class WebSocketEndpoints:
             auth_failures=services.auth_failures,
             add_customer=partial(add_customer, services),
             add_customer_in_memory=partial(add_customer_in_memory, services),
-            statistics=StatisticsViews(hub, services.writer, services.stats, self._limits.stats_interval_ms),
+            statistics=StatisticsViews(
+                hub, services.writer, services.stats, self._limits.stats_interval_ms, hub.scoped_views.visible_agents
+            ),
         )
         self._context.following = services.following
         self.customers = CustomerSockets(services)
@@ -288,9 +290,6 @@ class WebSocketEndpoints:
         if str(credential.role) not in endpoint.roles:
             self.services.admission.check_rate(self.services.admission.usage(credential))
             raise ProblemError("forbidden")
-        if credential.scope is not None:
-            self.services.admission.check_rate(self.services.admission.usage(credential))
-            raise ProblemError("forbidden", OUT_OF_SCOPE)
         return credential
 
     def _verified(self, header: str | None, ticket: str | None) -> Credential:

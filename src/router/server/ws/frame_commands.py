@@ -5,7 +5,7 @@ The expected wait is a query of the engine and gets its reply in the same form.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import structs
 
@@ -15,7 +15,23 @@ from router.model.commands import Command, MonitorContact, PlainCommand, Precond
 from router.model.errors import CommandQueueFull, JournalError, RouterError, Stopping
 from router.model.forecasts import ExpectedWait
 from router.model.results import Outcome, RefusalCode, Refused
-from router.protocol.frames import ErrorFrame, ExpectedWaitFrame, OkFrame, SubmitFrame, WatchCardFrame
+from router.protocol.frames import (
+    AssignFrame,
+    CancelFrame,
+    EndFrame,
+    ErrorFrame,
+    ExpectedWaitFrame,
+    MonitorFrame,
+    OkFrame,
+    RequeueFrame,
+    SetAgentChannelsFrame,
+    SetAgentStateFrame,
+    StopMonitoringFrame,
+    SubmitFrame,
+    UpdateFrame,
+    WatchCardFrame,
+    WatchStatisticsFrame,
+)
 from router.protocol.session import error_frame
 from router.runtime.writer import Writer
 from router.server.api.guards import guarded
@@ -27,6 +43,14 @@ from router.server.customers.cards import WATCHED_MAX, TooManyWatched
 from router.server.customers.live_customers import LiveCustomers
 
 _BUSY_RETRY_MS = 200
+
+SCOPED_FRAMES: Final[frozenset[type]] = frozenset(
+    {
+        *(UpdateFrame, CancelFrame, EndFrame, RequeueFrame, AssignFrame, MonitorFrame, StopMonitoringFrame),
+        *(SetAgentStateFrame, SetAgentChannelsFrame, WatchStatisticsFrame),
+    }
+)
+"""Frames that a supervisor with a scope may send: the engine, or the statistics, check the scope of what they name."""
 
 _STOPPING_RETRY_MS = 1_000
 
@@ -47,7 +71,7 @@ def command_from_frame(frame: Any, credential: Credential, end_ms: Callable[[], 
     if type(command) is MonitorContact:
         command = structs.replace(command, until_ms=end_ms())
     key, tag = frame.idempotency_key, frame.if_match
-    if key or tag or type(command) in TAGGED_WRITES:
+    if key or tag or credential.scope is not None or type(command) in TAGGED_WRITES:
         condition = Precondition(if_match=(tag,)) if tag else None
         return guarded(credential, command, key=key or None, condition=condition)
     return command

@@ -30,6 +30,7 @@ from router.cluster.status import LeaderUrl, no_leader_url
 from router.context.cards import Card
 from router.model.errors import CommandQueueFull, RouterError
 from router.model.events import AgentRemoved, ContactAssigned, DesktopConnected, DesktopLost, Event, OfferMade, ParticipantAdded
+from router.model.filters import SupervisorScope
 from router.model.states import SEALED_REFERENCE
 from router.model.views import QueueView
 from router.protocol.audience import recipient_agents, recipient_gateways
@@ -45,6 +46,7 @@ from router.server.customers.live_customers import LiveCustomers
 from router.server.references import NO_REFERENCES, References
 from router.server.ws.disconnects import DisconnectQueue
 from router.server.ws.replay_index import ReplayIndex, StampedEvent
+from router.server.ws.scoped_views import ScopedViews
 from router.server.ws.write_buffer import FlushScheduler, ReservedPlace
 from router.settings import SocketSettings
 
@@ -66,10 +68,16 @@ class Subscriber(Protocol):
     subprotocol: str
     live: bool
     """Whether it receives events as they are committed."""
+    scope: SupervisorScope | None
+    """Supervisors only: queues and teams to which it is limited; it is sent no events then. None: unlimited."""
     attached: bool
     """Desktops only: whether its own DesktopConnected event has been published."""
     has_full_stats: bool
     """Supervisors only: whether it has received the statistics of all queues."""
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether little of what was delivered still waits in the write buffer."""
 
     def deliver(self, frame: bytes) -> None:
         """Put a complete frame into the write buffer."""
@@ -89,6 +97,8 @@ class _WorkspaceSubscribers:
         self.desktops: dict[str, list[Subscriber]] = {}
         self.gateways: dict[str, list[Subscriber]] = {}
         self.supervisors: list[Subscriber] = []
+        self.scoped: list[Subscriber] = []
+        """Supervisors with a scope, which no event is delivered to: see ``scoped_views.py``."""
         self.history_id = ""
         self.seq = 0
         """Sequence number of the latest published event; every live subscriber has its events up to here."""
@@ -105,7 +115,7 @@ class _WorkspaceSubscribers:
             return self.desktops.setdefault(subscriber.subject, [])
         if subscriber.role == "gateway":
             return self.gateways.setdefault(subscriber.subject, [])
-        return self.supervisors
+        return self.supervisors if subscriber.scope is None else self.scoped
 
 
 class Hub:
@@ -144,6 +154,8 @@ class Hub:
         if customers is not None:
             customers.cards.send = self.send_to_agents
             customers.cards.send_to_sessions = self.send_to_sessions
+        self.scoped_views: Final = ScopedViews(self, writer, references, settings.stats_interval_ms)
+        """What supervisors with a scope are sent."""
         self.log_reads = 0
         """Number of clients that are reading missed events from the journal."""
         self._subscription = writer.feed.subscribe_inline(
@@ -174,7 +186,7 @@ class Hub:
             return len(group.desktops.get(subject, ()))
         if role == "gateway":
             return len(group.gateways.get(subject, ()))
-        return sum(1 for subscriber in group.supervisors if subscriber.subject == subject)
+        return sum(1 for subscriber in (*group.supervisors, *group.scoped) if subscriber.subject == subject)
 
     def add(self, subscriber: Subscriber) -> None:
         """Register a connection; it receives no events before it is ``live``."""
@@ -190,6 +202,7 @@ class Hub:
         group.ahead.pop(subscriber.session_id, None)
         if self.customers is not None:
             self.customers.cards.unwatch(subscriber.session_id)
+        self.scoped_views.end(subscriber)
         of_same_client = group.of_same_client(subscriber)
         of_same_client.remove(subscriber)
         if not of_same_client and subscriber.role in ("agent", "gateway"):
@@ -310,6 +323,8 @@ class Hub:
             group.ahead.clear()
         if group.supervisors and group.stats_timer is None:
             self._schedule_stats(published.workspace, group)
+        if group.scoped:
+            self.scoped_views.note_change(published.workspace)
 
     def _deliver_with_card(
         self, group: _WorkspaceSubscribers, recipients: list[Subscriber], seq: int, at_ms: int, event: Event

@@ -13,7 +13,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -49,8 +49,6 @@ from router.settings import SocketSettings
 
 if TYPE_CHECKING:
     from router.cluster.following import Following
-
-_WITH_SCOPE: Final = "supervisor with a scope"
 
 _log = structlog.get_logger(__name__)
 
@@ -321,9 +319,9 @@ class SessionSocket(ABC):
         """Return the session identity of a credential, with its end on the session clock."""
         return SessionIdentity(
             subject=credential.subject,
-            # No endpoint is for a supervisor with a scope: its events are not filtered.
-            role=str(credential.role) if credential.scope is None else _WITH_SCOPE,
+            role=str(credential.role),
             workspace=credential.workspace,
+            scope=credential.scope,
             expires_at_ms=monotonic_ms() + math.floor(self._context.authenticator.remaining_s(credential) * 1000),
         )
 

@@ -18,16 +18,17 @@ often. Nothing is computed for a view that is not watched.
 
 import asyncio
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from msgspec import structs
 
 from router.model.errors import CommandQueueFull, RouterError
+from router.model.filters import SupervisorScope
 from router.protocol.frames import ErrorFrame, OkFrame, ServerFrame, StatisticsFrame, WatchStatisticsFrame
 from router.protocol.session import error_frame
 from router.runtime.writer import Writer
-from router.server.auth.credentials import Credential
+from router.server.auth.credentials import OUT_OF_SCOPE, Credential
 from router.server.statistics_turns import until_readable
 from router.statistics.changed_rows import ChangedRows
 from router.statistics.history_queries import Dimension
@@ -49,6 +50,10 @@ _PAUSE_S: Final = 0.005
 # Share of a core that a view may take: one of so many parts.
 _PARTS_OF_A_CORE: Final = 16
 
+# What a supervisor with a scope may watch.
+_OF_AGENTS: Final = (Dimension.AGENT, Dimension.TEAM)
+_OF_QUEUES: Final = (Dimension.QUEUE, Dimension.QUEUE_CHANNEL)
+
 # Fields that change with time alone.
 _OF_TIME: Final = frozenset(
     {
@@ -66,6 +71,7 @@ class WatchingConnection(Protocol):
 
     session_id: str
     subprotocol: str
+    scope: SupervisorScope | None
     live: bool
     """Whether it is still connected."""
 
@@ -109,8 +115,16 @@ class _View:
 class StatisticsViews:
     """All watched views."""
 
-    def __init__(self, sender: FrameSender, writer: Writer, stats: Mapping[str, WorkspaceStats], interval_ms: int) -> None:
-        """``interval_ms``: shortest time between two updates of a view."""
+    def __init__(
+        self,
+        sender: FrameSender,
+        writer: Writer,
+        stats: Mapping[str, WorkspaceStats],
+        interval_ms: int,
+        visible_agents: Callable[[str], frozenset[str]] = lambda _: frozenset(),
+    ) -> None:
+        """``interval_ms``: shortest time between two updates of a view. ``visible_agents``: those in the scope of a connection."""
+        self._visible_agents = visible_agents
         self._sender = sender
         self._writer = writer
         self._stats = stats
@@ -121,6 +135,9 @@ class StatisticsViews:
         self, ask: WatchStatisticsFrame, credential: Credential, connection: WatchingConnection
     ) -> OkFrame | ErrorFrame:
         """Begin or end a watch of a view, whose rows come in frames of their own."""
+        refused = None if credential.scope is None else _scope_refusal(credential.scope, ask)
+        if refused is not None:
+            return refused
         key = _ViewKey(credential.workspace, ask.by, ask.period)
         view = self._views.get(key)
         if not ask.watch:
@@ -206,6 +223,7 @@ class StatisticsViews:
         """Send rows in frames of a few, as fast as they leave; the first one says whether all rows before it are void."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + _PATIENCE_S
+        agents = {one.session_id: self._visible_agents(one.session_id) for one in connections if one.scope is not None}
         for start in range(0, max(len(rows), is_whole), _ROWS_PER_FRAME):
             page = tuple(rows[start : start + _ROWS_PER_FRAME])
             frame = StatisticsFrame(whole=is_whole and start == 0, rows=page, **common)  # type: ignore[arg-type]
@@ -213,7 +231,13 @@ class StatisticsViews:
             while any(one.live and not one.takes_more for one in connections) and loop.time() < until_s:  # noqa: ASYNC110
                 await asyncio.sleep(_PAUSE_S)  # A transport tells only one protocol when it may be written to.
             for one in connections:
-                if one.live:
+                if one.live and one.scope is not None:
+                    own = structs.replace(
+                        frame, rows=tuple(row for row in page if _is_visible(one.scope, agents[one.session_id], row))
+                    )
+                    if own.rows or own.whole:
+                        one.deliver(self._sender.encode(own, one.subprotocol))
+                elif one.live:
                     if one.subprotocol not in encoded:
                         encoded[one.subprotocol] = self._sender.encode(frame, one.subprotocol)
                     one.deliver(encoded[one.subprotocol])
@@ -234,6 +258,26 @@ async def _in_steps(steps: Generator[None, None, T]) -> tuple[T, float]:
         return result, used_s
     finally:
         steps.close()
+
+
+def _is_visible(scope: SupervisorScope, agents: frozenset[str], row: StatisticsRow) -> bool:
+    """Return whether a row is about a queue, a team or an agent in the scope of a supervisor."""
+    if row.agent_id is not None:
+        return row.agent_id in agents
+    if row.queue_id is not None:
+        return scope.has_queue(row.queue_id)
+    return row.team is not None and scope.has_team(row.team)
+
+
+def _scope_refusal(scope: SupervisorScope, ask: WatchStatisticsFrame) -> ErrorFrame | None:
+    """Refuse statistics over queues or teams that are not in the scope of the supervisor, as over HTTP."""
+    if ask.by in _OF_AGENTS and scope.queues is not None and scope.teams is None:
+        detail = f"{OUT_OF_SCOPE}: rows by agent or team count all queues; they need `teams` in the scope"
+    elif ask.by not in (*_OF_AGENTS, *_OF_QUEUES):
+        detail = f"{OUT_OF_SCOPE}: watch rows by queue, agent or team"
+    else:
+        return None
+    return error_frame("forbidden", id=ask.id, detail=detail, field="by")
 
 
 def _counted(row: StatisticsRow) -> tuple[object, ...]:

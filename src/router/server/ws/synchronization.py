@@ -16,11 +16,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import zip_longest
 from typing import Any, Final, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from router.engine.engine import Engine
 from router.engine.queries.slices import Views
 from router.model.events import Event
+from router.model.filters import SupervisorScope
 from router.model.views import AgentView, ContactView, WorkspaceView
 from router.protocol.audience import is_visible_to
 from router.protocol.close_codes import CloseCode
@@ -31,6 +32,7 @@ from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
 from router.server.ws.hub import Hub, Subscriber
+from router.server.ws.scoped_views import in_scope, scoped_totals, workspace_state
 from router.settings import SocketSettings
 
 # Up to this many missed events are sent in one write; more are sent at the client's pace.
@@ -79,6 +81,8 @@ class InitialSync:
         ``resume``: position of the last event that the client has; None: send the state.
         """
         subscriber = self._subscriber
+        if subscriber.scope is not None:
+            return await self._begin_scoped(subscriber.scope)
         if resume is not None and await self._resume(resume):
             return True
         for _ in range(_ATTEMPTS):
@@ -93,6 +97,22 @@ class InitialSync:
         # The client reads more slowly than events occur; as a live subscriber it would be closed at once.
         subscriber.close(CloseCode.SLOW_CONSUMER, "too slow")
         return False
+
+    async def _begin_scoped(self, scope: SupervisorScope) -> bool:
+        """Send what is in a scope; changes follow as views, so there is nothing to catch up, or to resume from."""
+        subscriber = self._subscriber
+        answered = await self._writer.query_in_slices(subscriber.workspace, workspace_state)
+        stats, everyone = answered.value
+        sent, agents = in_scope(scope, stats, everyone), Views[AgentView]()
+        for name, view in sent.agents.items():
+            agents.add(name, view)
+        visible = VisibleState(agents=agents, stats=scoped_totals(stats, sent))
+        await self._write(self._welcome(structs.replace(answered, value=visible)))
+        if subscriber.is_closing:
+            return False
+        self._hub.go_live(subscriber, answered.seq)
+        self._hub.scoped_views.begin(subscriber, sent)
+        return True
 
     async def _resume(self, resume: str) -> bool:
         subscriber = self._subscriber
