@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from router.client.state import CachedAgent, CachedCallback, CachedContact, ContactCache, WorkspaceCache
+from router.client.contact_state import CachedCallback, CachedContact, ContactCache
+from router.client.state import CachedAgent, WorkspaceCache
 from router.model import events as ev
 from router.model.policy import CallbackMode, CallbackQueuePosition, SuspensionEnd
 from router.model.states import AgentState, AssignmentRole, AssignmentState, CallbackPhase, ContactState, Presence

@@ -17,7 +17,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from router.client import state as client_state
+from router.client.contact_state import ContactCache
+from router.client.state import CachedAgent, WorkspaceCache
 from router.model import commands as c
 from router.model import events as e
 from router.model.commands import CallbackFields
@@ -433,9 +434,9 @@ class ClientsOfACentre(RuleBasedStateMachine):
     def compare_allowed(self, client: MemoryClient) -> None:
         """Compare the operations that a client regards as allowed with those of the router."""
         cache = client.client._cache  # type: ignore[attr-defined]
-        agents = cache.agents if isinstance(cache, client_state.WorkspaceCache) else {client.subject: cache}
+        agents = cache.agents if isinstance(cache, WorkspaceCache) else {client.subject: cache}
         for agent_id, agent in agents.items():
-            if isinstance(agent, client_state.CachedAgent):
+            if isinstance(agent, CachedAgent):
                 for work in self.router.engine.agent(agent_id).assignments:
                     assert agent.assignments[work.assignment_id].allowed == work.allowed, f"a welcome has {work.allowed}"
 
@@ -487,7 +488,7 @@ def with_own_gateway(policy: Policy) -> Policy:
 def local_state(client: Any) -> Any:
     """Return the local state of a client, without the queue statistics, which are sent at intervals."""
     cache = client._cache
-    return cache.agents if isinstance(cache, client_state.WorkspaceCache) else cache
+    return cache.agents if isinstance(cache, WorkspaceCache) else cache
 
 
 def difference(found: Any, expected: Any) -> str:
@@ -555,7 +556,7 @@ def is_noticed() -> bool:
     ids=lambda kind: kind.__name__,
 )
 def test_a_client_that_ignores_a_type_of_event_is_noticed(monkeypatch: pytest.MonkeyPatch, ignored: type) -> None:
-    for cache in (client_state.CachedAgent, client_state.ContactCache):
+    for cache in (CachedAgent, ContactCache):
         monkeypatch.setattr(cache, "apply", ignoring(cache.apply, ignored))
     assert is_noticed()
 

@@ -5,6 +5,7 @@ state that they may see, updated by events. See ``docs/reference/client.md`` for
 """
 
 from router.client.connection import ConnectionOptions
+from router.client.contact_state import CachedContact, ContactCache
 from router.client.customer import CustomerClient
 from router.client.customers import CustomerApi
 from router.client.desktop import DesktopClient
@@ -12,7 +13,7 @@ from router.client.errors import ClientError, NotConnected, OutcomeUnknown, Perm
 from router.client.gateway import GatewayClient
 from router.client.reconnect import TokenProvider
 from router.client.requests import CreatedRequest, RequestApi
-from router.client.state import CachedAgent, CachedContact, ContactCache, WorkspaceCache
+from router.client.state import CachedAgent, WorkspaceCache
 from router.client.supervision import SupervisorApi
 from router.client.supervisor import SupervisorClient
 

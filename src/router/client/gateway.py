@@ -11,9 +11,9 @@ from typing import Final, Literal, Unpack
 from msgspec import UNSET, UnsetType
 
 from router.client.connection import ReceivedUpdate
+from router.client.contact_state import ContactCache
 from router.client.errors import NotConnected, OutcomeUnknown, RouterRefused
 from router.client.goals import GoalCommands
-from router.client.state import ContactCache
 from router.client.websocket_client import Guard
 from router.context.cards import ContactContext
 from router.model.commands import CallbackFields
