@@ -104,7 +104,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "monitor_contact": _SUPERVISORS,
     "stop_monitoring": _SUPERVISORS,
     "report_monitor": _GATEWAYS,
-    "transfer_contact": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: as above
+    "transfer_contact": _DESKTOPS,  # an agent: as above
     "cancel_transfer": _DESKTOPS,
     "requeue_contact": _SUPERVISORS,
     "start_consult": _DESKTOPS,  # an agent: as owner of the contact, as in the next four
@@ -121,7 +121,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "execute_bulk": _SUPERVISORS,
     "put_agent": _SUPERVISORS,
     "update_agent": _SUPERVISORS,
-    "get_agent": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: their own
+    "get_agent": _DESKTOPS,  # an agent: their own
     "delete_agent": _SUPERVISORS,
     "list_agents": _SUPERVISORS,
     "set_agent_state": frozenset({Role.AGENT, Role.SUPERVISOR, Role.ADMIN}),  # an agent: own
@@ -211,10 +211,9 @@ SCOPED_OPERATIONS: Final = frozenset(
     {
         *("list_agents", "get_agent", "set_agent_state", "set_agent_channels"),
         *("list_contacts", "get_contact", "update_contact", "cancel_contact", "end_contact", "requeue_contact", "transfer_contact"),
-        *("monitor_contact", "stop_monitoring", "supervisor_socket", "issue_ws_ticket"),
-        *("assign_contact", "preview_bulk", "execute_bulk"),
+        *("monitor_contact", "stop_monitoring", "supervisor_socket", "issue_ws_ticket", "assign_contact"),
         *("list_queues", "get_queue", "list_waiting", "get_availability", "get_expected_wait", "get_statistics"),
-        *("open_queue", "close_queue", "follow_queue_hours", "list_alerts"),
+        *("open_queue", "close_queue", "follow_queue_hours", "list_alerts", "preview_bulk", "execute_bulk"),
     }
 )
 """Operations that a supervisor with a scope may use: each one checks the scope of everything that it reads and changes."""

@@ -6,7 +6,7 @@
  */
 
 /** @import { AgentState, AgentView, AssignmentRole, AssignmentState, AssignmentView, CallbackPhase } from "./wire.d.ts" */
-/** @import { Event, EventsByType, OfferView, PendingOfferView, Presence } from "./wire.d.ts" */
+/** @import { Event, EventsByType, MonitorMode, OfferView, PendingOfferView, Presence } from "./wire.d.ts" */
 
 /** @typedef {Readonly<Record<string, boolean | number | string>>} Facts */
 
@@ -60,6 +60,7 @@
  * @property {string | null} passes_to agent who gets the customer there and owns the contact then; null: this one
  * @property {PendingOffer | null} pending_offer what this agent, the owner, has asked for and that is not answered yet
  * @property {CallbackPhase | null} callback_phase
+ * @property {Readonly<Record<string, MonitorMode>>} monitors supervisors in the conversation, as far as the policy shows them
  */
 
 /**
@@ -186,6 +187,7 @@ function assignmentFromView(view) {
     passes_to: view.passes_to ?? null,
     pending_offer: view.pending_offer ? pendingFromView(view.pending_offer) : null,
     callback_phase: view.callback_phase ?? null,
+    monitors: view.monitors ?? {},
   };
 }
 
@@ -224,6 +226,9 @@ export function applyToAgent(agent, event, atMs) {
     case "contact.channel_switched":
     case "contact.channel_failed":
       return afterChannel(agent, event);
+    case "contact.monitor_joined":
+    case "contact.monitor_left":
+      return afterMonitor(agent, event);
     case "callback.dial_requested":
       return updateContact(agent, event.contact_id, { callback_phase: "dialling" });
     case "callback.connected":
@@ -255,6 +260,7 @@ function afterAssignmentEvent(agent, event, atMs) {
         members: {},
         pending_offer: null,
         callback_phase: null,
+        monitors: {},
       });
     case "assignment.wrap_up_extended":
       return updateAssignment(agent, event.assignment_id, "wrap_up", { wrap_up_deadline_ms: event.deadline_ms });
@@ -358,6 +364,23 @@ function afterChannel(agent, event) {
     channel: isSwitched ? event.channel : own.channel,
   };
   return { ...next, assignments: new Map(next.assignments).set(own.assignment_id, changed) };
+}
+
+/**
+ * Note which supervisors are in a conversation that this agent owns.
+ * @param {Readonly<Agent>} agent
+ * @param {EventsByType["contact.monitor_joined" | "contact.monitor_left"]} event
+ * @returns {Readonly<Agent>}
+ */
+function afterMonitor(agent, event) {
+  const assignments = new Map(agent.assignments);
+  for (const [name, work] of assignments) {
+    if (work.contact_id !== event.contact_id || work.state === "wrap_up") continue;
+    const { [event.supervisor_id]: _, ...others } = work.monitors;
+    const monitors = event.type === "contact.monitor_joined" ? { ...others, [event.supervisor_id]: event.mode } : others;
+    assignments.set(name, { ...work, monitors });
+  }
+  return { ...agent, assignments };
 }
 
 /**

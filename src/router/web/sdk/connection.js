@@ -441,6 +441,7 @@ export class Connection {
       case "card":
       case "card_changed":
       case "statistics":
+      case "scope":
         return this.#onFrame(frame);
       case "reconnect":
         this.#retryAfterMs = 0;

@@ -4,6 +4,7 @@ import { Client, id } from "./client.js";
 
 /** @import { Guard } from "./client.js" */
 /** @import { CallbackMode, CallbackOutcome, ChannelOutcome, ContactFields, ExpectedWait, IfUnable } from "./wire.d.ts" */
+/** @import { MonitorMode, MonitorOutcome } from "./wire.d.ts" */
 /** @import { OkFrame, SuspensionEnd, UpdateFrame } from "./wire.d.ts" */
 
 /**
@@ -87,6 +88,19 @@ export class ContactCommands extends Client {
    */
   async channelResult(contactId, outcome, guard) {
     return this.command({ type: "channel_result", ...id("contact_id", contactId), ...id("outcome", outcome) }, guard);
+  }
+
+  /**
+   * Report the outcome of a `contact.monitor_requested` event, or that a supervisor is connected no more.
+   * @param {string} contactId
+   * @param {string} supervisorId
+   * @param {MonitorMode} mode
+   * @param {MonitorOutcome} outcome
+   * @param {Guard} [guard]
+   */
+  async monitorResult(contactId, supervisorId, mode, outcome, guard) {
+    const report = { ...id("supervisor_id", supervisorId), ...id("mode", mode), ...id("outcome", outcome) };
+    return this.command({ type: "monitor_result", ...id("contact_id", contactId), ...report }, guard);
   }
 
   /**

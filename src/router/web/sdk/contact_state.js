@@ -4,7 +4,7 @@
  */
 
 /** @import { AssignmentRole, CallbackMode, CallbackPhase, CallbackView, ContactState, ContactView, Event } from "./wire.d.ts" */
-/** @import { EventsByType } from "./wire.d.ts" */
+/** @import { EventsByType, MonitorMode } from "./wire.d.ts" */
 /** @import { Facts } from "./agent_state.js" */
 
 /**
@@ -39,6 +39,14 @@
  * @property {Callback | null} callback
  * @property {Facts} customer_facts
  * @property {string | null} customer_id customer; null: not known
+ * @property {Readonly<Record<string, Monitor>>} monitors supervisors in the conversation, and those to be connected (`wanted`)
+ */
+
+/**
+ * @typedef {object} Monitor
+ * @property {MonitorMode | null} mode in which the supervisor is in the conversation; null: not yet
+ * @property {MonitorMode | null} wanted mode in which the gateway is to connect the supervisor now
+ * @property {number | null} deadline_ms
  */
 
 /** Live contacts by id. The contacts are immutable; an event replaces the one that it changes. */
@@ -117,6 +125,11 @@ function afterWaiting(contact, event) {
     }
     case "contact.channel_switched":
       return { ...contact, channel: event.channel, reference: event.reference ?? null };
+    case "contact.monitor_requested":
+    case "contact.monitor_joined":
+    case "contact.monitor_failed":
+    case "contact.monitor_left":
+      return { ...contact, monitors: afterMonitor(contact.monitors, event) };
     case "contact.suspended":
       return { ...contact, ...NO_OWNER, state: "suspended", callback: null };
     case "callback.requested":
@@ -199,6 +212,10 @@ function others(members) {
  */
 function contactFromView(view) {
   const participants = (view.participants ?? []).map((one) => /** @type {const} */ ([one.agent_id, one.role]));
+  const monitors = (view.monitors ?? []).map(({ supervisor_id, mode = null, wanted = null, deadline_ms = null }) => [
+    supervisor_id,
+    { mode, wanted, deadline_ms },
+  ]);
   return {
     contact_id: view.contact_id,
     state: view.state,
@@ -216,6 +233,7 @@ function contactFromView(view) {
     callback: view.callback ? callbackFromView(view.callback) : null,
     customer_facts: view.customer_facts ?? {},
     customer_id: view.customer_id ?? null,
+    monitors: Object.fromEntries(monitors),
   };
 }
 
@@ -240,7 +258,31 @@ function contactFromEvent(event, state) {
     callback: null,
     customer_facts: event.customer_facts ?? {},
     customer_id: event.customer_id ?? null,
+    monitors: {},
   };
+}
+
+/**
+ * @param {Readonly<Record<string, Monitor>>} before
+ * @param {EventsByType["contact.monitor_requested" | "contact.monitor_joined"
+ *   | "contact.monitor_failed" | "contact.monitor_left"]} event
+ * @returns {Readonly<Record<string, Monitor>>}
+ */
+function afterMonitor(before, event) {
+  const { [event.supervisor_id]: _, ...others } = before;
+  const { wanted, deadline_ms } = { wanted: null, deadline_ms: null };
+  switch (event.type) {
+    case "contact.monitor_requested": {
+      const asked = { mode: event.present_mode ?? null, wanted: event.mode, deadline_ms: event.deadline_ms };
+      return { ...others, [event.supervisor_id]: asked };
+    }
+    case "contact.monitor_joined":
+      return { ...others, [event.supervisor_id]: { mode: event.mode, wanted, deadline_ms } };
+    case "contact.monitor_failed":
+      return event.present_mode ? { ...others, [event.supervisor_id]: { mode: event.present_mode, wanted, deadline_ms } } : others;
+    default:
+      return others;
+  }
 }
 
 /**

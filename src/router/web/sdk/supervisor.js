@@ -9,7 +9,7 @@ import { EVENT_AUDIENCE } from "./wire_tables.js";
 /** @import { Agent } from "./agent_state.js" */
 /** @import { Guard } from "./client.js" */
 /** @import { AgentState, Card, Dimension, Event, OkFrame, Period, QueueView, ServerFrame, StatePageFrame } from "./wire.d.ts" */
-/** @import { StatisticsFrame, StatisticsRow, WelcomeFrame } from "./wire.d.ts" */
+/** @import { MonitorMode, ScopeFrame, StatisticsFrame, StatisticsRow, WelcomeFrame } from "./wire.d.ts" */
 
 /**
  * What a supervisor sees: agents as of the last event, queues as of the last `stats` frame, and the cards and statistics that
@@ -48,6 +48,7 @@ class CentreMirror {
   apply(frame) {
     if (frame.type === "event") this.#applyEvent(frame.event, frame.at_ms);
     else if (frame.type === "stats") for (const view of frame.queues) this.#queues.set(view.queue_id, view);
+    else if (frame.type === "scope") this.#applyScope(frame);
     else if (frame.type === "statistics") this.#applyStatistics(frame);
     this.cards.apply(frame);
     this.touch();
@@ -81,6 +82,17 @@ class CentreMirror {
       const agent = this.agents.get(agentId);
       if (agent !== undefined) this.agents.set(agentId, applyToAgent(agent, event, atMs));
     }
+  }
+
+  /**
+   * Replace what has changed in the scope of a supervisor, and drop what is in it no more.
+   * @param {ScopeFrame} frame
+   */
+  #applyScope(frame) {
+    for (const agentId of frame.removed_agents ?? []) this.agents.delete(agentId);
+    for (const queueId of frame.removed_queues ?? []) this.#queues.delete(queueId);
+    for (const view of frame.agents ?? []) this.agents.set(view.agent_id, agentFromView(view));
+    for (const view of frame.queues ?? []) this.#queues.set(view.queue_id, view);
   }
 
   /** @param {StatisticsFrame} frame */
@@ -192,6 +204,27 @@ export class SupervisorClient extends ContactCommands {
     this.#mirror.statistics.delete(viewKey(by, period));
     this.#mirror.touch();
     return answer;
+  }
+
+  /**
+   * Join a conversation, or change the mode; the gateway connects the supervisor (`contact.monitor_joined`).
+   * @param {string} contactId
+   * @param {MonitorMode} mode
+   * @param {Guard} [guard]
+   */
+  async monitor(contactId, mode, guard) {
+    return this.command({ type: "monitor", ...id("contact_id", contactId), ...id("mode", mode) }, guard);
+  }
+
+  /**
+   * Leave a conversation, or remove another supervisor from it.
+   * @param {string} contactId
+   * @param {string | null} [supervisorId]
+   * @param {Guard} [guard]
+   */
+  async stopMonitoring(contactId, supervisorId = null, guard) {
+    const other = supervisorId === null ? {} : id("supervisor_id", supervisorId);
+    return this.command({ type: "stop_monitoring", ...id("contact_id", contactId), ...other }, guard);
   }
 
   /**

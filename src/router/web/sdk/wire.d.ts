@@ -401,6 +401,8 @@ export interface AssignmentView {
   readonly role?: AssignmentRole;
   /** All agents of the conversation with their roles; empty: only the owner, or this agent has left. */
   readonly members?: Readonly<Record<string, AssignmentRole>>;
+  /** Supervisors in the conversation and their modes, for its owner; empty also where the policy hides them. */
+  readonly monitors?: Readonly<Record<string, MonitorMode>>;
   /**
    * Operations on the assignment and its contact that the state allows its agent now, named like the frames of the WebSocket
    * protocol. The target or a limit of the policy may still prevent one.
@@ -1477,6 +1479,112 @@ export interface ContactHandedOver {
   readonly queue_id?: string | null;
 }
 
+/** A supervisor was not connected in the mode that was requested; an earlier mode stands. */
+export interface ContactMonitorFailed {
+  readonly type: "contact.monitor_failed";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** Mode that was requested. */
+  readonly mode: MonitorMode;
+  /** `failed` (reported by the gateway), `timeout` (no report in time), or as in `contact.monitor_left`. */
+  readonly reason: string;
+  /** Agent who has the contact. */
+  readonly owner_agent_id: string;
+  /** Mode in which the supervisor is in the conversation; null: not in it. */
+  readonly present_mode?: MonitorMode | null;
+  /** Id of the gateway that submitted the contact; empty: none. */
+  readonly gateway_id?: string;
+}
+
+/** A supervisor is in the conversation in this mode from now on. */
+export interface ContactMonitorJoined {
+  readonly type: "contact.monitor_joined";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** Mode from now on. */
+  readonly mode: MonitorMode;
+  /** Agent who has the contact. */
+  readonly owner_agent_id: string;
+  /** Mode until now; null: the supervisor was not in the conversation. */
+  readonly from_mode?: MonitorMode | null;
+  /** Id of the gateway that submitted the contact; empty: none. */
+  readonly gateway_id?: string;
+  /** Owner of the contact, if the owner sees it; null: hidden by the policy. */
+  readonly agent_id?: string | null;
+}
+
+/** A supervisor is in the conversation no more; the gateway must disconnect them if it has not. */
+export interface ContactMonitorLeft {
+  readonly type: "contact.monitor_left";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** Mode until now. */
+  readonly mode: MonitorMode;
+  /**
+   * `left`, `removed` (by another supervisor), `disconnected` (reported by the gateway), `expired` (the token, or
+   * `duration_max_s` of the policy), `contact_ended`, `owner_changed` (the agent no longer has it), `channel_changed`,
+   * `out_of_scope` or `policy` (a new policy does not permit it).
+   */
+  readonly reason: string;
+  /** Agent whose conversation it was. */
+  readonly owner_agent_id: string;
+  /** When the supervisor joined it, epoch milliseconds. */
+  readonly joined_at_ms: number;
+  /** Id of the gateway that submitted the contact; empty: none. */
+  readonly gateway_id?: string;
+  /** That agent, if the agent saw it; null: hidden by the policy. */
+  readonly agent_id?: string | null;
+}
+
+/** The time for which a supervisor may be in the conversation has moved: they have repeated the request with a newer token. */
+export interface ContactMonitorRenewed {
+  readonly type: "contact.monitor_renewed";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** Time at which the router ends it, epoch milliseconds. */
+  readonly until_ms: number;
+  /** Queues and teams to which the supervisor is limited now; null: unlimited. */
+  readonly scope?: SupervisorScope | null;
+}
+
+/**
+ * A supervisor is to join the conversation, or to be in it in another mode; the gateway must do it and report the outcome. A
+ * request replaces one of the same supervisor that is not answered yet.
+ */
+export interface ContactMonitorRequested {
+  readonly type: "contact.monitor_requested";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** Mode in which the supervisor is to be connected. */
+  readonly mode: MonitorMode;
+  /** Time by which the outcome must be reported, epoch milliseconds. */
+  readonly deadline_ms: number;
+  /** Agent who has the contact. */
+  readonly owner_agent_id: string;
+  /** Id of the assignment; it is that of the accepted offer. */
+  readonly assignment_id: string;
+  /** Mode in which the supervisor is in the conversation, and stays if this fails; null: not in it yet. */
+  readonly present_mode?: MonitorMode | null;
+  /** Time at which the router ends it, epoch milliseconds. */
+  readonly until_ms?: number | null;
+  /** Whether the agent does not see the supervisor once they have joined. */
+  readonly is_hidden?: boolean;
+  /** Queues and teams to which the supervisor is limited; null: unlimited. */
+  readonly scope?: SupervisorScope | null;
+  /** Id of the gateway that submitted the contact; empty: none. */
+  readonly gateway_id?: string;
+}
+
 /** One option of a customer who is to choose how to reach an agent. */
 export interface ContactOption {
   /**
@@ -1917,6 +2025,8 @@ export interface ContactView {
   readonly suspension?: SuspensionView | null;
   /** Its switch to another channel, in progress; null: none. */
   readonly switch?: SwitchView | null;
+  /** Supervisors who have joined the conversation, or are to; an agent is shown those that the policy lets them see. */
+  readonly monitors?: readonly MonitorView[];
 }
 
 /** A request that was made, with the options of its customer. */
@@ -2133,7 +2243,7 @@ export interface EventFrame {
   /** Time of the event, epoch milliseconds. */
   readonly at_ms: number;
   /** The event. */
-  readonly event: ContactQueued | ContactChoosing | CustomerTokenChanged | CustomerPresenceChanged | ContactUpdated | ContactRequeued | ContactSuspended | ContactResumed | ContactResumeDue | ContactChannelFailed | ContactChannelRequested | ContactChannelSwitched | ContactGatewayChanged | ContactOverflowed | ContactPreferredAgentExpired | ContactStepEntered | ContactAssigned | ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded | OfferMade | OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded | ParticipantAdded | ParticipantJoined | ParticipantLeft | ContactHandedOver | AssignmentHeld | AssignmentResumed | AssignmentParked | AssignmentUnparked | WrapUpStarted | WrapUpExtended | AssignmentCompleted | DispositionRecorded | CallbackRequested | CallbackScheduled | CallbackDialRequested | CallbackClaimed | CallbackConnected | CallbackFailed | AgentUpdated | AgentRemoved | AgentStateChanged | AgentNextStateSet | AgentChannelsSet | DesktopConnected | DesktopLost | QueueOpened | QueueClosed | PolicyPublished | WorkspaceCreated | WorkspaceRemoved | PolicyScheduled | PolicyScheduleCancelled | PolicyScheduleRefused | DayStarted | ShadowPolicySet | ShadowPolicyCleared | IdempotencyKeyRecorded | AlertRaised | AlertCleared | GoalChanged;
+  readonly event: ContactQueued | ContactChoosing | CustomerTokenChanged | CustomerPresenceChanged | ContactUpdated | ContactRequeued | ContactSuspended | ContactResumed | ContactResumeDue | ContactChannelFailed | ContactChannelRequested | ContactChannelSwitched | ContactGatewayChanged | ContactMonitorRequested | ContactMonitorJoined | ContactMonitorFailed | ContactMonitorRenewed | ContactMonitorLeft | ContactOverflowed | ContactPreferredAgentExpired | ContactStepEntered | ContactAssigned | ContactAbandoned | ContactCancelled | ContactExpired | ContactEnded | OfferMade | OfferAccepted | OfferDeclined | OfferExpired | OfferRescinded | ParticipantAdded | ParticipantJoined | ParticipantLeft | ContactHandedOver | AssignmentHeld | AssignmentResumed | AssignmentParked | AssignmentUnparked | WrapUpStarted | WrapUpExtended | AssignmentCompleted | DispositionRecorded | CallbackRequested | CallbackScheduled | CallbackDialRequested | CallbackClaimed | CallbackConnected | CallbackFailed | AgentUpdated | AgentRemoved | AgentStateChanged | AgentNextStateSet | AgentChannelsSet | DesktopConnected | DesktopLost | QueueOpened | QueueClosed | PolicyPublished | WorkspaceCreated | WorkspaceRemoved | PolicyScheduled | PolicyScheduleCancelled | PolicyScheduleRefused | DayStarted | ShadowPolicySet | ShadowPolicyCleared | IdempotencyKeyRecorded | AlertRaised | AlertCleared | GoalChanged;
   /**
    * Desktop: what is known about the customer of an `offer.made` to this agent; null for other events and clients, and where no
    * contact has had a customer or a context yet.
@@ -2442,6 +2552,66 @@ export interface MergeProposal {
   readonly decided_by?: string | null;
   /** When it was decided, epoch milliseconds; null: it is open. */
   readonly decided_at_ms?: number | null;
+}
+
+/** Supervisor: join a conversation, or change the mode; with the present mode, stay for longer with a newer token. */
+export interface MonitorFrame extends CommandFrame {
+  readonly type: "monitor";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** `listen`, `whisper` (heard by the agent only) or `barge` (in the conversation). */
+  readonly mode: MonitorMode;
+}
+
+/** How a supervisor takes part in a conversation. */
+export type MonitorMode =
+  /** Hears or reads it, without being heard. */
+  | "listen"
+  /** Is heard by the agent only, not by the customer. */
+  | "whisper"
+  /** Is in the conversation with agent and customer. */
+  | "barge";
+
+/** What the gateway reports about a supervisor who is to join a conversation. */
+export type MonitorOutcome =
+  /** The supervisor is connected in that mode. */
+  | "joined"
+  /** The supervisor could not be connected in that mode; an earlier mode stands. */
+  | "failed"
+  /** The supervisor is connected no more: they have hung up, or the connection is lost. */
+  | "left";
+
+/** Gateway, supervisor: report the outcome of `contact.monitor_requested`, or that a supervisor is connected no more. */
+export interface MonitorResultFrame extends CommandFrame {
+  readonly type: "monitor_result";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** Mode of the request that is answered; any for `left`. */
+  readonly mode: MonitorMode;
+  /** Whether the supervisor is connected in that mode, or is connected no more. */
+  readonly outcome: MonitorOutcome;
+}
+
+/** A supervisor who has joined a conversation, or is to join it. */
+export interface MonitorView {
+  /** Id of the supervisor: the subject of their credential. */
+  readonly supervisor_id: string;
+  /** When the supervisor asked for it first. */
+  readonly requested_at_ms: number;
+  /** Mode in which the supervisor is in the conversation; null: not yet. */
+  readonly mode?: MonitorMode | null;
+  /** When the supervisor joined it; null: not yet. */
+  readonly joined_at_ms?: number | null;
+  /** Mode in which the gateway is to connect the supervisor now; null: nothing is requested. */
+  readonly wanted?: MonitorMode | null;
+  /** Time by which the gateway must report that; null: nothing is requested. */
+  readonly deadline_ms?: number | null;
+  /** Time at which the router ends it. */
+  readonly until_ms?: number | null;
+  /** Whether the agent does not see the supervisor. */
+  readonly is_hidden?: boolean;
 }
 
 /** Gateway, supervisor: move a callback to another time, or make it due now. */
@@ -3185,6 +3355,23 @@ export interface ResumedFrame {
   readonly leader_url?: string | null;
 }
 
+/** Supervisor with a scope, in place of events and `stats`: what has changed in it. Each view replaces the former one. */
+export interface ScopeFrame {
+  readonly type: "scope";
+  /** Sequence number of the last event in these views. */
+  readonly seq: number;
+  /** Time, epoch milliseconds. */
+  readonly at_ms: number;
+  /** Agents of the scope that have changed or are new in it, without the work of other queues. */
+  readonly agents?: readonly AgentView[];
+  /** Queues of the scope that have changed. */
+  readonly queues?: readonly QueueView[];
+  /** Agents that are in the scope no more. */
+  readonly removed_agents?: readonly string[];
+  /** Queues that do not exist any more. */
+  readonly removed_queues?: readonly string[];
+}
+
 /** Supervisor: set the channels on which an agent is paused. */
 export interface SetAgentChannelsFrame extends CommandFrame {
   readonly type: "set_agent_channels";
@@ -3537,6 +3724,15 @@ export interface StepsReceipt {
   readonly rejected?: readonly Readonly<Record<string, unknown>>[];
 }
 
+/** Supervisor: leave a conversation, or remove another supervisor from it. */
+export interface StopMonitoringFrame extends CommandFrame {
+  readonly type: "stop_monitoring";
+  /** Id of the contact. */
+  readonly contact_id: string;
+  /** Supervisor to remove; omitted: oneself. */
+  readonly supervisor_id?: string | null;
+}
+
 /** Gateway: submit a contact. */
 export interface SubmitFrame {
   readonly type: "submit";
@@ -3546,6 +3742,14 @@ export interface SubmitFrame {
   readonly contact: ContactFields;
   /** A repeated submit with the same key returns the first result; omitted: every submit is a new contact. */
   readonly idempotency_key?: string | null;
+}
+
+/** Queues and teams to which a supervisor is limited. Anything else looks as if it did not exist. */
+export interface SupervisorScope {
+  /** Queues, with the contacts that are in them now; none: all. */
+  readonly queues?: readonly string[] | null;
+  /** Teams, with their agents; none: all agents. */
+  readonly teams?: readonly string[] | null;
 }
 
 /** Desktop, gateway, supervisor: suspend a contact until it is resumed; its agent is released. */
@@ -3902,6 +4106,7 @@ export type ServerFrame =
   | CardChangedFrame
   | StatsFrame
   | StatisticsFrame
+  | ScopeFrame
   | OkFrame
   | ErrorFrame
   | PongFrame
@@ -3950,6 +4155,7 @@ export type GatewayFrame =
   | ResumeContactFrame
   | SwitchChannelFrame
   | ChannelResultFrame
+  | MonitorResultFrame
   | CallbackFrame
   | MoveCallbackFrame
   | ClaimCallbackFrame
@@ -3970,6 +4176,9 @@ export type SupervisorFrame =
   | ResumeContactFrame
   | SwitchChannelFrame
   | ChannelResultFrame
+  | MonitorFrame
+  | StopMonitoringFrame
+  | MonitorResultFrame
   | RequeueFrame
   | AssignFrame
   | AddParticipantFrame
@@ -4009,6 +4218,11 @@ export type Event =
   | ContactChannelRequested
   | ContactChannelSwitched
   | ContactGatewayChanged
+  | ContactMonitorRequested
+  | ContactMonitorJoined
+  | ContactMonitorFailed
+  | ContactMonitorRenewed
+  | ContactMonitorLeft
   | ContactOverflowed
   | ContactPreferredAgentExpired
   | ContactStepEntered
@@ -4078,6 +4292,11 @@ export interface EventsByType {
   "contact.channel_requested": ContactChannelRequested;
   "contact.channel_switched": ContactChannelSwitched;
   "contact.gateway_changed": ContactGatewayChanged;
+  "contact.monitor_requested": ContactMonitorRequested;
+  "contact.monitor_joined": ContactMonitorJoined;
+  "contact.monitor_failed": ContactMonitorFailed;
+  "contact.monitor_renewed": ContactMonitorRenewed;
+  "contact.monitor_left": ContactMonitorLeft;
   "contact.overflowed": ContactOverflowed;
   "contact.preferred_agent_expired": ContactPreferredAgentExpired;
   "contact.step_entered": ContactStepEntered;
@@ -4171,6 +4390,8 @@ export type ProblemCode =
   | "malformed"
   | "merge_refused"
   | "method_not_allowed"
+  | "monitor_limit_exceeded"
+  | "monitoring_not_allowed"
   | "no_agents_ready"
   | "no_matching_queue"
   | "no_more_workspaces"
