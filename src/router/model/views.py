@@ -5,8 +5,8 @@ Times are epoch milliseconds, durations milliseconds. ``as_of_seq`` is the last 
 
 from msgspec import UNSET, Struct, UnsetType
 
+from router.model.events.monitoring import MonitorView
 from router.model.forecasts import ExpectedWait, ForecastAccuracy
-from router.model.monitoring import MonitorView
 from router.model.policy import CallbackMode, FactValue, SuspensionEnd
 from router.model.states import (
     AgentId,

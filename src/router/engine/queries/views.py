@@ -18,8 +18,8 @@ from router.engine.state.plan_stages import contact_requirement, exclusive_agent
 from router.engine.state.records import Assignment, Offer, format_requirement
 from router.engine.state.workspace import agent_taking_over, conversation_roles, operations_on
 from router.engine.wait.estimate import expected_wait, queue_expected_wait
+from router.model.events.monitoring import MonitorView
 from router.model.forecasts import forecast_accuracy
-from router.model.monitoring import MonitorView
 from router.model.states import AgentId, AssignmentRole, AssignmentState, ContactState, MonitorMode, SupervisorId
 from router.model.views import (
     AgentView,

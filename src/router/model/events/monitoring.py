@@ -1,8 +1,10 @@
-"""Events of supervisors who join conversations: who listened to which agent, in which mode, and from when to when.
+"""Events of supervisors who join conversations, and the view of one: who listened to which agent, how, and when.
 
 ``owner_agent_id`` always names the agent, for the record. ``agent_id`` names the agent only where the policy lets them see who has
 joined (``agent_sees``), because it decides who receives an event.
 """
+
+from msgspec import Struct
 
 from router.model.events.workspace import EventStruct
 from router.model.filters import SupervisorScope
@@ -93,3 +95,23 @@ class ContactMonitorLeft(EventStruct, frozen=True, kw_only=True, tag="contact.mo
     gateway_id: GatewayId = ""
     agent_id: AgentId | None = None
     """That agent, if the agent saw it; null: hidden by the policy."""
+
+
+class MonitorView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A supervisor who has joined a conversation, or is to join it."""
+
+    supervisor_id: SupervisorId
+    requested_at_ms: int
+    """When the supervisor asked for it first."""
+    mode: MonitorMode | None = None
+    """Mode in which the supervisor is in the conversation; null: not yet."""
+    joined_at_ms: int | None = None
+    """When the supervisor joined it; null: not yet."""
+    wanted: MonitorMode | None = None
+    """Mode in which the gateway is to connect the supervisor now; null: nothing is requested."""
+    deadline_ms: int | None = None
+    """Time by which the gateway must report that; null: nothing is requested."""
+    until_ms: int | None = None
+    """Time at which the router ends it."""
+    is_hidden: bool = False
+    """Whether the agent does not see the supervisor."""

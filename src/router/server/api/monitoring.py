@@ -1,14 +1,17 @@
-"""API operations of supervisors who join conversations, and the reports of the gateways that connect them."""
+"""API operations of supervisors who join conversations, the reports of the gateways that connect them, and their routes."""
 
 import math
+from typing import Final
 
 from msgspec import Struct
 
 from router.model.commands import MonitorContact, ReportMonitor, StopMonitoring
 from router.model.states import MonitorMode, MonitorOutcome, SubjectId
 from router.runtime.clock import Clock
+from router.server.api.bodies import ContactReceipt
 from router.server.api.contacts import execute_on_contact, path_contact_id
-from router.server.api.request import ApiRequest, ApiResponse
+from router.server.api.request import ApiRequest, ApiResponse, Operation
+from router.server.api.route import Route
 from router.server.auth.credentials import Authenticator, Credential
 
 
@@ -43,7 +46,11 @@ def credential_end_ms(authenticator: Authenticator, clock: Clock, credential: Cr
 
 
 async def monitor_contact(request: ApiRequest) -> ApiResponse:
-    """Join a conversation (`listen`, `whisper`, `barge`), or change the mode; the gateway connects the supervisor."""
+    """Join a conversation (`listen`, `whisper`, `barge`), or change the mode; the gateway connects the supervisor.
+
+    The answer does not wait for the gateway: `contact.monitor_joined` tells when it has. With the present mode, a request with a newer
+    token lets the supervisor stay for longer.
+    """
     services, credential = request.services, request.credential
     command = MonitorContact(
         contact_id=path_contact_id(request),
@@ -55,7 +62,10 @@ async def monitor_contact(request: ApiRequest) -> ApiResponse:
 
 
 async def stop_monitoring(request: ApiRequest) -> ApiResponse:
-    """Leave a conversation that one has joined, or remove another supervisor from it. No effect if they have not joined."""
+    """Leave a conversation that one has joined, or remove another supervisor from it. No effect if they have not joined.
+
+    The gateway disconnects them when it hears `contact.monitor_left`.
+    """
     contact_id = path_contact_id(request)
     return await execute_on_contact(request, StopMonitoring.by(request.credential.subject, contact_id, request.body.supervisor_id))
 
@@ -71,3 +81,22 @@ async def report_monitor(request: ApiRequest) -> ApiResponse:
         gateway_id=request.gateway_id,
     )
     return await execute_on_contact(request, command)
+
+
+def _route(action: str, operation: Operation, body_type: type[Struct], *codes: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/contacts/{{contact_id}}/{action}",
+        operation=operation,
+        body_type=body_type,
+        response_type=ContactReceipt,
+        tag="contacts",
+        problem_codes=("unknown_contact", "invalid_contact_state", *codes),
+    )
+
+
+MONITORING_ROUTES: Final = (
+    _route("monitor", monitor_contact, MonitorTarget, "monitoring_not_allowed", "monitor_limit_exceeded"),
+    _route("monitor/leave", stop_monitoring, MonitorEnd),
+    _route("monitor/result", report_monitor, MonitorReport),
+)

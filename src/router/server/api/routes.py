@@ -109,7 +109,7 @@ from router.server.api.contacts import (
 from router.server.api.continuity import report_channel, resume_contact, suspend_contact, switch_channel
 from router.server.api.customer_routes import CUSTOMER_ROUTES
 from router.server.api.goals import GOAL_ROUTES
-from router.server.api.monitoring import MonitorEnd, MonitorReport, MonitorTarget, monitor_contact, report_monitor, stop_monitoring
+from router.server.api.monitoring import MONITORING_ROUTES
 from router.server.api.policies import (
     check_policy,
     delete_shadow,
@@ -235,9 +235,7 @@ _CONTACTS: Final = (
     _contact("unpark", unpark_contact, EmptyBody),
     _contact("channel", switch_channel, ChannelTarget, "not_owner", "unknown_channel", "channel_not_possible"),
     _contact("channel/result", report_channel, ChannelReport),
-    _contact("monitor", monitor_contact, MonitorTarget, "monitoring_not_allowed", "monitor_limit_exceeded"),
-    _contact("monitor/leave", stop_monitoring, MonitorEnd),
-    _contact("monitor/result", report_monitor, MonitorReport),
+    *MONITORING_ROUTES,
     _contact("suspend", suspend_contact, SuspensionTerms, "not_owner", "suspended_limit"),
     _contact(
         "resume",
