@@ -5,12 +5,13 @@ from typing import Any
 import msgspec
 
 from router.client import state as client_state
+from router.client.contact_state import ContactCache
 
 
 def state_of(client: Any) -> Any:
     """Return the state of a Python client as plain data, each assignment with what it allows."""
     cache = client._cache
-    if isinstance(cache, client_state.ContactCache):
+    if isinstance(cache, ContactCache):
         return _plain(cache.by_id)
     if isinstance(cache, client_state.WorkspaceCache):
         return {agent_id: agent_of(agent) for agent_id, agent in cache.agents.items()}

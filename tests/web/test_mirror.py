@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from router.client import state as client_state
-from router.client.contact_state import ContactCache
 from router.model.states import AssignmentRole, AssignmentState, CallbackPhase
 from tests.properties.test_client_state import ClientsOfACentre
 from tests.support.in_memory_client import MemoryClient

@@ -48,8 +48,8 @@ def credential_end_ms(authenticator: Authenticator, clock: Clock, credential: Cr
 async def monitor_contact(request: ApiRequest) -> ApiResponse:
     """Join a conversation (`listen`, `whisper`, `barge`), or change the mode; the gateway connects the supervisor.
 
-    The answer does not wait for the gateway: `contact.monitor_joined` tells when it has. With the present mode, a request with a newer
-    token lets the supervisor stay for longer.
+    The answer does not wait for the gateway: `contact.monitor_joined` tells when it has. With the present mode, a request with
+    a newer token lets the supervisor stay for longer.
     """
     services, credential = request.services, request.credential
     command = MonitorContact(
