@@ -105,6 +105,8 @@ class Grouping:
         found: list[str] = []
         if self._dimension is Dimension.DISPOSITION:
             found.append("d " if kept.queue_id is None else f"d {kept.queue_id} ")
+        elif self._dimension is Dimension.GOAL:
+            found.append("g " if kept.queue_id is None else f"g {kept.queue_id} {kept.channel or ''}")
         elif self._dimension not in (Dimension.AGENT, Dimension.TEAM):
             found.append("q " if kept.queue_id is None else f"q {kept.queue_id} {kept.channel or ''}")
         if self.has_agents:
