@@ -43,6 +43,9 @@ class AdaHasIt:
     async def query(self, workspace: str, query: Callable[..., object]) -> Any:
         return SimpleNamespace(value=["ada"])
 
+    def goals_of(self, workspace: str, contact_ids: object) -> dict[str, Any]:
+        return {}
+
 
 def some_cards(failures: int) -> tuple[Cards, Store, list[Card]]:
     store = Store(failures)
