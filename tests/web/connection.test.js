@@ -182,10 +182,34 @@ test("a full buffer gives the connection up and is filled again when half of it 
   assert.equal(client.position.seq, 14);
   const read = frames(client);
   assert.equal(/** @type {any} */ ((await read.next()).value).seq, 11);
+  await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(router.tokens.length, 1);
   assert.equal(/** @type {any} */ ((await read.next()).value).seq, 12);
   const second = await router.connection();
   assert.deepEqual(await second.receive(), { type: "hello", resume: "g:14" });
+  await client.close();
+});
+
+test("a welcome is delivered also to a full buffer", async () => {
+  const router = new FakeRouter();
+  const client = new DesktopClient({ ...router.options, eventBufferMax: 2 });
+  const side = await opened(client, router);
+  for (const seq of [11, 12]) side.send(heldEvent(seq));
+  side.close(4410);
+  await (await router.connection()).welcome({ history_id: "h", seq: 3 });
+  const read = frames(client);
+  const types = [await read.next(), await read.next(), await read.next()].map(({ value }) => /** @type {any} */ (value).type);
+  assert.deepEqual(types, ["event", "event", "welcome"]);
+  await client.close();
+});
+
+test("a sign of life advances the position", async () => {
+  const router = new FakeRouter();
+  const client = new DesktopClient(router.options);
+  const side = await opened(client, router);
+  side.send({ type: "pong", id: "none", at_ms: 0, seq: 20 });
+  side.send({ type: "pong", id: "none", at_ms: 0 });
+  assert.equal(client.position.seq, 20);
   await client.close();
 });
 
@@ -334,8 +358,13 @@ test("snapshots stay the same object until something changes, and subscribers ar
   let told = 0;
   const { subscribe, getSnapshot } = client;
   const end = subscribe(() => (told += 1));
+  side.send({ type: "card_changed", contact_id: "other", version: 2, status: "complete", parts: [] });
+  await new Promise((go) => setTimeout(go, 20));
+  told = 0; // The first notice is of the welcome.
   const before = getSnapshot();
   assert.equal(getSnapshot(), before);
+  side.send({ type: "card_changed", contact_id: "other", version: 3, status: "complete", parts: [] });
+  await new Promise((go) => setTimeout(go, 20));
   for (let seq = 11; seq <= 30; seq++) {
     const event = { type: "agent.channels_set", agent_id: "ada", paused: [`c${seq}`] };
     side.send({ type: "event", seq, at_ms: 0, event });

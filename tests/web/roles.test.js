@@ -218,6 +218,7 @@ const CALLS = {
     ],
     ["complete", (it) => it.complete("a"), { assignment_id: "a", disposition: null }],
     ["hand_over", (it) => it.handOver("c", "bob"), { contact_id: "c", to_agent_id: "bob" }],
+    ["report_goal", (it) => it.reportGoal("c", { goal: "card" }), { contact_id: "c", goal: "card" }],
     ["extend_wrap_up", (it) => it.extendWrapUp("a", 30), { assignment_id: "a", extend_s: 30 }],
   ],
   GatewayClient: [
@@ -228,6 +229,7 @@ const CALLS = {
     ],
     ["callback", (it) => it.callback("c", { atMs: 5 }), { contact_id: "c", at_ms: 5 }],
     ["callback_claim", (it) => it.claimCallback("c", "pod-1", { attempt: 2 }), { contact_id: "c", claimant: "pod-1", attempt: 2 }],
+    ["report_goal", (it) => it.reportGoal("c", { outcome: null, ease: 7 }), { contact_id: "c", outcome: null, ease: 7 }],
     ["abandon", (it) => it.abandon("c"), { contact_id: "c" }],
   ],
   SupervisorClient: [

@@ -1,6 +1,8 @@
 """The JavaScript client: its own tests in Node, its types, and the files generated from the structs of the protocol."""
 
+import inspect
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Final
@@ -8,6 +10,7 @@ from typing import Final
 import pytest
 
 import router
+from router.client import CustomerClient, DesktopClient, GatewayClient, SupervisorClient
 from tests.support.node import REPOSITORY, TYPE_CHECKS, PackagesUnavailable, run_node, type_errors
 
 TESTS: Final = Path(__file__).parent
@@ -20,6 +23,27 @@ def test_in_node(file: Path) -> None:
     done = run_node("--test", "--test-timeout=20000", "--test-reporter=spec", str(file))
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
     assert "pass 0\n" not in done.stdout
+
+
+# What is another thing in JavaScript: listeners of `card` and `statistics`, and `drop`.
+OTHERWISE: Final = {"card_updates", "statistics_updates", "drop_connection"}
+
+
+@pytest.mark.parametrize(
+    ("client", "files"),
+    [
+        (DesktopClient, ("client.js", "desktop.js")),
+        (GatewayClient, ("client.js", "contact_commands.js", "gateway.js")),
+        (SupervisorClient, ("client.js", "contact_commands.js", "supervisor.js")),
+        (CustomerClient, ("client.js", "customer.js")),
+    ],
+    ids=lambda one: one.__name__ if isinstance(one, type) else "",
+)
+def test_a_client_has_the_methods_of_the_python_client(client: type, files: tuple[str, ...]) -> None:
+    defined = {name for file in files for name in re.findall(r"^  (?:async )?\*?(\w+)\(", (SDK / file).read_text(), re.MULTILINE)}
+    methods = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")} - OTHERWISE
+    assert len(methods) > 5
+    assert [name for name in sorted(methods) if re.sub("_([a-z])", lambda one: one[1].upper(), name) not in defined] == []
 
 
 def test_the_generated_files_are_up_to_date() -> None:

@@ -8,7 +8,7 @@ import { fullOptions } from "./options.js";
 /** @import { DeliveredFrame } from "./frame_queue.js" */
 /** @import { Card, Event, EventFrame, EventsByType, OkFrame, PongFrame, RequestView, ServerFrame } from "./wire.d.ts" */
 /** @import { CustomerFrame, DesktopFrame, GatewayFrame, SupervisorFrame } from "./wire.d.ts" */
-/** @import { StatePageFrame, StatisticsFrame, StatsFrame, WelcomeFrame } from "./wire.d.ts" */
+/** @import { ReportGoalFrame, StatePageFrame, StatisticsFrame, StatsFrame, WelcomeFrame } from "./wire.d.ts" */
 
 // A state is told at most so often; a hidden page is told at once, since its timers may run once a minute.
 const NOTIFY_EACH_MS = 16;
@@ -31,6 +31,11 @@ const NOTIFY_EACH_MS = 16;
  * Guards of commands on contacts and agents. `ifMatch` is the `tag` of an earlier answer, or `*` for any: if the contact or the
  * agent has changed since, the command is refused with `precondition_failed`.
  * @typedef {KeyGuard & {ifMatch?: string}} Guard
+ */
+
+/**
+ * What a report of a goal may say.
+ * @typedef {Pick<ReportGoalFrame, "goal" | "outcome" | "ease" | "effort" | "satisfaction">} GoalReport
  */
 
 /**
@@ -229,6 +234,19 @@ export class Client {
   async command(fields, guard = {}) {
     const frame = { ...fields, idempotency_key: guard.idempotencyKey, if_match: guard.ifMatch };
     return /** @type {OkFrame} */ (await this.#connection.request(frame));
+  }
+
+  /**
+   * Name the goal of a contact, report its outcome or give its scores, also after its end; `state` of the answer is the outcome
+   * then. What is left out stays; null takes it back. For agents, gateways and supervisors.
+   * @protected
+   * @param {string} contactId
+   * @param {GoalReport} report
+   * @param {Guard} [guard]
+   */
+  async sendGoal(contactId, { goal, outcome, ease, effort, satisfaction }, guard) {
+    const fields = { goal, outcome, ease, effort, satisfaction };
+    return this.command({ type: "report_goal", ...id("contact_id", contactId), ...fields }, guard);
   }
 
   /** @param {ServerFrame} frame */

@@ -8,8 +8,8 @@
  * side closes, when the router closes with a code that forbids to reconnect, or when the token cannot be renewed.
  *
  * Logging in. A page sees neither the status nor the headers of a refused upgrade. So each connection begins with a request for a
- * ticket, whose answer says whether the credential is good and when to come again; the ticket opens the socket. Where that gives no
- * answer, because the network is dead or the socket is refused all the same, the next attempt sends the token in `hello`.
+ * ticket, whose answer says whether the credential is good and when to come again; the ticket opens the socket. Where that gives
+ * no answer, because the network is dead or the socket is refused all the same, the next attempt sends the token in `hello`.
  *
  * Resuming. The position is (`historyId`, `seq`): every event up to `seq` has been delivered or was not addressed to this client.
  * Each `hello` carries it. The router then either sends `resumed` and the missed events, or, if it no longer holds them, a new

@@ -3,7 +3,7 @@
 import { Client, id } from "./client.js";
 import { Gate } from "./reconnect.js";
 
-/** @import { OkFrame, RequestView, ServerFrame, TimeWindow } from "./wire.d.ts" */
+/** @import { AnswerFrame, OkFrame, RequestView, ServerFrame, TimeWindow } from "./wire.d.ts" */
 
 /**
  * The request as the router has shown it last; null before the client is open.
@@ -80,6 +80,14 @@ export class CustomerClient extends Client {
    */
   async choose(option, { window } = {}) {
     return this.command({ type: "choose", ...id("option", option), window });
+  }
+
+  /**
+   * Answer whether it was done and how easy it was; again to correct it. What is left out stays; null takes it back.
+   * @param {Pick<AnswerFrame, "outcome" | "ease" | "effort" | "satisfaction">} report
+   */
+  async answer({ outcome, ease, effort, satisfaction }) {
+    return this.command({ type: "answer", outcome, ease, effort, satisfaction });
   }
 
   /** Leave: the choice, the wait, the callback or the conversation ends. */

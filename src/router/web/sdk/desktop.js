@@ -280,6 +280,17 @@ export class DesktopClient extends Client {
   }
 
   /**
+   * Name the goal of a contact, report its outcome or give its scores, also after its end; `state` of the answer is the outcome
+   * then. What is left out stays; null takes it back.
+   * @param {string} contactId
+   * @param {import("./client.js").GoalReport} report
+   * @param {Guard} [guard]
+   */
+  async reportGoal(contactId, report, guard) {
+    return this.sendGoal(contactId, report, guard);
+  }
+
+  /**
    * Leave a conversation that is owned by another agent.
    * @param {string} contactId
    * @param {Guard} [guard]
