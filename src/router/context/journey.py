@@ -114,10 +114,11 @@ def step_of(fields: StepFields, *, now_ms: int) -> Step | None:
     """Return a step in the form it is stored in; None for one that is too old to be kept. Raises StepInvalid."""
     if (fields.customer_id is None) == (fields.identity is None):
         raise StepInvalid("invalid_value", "customer_id", "give either customer_id or identity")
-    _check_data(fields.data)
-    size = len(_json.encode([fields.data, fields.refs]))
-    if size > STEP_BYTES_MAX:
-        raise StepInvalid("step_too_large", "data", f"data and refs have {size} bytes of JSON, at most {STEP_BYTES_MAX}")
+    if fields.data or fields.refs:
+        _check_data(fields.data)
+        size = len(_json.encode([fields.data, fields.refs]))
+        if size > STEP_BYTES_MAX:
+            raise StepInvalid("step_too_large", "data", f"data and refs have {size} bytes of JSON, at most {STEP_BYTES_MAX}")
     at_ms = now_ms if fields.at_ms is None or fields.at_ms > now_ms + AHEAD_MS_MAX else fields.at_ms
     if at_ms < now_ms - AGE_MS_MAX:
         return None

@@ -21,6 +21,7 @@ import hmac
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final
@@ -158,6 +159,15 @@ class DataKey:
     def seal(self, column: str, content: bytes) -> bytes:
         """Return content encrypted and bound to a column, such as ``customer.profile``; 28 bytes longer."""
         return _encrypt(self._cipher, content, self._scope + column.encode())
+
+    @staticmethod
+    def seal_all(column: str, values: "Sequence[tuple[DataKey, bytes]]") -> list[bytes]:
+        """Return contents of one column, each sealed with its key, as ``seal`` does; their nonces are drawn at once."""
+        nonces, place = os.urandom(NONCE_BYTES * len(values)), column.encode()
+        return [
+            (nonce := nonces[at : at + NONCE_BYTES]) + key._cipher.encrypt(nonce, content, key._scope + place)
+            for at, (key, content) in zip(range(0, len(nonces), NONCE_BYTES), values, strict=True)
+        ]
 
     def open(self, column: str, sealed: bytes) -> bytes:
         """Return the content of a sealed value. Raises SealBroken."""

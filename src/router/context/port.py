@@ -13,12 +13,21 @@ them for the event loop. Every backend guarantees the following, which ``tests/c
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from router.context.cards import CardContact, CardContent, CardNote, ContactContext, KeptContact, WorkChange
-from router.context.customers import ConsentChange, CustomerView, IdentityView, Merged, ProfileChange, Resolved, Unmerged
+from router.context.customers import (
+    ConsentChange,
+    ContextError,
+    CustomerView,
+    IdentityView,
+    Merged,
+    ProfileChange,
+    Resolved,
+    Unmerged,
+)
 from router.context.identities import Assurance, NormalIdentity
 from router.context.journey import Step
 from router.context.keys import KeyStatus
@@ -34,6 +43,15 @@ class StepResult(Struct, frozen=True):
     """False: a repeat, dropped because the customer was erased, or limited."""
     is_limited: bool = False
     """Whether the customer has more steps a minute than are allowed."""
+
+
+class NewStep(NamedTuple):
+    """A step that is to be stored, with its customer."""
+
+    step: Step
+    customer_id: str | None
+    """Customer; None: the one who has the identity."""
+    identity: NormalIdentity | None
 
 
 class CustomerChangeKind(StrEnum):
@@ -348,6 +366,10 @@ class ContextStore(Protocol):
         self, workspace: str, step: Step, *, customer_id: str | None, identity: NormalIdentity | None, now_ms: int
     ) -> StepResult:
         """Store a step of a customer, who is created where an identity is new. Raises UnknownCustomer or ErasedCustomer."""
+        ...
+
+    def append_steps(self, workspace: str, steps: Sequence[NewStep], *, now_ms: int) -> list[StepResult | ContextError]:
+        """Store steps as ``append_step``, together; what became of each, or what ``append_step`` would raise."""
         ...
 
     def steps(self, workspace: str, customer_id: str, *, limit: int) -> list[Step]:

@@ -22,6 +22,8 @@ from router.context.keys import DataKey, SealBroken
 FOLD_STEPS: Final = 32
 """Steps of one customer in the tail before they are folded."""
 
+_ROWS_PER_INSERT: Final = (16, 4, 1)
+"""Rows of one statement, each of which gives up the interpreter lock."""
 PLAIN_STEPS_MAX: Final = 50_000
 """Unfolded steps in memory, some 600 bytes each."""
 UNREADABLE: Final = (SealBroken, ValueError)
@@ -70,6 +72,9 @@ class JourneyTable:
         self._plain: OrderedDict[int, None] = OrderedDict()
         """Customers whose unfolded steps are in memory, those with the latest step at the end."""
         self._plain_steps = 0
+        self._pending: list[tuple[int, _Tail, Step, DataKey]] = []
+        """Steps that the next ``flush`` writes."""
+        self._pending_rows: set[int] = set()
         self.reload()
 
     def is_repeat(self, row: int, step: Step, *, now_ms: int) -> bool:
@@ -98,7 +103,7 @@ class JourneyTable:
         return tail.ids
 
     def append(self, row: int, step: Step, key: DataKey | None, *, now_ms: int) -> None:
-        """Store a step that is no repeat, sealed with the key of its row. Raises SealBroken. O(1), with a fold now and then."""
+        """Store a step that is no repeat with the next ``flush``, sealed with the key of its row. Raises SealBroken. O(1)."""
         if key is None:
             raise SealBroken("the customer was erased")
         tail = self._tails.get(row)
@@ -109,14 +114,43 @@ class JourneyTable:
             ids[step.id] = now_ms
             if len(ids) > IDS_MAX:
                 ids.pop(next(iter(ids)))
-        sealed = key.seal(TAIL_COLUMN, pack_step(step))
-        number = self._connection.execute("INSERT INTO tail (row, step) VALUES (?, ?)", (row, sealed)).lastrowid
-        assert number is not None
-        self._remember(row, tail, step)
-        tail.numbers.append(number)
         tail.touched_ms = now_ms
-        if len(tail.numbers) >= FOLD_STEPS:
-            self._fold(row, tail)
+        self._pending.append((row, tail, step, key))
+        self._pending_rows.add(row)
+
+    @property
+    def has_pending(self) -> bool:
+        """Return whether steps are to be written."""
+        return bool(self._pending)
+
+    def flush(self) -> None:
+        """Write the steps that were appended, by few statements, and fold what is long enough."""
+        if not self._pending:
+            return
+        sealed = DataKey.seal_all(TAIL_COLUMN, [(key, pack_step(step)) for _, _, step, key in self._pending])
+        numbers = self._insert([(row, value) for (row, _, _, _), value in zip(self._pending, sealed, strict=True)])
+        touched = {}
+        for (row, tail, step, _), number in zip(self._pending, numbers, strict=True):
+            self._remember(row, tail, step)
+            tail.numbers.append(number)
+            touched[row] = tail
+        self._pending.clear()
+        self._pending_rows.clear()
+        for row, tail in touched.items():
+            if len(tail.numbers) >= FOLD_STEPS:
+                self._fold(row, tail)
+
+    def _insert(self, rows: Sequence[tuple[int, bytes]]) -> list[int]:
+        """Append rows to the tail and return their numbers; those of one statement follow each other."""
+        numbers: list[int] = []
+        while len(numbers) < len(rows):
+            start = len(numbers)
+            size = next(size for size in _ROWS_PER_INSERT if size <= len(rows) - start)
+            values = [value for row in rows[start : start + size] for value in row]
+            last = self._connection.execute(f"INSERT INTO tail (row, step) VALUES {', '.join(['(?, ?)'] * size)}", values).lastrowid
+            assert last is not None
+            numbers += range(last - size + 1, last + 1)
+        return numbers
 
     def _remember(self, row: int, tail: _Tail, step: Step) -> None:
         """Keep a step that is about to be the last of a tail, as long as those before it are in memory."""
@@ -146,6 +180,8 @@ class JourneyTable:
         """Return the steps of one customer, as ``steps``, with the key of the row; None: erased."""
         if key is None:
             return []
+        if row in self._pending_rows:
+            self.flush()
         found = self._connection.execute("SELECT steps FROM journey WHERE row = ?", (row,)).fetchone()
         kept = [] if found is None else self._codec.unpack(key.open(JOURNEY_COLUMN, found[0]))
         tail = self._tails.get(row)
@@ -171,6 +207,7 @@ class JourneyTable:
 
         Steps that cannot be read stay as they are.
         """
+        self.flush()
         idle = [row for row, tail in self._tails.items() if tail.touched_ms < before_ms][:limit]
         for row in idle:
             tail = self._tails[row]
@@ -199,9 +236,13 @@ class JourneyTable:
             self._connection.execute("DELETE FROM journey WHERE row = ?", (row,))
 
     def _delete_tail(self, row: int) -> None:
+        if row in self._pending_rows:
+            self.flush()
         tail = self._tails.get(row)
         if tail is not None:
-            self._connection.executemany("DELETE FROM tail WHERE number = ?", [(number,) for number in tail.numbers])
+            for start in range(0, len(tail.numbers), FOLD_STEPS):
+                part = tail.numbers[start : start + FOLD_STEPS]
+                self._connection.execute(f"DELETE FROM tail WHERE number IN ({','.join('?' * len(part))})", part)
             tail.numbers.clear()
             self._forget_plain(row, tail)
 
@@ -213,6 +254,8 @@ class JourneyTable:
 
     def reload(self) -> None:
         """Rebuild the index of the tail from the file, after a rollback."""
+        self._pending.clear()
+        self._pending_rows.clear()
         self._tails.clear()
         self._plain.clear()
         self._plain_steps = 0

@@ -12,6 +12,7 @@ from router.context.customers import (
     STRONG_AND_ADDRESS_MAX,
     ConsentChange,
     ContextCorrupt,
+    ContextError,
     CustomerView,
     ErasedCustomer,
     IdentityTaken,
@@ -26,7 +27,7 @@ from router.context.customers import (
     VersionMismatch,
 )
 from router.context.identities import NormalIdentity
-from router.context.journey import LOGOUT, STEPS_MAX, Step, merge_steps
+from router.context.journey import STEPS_MAX, Step, merge_steps
 from router.context.keys import DataKey, MasterKeys
 from router.context.limits import CustomerRates
 from router.context.port import (
@@ -36,6 +37,7 @@ from router.context.port import (
     CustomerChangeKind,
     CustomerExport,
     Erased,
+    NewStep,
     SearchPage,
     StepResult,
 )
@@ -51,6 +53,7 @@ from router.context.sqlite.reference_erasure import ReferenceErasure
 from router.context.sqlite.references import SqliteReferences
 from router.context.sqlite.rotation import KeyRotation
 from router.context.sqlite.step_retention import StepRetention
+from router.context.sqlite.steps import SqliteSteps
 from router.context.sqlite.verification import SqliteVerifications
 
 IDLE_FOLD_MS: Final = 10 * 60_000
@@ -116,7 +119,6 @@ class SqliteContextStore:
     ) -> None:
         self._files = files
         self._idle_customer_ms = idle_customer_ms
-        self._rates = None if steps_per_minute is None else CustomerRates(steps_per_minute)
         self._workspaces: dict[str, CustomerTable] = {}
         self._changes: list[ContextChange] = []
         self._changes_before_attempt = self._writes_before_attempt = 0
@@ -133,6 +135,16 @@ class SqliteContextStore:
                 self._rotation = self._rotation_type(self._files, self._keys, lambda: self._workspaces.values(), key_path)
                 self._profiles = ProfileTable(self._data, self._keys)
                 self._journeys = self._new_journeys()
+                self._steps = SqliteSteps(
+                    self._data,
+                    table_of=self._table,
+                    journeys=self._journeys,
+                    erasure=self._erasure,
+                    rates=None if steps_per_minute is None else CustomerRates(steps_per_minute),
+                    on_step=lambda workspace, customer_id, step: self._note_change(
+                        workspace, customer_id, CustomerChangeKind.STEP, step
+                    ),
+                )
                 self._step_retention = StepRetention(self._data, self._journeys, steps_kept_ms or {})
                 self._references = self._references_type(self._data, self._table, kept_ms=contact_kept_ms)
                 self._reference_erasure = ReferenceErasure(
@@ -260,7 +272,7 @@ class SqliteContextStore:
         for connection in (self._files.keys, self._data):
             connection.execute("ROLLBACK TO attempt")
             connection.execute("RELEASE attempt")
-        if self._writes() == self._writes_before_attempt:
+        if self._writes() == self._writes_before_attempt and not self._journeys.has_pending:
             return  # Nothing was written, so nothing in memory is wrong; reading the tail again would take long.
         self._keys.forget()
         self._journeys.reload()
@@ -369,53 +381,18 @@ class SqliteContextStore:
         self, workspace: str, step: Step, *, customer_id: str | None, identity: NormalIdentity | None, now_ms: int
     ) -> StepResult:
         """Store a step of a customer, who is created where an identity is new. Raises UnknownCustomer or ErasedCustomer."""
-        table = self._table(workspace)
-        if customer_id is not None:
-            row, root = table.row_and_root_of(customer_id)
-        else:
-            assert identity is not None
-            found_row = self._row_of_identity(table, identity, step, now_ms)
-            if found_row is None:
-                return StepResult(None, False)
-            row, root = found_row, table.root_of(found_row)
-            customer_id = table.id_of(row)
-        root_id = customer_id if root == row else table.id_of(root)
-        if self._is_repeat(table, root, step, now_ms):
-            return StepResult(root_id, False)
-        if self._rates is not None and not self._rates.try_take(root, now_ms=now_ms):
-            return StepResult(root_id, False, is_limited=True)
-        self._journeys.append(row, step, table.key_of(row), now_ms=now_ms)
-        self._note_change(workspace, customer_id, CustomerChangeKind.STEP, step)
-        if identity is not None and step.type == LOGOUT:
-            table.release(identity, at_ms=step.at_ms)
-        return StepResult(root_id, True)
+        [found] = self._steps.append(workspace, [NewStep(step, customer_id, identity)], now_ms=now_ms)
+        if isinstance(found, ContextError):
+            raise found
+        return found
 
-    def _is_repeat(self, table: CustomerTable, root: int, step: Step, now_ms: int) -> bool:
-        """Return whether any member has this step: a login between two sendings may have given its device to another member."""
-        if step.id is None:
-            return False
-        return any(self._journeys.is_repeat(row, step, now_ms=now_ms) for row in table.members_of(root))
-
-    def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
-        """Return the row that has an identity, creating a customer for a new one; None where the customer was erased."""
-        found = table.find(identity)
-        erased_ms = self._erasure.suppressed_since(table.number, found.hash, now_ms=now_ms)
-        if erased_ms is not None and (found.owner is None or step.at_ms <= erased_ms):
-            # A new contact may have made a new customer since; what the erased one did is not theirs.
-            return None
-        if found.owner is not None:
-            return table.direct_row_of(found.hash)
-        resolved = table.resolve([identity], at_ms=min(step.at_ms, now_ms), create=True, now_ms=now_ms)
-        assert resolved.customer_id is not None
-        return table.row_of(resolved.customer_id)
+    def append_steps(self, workspace: str, steps: Sequence[NewStep], *, now_ms: int) -> list[StepResult | ContextError]:
+        """Store steps as ``append_step``, together; what became of each, or what ``append_step`` would raise."""
+        return self._steps.append(workspace, steps, now_ms=now_ms)
 
     def steps(self, workspace: str, customer_id: str, *, limit: int) -> list[Step]:
         """Return the newest steps of all members of a customer, oldest first."""
-        table = self._table(workspace)
-        found: list[Step] = []
-        for row in table.members_of(table.root_of(table.row_of(customer_id))):
-            found = merge_steps(found, self._journeys.steps(row))
-        return found[-limit:]
+        return self._steps.newest(workspace, customer_id, limit=limit)
 
     def replace_steps(self, workspace: str, customer_id: str, steps: Sequence[Step]) -> None:
         """Replace the steps of one member by these, oldest first; for loading many customers at once."""

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
+import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from router.context.customers import ErasedCustomer, UnknownCustomer
+from router.context.customers import ContextError, ErasedCustomer, UnknownCustomer
 from router.context.derivation import NO_GOAL_STEPS, GoalSteps
 from router.context.identities import NormalIdentity
 from router.context.journey import BATCH_STEPS_MAX, Reference, Step, StepFields, StepInvalid, step_of
-from router.context.port import ContextStore
+from router.context.port import ContextStore, NewStep
 from router.invalid_input import InvalidInput, convert_plain
 from router.model.commands import ReportGoalSteps
 from router.server.api.customer_access import context_service, customer_id_of, note_read, now_ms_of, owned_identity, run_on_context
@@ -144,9 +145,11 @@ def _parse(
 ) -> _ParsedBatch:
     """Add steps to those that were parsed before; ``first_index``: of the first one in the batch."""
     too_old = parsed.too_old
-    for index, raw in enumerate(steps, first_index):
+    converted = _converted(steps)
+    for position, raw in enumerate(steps):
+        index = first_index + position
         try:
-            fields = convert_plain(raw, StepFields)
+            fields = converted[position] if converted is not None else convert_plain(raw, StepFields)
             step = step_of(fields, now_ms=now_ms)
             identity = None if fields.identity is None else owned_identity(request, fields.identity, "identity.")
         except StepInvalid as error:
@@ -189,6 +192,14 @@ class _GoalReports:
         return found
 
 
+def _converted(steps: Sequence[dict[str, Any]]) -> list[StepFields] | None:
+    """Return the steps, converted by one call; None: one of them is faulty, or has to be corrected."""
+    try:
+        return msgspec.convert(steps, list[StepFields])
+    except msgspec.ValidationError:
+        return None
+
+
 def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_ms: int, reports: _GoalReports) -> JourneyReceipt:
     stored = repeated = 0
     dropped, rejected = parsed.too_old, list(parsed.rejected)
@@ -198,25 +209,24 @@ def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_
         identities=[identity for _, _, identity, _ in parsed.steps if identity is not None],
         customer_ids=[customer_id for _, customer_id, _, _ in parsed.steps if customer_id is not None],
     )
-    for step, customer_id, identity, index in parsed.steps:
-        try:
-            result = store.append_step(request.workspace, step, customer_id=customer_id, identity=identity, now_ms=now_ms)
-        except ErasedCustomer:
+    new = [NewStep(step, customer_id, identity) for step, customer_id, identity, _ in parsed.steps]
+    results = store.append_steps(request.workspace, new, now_ms=now_ms)
+    for (step, _, _, index), result in zip(parsed.steps, results, strict=True):
+        if isinstance(result, ErasedCustomer):
             dropped += 1
-        except UnknownCustomer:
+        elif isinstance(result, ContextError):
             rejected.append(
                 RejectedStep(index=index, code="unknown_customer", field="customer_id", detail="no customer has this id")
             )
+        elif result.is_limited:
+            detail = f"at most {per_minute} steps a minute of one customer (`context.customer_steps_per_minute`)"
+            rejected.append(RejectedStep(index=index, code="rate_limited", detail=detail))
+        elif result.customer_id is None:
+            dropped += 1
         else:
-            if result.is_limited:
-                detail = f"at most {per_minute} steps a minute of one customer (`context.customer_steps_per_minute`)"
-                rejected.append(RejectedStep(index=index, code="rate_limited", detail=detail))
-            elif result.customer_id is None:
-                dropped += 1
-            else:
-                stored += result.stored
-                repeated += not result.stored
-                reports.add(result.customer_id, step)
+            stored += result.stored
+            repeated += not result.stored
+            reports.add(result.customer_id, step)
     rejected.sort(key=lambda one: one.index)
     return JourneyReceipt(accepted=stored, repeated=repeated, dropped=dropped, rejected=tuple(rejected))
 

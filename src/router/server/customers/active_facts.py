@@ -167,10 +167,12 @@ class ActiveFacts:
     def step_stored(self, workspace: str, customer_id: str, step: Step, *, number: int) -> None:
         """Fold a step into the state of its customer, if that was read before the step; ``number``: of the change."""
         self._note_change(workspace, customer_id)
-        state = self.get(workspace, customer_id)
         deriver = self.deriver(workspace)
+        if step.type not in deriver.step_types:
+            return
+        state = self.get(workspace, customer_id)
         is_contained = number <= self._read_as_of.get((workspace, self._roots.get((workspace, customer_id), "")), 0)
-        if (state is None or is_contained or deriver.fold(state, step)) and step.type in deriver.step_types:
+        if state is None or is_contained or deriver.fold(state, step):
             self.refresh(workspace, customer_id)
 
     def customer_changed(self, workspace: str, customer_id: str) -> None:

@@ -447,7 +447,8 @@ class Cards:
 
     def customer_changed(self, workspace: str, customer_id: str, *, erased: bool = False) -> None:
         """Drop the cards of a customer; agents who have one get what is new, after an erasure at once."""
-        for contact_id in sorted(self._of_customer.get((workspace, customer_id), ())):
+        contacts = self._of_customer.get((workspace, customer_id))
+        for contact_id in sorted(contacts) if contacts else ():
             entry = self._entries[workspace, contact_id]
             entry.changes += 1
             entry.content = None

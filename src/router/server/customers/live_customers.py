@@ -340,34 +340,34 @@ class LiveCustomers:
 
     def on_changed(self, changes: Sequence[ContextChange]) -> None:
         """Handle durable changes of customers."""
-        self._note_announced(changes)
-        changes = [change for change in changes if change.kind is not CustomerChangeKind.REFERENCE]
-        self._end_tokens_soon([change for change in changes if change.kind is CustomerChangeKind.ERASED])
-        for change in changes:
-            workspace, customer_id = change.workspace, change.customer_id
-            if change.kind is CustomerChangeKind.ERASED:
-                self._known.pop((workspace, customer_id), None)
-            else:
-                self._note_known((workspace, customer_id))
-            if change.kind is CustomerChangeKind.STEP and change.step is not None:
-                self.facts.step_stored(workspace, customer_id, change.step, number=change.number)
-            elif change.kind in (CustomerChangeKind.PROFILE, CustomerChangeKind.STEP, CustomerChangeKind.ERASED):
-                # A step without content was stored by another node: its facts are read again.
-                self.facts.customer_changed(workspace, customer_id)
-            self.cards.customer_changed(workspace, customer_id, erased=change.kind is CustomerChangeKind.ERASED)
-
-    def _note_announced(self, changes: Sequence[ContextChange]) -> None:
-        """Remember which changes what was read before them does not contain."""
         if changes and changes[0].number < self._newest_change:
             self._forget_announced()  # The store was opened again: its numbers begin again.
+        erased: list[ContextChange] = []
         for change in changes:
             self._newest_change = change.number
-            if change.kind is CustomerChangeKind.REFERENCE:
+            kind = change.kind
+            if kind is CustomerChangeKind.REFERENCE:
                 continue
-            key = (change.workspace, change.customer_id)
-            self._announced[key] = change.number
-            self._announced.move_to_end(key)
-        while len(self._announced) > ANNOUNCED_MAX:
+            workspace, customer_id = key = change.workspace, change.customer_id
+            self._note_announced(key, change.number)
+            if kind is CustomerChangeKind.ERASED:
+                erased.append(change)
+                self._known.pop(key, None)
+            else:
+                self._note_known(key)
+            if kind is CustomerChangeKind.STEP and change.step is not None:
+                self.facts.step_stored(workspace, customer_id, change.step, number=change.number)
+            elif kind is not CustomerChangeKind.NOTE and kind is not CustomerChangeKind.WORK:
+                # A step without content was stored by another node: its facts are read again.
+                self.facts.customer_changed(workspace, customer_id)
+            self.cards.customer_changed(workspace, customer_id, erased=kind is CustomerChangeKind.ERASED)
+        self._end_tokens_soon(erased)
+
+    def _note_announced(self, key: tuple[str, str], number: int) -> None:
+        """Remember which change of a customer what was read before it does not contain."""
+        self._announced[key] = number
+        self._announced.move_to_end(key)
+        if len(self._announced) > ANNOUNCED_MAX:
             self._announced.popitem(last=False)
 
     # --- erasure -------------------------------------------------------------------------------
