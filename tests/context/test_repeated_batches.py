@@ -11,6 +11,7 @@ from router.context.identities import Assurance, Identity, NormalIdentity, norma
 from router.context.journey import ID_WINDOW_MS, Step
 from router.context.keys import MasterKeys, new_master_keys
 from router.context.sqlite.journeys import JourneyTable
+from router.context.sqlite.steps import SqliteSteps
 from router.context.sqlite.store import SqliteContextStore
 
 NOW = 1_800_000_000_000
@@ -96,10 +97,10 @@ def test_the_check_finds_repeats_by_member_and_late_ones_that_are_forgotten(
     def by_the_window_alone(self: JourneyTable, row: int, step: Step, *, now_ms: int) -> bool:
         return step.at_ms > now_ms - ID_WINDOW_MS and is_repeat(self, row, step, now_ms=now_ms)
 
-    def by_member(self: SqliteContextStore, table: object, root: int, step: Step, now_ms: int) -> bool:
+    def by_member(self: SqliteSteps, table: object, root: int, step: Step, now_ms: int) -> bool:
         return self._journeys.is_repeat(root, step, now_ms=now_ms)
 
-    for owner, name, broken in ((JourneyTable, "is_repeat", by_the_window_alone), (SqliteContextStore, "_is_repeat", by_member)):
+    for owner, name, broken in ((JourneyTable, "is_repeat", by_the_window_alone), (SqliteSteps, "_is_repeat", by_member)):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, broken)
             results = [counted(tmp_path / f"{name}-{seed}", seed) for seed in range(10)]

@@ -1,8 +1,10 @@
 """The context service: group commits, isolation of failures, limits, and erasures between groups."""
 
 import asyncio
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,82 @@ async def test_operations_that_wait_together_are_committed_together(tmp_path: Pa
     assert len(set(await asyncio.gather(*others))) == 50
     assert service.status().groups == 2 and service.status().operations == 51
     await service.stop()
+
+
+async def test_what_comes_while_a_commit_is_awaited_joins_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an erasure, which runs between two groups, nor what comes after it."""
+    service = await started(tmp_path)
+    customer_id = await create(service, "u-0")
+    monkeypatch.setattr("router.context.service.COMMIT_GAP_S", 30.0)  # Ended by the stop below, not by the time.
+    ran: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def note(number: int) -> Callable[[ContextStore], object]:
+        return lambda store: loop.call_soon_threadsafe(ran.put_nowait, number)
+
+    operations = [asyncio.ensure_future(service.run(note(1)))]
+    assert await ran.get() == 1  # The group is open from here on.
+    operations.append(asyncio.ensure_future(service.run(note(2))))
+    assert await ran.get() == 2
+    erasure = asyncio.ensure_future(service.erase("default", customer_id))
+    await asyncio.sleep(0)
+    operations.append(asyncio.ensure_future(service.run(note(3))))
+    await asyncio.sleep(0)
+    assert not any(one.done() for one in operations)
+    await service.stop()
+    await asyncio.gather(*operations)
+    assert await erasure and ran.get_nowait() == 3
+    assert service.status().groups == 3 and service.status().operations == 4
+
+
+async def test_the_commit_of_a_contacts_operation_waits_for_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await started(tmp_path)
+    monkeypatch.setattr("router.context.service.COLLECT_S", 30.0)  # Ended by the stop below, not by the time.
+    ran = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    _, stored = await service.run_in_time(lambda store: None, deadline_s=20)
+    other = asyncio.ensure_future(service.run(lambda store: loop.call_soon_threadsafe(ran.set)))
+    await ran.wait()
+    assert not stored.done() and not other.done()
+    await service.stop()
+    await asyncio.gather(stored, other)
+    assert service.status().groups == 1 and service.status().operations == 2
+
+
+async def test_what_has_joined_a_group_is_told_that_the_store_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = await started(tmp_path)
+    await create(service, "u-0")
+    monkeypatch.setattr("router.context.service.COMMIT_GAP_S", 30.0)
+    opened = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    first = asyncio.ensure_future(service.run(lambda store: loop.call_soon_threadsafe(opened.set)))
+    await opened.wait()
+
+    def fail(store: SqliteContextStore) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(SqliteContextStore, "attempt_done", fail)
+    for one in (first, asyncio.ensure_future(service.run(lambda store: None))):
+        with pytest.raises(ContextUnavailable):
+            await one
+    await service.stop()
+
+
+async def test_the_key_of_a_customer_goes_with_the_operation_that_failed(tmp_path: Path) -> None:
+    service = await started(tmp_path)
+
+    def fail(store: ContextStore) -> None:
+        identity = normalise(Identity(type="app_user", value="lost"), region="DE")
+        store.resolve("default", [identity], at_ms=NOW, create=True, now_ms=NOW)
+        raise ValueError("a mistake")
+
+    results = await asyncio.gather(create(service, "u-1"), service.run(fail), return_exceptions=True)
+    assert isinstance(results[1], ValueError)
+    await service.run(lambda store: None)
+    await service.stop()
+    connection = sqlite3.connect(tmp_path / "context-keys.db")
+    assert connection.execute("SELECT count(*) FROM customer_key").fetchall() == [(1,)]
+    connection.close()
 
 
 async def test_what_was_answered_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -185,4 +185,6 @@ def _values(column: _Column, count: int) -> list[Any]:
     if isinstance(known, str):
         parts: list[Any] = text.split(",")
         return [known + part for part in parts] if known else parts
+    if len(known) == 1:
+        return list(known) * count
     return list(map(dict(zip(_POSITIONS, known, strict=False)).__getitem__, text))

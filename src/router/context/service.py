@@ -6,7 +6,7 @@ disk. While one group is being committed the next one collects, so that the numb
 
 An operation that a contact waits for (``run_in_time``) is urgent: it runs before all others that wait, also within a group that has
 begun, and its result does not wait for the commit. The contact is offered meanwhile; only the answer to its submit waits until
-what was stored for it is on the disk. Commits are at least ``COMMIT_GAP_S`` apart, and urgent operations run while one is awaited.
+what was stored for it is on the disk. Commits are at least ``COMMIT_GAP_S`` apart, and what comes while one is awaited joins it.
 
 An operation that raises is undone alone; the others of its group are committed. A commit that fails, or a store that finds its
 files damaged, ends the *store*, never the process: from then on every call raises ContextUnavailable, and routing goes on without
@@ -32,6 +32,7 @@ from msgspec import Struct
 
 from router.context.customers import ContextConflict, ContextCorrupt, ContextError, ContextUnavailable, Resolved
 from router.context.limits import StepBudget
+from router.context.operations import QueuedOperation, ResultCallback, complete, fail, retrieve, within
 from router.context.port import ContextChange, ContextStore
 
 T = TypeVar("T")
@@ -40,6 +41,9 @@ QUEUE_MAX: Final = 20_000
 GROUP_MAX: Final = 256
 COMMIT_GAP_S: Final = 0.005
 """Shortest time between two commits: each competes with the journal for the disk. After a pause a group is committed at once."""
+COLLECT_S: Final = 0.002
+"""Shortest time from an operation that a contact waits for to the commit of its group: the journal commits the offer of the contact
+meanwhile, and does not share the disk; the reference of the contact joins the group."""
 THREAD_NICENESS: Final = 3
 """Priority of the thread, as of ``nice``: half the share of a thread with the default, where both want the processor."""
 MAINTENANCE_S: Final = 5.0
@@ -88,47 +92,6 @@ class ContextClock(Protocol):
         ...
 
 
-class _Operation:
-    """A function that waits for the thread, and the future of its result."""
-
-    __slots__ = ("early", "erases", "future", "loop", "run")
-
-    def __init__(
-        self, run: Callable[[ContextStore], Any], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", erases: bool
-    ) -> None:
-        self.run = run
-        self.loop = loop
-        self.future = future
-        """Completed when the operation is durable."""
-        self.early: asyncio.Future[Any] | _Callback | None = None
-        """Completed when the operation has run, before it is durable."""
-        self.erases = erases
-
-
-class _Callback:
-    """Takes the place of a future whose result is wanted at once, without a further iteration of the event loop."""
-
-    __slots__ = ("_is_done", "_then")
-
-    def __init__(self, then: Callable[[Any, BaseException | None], None]) -> None:
-        self._then = then
-        self._is_done = False
-
-    def done(self) -> bool:
-        return self._is_done
-
-    def cancelled(self) -> bool:
-        return False
-
-    def set_result(self, result: object) -> None:
-        self._is_done = True
-        self._then(result, None)
-
-    def set_exception(self, error: BaseException) -> None:
-        self._is_done = True
-        self._then(None, error)
-
-
 class ContextService:
     """Runs a context store on a thread of its own. Confined to the event loop that created it, except for ``status``."""
 
@@ -146,15 +109,15 @@ class ContextService:
         self._open_store = open_store
         self._clock = clock
         self._queue_max = queue_max
-        self._queue: deque[_Operation] = deque()
-        self._urgent: deque[_Operation] = deque()
+        self._queue: deque[QueuedOperation] = deque()
+        self._urgent: deque[QueuedOperation] = deque()
         """Operations that a contact waits for; they run before all others."""
         self._wake = threading.Condition()
         self._is_stopping = False
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
         self._groups = self._operations = self._failed = 0
-        self._pending_erasures: list[_Operation] = []
+        self._pending_erasures: list[QueuedOperation] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_changed: Callable[[list[ContextChange]], None] | None = None
         """Called on the event loop with the changes of each group once they are durable, before their callers continue."""
@@ -167,6 +130,8 @@ class ContextService:
         self._busy_since: float | None = None
         self._commit_seconds = 0.0
         self._committed_at = 0.0
+        self._collecting_since = 0.0
+        """When the first operation of the group ran that a contact waits for; 0: there is none yet."""
         self._is_rotating = False
         self._poll_s: float | None = None
         self._paused_until, self._operations_at_pause = 0.0, 0
@@ -227,7 +192,7 @@ class ContextService:
         Raises what the operation raises; ContextUnavailable where the store has failed, where too much waits, and after
         ``timeout_s``, in which case the operation is carried out or not.
         """
-        return cast(T, await _within(timeout_s, self._enqueue(operation, erases=False)))
+        return cast(T, await within(timeout_s, self._enqueue(operation, erases=False)))
 
     async def run_in_time(self, operation: Callable[[ContextStore], T], *, deadline_s: float) -> "tuple[T, asyncio.Future[None]]":
         """Run an operation that a contact waits for; return its result, and a future that is done when it is durable.
@@ -242,9 +207,9 @@ class ContextService:
         try:
             early: asyncio.Future[T] = asyncio.get_running_loop().create_future()
             # After the deadline, no one asks what became of it.
-            early.add_done_callback(_retrieve)
+            early.add_done_callback(retrieve)
             stored = self._begin(operation, early)
-            return await _within(deadline_s, early), stored
+            return await within(deadline_s, early), stored
         except ContextUnavailable:
             self._pause()
             raise
@@ -257,11 +222,13 @@ class ContextService:
         It is urgent as with ``run_in_time``; ``then`` is called on the event loop with its result, or with what it raises. Raises
         ContextUnavailable.
         """
-        return self._begin(operation, _Callback(then))
+        return self._begin(operation, ResultCallback(then))
 
-    def _begin(self, operation: Callable[[ContextStore], Any], early: "asyncio.Future[Any] | _Callback") -> "asyncio.Future[None]":
+    def _begin(
+        self, operation: Callable[[ContextStore], Any], early: "asyncio.Future[Any] | ResultCallback"
+    ) -> "asyncio.Future[None]":
         stored = self._enqueue(operation, erases=False, early=early)
-        stored.add_done_callback(_retrieve)
+        stored.add_done_callback(retrieve)
         return stored
 
     def answers_within(self, seconds: float) -> bool:
@@ -318,7 +285,7 @@ class ContextService:
             return False
 
     def _enqueue(
-        self, operation: Callable[[ContextStore], Any], *, erases: bool, early: "asyncio.Future[Any] | _Callback | None" = None
+        self, operation: Callable[[ContextStore], Any], *, erases: bool, early: "asyncio.Future[Any] | ResultCallback | None" = None
     ) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -327,7 +294,7 @@ class ContextService:
                 raise ContextUnavailable("the customer context is not available; routing goes on without it")
             if len(self._queue) + len(self._urgent) >= self._queue_max:
                 raise ContextUnavailable(f"more than {self._queue_max} operations wait for the customer context; try again later")
-            queued = _Operation(operation, loop, future, erases)
+            queued = QueuedOperation(operation, loop, future, erases)
             queued.early = early
             (self._queue if early is None else self._urgent).append(queued)
             self._wake.notify()
@@ -344,10 +311,10 @@ class ContextService:
             store = self._open_store()
         except BaseException as error:
             self._failure = error
-            _complete(loop, opened, error=error)
+            complete(loop, opened, error=error)
             return
         self._poll_s = store.poll_s
-        _complete(loop, opened, result=None)
+        complete(loop, opened, result=None)
         wait_s, current = REOPEN_S, store
         while True:
             opened_at = time.monotonic()
@@ -424,7 +391,7 @@ class ContextService:
                 if self._is_stopping and not self._queue and not self._urgent:
                     return
 
-    def _take_group(self) -> list[_Operation]:
+    def _take_group(self) -> list[QueuedOperation]:
         """Return the operations that wait, after waiting for the first one; at most ``GROUP_MAX``."""
         with self._wake:
             if not self._queue and not self._urgent and not self._is_stopping:
@@ -433,28 +400,36 @@ class ContextService:
             urgent = [self._urgent.popleft() for _ in range(len(self._urgent))]
             return urgent + [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
 
-    def _run_urgent(self, store: ContextStore, results: list[tuple[_Operation, Any, BaseException | None]]) -> None:
+    def _run_urgent(self, store: ContextStore, results: list[tuple[QueuedOperation, Any, BaseException | None]]) -> None:
         """Run the urgent operations that have come since the group was taken, within the same group."""
         while self._urgent and len(results) < 2 * GROUP_MAX:
             with self._wake:
                 one = self._urgent.popleft()
             results.append(self._attempt(store, one))
 
-    def _wait_for_gap(self, store: ContextStore, results: list[tuple[_Operation, Any, BaseException | None]]) -> None:
-        """Wait until the next commit may begin; run urgent operations meanwhile, which join the group."""
-        while (left_s := self._committed_at + COMMIT_GAP_S - time.perf_counter()) > 0 and not self._is_stopping:
-            with self._wake:
-                if not self._urgent:
-                    self._wake.wait(left_s)
-            self._run_urgent(store, results)
-            if len(results) >= 2 * GROUP_MAX:
+    def _wait_for_gap(self, store: ContextStore, results: list[tuple[QueuedOperation, Any, BaseException | None]]) -> None:
+        """Wait until the next commit may begin; run what comes meanwhile, which joins the group: fewer commits, earlier answers."""
+        while not self._is_stopping:
+            left_s = max(self._committed_at + COMMIT_GAP_S, self._collecting_since + COLLECT_S) - time.perf_counter()
+            if left_s <= 0 or len(results) >= 2 * GROUP_MAX:
                 return
+            one = None
+            with self._wake:
+                # An erasure, and what comes after it, runs when the group is committed.
+                if not self._urgent and not (self._queue and not self._queue[0].erases):
+                    self._wake.wait(left_s)
+                elif not self._urgent:
+                    one = self._queue.popleft()
+            if one is not None:
+                results.append(self._attempt(store, one))
+            self._run_urgent(store, results)
 
-    def _commit_group(self, store: ContextStore, group: list[_Operation]) -> None:
+    def _commit_group(self, store: ContextStore, group: list[QueuedOperation]) -> None:
         if not group:
             return
-        results: list[tuple[_Operation, Any, BaseException | None]] = []
+        results: list[tuple[QueuedOperation, Any, BaseException | None]] = []
         try:
+            self._collecting_since = 0.0
             store.begin()
             for one in group:
                 self._run_urgent(store, results)
@@ -469,13 +444,13 @@ class ContextService:
             failure = ContextUnavailable("the customer context failed")
             failure.__cause__ = error
             for one in {*group, *(done for done, _, _ in results)}:
-                _fail(one, failure)
+                fail(one, failure)
             raise
         self._groups += 1
         self._operations += len(results)
         self._announce(store)
         for one, result, failed in results:
-            _complete(one.loop, one.future, result=result, error=failed)
+            complete(one.loop, one.future, result=result, error=failed)
 
     def _announce(self, store: ContextStore) -> None:
         """Pass the changes that are durable now to the event loop."""
@@ -486,7 +461,7 @@ class ContextService:
                     if observer is not None:
                         self._loop.call_soon_threadsafe(observer, changes)
 
-    def _attempt(self, store: ContextStore, one: _Operation) -> tuple[_Operation, Any, BaseException | None]:
+    def _attempt(self, store: ContextStore, one: QueuedOperation) -> tuple[QueuedOperation, Any, BaseException | None]:
         """Run one operation; what it raises undoes it alone, unless the store itself has failed.
 
         An operation whose caller has stopped waiting is left out, so that a backlog is worked off at once.
@@ -495,17 +470,18 @@ class ContextService:
             return one, None, None
         try:
             result, error = self._run_until_done(store, one)
-        except ContextUnavailable as failure:
-            _fail(one, failure)
+        except BaseException as failure:
+            fail(one, failure if isinstance(failure, ContextUnavailable) else ContextUnavailable("the customer context failed"))
             raise
         if error is not None:
             self._failed += 1
         if one.early is not None:
-            _complete(one.loop, one.early, result=result, error=error)
+            complete(one.loop, one.early, result=result, error=error)
+            self._collecting_since = self._collecting_since or time.perf_counter()
             return one, None, error
         return one, result, error
 
-    def _run_until_done(self, store: ContextStore, one: _Operation) -> tuple[Any, BaseException | None]:
+    def _run_until_done(self, store: ContextStore, one: QueuedOperation) -> tuple[Any, BaseException | None]:
         """Run one operation, again where another node comes between; return its result, or what it raises."""
         for _ in range(CONFLICTS_MAX):
             with suppress(ContextConflict):
@@ -531,12 +507,12 @@ class ContextService:
                 raise
             except ContextError as error:
                 self._pending_erasures.remove(one)
-                _complete(one.loop, one.future, error=error)
+                complete(one.loop, one.future, error=error)
                 continue
             self._announce(store)
             if done:
                 self._pending_erasures.remove(one)
-                _complete(one.loop, one.future, result=True)
+                complete(one.loop, one.future, result=True)
 
     def _fail_waiting(self, error: BaseException) -> None:
         failure = ContextUnavailable("the customer context has failed; routing goes on without it")
@@ -547,45 +523,4 @@ class ContextService:
             self._queue.clear()
             self._pending_erasures = []
         for one in waiting:
-            _fail(one, failure)
-
-
-async def _within(seconds: float | None, future: "asyncio.Future[T]") -> T:
-    """Return the result of an operation. Raises what it raises, and ContextUnavailable after this time; None: without limit."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await future
-    except TimeoutError:
-        raise ContextUnavailable(f"the customer context did not answer within {seconds} s") from None
-
-
-def _retrieve(done: "asyncio.Future[Any]") -> None:
-    """Take note of the exception of a future that may have no other reader."""
-    if not done.cancelled():
-        done.exception()
-
-
-def _fail(one: _Operation, failure: BaseException) -> None:
-    if one.early is not None:
-        _complete(one.loop, one.early, error=failure)
-    _complete(one.loop, one.future, error=failure)
-
-
-def _complete(
-    loop: asyncio.AbstractEventLoop,
-    future: "asyncio.Future[Any] | _Callback",
-    *,
-    result: object = None,
-    error: BaseException | None = None,
-) -> None:
-    def complete() -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    # A closed event loop raises RuntimeError; no caller is waiting on it any more.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(complete)
+            fail(one, failure)

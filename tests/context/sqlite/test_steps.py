@@ -113,7 +113,8 @@ def test_a_step_is_read_before_it_is_written(store: SqliteContextStore) -> None:
     create(store, "u-1")
     journeys, step = store._journeys, Step(NOW, "page", id="s-1")
     journeys.append(1, step, store._key_of(1), now_ms=NOW)
-    assert journeys.has_pending and journeys.steps(1) == [step] and not journeys.has_pending
+    assert journeys.has_pending
+    assert journeys.steps(1) == [step]
     journeys.append(1, Step(NOW, "view"), store._key_of(1), now_ms=NOW)
     journeys.replace(1, [step])
     assert journeys.steps(1) == [step]

@@ -205,6 +205,9 @@ class ContextRows:
 
     # --- what only files need ------------------------------------------------------------------
 
+    def begin_keys(self) -> None:
+        """Do nothing: data and keys are written together."""
+
     def truncate_log(self, connection: sqlite3.Connection) -> bool:
         """Return True: what the append-only file still holds was wrapped with a master key that is about to be forgotten."""
         return True

@@ -39,6 +39,7 @@ AFTER_ALL_MS: Final = 1 << 52
 _CONTEXT_COLUMN: Final = "contact.content"
 _NOTE_COLUMN: Final = "note.text"
 _WORK_SHOWN: Final = 16
+_WORK_FIELDS: Final = ("state", "channel", "queue_id", "agent_id", "disposition")
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(ContactContext)
 
@@ -137,36 +138,49 @@ class ContactTable:
         """Apply changes and return the rows of their customers.
 
         ``row_of`` returns the row of a customer; None: there is none. A change of a contact that is not listed is left out.
+        The changes of one contact are applied together: most of a short contact's come at once.
         """
-        rows: set[int] = set()
+        begun: dict[str, WorkChange] = {}
+        later: dict[str, WorkChange] = {}
         for change in changes:
+            name = change.contact_id
             if change.customer_id is not None:
-                row = row_of(change.customer_id)
-                if row is not None:
-                    self._insert_work(change, row)
+                begun.setdefault(name, change)
             else:
-                self._update_work(change)
-            found = self._connection.execute(
-                "SELECT row FROM work WHERE workspace = ? AND contact_id = ?", (self._workspace, change.contact_id)
-            ).fetchone()
-            if found is not None:
-                rows.add(int(found[0]))
+                later[name] = _combined(later[name], change) if name in later else change
+        rows: set[int] = set()
+        for name in begun | later:
+            first, further = begun.get(name), later.get(name)
+            row = None if first is None or first.customer_id is None else row_of(first.customer_id)
+            if row is None or first is None or not self._insert_work(first, further, row):
+                if further is not None:
+                    self._update_work(further)
+                row = self._row_of_work(name)
+            if row is not None:
+                rows.add(row)
         return rows
 
-    def _insert_work(self, change: WorkChange, row: int) -> None:
-        self._connection.execute(
-            "INSERT OR IGNORE INTO work (workspace, contact_id, row, state, channel, queue, queued_ms, changed_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._workspace,
-                change.contact_id,
-                row,
-                change.state or "open",
-                change.channel or "",
-                change.queue_id or "",
-                change.at_ms,
-                change.at_ms,
-            ),
+    def _insert_work(self, first: WorkChange, further: WorkChange | None, row: int) -> bool:
+        """List a contact as it is after all of these changes; return False where it is listed already."""
+        found = first if further is None else _combined(first, further)
+        return bool(
+            self._connection.execute(
+                "INSERT OR IGNORE INTO work"
+                " (workspace, contact_id, row, state, channel, queue, agent, disposition, queued_ms, changed_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    self._workspace,
+                    found.contact_id,
+                    row,
+                    found.state or "open",
+                    found.channel or "",
+                    found.queue_id or "",
+                    found.agent_id,
+                    found.disposition,
+                    first.at_ms,
+                    found.at_ms,
+                ),
+            ).rowcount
         )
 
     def _update_work(self, change: WorkChange) -> None:
@@ -185,6 +199,12 @@ class ContactTable:
                 change.contact_id,
             ),
         )
+
+    def _row_of_work(self, contact_id: str) -> int | None:
+        found = self._connection.execute(
+            "SELECT row FROM work WHERE workspace = ? AND contact_id = ?", (self._workspace, contact_id)
+        ).fetchone()
+        return None if found is None else int(found[0])
 
     def set_cursor(self, history_id: str, seq: int) -> None:
         """Store the position in the event feed up to which the table of work is complete."""
@@ -247,6 +267,12 @@ class ContactTable:
                 f"DELETE FROM {table} WHERE number IN (SELECT number FROM {table} WHERE workspace = ? AND {condition} LIMIT ?)",
                 (self._workspace, before_ms, limit),
             )
+
+
+def _combined(before: WorkChange, after: WorkChange) -> WorkChange:
+    """Return two changes of one contact as one."""
+    changed = {name: value for name in _WORK_FIELDS if (value := getattr(after, name)) is not None}
+    return msgspec.structs.replace(before, at_ms=max(before.at_ms, after.at_ms), **changed)
 
 
 class SqliteContacts:

@@ -65,6 +65,7 @@ class _StoredIdentity(NamedTuple):
     assurance: str
     value: bytes
     seen_ms: int
+    hash: bytes
 
 
 class CustomerTable:
@@ -501,7 +502,7 @@ class CustomerTable:
             preferred_channel=profile.preferred_channel,
             consents=profile.consents,
             identities=tuple(self._identity_views(identities, unmasked=unmasked)),
-            candidates=tuple(self._candidate_views(members, root)),
+            candidates=tuple(self._candidate_views(members, root, [one.hash for one in identities])),
         )
 
     def _stored(self, members: Sequence[int]) -> "dict[int, _StoredCustomer]":
@@ -515,7 +516,7 @@ class CustomerTable:
 
     def _identity_rows(self, members: Sequence[int]) -> "list[_StoredIdentity]":
         found = self._connection.execute(
-            "SELECT number, row, type, strength, assurance, value, seen_ms FROM identity"
+            "SELECT number, row, type, strength, assurance, value, seen_ms, hash FROM identity"
             f" WHERE row IN ({','.join('?' * len(members))})"
             " ORDER BY strength DESC, number",
             list(members),
@@ -539,15 +540,19 @@ class CustomerTable:
                 )
         return views
 
-    def _candidate_views(self, members: Sequence[int], root: int) -> list[CandidateView]:
+    def _candidate_views(self, members: Sequence[int], root: int, hashes: Sequence[bytes]) -> list[CandidateView]:
         """Return the other customers that an address is shared with, in both directions."""
-        places = ",".join("?" * len(members))
-        pairs = self._connection.execute(
-            "SELECT i.row, c.type FROM candidate c JOIN identity i ON i.workspace = ? AND i.hash = c.hash"
-            f" WHERE c.row IN ({places})"
-            f" UNION SELECT c.row, c.type FROM identity i JOIN candidate c ON c.hash = i.hash WHERE i.row IN ({places})",
-            (self.number, *members, *members),
+        places, shared = ",".join("?" * len(members)), ",".join("?" * len(hashes))
+        found = self._connection.execute(
+            f"SELECT row, hash, type FROM candidate WHERE row IN ({places})"
+            f" UNION ALL SELECT row, hash, type FROM candidate WHERE hash IN ({shared})",
+            (*members, *hashes),
         ).fetchall()
+        if not found:
+            return []
+        own = [(hash, type) for row, hash, type in found if row in members]
+        pairs = {(row, type) for row, _, type in found if row not in members}
+        pairs |= {(row, type) for hash, type in own if (row := self._row_of_hash(hash)) is not None}
         others = sorted({(self.root_of(row), type) for row, type in pairs})
         return [CandidateView(customer_id=self.id_of(row), identity_type=type) for row, type in others if row != root]
 

@@ -6,7 +6,7 @@ the next slice. It is still opened with the master key of that version where tha
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.context.customers import ContextCorrupt
@@ -25,6 +25,8 @@ class KeyStore:
         self._cache: OrderedDict[int, DataKey] = OrderedDict()
         self._lookup: dict[int, LookupKey] = {}
         self.master = master
+        self.before_write: Callable[[], None] = lambda: None
+        """Called before each write, so that it is part of the group and of the operation."""
 
     # --- workspaces ----------------------------------------------------------------------------
 
@@ -45,6 +47,7 @@ class KeyStore:
             raise ContextCorrupt(f"the look-up key of a workspace cannot be opened: {error}") from error
 
     def _create_lookup_key(self, workspace: int) -> bytes:
+        self.before_write()
         raw = new_data_key()
         wrapped = self.master.wrap(raw, _lookup_place(workspace))
         self._connection.execute("INSERT INTO workspace_key VALUES (?, ?, ?)", (workspace, wrapped, self.master.newest_version))
@@ -54,6 +57,7 @@ class KeyStore:
 
     def create(self, workspace: str, row: int) -> DataKey:
         """Store a new data key for a customer and return it."""
+        self.before_write()
         raw, scope = new_data_key(), scope_of(workspace, row)
         self._connection.execute(
             "INSERT OR REPLACE INTO customer_key VALUES (?, ?, ?)", (row, self.master.wrap(raw, scope), self.master.newest_version)
@@ -80,6 +84,7 @@ class KeyStore:
 
     def delete(self, rows: Sequence[int]) -> None:
         """Delete the data keys of customers; complete only after the key file's log was truncated."""
+        self.before_write()
         for row in rows:
             self._connection.execute("DELETE FROM customer_key WHERE row = ?", (row,))
             self._cache.pop(row, None)
@@ -110,6 +115,7 @@ class KeyStore:
                 self.mark_unreadable(row, version)
                 return False
             raw = known.raw  # The stored one was damaged since it was read.
+        self.before_write()
         again = self.master.wrap(raw, scope)
         self._connection.execute(
             "UPDATE customer_key SET wrapped = ?, version = ? WHERE row = ?", (again, self.master.newest_version, row)
@@ -118,6 +124,7 @@ class KeyStore:
 
     def rewrap_lookup_keys(self) -> None:
         """Wrap all look-up keys with the newest master key. Raises ContextCorrupt where one cannot be opened."""
+        self.before_write()
         newest = self.master.newest_version
         old = self._connection.execute("SELECT number, wrapped, version FROM workspace_key WHERE version < ?", (newest,)).fetchall()
         for number, wrapped, version in old:
@@ -142,10 +149,12 @@ class KeyStore:
 
     def mark_unreadable(self, row: int, version: int) -> None:
         """Mark a key that cannot be opened."""
+        self.before_write()
         self._connection.execute("UPDATE customer_key SET version = ? WHERE row = ?", (-version, row))
 
     def unmark_unreadable(self) -> None:
         """Take the keys that could not be opened for old ones again, so that they are tried again."""
+        self.before_write()
         self._connection.execute("UPDATE customer_key SET version = -version WHERE version < 0")
 
     def unreadable(self, limit: int) -> tuple[int, list[int]]:

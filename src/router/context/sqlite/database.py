@@ -123,6 +123,8 @@ ADDED_DATA_TABLES: Final = (
     "CREATE INDEX reference_block_day ON reference_block (workspace, day)",
     "CREATE INDEX reference_block_open ON reference_block (workspace, open_day) WHERE open_day IS NOT NULL",
     "CREATE INDEX reference_block_retired ON reference_block (workspace, retired) WHERE retired IS NOT NULL",
+    # Without it, each card would read all candidates.
+    "CREATE INDEX candidate_hash ON candidate (hash)",
 )
 KEY_TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
@@ -175,6 +177,10 @@ class ContextDatabase(Protocol):
 
     def begin(self) -> None:
         """Begin a group of statements."""
+        ...
+
+    def begin_keys(self) -> None:
+        """Let what is written to the keys from now on be part of the group, if there is one."""
         ...
 
     def commit(self) -> None:
@@ -297,20 +303,25 @@ class ContextFiles:
             return _connect_reader(self.directory / KEY_FILE)
 
     def begin(self) -> None:
-        """Begin a transaction in each file."""
-        # Most groups create no customer: the transaction of the keys takes a lock with its first write only.
-        self.keys.execute("BEGIN")
+        """Begin a transaction in the data; that of the keys begins with their first write, which most groups lack."""
         self.data.execute("BEGIN IMMEDIATE")
+
+    def begin_keys(self) -> None:
+        """Begin a transaction in the keys, if there is one in the data. Call before they are written."""
+        if self.data.in_transaction and not self.keys.in_transaction:
+            self.keys.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make a transaction durable: the keys before the data that they protect."""
-        newest = _newest_row(self.data)
-        if newest != self._newest_row:
-            # Not those of this group: the process may end between the two commits.
-            self._record_row(self._newest_row)
-        self.keys.execute("COMMIT")
+        if self.keys.in_transaction:
+            # There is no new customer without a key.
+            newest = _newest_row(self.data)
+            if newest != self._newest_row:
+                # Not those of this group: the process may end between the two commits.
+                self._record_row(self._newest_row)
+            self.keys.execute("COMMIT")
+            self._newest_row = newest
         self.data.execute("COMMIT")
-        self._newest_row = newest
 
     def rollback(self) -> None:
         """Discard the open transactions, if any."""

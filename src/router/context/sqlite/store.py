@@ -123,9 +123,11 @@ class SqliteContextStore:
         self._changes: list[ContextChange] = []
         self._changes_before_attempt = self._writes_before_attempt = 0
         self._change_count = 0
+        self._is_attempting = self._are_keys_marked = False
         try:
             with translate_errors():
                 self._keys = self._keys_type(self._files.keys, master)
+                self._keys.before_write = self._mark_keys
                 self._erasure = self._erasure_type(
                     self._files, self._keys, lambda: getattr(self, "_journeys", None), lambda: self._next_change()
                 )
@@ -258,20 +260,30 @@ class SqliteContextStore:
     def attempt_began(self) -> None:
         """Mark the state to which ``attempt_failed`` returns; one operation of the group begins."""
         self._changes_before_attempt, self._writes_before_attempt = len(self._changes), self._writes()
-        for connection in (self._files.keys, self._data):
-            connection.execute("SAVEPOINT attempt")
+        self._data.execute("SAVEPOINT attempt")
+        self._is_attempting, self._are_keys_marked = True, False
 
     def attempt_done(self) -> None:
         """Keep the changes of the operation."""
-        for connection in (self._files.keys, self._data):
-            connection.execute("RELEASE attempt")
+        self._end_attempt("RELEASE attempt")
+
+    def _end_attempt(self, *statements: str) -> None:
+        self._is_attempting = False
+        for connection in (self._files.keys, self._data) if self._are_keys_marked else (self._data,):
+            for statement in statements:
+                connection.execute(statement)
+
+    def _mark_keys(self) -> None:
+        """Let the operation, which is about to write keys, undo that if it fails; most write none."""
+        self._files.begin_keys()
+        if self._is_attempting and not self._are_keys_marked:
+            self._files.keys.execute("SAVEPOINT attempt")
+            self._are_keys_marked = True
 
     def attempt_failed(self) -> None:
         """Discard the changes of the operation, also those in memory."""
         del self._changes[self._changes_before_attempt :]
-        for connection in (self._files.keys, self._data):
-            connection.execute("ROLLBACK TO attempt")
-            connection.execute("RELEASE attempt")
+        self._end_attempt("ROLLBACK TO attempt", "RELEASE attempt")
         if self._writes() == self._writes_before_attempt and not self._journeys.has_pending:
             return  # Nothing was written, so nothing in memory is wrong; reading the tail again would take long.
         self._keys.forget()
