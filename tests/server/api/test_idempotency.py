@@ -70,6 +70,7 @@ def test_every_field_of_a_submit_is_in_the_fingerprint() -> None:
         "customer": ContactCustomer(customer_id="c_1"),
         "context": ContactContext(screen="loans"),
         "resume": ResumeMode.ASK,
+        "goal": "block_card",
     }
     assert {"channel", *changed} == set(ContactFields.__struct_fields__)
     plain = fingerprint_of(ContactFields(channel="voice"))
