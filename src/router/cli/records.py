@@ -21,6 +21,7 @@ _FILTERS: Final = (
     "disposition",
     "goal",
     "outcome",
+    "monitor",
     "customer",
     "attribute",
 )

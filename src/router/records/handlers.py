@@ -29,6 +29,8 @@ from router.model.events import (
     ContactExpired,
     ContactGatewayChanged,
     ContactHandedOver,
+    ContactMonitorJoined,
+    ContactMonitorLeft,
     ContactOverflowed,
     ContactQueued,
     ContactRequeued,
@@ -54,6 +56,7 @@ from router.records.record import (
     ContactRecord,
     QueueStay,
     RecordedCallback,
+    RecordedMonitor,
     RecordedOffer,
     RecordedSuspension,
     RecordedTransfer,
@@ -363,6 +366,24 @@ def _disposition(contact: OpenContact, event: DispositionRecorded, at_ms: int, t
         work.disposition = event.disposition
 
 
+def _monitor_joined(contact: OpenContact, event: ContactMonitorJoined, at_ms: int, targets: Targets) -> None:
+    _end_monitor(contact, event.supervisor_id, "mode_changed", at_ms)
+    joined = RecordedMonitor(event.supervisor_id, event.owner_agent_id, str(event.mode), at_ms)
+    contact.add(contact.record.monitors, joined)
+
+
+def _monitor_left(contact: OpenContact, event: ContactMonitorLeft, at_ms: int, targets: Targets) -> None:
+    _end_monitor(contact, event.supervisor_id, event.reason, at_ms)
+
+
+def _end_monitor(contact: OpenContact, supervisor_id: str, reason: str, at_ms: int) -> None:
+    for monitor in reversed(contact.record.monitors):
+        if monitor.supervisor_id == supervisor_id:
+            if monitor.left_at_ms is None:
+                monitor.left_at_ms, monitor.reason = at_ms, reason
+            return
+
+
 # --- callbacks ------------------------------------------------------------------------------------
 
 
@@ -468,6 +489,8 @@ RECORD_HANDLERS: Final[dict[type, Callable[[OpenContact, Any, int, Targets], Non
     AssignmentCompleted: _completed,
     DispositionRecorded: _disposition,
     GoalChanged: _goal_changed,
+    ContactMonitorJoined: _monitor_joined,
+    ContactMonitorLeft: _monitor_left,
     CallbackRequested: _callback_requested,
     CallbackScheduled: _callback_scheduled,
     CallbackDialRequested: _dial_requested,

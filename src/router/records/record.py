@@ -136,6 +136,22 @@ class RecordedSuspension(Struct):
     """When it was resumed, epoch milliseconds; null: it ended suspended."""
 
 
+class RecordedMonitor(Struct):
+    """A time for which a supervisor was in the conversation in one mode."""
+
+    supervisor_id: str
+    agent_id: str
+    """Agent whose conversation it was."""
+    mode: str
+    """``listen``, ``whisper`` or ``barge``."""
+    joined_at_ms: int
+    """Begin, epoch milliseconds."""
+    left_at_ms: int | None = None
+    """End, epoch milliseconds."""
+    reason: str | None = None
+    """Why it ended: ``mode_changed``, or as in ``contact.monitor_left``."""
+
+
 class RecordedGoal(Struct):
     """What is known about the goal of a contact: whether it was done, repeats, and scores."""
 
@@ -223,6 +239,8 @@ class ContactRecord(Struct):
     """Goal of the contact; null: none is known."""
     goal_report: RecordedGoal | None = None
     """What is known about the goal, and scores; null: nothing."""
+    monitors: list[RecordedMonitor] = field(default_factory=list)
+    """Supervisors who were in the conversation, in order."""
 
     def set_goal(self, goal: ContactGoal) -> None:
         """Set the goal of the contact and everything that is known about it."""
@@ -279,6 +297,8 @@ def indexed_values(record: ContactRecord) -> set[tuple[str, ...]]:
         values.add(("agent", work.agent_id))
         if work.disposition is not None:
             values.add(("disposition", work.disposition))
+    for monitor in record.monitors:
+        values.add(("monitor", monitor.supervisor_id))
     for name, value in record.attributes.items():
         values.add(("attribute", name, fact_text(value)))
     return values

@@ -80,6 +80,14 @@ async def test_a_supervisor_listens_and_barges_while_gateway_and_agent_are_told_
         assert (left.reason, left.mode, left.owner_agent_id) == ("contact_ended", BARGE, "ada")
     async with Api(router) as admin:
         page = (await admin.ok("GET", "/v1/events?limit=500"))["events"]
+        [record] = (await admin.ok("GET", "/v1/records?monitor=sue"))["records"]
+        assert (await admin.ok("GET", "/v1/records?monitor=tom"))["records"] == []
+    assert [(one["supervisor_id"], one["agent_id"], one["mode"], one["reason"]) for one in record["monitors"]] == [
+        ("sue", "ada", "listen", "mode_changed"),
+        ("sue", "ada", "barge", "contact_ended"),
+    ]
+    listen, barge = record["monitors"]
+    assert listen["joined_at_ms"] < listen["left_at_ms"] == barge["joined_at_ms"] < barge["left_at_ms"] == record["ended_at_ms"]
     events = [one.get("event", one) for one in page]
     audit = [(one["type"], one.get("mode")) for one in events if one["type"].startswith("contact.monitor")]
     assert audit == [

@@ -81,6 +81,8 @@ class RecordsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Only contacts with this goal."""
     outcome: GoalOutcome | None = None
     """Only contacts with a goal and this outcome."""
+    monitor: SubjectId | None = None
+    """Only contacts in whose conversation this supervisor was."""
     customer: Annotated[str, Meta(pattern=r"^c_[0-9a-f]{32}(?!\n)$", extra={"rule": CUSTOMER_ID_RULE})] | None = None
     """Only contacts of this customer and of those who were merged with them."""
     attribute: (
@@ -205,6 +207,7 @@ async def _groups(request: ApiRequest, query: RecordsQuery) -> tuple[tuple[int, 
         "disposition": query.disposition,
         "goal": query.goal,
         "outcome": query.outcome,
+        "monitor": query.monitor,
         "gateway": request.gateway_id,
     }
     groups += [(term(kind, workspace, str(value)),) for kind, value in wanted.items() if value is not None]
