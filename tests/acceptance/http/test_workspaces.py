@@ -217,6 +217,36 @@ async def test_a_creation_that_was_interrupted_leaves_nothing_in_the_way(make_ro
             await admin.submit()
 
 
+async def test_a_removal_that_was_interrupted_is_finished_by_the_next_one(make_router: MakeRouter) -> None:
+    """The process is killed at points of the commits, again and again; each repetition begins where the last one ended."""
+    router = make_router(workspaces="[]").start()
+    async with Api(router, "operator") as operator:
+        await operator.ok("POST", "/v1/workspaces", {"name": "branch", "policy": POLICY})
+        async with Api(router, token=token(router, "admin", "branch")) as admin:
+            await fill(admin)
+    router.kill()
+    interrupted = 0
+    for point in ("before_commit:1", "inside_commit:1", "after_commit:1", "before_commit:2", "after_commit:2", "inside_commit:3"):
+        router.start(CRASH_AT=point)
+        async with Api(router, "operator") as operator:
+            if "branch" not in await names(operator):
+                router.stop()
+                break
+            with pytest.raises(aiohttp.ClientError):
+                await operator.call("DELETE", "/v1/workspaces/branch?force=true")
+        assert router.wait() == -signal.SIGKILL
+        interrupted += 1
+    assert interrupted >= 4
+    router.start()
+    async with Api(router, "operator") as operator:
+        answer = await operator.call("DELETE", "/v1/workspaces/branch?force=true")
+        assert answer.status == 200 or answer.code == "not_found", answer
+        assert set(await names(operator)) == {"default"}
+        assert (await operator.call("POST", "/v1/workspaces", {"name": "branch"})).code == "workspace_exists"
+    router.stop()
+    assert left_of_customers(data_of(router)) == {}
+
+
 async def test_input_and_roles_are_checked(make_router: MakeRouter) -> None:
     router = make_router().start()
     async with Api(router, "operator") as operator:
