@@ -268,7 +268,7 @@ def _rows(seed: int) -> Iterator[tuple[AlertBy, AlertPeriod, StatisticsRow, Stat
             question = StatisticsQuestion(Dimension(by.value), period=Period(period.value))
             for row in rows_of(stats, question, now_ms):
                 subject = row.queue_id or row.channel or row.agent_id or row.team or ""
-                rows = SubjectRows(stats._state, by, period, now_ms, has_time=True)
+                rows = SubjectRows(stats._state, by, Period(period.value), now_ms, has_time=True)
                 list(rows.prepare())
                 steps = rows.row(subject)
                 try:

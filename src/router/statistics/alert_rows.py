@@ -8,33 +8,33 @@ looked up in one step, so that events between the steps of a large row count onc
 from collections.abc import Generator, Iterable
 from typing import Final
 
-from router.model.policy import AlertBy, AlertPeriod
+from router.model.policy import AlertBy
 from router.statistics.history import MINUTE_MS, Cells, History
 from router.statistics.history_queries import RowCells, RowKey, TimeSpan, sources_now
 from router.statistics.metrics import TIME_OF_ACTIVITY, TIMES, Cell, add_changes, agent_key, queue_key
 from router.statistics.open_records import AgentCounters, state_times
+from router.statistics.questions import SLIDING_MINUTES, Period
 from router.statistics.rows import StatisticsRow, statistics_row
 from router.statistics.state import StatsState
 
-_MINUTES: Final = {AlertPeriod.LAST_15M: 15, AlertPeriod.LAST_30M: 30, AlertPeriod.LAST_60M: 60}
 # Cells that are looked up in a step: about a third of a millisecond.
 _LOOKUPS_PER_STEP: Final = 4_096
 _AGENTS_PER_STEP: Final = 2_048
 _NAMES: Final = {AlertBy.QUEUE: "queue_id", AlertBy.CHANNEL: "channel", AlertBy.AGENT: "agent_id", AlertBy.TEAM: "team"}
 
 
-def span_of(history: History, period: AlertPeriod, now_ms: int) -> TimeSpan:
-    """Return the span of a period, as ``GET /v1/statistics`` has it."""
+def span_of(history: History, period: Period, now_ms: int) -> TimeSpan:
+    """Return the span of a period but yesterday, as ``GET /v1/statistics`` has it."""
     minute_ms = max(now_ms - now_ms % MINUTE_MS, history.minute_start_ms)
-    if period is AlertPeriod.TODAY:
+    if period is Period.TODAY:
         return TimeSpan(*history.day_bounds(minute_ms))
-    return TimeSpan(minute_ms - _MINUTES[period] * MINUTE_MS, minute_ms + MINUTE_MS)
+    return TimeSpan(minute_ms - SLIDING_MINUTES[period] * MINUTE_MS, minute_ms + MINUTE_MS)
 
 
 class SubjectRows:
     """Rows of subjects of one kind over one period, as of now."""
 
-    def __init__(self, state: StatsState, by: AlertBy, period: AlertPeriod, now_ms: int, *, has_time: bool) -> None:
+    def __init__(self, state: StatsState, by: AlertBy, period: Period, now_ms: int, *, has_time: bool) -> None:
         """``has_time``: whether the time of agents is needed in the row of the workspace."""
         self._state = state
         self._by = by

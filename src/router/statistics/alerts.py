@@ -19,6 +19,7 @@ from router.model.policy import LIVE_MEASURES, SAMPLED_MEASURES, AlertBy, AlertP
 from router.model.states import AgentState
 from router.model.views import QueueView
 from router.statistics.alert_rows import SubjectRows
+from router.statistics.questions import Period
 from router.statistics.rows import StatisticsRow
 from router.statistics.state import StatsState
 
@@ -167,7 +168,7 @@ class _GroupWork:
         if self._group.by in (AlertBy.WORKSPACE, AlertBy.CHANNEL, AlertBy.QUEUE):
             yield from state.flush_in_steps()
         has_time = any(is_of_time(alert.measure) for alert in self._alerts.values())
-        rows = SubjectRows(state, self._group.by, period, self._now_ms, has_time=has_time)
+        rows = SubjectRows(state, self._group.by, Period(period.value), self._now_ms, has_time=has_time)
         yield from rows.prepare()
         declared: Iterable[str]
         match self._group.by:

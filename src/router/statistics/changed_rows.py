@@ -7,7 +7,7 @@ What is counted late, for an earlier minute, and what only time changes, is not 
 from collections.abc import Generator
 from typing import Final
 
-from router.model.policy import AlertBy, AlertPeriod
+from router.model.policy import AlertBy
 from router.statistics.alert_rows import SubjectRows, span_of
 from router.statistics.history_queries import Dimension, TimeSpan
 from router.statistics.questions import Period
@@ -24,7 +24,7 @@ class ChangedRows:
 
     def __init__(self, by: Dimension, period: Period) -> None:
         self._by = _KINDS.get(by)
-        self._period = None if period is Period.YESTERDAY else AlertPeriod(period.value)
+        self._period = None if period is Period.YESTERDAY else period
         self._span: TimeSpan | None = None
         self._marks: dict[str, tuple[int, ...] | None] = {}
 

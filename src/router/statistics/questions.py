@@ -55,7 +55,8 @@ class Interval(StrEnum):
     """Local days."""
 
 
-_MINUTES: Final = {Period.LAST_5M: 5, Period.LAST_15M: 15, Period.LAST_30M: 30, Period.LAST_60M: 60}
+SLIDING_MINUTES: Final = {Period.LAST_5M: 5, Period.LAST_15M: 15, Period.LAST_30M: 30, Period.LAST_60M: 60}
+"""Minutes of the sliding windows before the running minute."""
 _LENGTHS_MS: Final = {Interval.QUARTER: QUARTER_MS, Interval.HALF_HOUR: 2 * QUARTER_MS, Interval.HOUR: 4 * QUARTER_MS}
 
 
@@ -76,9 +77,9 @@ class TooManySpans(ValueError):
 
 def spans_of(history: History, question: StatisticsQuestion, now_ms: int) -> list[TimeSpan]:
     """Return the spans of a question in order. Raises TooManySpans."""
-    if question.period in _MINUTES:
+    if question.period in SLIDING_MINUTES:
         minute_ms = max(now_ms - now_ms % MINUTE_MS, history.minute_start_ms)
-        return [TimeSpan(minute_ms - _MINUTES[question.period] * MINUTE_MS, minute_ms + MINUTE_MS)]
+        return [TimeSpan(minute_ms - SLIDING_MINUTES[question.period] * MINUTE_MS, minute_ms + MINUTE_MS)]
     whole = _whole_span(history, question, now_ms)
     if question.interval is Interval.TOTAL:
         return [whole] if whole.start_ms < whole.end_ms else []

@@ -9,13 +9,16 @@ import pytest
 
 from router.client import DesktopClient, RouterRefused, SupervisorClient
 from router.client.statistics import Subject
+from router.model.commands import PutAgent
 from router.model.states import AgentState
 from router.protocol import frames as f
 from router.server.ws.statistics_views import VIEWS_MAX
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period
 from router.statistics.rows import StatisticsRow
+from tests.support.builders import START_MS
 from tests.support.in_process_router import running_router
+from tests.support.manual_clock import ManualClock
 
 PATIENCE_S: Final = 60
 TODAY: Final = Period.TODAY
@@ -91,3 +94,36 @@ async def test_a_connection_watches_a_limited_number_and_only_supervisors_watch(
         with pytest.raises(RouterRefused) as foreign:
             await ada._send_command(f.WatchStatisticsFrame(id=ada._next_id(), by=Dimension.AGENT))
         assert foreign.value.code in ("malformed", "forbidden")
+
+
+@pytest.mark.parametrize("by", Dimension)
+async def test_every_period_is_watched_and_followed(tmp_path: Path, by: Dimension) -> None:
+    async with (
+        running_router(tmp_path, clock=ManualClock(START_MS), sockets={"stats_interval_ms": 50}) as router,
+        router.supervisor("sue") as sue,
+        router.desktop("a0") as ada,
+        router.gateway() as gateway,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await router.do(PutAgent(agent_id="a0", team="north"))
+        for period in Period:
+            await sue.watch_statistics(by, period)
+        await until_watched(sue, by, dict.fromkeys(Period, 0))
+        count = 0
+        if by not in (Dimension.DISPOSITION, Dimension.GOAL):
+            # The rows of each subject follow what is counted, over every period that contains the present.
+            await ada.set_state(AgentState.READY)
+            await gateway.submit("voice", queue_id="support")
+            await accept_one(ada)
+            count = 1
+        await until_watched(sue, by, {period: count if period is not Period.YESTERDAY else 0 for period in Period})
+
+
+async def until_watched(client: SupervisorClient, by: Dimension, answered: dict[Period, int]) -> None:
+    """Wait until every one of these periods has rows with so many answered contacts altogether."""
+    while True:
+        views = {period: rows for (view, period), rows in client.statistics.items() if view is by}
+        found = {period: sum(row.answered for row in rows.values()) for period, rows in views.items()}
+        if found == answered:
+            return
+        await client._statistics.next_rows()
