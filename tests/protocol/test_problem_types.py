@@ -22,7 +22,7 @@ STATUSES = {
     "callback_exists offer_not_pending invalid_assignment_state wrap_up_limit_exceeded invalid_agent_state agent_busy "
     "option_not_available agent_unavailable rotation_running capacity_exceeded drain_target_required channel_in_use "
     "workspace_exists workspace_in_use no_more_workspaces",
-    410: "customer_erased history_reset resume_expired",
+    410: "customer_erased history_reset resume_expired workspace_removed",
     412: "precondition_failed policy_version_conflict",
     413: "too_large",
     415: "unsupported_media_type",

@@ -27,7 +27,7 @@ from router.engine.commands.goals import count_goals, goal_view
 from router.engine.commands.guarded import agent_tag, contact_tag, queue_tag
 from router.engine.commands.monitoring import end_monitors
 from router.engine.commands.offers import match_all
-from router.engine.commands.policies import contacts_of_removed_queues, publication_refusal
+from router.engine.commands.policies import contacts_of_removed_queues, publication_refusal, refusal_after_removal
 from router.engine.commands.policy_schedule import schedule_refusal
 from router.engine.commands.queue_facts import QUEUE_FACT_READERS, queue_fact_cost
 from router.engine.commands.timers import fire_timer
@@ -57,7 +57,7 @@ from router.model.forecasts import ExpectedWait, QueueWaits
 from router.model.policy import FactValue, Policy
 from router.model.policy_versions import PublishedPolicy, ScheduledPolicy, WorkspaceCreation
 from router.model.request_views import RequestView
-from router.model.results import Outcome, Refused
+from router.model.results import CommandResult, Outcome, Refused
 from router.model.states import AgentState, ContactId, ContactState, Presence
 from router.model.views import AgentView, AgentWhy, AvailabilityView, ContactView, ContactWhy, QueueView, RulesView, WorkspaceView
 from router.policy.entry_rules import EntryRuleTrial, SampleContact, try_entry_rules
@@ -108,7 +108,9 @@ class Engine:
         while limit and heap and heap[0][0] <= at_ms:
             limit = _fire_due_timers(tx, limit)
             _match(tx)
-        answer = COMMAND_HANDLERS[kind](tx, command)
+        answer: CommandResult | None = None if state.created is None else refusal_after_removal(state, command)
+        if answer is None:
+            answer = COMMAND_HANDLERS[kind](tx, command)
         # A command may re-add a deadline that has already passed: it fires before matching.
         if heap and heap[0][0] <= at_ms:
             limit = _fire_due_timers(tx, limit)

@@ -101,6 +101,8 @@ class RefusalCode(IntEnum):
     """The workspace has a history already."""
     WORKSPACE_IN_USE = 91
     """The workspace has live contacts or agents, or the settings name it."""
+    WORKSPACE_REMOVED = 92
+    """The workspace was removed, and nothing is done in it any more."""
 
 
 class Refused(Struct, frozen=True, kw_only=True):

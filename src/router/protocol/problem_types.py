@@ -104,6 +104,12 @@ PROBLEMS: Final[dict[str, ProblemType]] = {
         "The workspace has live contacts or agents, the settings name it, it is being removed already, or routers share its store.",
         "End its contacts, or repeat the request with `?force=true`; take a workspace of the settings out of them instead.",
     ),
+    "workspace_removed": _P(
+        410,
+        "The workspace was removed",
+        "The workspace was removed, and nothing is done in it any more.",
+        "Use another workspace; the name of this one is not used again.",
+    ),
     "no_more_workspaces": _P(
         409,
         "No workspace can be created here",

@@ -17,12 +17,13 @@ from router.context.identities import Identity, normalise
 from router.context.port import ContextStore
 from router.engine.engine import Engine
 from router.journal.memory import MemoryJournal
+from router.model.commands import RemoveWorkspace
 from router.model.errors import JournalUnavailable
 from router.model.results import RefusalCode
 from router.protocol.close_codes import CloseCode
 from router.protocol.problem_types import PROBLEMS
 from router.runtime.writer import Writer
-from router.server.auth.credentials import Role
+from router.server.auth.credentials import Role, mint_token
 from tests.support.in_process_router import InProcessRouter, running_router
 
 SOURCES: Final = Path(__file__).parents[3] / "src" / "router"
@@ -349,6 +350,7 @@ async def provoke_by_faults(router: InProcessRouter, p: Provoker, monkeypatch: p
     readiness.ready, readiness.stopping = True, True
     await p.fails("stopping", "GET", "/readyz", role=None)
     readiness.stopping = False
+    await provoke_by_a_removed_workspace(router, p)
     monkeypatch.setattr("router.server.api.workspaces.WORKSPACES_MAX", 1)
     await p.fails("no_more_workspaces", "POST", "/v1/workspaces", {"name": "branch"}, role=Role.OPERATOR)
 
@@ -374,6 +376,15 @@ async def test_every_code_is_provoked_from_outside(tmp_path: Path, monkeypatch: 
     seen |= await provoked_by_a_slow_journal(tmp_path, monkeypatch)
     seen |= await provoked_by_customers(tmp_path)
     assert seen == PROBLEMS.keys(), PROBLEMS.keys() ^ seen
+
+
+async def provoke_by_a_removed_workspace(router: InProcessRouter, p: Provoker) -> None:
+    """A command that comes when the workspace is removed, of a token that was accepted before."""
+    await p.ok("POST", "/v1/workspaces", {"name": "closed"}, role=Role.OPERATOR)
+    await router.do(RemoveWorkspace(removed_by="operator:olga"), "closed")
+    router.services.authenticator.add_workspace("closed")
+    token = mint_token(router.settings, subject="me", role=Role.ADMIN, workspace="closed", may_be_unlisted=True)
+    await p.fails("workspace_removed", "PUT", "/v1/agents/ann", {}, role=None, headers={"Authorization": f"Bearer {token}"})
 
 
 async def provoked_by_customers(tmp_path: Path) -> set[str]:

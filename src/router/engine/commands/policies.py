@@ -14,7 +14,15 @@ from router.engine.commands.transfers import move_to_queue
 from router.engine.routing_state import RoutingState
 from router.engine.state.contact import Contact
 from router.engine.state.plan_stages import effective_plan
-from router.model.commands import ClearShadowPolicy, CreateWorkspace, PublishPolicy, RemoveWorkspace, SetShadowPolicy
+from router.model.commands import (
+    AdvanceTime,
+    ClearShadowPolicy,
+    Command,
+    CreateWorkspace,
+    PublishPolicy,
+    RemoveWorkspace,
+    SetShadowPolicy,
+)
 from router.model.errors import ExpressionProblem, Problem
 from router.model.events import PolicyPublished, ShadowPolicyCleared, ShadowPolicySet, WorkspaceCreated, WorkspaceRemoved
 from router.model.policy import ChannelPolicy, Policy, QueuePolicy
@@ -24,6 +32,8 @@ from router.policy.checks.consistency import policy_problems
 
 # Policy of a workspace that is removed: the least one that can be recorded.
 _AFTER_REMOVAL: Final = Policy(channels={"none": ChannelPolicy()}, queues={"none": QueuePolicy()})
+# Commands that are decided as before in a workspace that was removed: time goes on, and the others are refused by themselves.
+_AFTER_REMOVAL_TOO: Final = (AdvanceTime, CreateWorkspace, RemoveWorkspace)
 _PROBLEMS_SHOWN_MAX: Final = 20
 
 
@@ -76,6 +86,13 @@ def _remove_workspace(tx: Transaction, command: RemoveWorkspace) -> CommandResul
     publish(tx, {}, event)
     tx.emit(WorkspaceRemoved(removed_by=command.removed_by))
     return tx.done("workspace", "removed")
+
+
+def refusal_after_removal(state: RoutingState, command: Command) -> Refused | None:
+    """Return why nothing is done in a workspace that was removed; None: it was not, or the command says itself what it does."""
+    if state.created is None or state.created.removed_at_ms is None or isinstance(command, _AFTER_REMOVAL_TOO):
+        return None
+    return Refused(code=RefusalCode.WORKSPACE_REMOVED)
 
 
 def publish(tx: Transaction, targets: Mapping[QueueId, QueueId], event: PolicyPublished) -> Done:

@@ -135,7 +135,7 @@ class OperationHandler:
         except AuthFailed as failed:
             self._services.auth_failures.record(str(failed))
             count_failed_login(self._services, request)
-            raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"}) from None
+            raise _unauthenticated() from None
         request.credential = credential
         return credential
 
@@ -157,6 +157,8 @@ class OperationHandler:
     async def _execute_later(self, request: HttpRequest, credential: Credential) -> HttpResponse | None:
         """Run the operation once this node follows the workspace."""
         await follow_first(self._services, credential.workspace)
+        if self._services.authenticator.is_expired(credential):
+            raise _unauthenticated()  # The workspace was removed while this node did not follow it.
         result = self.execute(request)
         return result if result is None or isinstance(result, HttpResponse) else await result
 
@@ -204,6 +206,10 @@ class OperationHandler:
             return self._route.body_type()
         require_media_type(request, JSON_TYPES if self._route.method == "PATCH" else _JSON_ONLY)
         return decode_json(body, decoder)
+
+
+def _unauthenticated() -> ProblemError:
+    return ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
 
 
 def begin_to_follow(services: Services, unknown: TokenNotFollowed) -> ProblemError:

@@ -343,6 +343,8 @@ class WebSocketConnection(SessionSocket):
                 return
         if context.following is not None:
             await context.following.ensure(self.workspace)
+            # The workspace may have been removed while this node did not follow it.
+            self.check_credential()
             if self.is_closing:
                 return
         self._hub.add(self)

@@ -4440,4 +4440,5 @@ export type ProblemCode =
   | "upgrade_required"
   | "workspace_exists"
   | "workspace_in_use"
+  | "workspace_removed"
   | "wrap_up_limit_exceeded";
