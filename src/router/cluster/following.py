@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from router.cluster.rendezvous import rank
 from router.engine.engine import Engine
-from router.model.errors import JournalError, NotFollowed
+from router.model.errors import NotFollowed, RouterError
 from router.model.states import WorkspaceId
 from router.runtime.writer import Writer
 
@@ -94,7 +94,7 @@ class Following:
         self._needed_s: dict[WorkspaceId, float] = dict.fromkeys(self._ready, time.monotonic())
         self._uses: dict[WorkspaceId, int] = {}
         self._beginning: dict[WorkspaceId, asyncio.Task[None]] = {}
-        self._failed: dict[WorkspaceId, tuple[JournalError, float, float]] = {}
+        self._failed: dict[WorkspaceId, tuple[Exception, float, float]] = {}
         """Error of the last attempt, when the next one may be made, and the pause after it."""
         self._opened_at_once = asyncio.Semaphore(_OPENED_AT_ONCE)
         self._leaving = asyncio.Lock()
@@ -126,7 +126,8 @@ class Following:
                 await asyncio.shield(self._begin(workspace))
         except TimeoutError:
             raise NotFollowed(f"this router does not follow the workspace yet, after {WAIT_S:g} s; retry") from None
-        except JournalError as error:
+        except Exception as error:
+            # The reason is reported by ``on_trouble``, once for all who wait.
             raise NotFollowed("this router cannot follow the workspace at present; retry") from error
 
     def begin_soon(self, workspace: WorkspaceId) -> None:
@@ -233,11 +234,11 @@ class Following:
                 return
         try:
             await self._open(workspace)
-        except JournalError as error:
+        except Exception as error:
             pause_s = _RETRY_S if failed is None else min(2 * failed[2], _RETRY_S_MAX)
             self._failed[workspace] = (error, time.monotonic() + pause_s, pause_s)
-            if failed is None or str(failed[0]) != str(error):
-                self.on_trouble(workspace, str(error))
+            if failed is None or _reason_of(failed[0]) != _reason_of(error):
+                self.on_trouble(workspace, _reason_of(error))
             raise
         if self._failed.pop(workspace, None) is not None:
             self.on_trouble(workspace, None)
@@ -251,14 +252,11 @@ class Following:
             except BaseException:
                 await self._journal.drop(workspace)
                 raise
-        await self.parts.load(workspace)
-        self._writer.feed.add_workspace(workspace)
-        self.parts.followed(workspace)
-        newest_seq = await self._journal.newest_seq(workspace)
-        # Only now, so that what was loaded above is still the present state when further records come.
-        self._journal.begin_following(workspace)
-        if newest_seq:
-            await self._writer.feed.wait(workspace, newest_seq - 1)
+        try:
+            await self._go_on(workspace, self.parts)
+        except Exception:
+            await self._undo(workspace, self.parts)
+            raise
         self._needed_s[workspace] = time.monotonic()
         if self._writer.publisher.last_seq(workspace):
             # Without any event it may be one whose creation was interrupted, or goes on.
@@ -266,25 +264,54 @@ class Following:
         self._ready.add(workspace)
         self.begun += 1
 
+    async def _go_on(self, workspace: WorkspaceId, parts: FollowedParts) -> None:
+        """Load what belongs to a workspace that was rebuilt, and read what has come since. Raises RouterError."""
+        await parts.load(workspace)
+        self._writer.feed.add_workspace(workspace)
+        parts.followed(workspace)
+        newest_seq = await self._journal.newest_seq(workspace)
+        # Only now, so that what was loaded above is still the present state when further records come.
+        self._journal.begin_following(workspace)
+        if newest_seq:
+            await self._writer.feed.wait(workspace, newest_seq - 1)
+
+    async def _undo(self, workspace: WorkspaceId, parts: FollowedParts) -> None:
+        """Forget a workspace whose beginning failed, so that the next attempt starts from the store. Raises RouterError."""
+        while not await self._forget_state(workspace, parts, self._is_busy):  # noqa: ASYNC110  (a query of it waits)
+            await asyncio.sleep(POLL_S)
+        await self._journal.drop(workspace)
+
+    async def _forget_state(self, workspace: WorkspaceId, parts: FollowedParts, is_held: Callable[[WorkspaceId], bool]) -> bool:
+        return await self._writer.forget(workspace, lambda engine: parts.left(workspace, engine), lambda: is_held(workspace))
+
     async def leave_idle(self) -> None:
         """End to follow what was not needed for a while. Call it while no workspace is being taken or handed over."""
         assert self.parts is not None
         if self._standby_count is None:
             return
-        now_s = time.monotonic()
-        idle = [name for name in self._ready if now_s - self._needed_s[name] >= self._idle_s and not self._is_held(name)]
+        idle = [name for name in self._ready if not self._is_held(name)]
         for workspace in idle[:_LEFT_AT_ONCE]:
             async with self._leaving:
-                await self._leave(workspace, self.parts)
+                # A client may have come while the ones before were left.
+                if workspace in self._ready and not self._is_held(workspace):
+                    await self._leave(workspace, self.parts)
 
     def _is_held(self, workspace: WorkspaceId) -> bool:
+        """Return whether a workspace is needed, was until a moment ago, or something of it is in progress."""
         assert self.parts is not None
-        return bool(self._uses.get(workspace)) or self._is_busy(workspace) or self.parts.is_in_use(workspace)
+        return (
+            time.monotonic() - self._needed_s[workspace] < self._idle_s
+            or bool(self._uses.get(workspace))
+            or self._is_busy(workspace)
+            or self.parts.is_in_use(workspace)
+            or self._is_wanted(workspace)
+        )
 
     async def _leave(self, workspace: WorkspaceId, parts: FollowedParts) -> None:
         self._ready.discard(workspace)
         self._journal.leave(workspace)
-        if await self._writer.forget(workspace, lambda engine: parts.left(workspace, engine)):
+        # A request that was let in before this step is looked at again in the step that forgets the workspace.
+        if await self._forget_state(workspace, parts, self._is_held):
             await self._journal.drop(workspace)
             del self._needed_s[workspace]
             self._forget(workspace)
@@ -294,3 +321,8 @@ class Following:
             self._journal.begin_following(workspace)
             self._needed_s[workspace] = time.monotonic()
             self._ready.add(workspace)
+
+
+def _reason_of(error: Exception) -> str:
+    # The text of an unexpected error may contain anything.
+    return str(error) if isinstance(error, RouterError) else f"unexpected {type(error).__name__}"

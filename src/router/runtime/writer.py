@@ -413,17 +413,17 @@ class Writer:
 
         await self._change(change)
 
-    async def forget(self, workspace: WorkspaceId, forgotten: Callable[[Engine], None]) -> bool:
-        """Drop a workspace of which no more records come, between two batches; False: it is led, or something of it waits.
+    async def forget(self, workspace: WorkspaceId, forgotten: Callable[[Engine], None], is_held: Callable[[], bool]) -> bool:
+        """Drop a workspace of which no more records come, between two batches; False: it is led or held, or something of it waits.
 
-        ``forgotten`` is called with its engine in the same step.
+        ``is_held`` and, with its engine, ``forgotten`` are called in the same step. Raises JournalUnavailable after the end.
         """
         is_forgotten = False
 
         def change() -> None:
             nonlocal is_forgotten
             runtime = self._workspaces[workspace]
-            if runtime.is_led or runtime.held_commands or runtime.held_replies or self._queue.has_items(workspace):
+            if runtime.is_led or runtime.held_commands or runtime.held_replies or self._queue.has_items(workspace) or is_held():
                 return
             is_forgotten = True
             del self._workspaces[workspace]
@@ -435,6 +435,8 @@ class Writer:
         return is_forgotten
 
     async def _change(self, change: Callable[[], None]) -> None:
+        if self._ended.is_set():
+            raise JournalUnavailable("the writer has ended")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._changes.append((change, done))
         self.wake()
