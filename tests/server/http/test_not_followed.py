@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from router.protocol.codec import JSON
 from router.server.auth.credentials import Role
+from router.server.auth.customer_tokens import CustomerTokens, new_token
 from tests.support.in_process_router import InProcessRouter, running_router
 
 
@@ -37,6 +40,7 @@ class FollowingStub:
 def follow(router: InProcessRouter) -> FollowingStub:
     following: Any = FollowingStub(router)
     object.__setattr__(router.services, "following", following)
+    router.endpoints._context.following = following
     stub: FollowingStub = following
     return stub
 
@@ -54,3 +58,40 @@ async def test_a_request_of_a_workspace_that_was_removed_meanwhile_is_refused(tm
                 statuses.append((answer.status, answer.headers.get("WWW-Authenticate")))
             seqs.append(router.writer.publisher.last_seq("default"))
         assert statuses == [(200, None), (401, "Bearer")] and seqs[0] == seqs[1]
+
+
+async def test_made_up_tokens_of_customers_are_limited_by_address(tmp_path: Path) -> None:
+    """Over HTTP, at an upgrade, and in ``hello``: beyond the rate of invalid credentials nothing more is begun."""
+    async with running_router(tmp_path, agents=0) as router, aiohttp.ClientSession() as http:
+        following, url = follow(router), router.server.url
+        tokens = router.services.authenticator.customers
+        assert isinstance(tokens, CustomerTokens)
+        tokens._unfollowed = lambda: ["far"]
+        waits: list[float | None] = []
+        counted = []
+
+        def failure_wait_s(address: str) -> float | None:
+            counted.append(address)
+            return waits.pop()
+
+        object.__setattr__(router.services.admission, "failure_wait_s", failure_wait_s)
+        token = new_token("far")
+        headers = {"Authorization": f"Bearer {token}"}
+        seen: list[tuple[list[int | None], list[str]]] = []
+        for wait_s in (None, 1.0):
+            following.begun.clear()
+            got: list[int | None] = []
+            waits[:] = [wait_s] * 3
+            async with http.get(f"{url}/v1/requests/r1", headers=headers) as answer:
+                got.append(answer.status)
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(f"{url}/v1/customer", protocols=[JSON], headers=headers)
+            got.append(refused.value.status)
+            async with http.ws_connect(f"{url}/v1/customer", protocols=[JSON]) as socket:
+                await socket.send_json({"type": "hello", "token": token})
+                while (await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                got.append(socket.close_code)
+            seen.append((got, list(following.begun)))
+        assert seen == [([503, 503, 1013], ["far"] * 3), ([429, 429, 1013], [])]
+        assert len(counted) == 6

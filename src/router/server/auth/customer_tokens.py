@@ -9,9 +9,11 @@ nothing about its customer: everything that it permits is in the contact that it
 """
 
 import base64
+import bisect
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from router.engine.queries.requests import TokenHolder
@@ -25,6 +27,9 @@ SUSPENDED_S: Final = 30 * 86_400
 """Time for which a token is valid while its contact is suspended."""
 # Another live contact has no end: its token is examined again at every use.
 _LIVE_S: Final = 30 * 86_400
+UNMARKED_MAX: Final = 16
+"""Workspaces that tokens without a mark, of earlier versions, let a node follow within ``UNMARKED_S``; anyone can make one up."""
+UNMARKED_S: Final = 60
 _TOKEN_BYTES: Final = 24
 _MARK_BYTES: Final = 3
 # Prefix, random bits and mark; tokens of earlier versions have no mark.
@@ -37,6 +42,7 @@ def new_token(workspace: str) -> str:
     return CUSTOMER_TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES) + _mark_of(workspace)
 
 
+@lru_cache(maxsize=2_048)
 def _mark_of(workspace: str) -> str:
     """Return what a token has of its workspace: enough for a router that follows only some to begin with the right one."""
     digest = hashlib.blake2b(workspace.encode(), digest_size=_MARK_BYTES, person=b"router-token").digest()
@@ -55,27 +61,41 @@ class CustomerTokens:
         """``unfollowed``: returns the workspaces of the store that this node does not follow."""
         self._writer = writer
         self._unfollowed = unfollowed
+        self._unmarked_since_ms = 0
+        self._unmarked_count = 0
+        """Workspaces given for tokens without a mark since then."""
+        self._unmarked_last = ""
+        """The last one of them in the order of names, after which the next ones are."""
 
     def verify(self, token: str) -> Credential:
         """Return the credential of a token. Raises AuthFailed, and TokenNotFollowed where it may be of another workspace."""
         digest = token_hash(token)
-        if self._writer.token_holder(digest) is None and (unfollowed := self._possible_workspaces(token)):
-            raise TokenNotFollowed(unfollowed)
-        return self._credential(digest)
+        found = self._writer.token_holder(digest)
+        if found is None and len(token) == _UNMARKED_LENGTH and (unfollowed := self._unfollowed()):
+            raise TokenNotFollowed(self._next_unmarked(unfollowed))
+        if found is None and len(token) == _MARKED_LENGTH:
+            mark = token[_UNMARKED_LENGTH:]
+            if possible := tuple(name for name in self._unfollowed() if _mark_of(name) == mark):
+                raise TokenNotFollowed(possible)
+        return self._credential(digest, found)
 
-    def _possible_workspaces(self, token: str) -> tuple[str, ...]:
-        """Return the workspaces that this node does not follow of which a token can be."""
-        if len(token) == _UNMARKED_LENGTH:
-            return tuple(self._unfollowed())
-        mark = token[_UNMARKED_LENGTH:] if len(token) == _MARKED_LENGTH else ""
-        return tuple(name for name in self._unfollowed() if _mark_of(name) == mark) if mark else ()
+    def _next_unmarked(self, unfollowed: Sequence[str]) -> tuple[str, ...]:
+        """Return the next workspaces of which a token without a mark can be: a few at a time, in turn; none until more may be."""
+        now_ms = self._writer.clock.now_ms()
+        if not 0 <= now_ms - self._unmarked_since_ms < UNMARKED_S * 1000:
+            self._unmarked_since_ms, self._unmarked_count = now_ms, 0
+        names = sorted(unfollowed)
+        start = bisect.bisect(names, self._unmarked_last)
+        chosen = (names[start:] + names[:start])[: UNMARKED_MAX - self._unmarked_count]
+        self._unmarked_count += len(chosen)
+        self._unmarked_last = chosen[-1] if chosen else self._unmarked_last
+        return tuple(chosen)
 
     def followed(self, credential: Credential) -> Credential:
         """Return the credential of the same token for the contact that it belongs to now. Raises AuthFailed."""
-        return self._credential(credential.token_hash)
+        return self._credential(credential.token_hash, self._writer.token_holder(credential.token_hash))
 
-    def _credential(self, digest: bytes) -> Credential:
-        found = self._writer.token_holder(digest)
+    def _credential(self, digest: bytes, found: tuple[str, TokenHolder] | None) -> Credential:
         if found is None:
             raise AuthFailed("customer token")
         workspace, holder = found

@@ -131,7 +131,7 @@ class OperationHandler:
                 raise AuthFailed("scheme")
             credential = self._services.authenticator.verify(token.strip())
         except TokenNotFollowed as unknown:
-            raise begin_to_follow(self._services, unknown) from None
+            raise begin_to_follow(self._services, request, unknown) from None
         except AuthFailed as failed:
             self._services.auth_failures.record(str(failed))
             count_failed_login(self._services, request)
@@ -212,8 +212,12 @@ def _unauthenticated() -> ProblemError:
     return ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
 
 
-def begin_to_follow(services: Services, unknown: TokenNotFollowed) -> ProblemError:
-    """Begin to follow the workspaces of which the token of a customer may be; return what the client is told meanwhile."""
+def begin_to_follow(services: Services, request: HttpRequest, unknown: TokenNotFollowed) -> ProblemError:
+    """Begin to follow the workspaces of which the token of a customer may be; return what the client is told meanwhile.
+
+    It counts as an invalid credential, as it may be made up. Raises ProblemError above the rate of failures of the address.
+    """
+    count_failed_login(services, request)
     if services.following is not None:
         for workspace in unknown.workspaces:
             services.following.begin_soon(workspace)

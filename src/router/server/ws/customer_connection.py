@@ -195,7 +195,7 @@ class CustomerConnection(SessionSocket):
         assert credential is not None
         following = self._services.following
         if following is not None and not following.note_use(credential.workspace):
-            self._begin_to_follow(credential.workspace)
+            self._begin_to_follow((credential.workspace,))
             return
         if not self._is_admitted(credential):
             return

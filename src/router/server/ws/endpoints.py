@@ -250,7 +250,7 @@ class WebSocketEndpoints:
         if (header is None and ticket is None) or self.pending_ticket(request) is not None:
             return None
         try:
-            credential = self._verified(header, ticket)
+            credential = self._verified(request, header, ticket)
         except AuthFailed as failed:
             raise self._refused(request, failed) from None
         return self._checked(request, credential, endpoint)
@@ -292,7 +292,7 @@ class WebSocketEndpoints:
             raise ProblemError("forbidden")
         return credential
 
-    def _verified(self, header: str | None, ticket: str | None) -> Credential:
+    def _verified(self, request: HttpRequest, header: str | None, ticket: str | None) -> Credential:
         if header is None:
             credential = self.services.tickets.redeem(ticket or "")
             assert isinstance(credential, Credential | None), "a ticket that is redeemed later is not verified here"
@@ -307,7 +307,7 @@ class WebSocketEndpoints:
         try:
             return self.services.authenticator.verify(token.strip())
         except TokenNotFollowed as unknown:
-            raise begin_to_follow(self.services, unknown) from None
+            raise begin_to_follow(self.services, request, unknown) from None
 
     def _may_connect(self, credential: Credential) -> bool:
         count = self._hub.connection_count(credential.workspace, str(credential.role), credential.subject)

@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -329,17 +329,19 @@ class SessionSocket(ABC):
         try:
             return self._context.authenticator.verify(token)
         except TokenNotFollowed as unknown:
-            for workspace in unknown.workspaces:
-                self._begin_to_follow(workspace)
+            # It counts as an invalid credential, as it may be made up; beyond the rate of the address nothing is begun.
+            wait_s = self._context.admission.failure_wait_s(self._address)
+            self._begin_to_follow(unknown.workspaces if wait_s is None else ())
             return None
         except AuthFailed as failed:
             self._count_failure(str(failed))
             return None
 
-    def _begin_to_follow(self, workspace: str) -> None:
-        """Begin to follow a workspace, and let the client come again."""
+    def _begin_to_follow(self, workspaces: Sequence[str]) -> None:
+        """Begin to follow workspaces, and let the client come again."""
         if self._context.following is not None:
-            self._context.following.begin_soon(workspace)
+            for workspace in workspaces:
+                self._context.following.begin_soon(workspace)
         self.close(CloseCode.TRY_AGAIN_LATER, "the router begins to follow the workspace")
 
     def _count_failure(self, check: str) -> None:
