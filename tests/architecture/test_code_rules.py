@@ -38,6 +38,7 @@ MAY_CATCH_EVERYTHING: Final = {
     "runtime/event_feed.py",  # A failing subscriber is isolated, counted and restarted.
     "context/service.py",  # A failing operation is answered with its error; a failing store ends alone, and routing goes on.
     "records/service.py",  # A file of records that fails in any way is noted and opened again; routing and the start go on.
+    "runtime/alert_runner.py",  # Alerts that cannot be evaluated are reported; routing and other workspaces go on.
     "runtime/shadow_runner.py",  # A shadow that fails must not end the router.
 }
 # Wall time enters through the writer's clock; the others check the expiry of a token or state when a report or span ends.

@@ -15,6 +15,7 @@ import structlog
 
 from router.app.conditions import (
     ConditionWatch,
+    log_alerts_failed,
     log_archive_failed,
     log_archived,
     log_context_failed,
@@ -199,7 +200,7 @@ class App:
         except BaseException:
             await self._abandon_start()
             raise
-        alerts = AlertRunner(self._writer, lambda workspace: workspace_stats(self._writer, workspace))
+        alerts = AlertRunner(self._writer, lambda workspace: workspace_stats(self._writer, workspace), log_alerts_failed)
         self._start_task(alerts.run(), name="alerts")
         self.readiness.ready = True
         _log.info("started", action="started", url=self.url, metrics_url=self.metrics_url)

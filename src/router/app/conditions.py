@@ -133,6 +133,16 @@ def log_hash_secrets_failed(error: Exception) -> None:
     )
 
 
+def log_alerts_failed(workspace: str, error: Exception) -> None:
+    """Log that the alerts of a workspace cannot be evaluated."""
+    _log.error(
+        "the alerts of a workspace cannot be evaluated: they are tried again",
+        action="alerts_failed",
+        workspace=workspace,
+        exc_info=error,
+    )
+
+
 def log_context_failed(error: BaseException) -> None:
     """Log that the customer context cannot be used."""
     _log.error("the customer context cannot be used: routing goes on without it", action="context_failed", error=str(error))

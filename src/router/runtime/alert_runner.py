@@ -4,6 +4,9 @@ One task asks the engine for the policy, the alerts that are raised and the figu
 between which the event loop goes on, and reports what is to be raised or cleared by a command: events make it durable before anyone
 hears of it. A workspace without alerts is asked again only after an event, as only a policy can bring some. Of several nodes the
 leader evaluates; the next leader goes on from the events.
+
+A workspace may be left, removed or led by another node while it is evaluated; the evaluation then ends without a result. Any other
+error concerns the alerts of its workspace only: it is reported, at most once a minute, and the next evaluation starts from nothing.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ from typing import Final, NamedTuple
 
 from router.engine.engine import Engine
 from router.model.commands import AlertReading, AlertSubject, ReportAlerts
-from router.model.errors import RouterError, Stopping
+from router.model.errors import CommandQueueFull, Stopping
 from router.model.policy import Policy
 from router.model.states import WorkspaceId
 from router.runtime.writer import Writer
@@ -22,6 +25,8 @@ from router.statistics.workspace import WorkspaceStats
 ALERTS_ACTOR: Final = "router:alerts"
 # Alerts that one command raises and clears.
 _READINGS_PER_COMMAND: Final = 50
+# Evaluations of a workspace that fail one after the other before the next report of it: about a minute.
+_FAILURES_PER_REPORT: Final = 60
 
 
 class _Inputs(NamedTuple):
@@ -34,13 +39,21 @@ class _Inputs(NamedTuple):
 class AlertRunner:
     """Evaluate the alerts of all workspaces. Run ``run`` as a task, after the writer has recovered and is running."""
 
-    def __init__(self, writer: Writer, stats_of: Callable[[WorkspaceId], WorkspaceStats]) -> None:
-        """``stats_of`` returns the statistics of a workspace."""
+    def __init__(
+        self,
+        writer: Writer,
+        stats_of: Callable[[WorkspaceId], WorkspaceStats],
+        on_failure: Callable[[WorkspaceId, Exception], None],
+    ) -> None:
+        """``stats_of`` returns the statistics of a workspace. ``on_failure`` is told why alerts cannot be evaluated."""
         self._writer = writer
         self._stats_of = stats_of
+        self._on_failure = on_failure
         self._evaluators: dict[WorkspaceId, AlertEvaluator] = {}
         self._without_alerts: dict[WorkspaceId, int] = {}
         """Workspaces whose policy has no alerts, with the number of the newest event then."""
+        self._failures: dict[WorkspaceId, int] = {}
+        """Evaluations of a workspace that have failed one after the other."""
 
     async def run(self) -> None:
         """Evaluate until cancelled or until the router stops."""
@@ -53,17 +66,38 @@ class AlertRunner:
 
     async def evaluate_all(self) -> None:
         """Evaluate the alerts of all workspaces once. Raises Stopping."""
+        for workspace in [*self._writer.workspaces, *self._evaluators, *self._without_alerts, *self._failures]:
+            if not self._is_led(workspace):
+                self._forget(workspace)
         for workspace in self._writer.workspaces:
-            if not self._writer.is_led(workspace):
-                self._evaluators.pop(workspace, None)
-                self._without_alerts.pop(workspace, None)
-                continue
+            if not self._is_led(workspace):
+                continue  # Left while another one was evaluated.
             try:
                 await self._evaluate(workspace)
+                self._failures.pop(workspace, None)
             except Stopping:
                 raise
-            except RouterError:
-                continue  # Too many commands wait, or the journal has failed: the next evaluation tries again.
+            except CommandQueueFull:
+                continue  # The next evaluation tries again.
+            except Exception as error:
+                if self._is_led(workspace):
+                    self._note_failure(workspace, error)
+
+    def _is_led(self, workspace: WorkspaceId) -> bool:
+        return self._writer.has_workspace(workspace) and self._writer.is_led(workspace)
+
+    def _forget(self, workspace: WorkspaceId) -> None:
+        self._evaluators.pop(workspace, None)
+        self._without_alerts.pop(workspace, None)
+        self._failures.pop(workspace, None)
+
+    def _note_failure(self, workspace: WorkspaceId, error: Exception) -> None:
+        """Report an error and forget what may be the cause of the next one."""
+        count = self._failures.get(workspace, 0)
+        self._forget(workspace)
+        self._failures[workspace] = count + 1
+        if count % _FAILURES_PER_REPORT == 0:
+            self._on_failure(workspace, error)
 
     async def _evaluate(self, workspace: WorkspaceId) -> None:
         seq = self._writer.publisher.last_seq(workspace)
@@ -91,6 +125,8 @@ class AlertRunner:
         finally:
             steps.close()
         for start in range(0, len(readings), _READINGS_PER_COMMAND):
+            if not self._is_led(workspace):
+                return
             some = tuple(readings[start : start + _READINGS_PER_COMMAND])
             await self._writer.execute(workspace, ReportAlerts(policy_version=version, readings=some), actor=ALERTS_ACTOR)
 
