@@ -129,6 +129,51 @@ test("a supervisor keeps agents, queues and watched statistics", async () => {
   await client.close();
 });
 
+/** Each dimension, with the field that names its subject. */
+const SUBJECTS = Object.entries({
+  queue: "queue_id",
+  channel: "channel",
+  agent: "agent_id",
+  team: "team",
+  disposition: "disposition",
+  goal: "goal",
+});
+
+test("each subject has a row of its own, whatever the dimension", async () => {
+  const router = new FakeRouter();
+  const client = new SupervisorClient({ ...router.options, deliverEvents: false });
+  const side = await opened(client, router, { role: "supervisor", agent: null, agents: [] });
+  for (const [by, field] of SUBJECTS) {
+    const frame = { type: "statistics", by, period: "today", seq: 11, at_ms: 0 };
+    side.send({ ...frame, whole: true, rows: [{ [field]: "a", answered: 1 }, { [field]: "b", answered: 2 }] });
+    side.send({ ...frame, whole: false, rows: [{ [field]: "b", answered: 3 }] });
+    const rows = client.statistics(/** @type {any} */ (by));
+    assert.deepEqual(rows.map((/** @type {any} */ row) => [row[field], row.answered]), [["a", 1], ["b", 3]], by);
+  }
+  await client.close();
+});
+
+test("after a new connection there are no statistics until they are watched again", async () => {
+  const router = new FakeRouter();
+  const client = new SupervisorClient({ ...router.options, deliverEvents: false });
+  const first = await opened(client, router, { role: "supervisor", agent: null, agents: [agentView()] });
+  const rows = { type: "statistics", by: "queue", period: "today", seq: 11, at_ms: 0, rows: [{ queue_id: "support", answered: 1 }] };
+  first.send({ ...rows, whole: true });
+  const before = client.state;
+  assert.equal(before.statistics.size, 1);
+  first.close(1006);
+  const second = await router.connection();
+  await second.receive();
+  second.send({ ...WELCOME, type: "resumed", role: "supervisor", until_seq: 10 });
+  assert.deepEqual(client.statistics("queue"), []);
+  assert.equal(client.state.statistics.size, 0);
+  assert.equal(before.statistics.size, 1);
+  assert.equal(client.agent("ada")?.state, "ready");
+  second.send({ ...rows, whole: true });
+  assert.equal(client.statistics("queue").length, 1);
+  await client.close();
+});
+
 test("a card comes with an offer or by itself, changes in parts, and goes with the contact", async () => {
   const router = new FakeRouter();
   const client = new DesktopClient({ ...router.options, deliverEvents: false });

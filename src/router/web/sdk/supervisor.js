@@ -50,6 +50,8 @@ class CentreMirror {
     else if (frame.type === "stats") for (const view of frame.queues) this.#queues.set(view.queue_id, view);
     else if (frame.type === "scope") this.#applyScope(frame);
     else if (frame.type === "statistics") this.#applyStatistics(frame);
+    // The new connection watches nothing: rows that do not change any more would look like present ones.
+    else if (frame.type === "resumed") this.statistics = new Map();
     this.cards.apply(frame);
     this.touch();
   }
@@ -129,7 +131,7 @@ function viewKey(by, period) {
 
 /** @param {StatisticsRow} row */
 function subjectKey(row) {
-  const subject = [row.queue_id, row.channel, row.agent_id, row.team, row.disposition];
+  const subject = [row.queue_id, row.channel, row.agent_id, row.team, row.disposition, row.goal];
   return JSON.stringify(subject.map((one) => one ?? null));
 }
 
