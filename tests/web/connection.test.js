@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { DesktopClient, InvalidInput, NotConnected, OutcomeUnknown } from "../../src/router/web/sdk/index.js";
+import { DesktopClient, GatewayClient, InvalidInput, NotConnected, OutcomeUnknown } from "../../src/router/web/sdk/index.js";
 import { PermanentlyClosed, RouterRefused } from "../../src/router/web/sdk/index.js";
 import { FakeRouter, heldEvent, opened, WELCOME } from "./fake_router.js";
 
@@ -126,10 +126,42 @@ test("a token of a provider is fetched once more after a refusal", async () => {
   await assert.rejects(again.open(), (error) => error instanceof PermanentlyClosed && error.code === 401);
 });
 
-test("a provider that fails ends the client with its reason", async () => {
+test("a token function that fails is called again, before the first connection and after it", async () => {
+  const router = new FakeRouter();
+  const answers = ["fail", "token-1", "fail", "fail", "token-2"];
+  const token = async () => {
+    const answer = answers.shift();
+    if (answer === "fail" || answer === undefined) throw new TypeError("Failed to fetch");
+    return answer;
+  };
+  const client = new DesktopClient({ ...router.options, token });
+  const first = await opened(client, router);
+  first.close(1006);
+  const second = await router.connection();
+  assert.deepEqual(await second.receive(), { type: "hello", resume: "g:10" });
+  second.send({ ...WELCOME, type: "resumed", until_seq: 10 });
+  assert.equal(client.status, "live");
+  assert.deepEqual(router.tokens, ["Bearer token-1", "Bearer token-2"]);
+  assert.deepEqual(answers, []);
+  await client.close();
+});
+
+test("a token function that always fails is named when the time is over", async () => {
   const token = () => Promise.reject(new Error("no login"));
-  const client = new DesktopClient({ ...new FakeRouter().options, token });
-  await assert.rejects(client.open(), (error) => error instanceof PermanentlyClosed && error.message.includes("no login"));
+  const client = new DesktopClient({ ...new FakeRouter().options, token, connectTimeoutMs: 30 });
+  await assert.rejects(client.open(), (error) => {
+    assert.ok(error instanceof NotConnected);
+    assert.match(error.message, /the token function failed: no login/);
+    return /** @type {any} */ (error.cause).cause.message === "no login";
+  });
+});
+
+test("a token function ends the client by PermanentlyClosed, or by what is no text", async () => {
+  const loggedOut = () => Promise.reject(new PermanentlyClosed(401, "logged out"));
+  const client = new DesktopClient({ ...new FakeRouter().options, token: loggedOut });
+  await assert.rejects(client.open(), (error) => error instanceof PermanentlyClosed && error.code === 401);
+  const nothing = new DesktopClient({ ...new FakeRouter().options, token: /** @type {any} */ (() => undefined) });
+  await assert.rejects(nothing.open(), (error) => error instanceof PermanentlyClosed && error.message.includes("a text"));
 });
 
 test("the client comes again after a busy router, not before the time that it asked for", async () => {
@@ -321,6 +353,46 @@ test("a token of a provider is refreshed on the running connection", async () =>
   assert.equal(frame.type, "refresh");
   assert.equal(frame.token, `head.${claims}.tail`);
   await client.close();
+});
+
+test("a refresh whose token function fails is tried again on the same connection", async () => {
+  const router = new FakeRouter();
+  const claims = Buffer.from(JSON.stringify({ iat: 1_000, exp: 1_001 })).toString("base64url");
+  let calls = 0;
+  const token = () => {
+    calls += 1;
+    if (calls === 2 || calls === 3) throw new TypeError("Failed to fetch");
+    return `head.${claims}.tail-${calls}`;
+  };
+  const client = new DesktopClient({ ...router.options, token });
+  const side = await opened(client, router);
+  const frame = await side.receive();
+  assert.deepEqual([frame.type, frame.token], ["refresh", `head.${claims}.tail-4`]);
+  assert.equal(client.connectionCount, 1);
+  assert.equal(client.status, "live");
+  await client.close();
+});
+
+test("a command that cannot be encoded throws at once, and nothing waits for its answer", async () => {
+  const router = new FakeRouter();
+  const client = new GatewayClient({ ...router.options, commandTimeoutMs: 1 });
+  const side = await opened(client, router, { role: "gateway", agent: null });
+  /** @type {unknown[]} */
+  const unhandled = [];
+  /** @param {unknown} error */
+  const onUnhandled = (error) => unhandled.push(error);
+  process.on("unhandledRejection", onUnhandled);
+  await assert.rejects(client.submit({ channel: "chat", attributes: { n: /** @type {any} */ (1n) } }), TypeError);
+  side.socket.send = () => {
+    throw new Error("not sent");
+  };
+  await assert.rejects(client.submit({ channel: "chat" }), /not sent/);
+  // An answer that were waited for would be given up now, and one more after the connection.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await client.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", onUnhandled);
+  assert.deepEqual(unhandled, []);
 });
 
 test("listeners hear events by type once they are part of the state; one that throws disturbs nothing", async () => {

@@ -8,6 +8,7 @@ import {
   DesktopClient,
   GatewayClient,
   InvalidInput,
+  NotConnected,
   OutcomeUnknown,
   PermanentlyClosed,
   RouterRefused,
@@ -52,6 +53,23 @@ test("a submit is repeated with the same key until it is acknowledged", async ()
   second.send({ type: "ok", id: third.id, seq: 11, subject: "c1" });
   assert.equal((await submitted).subject, "c1");
   await client.close();
+});
+
+test("a submit that is repeated ends with a first connection that has failed for good", async () => {
+  const fetch = async () => {
+    throw Object.assign(new TypeError("fetch failed"), { cause: { code: "ENOTFOUND" } });
+  };
+  const client = new GatewayClient({ ...new FakeRouter().options, fetch });
+  // A repetition without a pause would keep the process busy for ever: after some it throws another error.
+  let sent = 0;
+  const own = /** @type {any} */ (client);
+  const command = own.command.bind(client);
+  own.command = (/** @type {any[]} */ ...rest) => (++sent > 50 ? Promise.reject(new Error("for ever")) : command(...rest));
+  const waiting = client.submit({ channel: "voice" }, { retryUntilAcknowledged: true });
+  const failed = assert.rejects(waiting, NotConnected);
+  await assert.rejects(client.open(), NotConnected);
+  await failed;
+  await assert.rejects(client.submit({ channel: "voice" }, { retryUntilAcknowledged: true }), NotConnected);
 });
 
 test("a full queue is thrown, also to a submit that is repeated", async () => {

@@ -27,7 +27,7 @@
  * given up is closed and not listened to any more.
  */
 
-import { NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused } from "./errors.js";
+import { InvalidInput, NotConnected, OutcomeUnknown, PermanentlyClosed, RouterRefused } from "./errors.js";
 import { FrameQueue } from "./frame_queue.js";
 import { Heartbeat, RouterClock } from "./heartbeat.js";
 import { ConnectionLost, fetchTicket, openSocket, SUBPROTOCOL } from "./opening.js";
@@ -194,6 +194,8 @@ export class Connection {
    */
   #exchange(socket, fields) {
     const id = String(++this.#frameNumber);
+    // What cannot be encoded is thrown before anything waits for its answer.
+    const text = JSON.stringify({ ...fields, id });
     const limitMs = this.#options.commandTimeoutMs;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
@@ -207,11 +209,17 @@ export class Connection {
       };
       this.#answers.set(id, { resolve, reject: fail, sentMs: performance.now() });
     });
-    socket.send(JSON.stringify({ ...fields, id }));
-    return answer.finally(() => {
+    const forget = () => {
       clearTimeout(timer);
       this.#answers.delete(id);
-    });
+    };
+    try {
+      socket.send(text);
+    } catch (error) {
+      forget();
+      throw error;
+    }
+    return answer.finally(forget);
   }
 
   /** Wait for a connection that is not closing: a frame passed to a closing one would never be sent. */
@@ -263,7 +271,7 @@ export class Connection {
   #onFailure(error) {
     if (error instanceof PermanentlyClosed) this.#end(error);
     else if (!(error instanceof ConnectionLost)) {
-      // The token provider, or a frame that is none: a repetition would not help, and no caller must wait for ever.
+      // A token that is no text, or a frame that is none: a repetition would not help, and no caller must wait for ever.
       this.#end(new PermanentlyClosed(CLOSE_CODES.INTERNAL_ERROR, `${error.name}: ${error.message}`, { cause: error }));
     } else {
       this.#lastFailure = error;
@@ -275,7 +283,7 @@ export class Connection {
 
   /** Open one connection and wait for its end; return its close code, or null if it was lost without one. */
   async #runConnection() {
-    const token = await this.#orStopped(this.#tokens.fetch());
+    const token = await this.#orStopped(this.#freshToken());
     const isByHello = this.#options.login === "hello" || this.#isHelloNext;
     this.#isHelloNext = false;
     const protocols = [SUBPROTOCOL];
@@ -295,6 +303,20 @@ export class Connection {
     if (code !== null && !mayReconnect(code, PERMANENT_CLOSE_CODES)) throw new PermanentlyClosed(code, reason);
     // A browser reports a connection that was lost as 1005 or 1006.
     return code === 1005 || code === 1006 ? null : code;
+  }
+
+  /**
+   * Return a token. What its function throws counts as a lost connection, since the network that the router is behind may be down
+   * for both; a `PermanentlyClosed` of its own, and a token that is no text, end the client.
+   */
+  async #freshToken() {
+    try {
+      return await this.#tokens.fetch();
+    } catch (error) {
+      if (error instanceof PermanentlyClosed || error instanceof InvalidInput) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ConnectionLost(`the token function failed: ${reason}`, { cause: error });
+    }
   }
 
   /**
@@ -526,7 +548,11 @@ export class Connection {
   async #background(fields) {
     const socket = this.#socket;
     if (socket === null || socket.readyState !== socket.OPEN) return;
-    await this.#exchange(socket, fields).catch(() => undefined);
+    try {
+      await this.#exchange(socket, fields);
+    } catch {
+      // See above.
+    }
   }
 
   /** @param {string} token */
@@ -534,16 +560,21 @@ export class Connection {
     const afterMs = refreshAfterMs(token);
     if (afterMs === null) return;
     const socket = this.#socket;
-    this.#refreshTimer = setTimeout(async () => {
+    const backoff = new Backoff(this.#options.backoffBaseMs, this.#options.backoffMaxMs, this.#options.random);
+    const refresh = async () => {
       try {
-        const fresh = await this.#tokens.fetch();
+        const fresh = await this.#freshToken();
         if (socket !== this.#socket) return;
         void this.#background({ type: "refresh", token: fresh });
         this.#scheduleRefresh(fresh);
       } catch (error) {
-        if (socket === this.#socket) this.#giveUp(error instanceof Error ? error : new Error(String(error)));
+        if (socket !== this.#socket) return;
+        // The present token is good for a while; once it is not, the router closes and the next connection asks again.
+        if (error instanceof ConnectionLost) this.#refreshTimer = setTimeout(refresh, backoff.nextDelayMs());
+        else this.#giveUp(error instanceof Error ? error : new Error(String(error)));
       }
-    }, Math.min(afterMs, TIMER_MAX_MS));
+    };
+    this.#refreshTimer = setTimeout(refresh, Math.min(afterMs, TIMER_MAX_MS));
   }
 }
 

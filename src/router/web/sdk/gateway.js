@@ -82,6 +82,8 @@ export class GatewayClient extends ContactCommands {
         return await this.command({ type: "submit", contact, idempotency_key: idempotencyKey }, { idempotencyKey });
       } catch (error) {
         if (!retryUntilAcknowledged || !isTemporary(error)) throw error;
+        // The first connection has failed for good: every repetition would fail at once.
+        if (error instanceof NotConnected && this.status === "closed") throw error;
         // Such as `journal_unavailable` of a router that another one has replaced: it may have taken effect.
         if (error instanceof RouterRefused) await pause(error.frame.retry_after_ms ?? REPEAT_AFTER_MS);
       }
