@@ -1,12 +1,14 @@
 """Client of a gateway: submits with idempotency keys, and the commands on its contacts."""
 
 import asyncio
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from msgspec import structs
 
 from router.client import GatewayClient, NotConnected, OutcomeUnknown, RouterRefused
+from router.client.websocket_client import Guard
+from router.protocol.frames import OkFrame
 from tests.support.scripted_server import FAST_OPTIONS, WELCOME, ServerSide, answering_script, scripted_server
 
 GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent"} | {"role": "gateway"}
@@ -14,6 +16,17 @@ GATEWAY_WELCOME = {key: value for key, value in WELCOME.items() if key != "agent
 
 def a_gateway(url: str) -> GatewayClient:
     return GatewayClient(url, "token", codec="json", options=FAST_OPTIONS)
+
+
+class BoundedGateway(GatewayClient):
+    """A gateway whose commands fail in another way after some, so that a loop without a pause ends."""
+
+    sent = 0
+
+    async def _send_command(self, frame: Any, **guard: Unpack[Guard]) -> OkFrame:
+        self.sent += 1
+        assert self.sent < 50, "repeated for ever"
+        return await super()._send_command(frame, **guard)
 
 
 async def lose_the_submit(server: ServerSide, submits: list[dict[str, Any]]) -> None:
@@ -99,6 +112,25 @@ async def test_a_submit_waits_for_a_connection_only_if_it_is_to_be_repeated() ->
             await gateway.submit("voice")
         assert (await gateway.submit("voice", retry_until_acknowledged=True)).subject == "c1"
     assert len(answered) == 1
+
+
+async def test_a_repeated_submit_ends_with_a_first_connection_that_has_failed_for_good() -> None:
+    """Without an end it would be repeated at once, again and again, and block the event loop."""
+
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as plain:
+        gateway = BoundedGateway(f"wss://127.0.0.1:{plain.sockets[0].getsockname()[1]}", "token", options=FAST_OPTIONS)
+        entering = asyncio.create_task(gateway.__aenter__())
+        with pytest.raises(NotConnected, match="right for this port"):
+            await gateway.submit("voice", retry_until_acknowledged=True)
+        with pytest.raises(NotConnected, match="right for this port"):
+            await entering
+        with pytest.raises(NotConnected, match="right for this port"):
+            await gateway.submit("voice", retry_until_acknowledged=True)
+    assert gateway.sent == 2
 
 
 async def test_every_submit_has_a_key_of_its_own_unless_one_is_given() -> None:

@@ -209,6 +209,11 @@ class ReconnectingConnection:
         """Whether commands can be sent at once."""
         return self._live.is_set()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there will be no further connection."""
+        return self._final_error is not None
+
     # --- commands -----------------------------------------------------------------------------------
     def next_id(self) -> str:
         """Return the id for the next frame, unique within this client."""

@@ -280,7 +280,8 @@ class GatewayClient(ContactCommands):
                 if not retry_until_acknowledged:
                     raise OutcomeUnknown(str(unknown), key) from None
             except NotConnected:
-                if not retry_until_acknowledged:
+                # After a first connection that has failed for good every repetition would fail at once, without a pause.
+                if not retry_until_acknowledged or self._connection.has_ended:
                     raise
             except RouterRefused as refused:
                 # Such as ``journal_unavailable`` of a router that another one has replaced: it may have taken effect.
