@@ -44,6 +44,8 @@ class Store(MemoryJournal):
         self.on_leave: Callable[[str], None] = nothing
         self.on_drop: Callable[[str], None] = nothing
         self.on_newest: Callable[[str], None] = nothing
+        self.on_begun: Callable[[str, asyncio.Future[None]], None] = lambda _workspace, _archived: None
+        self.newest = 0
 
     async def open_workspace(self, workspace: str) -> WorkspaceHistory:
         assert workspace not in self.open_now, "it is open already"
@@ -52,9 +54,14 @@ class Store(MemoryJournal):
             workspace=workspace, history_id="h", last_position=Position(0, 0), snapshot=None, epoch=1, is_led=False
         )
 
-    def begin_following(self, workspace: str) -> None:
+    def begin_following(self, workspace: str, archived: "asyncio.Future[None] | None" = None) -> None:
         assert workspace in self.open_now
         self.read_on.add(workspace)
+        if archived is not None:
+            self.on_begun(workspace, archived)
+
+    def has_caught_up(self, workspace: str) -> None:
+        """Do nothing."""
 
     def leave(self, workspace: str) -> None:
         self.read_on.remove(workspace)
@@ -67,7 +74,7 @@ class Store(MemoryJournal):
 
     async def newest_seq(self, workspace: str) -> int:
         self.on_newest(workspace)
-        return 0
+        return self.newest
 
 
 class Parts:
@@ -281,4 +288,24 @@ async def test_what_is_left_half_way_waits_for_a_query_in_the_queue(seconds: lis
         with pytest.raises(NotFollowed):
             await world.following.ensure("a")
         assert (await asked[0]).value == 0
+        world.check_same()
+
+
+async def test_a_beginning_whose_records_are_archived_meanwhile_is_repeated(seconds: list[float]) -> None:
+    """The leader archives while the state is loaded: the workspace is opened again, and the others go on."""
+    async with a_world(seconds, "a") as world:
+
+        def archive(workspace: str, archived: "asyncio.Future[None]") -> None:
+            world.store.leave(workspace)
+            archived.set_exception(JournalUnavailable("archived"))
+
+        world.store.newest, world.store.on_begun = 7, archive
+        with pytest.raises(NotFollowed):
+            await world.following.ensure("a")
+        assert world.troubles == [("a", "archived")]
+        world.check_same()
+        world.store.newest, world.store.on_begun = 0, lambda _workspace, _archived: None
+        world.advance(60)
+        await world.following.ensure("a")
+        assert world.following.followed == {"a"}
         world.check_same()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from router.cluster.follower import Follower
 from router.cluster.node import ClusterNode
 from router.cluster.rendezvous import rank
 from router.engine.engine import Engine
@@ -362,3 +363,45 @@ async def test_a_node_that_cannot_read_ends_after_the_limit(
             with pytest.raises(JournalUnavailable, match=r"for 1 s \(store.outage_s_max\): no replica"):
                 await follower.tasks[1]
         await follower.crash()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_records_that_were_archived_before_they_were_read_end_only_the_beginning(
+    settings: StoreSettings, server: RedisServer, tmp_path: Path, is_new: bool
+) -> None:
+    """A workspace that has not caught up is opened again; with another one the node has to start again."""
+    async with cluster(settings, tmp_path, 1) as [leader]:
+        await done(leader, published(a_policy()))
+        late = SharedRedisJournal(
+            structs.replace(settings, standby_count=0),
+            data_directory=tmp_path / "late",
+            archive_directory=tmp_path / "late" / "archive",
+        )
+        await late.open()
+        read_seq = (await late.open_workspace(WORKSPACE)).last_position.seq
+        for number in range(3):
+            await done(leader, an_agent(f"a{number}"))
+        keys = late.keys(WORKSPACE)
+        with server.client() as client:
+            [(first_kept, _)] = client.xrevrange(keys.log, count=1)
+            client.xtrim(keys.log, minid=first_kept, approximate=False)
+            client.hset(keys.meta, "first", first_kept.decode().partition("-")[2])
+        archived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        late.begin_following(WORKSPACE, archived)
+        if not is_new:
+            late.has_caught_up(WORKSPACE)
+        follower = Follower(late, lambda _workspace, _work: None)
+        reading = asyncio.create_task(follower.run())
+        await asyncio.wait((archived, reading), return_when=asyncio.FIRST_COMPLETED, timeout=BOUND_S)
+        if is_new:
+            with pytest.raises(JournalUnavailable, match=f"after event {read_seq}, and the events before .* archived since$"):
+                archived.result()
+            assert not reading.done() and not late.log_positions()
+        else:
+            assert not archived.done()
+            with pytest.raises(JournalUnavailable, match="it has to start again"):
+                reading.result()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await follower.close()
+        await late.close()

@@ -66,7 +66,7 @@ class Follower:
                     read = self._journal.read_entries(key, entries)
                 except JournalCorrupt as error:
                     await self._journal.check_archived(key, error)
-                    raise
+                    continue
                 if read is None:
                     continue
                 workspace, records = read

@@ -271,9 +271,15 @@ class Following:
         parts.followed(workspace)
         newest_seq = await self._journal.newest_seq(workspace)
         # Only now, so that what was loaded above is still the present state when further records come.
-        self._journal.begin_following(workspace)
-        if newest_seq:
-            await self._writer.feed.wait(workspace, newest_seq - 1)
+        archived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._journal.begin_following(workspace, archived)
+        caught_up = asyncio.ensure_future(self._writer.feed.wait(workspace, newest_seq - 1))
+        try:
+            await asyncio.wait((caught_up, archived), return_when=asyncio.FIRST_COMPLETED)
+            (archived if archived.done() else caught_up).result()
+        finally:
+            caught_up.cancel()
+            self._journal.has_caught_up(workspace)
 
     async def _undo(self, workspace: WorkspaceId, parts: FollowedParts) -> None:
         """Forget a workspace whose beginning failed, so that the next attempt starts from the store. Raises RouterError."""

@@ -3,6 +3,7 @@
 With ``store.standby_count`` a node follows only some: it opens a workspace when it is needed and drops it later.
 """
 
+import asyncio
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
@@ -40,6 +41,8 @@ class SharedRedisJournal(RedisJournal):
         self._followed: dict[WorkspaceId, FollowedLog] = {}
         self._opened: dict[WorkspaceId, FollowedLog] = {}
         """Logs that were verified and are not read on yet: their workspaces are being rebuilt."""
+        self._catching_up: dict[WorkspaceId, asyncio.Future[None]] = {}
+        """Workspaces that were rebuilt and are read on to where they ended, and what is told where their records are gone."""
         self._known: dict[WorkspaceId, None] = {}
         """Workspaces in the store, in the order of their creation."""
         self._taking: dict[WorkspaceId, WorkspaceLog] = {}
@@ -143,9 +146,18 @@ class SharedRedisJournal(RedisJournal):
         self._opened[workspace] = opened.log
         return opened.history
 
-    def begin_following(self, workspace: WorkspaceId) -> None:
-        """Read a workspace that was opened, or was left and not dropped, on from where it was read to."""
+    def begin_following(self, workspace: WorkspaceId, archived: "asyncio.Future[None] | None" = None) -> None:
+        """Read a workspace that was opened, or was left and not dropped, on from where it was read to.
+
+        ``archived`` fails where the next records have been archived since, until ``has_caught_up``; then it is read no further.
+        """
         self._followed[workspace] = self._opened.pop(workspace)
+        if archived is not None:
+            self._catching_up[workspace] = archived
+
+    def has_caught_up(self, workspace: WorkspaceId) -> None:
+        """Note that what was in the store when a workspace began to be read has been read. Idempotent."""
+        self._catching_up.pop(workspace, None)
 
     def leave(self, workspace: WorkspaceId) -> None:
         """Read a workspace that is followed no further."""
@@ -216,19 +228,30 @@ class SharedRedisJournal(RedisJournal):
         return None if log is None else (log.workspace, log.read(entries))
 
     async def check_archived(self, key: str, error: JournalCorrupt) -> None:
-        """Raise JournalUnavailable where records are missing because the leader archived them before this node read them.
+        """Return where a log is not followed any more because the next records were archived before they were read. Else raise.
 
-        A node that stood still for that long has to start again from the snapshot.
+        That is so for a workspace that has not caught up, which is opened again. A node that stood still for that long with
+        another one raises JournalUnavailable: it has to start again from the snapshot.
         """
         log = next((one for one in self._followed.values() if one.view.keys.log == key), None)
         if log is None:
             return
-        meta = await self._running(self._reader).run(partial(self._opening.meta, log.workspace))
-        if meta is not None and meta.first_seq > log.position.seq + 1:
-            raise JournalUnavailable(
-                f"workspace {log.workspace}: this node stood still after event {log.position.seq}, and the events before "
-                f"{meta.first_seq} have been archived since; it has to start again"
-            ) from error
+        workspace, position = log.workspace, log.position
+        meta = await self._running(self._reader).run(partial(self._opening.meta, workspace))
+        if meta is None or meta.first_seq <= position.seq + 1:
+            raise error
+        if self._followed.get(workspace) is not log:
+            return  # It was left meanwhile.
+        missing = (
+            f"workspace {workspace}: this node stood still after event {position.seq}, and the events before "
+            f"{meta.first_seq} have been archived since"
+        )
+        archived = self._catching_up.pop(workspace, None)
+        if archived is None:
+            raise JournalUnavailable(f"{missing}; it has to start again") from error
+        self.leave(workspace)
+        if not archived.done():
+            archived.set_exception(JournalUnavailable(missing))
 
     def status(self) -> JournalStatus:
         """Return the level of durability, and why commits wait or logs are not read."""
