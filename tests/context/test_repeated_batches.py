@@ -92,15 +92,15 @@ def test_every_step_is_stored_once(tmp_path: Path, seed: int) -> None:
 def test_the_check_finds_repeats_by_member_and_late_ones_that_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_repeat = JourneyTable.is_repeat
+    seen_at_ms = JourneyTable.seen_at_ms
 
-    def by_the_window_alone(self: JourneyTable, row: int, step: Step, *, now_ms: int) -> bool:
-        return step.at_ms > now_ms - ID_WINDOW_MS and is_repeat(self, row, step, now_ms=now_ms)
+    def by_the_window_alone(self: JourneyTable, row: int, step: Step, *, now_ms: int) -> int | None:
+        return seen_at_ms(self, row, step, now_ms=now_ms) if step.at_ms > now_ms - ID_WINDOW_MS else None
 
-    def by_member(self: SqliteSteps, table: object, root: int, step: Step, now_ms: int) -> bool:
-        return self._journeys.is_repeat(root, step, now_ms=now_ms)
+    def by_member(self: SqliteSteps, table: object, root: int, step: Step, now_ms: int) -> int | None:
+        return self._journeys.seen_at_ms(root, step, now_ms=now_ms)
 
-    for owner, name, broken in ((JourneyTable, "is_repeat", by_the_window_alone), (SqliteSteps, "_is_repeat", by_member)):
+    for owner, name, broken in ((JourneyTable, "seen_at_ms", by_the_window_alone), (SqliteSteps, "_seen_at_ms", by_member)):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, broken)
             results = [counted(tmp_path / f"{name}-{seed}", seed) for seed in range(10)]

@@ -43,6 +43,8 @@ class StepResult(Struct, frozen=True):
     """False: a repeat, dropped because the customer was erased, or limited."""
     is_limited: bool = False
     """Whether the customer has more steps a minute than are allowed."""
+    seen_at_ms: int | None = None
+    """Of a repeat: when the step was stored, or its own time where that is forgotten; epoch milliseconds."""
 
 
 class NewStep(NamedTuple):

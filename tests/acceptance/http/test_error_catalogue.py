@@ -144,8 +144,8 @@ class Provoker:
         if field is not None:
             assert answer["field"] == field and answer["detail"], answer
 
-    async def submit(self, **fields: Any) -> str:
-        answer = await self.ok("POST", "/v1/contacts", {"channel": "voice", "queue_id": "plain", **fields})
+    async def submit(self, role: Role = Role.ADMIN, **fields: Any) -> str:
+        answer = await self.ok("POST", "/v1/contacts", {"channel": "voice", "queue_id": "plain", **fields}, role=role)
         return str(answer["contact_id"])
 
     async def taken(self, agent_id: str, **fields: Any) -> str:
@@ -269,7 +269,7 @@ async def provoke_by_admission(p: Provoker) -> None:
 
 
 async def provoke_by_work(p: Provoker) -> None:
-    talk = await p.taken("ada")
+    talk = await p.taken("ada", role=Role.GATEWAY)
     await p.fails("channel_not_possible", "POST", f"/v1/contacts/{talk}/channel", {"channel": "film"}, field="channel")
     ada: dict[str, Any] = {"role": Role.AGENT, "subject": "ada"}
     await p.fails("agent_busy", "DELETE", "/v1/agents/ada")
@@ -286,7 +286,7 @@ async def provoke_by_work(p: Provoker) -> None:
     await p.fails("not_participant", "POST", f"/v1/contacts/{talk}/leave", {"agent_id": "bob"})
     await p.ok("POST", f"/v1/contacts/{talk}/participants", {"agent_id": "bob"})
     await p.fails("not_owner", "POST", f"/v1/contacts/{talk}/end", {}, role=Role.AGENT, subject="bob")
-    await p.ok("POST", f"/v1/requests/{talk}/answer", {"ease": 2})
+    await p.ok("POST", f"/v1/requests/{talk}/answer", {"ease": 2}, role=Role.GATEWAY)
     await p.fails("customer_has_answered", "POST", f"/v1/contacts/{talk}/goal", {"ease": 7}, field="ease", **ada)
     other = await p.submit(queue_id="talks")
     await p.fails("capacity_exceeded", "POST", f"/v1/contacts/{other}/assign", {"agent_id": "ada"})

@@ -90,9 +90,11 @@ async def test_every_example_of_a_body_is_accepted(router: RouterProcess) -> Non
         Api(router, "agent", "ada") as ada,
         Api(router, "agent", "grace") as grace,
         Api(router, "supervisor", "sue") as sue,
+        Api(router, "gateway", "web") as web,
     ):
         document = await admin.ok("GET", "/openapi.json")
-        reader = Reader(router, document, {"admin": admin, "operator": operator, "ada": ada, "grace": grace, "sue": sue})
+        apis = {"admin": admin, "operator": operator, "ada": ada, "grace": grace, "sue": sue, "web": web}
+        reader = Reader(router, document, apis)
         await prepare_agents_and_queues(reader)
         await move_waiting_contacts(reader)
         await work_on_a_conversation(reader)
@@ -187,7 +189,8 @@ async def let_a_customer_choose(reader: Reader) -> None:
     await reader.send("get_request", request_id=request_id)
     await reader.send("choose_option", request_id=request_id)
     await reader.send("cancel_request", request_id=request_id)
-    await reader.send("answer_request", request_id=request_id)
+    own_id = (await reader.send("create_request", "web"))["request_id"]
+    await reader.send("answer_request", "web", request_id=own_id)
     contact_id = (await reader.send("submit_contact"))["contact_id"]
     assert (await reader.send("issue_link", contact_id=contact_id))["channels"] == ["chat"]
     assert (await reader.send("switch_request_channel", request_id=contact_id))["channel"] == "chat"

@@ -133,10 +133,28 @@ async def test_a_step_of_the_journey_reports_a_goal_as_done_also_when_it_is_sent
         assert (await web.ok("POST", "/v1/journey", {"steps": [done]}))["accepted"] == 1
         goal = await _goal(web, contact_id)
         assert (goal["outcome"], goal["reported_by"]) == ("done", "journey")
-        # What is sent again after a crash before the answer reports what is missing.
-        await web.ok("POST", f"/v1/contacts/{contact_id}/goal", {"outcome": None})
+        # What is sent again leaves what was reported since; a step that was lost for the goal is reported.
+        await web.ok("POST", f"/v1/contacts/{contact_id}/goal", {"outcome": "not_done"})
         assert (await web.ok("POST", "/v1/journey", {"steps": [done]}))["repeated"] == 1
-        assert (await _goal(web, contact_id))["outcome"] == "done"
+        assert (await _goal(web, contact_id))["outcome"] == "not_done"
+        # Also one that names no time of its own, and after a restart.
+        untimed = {key: value for key, value in done.items() if key != "at_ms"} | {"id": "s4"}
+        await web.ok("POST", "/v1/journey", {"steps": [untimed]})
+        assert (await _goal(web, contact_id))["reported_by"] == "journey"
+        await web.ok("POST", f"/v1/contacts/{contact_id}/goal", {"outcome": "partly"})
+    router.kill()
+    router.start()
+    async with Api(router, "gateway", "web") as web, Api(router, "agent", "ada") as ada:
+        for _ in range(2):
+            assert (await web.ok("POST", "/v1/journey", {"steps": [untimed]}))["repeated"] == 1
+            assert (await _goal(web, contact_id))["outcome"] == "partly"
+        other = await _talk(web, ada, BOB, goal="invoice")
+        early = done | {"id": "s3", "identity": BOB, "at_ms": (await _goal(web, other))["counted_at_ms"]}
+        await web.ok("POST", "/v1/journey", {"steps": [early]})
+        await web.ok("POST", f"/v1/contacts/{other}/goal", {"goal": "refund"})
+        assert (await _goal(web, other))["outcome"] == "unknown"
+        assert (await web.ok("POST", "/v1/journey", {"steps": [early]}))["repeated"] == 1
+        assert (await _goal(web, other))["reported_by"] == "journey"
 
 
 async def test_merged_and_erased_customers(make_router: MakeRouter) -> None:

@@ -26,7 +26,7 @@ EXPECTED = {
     "suspend_request": "gateway supervisor admin customer",
     "resume_request": "gateway supervisor admin customer",
     "issue_link": "gateway supervisor admin",
-    "answer_request": "gateway supervisor admin customer",
+    "answer_request": "gateway customer",
     "get_goal": "agent gateway supervisor admin",
     "report_goal": "agent gateway supervisor admin",
     "update_contact": "gateway supervisor admin",

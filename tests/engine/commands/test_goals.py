@@ -249,9 +249,25 @@ def test_scores_without_a_goal_are_kept_and_counted_with_the_contact() -> None:
     assert (goal(world, "c1").ease, goal(world, "c1").scored_by) == (None, None)
 
 
+def test_a_corrected_score_leaves_the_others_to_the_customer() -> None:
+    world = a_centre()
+    handled(world, ann("c1"))
+    world.done(report("c1", is_customer=True, ease=1))
+    world.done(report("c1", satisfaction=3))
+    assert world.refused(report("c1", agent_id="ada", ease=7)).code is RefusalCode.CUSTOMER_HAS_ANSWERED
+    assert goal(world, "c1").scored_by is GoalReporter.CUSTOMER
+    world.done(report("c1", ease=2, satisfaction=3))
+    assert goal(world, "c1").scored_by is GoalReporter.SUPERVISOR
+    check_copies(world)
+
+
 # --- steps of the journey ---------------------------------------------------------------------------------------------
 def steps(at_ms: int, *customer_ids: str, name: str = "refund") -> c.ReportGoalSteps:
     return c.ReportGoalSteps(customer_ids=customer_ids or ("c_ann",), steps=((name, at_ms),))
+
+
+def sent_again(at_ms: int) -> c.ReportGoalSteps:
+    return c.ReportGoalSteps(customer_ids=("c_ann",), steps=(), repeated_steps=(("refund", at_ms),))
 
 
 def test_a_step_reports_the_newest_contact_with_the_goal_within_its_time() -> None:
@@ -264,6 +280,35 @@ def test_a_step_reports_the_newest_contact_with_the_goal_within_its_time() -> No
     assert (goal(world, "c2").outcome, goal(world, "c2").reported_by) == (DONE, GoalReporter.JOURNEY)
     assert world.done(steps(world.at_ms)) == []
     assert goal(world, "c1").outcome is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{"is_customer": True, "outcome": NOT_DONE}, {"agent_id": "ada", "outcome": PARTLY}, {"outcome": NOT_DONE}, {"outcome": None}],
+    ids=["customer", "agent", "supervisor", "taken back"],
+)
+def test_a_step_that_is_sent_again_leaves_a_later_report(later: dict[str, Any]) -> None:
+    world = a_centre()
+    handled(world, ann("c1"))
+    at_ms = world.at_ms
+    world.done(steps(at_ms))
+    world.done(report("c1", **later))
+    expected = goal(world, "c1")
+    world.later(60)
+    assert world.done(sent_again(at_ms)) == [] and goal(world, "c1") == expected
+    assert changes(world.done(steps(world.at_ms))) == [("c1", "reported")]  # A new step is a new report.
+
+
+def test_a_step_that_is_sent_again_reports_what_was_not_reported_since() -> None:
+    world = a_centre()
+    handled(world, ann("c1"))
+    world.done(report("c1", gateway_id="web", outcome=NOT_DONE))
+    world.later(60)
+    assert changes(world.done(sent_again(world.at_ms))) == [("c1", "reported")]
+    handled(world, ann("c2"), "sorry")
+    world.later(60)
+    assert changes(world.done(sent_again(world.at_ms - 60_000))) == [("c2", "reported")]
+    assert (goal(world, "c2").outcome, goal(world, "c2").reported_by) == (DONE, GoalReporter.JOURNEY)
 
 
 @pytest.mark.parametrize("late_s", [-61, 3 * DAY_S + 1])
@@ -432,6 +477,18 @@ def test_the_oldest_goals_are_forgotten_by_number_and_by_age_and_open_ones_never
             one.handle(c.ReportGoal(contact_id="late", ease=1 + number % 7), at_ms + 9 * DAY_S * 1000)
     assert engine.digest() == copy.digest()
     assert set(engine.goals_of(["open", "late", "n1002"])) == {"open", "late"}
+
+
+def test_a_contact_that_ends_in_the_step_in_which_the_oldest_are_forgotten_is_counted() -> None:
+    world = a_world(with_goals(default="refund"))
+    world.done(ann("old", ttl_s=9 * DAY_S))
+    world.later(9 * DAY_S - 30)
+    world.done(c.RequestContact(contact=ann("new", customer_id="c_bob", goal=None), token_hash=b"t", ask=True))
+    # One command with all that is due, as after a stop: the option is taken, which names a goal, and the old contact ends.
+    world.at_ms += 3_600_000
+    assert {("new", "set"), ("old", "counted")} <= set(changes(world.do(c.AdvanceTime()).events))
+    assert goal(world, "old").counted_at_ms == world.at_ms
+    check_copies(world)
 
 
 def test_an_incremental_snapshot_has_the_goals_as_they_were_when_it_began() -> None:

@@ -77,20 +77,20 @@ class JourneyTable:
         self._pending_rows: set[int] = set()
         self.reload()
 
-    def is_repeat(self, row: int, step: Step, *, now_ms: int) -> bool:
-        """Return whether a step has an id that was seen within a day.
+    def seen_at_ms(self, row: int, step: Step, *, now_ms: int) -> int | None:
+        """Return when the id of a step was seen, within a day, or of which time that step is; None: the step is new.
 
         When a step arrived is remembered in memory alone. One that is older than the window is a repeat for as long as the same
         step is kept, so that a late batch that is sent again after a restart counts once too.
         """
         if step.id is None:
-            return False
+            return None
         seen_ms = self._ids(row, now_ms).get(step.id)
         if seen_ms is not None and seen_ms > now_ms - ID_WINDOW_MS:
-            return True
-        return step.at_ms <= now_ms - ID_WINDOW_MS and any(
-            kept.id == step.id and kept.at_ms == step.at_ms for kept in self.steps(row)
-        )
+            return seen_ms
+        is_late = step.at_ms <= now_ms - ID_WINDOW_MS
+        is_kept = is_late and any(kept.id == step.id and kept.at_ms == step.at_ms for kept in self.steps(row))
+        return step.at_ms if is_kept else None
 
     def _ids(self, row: int, now_ms: int) -> dict[str, int]:
         """Return the remembered step ids of a customer, loaded where they are not in memory."""

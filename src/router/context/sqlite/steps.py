@@ -85,8 +85,9 @@ class SqliteSteps:
             row, root = found_row, table.root_of(found_row)
             customer_id = table.id_of(row)
         root_id = customer_id if root == row else table.id_of(root)
-        if self._is_repeat(table, root, step, now_ms):
-            return StepResult(root_id, False)
+        seen_at_ms = self._seen_at_ms(table, root, step, now_ms)
+        if seen_at_ms is not None:
+            return StepResult(root_id, False, seen_at_ms=seen_at_ms)
         if self._rates is not None and not self._rates.try_take(root, now_ms=now_ms):
             return StepResult(root_id, False, is_limited=True)
         self._journeys.append(row, step, table.key_of(row), now_ms=now_ms)
@@ -95,11 +96,15 @@ class SqliteSteps:
             table.release(identity, at_ms=step.at_ms)
         return StepResult(root_id, True)
 
-    def _is_repeat(self, table: CustomerTable, root: int, step: Step, now_ms: int) -> bool:
-        """Return whether any member has this step: a login between two sendings may have given its device to another member."""
+    def _seen_at_ms(self, table: CustomerTable, root: int, step: Step, now_ms: int) -> int | None:
+        """Return since when any member has this step; None: it is new.
+
+        A login between two sendings may have given its device to another member.
+        """
         if step.id is None:
-            return False
-        return any(self._journeys.is_repeat(row, step, now_ms=now_ms) for row in table.members_of(root))
+            return None
+        found = (self._journeys.seen_at_ms(row, step, now_ms=now_ms) for row in table.members_of(root))
+        return next((at_ms for at_ms in found if at_ms is not None), None)
 
     def _row_of_identity(self, table: CustomerTable, identity: NormalIdentity, step: Step, now_ms: int) -> int | None:
         """Return the row that has an identity, creating a customer for a new one; None where the customer was erased."""

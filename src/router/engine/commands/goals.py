@@ -4,7 +4,8 @@ Theory of operation. The goal of a contact is named by its submit, by its entry 
 the gateway. The last report of its outcome counts. A disposition stands for an outcome only while no one has reported one; an agent
 does not replace what the customer has answered. A goal is *counted* when its contact is over, the wrap-up of its last owner
 included; ``Engine.handle`` calls ``count_goals`` at the end of every command. What changes afterwards is a late correction: the
-event names the goal before, so that the statistics can move it.
+event names the goal before, so that the statistics can move it. A step of the journey that is sent again is no report: it reports
+only what was lost when the router stopped between the step and its report.
 
 A contact repeats the newest earlier one of the same customer that an agent answered and that ended within ``repeat_within_s``
 before the submit. Both know each other, and what a contact repeats is decided again when its goal changes. A conversation that is
@@ -260,13 +261,19 @@ def _report_goal(tx: Transaction, command: ReportGoal) -> CommandResult:
             goal = _changed(tx, command, GoalChange.REPORTED, by, changed)
     scores = {name: value for name in SCORES if (value := getattr(command, name)) is not UNSET}
     if any(getattr(goal, name) != value for name, value in scores.items()):
-        goal = replace(goal, **scores, scored_by=by)
-        if all(getattr(goal, name) is None for name in SCORES):
+        # As long as one score is the customer's, an agent replaces none of them.
+        is_kept = goal.scored_by in _OF_CUSTOMERS and by not in _OF_CUSTOMERS and not scores.keys() >= _scored(goal)
+        goal = replace(goal, **scores, scored_by=goal.scored_by if is_kept else by)
+        if not _scored(goal):
             goal = replace(goal, scored_by=None)
         goal = _changed(tx, command, GoalChange.SCORED, by, goal)
     if state.seq == seq:
         return already_done(command.contact_id, goal.outcome, seq)
     return tx.done(command.contact_id, goal.outcome)
+
+
+def _scored(goal: ContactGoal) -> set[str]:
+    return {name for name in SCORES if getattr(goal, name) is not None}
 
 
 def _changed(tx: Transaction, command: ReportGoal, change: GoalChange, by: GoalReporter, goal: ContactGoal) -> ContactGoal:
@@ -361,9 +368,10 @@ def _answered(field: str) -> Refused:
 
 def _report_goal_steps(tx: Transaction, command: ReportGoalSteps) -> CommandResult:
     done: ContactId | None = None
-    for name, at_ms in command.steps:
+    repeated = [(step, True) for step in command.repeated_steps]
+    for (name, at_ms), is_repeated in (*repeated, *((step, False) for step in command.steps)):
         found = _reached_by(tx, command.customer_ids, name, at_ms)
-        if found is None:
+        if found is None or (is_repeated and _is_reported_since(found[1], at_ms)):
             continue
         contact_id, goal = found
         changed = replace(goal, outcome=GoalOutcome.DONE, reported_by=GoalReporter.JOURNEY, reported_at_ms=tx.at_ms)
@@ -372,6 +380,11 @@ def _report_goal_steps(tx: Transaction, command: ReportGoalSteps) -> CommandResu
     if done is None:
         return already_done("journey", GoalOutcome.UNKNOWN, tx.state.seq)
     return Done(done, GoalOutcome.DONE, tx.state.seq)
+
+
+def _is_reported_since(goal: ContactGoal, at_ms: int) -> bool:
+    """Return whether a step that was sent before has reported the goal, or some other report came after it: both stay."""
+    return goal.reported_by is not GoalReporter.DISPOSITION and goal.reported_at_ms is not None and goal.reported_at_ms >= at_ms
 
 
 def _reached_by(tx: Transaction, customer_ids: Iterable[str], name: str, at_ms: int) -> tuple[ContactId, ContactGoal] | None:

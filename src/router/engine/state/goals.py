@@ -5,7 +5,8 @@ counted. They are kept in chunks, so that a snapshot reads them in pieces withou
 are, and a chunk that such a reader may still hold is copied, with its at most ``_CHUNK`` entries, before it is changed. A goal is
 never modified, only replaced.
 
-The oldest that are over are forgotten, a few with each event, so that no event takes long. An open contact is never forgotten.
+The oldest that are over are forgotten, a few with each event, so that no event takes long. A contact that is not counted is never
+forgotten; it becomes the newest instead, and is still counted at the end of the command if it is over.
 """
 
 from collections.abc import Iterable, Iterator
@@ -102,9 +103,12 @@ class GoalRegister:
             contact_id, goal = next(iter(next(iter(self._chunks.values())).items()))
             if len(self._places) <= policy.kept_max and (goal.counted_at_ms or goal.set_at_ms) >= oldest_ms:
                 return
+            is_over = contact_id in self.over
             self.forget(contact_id)
             if goal.counted_at_ms is None:
                 self._append(contact_id, goal)
+                if is_over:
+                    self.over[contact_id] = None
 
     def end(self, contact: Contact, *, at_ms: int, is_working: bool) -> None:
         """Note how a contact with a goal has ended; ``is_working``: its last owner is busy with it until the assignment ends."""

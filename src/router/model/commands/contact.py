@@ -450,6 +450,8 @@ class ReportGoalSteps(CommandStruct, frozen=True, kw_only=True, tag="goal.report
     """All ids of the customer."""
     steps: tuple[tuple[str, int], ...]
     """Goals, each with the time of the step that reports it."""
+    repeated_steps: tuple[tuple[str, int], ...] = ()
+    """The same of steps that were sent before. They report only a goal of which nothing was reported since the step."""
 
 
 class MonitorContact(CommandStruct, frozen=True, kw_only=True, tag="contact.monitor"):

@@ -28,7 +28,7 @@ class ContactGoal(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
     satisfaction: int | None = None
     """How satisfied the customer is: 1 (not at all) to 5 (very)."""
     scored_by: GoalReporter | None = None
-    """Who gave the scores."""
+    """Who gave the scores; the customer or the gateway, as long as one of them is theirs."""
     customer_id: str | None = None
     """Random id of the customer; null: not known."""
     customer_ids: tuple[str, ...] = ()

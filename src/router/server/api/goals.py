@@ -72,7 +72,7 @@ class GoalDocument(Struct, frozen=True, kw_only=True):
     satisfaction: int | None
     """How satisfied the customer is: 1 (not at all) to 5 (very)."""
     scored_by: GoalReporter | None
-    """Who gave the scores."""
+    """Who gave the scores; the customer or the gateway, as long as one of them is theirs."""
     repeats: str | None
     """Earlier contact of the same customer that this one repeats; null: none."""
     repeated_by: str | None

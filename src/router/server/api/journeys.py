@@ -29,6 +29,11 @@ JOURNEY_STEPS_MAX: Final = 200
 _PARSED_AT_ONCE: Final = 16
 """Steps of a slice; one takes 5 to 60 microseconds. Another thread would have to wait for the interpreter lock all the same."""
 
+_PAUSE_S: Final = 0.05
+"""Before a report about goals is tried again for the first time."""
+_NOT_EXECUTED: Final = ("busy", "not_ready")
+"""Problems of a command that was not executed, and may be soon."""
+
 
 class JourneyBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Steps of any customers."""
@@ -131,13 +136,27 @@ async def append_steps(request: ApiRequest) -> ApiResponse:
         return receipt, reports.commands(store, request.workspace)
 
     receipt, reports = await run_on_context(request, operation)
-    # Before the answer, so that a batch that is sent again after a crash reports what is missing: a repeated step counts here too.
-    await asyncio.gather(*(request.execute_unguarded(report) for report in reports))
+    # Before the answer, so that a batch that is sent again after a crash reports what is missing.
+    await asyncio.gather(*(_report(request, report) for report in reports))
     limited = sum(one.code == "rate_limited" for one in receipt.rejected)
     counts = {"accepted": receipt.accepted, "repeated": receipt.repeated, "dropped": receipt.dropped, "limited": limited}
     for result, number in (counts | {"rejected": len(receipt.rejected) - limited}).items():
         service.count("steps", result, number)
     return ApiResponse(body=receipt, status=202)
+
+
+async def _report(request: ApiRequest, report: ReportGoalSteps) -> None:
+    """Report steps about goals. They are stored: while too many commands wait, the sender waits instead of sending them again."""
+    loop = asyncio.get_running_loop()
+    pause_s, until_s = _PAUSE_S, loop.time() + request.services.settings.server.answer_timeout_s
+    while True:
+        try:
+            return await request.execute_unguarded(report)
+        except ProblemError as error:
+            if error.document.code not in _NOT_EXECUTED or loop.time() + pause_s > until_s:
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s = min(1.0, 2 * pause_s)
 
 
 def _parse(
@@ -175,20 +194,22 @@ class _GoalReports:
 
     def __init__(self, steps: GoalSteps) -> None:
         self._steps = steps
-        self._of_customer: dict[str, list[tuple[str, int]]] = {}
+        self._of_customer: dict[str, tuple[list[tuple[str, int]], list[tuple[str, int]]]] = {}
+        """Steps that were stored now, and those that were stored before."""
 
-    def add(self, customer_id: str, step: Step) -> None:
-        """Add a step of a customer, stored now or before."""
+    def add(self, customer_id: str, step: Step, *, seen_at_ms: int | None) -> None:
+        """Add a step of a customer; ``seen_at_ms``: of one that was stored before, which has a new time if it names none."""
+        at_ms = step.at_ms if seen_at_ms is None else min(step.at_ms, seen_at_ms)
         for goal in self._steps.goals_of(step):
-            self._of_customer.setdefault(customer_id, []).append((goal, step.at_ms))
+            self._of_customer.setdefault(customer_id, ([], []))[seen_at_ms is not None].append((goal, at_ms))
 
     def commands(self, store: ContextStore, workspace: str) -> list[ReportGoalSteps]:
         """Return a command for each customer."""
         found: list[ReportGoalSteps] = []
-        for customer_id, steps in self._of_customer.items():
+        for customer_id, (steps, repeated) in self._of_customer.items():
             with suppress(UnknownCustomer, ErasedCustomer):
                 members = sorted({customer_id, *store.member_ids(workspace, customer_id)})
-                found.append(ReportGoalSteps(customer_ids=tuple(members), steps=tuple(steps)))
+                found.append(ReportGoalSteps(customer_ids=tuple(members), steps=tuple(steps), repeated_steps=tuple(repeated)))
         return found
 
 
@@ -226,7 +247,7 @@ def _append(store: ContextStore, request: ApiRequest, parsed: _ParsedBatch, now_
         else:
             stored += result.stored
             repeated += not result.stored
-            reports.add(result.customer_id, step)
+            reports.add(result.customer_id, step, seen_at_ms=result.seen_at_ms)
     rejected.sort(key=lambda one: one.index)
     return JourneyReceipt(accepted=stored, repeated=repeated, dropped=dropped, rejected=tuple(rejected))
 

@@ -82,7 +82,7 @@ PERMISSIONS: Final[dict[str, frozenset[Role]]] = {
     "switch_request_channel": _GATEWAYS | _CUSTOMER,
     "suspend_request": _GATEWAYS | _CUSTOMER,
     "resume_request": _GATEWAYS | _CUSTOMER,
-    "answer_request": _GATEWAYS | _CUSTOMER,
+    "answer_request": frozenset({Role.GATEWAY, Role.CUSTOMER}),  # the customer's own words: a supervisor has report_goal
     "get_goal": _STAFF,  # an agent: one that they have or had last; a gateway: its own; as in the next one
     "report_goal": _STAFF,
     "issue_link": _GATEWAYS,

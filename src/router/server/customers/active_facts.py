@@ -140,6 +140,7 @@ class ActiveFacts:
         for key in [key for key in self._due if key[0] == workspace]:
             self._due.pop(key).cancel()
         self._derivers.pop(workspace, None)
+        self._goal_steps.pop(workspace, None)
 
     def _drop_state(self, key: tuple[str, str]) -> None:
         state = self._states.pop(key, None)

@@ -1421,7 +1421,7 @@ export interface ContactGoal {
   readonly effort?: number | null;
   /** How satisfied the customer is: 1 (not at all) to 5 (very). */
   readonly satisfaction?: number | null;
-  /** Who gave the scores. */
+  /** Who gave the scores; the customer or the gateway, as long as one of them is theirs. */
   readonly scored_by?: GoalReporter | null;
   /** Random id of the customer; null: not known. */
   readonly customer_id?: string | null;
