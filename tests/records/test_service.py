@@ -12,6 +12,8 @@ from router.records.handlers import Targets
 from router.records.reading import RecordsUnavailable
 from router.records.service import KnownCustomers, RecordService
 from router.records.sqlite import SqliteRecordStore
+from router.runtime.publisher import PublishedRecord
+from tests.support.journal_records import a_record
 
 
 class QuietSubscription:
@@ -140,3 +142,43 @@ async def test_the_position_is_written_although_no_event_follows(monkeypatch: py
         await is_saved.wait()
         await service.stop()
     assert [count for count, _ in written] == [1] + [0] * (len(written) - 1)
+
+
+class OneWorkspaceFeed(QuietFeed):
+    """A feed with one workspace, of which the service hears what a test collects."""
+
+    publisher: Any = SimpleNamespace(workspaces=[], last_seq=lambda _workspace: 0, history_id=lambda _workspace: "h")
+
+    def first_seq(self, workspace: str) -> int:
+        return 1
+
+
+async def test_a_workspace_that_is_left_and_followed_again_goes_on_after_all_that_was_collected() -> None:
+    feed: Any = OneWorkspaceFeed()
+    service = RecordService(None, RecordSettings(), feed, now_ms=lambda: 0, targets=_no_targets)
+    await service.start()
+    await service.load_workspace("w")
+
+    def collect(*seqs: int) -> None:
+        for seq in seqs:
+            service._collector.collect(PublishedRecord("w", "h", a_record(seq)))
+
+    collect(1, 2, 3, 4, 5)
+    await service._save()
+    is_released = threading.Event()
+    async with asyncio.timeout(20):
+        # The writing thread is busy, a batch waits for it, and another record for the next batch.
+        service._writing.submit(is_released.wait, 20)
+        collect(6, 7)
+        service._flush_soon()
+        await asyncio.sleep(0)
+        collect(8)
+        service.forget_workspace("w")
+        loading = asyncio.ensure_future(service.load_workspace("w"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        is_released.set()
+        await loading
+        assert service._cursors.load("")["w"].seq == 8
+        assert len(service._written["w"].builder._opened) == 8
+        await service.stop()

@@ -126,6 +126,8 @@ class RecordService:
         self._subscription: Subscription | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        """Workspaces that are not followed any more and of which something may have to be written."""
         self._saving: asyncio.TimerHandle | None = None
         self._saved_at_s = 0.0
         self._is_unsaved = False
@@ -210,6 +212,8 @@ class RecordService:
 
     async def load_workspace(self, workspace: str) -> None:
         """Go on where the file is with a workspace that is followed from now on. Call before it is in the event feed."""
+        while (leaving := self._leaving.get(workspace)) is not None:
+            await asyncio.wait((leaving,))  # What was collected of it has to be in the file.
         store = self._store
         if store is None:
             return  # It is loaded when the file is opened again.
@@ -229,7 +233,13 @@ class RecordService:
 
     def forget_workspace(self, workspace: str) -> None:
         """Write what is collected of a workspace that is not followed any more, and drop it from memory."""
-        self._start(self._forget_workspace(workspace))
+
+        def left(task: asyncio.Task[None]) -> None:
+            if self._leaving.get(workspace) is task:
+                del self._leaving[workspace]
+
+        task = self._leaving[workspace] = self._start(self._forget_workspace(workspace))
+        task.add_done_callback(left)
 
     async def _forget_workspace(self, workspace: str) -> None:
         with suppress(RecordsUnavailable):
@@ -290,10 +300,11 @@ class RecordService:
                     self.on_reopened()
                 return
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="records")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # --- writing -----------------------------------------------------------------------------------
 
