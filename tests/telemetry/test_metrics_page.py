@@ -1,12 +1,15 @@
 """The metrics page: workspaces and the process together, forecasts if the engine answers."""
 
 from router.engine.engine import Engine
+from router.journal.memory import MemoryJournal
 from router.model.commands import Command
 from router.model.forecasts import ForecastCounts, QueueWaits
 from router.statistics.workspace import WorkspaceStats
 from router.telemetry.metrics_page import MetricsPage
 from router.telemetry.process_metrics import ProcessMetrics
 from tests.support.builders import START_MS, a_contact, published
+from tests.support.manual_clock import ManualClock
+from tests.support.running_writer import running_writer
 
 
 def stats_of(*contact_ids: str) -> WorkspaceStats:
@@ -60,6 +63,20 @@ async def test_only_the_leader_shows_a_workspace() -> None:
     assert await sums() == [1, 1]
     led.add("b")
     assert await sums() == [1, 1]
+
+
+async def test_a_workspace_that_is_left_while_the_page_is_rendered_is_not_shown() -> None:
+    async with running_writer(MemoryJournal(), clock=ManualClock(START_MS)) as writer:
+        for name in ("a", "b"):
+            await writer.add_workspace(name)
+
+        async def leave_the_other(workspace: str) -> None:
+            writer._workspaces.pop("b", None)
+
+        stats = {"a": stats_of("c1"), "b": stats_of("c1")}
+        page = MetricsPage(ProcessMetrics(), stats, label_sets_max=10, waits=leave_the_other, is_led=writer.is_led)
+        text = (await page.render()).decode()
+    assert 'router_contacts_submitted_total{workspace="a"} 1.0' in text and 'workspace="b"' not in text
 
 
 async def test_a_later_page_shows_later_events() -> None:

@@ -360,8 +360,8 @@ class Writer:
         self._remote = remote
 
     def is_led(self, workspace: WorkspaceId) -> bool:
-        """Return whether this process decides in a workspace. Raises KeyError for an unknown workspace."""
-        return self._workspaces[workspace].is_led
+        """Return whether this process decides in a workspace; False for one of which it does not have the state."""
+        return (runtime := self._workspaces.get(workspace)) is not None and runtime.is_led
 
     def put_work(self, workspace: WorkspaceId, work: QueuedWork) -> None:
         """Queue work of a shared workspace, whatever waits already."""
