@@ -7,13 +7,18 @@ views in its scope that differ from those it has, and the names of those that it
 queue that was removed. So an object that leaves the scope disappears, one that enters it appears, and nothing else can be
 learned.
 
-The next update begins no sooner than after a time in proportion to the number of agents, so that updates take at most about a
-sixteenth of a core, and never sooner than the interval of statistics.
+Connections of the same scope have the same views, so they are made, compared and encoded once for all of them, in slices between
+which the event loop goes on. Each connection reads at its own pace. One that is still busy with an update is left out of the next
+ones and keeps what it has been sent; what has changed since follows when it is done.
+
+The next update begins no sooner than sixteen times the time that the last one has used, so that updates take at most about a
+sixteenth of a core, whatever the size of the centre and the number of scopes, and never sooner than the interval of statistics.
 """
 
 import asyncio
-from collections.abc import Generator, Iterable
-from typing import Final, Protocol
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field, structs
 
@@ -26,15 +31,20 @@ from router.protocol.frames import ScopeFrame, ServerFrame, StatePageFrame
 from router.runtime.writer import Writer
 from router.server.api.agents import agent_in_scope
 from router.server.references import References
+from router.server.ws.statistics_views import in_steps
+
+T = TypeVar("T")
 
 # Views of a frame; other tasks run after each.
 _VIEWS_PER_FRAME: Final = 32
-# Time to read and compare one agent, and share of a core that updates may take: one of so many parts.
-_AGENT_S: Final = 30e-6
+AGENTS_PER_TURN: Final = 128
+"""Views of agents, or of queues, that are made, compared or counted before other tasks run."""
+# Time to read one agent from the engine, which is not measured, and share of a core that updates may take: one of so many parts.
+_AGENT_S: Final = 20e-6
 _PARTS_OF_A_CORE: Final = 16
 # How long an update waits for a connection that does not read, and how often it looks.
 _PATIENCE_S: Final = 5.0
-_PAUSE_S: Final = 0.005
+_PAUSE_S: Final = 0.01
 
 
 class ScopedConnection(Protocol):
@@ -78,17 +88,21 @@ def workspace_state(engine: Engine) -> Generator[None, None, tuple[WorkspaceView
     return stats, list(agents)
 
 
-def in_scope(scope: SupervisorScope, stats: WorkspaceView, agents: Iterable[AgentView]) -> ScopedState:
+def in_scope(scope: SupervisorScope, stats: WorkspaceView, agents: Iterable[AgentView]) -> Generator[None, None, ScopedState]:
     """Return what a supervisor with a scope may see: agents of the teams, without the work of other queues, and the queues."""
-    return ScopedState(
-        agents={view.agent_id: agent_in_scope(scope, view) for view in agents if scope.has_team(view.team)},
-        queues={view.queue_id: view for view in stats.queues if scope.has_queue(view.queue_id)},
-    )
+    visible = ScopedState()
+    for part in _turns(agents):
+        visible.agents.update((view.agent_id, agent_in_scope(scope, view)) for view in part if scope.has_team(view.team))
+        yield
+    for queues in _turns(stats.queues):
+        visible.queues.update((view.queue_id, view) for view in queues if scope.has_queue(view.queue_id))
+        yield
+    return visible
 
 
-def scoped_totals(stats: WorkspaceView, visible: ScopedState) -> WorkspaceView:
+def scoped_totals(stats: WorkspaceView, visible: ScopedState) -> Generator[None, None, WorkspaceView]:
     """Return the totals of what is in a scope; what is not counted by queue, such as ended contacts, is 0."""
-    queues, agents = visible.queues.values(), visible.agents.values()
+    queues = visible.queues.values()
     counts = dict.fromkeys(WorkspaceCounts.__struct_fields__, 0) | {
         str(ContactState.QUEUED): sum(one.waiting for one in queues),
         str(ContactState.OFFERED): sum(one.offered for one in queues),
@@ -96,19 +110,31 @@ def scoped_totals(stats: WorkspaceView, visible: ScopedState) -> WorkspaceView:
         str(ContactState.CALLBACK_SCHEDULED): sum(one.callbacks for one in queues),
         str(ContactState.SUSPENDED): sum(one.suspended for one in queues),
     }
-    by_state = dict.fromkeys(map(str, AgentState), 0)
-    for one in agents:
-        by_state[str(one.state)] += 1
     counts["submitted"] = sum(counts.values())
+    by_state = dict.fromkeys(map(str, AgentState), 0)
+    offers = assignments = 0
+    for part in _turns(visible.agents.values()):
+        for one in part:
+            by_state[str(one.state)] += 1
+            offers += len(one.offers)
+            assignments += len(one.assignments)
+        yield
     return structs.replace(
         stats,
         counts=WorkspaceCounts(**counts),
         agents=len(visible.agents),
         agents_by_state=by_state,
-        offers_pending=sum(len(one.offers) for one in agents),
-        assignments_open=sum(len(one.assignments) for one in agents),
+        offers_pending=offers,
+        assignments_open=assignments,
         queues=tuple(queues),
     )
+
+
+def _turns(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the parts of a collection that are worked on before other tasks run."""
+    rest = iter(items)
+    while part := list(islice(rest, AGENTS_PER_TURN)):
+        yield part
 
 
 class _Workspace:
@@ -118,7 +144,12 @@ class _Workspace:
         self.connections: dict[str, ScopedConnection] = {}
         self.sent: dict[str, ScopedState] = {}
         self.is_changed = self.is_running = False
-        self.pause_s = 0.0
+        self.used_s = 0.0
+        """Time that updates have used since the last pause."""
+        self.busy: set[str] = set()
+        """Connections that have not been sent all of an update yet."""
+        self.late: set[str] = set()
+        """Those of them that were left out of an update meanwhile."""
 
 
 class ScopedViews:
@@ -167,7 +198,8 @@ class ScopedViews:
         """Send updates until nothing has changed since the last one."""
         try:
             while group.is_changed and group.connections:
-                await asyncio.sleep(max(self._interval_s, group.pause_s))
+                pause_s, group.used_s = group.used_s * _PARTS_OF_A_CORE, 0.0
+                await asyncio.sleep(max(self._interval_s, pause_s))
                 group.is_changed = False
                 try:
                     await self._update(workspace, group)
@@ -179,57 +211,126 @@ class ScopedViews:
             group.is_running = False
 
     async def _update(self, workspace: str, group: _Workspace) -> None:
+        """Begin to send each connection what has changed in its scope, unless it is busy with an earlier update."""
         answered = await self._writer.query_in_slices(workspace, workspace_state)
         stats, agents = answered.value
-        group.pause_s = len(agents) * _AGENT_S * _PARTS_OF_A_CORE
-        for name, connection in list(group.connections.items()):
-            if not connection.live or connection.scope is None:
-                continue
-            visible = in_scope(connection.scope, stats, agents)
-            sent = group.sent.get(name)
-            await asyncio.sleep(0)
-            if sent is not None and group.connections.get(name) is connection:
-                group.sent[name] = visible
-                await self._send(connection, _changes(sent, visible), answered.seq, answered.at_ms)
+        group.used_s += len(agents) * _AGENT_S
+        group.late |= group.busy
+        by_scope: dict[SupervisorScope, list[ScopedConnection]] = {}
+        for name, connection in group.connections.items():
+            if connection.live and connection.scope is not None and name not in group.busy:
+                by_scope.setdefault(connection.scope, []).append(connection)
+        for scope, connections in by_scope.items():
+            visible, used_s = await in_steps(in_scope(scope, stats, agents))
+            group.used_s += used_s
+            updates: dict[int, _Update] = {}
+            for connection in connections:
+                name = connection.session_id
+                before = group.sent.get(name)
+                if before is None:
+                    continue
+                update = updates.get(id(before))
+                if update is None:  # After the first update, connections of a scope have the same state.
+                    changes, pages = await self._compared(workspace, group, before, visible)
+                    update = updates[id(before)] = _Update(before, _frames(changes, pages, answered.seq, answered.at_ms))
+                if group.connections.get(name) is connection:
+                    group.sent[name] = visible
+                    if update.frames:
+                        group.busy.add(name)
+                        self._encoder.track_task(asyncio.get_running_loop().create_task(self._send(group, connection, update)))
 
-    async def _send(self, connection: ScopedConnection, changes: "_Changes", seq: int, at_ms: int) -> None:
-        loop = asyncio.get_running_loop()
-        until_s, is_first = loop.time() + _PATIENCE_S, True
-        count = max(len(changes.agents), len(changes.queues), 1 if changes.removed_agents or changes.removed_queues else 0)
-        for start in range(0, count, _VIEWS_PER_FRAME):
-            part = slice(start, start + _VIEWS_PER_FRAME)
-            page = await self._references.complete(connection.workspace, StatePageFrame(agents=tuple(changes.agents[part])))
-            assert isinstance(page, StatePageFrame)
-            frame = ScopeFrame(
-                seq=seq,
-                at_ms=at_ms,
-                agents=page.agents,
-                queues=tuple(changes.queues[part]),
-                removed_agents=tuple(changes.removed_agents) if is_first else (),
-                removed_queues=tuple(changes.removed_queues) if is_first else (),
-            )
-            is_first = False
-            while connection.live and not connection.takes_more and loop.time() < until_s:  # noqa: ASYNC110
-                await asyncio.sleep(_PAUSE_S)  # A transport tells only one protocol when it may be written to.
-            if not connection.live:
-                return
-            connection.deliver(self._encoder.encode(frame, connection.subprotocol))
+    async def _compared(self, workspace: str, group: _Workspace, before: ScopedState, now: ScopedState) -> "_Compared":
+        """Return what differs between two states of a scope, and the agents of each frame with the references of their contacts."""
+        changes, used_s = await in_steps(_changes(before, now))
+        group.used_s += used_s
+        agents: list[tuple[AgentView, ...]] = []
+        for start in range(0, len(changes.agents), _VIEWS_PER_FRAME):
+            page = StatePageFrame(agents=tuple(changes.agents[start : start + _VIEWS_PER_FRAME]))
+            completed = await self._references.complete(workspace, page)
+            assert isinstance(completed, StatePageFrame)
+            agents.append(completed.agents)
             await asyncio.sleep(0)
+        return changes, agents
+
+    async def _send(self, group: _Workspace, connection: ScopedConnection, update: "_Update") -> None:
+        """Send the frames of an update as fast as they leave; one that is too slow for it is sent the rest at once."""
+        loop, name = asyncio.get_running_loop(), connection.session_id
+        until_s = loop.time() + _PATIENCE_S
+        try:
+            for index in range(len(update.frames)):
+                while connection.live and not connection.takes_more and loop.time() < until_s:  # noqa: ASYNC110
+                    await asyncio.sleep(_PAUSE_S)  # A transport tells only one protocol when it may be written to.
+                if not connection.live:
+                    return
+                began_s = loop.time()
+                connection.deliver(update.encoded(index, connection.subprotocol, self._encoder))
+                group.used_s += loop.time() - began_s
+                await asyncio.sleep(0)
+        finally:
+            group.busy.discard(name)
+            is_late = name in group.late
+            group.late.discard(name)
+        if is_late:
+            self.note_change(connection.workspace)
 
 
 class _Changes(Struct, frozen=True, kw_only=True):
     """Difference between what a connection has and what is in its scope."""
 
-    agents: list[AgentView]
-    queues: list[QueueView]
-    removed_agents: list[str]
-    removed_queues: list[str]
+    agents: list[AgentView] = field(default_factory=list)
+    queues: list[QueueView] = field(default_factory=list)
+    removed_agents: list[str] = field(default_factory=list)
+    removed_queues: list[str] = field(default_factory=list)
 
 
-def _changes(before: ScopedState, now: ScopedState) -> _Changes:
-    return _Changes(
-        agents=[view for name, view in now.agents.items() if before.agents.get(name) != view],
-        queues=[view for name, view in now.queues.items() if before.queues.get(name) != view],
-        removed_agents=[name for name in before.agents if name not in now.agents],
-        removed_queues=[name for name in before.queues if name not in now.queues],
-    )
+def _changes(before: ScopedState, now: ScopedState) -> Generator[None, None, _Changes]:
+    found = _Changes()
+    for agents in _turns(now.agents.items()):
+        found.agents.extend(view for name, view in agents if before.agents.get(name) != view)
+        yield
+    for queues in _turns(now.queues.items()):
+        found.queues.extend(view for name, view in queues if before.queues.get(name) != view)
+        yield
+    for names in _turns(before.agents):
+        found.removed_agents.extend(name for name in names if name not in now.agents)
+        yield
+    for names in _turns(before.queues):
+        found.removed_queues.extend(name for name in names if name not in now.queues)
+        yield
+    return found
+
+
+_Compared: TypeAlias = tuple[_Changes, list[tuple[AgentView, ...]]]
+
+
+def _frames(changes: _Changes, agents: list[tuple[AgentView, ...]], seq: int, at_ms: int) -> list[ScopeFrame]:
+    """Divide changes into frames; ids that are gone are in the first one."""
+    count = max(len(agents), -(-len(changes.queues) // _VIEWS_PER_FRAME))
+    return [
+        ScopeFrame(
+            seq=seq,
+            at_ms=at_ms,
+            agents=agents[index] if index < len(agents) else (),
+            queues=tuple(changes.queues[index * _VIEWS_PER_FRAME : (index + 1) * _VIEWS_PER_FRAME]),
+            removed_agents=() if index else tuple(changes.removed_agents),
+            removed_queues=() if index else tuple(changes.removed_queues),
+        )
+        for index in range(count or bool(changes.removed_agents or changes.removed_queues))
+    ]
+
+
+class _Update:
+    """What all connections are sent that have been sent the same state of a scope."""
+
+    def __init__(self, before: ScopedState, frames: list[ScopeFrame]) -> None:
+        self.before = before
+        """That state, by whose identity an update is found."""
+        self.frames = frames
+        self._encoded: dict[tuple[int, str], bytes] = {}
+
+    def encoded(self, index: int, subprotocol: str, encoder: FrameEncoder) -> bytes:
+        """Return a frame as it is sent, encoded for the first connection that is sent it."""
+        key = index, subprotocol
+        if key not in self._encoded:
+            self._encoded[key] = encoder.encode(self.frames[index], subprotocol)
+        return self._encoded[key]

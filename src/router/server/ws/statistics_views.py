@@ -183,10 +183,10 @@ class StatisticsViews:
         with_times = now_s - view.times_sent_s >= view.times_interval_s
         is_partial = not with_times and stats.are_changes_known(view.changes, now_ms)
         if is_partial:
-            rows, used_s = await _in_steps(stats.changed_rows(view.changes, now_ms))
+            rows, used_s = await in_steps(stats.changed_rows(view.changes, now_ms))
         else:
-            _, noted_s = await _in_steps(stats.note_rows(view.changes, now_ms))
-            rows, used_s = await _in_steps(stats.rows(StatisticsQuestion(key.by, period=key.period), now_ms))
+            _, noted_s = await in_steps(stats.note_rows(view.changes, now_ms))
+            rows, used_s = await in_steps(stats.rows(StatisticsQuestion(key.by, period=key.period), now_ms))
             used_s += noted_s
         found = {tuple(getattr(row, name) for name in _SUBJECT): row for row in rows}
         changed: list[StatisticsRow] = []
@@ -244,7 +244,7 @@ class StatisticsViews:
             await asyncio.sleep(0)
 
 
-async def _in_steps(steps: Generator[None, None, T]) -> tuple[T, float]:
+async def in_steps(steps: Generator[None, None, T]) -> tuple[T, float]:
     """Return the result of a computation, and how long its steps took; other tasks run between them."""
     loop, used_s = asyncio.get_running_loop(), 0.0
     try:

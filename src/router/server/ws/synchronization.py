@@ -32,7 +32,8 @@ from router.runtime.workspace import QueryResult
 from router.runtime.writer import Writer
 from router.server.api.idempotency import public_event
 from router.server.ws.hub import Hub, Subscriber
-from router.server.ws.scoped_views import in_scope, scoped_totals, workspace_state
+from router.server.ws.scoped_views import AGENTS_PER_TURN, in_scope, scoped_totals, workspace_state
+from router.server.ws.statistics_views import in_steps
 from router.settings import SocketSettings
 
 # Up to this many missed events are sent in one write; more are sent at the client's pace.
@@ -103,10 +104,13 @@ class InitialSync:
         subscriber = self._subscriber
         answered = await self._writer.query_in_slices(subscriber.workspace, workspace_state)
         stats, everyone = answered.value
-        sent, agents = in_scope(scope, stats, everyone), Views[AgentView]()
-        for name, view in sent.agents.items():
+        (sent, _), agents = await in_steps(in_scope(scope, stats, everyone)), Views[AgentView]()
+        for count, (name, view) in enumerate(sent.agents.items(), start=1):
             agents.add(name, view)
-        visible = VisibleState(agents=agents, stats=scoped_totals(stats, sent))
+            if count % AGENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        totals, _ = await in_steps(scoped_totals(stats, sent))
+        visible = VisibleState(agents=agents, stats=totals)
         await self._write(self._welcome(structs.replace(answered, value=visible)))
         if subscriber.is_closing:
             return False
