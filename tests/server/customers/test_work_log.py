@@ -14,7 +14,7 @@ from router.context.service import ContextService
 from router.journal.port import EventsArchived
 from router.journal.records import Record
 from router.model import events as e
-from router.runtime.event_feed import EventFeed
+from router.runtime.event_feed import EventFeed, FeedPosition
 from router.runtime.publisher import PublishedRecord
 from router.server.customers import work_log
 from router.server.customers.work_log import WorkLog
@@ -272,6 +272,27 @@ async def test_changes_that_could_not_be_written_beside_newer_ones_are_read_agai
         store.gate.set()
         await until(lambda: store.seq == 81)
         assert store.written == ids and not work._gaps
+
+
+@pytest.mark.parametrize("seq", [0, 900])
+async def test_a_position_of_another_history_lets_all_of_this_one_be_read(monkeypatch: pytest.MonkeyPatch, seq: int) -> None:
+    """The store has a position from before a backup was restored, and more comes than may wait."""
+    async with a_start_behind(monkeypatch, 1) as (work, store, ids):
+        store.gate.set()
+        assert await work.wait_until_current("main")
+        await until(lambda: store.seq == 1)
+        store.gate.clear()
+        work._written["main"] = FeedPosition("another", seq)
+        ids += await happen(work, range(1, 41))
+        await until(lambda: work._waiting == 0)  # The batch is on its way.
+        ids += await happen(work, range(41, 81))
+        store.errors = [ContextUnavailable("the disk has failed")]
+        store.gate.set()
+        await until(lambda: store.seq == 81 and not work._missed)
+        assert store.written == ["c0", *ids] and not work._gaps
+        # From here on changes are taken as they come.
+        ids += await happen(work, range(81, 83))
+        await until(lambda: store.seq == 83)
 
 
 async def test_who_was_passed_a_contact_and_its_channel_are_written() -> None:

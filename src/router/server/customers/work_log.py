@@ -338,7 +338,11 @@ class WorkLog:
             if self._waiting >= BATCH_MAX:
                 await self._write_some()
                 continue
-            if position.seq >= self._feed.publisher.last_seq(workspace):
+            newest = self._feed.position(workspace)
+            if position.history_id != newest.history_id or position.seq > newest.seq:
+                # The store knew another history than this log, such as that before a backup was restored: all of this one is read.
+                position = self._missed[workspace] = FeedPosition(newest.history_id, 0)
+            if position.seq == newest.seq:
                 # No await since the last look at the log: what is published from now on is taken as it comes.
                 del self._missed[workspace]
                 return
