@@ -15,6 +15,7 @@ from router.model.events import ContactQueued
 from router.model.policy import SuspensionPolicy
 from router.model.results import Done
 from router.model.states import SEALED_REFERENCE, ResumeMode
+from router.server.kept_references import KeptReference
 from router.server.references import DEADLINE_S, References
 from tests.support.builders import a_contact, a_policy_with_queue, published
 from tests.support.manual_clock import ManualClock
@@ -317,3 +318,59 @@ async def test_what_was_under_way_at_an_erasure_brings_no_reference_back(monkeyp
         await execute_done(writer, a_contact("c2", reference="call-2", customer_id=customer_id))
         assert references.get("c2") is None, "its submit began before the erasure"
         await references.stop()
+
+
+async def test_an_erasure_takes_what_is_about_to_be_stored() -> None:
+    """A reference is forgotten between the time when it is taken to be stored and the time when the store gets it."""
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        await execute_done(writer, published())
+        await execute_done(writer, a_contact("c1", reference=SEALED_REFERENCE))
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        find = references._find_customer
+
+        async def erased_meanwhile(kept: KeptReference) -> None:
+            await find(kept)
+            references.forget(["c1"])
+
+        references._find_customer = erased_meanwhile  # type: ignore[method-assign]
+        kept = KeptReference(references, "main", ContactReference("c1", "call-1"), None, None)
+        kept.needs_customer = True
+        other = KeptReference(references, "main", ContactReference("c2", "call-2"), None, None)
+        references._store(kept)
+        references._store(other)
+        await references.stop()
+        assert [one.contact_id for one in context.kept] == ["c2"] and references.get("c1") is None
+
+
+async def test_an_erasure_takes_what_the_store_has_refused_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.server.references.RETRY_S", 0.0)
+    context, clock = StubContext(), ManualClock(1_000_000)
+    context.answers.set()
+    async with running_writer(MemoryJournal(), clock=clock) as writer:
+        await writer.add_workspace("main")
+        references = References(context)  # type: ignore[arg-type]
+        await references.start(writer)
+        run, refused = context.run, [ContextUnavailable("too much waits")]
+
+        async def refused_once(operation: Callable[[Any], Any], **options: Any) -> Any:
+            if refused:
+                references.forget(["c1"])
+                raise refused.pop()
+            return await run(operation, **options)
+
+        monkeypatch.setattr(context, "run", refused_once)
+        for name in ("c1", "c2"):
+            references._store(KeptReference(references, "main", ContactReference(name, f"call of {name}"), None, None))
+        await until_kept(context, "c2")
+        await references.stop()
+        assert [one.contact_id for one in context.kept] == ["c2"]
+
+
+async def until_kept(context: StubContext, contact_id: str) -> None:
+    async with asyncio.timeout(10):
+        while all(one.contact_id != contact_id for one in context.kept):  # noqa: ASYNC110
+            await asyncio.sleep(0)

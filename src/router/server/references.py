@@ -22,15 +22,14 @@ A contact that is to switch to another channel has two references until the swit
 which is kept under ``key_on_channel``. The events of the switch say which of them remains.
 
 Where several nodes share the context, each knows at once what it has taken itself. The references of contacts that others accept,
-resume or switch are read as ``followed_references`` describes; until then they are shown as not known.
-An erasure of the customer drops the references from memory before it is acknowledged.
+resume or switch are read as ``followed_references`` describes; until then they are not shown. An erasure drops them at once.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -80,8 +79,6 @@ _READS_MAX: Final = 3
 _ENDINGS: Final = frozenset({ContactEnded, ContactAbandoned, ContactCancelled, ContactExpired})
 # Events that show the reference on the new channel of a contact.
 _OF_A_SWITCH: Final = (ContactChannelRequested, ContactChannelSwitched, ContactGatewayChanged)
-
-ItemT = TypeVar("ItemT")
 
 
 class References:
@@ -267,15 +264,15 @@ class References:
         """Write what waits, in one operation; what comes meanwhile is the next one."""
         loop = asyncio.get_running_loop()
         while self._waiting or self._discarded:
-            kept, self._waiting = self._waiting, []
+            self._writing, self._waiting = self._waiting, []
             deadline, self._deadline = self._deadline, None
-            for one in kept:
+            for one in [*self._writing]:
                 if one.needs_customer:
                     await self._find_customer(one)
             discarded, self._discarded = self._discarded, []
-            began_at, self._writing = loop.time(), kept
-            is_refused = await self._write_group(kept, discarded)
-            self._writing = []
+            began_at = loop.time()
+            is_refused = await self._write_group(self._writing, discarded)
+            kept, self._writing = self._writing, []
             if deadline is not None:
                 deadline.cancel()
             if self._is_stopping:
@@ -293,11 +290,13 @@ class References:
         assert context is not None
         try:
             before = {one.reference.contact_id: one.in_memory for one in kept if one.is_repeated}
-            for found in await context.run(storing(kept, discarded, self._now_ms())):
+            stored_now = await context.run(storing(kept, discarded, self._now_ms()))
+            names = {one.reference.contact_id for one in kept}  # Without what was erased meanwhile.
+            for found in stored_now:
                 live = self._live.get(found.contact_id)
-                if live is None:
+                if live is None and found.contact_id in names:
                     self._remember(found.contact_id, found)
-                elif live is before.get(found.contact_id):
+                elif live is not None and live is before.get(found.contact_id):
                     self._add(found)
             context.count("references", "stored", len(kept))
             self._is_late = False
@@ -476,12 +475,12 @@ class References:
                     self._erased.popitem(last=False)
                 for contact_id in self._of_customer.pop(change.customer_id, ()):
                     self._live.pop(contact_id, None)
-                    self._recent.pop(contact_id, None)
                     self._remember(contact_id, None)
 
     def forget(self, names: Collection[str]) -> None:
-        """Drop references that are erased alone, also those that still wait to be stored."""
-        self._waiting = without(self._waiting, names)
+        """Drop references that are erased alone, also those that wait to be stored or are being stored."""
+        for group in (self._waiting, self._writing):
+            group[:] = without(group, names)
         for name in filter(self._in_memory, names):
             self._remove(name)
             self._remember(name, None)

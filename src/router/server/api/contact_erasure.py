@@ -35,7 +35,10 @@ async def erase_contact(request: ApiRequest) -> ApiResponse:
     def query(engine: Engine) -> tuple[bool, str | None, str | None, list[str]]:
         view, policy = engine.contact(contact_id), engine.policy
         customer_id, reference = engine.customer_id_of(contact_id), None if view is None else view.reference
-        return view is not None, customer_id, reference, [] if policy is None else [*policy.channels]
+        channels = set() if policy is None else {*policy.channels}
+        if view is not None and view.switch is not None:  # The policy may not have its channel any more.
+            channels.add(view.switch.channel)
+        return view is not None, customer_id, reference, sorted(channels)
 
     is_known, customer_id, reference, channels = (await request.query_engine(query)).value
     if customer_id is not None:
