@@ -1,5 +1,6 @@
 """Requests of a workspace that this node does not follow when they come."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import aiohttp
 import pytest
 
 from router.protocol.codec import JSON
+from router.runtime.writer import Writer
 from router.server.auth.credentials import Role
 from router.server.auth.customer_tokens import CustomerTokens, new_token
+from router.server.http import submit_handler
 from tests.support.in_process_router import InProcessRouter, running_router
 
 
@@ -95,3 +98,75 @@ async def test_made_up_tokens_of_customers_are_limited_by_address(tmp_path: Path
             seen.append((got, list(following.begun)))
         assert seen == [([503, 503, 1013], ["far"] * 3), ([429, 429, 1013], [])]
         assert len(counted) == 6
+
+
+class CountingStub(FollowingStub):
+    """Follows everything, and counts the uses of each workspace."""
+
+    def __init__(self, router: InProcessRouter) -> None:
+        super().__init__(router)
+        self.uses: Counter[str] = Counter()
+
+    def note_use(self, workspace: str) -> bool:
+        return True
+
+    async def make(self, workspace: str) -> None:
+        await self._router.writer.add_workspace(workspace)
+
+    def enter(self, workspace: str) -> None:
+        self.uses[workspace] += 1
+
+    def leave(self, workspace: str) -> None:
+        self.uses[workspace] -= 1
+
+
+def count_uses(router: InProcessRouter) -> CountingStub:
+    following: Any = CountingStub(router)
+    object.__setattr__(router.services, "following", following)
+    stub: CountingStub = following
+    return stub
+
+
+async def test_a_workspace_is_held_while_it_is_created_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would be left in the middle of a removal that takes longer than the limit."""
+    async with running_router(tmp_path, agents=0) as router, aiohttp.ClientSession() as http:
+        following = count_uses(router)
+        held: list[bool] = []
+        check_open = Writer._check_open
+
+        def check(writer: Writer, workspace: str) -> None:
+            if workspace == "shop":
+                held.append(following.uses[workspace] > 0)
+            check_open(writer, workspace)
+
+        monkeypatch.setattr(Writer, "_check_open", check)
+        headers = {"Authorization": f"Bearer {router.token('me', Role.OPERATOR)}"}
+        async with http.post(f"{router.server.url}/v1/workspaces", json={"name": "shop"}, headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
+        assert len(held) >= 2 and all(held), "its first command, and the question about it"
+        held.clear()
+        router.services.authenticator.add_workspace("shop")
+        async with http.delete(f"{router.server.url}/v1/workspaces/shop", headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+        assert len(held) >= 4 and all(held)
+        assert not any(following.uses.values())
+
+
+async def test_a_workspace_is_held_while_the_customer_of_a_submit_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_router(tmp_path, agents=0) as router, aiohttp.ClientSession() as http:
+        following = count_uses(router)
+        uses: list[int] = []
+
+        async def look_up(_services: Any, workspace: str, command: Any, _fields: Any) -> tuple[Any, None]:
+            uses.append(following.uses[workspace])
+            return command, None
+
+        monkeypatch.setattr(submit_handler, "add_customer_in_memory", lambda *_: None)
+        monkeypatch.setattr(submit_handler, "add_customer", look_up)
+        headers = {"Authorization": f"Bearer {router.token('web', Role.GATEWAY)}"}
+        body = {"channel": "voice", "queue_id": "support"}
+        async with http.post(f"{router.server.url}/v1/contacts", json=body, headers=headers) as answer:
+            assert answer.status < 500, await answer.text()
+        assert uses == [1] and not any(following.uses.values())

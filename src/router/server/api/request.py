@@ -7,7 +7,8 @@ and returns an ``ApiResponse``; refusals and limits are raised as ``ProblemError
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -300,7 +301,7 @@ class ApiRequest:
                 services.on_workspace_created(workspace)
             return reply
 
-        await self._finish(create())
+        await self._finish(workspace, create())
 
     async def remove_workspace(self, workspace: str, command: PlainCommand) -> None:
         """Execute the last command of a workspace. Raises ProblemError as ``execute``.
@@ -319,11 +320,14 @@ class ApiRequest:
                     services.on_workspace_removed(workspace)
                 services.removals.discard(workspace)
 
-        await self._finish(remove())
+        await self._finish(workspace, remove())
 
-    async def _finish(self, work: Coroutine[Any, Any, Reply]) -> None:
-        """Wait for work that goes on to its end, whatever becomes of the request."""
+    async def _finish(self, workspace: str, work: Coroutine[Any, Any, Reply]) -> None:
+        """Wait for work on a workspace that goes on to its end, whatever becomes of the request."""
         task = asyncio.create_task(work)
+        if (following := self.services.following) is not None:
+            following.enter(workspace)
+            task.add_done_callback(lambda _: following.leave(workspace))
         self.services.workspace_tasks.add(task)
         task.add_done_callback(self.services.workspace_tasks.discard)
         reply: Reply = await self._answer(asyncio.shield(task))
@@ -376,6 +380,21 @@ async def follow_first(services: Services, workspace: str) -> None:
             await services.following.ensure(workspace)
         except RouterError:
             raise ProblemError("not_ready", NOT_FOLLOWED_DETAIL, retry_after_s=1) from None
+
+
+@asynccontextmanager
+async def held_workspace(services: Services, workspace: str) -> AsyncIterator[None]:
+    """Follow a workspace that is not that of the request to the end of the block. Raises ProblemError as ``follow_first``."""
+    following = services.following
+    if following is None:
+        yield
+        return
+    following.enter(workspace)
+    try:
+        await follow_first(services, workspace)
+        yield
+    finally:
+        following.leave(workspace)
 
 
 def problem_from_fault(error: CommandQueueFull | Stopping | JournalUnavailable) -> ProblemError:

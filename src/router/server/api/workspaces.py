@@ -18,7 +18,7 @@ from router.model.states import Name
 from router.server.api.bodies import PolicyNote
 from router.server.api.policies import checked_note, parse_policy
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse, follow_first
+from router.server.api.request import ApiRequest, ApiResponse, held_workspace
 from router.server.api.route import Route
 from router.server.api.workspace_removal import empty_workspace
 
@@ -103,8 +103,15 @@ async def create_workspace(request: ApiRequest) -> ApiResponse:
 
 async def remove_workspace(request: ApiRequest) -> ApiResponse:
     """Remove a workspace that was created over the API: its contacts and agents, its customers and its tokens."""
-    services, name = request.services, request.path_params["workspace"]
+    name = request.path_params["workspace"]
     _check_present(request, name)
+    # Erasing many customers may take longer than a workspace is followed without a use.
+    async with held_workspace(request.services, name):
+        return await _remove(request, name)
+
+
+async def _remove(request: ApiRequest, name: str) -> ApiResponse:
+    services = request.services
     document = await _document(request, name)
     if document.created_at_ms is None or document.is_in_settings:
         raise ProblemError("workspace_in_use", "the settings name it: take it out of them instead", field="workspace")
@@ -135,12 +142,11 @@ def _check_present(request: ApiRequest, name: str) -> None:
 
 
 async def _document(request: ApiRequest, name: str) -> WorkspaceDocument:
-    await follow_first(request.services, name)
-
     def read(engine: Engine) -> tuple[WorkspaceCreation | None, int, int]:
         return engine.created, engine.policy_version, engine.live_contact_count
 
-    answered = await request.services.writer.query(name, read)
+    async with held_workspace(request.services, name):
+        answered = await request.services.writer.query(name, read)
     created, policy_version, live_contacts = answered.value
     return WorkspaceDocument(
         name=name,

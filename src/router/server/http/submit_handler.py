@@ -176,7 +176,7 @@ class SubmitHandler(OperationHandler):
         try:
             ready = add_customer_in_memory(self._services, credential.workspace, command, fields)
             if ready is None:
-                self._start_task(self._submit_with_customer(pending, credential, command, fields))
+                self._start_task(pending.workspace, self._submit_with_customer(pending, credential, command, fields))
                 return None
             submit, stored = ready
             reply = pending if stored is None else ReplyWhenStored(pending, stored)
@@ -201,10 +201,13 @@ class SubmitHandler(OperationHandler):
 
     def load_first_result(self, submit: PendingSubmit, applied: AppliedCommand) -> None:
         """Read the first result of a repeated submit from the journal, in a task."""
-        self._start_task(self._load_first_result(submit, applied))
+        self._start_task(submit.workspace, self._load_first_result(submit, applied))
 
-    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, workspace: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
+        if (following := self._services.following) is not None:
+            following.enter(workspace)
+            task.add_done_callback(lambda _: following.leave(workspace))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
