@@ -175,7 +175,8 @@ test("after a new connection there are no statistics until they are watched agai
   const router = new FakeRouter();
   const client = new SupervisorClient({ ...router.options, deliverEvents: false });
   const first = await opened(client, router, { role: "supervisor", agent: null, agents: [agentView()] });
-  const rows = { type: "statistics", by: "queue", period: "today", seq: 11, at_ms: 0, rows: [{ queue_id: "support", answered: 1 }] };
+  const view = { type: "statistics", by: "queue", period: "today" };
+  const rows = { ...view, seq: 11, at_ms: 0, rows: [{ queue_id: "support", answered: 1 }] };
   first.send({ ...rows, whole: true });
   const before = client.state;
   assert.equal(before.statistics.size, 1);
