@@ -35,6 +35,36 @@ async def test_the_state_is_complete_after_the_last_page_and_follows_statistics(
         assert supervisor.workspace.queues["support"].waiting == 3
 
 
+async def test_after_a_resume_nothing_is_left_of_what_the_connection_before_watched() -> None:
+    async def first(server: ServerSide) -> None:
+        await server.receive()
+        await server.send(SUPERVISOR_WELCOME | {"agents": [ADA]})
+        rows = [{"queue_id": "support", "from_ms": 0, "to_ms": 1}]
+        await server.send(
+            {"type": "statistics", "by": "queue", "period": "today", "whole": True, "seq": 10, "at_ms": 0, "rows": rows}
+        )
+        await server.send({"type": "card", "contact_id": "c1", "card": {"version": 1, "status": "complete"}})
+        await server.ws.wait_closed()
+
+    async def second(server: ServerSide) -> None:
+        assert (await server.receive())["resume"] == "g:10"
+        resumed = {key: value for key, value in SUPERVISOR_WELCOME.items() if key != "type"}
+        await server.send(resumed | {"type": "resumed", "until_seq": 10})
+        await server.send({"type": "stats", "seq": 11, "at_ms": 0, "queues": [QUEUE]})
+        await server.ws.wait_closed()
+
+    async with scripted_server(first, second) as url, a_supervisor(url) as supervisor, asyncio.timeout(10):
+        await anext(supervisor.statistics_updates())
+        await anext(supervisor.card_updates())
+        assert supervisor.statistics and supervisor.cards
+        await supervisor.drop_connection()
+        await anext(supervisor.__aiter__())
+        assert supervisor.connection_count == 2
+        assert not supervisor.statistics
+        assert not supervisor.cards
+        assert sorted(supervisor.workspace.agents) == ["ada"]
+
+
 @pytest.mark.parametrize(
     ("send", "frame"),
     [

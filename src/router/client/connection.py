@@ -61,7 +61,9 @@ _NOT_TLS_REASONS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RE
 # Frames that a program reads.
 DeliveredFrame = f.WelcomeFrame | f.EventFrame | f.StatsFrame
 # Frames that change the local state.
-ReceivedUpdate = DeliveredFrame | f.StatePageFrame | f.CardFrame | f.CardChangedFrame | f.StatisticsFrame | f.ScopeFrame
+ReceivedUpdate = (
+    DeliveredFrame | f.StatePageFrame | f.ResumedFrame | f.CardFrame | f.CardChangedFrame | f.StatisticsFrame | f.ScopeFrame
+)
 
 
 class _UnknownFrame(msgspec.Struct):
@@ -416,6 +418,7 @@ class ReconnectingConnection:
                     self._on_state_complete(self.welcome)
             case f.ResumedFrame():
                 self.leader_url = frame.leader_url
+                self._on_frame(frame)
                 self._mark_connected()
             case f.CardFrame() | f.CardChangedFrame() | f.StatisticsFrame() | f.ScopeFrame():
                 self._on_frame(frame)

@@ -31,6 +31,8 @@ class SupervisorClient(ContactCommands):
     def _on_frame(self, frame: ReceivedUpdate) -> None:
         if isinstance(frame, f.WelcomeFrame):
             self._cache = WorkspaceCache()
+        if isinstance(frame, f.WelcomeFrame | f.ResumedFrame):
+            # The new connection watches nothing: rows that do not change any more would look like present ones.
             self._statistics.clear()
         match frame:
             case f.WelcomeFrame() | f.StatePageFrame():
