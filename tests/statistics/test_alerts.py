@@ -14,14 +14,16 @@ from router.model.results import Done
 from router.model.states import AgentState
 from router.policy.calendar import local_day_bounds
 from router.policy.document.parsing import parse_policy
+from router.runtime.alert_runner import alert_inputs
 from router.simulator.alerts import AlertTrial
 from router.statistics.alert_rows import SubjectRows
-from router.statistics.alerts import _of_row
+from router.statistics.alerts import AlertEvaluator, PresentFigures, _of_row
 from router.statistics.changed_rows import ChangedRows
 from router.statistics.history_queries import Dimension
 from router.statistics.questions import Period, StatisticsQuestion
 from router.statistics.rows import COLUMNS, StatisticsRow
 from router.statistics.workspace import WorkspaceStats
+from tests.engine.queries.test_work_in_a_turn import calls_by_turn
 from tests.statistics.test_workspace import rows_of
 from tests.support.event_history import RandomHistory, apply_all
 
@@ -334,3 +336,19 @@ def test_every_measure_is_a_column_of_the_statistics() -> None:
     shares = {one.name for one in structs.fields(StatisticsRow) if one.type in (float | None, int | None)} - {"corrected_at_ms"}
     assert shares <= set(SAMPLED_MEASURES)
     assert {_of_row(name, row) for name in SAMPLED_MEASURES} == {(None, 0)}
+
+
+@pytest.mark.parametrize("by", ["workspace", "team"])
+def test_a_step_of_an_evaluation_is_short_however_many_agents_there_are(by: str) -> None:
+    """A row over many agents is added up in steps; several rows do not share more than one."""
+    centre = Centre(f"idle: {{measure: occupancy, by: {by}, below: -1}}")
+    for number in range(1_500):
+        centre.do(PutAgent(agent_id=f"a{number}", team=f"t{number % 25}"))
+        centre.do(SetAgentState(agent_id=f"a{number}", state=AgentState.READY))
+    centre.now_ms += 90_000
+    policy, version, known, agents_ready = alert_inputs(centre.engine)
+    assert policy is not None
+    present = PresentFigures((), agents_ready)
+    turns = calls_by_turn(centre.trial.stats.alert_readings(AlertEvaluator(), policy, version, known, present, centre.now_ms))
+    assert sum(turns) > 15_000, "all agents were added up"
+    assert max(turns) < 4_500, "a step is at most about half a millisecond"

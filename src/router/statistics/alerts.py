@@ -212,9 +212,8 @@ class _GroupWork:
 
     def _clear_gone(self, subjects: list[str]) -> None:
         """Clear the alerts of subjects that are gone."""
-        there = set(subjects)
-        for name in self._alerts:
-            for subject in sorted(self._raised[name] - there):
+        for name, raised in self._raised.items():
+            for subject in sorted(raised.difference(subjects)) if raised else ():
                 self._clear(AlertSubject(name, self._group.by, subject), _UNKNOWN)
 
     def _judge(self, name: str, alert: AlertPolicy, subject: str, found: _Value) -> None:

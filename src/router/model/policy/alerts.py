@@ -134,7 +134,8 @@ class AlertPolicy(PolicyStruct, frozen=True, kw_only=True):
     quiet_s: Annotated[int, Meta(ge=0, le=7 * DAY_S)] = 0
     """Least time from one raise to the next one of the same subject, in seconds."""
     samples_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """Least number of samples of a share, mean or quantile; with fewer the alert is neither raised nor cleared."""
+    """Least number of samples of a share, mean or quantile; with fewer the alert is neither raised nor cleared, with
+    none at all a raised one is cleared."""
     severity: AlertSeverity = AlertSeverity.WARNING
     """How urgent it is."""
 
