@@ -30,6 +30,9 @@ class FollowingStub:
         if self.is_removed:
             self._router.services.authenticator.remove_workspace(workspace)
 
+    def unfollowed(self) -> list[str]:
+        return ["removed-1", "removed-2"]
+
     def begin_soon(self, workspace: str) -> None:
         self.begun.append(workspace)
 
@@ -170,3 +173,15 @@ async def test_a_workspace_is_held_while_the_customer_of_a_submit_is_looked_up(
         async with http.post(f"{router.server.url}/v1/contacts", json=body, headers=headers) as answer:
             assert answer.status < 500, await answer.text()
         assert uses == [1] and not any(following.uses.values())
+
+
+async def test_histories_that_this_node_does_not_follow_count_for_their_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_router(tmp_path, agents=0) as router, aiohttp.ClientSession() as http:
+        follow(router)
+        monkeypatch.setattr("router.server.api.workspaces.HISTORIES_MAX", len(router.writer.workspaces) + 2)
+        headers = {"Authorization": f"Bearer {router.token('olga', Role.OPERATOR)}"}
+        async with http.post(f"{router.server.url}/v1/workspaces", json={"name": "more"}, headers=headers) as answer:
+            problem = await answer.json(content_type=None)
+        assert problem["code"] == "no_more_workspaces" and "histories" in problem["detail"]

@@ -128,7 +128,7 @@ class RecordList(Struct, frozen=True, kw_only=True):
     as_of_seq: int
     """Event up to which records are complete. It is behind only while records are made from older events after a start."""
     complete_from_seq: int
-    """Event from which records are complete: there is none of a contact that began before it. 1: of all contacts."""
+    """Event from which records are complete: those of contacts that began before it may be missing. 1: none are."""
 
 
 async def list_records(request: ApiRequest) -> ApiResponse:

@@ -18,7 +18,7 @@ from router.model.states import Name
 from router.server.api.bodies import PolicyNote
 from router.server.api.policies import checked_note, parse_policy
 from router.server.api.problems import ProblemError
-from router.server.api.request import ApiRequest, ApiResponse, held_workspace
+from router.server.api.request import ApiRequest, ApiResponse, Services, held_workspace
 from router.server.api.route import Route
 from router.server.api.workspace_removal import empty_workspace
 
@@ -94,11 +94,20 @@ async def create_workspace(request: ApiRequest) -> ApiResponse:
     policy: Policy | None = None
     if body.policy:
         policy, _ = await parse_policy(body.policy.encode())
-    if len(services.authenticator.workspaces) >= WORKSPACES_MAX or len(services.writer.workspaces) >= HISTORIES_MAX:
+    if len(services.authenticator.workspaces) >= WORKSPACES_MAX:
         raise ProblemError("no_more_workspaces", f"the router has as many workspaces as it may have: {WORKSPACES_MAX}")
+    if _history_count(services) >= HISTORIES_MAX:
+        detail = f"the journal holds as many histories as it may, those of removed workspaces included: {HISTORIES_MAX}"
+        raise ProblemError("no_more_workspaces", detail)
     command = CreateWorkspace(policy=policy, created_by=request.credential.actor, note=note)
     await request.create_workspace(body.name, command)
     return ApiResponse(status=201, body=await _document(request, body.name))
+
+
+def _history_count(services: Services) -> int:
+    """Return the number of histories, also of those that this node does not follow at present."""
+    unfollowed = () if services.following is None else services.following.unfollowed()
+    return len({*services.writer.workspaces, *unfollowed})
 
 
 async def remove_workspace(request: ApiRequest) -> ApiResponse:
