@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from router.engine.engine import digest_of
+from router.engine.engine import Engine, digest_of
 from router.engine.shadow import Shadow
 from router.engine.snapshots.full import decisive_part
 from router.model import commands as c
@@ -69,6 +69,15 @@ class ShadowedWorld:
     def digest(self) -> str:
         return digest_of((decisive_part(self.shadow.state),))
 
+    def live_digest(self) -> str:
+        """Return the digest of the live state without supervisors in conversations, in which a shadow takes no part."""
+        engine = self.world.engine
+        if not engine._state.index.monitors.monitored():
+            return engine.digest()
+        state = Engine.restore(engine.snapshot())._state
+        state.index.monitors.clear(state.contacts)
+        return digest_of((decisive_part(state),))
+
 
 # The last ones have found differences: in an order of checks (16, 33), and in steps that end because of the customer (20);
 # 37 makes many offers.
@@ -87,7 +96,7 @@ def test_a_shadow_of_the_same_policy_equals_the_live_state_and_finds_nothing(see
             assert report.differences == {}, report.examples
             assert report.overdue == report.not_judged == 0
             assert report.same == report.offers
-            assert watched.digest() == watched.world.engine.digest()
+            assert watched.digest() == watched.live_digest()
         report = watched.shadow.report()
         offers, submits = offers + report.offers, submits + report.submits
     assert submits > 150 and offers > 15, "the walks have to draw what can differ"

@@ -159,7 +159,11 @@ async def test_the_commands_of_the_page_do_what_it_says(router: RouterProcess) -
     async with Api(router) as admin:
         for name in ("ada", "bob"):
             await admin.call("DELETE", f"/v1/agents/{name}")
-        for line in lines:
+        await admin.ok("PUT", "/v1/agents/eve", {})
+        await admin.ok("POST", "/v1/agents/eve/state", {"state": "not_ready"})
+        contact = (await admin.submit())["contact_id"]
+        await admin.ok("POST", f"/v1/contacts/{contact}/assign", {"agent_id": "eve"})
+        for line in [line.replace("$ID", contact) for line in lines]:
             if "/v1/bulk" in line and not any("count" in one for one in answers):
                 for name in ("ada", "bob"):
                     await admin.ok("PUT", f"/v1/agents/{name}", {"team": "blue"})
@@ -168,7 +172,8 @@ async def test_the_commands_of_the_page_do_what_it_says(router: RouterProcess) -
             if "count" in answers[-1]:
                 await admin.ok("POST", "/v1/agents/bob/state", {"state": "ready"})
     shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)]
-    preview, receipt = answers[-2:]
+    [preview] = [one for one in answers if "count" in one]
+    [receipt] = [one for one in answers if "results" in one]
     assert {name: preview[name] for name in ("count", "ids", "more")} == {name: shown[0][name] for name in ("count", "ids", "more")}
     assert [one | {"seq": 0} for one in receipt["results"]] == [one | {"seq": 0} for one in shown[1]["results"]]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 from multidict import CIMultiDict
 
@@ -109,16 +108,6 @@ async def test_of_removals_at_once_one_removes(client: Client) -> None:
     assert (first.status, (await other).status) == (200, 201)
     assert second.code in ("workspace_in_use", "not_found")
     assert await client.policy_status() == 401 and "branch" not in await client.names()
-
-
-async def test_routers_on_one_store_remove_no_workspace(client: Client) -> None:
-    assert (await client.call("POST", "/v1/workspaces", body())).status == 201
-    msgspec.structs.force_setattr(client.app.settings.store, "shared", True)
-    refused = await client.call("DELETE", BRANCH)
-    msgspec.structs.force_setattr(client.app.settings.store, "shared", False)
-    assert (refused.code, refused.json["field"]) == ("workspace_in_use", "workspace")
-    assert "share a store" in refused.json["detail"]
-    assert await client.policy_status() == 200
 
 
 async def test_a_creation_that_is_durable_late_creates(client: Client) -> None:

@@ -339,6 +339,10 @@ def _request_body(route: Route, schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_TABLES: Final = frozenset({"get_statistics", "list_records"})
+"""Operations that also answer with CSV or NDJSON."""
+
+
 def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[str, Any]:
     content = {"application/json": {"schema": schemas[route.response_type]}}
     success: dict[str, Any] = {"description": _summary_of(route.response_type), "content": content}
@@ -349,7 +353,7 @@ def _responses(route: Route, schemas: dict[Any, Any], *, public: bool) -> dict[s
         headers["ETag"] = _ETAG
     if route.response_type is Policy:
         content["application/yaml"] = {"schema": schemas[route.response_type]}
-    if route.name == "get_statistics":
+    if route.name in _TABLES:
         content["text/csv"] = {"schema": {"type": "string"}}
         content["application/x-ndjson"] = {"schema": {"type": "string"}}
     if headers:
