@@ -1,5 +1,7 @@
 """The building of records: what is written when, and what is kept of a contact that is over."""
 
+import pytest
+
 from router.journal.records import Record
 from router.model.commands import AcceptOffer, CompleteAssignment, EndContact
 from router.records.builder import RecordBuilder
@@ -70,3 +72,16 @@ def test_a_contact_that_begins_and_ends_between_two_checkpoints_leaves_nothing_i
     centre.taken()
     assert centre.builder.take_opened() == {}
     assert (centre.builder._active, centre.builder._opened, centre.builder._changed) == ({}, {}, {})
+
+
+def test_many_contacts_are_not_kept_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.records.builder.DECODED_MAX", 0)
+    world = a_world(a_policy(), a_contact("c1"), a_contact("c2"))
+    builder = RecordBuilder({}, {})
+    for first_seq, at_ms, events in world.records:
+        builder.apply(Record(first_seq=first_seq, at_ms=at_ms, epoch=1, actor="test", cause="test", events=tuple(events)))
+        builder.limit_decoded()
+        assert builder._active == {}
+    opened = builder.take_opened()
+    assert list(opened) == ["c1", "c2"] and None not in opened.values()
+    assert builder.take_opened() == {}

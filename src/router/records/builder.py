@@ -30,6 +30,10 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(OpenContact).decode
 
 
+DECODED_MAX: Final = 4_000
+"""Contacts that may be decoded at the end of a batch."""
+
+
 class ChangedRecord(Struct):
     """A record to be written, in place of the one of the same contact."""
 
@@ -87,6 +91,8 @@ class RecordBuilder:
         self._changed: dict[tuple[str, int], OpenContact] = {}
         """Contacts with a record to be written, by contact and submit, as an id may be used again before they are."""
         self._late: list[LateDisposition | LateGoal] = []
+        self._encoded: dict[str, bytes | None] = {}
+        """Those that were concerned since the last ``take_opened`` and are encoded again."""
         self._over: list[str] = []
         """Contacts that are over and were in ``opened`` at the last ``take_opened``."""
         self.finished_count = 0
@@ -136,12 +142,21 @@ class RecordBuilder:
 
     def take_opened(self) -> dict[str, bytes | None]:
         """Return the contacts that were concerned since the last call, encoded, by id; None: it is over."""
-        changed: dict[str, bytes | None] = dict.fromkeys(self._over)
+        changed: dict[str, bytes | None] = dict.fromkeys(self._over) | self._encoded
         for contact_id, contact in self._active.items():
             self._opened[contact_id] = changed[contact_id] = _encode(contact)
         self._active = {contact_id: contact for contact_id, contact in self._active.items() if contact.record.state}
-        self._over = []
+        self._over, self._encoded = [], {}
         return changed
+
+    def limit_decoded(self) -> None:
+        """Encode contacts that have not ended where many are decoded: so many objects would hold up the garbage collector."""
+        if len(self._active) <= DECODED_MAX:
+            return
+        for contact_id, contact in self._active.items():
+            if not contact.record.state:
+                self._opened[contact_id] = self._encoded[contact_id] = _encode(contact)
+        self._active = {contact_id: contact for contact_id, contact in self._active.items() if contact.record.state}
 
     def _forget(self, contact: OpenContact) -> None:
         """Forget a contact that is over and returned, unless its id is used again."""
@@ -150,6 +165,7 @@ class RecordBuilder:
             del self._active[contact_id]
             if self._opened.pop(contact_id, None) is not None:
                 self._over.append(contact_id)
+                self._encoded.pop(contact_id, None)
 
     def _contact(self, contact_id: str) -> OpenContact | None:
         contact = self._active.get(contact_id)

@@ -364,6 +364,8 @@ class RecordService:
             if published.record.last_seq > written.seq:
                 written.builder.apply(published.record)
                 written.seq, written.is_saved = published.record.last_seq, False
+        for written in self._written.values():
+            written.builder.limit_decoded()
         return sum(
             self._write_workspace(store, workspace, written, write, checkpoint and not written.is_saved)
             for workspace, written in self._written.items()
